@@ -1,0 +1,103 @@
+"""The errors a user can cause, in one tree.
+
+::
+
+    AllenCVError                 one message, no traceback on the command line; .exit_code
+    ├── ConfigurationError       a config, an option or a constructor argument is wrong      2
+    │   └── ConfigurationFaults  ... several of them, each with its path                     2
+    ├── DataError                a data set is missing, empty or not what it should be       2
+    ├── ImageDecodeError         one image cannot be read                                    2
+    ├── WeightsError             a weights file is absent or does not fit                    2
+    ├── ArchiveError             a model archive is damaged, foreign or unsafe               2
+    ├── CheckpointError          a checkpoint cannot be written or read                      1
+    └── TrainingError            training cannot go on (NaN loss, out of memory)             1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class AllenCVError(Exception):
+    """The root of the tree: a mistake that a message can explain, so no traceback is shown."""
+
+    exit_code = 2
+
+
+class ConfigurationError(AllenCVError):
+    """A config, an option or a constructor argument is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a config.
+
+    Args:
+        path: Where, as dotted keys and list indices (`trainer.optimizer.lr`).
+        message: What was found and what would be right.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigurationFaults(ConfigurationError):
+    """Everything that is wrong with a config, one line each.
+
+    Args:
+        faults: At least one fault, in the order of the config.
+        source: What was checked, for the head line: a file name, for example.
+    """
+
+    def __init__(self, faults: Sequence[Fault], source: str = "the configuration") -> None:
+        self.faults = tuple(faults)
+        self.source = source
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__(
+            "\n".join([f"{count} in {source}:", *(f"  {fault}" for fault in self.faults)])
+        )
+
+
+class DataError(AllenCVError):
+    """A data set is missing, empty or not what it should be."""
+
+
+class ImageDecodeError(AllenCVError):
+    """One image cannot be read.
+
+    Args:
+        source: The file, or what stands for it (`<12 kB of bytes>`).
+        cause: Why, in the decoder's words or ours.
+    """
+
+    def __init__(self, source: str, cause: str) -> None:
+        self.source = source
+        self.cause = cause
+        super().__init__(f"{source}: cannot be read as an image: {cause}")
+
+    def __reduce__(self) -> tuple[type[ImageDecodeError], tuple[str, str]]:
+        return type(self), (self.source, self.cause)  # comes back whole from a worker process
+
+
+class WeightsError(AllenCVError):
+    """A weights file is absent or does not fit the module."""
+
+
+class ArchiveError(AllenCVError):
+    """A model archive is damaged, foreign or unsafe."""
+
+
+class CheckpointError(AllenCVError):
+    """A checkpoint cannot be written or read."""
+
+    exit_code = 1
+
+
+class TrainingError(AllenCVError):
+    """Training cannot go on."""
+
+    exit_code = 1

@@ -1,0 +1,103 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a pipe; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """A bar on a terminal, lines in a pipe.
+
+    Args:
+        description: What is being done, in a few words.
+        total: How many units there are, where known.
+        unit: What is counted, in the plural (`images`).
+    """
+
+    def __init__(self, description: str, total: int | None = None, unit: str = "items") -> None:
+        self._description = description
+        self._total = total
+        self._unit = unit
+        self._done = 0
+        self._started = self._last_line = time.monotonic()
+        self._bar = _RichBar(description, total, unit) if sys.stderr.isatty() else None
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count `count` more units; `note` stands behind the figures (`loss 0.31`)."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.advance(count, note)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self._print_line(note)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._last_line != self._started:
+            self._print_line("")  # something was said before, so say how it ended
+
+    def _print_line(self, note: str) -> None:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        total = f"/{self._total}" if self._total is not None else ""
+        line = (
+            f"{self._description}: {self._done}{total} {self._unit}, "
+            f"{self._done / seconds:.1f} {self._unit}/s"
+        )
+        sys.stderr.write(f"{line}, {note}\n" if note else f"{line}\n")
+        sys.stderr.flush()
+
+
+class _RichBar:
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._progress = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit + " {task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task(description, total=total, rate="", note="")
+        self._unit = unit
+        self._progress.start()
+
+    def advance(self, count: int, note: str) -> None:
+        speed = self._progress.tasks[0].speed
+        rate = f"{speed:.1f}/s" if speed else ""
+        self._progress.update(self._task, advance=count, note=note, rate=rate)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+
+
+def track(
+    iterable: Iterable[T], total: int | None = None, description: str = "", unit: str = "items"
+) -> Iterator[T]:
+    """Yield from `iterable` and show how far it is."""
+    with Progress(description, total, unit) as progress:
+        for item in iterable:
+            yield item
+            progress.advance()

@@ -1,0 +1,61 @@
+"""Seeds, and the state of every random number generator.
+
+The randomness of an item depends on (seed, epoch, item id) only, so the number of workers and the
+order in which they finish change nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any
+
+
+def item_seed(seed: int, epoch: int, item_id: str) -> int:
+    """Return the 64-bit seed of one item in one epoch."""
+    key = f"{seed}/{epoch}/{item_id}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
+
+
+def seed_everything(random_seed: int | None, numpy_seed: int | None, torch_seed: int | None) -> None:
+    """Seed Python, NumPy and torch (every device); None leaves that generator as it is."""
+    import numpy as np
+    import torch
+
+    if random_seed is not None:
+        random.seed(random_seed)
+    if numpy_seed is not None:
+        np.random.seed(numpy_seed)  # noqa: NPY002  user code and libraries draw from the global one
+    if torch_seed is not None:
+        torch.manual_seed(torch_seed)
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of the global generators, as JSON values and tensors only."""
+    import numpy as np
+    import torch
+
+    version, internal, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [name, torch.from_numpy(keys.astype("int64")), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Bring the global generators back to a state that `random_state` returned."""
+    import numpy as np
+    import torch
+
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state(  # noqa: NPY002
+        (name, keys.numpy().astype("uint32"), position, has_gauss, cached)
+    )
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
