@@ -1,0 +1,1 @@
+"""Images to batches: decoding, transforms, readers, vocabulary and loaders."""
