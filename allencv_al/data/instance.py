@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LABEL_NAMESPACE = "labels"
 
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """What a dataset reader says about one image; cheap to make, hold and send to a worker.
