@@ -45,7 +45,7 @@ class Fault:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
-class ConfigurationFaults(ConfigurationError):
+class ConfigurationFaults(ConfigurationError):  # noqa: N818  several faults, one error
     """Everything that is wrong with a config, one line each.
 
     Args:

@@ -20,12 +20,12 @@ def lazy_exports(
         modules: Each public name with the module that defines it.
     """
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> Any:  # noqa: N807  PEP 562 wants this name
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(modules[name]), name)
 
-    def __dir__() -> list[str]:
+    def __dir__() -> list[str]:  # noqa: N807
         return sorted(modules)
 
     return __getattr__, __dir__, sorted(modules)

@@ -91,8 +91,6 @@ class _RichBar:
         self._progress.stop()
 
 
-
-
 def track(
     iterable: Iterable[T], total: int | None = None, description: str = "", unit: str = "items"
 ) -> Iterator[T]:

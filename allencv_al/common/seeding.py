@@ -17,7 +17,9 @@ def item_seed(seed: int, epoch: int, item_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
 
 
-def seed_everything(random_seed: int | None, numpy_seed: int | None, torch_seed: int | None) -> None:
+def seed_everything(
+    random_seed: int | None, numpy_seed: int | None, torch_seed: int | None
+) -> None:
     """Seed Python, NumPy and torch (every device); None leaves that generator as it is."""
     import numpy as np
     import torch
@@ -36,10 +38,16 @@ def random_state() -> dict[str, Any]:
     import torch
 
     version, internal, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
     return {
         "python": [version, list(internal), gauss],
-        "numpy": [name, torch.from_numpy(keys.astype("int64")), position, has_gauss, cached],
+        "numpy": [
+            name,
+            torch.from_numpy(np.asarray(keys).astype("int64")),
+            position,
+            has_gauss,
+            cached,
+        ],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

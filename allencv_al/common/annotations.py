@@ -1,0 +1,107 @@
+"""From annotations to specs."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import enum
+import functools
+import re
+import types
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from allencv_al.common.lazy import Lazy
+from allencv_al.common.type_specs import (
+    AnySpec,
+    EnumSpec,
+    InstanceSpec,
+    ListSpec,
+    LiteralSpec,
+    MappingSpec,
+    ScalarSpec,
+    TextSpec,
+    TupleSpec,
+    TypeSpec,
+    UnionSpec,
+)
+
+if TYPE_CHECKING:
+    from allencv_al.common.from_params import FromParams
+
+_SEQUENCES = (
+    list,
+    collections.abc.Sequence,
+    collections.abc.MutableSequence,
+    collections.abc.Iterable,
+    collections.abc.Collection,
+)
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+@functools.cache
+def spec_of(annotation: Any) -> TypeSpec:
+    """Return what `annotation` admits."""
+    origin = typing.get_origin(annotation)
+    if origin is not None:
+        return _generic(annotation, origin, typing.get_args(annotation))
+    if annotation is None or annotation is type(None):
+        return ScalarSpec(type(None))
+    if isinstance(annotation, typing.NewType):
+        return spec_of(annotation.__supertype__)
+    if annotation is Any or not isinstance(annotation, type):
+        return AnySpec()  # type variables and the like
+    return _plain_class(annotation)
+
+
+def _plain_class(cls: type) -> TypeSpec:
+    from allencv_al.common.object_specs import DataclassSpec, ObjectSpec
+
+    if cls in (int, float, str, bool):
+        return ScalarSpec(cls)
+    if cls is Path:
+        return TextSpec("a path", Path, Path)
+    if cls is re.Pattern:
+        return TextSpec("a regular expression", re.compile, re.Pattern)
+    if issubclass(cls, enum.Enum):
+        return EnumSpec(cls)
+    if hasattr(cls, "from_params"):
+        return ObjectSpec(cast("type[FromParams]", cls))
+    if dataclasses.is_dataclass(cls):
+        return DataclassSpec(cls)
+    if cls in (tuple, set, frozenset) or cls in _SEQUENCES:
+        return _generic(cls, cls, (Any, ...) if cls is tuple else (Any,))
+    if cls in _MAPPINGS:
+        return MappingSpec(ScalarSpec(str), AnySpec())
+    return AnySpec() if cls is object else InstanceSpec(cls)
+
+
+def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSpec:
+    from allencv_al.common.object_specs import LazySpec
+
+    if origin is typing.Literal:
+        return LiteralSpec(arguments)
+    if origin in (typing.Union, types.UnionType):
+        return UnionSpec(tuple(spec_of(option) for option in arguments))
+    if origin is typing.Annotated:
+        return spec_of(arguments[0])
+    if origin is tuple:
+        if len(arguments) == 2 and arguments[1] is ...:
+            return ListSpec(spec_of(arguments[0]), tuple)
+        return TupleSpec(tuple(spec_of(item) for item in arguments))
+    if origin in (set, collections.abc.Set, collections.abc.MutableSet):
+        return ListSpec(spec_of(arguments[0]), set, "set")
+    if origin is frozenset:
+        return ListSpec(spec_of(arguments[0]), frozenset, "set")
+    if origin in _SEQUENCES:
+        return ListSpec(spec_of(arguments[0]))
+    if origin in _MAPPINGS:
+        return MappingSpec(spec_of(arguments[0]), spec_of(arguments[1]))
+    if origin is Lazy:
+        return LazySpec(spec_of(arguments[0]))
+    if origin is re.Pattern:
+        return spec_of(re.Pattern)
+    if origin is type or origin is collections.abc.Callable:
+        return InstanceSpec(cast(type, origin))
+    return spec_of(origin) if isinstance(origin, type) else AnySpec()

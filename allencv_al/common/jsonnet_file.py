@@ -1,0 +1,100 @@
+"""Evaluate jsonnet, with imports confined to the config's own folder tree."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from allencv_al.common.errors import ConfigurationError
+
+_UNDEFINED = re.compile(r"undefined external variable: (\S+)")
+
+
+def evaluate_file(path: str | Path, variables: Mapping[str, str]) -> str:
+    """Return the JSON text that the jsonnet file at `path` stands for.
+
+    Args:
+        path: A jsonnet (or plain JSON) file.
+        variables: The values of `std.extVar`.
+
+    Raises:
+        ConfigurationError: The file is absent or wrong; the message starts with file:line:column.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ConfigurationError(f"{file}: no such config file")
+    try:
+        source = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: not UTF-8 text: {error}") from error
+    return evaluate_snippet(str(file), source, variables, root=file.parent)
+
+
+def evaluate_snippet(
+    name: str, source: str, variables: Mapping[str, str], root: Path | None = None
+) -> str:
+    """Return the JSON text that the jsonnet text `source` stands for.
+
+    Args:
+        name: What to call the text in messages.
+        source: The jsonnet.
+        variables: The values of `std.extVar`.
+        root: The folder tree that imports may read; None: imports are refused.
+    """
+    import _jsonnet  # a C extension that only configs need
+
+    try:
+        text: str = _jsonnet.evaluate_snippet(
+            name, source, ext_vars=dict(variables), import_callback=_confined_import(root)
+        )
+    except RuntimeError as error:
+        raise ConfigurationError(_readable(str(error))) from error
+    return text
+
+
+def environment_variables() -> dict[str, str]:
+    """Return the environment, less what is not text and so cannot be a jsonnet value."""
+    return {name: value for name, value in os.environ.items() if _is_text(name + value)}
+
+
+def _confined_import(root: Path | None) -> Callable[[str, str], tuple[str, bytes]]:
+    def read(folder: str, relative: str) -> tuple[str, bytes]:
+        if root is None:
+            raise RuntimeError(f"import {relative!r}: imports are not allowed here")
+        allowed = root.resolve()
+        wanted = (Path(folder) / relative).resolve()  # symlinks too end inside the tree
+        if not wanted.is_relative_to(allowed):
+            raise RuntimeError(f"import {relative!r}: outside the config's own folder {allowed}")
+        try:
+            return str(wanted), wanted.read_bytes()
+        except OSError as error:
+            raise RuntimeError(f"import {relative!r}: {error.strerror or error}") from error
+
+    return read
+
+
+def _readable(message: str) -> str:
+    """Bring jsonnet's message into the form `file:line:column: what is wrong`."""
+    kind, _, rest = message.strip().partition(": ")
+    if kind not in ("STATIC ERROR", "RUNTIME ERROR"):
+        return message.strip()
+    undefined = _UNDEFINED.search(rest)
+    lines = [line.strip() for line in rest.splitlines() if line.strip()]
+    if kind == "RUNTIME ERROR" and len(lines) > 1:  # the place follows the message
+        place = lines[1].split()[0]
+        lines = [f"{place.rstrip(':')}: {lines[0]}"]
+    text = lines[0]
+    if undefined:
+        name = undefined.group(1)
+        text += f"; set it in the environment ({name}=... before the command) or with -V {name}=..."
+    return text
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,38 @@
+"""`Lazy[T]`: a part of a config that is built later, when what it needs is there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """A `T` that is built by `construct`, as often as asked.
+
+    Args:
+        constructor: What builds it. `Lazy(Adam)` in Python code needs nothing else.
+        **defaults: Arguments that are passed along; those given to `construct` win.
+    """
+
+    def __init__(self, constructor: Callable[..., T], **defaults: Any) -> None:
+        self._constructor = constructor
+        self._defaults = defaults
+
+    def construct(self, **extras: Any) -> T:
+        """Build the object.
+
+        Args:
+            **extras: What the program, not the config, gives (`vocab=vocab`).
+        """
+        return self._constructor(**{**copy.copy(self._defaults), **extras})
+
+    @classmethod
+    def wrap(cls, value: T | Lazy[T]) -> Lazy[T]:
+        """Return `value` itself if it is lazy, else a `Lazy` that always gives `value`."""
+        if isinstance(value, Lazy):
+            return value
+        built: T = value
+        return cls(lambda **_: built)

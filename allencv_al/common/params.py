@@ -1,0 +1,230 @@
+"""`Params`: the parameters of an experiment, as read from a jsonnet file."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common import atomic_file
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.jsonnet_file import (
+    environment_variables,
+    evaluate_file,
+    evaluate_snippet,
+)
+from allencv_al.common.overrides_text import apply_overrides
+
+_REQUIRED = object()
+
+PREFERRED_ORDER = (
+    "dataset_reader",
+    "validation_dataset_reader",
+    "train_data_path",
+    "validation_data_path",
+    "test_data_path",
+    "vocabulary",
+    "model",
+    "data_loader",
+    "iterator",
+    "trainer",
+)
+
+
+class Params(MutableMapping[str, Any]):
+    """A JSON object that knows where it stands in its config.
+
+    Nested objects come back as `Params`, so that a message can name the whole path.
+
+    Args:
+        params: JSON values: dicts, lists, strings, numbers, booleans and None.
+        history: The dotted path of this object in the config; empty at the top.
+    """
+
+    def __init__(self, params: Mapping[str, Any] | Params, history: str = "") -> None:
+        self.params: dict[str, Any] = (
+            params.params if isinstance(params, Params) else dict(_plain(params))
+        )
+        self.history = history
+
+    @classmethod
+    def from_file(
+        cls,
+        params_file: str | Path,
+        params_overrides: str | Mapping[str, Any] = "",
+        ext_vars: Mapping[str, str] | None = None,
+    ) -> Params:
+        """Read a jsonnet file.
+
+        Args:
+            params_file: The file; what it imports must lie in its folder tree.
+            params_overrides: Jsonnet text or a mapping with dotted keys
+                (`{"trainer.num_epochs": 1}`).
+            ext_vars: Values for `std.extVar`, before those of the environment.
+
+        Raises:
+            ConfigurationError: Syntax errors (file:line:column), a missing variable, an override
+                that matches nothing.
+        """
+        variables = {**environment_variables(), **(ext_vars or {})}
+        value = json.loads(evaluate_file(params_file, variables))
+        if not isinstance(value, dict):
+            raise ConfigurationError(
+                f"{params_file}: expected an object at the top, found {type(value).__name__}"
+            )
+        return cls(apply_overrides(value, parse_overrides(params_overrides, variables)))
+
+    def pop(self, key: str, default: Any = _REQUIRED, keep_as_dict: bool = False) -> Any:
+        """Remove and return `key`; nested objects come back as `Params`."""
+        if key not in self.params:
+            if default is _REQUIRED:
+                where = f' in "{self.history}"' if self.history else ""
+                raise ConfigurationError(f'key "{key}" is required{where}')
+            return default
+        value = self.params.pop(key)
+        return value if keep_as_dict else self._wrap(key, value)
+
+    def pop_int(self, key: str, default: Any = _REQUIRED) -> int | None:
+        """Remove and return `key` as an int."""
+        value = self.pop(key, default)
+        return None if value is None else int(value)
+
+    def pop_float(self, key: str, default: Any = _REQUIRED) -> float | None:
+        """Remove and return `key` as a float."""
+        value = self.pop(key, default)
+        return None if value is None else float(value)
+
+    def pop_bool(self, key: str, default: Any = _REQUIRED) -> bool | None:
+        """Remove and return `key` as a bool; the strings "true" and "false" count."""
+        value = self.pop(key, default)
+        if value is None or isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return bool(value == "true")
+        raise ConfigurationError(f"{self._path(key)}: expected true or false, found {value!r}")
+
+    def pop_choice(
+        self, key: str, choices: list[Any], default_to_first_choice: bool = False
+    ) -> Any:
+        """Remove and return `key`, which must be one of `choices`."""
+        value = self.pop(key, choices[0] if default_to_first_choice else _REQUIRED)
+        if value not in choices:
+            raise ConfigurationError(
+                f"{self._path(key)}: expected one of {choices}, found {value!r}"
+            )
+        return value
+
+    def assert_empty(self, class_name: str) -> None:
+        """Raise when something is left, which nobody would have read."""
+        if self.params:
+            where = f' at "{self.history}"' if self.history else ""
+            raise ConfigurationError(f"unknown keys for {class_name}{where}: {sorted(self.params)}")
+
+    def as_dict(self, quiet: bool = True) -> dict[str, Any]:
+        """Return the JSON object itself, not a copy, as AllenNLP does; `quiet` changes nothing."""
+        return self.params
+
+    def as_flat_dict(self) -> dict[str, Any]:
+        """Return every value under its dotted key; lists are kept whole."""
+        flat: dict[str, Any] = {}
+
+        def walk(value: Mapping[str, Any], prefix: str) -> None:
+            for key, inner in value.items():
+                if isinstance(inner, dict):
+                    walk(inner, f"{prefix}{key}.")
+                else:
+                    flat[f"{prefix}{key}"] = inner
+
+        walk(self.params, "")
+        return flat
+
+    def as_ordered_dict(self) -> dict[str, Any]:
+        """Return a copy in reading order: the data first, `type` first in each object."""
+        ordered: dict[str, Any] = _ordered(self.params, PREFERRED_ORDER)
+        return ordered
+
+    def duplicate(self) -> Params:
+        """Return a deep copy."""
+        return Params(copy.deepcopy(self.params), self.history)
+
+    def to_file(self, path: str | Path) -> None:
+        """Write the object as JSON in reading order."""
+        atomic_file.write_json(path, self.as_ordered_dict())
+
+    def get_hash(self) -> str:
+        """Return the SHA-256 of the object, independent of the order of its keys."""
+        text = json.dumps(self.params, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return `key`, or `default` where it is absent."""
+        return self._wrap(key, self.params[key]) if key in self.params else default
+
+    def __getitem__(self, key: str) -> Any:
+        return self._wrap(key, self.params[key])
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.params[key] = _plain(value)
+
+    def __delitem__(self, key: str) -> None:
+        del self.params[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.params)
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def __repr__(self) -> str:
+        return f"Params({self.params!r})"
+
+    def _path(self, key: str) -> str:
+        return f"{self.history}.{key}" if self.history else key
+
+    def _wrap(self, key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return Params(value, self._path(key))
+        if isinstance(value, list):
+            return [
+                Params(item, f"{self._path(key)}.{i}") if isinstance(item, dict) else item
+                for i, item in enumerate(value)
+            ]
+        return value
+
+
+def parse_overrides(
+    overrides: str | Mapping[str, Any], variables: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the object that an `--overrides` text (jsonnet) stands for."""
+    if not isinstance(overrides, str):
+        return dict(overrides)
+    if not overrides.strip():
+        return {}
+    known = environment_variables() if variables is None else variables
+    value = json.loads(evaluate_snippet("--overrides", overrides, known))
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"--overrides: expected an object, found {overrides!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Params):
+        return value.params
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _ordered(value: Any, preference: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        ranks = {key: rank for rank, key in enumerate(preference)}
+        keys = sorted(value, key=lambda key: (ranks.get(key, len(ranks)), key))
+        return {key: _ordered(value[key], ("type",)) for key in keys}
+    if isinstance(value, list):
+        return [_ordered(inner, ("type",)) for inner in value]
+    return value

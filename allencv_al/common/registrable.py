@@ -1,0 +1,153 @@
+"""`Registrable`: families of classes that a config chooses from by name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from overrides import overrides
+
+from allencv_al.common import plugins
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.from_params import FromParams
+from allencv_al.common.names import did_you_mean, snake_case
+
+T = TypeVar("T", bound=type)
+
+Registration = tuple[type[FromParams], str | None]
+
+_registries: dict[type, dict[str, Registration]] = {}
+
+
+class Registrable(FromParams):
+    """A family of classes. A base derives from this; implementations register on the base.
+
+    ::
+
+        @DatasetReader.register("my_reader")
+        class MyReader(DatasetReader): ...
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {}
+    """Each name of this package with the module that registers it: imported when asked for."""
+
+    @classmethod
+    def register(
+        cls, name: str, constructor: str | None = None, exist_ok: bool = False
+    ) -> Callable[[T], T]:
+        """Return a decorator that gives a class a name in this family.
+
+        Args:
+            name: The name, in snake_case, that `type` uses in a config.
+            constructor: A classmethod that builds the object instead of `__init__`.
+            exist_ok: Whether to replace what has the name.
+
+        Raises:
+            ConfigurationError: Another class has the name.
+        """
+
+        def add(subclass: T) -> T:
+            registry = _registries.setdefault(cls, {})
+            known = registry.get(name)
+            if known is not None and not exist_ok and not _is_reimport(known[0], subclass):
+                raise ConfigurationError(
+                    f'cannot register {subclass.__qualname__} as {cls.registry_name()} "{name}": '
+                    f"{known[0].__module__}.{known[0].__qualname__} has the name "
+                    "(exist_ok=True replaces it)"
+                )
+            if known is None and not exist_ok and _is_foreign_builtin(cls, name, subclass):
+                raise ConfigurationError(
+                    f'cannot register {subclass.__qualname__} as {cls.registry_name()} "{name}": '
+                    f"{cls.builtin[name]} has the name (exist_ok=True replaces it)"
+                )
+            registry[name] = (subclass, constructor)
+            return subclass
+
+        return add
+
+    @classmethod
+    @overrides
+    def has_registry(cls) -> bool:
+        return Registrable in cls.__bases__ or cls in _registries
+
+    @classmethod
+    @overrides
+    def registry_name(cls) -> str:
+        return snake_case(cls.__name__)
+
+    @classmethod
+    @overrides
+    def resolve(cls, name: str) -> Registration:
+        registry = _registries.setdefault(cls, {})
+        if name not in registry and name in cls.builtin:
+            importlib.import_module(cls.builtin[name])
+        if name in registry:
+            return registry[name]
+        if "." in name:
+            return _resolve_dotted(cls, name), None
+        known = cls.list_available()
+        hint = did_you_mean(name, known) or f"; known: {', '.join(known) or 'none'}"
+        raise ConfigurationError(
+            f'"{name}" is not a registered {cls.registry_name()}{hint} '
+            "(your own code comes in by --include-package)"
+        )
+
+    @classmethod
+    def by_name(cls, name: str) -> Callable[..., Any]:
+        """Return the class, or its classmethod, that has the name.
+
+        Raises:
+            ConfigurationError: There is none; the nearest names are suggested.
+        """
+        found, constructor = cls.resolve(name)
+        return getattr(found, constructor) if constructor else found
+
+    @classmethod
+    @overrides
+    def list_available(cls) -> list[str]:
+        names = sorted({*_registries.get(cls, {}), *cls.builtin})
+        if cls.default_implementation is None:
+            return names
+        if cls.default_implementation not in names:
+            raise ConfigurationError(
+                f"{cls.__name__}: the default {cls.default_implementation!r} is not registered"
+            )
+        return sorted(names, key=lambda name: name != cls.default_implementation)
+
+
+def families() -> list[type[Registrable]]:
+    """Return every base class imported so far, in the order of its name."""
+    found = {cls for cls in Registrable.__subclasses__() if cls.has_registry()}
+    return sorted(found | set(_registries), key=lambda cls: cls.registry_name())
+
+
+def _is_reimport(known: type, subclass: type) -> bool:
+    """Say whether this is the same class again: its module ran as `__main__` or was reloaded."""
+    same_name = known.__qualname__ == subclass.__qualname__
+    modules = (known.__module__, subclass.__module__)
+    return same_name and (modules[0] == modules[1] or "__main__" in modules)
+
+
+def _is_foreign_builtin(base: type[Registrable], name: str, subclass: type) -> bool:
+    """Say whether the name belongs to a module of this package that is not imported yet."""
+    module = base.builtin.get(name)
+    return module is not None and module != subclass.__module__
+
+
+def _resolve_dotted(base: type[Registrable], name: str) -> type[FromParams]:
+    module_name, _, class_name = name.rpartition(".")
+    top = name.partition(".")[0]
+    if not plugins.is_included(top):
+        raise ConfigurationError(
+            f'"{name}" is a dotted type; those work only in your own configs, with '
+            f"--include-package {top}"
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f'"{name}" cannot be imported: {error}') from error
+    if not inspect.isclass(found) or not issubclass(found, base):
+        raise ConfigurationError(f'"{name}" is not a subclass of {base.__name__}')
+    return found
