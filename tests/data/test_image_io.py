@@ -1,0 +1,579 @@
+from __future__ import annotations
+
+import csv
+import io
+import struct
+import tarfile
+import threading
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from allencv_al.common.errors import ImageDecodeError
+from allencv_al.data.image_io import load_image, load_mask, source_name
+
+RNG = np.random.default_rng(7)
+
+
+def photo(height: int = 24, width: int = 36) -> np.ndarray:
+    """A smooth picture with a red top-left corner, so that turning it shows."""
+    y, x = np.mgrid[0:height, 0:width]
+    image = np.stack([255 - 6 * x, 8 * y, 3 * x + 2 * y], axis=2).clip(0, 255).astype(np.uint8)
+    image[:6, :9] = (255, 0, 0)
+    return image
+
+
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A valid PNG of that size whose pixel data is missing."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    idat = b"IDAT"
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (chunk, idat)
+    )
+
+
+# What a source may be
+
+
+def test_a_path_a_string_bytes_and_a_pil_image_give_the_same_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "é 猫.png"
+    path.write_bytes(encoded(Image.fromarray(photo()), "PNG"))
+    for source in (path, str(path), path.read_bytes(), Image.fromarray(photo()), Image.open(path)):
+        assert np.array_equal(load_image(source), photo())
+
+
+def test_pixels_are_writable_so_that_torch_can_take_them(tmp_path: Path) -> None:
+    assert load_image(encoded(Image.fromarray(photo()), "PNG")).flags.writeable
+    assert load_image(encoded(Image.fromarray(photo()), "PNG")).flags.c_contiguous
+
+
+def test_a_pil_image_of_the_caller_stays_open_and_unchanged() -> None:
+    image = Image.open(io.BytesIO(encoded(Image.fromarray(photo()).convert("P"), "GIF")))
+    load_image(image)
+    assert image.mode == "P"
+    assert image.getpixel((0, 0)) is not None
+
+
+def test_an_rgb_array_is_taken_as_it_is() -> None:
+    array = photo()
+    assert load_image(array) is array
+
+
+def test_gray_one_channel_and_alpha_arrays_become_rgb() -> None:
+    gray = photo()[:, :, 1]
+    expected = np.stack([gray] * 3, axis=2)
+    assert np.array_equal(load_image(gray), expected)
+    assert np.array_equal(load_image(gray[:, :, None]), expected)
+    opaque = np.dstack([photo(), np.full(photo().shape[:2], 255, np.uint8)])
+    assert np.array_equal(load_image(opaque), photo())
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (photo().astype(np.float32) / 255, "expected dtype uint8 with values 0..255"),
+        (photo().astype(np.int64), "expected dtype uint8"),
+        (photo().transpose(2, 0, 1), r"channels first: transpose\(1, 2, 0\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"uint8 array \[4, 4, 2\].*expected shape"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "expected shape"),
+        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
+    ],
+)
+def test_an_array_that_is_no_picture_says_what_would_be_right(
+    array: np.ndarray, message: str
+) -> None:
+    with pytest.raises(ImageDecodeError, match=message):
+        load_image(array)
+
+
+def test_sources_have_names_for_messages() -> None:
+    assert source_name(Path("a") / "b.png") == str(Path("a") / "b.png")
+    assert source_name(b"12345") == "<5 bytes>"
+    assert source_name(photo()) == "<uint8 array [24, 36, 3]>"
+    assert source_name(Image.fromarray(photo())) == "<PIL image>"
+
+
+# Color and depth
+
+
+def gray16() -> np.ndarray:
+    return np.arange(0, 65536, 1024, dtype=np.uint16).reshape(8, 8) + np.uint16(77)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
+def test_16_bit_gray_is_scaled_not_clipped(format: str) -> None:
+    loaded = load_image(encoded(Image.fromarray(gray16()), format))
+    assert loaded.shape == (8, 8, 3)
+    assert np.abs(loaded.astype(float) - gray16()[:, :, None] / 257).max() <= 0.5
+
+
+def test_16_bit_gray_reaches_black_and_white() -> None:
+    ends = np.array([[0, 65535]], dtype=np.uint16)
+    assert load_image(Image.fromarray(ends))[0, :, 0].tolist() == [0, 255]
+
+
+def test_a_12_bit_tiff_is_scaled_by_its_own_depth() -> None:
+    # 4 pixels, 12 bits each, packed: 0x000 0x800 0xFFF 0x400
+    pixels = bytes.fromhex("000800fff400")
+    tags = [(256, 3, 4), (257, 3, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 110)]
+    tags += [(277, 3, 1), (278, 3, 1)]
+    tags.append((279, 4, len(pixels)))
+    ifd = struct.pack("<H", len(tags))
+    for tag, kind, value in tags:
+        ifd += struct.pack("<HHI", tag, kind, 1) + struct.pack(
+            "<HH" if kind == 3 else "<I", *((value, 0) if kind == 3 else (value,))
+        )
+    data = b"II*\x00" + struct.pack("<I", 8) + ifd + struct.pack("<I", 0)
+    data = data.ljust(110, b"\0")
+    data = data.replace(
+        struct.pack("<HHII", 273, 4, 1, 110), struct.pack("<HHII", 273, 4, 1, len(data))
+    )
+    assert load_image(data + pixels)[0, :, 0].tolist() == [0, 128, 255, 64]
+
+
+def test_16_bit_rgb_png_is_scaled() -> None:
+    wide = np.repeat(np.array([[0, 0x80FF, 0xFFFF]], dtype=">u2")[:, :, None], 3, axis=2)
+    raw = b"\0" + wide.tobytes()
+    chunks = [
+        b"IHDR" + struct.pack(">IIBBBBB", 3, 1, 16, 2, 0, 0, 0),
+        b"IDAT" + zlib.compress(raw),
+        b"IEND",
+    ]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks
+    )
+    assert np.abs(load_image(data)[0, :, 0].astype(int) - [0, 128, 255]).max() <= 1
+
+
+def test_float_gray_in_0_to_1_and_0_to_255_is_read() -> None:
+    unit = np.array([[0.0, 0.5, 1.0]], dtype=np.float32)
+    assert load_image(encoded(Image.fromarray(unit), "TIFF"))[0, :, 0].tolist() == [0, 128, 255]
+    wide = np.array([[0.0, 1.6, 255.0]], dtype=np.float32)
+    assert load_image(encoded(Image.fromarray(wide), "TIFF"))[0, :, 0].tolist() == [0, 2, 255]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[-3.0, 1.0]], np.float32),
+        np.array([[0.0, np.nan]], np.float32),
+        np.array([[0.0, 1e6]], np.float32),
+        np.array([[-1, 5]], np.int32),
+        np.array([[0, 70000]], np.int32),
+    ],
+)
+def test_gray_without_a_known_range_is_refused_with_its_range(values: np.ndarray) -> None:
+    with pytest.raises(ImageDecodeError, match=r"gray from .* to .*, expected 0\.\."):
+        load_image(encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_gray_and_1_bit_become_rgb() -> None:
+    gray = Image.fromarray(photo()[:, :, 1])
+    assert np.array_equal(load_image(encoded(gray, "PNG")), np.stack([np.asarray(gray)] * 3, 2))
+    bits = np.array([[True, False, True]])
+    assert load_image(encoded(Image.fromarray(bits), "PNG"))[0].tolist() == [
+        [255] * 3,
+        [0] * 3,
+        [255] * 3,
+    ]
+
+
+def test_palette_becomes_its_colors() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    assert load_image(encoded(image, "PNG"))[0].tolist() == [[10, 20, 30], [200, 100, 50]]
+
+
+def test_transparent_pixels_are_laid_on_white() -> None:
+    rgba = np.array([[[10, 20, 30, 255], [0, 0, 0, 0], [0, 100, 200, 128]]], np.uint8)
+    expected = [[10, 20, 30], [255, 255, 255], [127, 177, 227]]
+    for source in (encoded(Image.fromarray(rgba), "PNG"), rgba):
+        assert np.abs(load_image(source)[0].astype(int) - expected).max() <= 1
+    la = np.array([[[10, 255], [0, 0]]], np.uint8)
+    assert load_image(encoded(Image.fromarray(la), "PNG"))[0].tolist() == [[10] * 3, [255] * 3]
+
+
+def test_a_transparent_palette_entry_and_a_transparent_color_become_white() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putpixel((1, 0), 1)
+    data = encoded(image, "PNG", transparency=1)
+    assert load_image(data)[0].tolist() == [[10, 20, 30], [255] * 3]
+    image = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    data = encoded(image, "PNG", transparency=(4, 5, 6))
+    assert load_image(data)[0].tolist() == [[1, 2, 3], [255] * 3]
+
+
+@pytest.mark.parametrize("alpha", [0, 128, 255])
+def test_an_alpha_that_is_the_same_everywhere_is_dropped(alpha: int) -> None:
+    rgba = np.dstack([photo(), np.full(photo().shape[:2], alpha, np.uint8)])
+    assert np.array_equal(load_image(encoded(Image.fromarray(rgba), "PNG")), photo())
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_is_not_inverted(format: str) -> None:
+    image = Image.fromarray(photo()).convert("CMYK")
+    options = {"quality": 95} if format == "JPEG" else {}
+    loaded = load_image(encoded(image, format, **options)).astype(int)
+    assert np.abs(loaded - photo()).mean() < 6
+
+
+def test_an_adobe_cmyk_jpeg_is_not_a_negative() -> None:
+    # Adobe's JPEGs store CMYK inverted.
+    data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95)
+    assert b"Adobe" in data
+    assert np.abs(load_image(data)[8, 8].astype(int) - [255, 0, 0]).max() <= 3
+
+
+# Turned and moving pictures
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_each_exif_orientation_comes_upright(orientation: int, format: str) -> None:
+    stored = {  # how a camera stores the upright picture under that tag
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }[orientation](photo())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}}.get(format, {})
+    if format == "WEBP":
+        options = {"lossless": True}
+    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif, **options)
+    loaded = load_image(data)
+    assert loaded.shape == photo().shape
+    assert np.abs(loaded.astype(int) - photo()).mean() < 6
+
+
+@pytest.mark.parametrize("tag_value", [0, 9, 77])
+def test_an_unknown_orientation_is_ignored(tag_value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = tag_value
+    assert load_image(encoded(Image.fromarray(photo()), "PNG", exif=exif)).shape == photo().shape
+
+
+def test_damaged_exif_does_not_cost_the_picture() -> None:
+    data = encoded(
+        Image.fromarray(photo()), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + b"\1" * 9
+    )
+    assert np.array_equal(load_image(data), photo())
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_an_animation_gives_its_first_frame(format: str) -> None:
+    frames = [Image.new("RGB", (6, 4), color) for color in ((255, 0, 0), (0, 255, 0))]
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    assert np.array_equal(load_image(data), np.full((4, 6, 3), (255, 0, 0), np.uint8))
+
+
+# Refusals
+
+
+def test_the_pixel_limit_is_read_from_the_header() -> None:
+    with pytest.raises(ImageDecodeError, match=r"9000x9000 is 81,000,000 pixels.*40,000,000"):
+        load_image(png_header(9000, 9000))  # has no pixel data: decoding it would say so
+    data = encoded(Image.fromarray(photo()), "PNG")
+    assert load_image(data, max_pixels=24 * 36).shape == (24, 36, 3)
+    with pytest.raises(ImageDecodeError, match="max_pixels"):
+        load_image(data, max_pixels=24 * 36 - 1)
+
+
+@pytest.mark.parametrize("side", [13000, 60000])
+def test_a_bomb_is_one_error_and_no_warning(side: int) -> None:
+    with pytest.raises(ImageDecodeError, match="pixels"):
+        load_image(png_header(side, side))
+
+
+def test_errors_name_the_file_and_the_cause(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    text = tmp_path / "text.jpg"
+    text.write_text("<html>")
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(encoded(Image.fromarray(photo(200, 300)), "JPEG")[:1500])
+    for path, cause in [
+        (empty, "empty"),
+        (text, "none of the known formats"),
+        (cut, "truncated"),
+        (tmp_path / "absent.jpg", "No such file"),
+        (tmp_path, "directory"),
+    ]:
+        with pytest.raises(ImageDecodeError, match=cause) as caught:
+            load_image(path)
+        assert caught.value.source == str(path)
+        assert str(path) in str(caught.value)
+
+
+def test_postscript_is_never_handed_to_its_interpreter() -> None:
+    data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    with pytest.raises(ImageDecodeError, match="none of the known formats"):
+        load_image(data)
+
+
+def test_a_callers_own_pillow_warnings_stay_on() -> None:
+    filters = list(warnings.filters)
+    load_image(encoded(Image.fromarray(photo()), "PNG"))
+    with pytest.raises(ImageDecodeError):
+        load_image(b"")
+    assert list(warnings.filters) == filters
+
+
+def test_decoding_in_threads_leaves_the_warning_filters_alone() -> None:
+    data = encoded(Image.fromarray(photo(200, 300)), "JPEG")
+    filters = list(warnings.filters)
+    threads = [
+        threading.Thread(target=lambda: [load_image(data) for _ in range(30)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(warnings.filters) == filters
+
+
+# Masks
+
+
+def test_a_palette_mask_gives_its_indices(tmp_path: Path) -> None:
+    classes = np.array([[0, 1, 2], [2, 1, 21]], np.uint8)
+    image = Image.fromarray(classes).convert("L")
+    palette = Image.frombytes("P", image.size, image.tobytes())
+    palette.putpalette(list(range(255, 255 - 66, -1)))
+    path = tmp_path / "mask.png"
+    palette.save(path)
+    assert np.array_equal(load_mask(path), classes)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (np.array([[0, 7], [255, 1]], np.uint8), [[0, 7], [255, 1]]),
+        (np.array([[True, False]]), [[1, 0]]),
+        (np.array([[3, 200]], np.uint16), [[3, 200]]),
+        (np.array([[[5, 5, 5], [9, 9, 9]]], np.uint8), [[5, 9]]),
+    ],
+)
+def test_gray_1_bit_16_bit_and_gray_rgb_masks_give_their_values(
+    mask: np.ndarray, expected: list[list[int]]
+) -> None:
+    for source in (encoded(Image.fromarray(mask), "PNG"), mask):
+        loaded = load_mask(source)
+        assert loaded.dtype == np.uint8
+        assert loaded.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (photo(), "found colors"),
+        (np.array([[256]], np.uint16), r"0\.\.255, found 256"),
+        (np.array([[-1]], np.int64), r"found -1"),
+        (np.array([[0.5]], np.float32), "found float32"),
+    ],
+)
+def test_a_mask_without_one_class_per_pixel_is_refused(mask: np.ndarray, message: str) -> None:
+    with pytest.raises(ImageDecodeError, match=message):
+        load_mask(mask)
+
+
+def test_an_unreadable_mask_is_the_same_error(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(encoded(Image.fromarray(photo()[:, :, 0]), "PNG")[:60])
+    with pytest.raises(ImageDecodeError, match=r"mask\.png"):
+        load_mask(path)
+
+
+def test_a_mask_is_turned_like_its_image() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.fromarray(np.array([[1, 2, 3]], np.uint8)), "PNG", exif=exif)
+    assert load_mask(data).tolist() == [[1], [2], [3]]
+
+
+# Mutated files: an array or the one error, nothing else
+
+
+def _seeds() -> list[bytes]:
+    image = Image.fromarray(photo())
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    palette = image.convert("P")
+    return [
+        encoded(image, "JPEG", exif=exif),
+        encoded(image, "JPEG", progressive=True),
+        encoded(image.convert("CMYK"), "JPEG"),
+        encoded(image, "PNG", exif=exif),
+        encoded(Image.fromarray(gray16()), "PNG"),
+        encoded(palette, "PNG", transparency=3),
+        encoded(image.convert("RGBA"), "PNG"),
+        encoded(palette, "GIF", save_all=True, append_images=[palette.rotate(9)]),
+        encoded(image, "BMP"),
+        encoded(image, "WEBP"),
+        encoded(image, "TIFF"),
+        encoded(image, "TIFF", compression="tiff_lzw"),
+        encoded(Image.fromarray(gray16()), "TIFF"),
+        encoded(image, "PPM"),
+        encoded(image, "JPEG2000"),
+    ]
+
+
+SEEDS = _seeds()
+
+
+def read_or_refuse(data: bytes, read: Callable[[bytes], np.ndarray] = load_image) -> None:
+    try:
+        loaded = read(data)
+    except ImageDecodeError as error:
+        assert str(error)
+    else:
+        assert loaded.dtype == np.uint8
+        assert loaded.ndim == (3 if read is load_image else 2)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.sampled_from(range(len(SEEDS))),
+    edits=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(max_size=6)), max_size=5),
+    cut=st.none() | st.floats(0, 1),
+)
+def test_mutated_files_give_an_array_or_the_one_error(
+    seed: int, edits: list[tuple[float, bytes]], cut: float | None
+) -> None:
+    data = bytearray(SEEDS[seed])
+    for where, replacement in edits:
+        at = int(where * len(data))
+        data[at : at + len(replacement)] = replacement
+    if cut is not None:
+        data = data[: int(cut * len(data))]
+    read_or_refuse(bytes(data))
+    read_or_refuse(bytes(data), load_mask)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_an_array_or_the_one_error(data: bytes) -> None:
+    read_or_refuse(data)
+
+
+def test_a_file_cut_at_every_byte_gives_an_array_or_the_one_error() -> None:
+    data = SEEDS[5]
+    for length in range(len(data)):
+        read_or_refuse(data[:length])
+
+
+# The odd files of the shared data
+
+
+@pytest.fixture(scope="module")
+def odd_files(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("odd")
+    with tarfile.open(shared_data / "odd_files.tar") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "odd_files"
+
+
+@pytest.fixture(scope="module")
+def cat(shared_data: Path) -> Image.Image:
+    """The photograph that most of the odd files were made from."""
+    with tarfile.open(shared_data / "cats_dogs.tar") as archive:
+        member = archive.extractfile("cats_dogs/train/cat/cat.0.jpg")
+        assert member is not None
+        return Image.open(io.BytesIO(member.read())).convert("RGB")
+
+
+def manifest(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_each_odd_file_opens_or_fails_as_its_manifest_says(odd_files: Path) -> None:
+    rows = manifest(odd_files)
+    assert len(rows) == 26
+    for row in rows:
+        path = odd_files / row["file"]
+        if row["pillow_13.0.0"] == "fails":
+            with pytest.raises(ImageDecodeError) as caught:
+                load_image(path)
+            assert caught.value.source == str(path)
+            continue
+        width, height = map(int, row["size"].split("x"))
+        if path.name == "exif_orientation_6.jpeg":
+            width, height = height, width
+        assert load_image(path).shape == (height, width, 3), path.name
+
+
+# How far a correct decode is from the photograph, scaled to the file's size: mean absolute
+# difference in levels. Resampling, lossy coding and palettes explain these; a wrong channel order,
+# inversion, rotation or clipping gives 25 and more.
+ODD_PICTURES = {
+    "flipped_bytes.jpg": (60.0, "RGB"),  # 64 bytes of the scan are inverted: partly damaged
+    "png_named.jpg": (2.0, "RGB"),
+    "gif_named.jpg": (15.0, "RGB"),
+    "bmp_named.jpg": (2.0, "RGB"),
+    "cmyk.jpg": (3.0, "RGB"),
+    "gray.jpg": (2.0, "L"),
+    "progressive.jpg": (2.0, "RGB"),
+    "trailing_garbage.jpg": (0.0, "RGB"),
+    "rgba.png": (2.0, "RGB"),
+    "palette_transparent.png": (15.0, "RGB"),
+    "gray_alpha.png": (2.0, "L"),
+    "gray_16bit.png": (2.0, "L"),
+    "webp.webp": (6.0, "RGB"),
+    "upper.JPG": (0.0, "RGB"),
+    "name with space é 猫.jpg": (0.0, "RGB"),
+    "no_extension": (0.0, "RGB"),
+    ".hidden.jpg": (0.0, "RGB"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_PICTURES)
+def test_an_odd_file_shows_its_photograph(odd_files: Path, cat: Image.Image, name: str) -> None:
+    tolerance, mode = ODD_PICTURES[name]
+    loaded = load_image(odd_files / name)
+    height, width = loaded.shape[:2]
+    expected = cat if (width, height) == cat.size else cat.resize((width, height))
+    difference = loaded.astype(int) - np.asarray(expected.convert(mode).convert("RGB"))
+    assert np.abs(difference).mean() <= tolerance
+
+
+def test_the_one_bit_file_is_a_dithering_of_the_photograph(
+    odd_files: Path, cat: Image.Image
+) -> None:
+    loaded = load_image(odd_files / "one_bit.png")
+    assert set(np.unique(loaded)) == {0, 255}
+    size = (loaded.shape[1], loaded.shape[0])
+    blocks = Image.fromarray(loaded).convert("L").resize((12, 9), Image.Resampling.BOX)
+    expected = cat.convert("L").resize(size).resize((12, 9), Image.Resampling.BOX)
+    assert np.abs(np.asarray(blocks).astype(int) - np.asarray(expected)).mean() < 15
+
+
+def test_the_turned_photograph_is_upright(odd_files: Path) -> None:
+    path = odd_files / "exif_orientation_6.jpeg"
+    loaded = load_image(path)
+    assert loaded.shape == (1349, 1080, 3)
+    with Image.open(path) as image:
+        stored = np.asarray(image)
+    assert np.array_equal(loaded, np.rot90(stored, -1))
