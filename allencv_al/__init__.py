@@ -1,0 +1,42 @@
+"""From a folder of images and a few labels to a good classifier, with the fewest labels.
+
+One jsonnet file describes an experiment; every part of it is a registered, typed component. The
+names below are imported when first used, so that `import allencv_al` costs nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from allencv_al.common.lazy_exports import lazy_exports
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "AllenCVError": "allencv_al.common.errors",
+        "ConfigurationError": "allencv_al.common.errors",
+        "DatasetReader": "allencv_al.data.dataset_readers.base",
+        "Experiment": "allencv_al.training.experiment",
+        "ImagePredictor": "allencv_al.predictors.image_predictor",
+        "Instance": "allencv_al.data.instance",
+        "Model": "allencv_al.models.model",
+        "Params": "allencv_al.common.params",
+        "Predictor": "allencv_al.predictors.predictor",
+        "Registrable": "allencv_al.common.registrable",
+        "Vocabulary": "allencv_al.data.vocabulary",
+        "load_archive": "allencv_al.models.archive",
+    },
+)
+
+if TYPE_CHECKING:
+    from allencv_al.common.errors import AllenCVError, ConfigurationError
+    from allencv_al.common.params import Params
+    from allencv_al.common.registrable import Registrable
+    from allencv_al.data.dataset_readers.base import DatasetReader
+    from allencv_al.data.instance import Instance
+    from allencv_al.data.vocabulary import Vocabulary
+    from allencv_al.models.archive import load_archive
+    from allencv_al.models.model import Model
+    from allencv_al.predictors.image_predictor import ImagePredictor
+    from allencv_al.predictors.predictor import Predictor
+    from allencv_al.training.experiment import Experiment

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from allencv_al.common.errors import ConfigurationError
+
+ENVIRONMENT = "environment"
+"""`std.extVar("environment")` is an object with every variable, so that a config can have optional
+ones: `std.get(std.extVar("environment"), "TEST_PATH")` is null where the variable is not set."""
 
 _UNDEFINED = re.compile(r"undefined external variable: (\S+)")
 
@@ -47,7 +52,11 @@ def evaluate_snippet(
 
     try:
         text: str = _jsonnet.evaluate_snippet(
-            name, source, ext_vars=dict(variables), import_callback=_confined_import(root)
+            name,
+            source,
+            ext_vars={k: v for k, v in variables.items() if k != ENVIRONMENT},
+            ext_codes={ENVIRONMENT: json.dumps(dict(variables))},
+            import_callback=_confined_import(root),
         )
     except RuntimeError as error:
         raise ConfigurationError(_readable(str(error))) from error
