@@ -1,0 +1,157 @@
+"""The command line ``allencv-al``, also ``python -m allencv_al``."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
+from allencv_al.common.errors import AllenCVError
+
+EXIT_USAGE = 2
+EXIT_FAILURE = 1
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 is success, 1 a failure on the way, 2 a mistake in the command, the config or the data,
+    130 an interrupt. A mistake is one message on stderr; ``--debug`` adds the traceback.
+
+    Args:
+        argv: The arguments after the program's name; those of the process by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parse(arguments)
+    except SystemExit as stop:  # argparse has said what there is to say
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    _set_up_logging(args)
+    debug = getattr(args, "debug", False)
+    try:
+        _import_user_code(args)
+        exit_code = int(args.run(args))
+        sys.stdout.flush()
+    except AllenCVError as error:
+        return _report(str(error), error.exit_code, debug)
+    except BrokenPipeError:
+        return _leave_broken_pipe()
+    except OSError as error:
+        return _report(_describe_os_error(error), EXIT_FAILURE, debug)
+    except KeyboardInterrupt:
+        return _report("interrupted", EXIT_INTERRUPTED, debug)
+    return exit_code
+
+
+def build_parser(subcommand: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser of the whole command line.
+
+    Args:
+        subcommand: The one subcommand whose module is imported for its arguments; the others are
+            there by name only.
+    """
+    from allencv_al import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="allencv-al",
+        description="Train image classifiers from one jsonnet file, on the fewest labels.",
+        epilog="allencv-al SUBCOMMAND --help shows the arguments of a subcommand.",
+    )
+    parser.add_argument("--version", action="version", version=f"allencv-al {__version__}")
+    _add_frame_arguments(parser, default=False)
+    subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
+    for name, entry in SUBCOMMANDS.items():
+        child = subparsers.add_parser(name, help=entry.help, description=_sentence(entry.help))
+        if name == subcommand:
+            module: SubcommandModule = entry.load()
+            module.add_arguments(child)
+            child.set_defaults(run=module.run)
+            # SUPPRESS: an absent flag must not undo the same flag before the subcommand
+            _add_frame_arguments(child, default=argparse.SUPPRESS)
+    return parser
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    # No option of the frame takes a value, so the first word is the subcommand.
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    name = words[0] if words else None
+    parser = build_parser(name if name in SUBCOMMANDS else None)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        raise SystemExit(EXIT_USAGE)
+    if name is not None and name not in SUBCOMMANDS:
+        near = difflib.get_close_matches(name, SUBCOMMANDS, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(SUBCOMMANDS)}"
+        parser.error(f'unknown subcommand "{name}"; {hint}')
+    return parser.parse_args(arguments)
+
+
+def _add_frame_arguments(parser: argparse.ArgumentParser, default: bool | str) -> None:
+    group = parser.add_argument_group("messages")
+    group.add_argument(
+        "-v", "--verbose", action="store_true", default=default, help="log more, on stderr"
+    )
+    group.add_argument(
+        "--debug",
+        action="store_true",
+        default=default,
+        help="show the traceback of an error, and log everything",
+    )
+
+
+def _set_up_logging(args: argparse.Namespace) -> None:
+    debug, verbose = getattr(args, "debug", False), getattr(args, "verbose", False)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    ours = logging.getLogger("allencv_al")
+    for old in [old for old in ours.handlers if getattr(old, "of_command_line", False)]:
+        ours.removeHandler(old)  # main() called twice in one process must not say things twice
+    handler.of_command_line = True  # type: ignore[attr-defined]
+    ours.addHandler(handler)
+    ours.setLevel(logging.DEBUG if debug or verbose else logging.INFO)
+
+
+def _import_user_code(args: argparse.Namespace) -> None:
+    packages: list[str] | None = getattr(args, "include_package", None)
+    if packages is None:
+        return
+    from allencv_al.common.plugins import import_package, import_plugins
+
+    import_plugins()
+    for package in packages:
+        import_package(package)
+
+
+def _report(message: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        logger.debug("traceback of the error:", exc_info=True)
+    sys.stderr.write(f"error: {message}\n")
+    return exit_code
+
+
+def _describe_os_error(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _leave_broken_pipe() -> int:
+    # The reader (head, less) has gone; whatever is still buffered must not fail again at exit.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return EXIT_BROKEN_PIPE
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Arguments that several subcommands share, so that one flag means the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def cuda_device(text: str) -> int | str:
+    """Convert the text of ``--cuda-device``: -1, the number of a GPU, or "auto"."""
+    if text == "auto":
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        number = -2
+    if number < -1:
+        raise argparse.ArgumentTypeError(
+            f'expected -1 (CPU), the number of a GPU, or "auto", found "{text}"'
+        )
+    return number
+
+
+def positive_int(text: str) -> int:
+    """Convert a text to an integer of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'expected an integer of at least 1, found "{text}"')
+    return number
+
+
+def positive_float(text: str) -> float:
+    """Convert a text to a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f'expected a number above 0, found "{text}"')
+    return number
+
+
+def external_variable(text: str) -> tuple[str, str]:
+    """Split ``name=value``."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f'expected name=value, found "{text}"')
+    return name, value
+
+
+def add_include_package(parser: argparse.ArgumentParser) -> None:
+    """Add ``--include-package``, which the command-line frame acts on before ``run``."""
+    parser.add_argument(
+        "--include-package",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="import this package and all its modules first, so that the components they "
+        "register can be named in a config; may be given several times",
+    )
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add ``-o/--overrides``."""
+    parser.add_argument(
+        "-o",
+        "--overrides",
+        default="",
+        metavar="JSON",
+        help="a jsonnet object that changes the config; keys may be dotted and may hold list "
+        'indices: \'{"trainer.num_epochs": 3, "model.dropout": 0.5}\'',
+    )
+
+
+def add_cuda_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cuda-device`` for commands that use a trained model."""
+    parser.add_argument(
+        "--cuda-device",
+        type=cuda_device,
+        default=-1,
+        metavar="N",
+        help='the GPU to use, "auto" for the first one if there is any, or -1 for the CPU '
+        "(default: -1)",
+    )
+
+
+def add_archive(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which trained model to load, and how."""
+    parser.add_argument(
+        "archive_file",
+        type=Path,
+        metavar="ARCHIVE",
+        help="a model.tar.gz, a folder with its contents, or the folder of a training run",
+    )
+    parser.add_argument(
+        "--weights-file",
+        type=Path,
+        metavar="FILE",
+        help="use the weights in this safetensors file instead of the archive's own",
+    )
+    add_cuda_device(parser)
+    add_overrides(parser)
+    add_include_package(parser)
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which config file to use, and how to fill it in."""
+    parser.add_argument(
+        "param_path", type=Path, metavar="CONFIG", help="the jsonnet file of the experiment"
+    )
+    parser.add_argument(
+        "-V",
+        "--ext-var",
+        dest="ext_vars",
+        action="append",
+        type=external_variable,
+        default=[],
+        metavar="NAME=VALUE",
+        help="set an external variable of the config (std.extVar), before the environment's; "
+        "may be given several times",
+    )
+    add_overrides(parser)
+    add_include_package(parser)
+
+
+def add_dataset_reader_choice(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dataset-reader-choice``."""
+    parser.add_argument(
+        "--dataset-reader-choice",
+        choices=("train", "validation"),
+        default="validation",
+        help="whose transforms to use: the validation reader's, if the config has one, or the "
+        "training reader's (default: validation)",
+    )

@@ -1,0 +1,76 @@
+"""The subcommands of ``allencv-al``, by name, so that ``--help`` imports none of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class SubcommandModule(Protocol):
+    """What a module of this package has at its top level.
+
+    Nothing outside the standard library may be imported there: ``allencv-al X --help`` imports it.
+    """
+
+    NAME: str
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments of the subcommand."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do the work and return the exit code; an ``AllenCVError`` becomes one message."""
+
+
+class Subcommand(NamedTuple):
+    """Where a subcommand is written, and the line that ``allencv-al --help`` shows for it."""
+
+    module: str
+    help: str
+
+    def load(self) -> SubcommandModule:
+        """Import the module of this subcommand."""
+        return cast(SubcommandModule, importlib.import_module(self.module))
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "demo": Subcommand(
+        "allencv_al.commands.demo",
+        "run the main job on embedded images, to see that everything works",
+    ),
+    "train": Subcommand(
+        "allencv_al.commands.train",
+        "train the model that a jsonnet file describes",
+    ),
+    "evaluate": Subcommand(
+        "allencv_al.commands.evaluate",
+        "measure a trained model on labeled images",
+    ),
+    "predict": Subcommand(
+        "allencv_al.commands.predict",
+        "predict the classes of images, as JSON lines",
+    ),
+    "find-lr": Subcommand(
+        "allencv_al.commands.find_lr",
+        "try growing learning rates, draw the losses and suggest one",
+    ),
+    "describe": Subcommand(
+        "allencv_al.commands.describe",
+        "list what a config can name, and the parameters of each",
+    ),
+    "print-results": Subcommand(
+        "allencv_al.commands.print_results",
+        "collect the metrics of many runs in one CSV table",
+    ),
+    "sample-data": Subcommand(
+        "allencv_al.commands.sample_data",
+        "make or download a small data set to start with",
+    ),
+    "test-install": Subcommand(
+        "allencv_al.commands.test_install",
+        "check that this installation can decode, train and predict",
+    ),
+}

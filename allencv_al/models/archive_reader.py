@@ -1,0 +1,197 @@
+"""Reading what a model archive consists of, checked, into memory; no code runs, no file is made."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common.errors import ArchiveError
+from allencv_al.models.archive_format import (
+    CONFIG_NAME,
+    MANIFEST_NAME,
+    MAX_VOCABULARY_FILES,
+    VOCABULARY_FOLDER,
+    WEIGHTS_NAME,
+    Manifest,
+    parse_json,
+    size_limit,
+)
+from allencv_al.models.archive_stream import read_members
+
+ARCHIVE_NAME = "model.tar.gz"
+BEST_WEIGHTS_NAME = "best.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveContents:
+    """The members of an archive, each held to its size and SHA-256.
+
+    Args:
+        source: The path it was read from, for messages.
+        config: The experiment's config; it names no type by a dotted path.
+        vocabulary: File name to content.
+        weights: The bytes of the safetensors file.
+        versions: What the archive was made with: package name to version.
+    """
+
+    source: str
+    config: dict[str, Any]
+    vocabulary: dict[str, bytes]
+    weights: bytes | bytearray
+    versions: Mapping[str, str]
+
+
+def read_archive(path: str | Path) -> ArchiveContents:
+    """Read an archive.
+
+    Args:
+        path: A `model.tar.gz`, the folder that it was unpacked into, or the folder of a training
+            run, finished or not (its best weights so far are taken).
+
+    Raises:
+        ArchiveError: There is none, or it is damaged, foreign or unsafe.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ArchiveError(f"{path}: there is no such archive")
+    if not path.is_dir():
+        return _checked(read_members(path, _limits(path), VOCABULARY_FOLDER), str(path))
+    if (path / MANIFEST_NAME).exists():
+        return _checked(_read_unpacked(path), str(path))
+    return _read_run(path)
+
+
+def check_config(config: Mapping[str, Any], source: str) -> None:
+    """Raise an ArchiveError if `config` could reach for anything but registered names."""
+    for where, value in _objects(config, ""):
+        kind = value.get("type")
+        if isinstance(kind, str) and ("." in kind or ":" in kind):
+            raise ArchiveError(
+                f"{source}: {CONFIG_NAME}: {where}type: {kind!r} is a path to code; an archive may "
+                "name registered types only (for a class of your own, register it and name its "
+                "package with --include-package)"
+            )
+        if "_pretrained" in value:
+            raise ArchiveError(
+                f"{source}: {CONFIG_NAME}: {where}_pretrained: an archive may not load another one"
+            )
+
+
+def _limits(path: Path) -> Any:
+    vocabulary_files = 0
+
+    def limit(name: str) -> int:
+        nonlocal vocabulary_files
+        vocabulary_files += name.startswith(VOCABULARY_FOLDER)
+        if vocabulary_files > MAX_VOCABULARY_FILES:
+            raise ArchiveError(f"{path}: more than {MAX_VOCABULARY_FILES} vocabulary files")
+        return size_limit(name, str(path))
+
+    return limit
+
+
+def _checked(members: Mapping[str, bytes | bytearray], source: str) -> ArchiveContents:
+    if MANIFEST_NAME not in members:
+        raise ArchiveError(
+            f"{source}: member {MANIFEST_NAME} is missing; archives of AllenNLP and AllenCV hold "
+            "pickled weights, which can run code, and are not read"
+        )
+    manifest = Manifest.from_json(bytes(members[MANIFEST_NAME]), source)
+    missing = sorted(manifest.members.keys() - members.keys())
+    if missing:
+        raise ArchiveError(f"{source}: member {missing[0]} is missing")
+    unlisted = sorted(members.keys() - manifest.members.keys() - {MANIFEST_NAME})
+    if unlisted:
+        raise ArchiveError(f"{source}: member {unlisted[0]!r} is not listed in {MANIFEST_NAME}")
+    for name in manifest.members:
+        manifest.check(name, members[name], source)
+    config = parse_json(bytes(members[CONFIG_NAME]), f"{source}: {CONFIG_NAME}")
+    check_config(config, source)
+    prefix = f"{VOCABULARY_FOLDER}/"
+    return ArchiveContents(
+        source=source,
+        config=config,
+        vocabulary={
+            name.removeprefix(prefix): bytes(content)
+            for name, content in members.items()
+            if name.startswith(prefix)
+        },
+        weights=members[WEIGHTS_NAME],
+        versions=manifest.versions,
+    )
+
+
+def _read_unpacked(folder: Path) -> dict[str, bytes]:
+    content = _read_file(folder, MANIFEST_NAME)
+    manifest = Manifest.from_json(content, str(folder))
+    return {
+        MANIFEST_NAME: content,
+        **{name: _read_file(folder, name) for name in manifest.members},
+    }
+
+
+def _read_run(folder: Path) -> ArchiveContents:
+    has_config = (folder / CONFIG_NAME).exists()
+    if has_config and (folder / BEST_WEIGHTS_NAME).exists():
+        config = parse_json(_read_file(folder, CONFIG_NAME), f"{folder}: {CONFIG_NAME}")
+        check_config(config, str(folder))
+        return ArchiveContents(
+            source=str(folder),
+            config=config,
+            vocabulary=read_vocabulary_files(folder),
+            weights=_read_file(folder, BEST_WEIGHTS_NAME, limit_of=WEIGHTS_NAME),
+            versions={},
+        )
+    if (folder / ARCHIVE_NAME).exists():
+        return read_archive(folder / ARCHIVE_NAME)
+    if has_config:
+        raise ArchiveError(
+            f"{folder}: this run has no {BEST_WEIGHTS_NAME} yet; wait for the end of its first "
+            "epoch, or continue it with train --recover"
+        )
+    raise ArchiveError(
+        f"{folder}: expected {MANIFEST_NAME} (an unpacked archive) or {CONFIG_NAME} and "
+        f"{BEST_WEIGHTS_NAME} (a training run), found neither"
+    )
+
+
+def read_vocabulary_files(folder: Path) -> dict[str, bytes]:
+    """Read the vocabulary files in the folder of a run: file name to content."""
+    names = sorted(file.name for file in (folder / VOCABULARY_FOLDER).glob("*.txt"))
+    limits = _limits(folder)
+    contents = {}
+    for name in names:
+        if not name.startswith("."):
+            limits(f"{VOCABULARY_FOLDER}/{name}")
+            contents[name] = _read_file(folder, f"{VOCABULARY_FOLDER}/{name}")
+    return contents
+
+
+def _read_file(folder: Path, name: str, limit_of: str | None = None) -> bytes:
+    path = folder / name
+    limit = size_limit(limit_of or name, str(folder))
+    try:
+        status = path.lstat()
+    except OSError:
+        raise ArchiveError(f"{folder}: member {name} is missing") from None
+    if not stat.S_ISREG(status.st_mode) or (path.parent.is_symlink() and path.parent != folder):
+        raise ArchiveError(f"{folder}: member {name!r} is a link or no plain file")
+    if status.st_size > limit:
+        raise ArchiveError(
+            f"{folder}: member {name!r}: {status.st_size} bytes are over the limit of {limit}"
+        )
+    return path.read_bytes()
+
+
+def _objects(value: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every object in `value` with its path, which ends in a dot unless it is empty."""
+    if isinstance(value, dict):
+        yield where, value
+        for key, inner in value.items():
+            yield from _objects(inner, f"{where}{key}.")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _objects(inner, f"{where}{index}.")
