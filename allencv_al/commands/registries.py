@@ -1,0 +1,36 @@
+"""Every family of components, with the class that is its base."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from allencv_al.common.registrable import Registrable
+
+REGISTRIES = {
+    "data_loader": "allencv_al.data.data_loaders:DataLoader",
+    "dataset_reader": "allencv_al.data.dataset_readers:DatasetReader",
+    "image_transform": "allencv_al.data.transforms:ImageTransform",
+    "vocabulary": "allencv_al.data.vocabulary:Vocabulary",
+    "im2im_encoder": "allencv_al.modules.im2im_encoders:Im2ImEncoder",
+    "im2vec_encoder": "allencv_al.modules.im2vec_encoders:Im2VecEncoder",
+    "initializer": "allencv_al.modules.initializers:Initializer",
+    "metric": "allencv_al.metrics:Metric",
+    "model": "allencv_al.models.model:Model",
+    "trainer": "allencv_al.training.trainer:Trainer",
+    "optimizer": "allencv_al.training.optimizers:Optimizer",
+    "learning_rate_scheduler": "allencv_al.training.learning_rate_schedulers:LearningRateScheduler",
+    "momentum_scheduler": "allencv_al.training.momentum_schedulers:MomentumScheduler",
+    "moving_average": "allencv_al.training.moving_average:MovingAverage",
+    "checkpointer": "allencv_al.training.checkpointer:Checkpointer",
+    "trainer_callback": "allencv_al.training.callbacks:TrainerCallback",
+    "predictor": "allencv_al.predictors.predictor:Predictor",
+}
+
+
+def load_registry(name: str) -> type[Registrable]:
+    """Import and return the base class of a family."""
+    module, _, attribute = REGISTRIES[name].partition(":")
+    base: type[Registrable] = getattr(importlib.import_module(module), attribute)
+    return base

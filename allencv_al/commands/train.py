@@ -1,0 +1,75 @@
+"""`allencv-al train`: from a config file to a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from allencv_al.commands.arguments import add_config
+from allencv_al.common.errors import ConfigurationError
+
+NAME = "train"
+HELP = "train the model that a jsonnet file describes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this subcommand."""
+    add_config(parser)
+    parser.add_argument(
+        "-s",
+        "--serialization-dir",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the run: checkpoints, metrics, pictures and model.tar.gz go there",
+    )
+    parser.add_argument(
+        "-r", "--recover", action="store_true", help="go on with the interrupted run in DIR"
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="replace the run in DIR")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check the config, the shapes and the data paths, list every fault, and stop",
+    )
+    parser.add_argument(
+        "--file-friendly-logging",
+        action="store_true",
+        help="accepted as in AllenNLP; progress in a pipe is always one line now and then",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or only check with `--dry-run`."""
+    if args.serialization_dir is None and not args.dry_run:
+        raise ConfigurationError("train: needs -s DIR, the folder to write the run to")
+    from allencv_al.common import Params
+
+    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    if args.dry_run:
+        from allencv_al.training.experiment import check_experiment
+
+        check_experiment(params, str(args.param_path))
+        sys.stdout.write(f"{args.param_path}: no faults found\n")
+        return 0
+    from allencv_al.training.run import train
+
+    metrics = train(
+        params,
+        args.serialization_dir,
+        recover=args.recover,
+        force=args.force,
+        source=str(args.param_path),
+    )
+    sys.stdout.write(_summary(metrics, args.serialization_dir))
+    return 0
+
+
+def _summary(metrics: dict[str, object], folder: Path) -> str:
+    wanted = ("best_epoch", "best_validation_accuracy", "test_accuracy", "test_loss")
+    lines = [
+        f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}"
+        for name in wanted
+        if (value := metrics.get(name)) is not None
+    ]
+    return "\n".join([*lines, f"model: {folder / 'model.tar.gz'}"]) + "\n"

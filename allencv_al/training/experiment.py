@@ -1,0 +1,247 @@
+"""`Experiment`: what one config file describes, from the images to the trained model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from overrides import overrides
+
+from allencv_al.common import Lazy, Params
+from allencv_al.common.config_check import ConfigView, check
+from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
+from allencv_al.common.from_params import FromParams
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.data.dataset_readers import DatasetReader
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.model import Model
+from allencv_al.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+Split = Literal["train", "validation", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ImageShape = tuple[int, int | None, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    """The data sets of an experiment; None where the config names no path.
+
+    Args:
+        train: The images to learn from.
+        validation: The images that choose the best epoch.
+        test: The images that measure the result.
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+
+    def present(self, names: Sequence[Split] = SPLITS) -> list[Dataset]:
+        """Return those that are there, in the order train, validation, test."""
+        found = [getattr(self, name) for name in SPLITS if name in names]
+        return [dataset for dataset in found if dataset is not None]
+
+
+class Experiment(FromParams):
+    """One config file: the data, the model, how batches are made, and how the model is trained.
+
+    Args:
+        dataset_reader: How the training images are found, decoded and transformed.
+        model: The network.
+        train_data_path: The training images: a folder or file that `dataset_reader` takes.
+        trainer: How the model is trained.
+        validation_dataset_reader: The reader of validation and test images, usually without random
+            transforms; predictions use it too. Default: `dataset_reader`.
+        validation_data_path: Images that choose the best epoch and stop training early.
+        test_data_path: Images that measure the finished model, with `evaluate_on_test`.
+        evaluate_on_test: Whether to evaluate the best weights on `test_data_path` at the end, which
+            writes `test_*` into metrics.json.
+        vocabulary: How labels become numbers. Default: from the labels of the data sets.
+        datasets_for_vocab_creation: The data sets whose labels make the vocabulary. Default: all.
+        data_loader: How training images become batches.
+        validation_data_loader: The same for validation and test images. Default: `data_loader`,
+            without shuffling, dropping or cutting off anything.
+        iterator: The name of `data_loader` in configs of AllenNLP before 1.0.
+        validation_iterator: The name of `validation_data_loader` in those.
+        random_seed: Seed of Python's generator, of the order of images and of their transforms.
+        numpy_seed: Seed of NumPy's global generator.
+        pytorch_seed: Seed of torch's generators: initial weights and dropout.
+    """
+
+    def __init__(
+        self,
+        dataset_reader: DatasetReader,
+        model: Lazy[Model],
+        train_data_path: str,
+        trainer: Lazy[Trainer],
+        validation_dataset_reader: DatasetReader | None = None,
+        validation_data_path: str | None = None,
+        test_data_path: str | None = None,
+        evaluate_on_test: bool = False,
+        vocabulary: Lazy[Vocabulary] | None = None,
+        datasets_for_vocab_creation: list[Split] | None = None,
+        data_loader: Lazy[DataLoader] | None = None,
+        validation_data_loader: Lazy[DataLoader] | None = None,
+        iterator: Lazy[DataLoader] | None = None,
+        validation_iterator: Lazy[DataLoader] | None = None,
+        random_seed: int = 13370,
+        numpy_seed: int = 1337,
+        pytorch_seed: int = 133,
+    ) -> None:
+        self.dataset_reader = dataset_reader
+        self.validation_dataset_reader = validation_dataset_reader or dataset_reader
+        self.paths: dict[Split, str | None] = {
+            "train": train_data_path,
+            "validation": validation_data_path,
+            "test": test_data_path,
+        }
+        self.evaluate_on_test = evaluate_on_test
+        self.vocabulary_names = datasets_for_vocab_creation or list(SPLITS)
+        self.seeds = (random_seed, numpy_seed, pytorch_seed)
+        self._model = model
+        self._trainer = trainer
+        self._vocabulary = vocabulary or Lazy(Vocabulary.from_params)
+        self._data_loader = data_loader or iterator or Lazy(DataLoader.from_params)
+        self._validation_data_loader = validation_data_loader or validation_iterator
+
+    @classmethod
+    def from_file(
+        cls,
+        config: str | Path,
+        overrides: str | dict[str, Any] = "",
+        ext_vars: dict[str, str] | None = None,
+    ) -> Experiment:
+        """Read a jsonnet file, check it whole, and build the parts that need no data.
+
+        Raises:
+            ConfigurationFaults: Everything that is wrong with it.
+        """
+        params = Params.from_file(config, overrides, ext_vars)
+        check_experiment(params, str(config))
+        return cls.from_params(params)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        for name, old in (
+            ("data_loader", "iterator"),
+            ("validation_data_loader", "validation_iterator"),
+        ):
+            if {name, old} <= config.names:
+                yield config.fault(old, f"expected either this or {name}, found both")
+        if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
+            yield config.fault("evaluate_on_test", "needs test_data_path, found none")
+        yield from _shape_faults(config)
+
+    def read(self) -> Datasets:
+        """List the images of every data set; with lazy readers none is decoded."""
+        train = self.paths["train"]
+        assert train is not None
+        others = {
+            name: self.validation_dataset_reader.read(path) if path is not None else None
+            for name, path in self.paths.items()
+            if name != "train"
+        }
+        return Datasets(self.dataset_reader.read(train), others["validation"], others["test"])
+
+    def make_vocabulary(self, datasets: Datasets) -> Vocabulary:
+        """Number the labels of the data sets; no image is decoded."""
+        chosen = datasets.present(self.vocabulary_names)
+        instances = [instance for dataset in chosen for instance in dataset]
+        return self._vocabulary.construct(instances=instances)
+
+    def make_model(self, vocabulary: Vocabulary, serialization_dir: Path | None = None) -> Model:
+        """Build the model, with its initial weights."""
+        return self._model.construct(vocab=vocabulary, serialization_dir=serialization_dir)
+
+    def make_loader(self, dataset: Dataset, vocabulary: Vocabulary, training: bool) -> DataLoader:
+        """Build the loader of a data set.
+
+        Args:
+            dataset: The images.
+            vocabulary: The numbers of the labels.
+            training: Whether batches are for learning: shuffled and cut as configured. Otherwise
+                every image comes once, in order.
+        """
+        given = {"dataset": dataset, "vocab": vocabulary, "seed": self.seeds[0]}
+        if training:
+            return self._data_loader.construct(**given)
+        if self._validation_data_loader is not None:
+            return self._validation_data_loader.construct(**given)
+        return self._data_loader.construct(**given).for_evaluation()
+
+    def make_trainer(
+        self,
+        model: Model,
+        data_loader: DataLoader,
+        validation_data_loader: DataLoader | None,
+        serialization_dir: Path | None,
+    ) -> Trainer:
+        """Build the trainer."""
+        return self._trainer.construct(
+            model=model,
+            data_loader=data_loader,
+            validation_data_loader=validation_data_loader,
+            serialization_dir=serialization_dir,
+            seed=self.seeds[0],
+        )
+
+
+def check_experiment(params: Params, source: str) -> None:
+    """Raise with everything that is wrong with a config, the data paths included.
+
+    Nothing is built but the encoders' shapes, and no image is read.
+
+    Args:
+        params: The config.
+        source: What to call it in the message.
+
+    Raises:
+        ConfigurationFaults: One line for each fault.
+    """
+    faults = [*check(Experiment, params.as_dict()), *_path_faults(params.as_dict())]
+    if faults:
+        raise ConfigurationFaults(faults, source)
+
+
+def _path_faults(config: dict[str, Any]) -> Iterator[Fault]:
+    for name in SPLITS:
+        key = f"{name}_data_path"
+        path = config.get(key)
+        if not isinstance(path, str):
+            continue
+        reader = config.get("dataset_reader")
+        if name != "train" and config.get("validation_dataset_reader") is not None:
+            reader = config["validation_dataset_reader"]
+        message = _reader_class(reader).path_fault(path) if path else 'expected a path, found ""'
+        if message is not None:
+            yield Fault(key, message)
+
+
+def _reader_class(config: Any) -> type[DatasetReader]:
+    name = config.get("type") if isinstance(config, dict) else config
+    try:
+        found = DatasetReader.resolve(name)[0] if isinstance(name, str) else DatasetReader
+    except ConfigurationError:
+        return DatasetReader  # the check of the reader itself says what is wrong with its name
+    return found if issubclass(found, DatasetReader) else DatasetReader
+
+
+def _shape_faults(config: ConfigView) -> Iterator[Fault]:
+    model = config.child("model")
+    if model is None or not issubclass(model.cls, Model):
+        return
+    shape: ImageShape = (3, None, None)
+    if config.sound("dataset_reader") and "dataset_reader" in config.names:
+        try:
+            shape = config.build("dataset_reader").image_shape()
+        except ConfigurationError as error:
+            yield config.fault("dataset_reader", str(error))
+    yield from model.cls.shape_faults(model, shape)

@@ -1,0 +1,77 @@
+"""The folder of a run: a new one, a replaced one, or one to go on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from allencv_al.common import Params, atomic_file
+from allencv_al.common.errors import ConfigurationError
+
+CONFIG_NAME = "config.json"
+METRICS_NAME = "metrics.json"
+VOCABULARY_NAME = "vocabulary"
+
+_ABSENT = object()
+
+
+def open_run_folder(folder: Path, params: Params, recover: bool, force: bool) -> None:
+    """Make `folder` ready for a run of `params`, and write the config into it.
+
+    Args:
+        folder: Where the run writes.
+        params: The config, overrides included.
+        recover: Go on with the run that is there; its config must be the same.
+        force: Replace the run that is there.
+
+    Raises:
+        ConfigurationError: The folder holds something else, nothing to recover, or a run of
+            another config (every difference is listed).
+    """
+    if recover and force:
+        raise ConfigurationError("--recover goes on with a run and --force replaces it: choose one")
+    if recover:
+        _check_recoverable(folder, params)
+        atomic_file.sweep_temporaries(folder)
+        return
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder}: expected a folder for the run, found a file")
+    if folder.exists() and any(folder.iterdir()):
+        if not force:
+            raise ConfigurationError(
+                f"{folder}: holds files already; --recover goes on with the run in it, "
+                "--force replaces it, or choose another folder with -s"
+            )
+        if not (folder / CONFIG_NAME).is_file():
+            raise ConfigurationError(
+                f"{folder}: --force replaces only the folder of a run, and this one holds no "
+                f"{CONFIG_NAME}; remove it yourself if that is meant"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    params.to_file(folder / CONFIG_NAME)
+
+
+def _check_recoverable(folder: Path, params: Params) -> None:
+    config = folder / CONFIG_NAME
+    if not config.is_file():
+        raise ConfigurationError(
+            f"{folder}: nothing to recover, it holds no {CONFIG_NAME}; start without --recover"
+        )
+    before = Params(json.loads(config.read_text(encoding="utf-8"))).as_flat_dict()
+    now = params.as_flat_dict()
+    differences = [
+        f"  {key}: {_shown(before, key)} before, {_shown(now, key)} now"
+        for key in sorted({*before, *now})
+        if before.get(key, _ABSENT) != now.get(key, _ABSENT)
+    ]
+    if differences:
+        raise ConfigurationError(
+            f"{folder}: its run had another config; --recover needs the same one:\n"
+            + "\n".join(differences)
+        )
+
+
+def _shown(flat: dict[str, object], key: str) -> str:
+    return json.dumps(flat[key], ensure_ascii=False) if key in flat else "absent"
