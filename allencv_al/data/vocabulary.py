@@ -291,7 +291,7 @@ class Vocabulary(Registrable):
         """
         tokens = self._tokens.get(namespace, [])
         if not 0 <= index < len(tokens):
-            raise KeyError(f"no index {index} in namespace "{namespace}": it has {len(tokens)}")
+            raise KeyError(f'no index {index} in namespace "{namespace}": it has {len(tokens)}')
         return tokens[index]
 
     def get_index_to_token_vocabulary(self, namespace: str = LABEL_NAMESPACE) -> dict[int, str]:
@@ -306,12 +306,12 @@ class Vocabulary(Registrable):
         """Say that `token` is not known, which names are near it and which there are."""
         tokens = self._tokens.get(namespace, [])
         if not tokens:
-            return f"{repr_json(token)} is not in namespace "{namespace}", which holds nothing"
+            return f'{repr_json(token)} is not in namespace "{namespace}", which holds nothing'
         shown = ", ".join(tokens[:_MOST_NAMES_SHOWN])
         more = len(tokens) - _MOST_NAMES_SHOWN
         known = f"{shown} and {more} more" if more > 0 else shown
         near = did_you_mean(str(token), tokens)
-        return f"{repr_json(token)} is not in namespace "{namespace}" ({known}){near}"
+        return f'{repr_json(token)} is not in namespace "{namespace}" ({known}){near}'
 
     def print_statistics(self) -> None:
         """Log how many tokens each namespace has, and how often the labels were counted."""
