@@ -1,0 +1,59 @@
+"""`allencv-al sample-data`: make or download a small data set to start with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+NAME = "sample-data"
+HELP = "make or download a small data set to start with"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this subcommand."""
+    parser.add_argument(
+        "data_set",
+        choices=("digits", "cifar10"),
+        metavar="NAME",
+        help="digits: 1,797 handwritten digits of 8x8 pixels, written as class folders of PNG files"
+        " (nothing is downloaded); cifar10: the published CIFAR-10 binary archive of 170 MB, "
+        "downloaded and left packed, as the reader cifar_binary reads it in place",
+    )
+    parser.add_argument(
+        "directory",
+        type=Path,
+        metavar="DIR",
+        help="where to put it; a folder that holds it already is left as it is, and what an "
+        "interrupted run has left is completed",
+    )
+    parser.add_argument(
+        "--url", help="cifar10: another http or https address of the archive, such as a mirror"
+    )
+    parser.add_argument("--md5", help="cifar10: the checksum the archive must have")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the data set, and the paths that a config needs to stdout."""
+    paths = _digits(args) if args.data_set == "digits" else _cifar10(args)
+    width = max(len(name) for name in paths)
+    for name, path in paths.items():
+        sys.stdout.write(f"{name:<{width}} = {path}\n")
+    return 0
+
+
+def _digits(args: argparse.Namespace) -> dict[str, str]:
+    from allencv_al.common.errors import ConfigurationError
+    from allencv_al.data.sample_data.digits import SPLITS, write_digits
+
+    if args.url or args.md5:
+        raise ConfigurationError("--url and --md5 are for cifar10; the digits are not downloaded")
+    root = write_digits(args.directory)
+    return {f"{split}_data_path": str(root / split) for split in SPLITS}
+
+
+def _cifar10(args: argparse.Namespace) -> dict[str, str]:
+    from allencv_al.data.sample_data.cifar10 import MD5, URL, download_cifar10
+
+    archive = download_cifar10(args.directory, args.url or URL, args.md5 or MD5)
+    return {f"{split}_data_path": f"{archive}::{split}" for split in ("train", "test")}

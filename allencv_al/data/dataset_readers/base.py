@@ -1,0 +1,337 @@
+"""The base of all dataset readers: a path in, instances out, and how an instance is decoded."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config_check import ConfigView
+from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.registrable import Registrable
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.decode_all import decode_all
+from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount, raise_problems
+from allencv_al.data.dataset_readers.split_path import split_path
+from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput, load_image, load_mask
+from allencv_al.data.image_io import source_name as name_of
+from allencv_al.data.instance import Instance
+from allencv_al.data.sample import Sample
+from allencv_al.data.transforms import ImageTransform
+from allencv_al.data.transforms.pipeline import TransformPipeline
+
+if TYPE_CHECKING:
+    from allencv_al.data.transforms.normalization import Normalization
+
+logger = logging.getLogger(__name__)
+
+UNNAMED = "image"
+
+
+class DatasetReader(Registrable):
+    """Find the images of a data set, and decode and transform one when it is needed.
+
+    A reader of your own says what is there; decoding, transforms, unreadable files and ids are
+    done for it:
+
+        @DatasetReader.register("my_reader")
+        class MyReader(DatasetReader):
+            def _read(self, path):
+                for file in sorted(path.glob("*.jpg")):
+                    yield self.make_instance(file, label=file.stem.split("_")[0])
+
+    Options of its own are constructor parameters; with `**kwargs: Any`, passed on to
+    `super().__init__(**kwargs)`, it takes those below too. AllenCV's name for this class,
+    `ImageDatasetReader`, is an alias.
+
+    Args:
+        augmentation: Transforms, applied to each image (and to its mask, boxes and keypoints) in
+            the order given. Default: none.
+        lazy: If true, an image is decoded each time it is needed; if false, all are decoded when
+            the data is read and held in memory as uint8 (3 bytes a pixel).
+        on_error: What an image that cannot be decoded does: "skip" leaves it out, counts and lists
+            it; "raise" ends the run.
+        max_unreadable: With "skip", the largest fraction of a data set that may be unreadable; more
+            of them end the run.
+        max_pixels: An image of more pixels is refused by its header, before it is decoded: such a
+            file can take all memory. A refused image counts as unreadable.
+    """
+
+    builtin: ClassVar[dict[str, str]] = {
+        name: f"allencv_al.data.dataset_readers.{name}"
+        for name in (
+            "cifar_binary",
+            "image_annotation",
+            "image_classification_directory",
+            "manifest",
+            "paired_image",
+        )
+    }
+
+    layout: ClassVar[str] = "images in the layout that its `_read` describes"
+    """What the reader looks for, for the error when it finds nothing."""
+
+    source_size: ClassVar[tuple[int | None, int | None]] = (None, None)
+    """Height and width of every image before the transforms, None where they vary."""
+
+    def __init__(
+        self,
+        augmentation: list[ImageTransform] | None = None,
+        lazy: bool = True,
+        on_error: Literal["raise", "skip"] = "skip",
+        max_unreadable: float = 0.01,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        for name, message in _limit_faults(max_unreadable, max_pixels):
+            raise ConfigurationError(f"{name}: {message}")
+        if on_error not in ("raise", "skip"):
+            raise ConfigurationError(f'on_error: expected "raise" or "skip", found "{on_error}"')
+        self.augmentation = list(augmentation or [])
+        self.pipeline = TransformPipeline(self.augmentation)
+        self.lazy = lazy
+        self.on_error: Literal["raise", "skip"] = on_error
+        self.max_unreadable = max_unreadable
+        self.max_pixels = max_pixels
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        if config.sound("max_unreadable", "max_pixels"):
+            limits = config.get("max_unreadable"), config.get("max_pixels")
+            for name, message in _limit_faults(*limits):
+                yield config.fault(name, message)
+
+    @classmethod
+    def path_fault(cls, path: str | Path) -> str | None:
+        """Return what is wrong with `path`, as far as can be seen without reading; None if nothing.
+
+        Readers whose paths are not plain files or folders override it.
+        """
+        location, _ = split_path(path)
+        return None if location.exists() else f"expected a file or a folder, found none at {path}"
+
+    def read(self, path: str | Path) -> Dataset:
+        """Find the images at `path`; with `lazy` (the default) none is decoded.
+
+        Args:
+            path: What the reader takes: for most a folder, for some a file.
+
+        Raises:
+            DataError: Nothing is there, no image is found, or ids occur twice. With `lazy: false`
+                also when too many images are unreadable.
+            ImageDecodeError: With `lazy: false` and `on_error: "raise"`.
+        """
+        if path == "":  # an unset variable of a config must not read the current folder
+            raise DataError(f'{type(self).__name__}: expected a path, found ""')
+        location = Path(path).expanduser()
+        instances, skipped = self._collect(location)
+        if not instances:
+            raise DataError(f"{path}: found no images; {self._looked_for(skipped)}")
+        _check_ids(path, instances)
+        _log_found(path, instances, skipped)
+        if self.lazy:
+            return Dataset(self, instances, skipped.counts)
+        readable, unreadable = decode_all(self, instances)
+        return Dataset(self, readable, skipped.counts, unreadable)
+
+    @abstractmethod
+    def _read(self, path: Path) -> Iterable[Instance | Skipped]:
+        """Yield the instances at `path`; this is what a reader of your own writes.
+
+        Nothing should be decoded here: `self.make_instance(file, label)` is enough. An instance
+        without an id of its own gets one: its path relative to `path`, or, for an image that is no
+        file, the name of `path` and a running number.
+        """
+
+    def make_instance(
+        self, image: ImageInput, label: str | None = None, id: str | None = None, **fields: Any
+    ) -> Instance:
+        """Make an instance of an image.
+
+        Args:
+            image: A path, the bytes of a file, a PIL image, or a uint8 array `[H, W, 3]`.
+            label: Its class name, if it has one.
+            id: A name that stays the same from run to run; by default the path.
+            fields: Further fields of `Instance`: `mask`, `boxes`, `metadata` ...
+        """
+        if id is None:
+            id = _path_text(image) if isinstance(image, str | Path) else UNNAMED
+        return Instance(id=id, image=image, label=label, **fields)
+
+    def text_to_instance(
+        self, image: ImageInput, label: str | None = None, id: str | None = None
+    ) -> Instance:
+        """Make an instance of one image, under the name AllenNLP gave this method.
+
+        A reader that treats single images in its own way overrides this.
+        """
+        return self.make_instance(image, label, id)
+
+    def image_to_instance(
+        self, image: ImageInput, label: str | None = None, id: str | None = None
+    ) -> Instance:
+        """Make an instance of one image; predictors call this.
+
+        Args:
+            image: A path, the bytes of a file, a PIL image, or a uint8 array `[H, W, 3]`.
+            label: Its class name, if it is known.
+            id: Its name in the results; by default the path.
+        """
+        # An override may have AllenCV's shorter signature, text_to_instance(image, label=None).
+        labels = () if label is None else (label,)
+        instance = self.text_to_instance(image, *labels)
+        return instance if id is None else replace(instance, id=id)
+
+    def load(self, instance: Instance, seed: int) -> Sample:
+        """Decode an instance and apply the transforms, all but the deferred one.
+
+        Args:
+            instance: One of this reader's.
+            seed: Decides all randomness of the transforms.
+
+        Raises:
+            ImageDecodeError: The image or its mask cannot be read.
+            DataError: Its mask or boxes do not fit it.
+        """
+        return self.pipeline.apply(self.decode(instance), seed)
+
+    def decode(self, instance: Instance) -> Sample:
+        """Decode an instance, without transforms: uint8 RGB, and what belongs to the image."""
+        image = load_image(instance.image, self.max_pixels)
+        return Sample(
+            image=image,
+            mask=None if instance.mask is None else self._fitting_mask(instance, image),
+            boxes=None if instance.boxes is None else _clipped_boxes(instance, image),
+            box_labels=None if instance.box_labels is None else list(instance.box_labels),
+            keypoints=_points(instance.keypoints),
+        )
+
+    def image_shape(self) -> tuple[int, int | None, int | None]:
+        """Return channels, height and width after the transforms; None where they vary."""
+        return (3, *self.pipeline.output_size(*self.source_size))
+
+    @property
+    def deferred(self) -> Normalization | None:
+        """The normalization that is left to be done for a whole batch, on the device."""
+        return self.pipeline.deferred
+
+    def _collect(self, location: Path) -> tuple[list[Instance], SkippedCount]:
+        instances: list[Instance] = []
+        skipped = SkippedCount()
+        try:
+            for item in self._read(location):
+                if isinstance(item, Skipped):
+                    skipped.add(item)
+                elif isinstance(item, Instance):
+                    instances.append(_with_id(item, location, len(instances)))
+                else:
+                    raise DataError(
+                        f"{type(self).__name__}._read: expected it to yield Instance objects "
+                        f"(self.make_instance(image, label)), found {type(item).__name__}"
+                    )
+        except OSError as error:
+            where = error.filename or location
+            raise DataError(f"{where}: {error.strerror or error}") from error
+        return instances, skipped
+
+    def _looked_for(self, skipped: SkippedCount) -> str:
+        return f"{type(self).__name__} looks for {self.layout}; it passed over {skipped}"
+
+    def _fitting_mask(self, instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        source = cast("Path | NDArray[np.uint8]", instance.mask)
+        mask = load_mask(source, self.max_pixels)
+        if mask.shape != image.shape[:2]:
+            (height, width), (image_height, image_width) = mask.shape, image.shape[:2]
+            raise DataError(
+                f"{name_of(instance.image)}: its mask {name_of(source)} is "
+                f"{width}x{height} pixels, expected {image_width}x{image_height} as the image "
+                "(upright, if it holds an EXIF orientation)"
+            )
+        return mask
+
+
+ImageDatasetReader = DatasetReader
+
+
+def _limit_faults(max_unreadable: float, max_pixels: int) -> Iterator[tuple[str, str]]:
+    if not 0 <= max_unreadable <= 1:
+        yield "max_unreadable", f"expected a fraction from 0 to 1, found {max_unreadable}"
+    if max_pixels < 1:
+        yield "max_pixels", f"expected at least 1 pixel, found {max_pixels}"
+
+
+def _path_text(path: str | Path) -> str:
+    return Path(path).as_posix()
+
+
+def _with_id(instance: Instance, location: Path, position: int) -> Instance:
+    """Give an id that is stable: not a path that begins differently on each machine."""
+    id, image = instance.id, instance.image
+    if id == UNNAMED:
+        id = f"{location.name}:{position}"
+    elif isinstance(image, str | Path) and id == _path_text(image):
+        root = location if location.is_dir() else location.parent
+        if Path(image).is_relative_to(root):
+            id = Path(image).relative_to(root).as_posix()
+    id, label = _encodable(id), instance.label and _encodable(instance.label)
+    if (id, label) == (instance.id, instance.label):
+        return instance
+    return replace(instance, id=id, label=label)
+
+
+def _encodable(text: str) -> str:
+    """Write out the bytes of a file name that are not UTF-8; no result file could hold them."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _check_ids(path: str | Path, instances: list[Instance]) -> None:
+    if len({instance.id for instance in instances}) == len(instances):
+        return
+    seen: dict[str, int] = {}
+    for instance in instances:
+        seen[instance.id] = seen.get(instance.id, 0) + 1
+    raise_problems(
+        path, [f'the id "{id}" occurs {count} times' for id, count in seen.items() if count > 1]
+    )
+
+
+def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCount) -> None:
+    labels = [instance.label for instance in instances if instance.label is not None]
+    logger.info(
+        "%s: %d images, %d of them labeled, %d classes; passed over: %s",
+        path,
+        len(instances),
+        len(labels),
+        len(set(labels)),
+        skipped,
+    )
+
+
+def _clipped_boxes(instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the boxes cut at the image's border; one that has nothing left is an error."""
+    height, width = image.shape[:2]
+    boxes = np.asarray(instance.boxes, dtype=np.float32).reshape(-1, 4)
+    clipped = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
+    outside = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
+    raise_problems(
+        name_of(instance.image),
+        [
+            f"boxes[{i}] = {boxes[i].tolist()}: expected x_min, y_min, x_max, y_max with an area "
+            f"inside the {width}x{height} pixels of the image"
+            for i in np.flatnonzero(outside)
+        ],
+    )
+    return clipped
+
+
+def _points(points: tuple[tuple[float, float], ...] | None) -> NDArray[np.float32] | None:
+    return None if points is None else np.asarray(points, dtype=np.float32).reshape(-1, 2)

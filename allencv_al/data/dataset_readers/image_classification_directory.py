@@ -1,0 +1,105 @@
+"""Class folders of images: the layout that most image sets come in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from overrides import overrides
+
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.image_files import scan_images
+from allencv_al.data.dataset_readers.skipped import Skipped
+from allencv_al.data.instance import Instance
+from allencv_al.data.transforms import ImageTransform
+
+logger = logging.getLogger(__name__)
+
+SPLIT_NAMES = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+
+
+@DatasetReader.register("image_classification_directory")
+class ImageClassificationDirectory(DatasetReader):
+    """Read a folder with one sub-folder of images for each class.
+
+    The sub-folder's name is the class; the images may lie at any depth below it:
+
+        PATH/cat/0001.jpg
+        PATH/cat/indoors/0002.JPEG
+        PATH/dog/0001.png
+
+    An image's id is its path below PATH (`cat/0001.jpg`). Images are known by their extension, in
+    upper or lower case: jpg, jpeg, png, bmp, gif, webp, tif, tiff and the rarer ones that can be
+    decoded. Other files, names that begin with a dot and images directly in PATH, beside the class
+    folders, are passed over and counted. Symbolic links are followed.
+
+    Args:
+        augmentation: Transforms, applied to each image in the order given. Default: none.
+        unlabeled: When to read the images without a class, whatever folder they lie in: "auto" if
+            images lie directly in PATH and there is no folder with images; "always"; "never",
+            which makes a folder without class folders an error.
+        kwargs: The parameters that all readers have.
+    """
+
+    layout: ClassVar[str] = (
+        "one folder of images for each class, at any depth below it (.jpg, .jpeg, .png, .bmp, "
+        ".gif, .webp, .tif, .tiff ...)"
+    )
+
+    def __init__(
+        self,
+        augmentation: list[ImageTransform] | None = None,
+        unlabeled: Literal["auto", "always", "never"] = "auto",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(augmentation, **kwargs)
+        if unlabeled not in ("auto", "always", "never"):
+            raise ConfigurationError(
+                f'unlabeled: expected "auto", "always" or "never", found "{unlabeled}"'
+            )
+        self.unlabeled = unlabeled
+
+    @overrides
+    def _read(self, path: Path) -> Iterable[Instance | Skipped]:
+        if not path.is_dir():
+            found = "a file" if path.exists() else "nothing"
+            raise DataError(f"{path}: expected a folder with one folder per class, found {found}")
+        return self._instances(path)
+
+    def _instances(self, path: Path) -> Iterator[Instance | Skipped]:
+        found = list(scan_images(path))
+        images = [name for name in found if isinstance(name, str)]
+        unlabeled = self._is_unlabeled(images)
+        if not unlabeled:
+            _warn_of_odd_classes(path, images)
+        for item in found:
+            if isinstance(item, Skipped):
+                yield item
+            elif unlabeled:
+                yield Instance(id=item, image=path / item)
+            elif "/" in item:
+                yield Instance(id=item, image=path / item, label=item.partition("/")[0])
+            else:
+                yield Skipped("beside the class folders", item)
+
+    def _is_unlabeled(self, images: list[str]) -> bool:
+        if self.unlabeled == "auto":
+            return not any("/" in image for image in images)
+        return self.unlabeled == "always"
+
+
+def _warn_of_odd_classes(path: Path, images: list[str]) -> None:
+    classes = {image.partition("/")[0] for image in images if "/" in image}
+    if len(classes) > 1 and {name.lower() for name in classes} <= SPLIT_NAMES:
+        logger.warning(
+            "%s: its class folders are named %s; did you mean one of these folders?",
+            path,
+            ", ".join(sorted(classes)),
+        )
+    folders = {entry.name for entry in path.iterdir() if entry.is_dir()}
+    empty = sorted(name for name in folders - classes if not name.startswith("."))
+    if classes and empty:
+        logger.warning("%s: no images in %s, so no such class", path, ", ".join(empty))

@@ -1,0 +1,79 @@
+"""The image files below a folder, in an order that is the same on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from allencv_al.data.dataset_readers.skipped import Skipped
+
+# HEIC needs a plugin to be decoded: found and told unreadable is better than never seen.
+IMAGE_EXTENSIONS = frozenset(
+    (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "gif", "webp", "tif", "tiff"),
+        *("avif", "heic", "heif", "j2k", "jp2", "pbm", "pgm", "pnm", "ppm"),
+    )
+)
+# What macOS archives, Synology and Windows leave in folders of photos: copies and thumbnails.
+SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+
+
+def scan_images(folder: str | Path) -> Iterator[str | Skipped]:
+    """Yield the images at any depth below `folder`, as relative posix paths in sorted order.
+
+    Names that begin with a dot are passed over, folders of that kind as a whole; so is every file
+    whose extension is not an image's. Symbolic links are followed, except to a folder that the link
+    itself lies in. What is passed over comes as `Skipped`.
+
+    Args:
+        folder: Where to look.
+
+    Raises:
+        OSError: If `folder` itself cannot be listed.
+    """
+    return _scan(os.fspath(folder), "", ())
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a file name ends as an image's does, in upper or lower case."""
+    _, dot, extension = name.rpartition(".")
+    return bool(dot) and extension.lower() in IMAGE_EXTENSIONS
+
+
+def _scan(
+    folder: str, prefix: str, ancestors: tuple[tuple[int, int], ...]
+) -> Iterator[str | Skipped]:
+    ancestors = (*ancestors, _identity(folder))
+    with os.scandir(folder) as entries:
+        # With the slash, the order is that of the whole relative paths: "a-b.jpg" before "a/c.jpg".
+        found = sorted(entries, key=lambda e: f"{e.name}/" if e.is_dir() else e.name)
+    for entry in found:
+        name = prefix + entry.name
+        if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
+            yield Skipped("hidden", name)
+        elif entry.is_dir():
+            yield from _scan_below(entry, f"{name}/", ancestors)
+        elif not entry.is_file():
+            yield Skipped("broken link" if entry.is_symlink() else "foreign", name)
+        elif is_image_name(entry.name):
+            yield name
+        else:
+            yield Skipped("foreign", name)
+
+
+def _scan_below(
+    entry: os.DirEntry[str], prefix: str, ancestors: tuple[tuple[int, int], ...]
+) -> Iterator[str | Skipped]:
+    if entry.is_symlink() and _identity(entry.path) in ancestors:
+        yield Skipped("circular link", prefix)
+        return
+    if not os.access(entry.path, os.R_OK | os.X_OK):  # lost+found, at the root of a disk
+        yield Skipped("no permission", prefix)
+        return
+    yield from _scan(entry.path, prefix, ancestors)
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)  # noqa: PTH116  a Path for each folder would slow the scan
+    return status.st_dev, status.st_ino

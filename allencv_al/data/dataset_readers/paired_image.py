@@ -1,0 +1,92 @@
+"""Pairs of images and masks, for models that label every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from overrides import overrides
+
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.image_files import scan_images
+from allencv_al.data.dataset_readers.skipped import Skipped, raise_problems
+from allencv_al.data.instance import Instance
+from allencv_al.data.transforms import ImageTransform
+
+# Where the mask has not the image's own extension; JPEG is not here, as it blurs class indices.
+LOSSLESS_EXTENSIONS = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+
+
+@DatasetReader.register("paired_image")
+class PairedImageReader(DatasetReader):
+    """Read images and their masks from two folders, paired by name.
+
+        PATH/images/street/0001.jpg
+        PATH/masks/street/0001.png
+
+    A mask holds one class index per pixel: a palette image's indices, or gray values. An image
+    without a mask is an error; a mask without an image is passed over and counted. A mask whose
+    size is not its image's is an error when the pair is decoded. An image's id is its path below
+    PATH (`images/street/0001.jpg`).
+
+    Args:
+        augmentation: Transforms, applied to each image and its mask in the order given. Default:
+            none.
+        image_dir: Name of the folder in PATH with the images, at any depth.
+        mask_dir: Name of the folder in PATH with the masks, under the same names.
+        mask_ext: Extension of the masks (".png"). Default: that of the image, else .png or another
+            lossless one.
+        kwargs: The parameters that all readers have.
+    """
+
+    layout: ClassVar[str] = "a folder of images and a folder of masks under the same names"
+
+    def __init__(
+        self,
+        augmentation: list[ImageTransform] | None = None,
+        image_dir: str = "images",
+        mask_dir: str = "masks",
+        mask_ext: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(augmentation, **kwargs)
+        self.image_dir = image_dir
+        self.mask_dir = mask_dir
+        self.mask_ext = None if mask_ext is None else f".{mask_ext.removeprefix('.')}"
+
+    @overrides
+    def _read(self, path: Path) -> Iterable[Instance | Skipped]:
+        for folder in (path / self.image_dir, path / self.mask_dir):
+            if not folder.is_dir():
+                raise DataError(
+                    f"{path}: expected the folders {self.image_dir} and {self.mask_dir}, found no "
+                    f"{folder} (image_dir and mask_dir of the dataset reader name them)"
+                )
+        masks = {name for name in scan_images(path / self.mask_dir) if isinstance(name, str)}
+        items: list[Instance | Skipped] = []
+        problems = []
+        used = set()
+        for name in scan_images(path / self.image_dir):
+            if isinstance(name, Skipped):
+                items.append(name)
+                continue
+            id = f"{self.image_dir}/{name}"
+            candidates = self._mask_names(name)
+            mask = next((candidate for candidate in candidates if candidate in masks), None)
+            if mask is None:
+                problems.append(f"{id}: no mask {self.mask_dir}/{' or '.join(candidates[:2])}")
+                continue
+            used.add(mask)
+            items.append(Instance(id, path / id, mask=path / self.mask_dir / mask))
+        raise_problems(path, problems)
+        items.extend(Skipped("mask without an image", name) for name in sorted(masks - used))
+        return items
+
+    def _mask_names(self, image_name: str) -> list[str]:
+        extension = PurePosixPath(image_name).suffix
+        stem = image_name.removesuffix(extension)
+        if self.mask_ext is not None:
+            return [stem + self.mask_ext]
+        return [stem + ext for ext in dict.fromkeys((extension, *LOSSLESS_EXTENSIONS))]

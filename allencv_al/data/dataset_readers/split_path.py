@@ -1,0 +1,23 @@
+"""Paths that say which part of a data set is meant: `cifar-10-binary.tar.gz::test`.
+
+One file or folder may hold the training and the test images. A config has one reader for
+`train_data_path` and `test_data_path`, so the path itself has to say which part it means.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SEPARATOR = "::"
+
+
+def split_path(path: str | Path) -> tuple[Path, str | None]:
+    """Return the file or folder, and what stands behind `::` (None without one).
+
+    A file whose own name holds `::` is taken as it is.
+    """
+    text = str(path)
+    head, separator, tail = text.rpartition(SEPARATOR)
+    if not separator or not head or not tail or Path(text).exists():
+        return Path(text), None
+    return Path(head), tail

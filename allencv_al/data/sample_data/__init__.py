@@ -1,0 +1,1 @@
+"""Small data sets to start with: one made from an installed package, one downloaded."""
