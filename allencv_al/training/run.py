@@ -1,0 +1,108 @@
+"""A whole run: from a config to a trained, measured and archived model in a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common import Params, atomic_file
+from allencv_al.common.seeding import seed_everything
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.archive import archive_model
+from allencv_al.training.environment import write_environment
+from allencv_al.training.evaluation import evaluate
+from allencv_al.training.experiment import Datasets, Experiment, check_experiment
+from allencv_al.training.pictures import write_confusion_matrix
+from allencv_al.training.run_folder import METRICS_NAME, VOCABULARY_NAME, open_run_folder
+from allencv_al.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE_NAME = "unreadable_images.jsonl"
+
+
+def train(
+    params: Params,
+    serialization_dir: str | Path,
+    recover: bool = False,
+    force: bool = False,
+    source: str = "the configuration",
+) -> dict[str, Any]:
+    """Train the model that a config describes, and leave everything about it in a folder.
+
+    Args:
+        params: The config.
+        serialization_dir: The folder. It ends with config.json, vocabulary/, metrics.json,
+            metrics_epoch_N.json, training_curves.png, confusion_matrix.png, environment.json and
+            model.tar.gz.
+        recover: Go on with the interrupted run in the folder.
+        force: Replace the run in the folder.
+        source: What to call the config in messages.
+
+    Returns:
+        The metrics that metrics.json holds.
+
+    Raises:
+        ConfigurationFaults: The config is wrong; nothing was read or written.
+        AllenCVError: Whatever else a user can mend.
+    """
+    check_experiment(params, source)
+    folder = Path(serialization_dir)
+    open_run_folder(folder, params, recover, force)
+    experiment = Experiment.from_params(params)
+    seed_everything(*experiment.seeds)
+    write_environment(folder)
+    datasets = experiment.read()
+    vocabulary = experiment.make_vocabulary(datasets)
+    vocabulary.save_to_files(folder / VOCABULARY_NAME)
+    model = experiment.make_model(vocabulary, folder)
+    loaders = _Loaders(experiment, datasets, vocabulary)
+    trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
+    try:
+        metrics = trainer.train(recover=recover)
+        if experiment.evaluate_on_test and loaders.test is not None:
+            metrics.update(_test(trainer, loaders.test, vocabulary, folder))
+    finally:
+        _list_unreadable(folder, loaders.all())
+    atomic_file.write_json(folder / METRICS_NAME, metrics)
+    archive_model(folder)
+    return metrics
+
+
+class _Loaders:
+    def __init__(self, experiment: Experiment, datasets: Datasets, vocabulary: Vocabulary) -> None:
+        self.train = experiment.make_loader(datasets.train, vocabulary, training=True)
+        self.validation, self.test = (
+            None if dataset is None else experiment.make_loader(dataset, vocabulary, training=False)
+            for dataset in (datasets.validation, datasets.test)
+        )
+
+    def all(self) -> list[DataLoader]:
+        loaders = (self.train, self.validation, self.test)
+        return [loader for loader in loaders if loader is not None]
+
+
+def _test(
+    trainer: Trainer, loader: DataLoader, vocabulary: Vocabulary, folder: Path
+) -> dict[str, Any]:
+    found = evaluate(trainer.model, loader, trainer.device, description="testing")
+    confusion = found.get("confusion_matrix")
+    if confusion is not None:
+        write_confusion_matrix(folder / "confusion_matrix.png", confusion, vocabulary, "test")
+    return {f"test_{name}": value for name, value in found.items()}
+
+
+def _list_unreadable(folder: Path, loaders: Iterable[DataLoader]) -> None:
+    """Write one line for each image that could not be read, if there are any."""
+    lines = [
+        json.dumps({"id": bad.id, "path": bad.path, "cause": bad.cause}, ensure_ascii=False)
+        for loader in loaders
+        for bad in loader.unreadable.values()
+    ]
+    if lines:
+        atomic_file.write_text(folder / UNREADABLE_NAME, "\n".join(lines) + "\n")
+        logger.warning("%d unreadable images: see %s", len(lines), folder / UNREADABLE_NAME)
