@@ -1,0 +1,29 @@
+"""How good a classifier is: metrics that add up batches on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from allencv_al.common.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from allencv_al.metrics.base import Metric as Metric
+    from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy as CategoricalAccuracy
+    from allencv_al.metrics.confusion_matrix import ConfusionMatrix as ConfusionMatrix
+    from allencv_al.metrics.confusion_matrix import MacroF1 as MacroF1
+    from allencv_al.metrics.confusion_matrix import PerClassAccuracy as PerClassAccuracy
+    from allencv_al.metrics.expected_calibration_error import (
+        ExpectedCalibrationError as ExpectedCalibrationError,
+    )
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "CategoricalAccuracy": "allencv_al.metrics.categorical_accuracy",
+        "ConfusionMatrix": "allencv_al.metrics.confusion_matrix",
+        "ExpectedCalibrationError": "allencv_al.metrics.expected_calibration_error",
+        "MacroF1": "allencv_al.metrics.confusion_matrix",
+        "Metric": "allencv_al.metrics.base",
+        "PerClassAccuracy": "allencv_al.metrics.confusion_matrix",
+    },
+)

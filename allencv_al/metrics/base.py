@@ -1,0 +1,96 @@
+"""The base of all metrics."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from allencv_al.common import Registrable
+
+_PACKAGE = "allencv_al.metrics"
+
+MetricValue = float | list[float | None] | list[list[int]]
+"""What a metric can be: all of it is JSON; None where nothing can be said."""
+
+
+class Metric(Registrable):
+    """A number, or a few, over all batches since the last reset.
+
+    A call adds a batch on the device where it is, without waiting for the device; only
+    `get_metric` waits. Without any batch every number is 0.
+    """
+
+    builtin: ClassVar[dict[str, str]] = {
+        "categorical_accuracy": f"{_PACKAGE}.categorical_accuracy",
+        "confusion_matrix": f"{_PACKAGE}.confusion_matrix",
+        "expected_calibration_error": f"{_PACKAGE}.expected_calibration_error",
+        "macro_f1": f"{_PACKAGE}.confusion_matrix",
+        "per_class_accuracy": f"{_PACKAGE}.confusion_matrix",
+    }
+
+    def __init__(self) -> None:
+        self._sums: Tensor | None = None
+
+    def __call__(self, predictions: Tensor, gold: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            predictions: Logits or probabilities `[B, C]`, float.
+            gold: Class indices `[B]`, int64, from 0 to below C.
+
+        Raises:
+            ValueError: The shapes are others.
+        """
+        if predictions.ndim != 2 or gold.shape != predictions.shape[:1]:
+            raise ValueError(
+                f"{type(self).__name__}: expected predictions [B, C] and gold [B], found "
+                f"{list(predictions.shape)} and {list(gold.shape)}"
+            )
+        self._update(predictions.detach(), gold)
+
+    def get_metric(self, reset: bool = False) -> MetricValue:
+        """Return the value so far.
+
+        Args:
+            reset: Whether to begin anew afterwards.
+        """
+        value = self._value(None if self._sums is None else self._sums.cpu())
+        if reset:
+            self.reset()
+        return value
+
+    def reset(self) -> None:
+        """Forget all batches; the memory for the sums is kept."""
+        if self._sums is not None:
+            self._sums.zero_()
+
+    def state(self) -> Tensor | None:
+        """Return a copy of the sums on the CPU, for a checkpoint; None before the first batch."""
+        return None if self._sums is None else self._sums.detach().clone().cpu()
+
+    def load_state(self, state: Tensor | None) -> None:
+        """Go on from what `state` returned, on any device."""
+        self._sums = None if state is None else state.clone()
+
+    def _update(self, predictions: Tensor, gold: Tensor) -> None:
+        """Add a batch to `self._sums`."""
+        raise NotImplementedError
+
+    def _value(self, sums: Tensor | None) -> MetricValue:
+        """Return the metric for sums on the CPU; None if there was no batch yet."""
+        raise NotImplementedError
+
+    def _sums_like(self, shape: tuple[int, ...], dtype: torch.dtype, near: Tensor) -> Tensor:
+        """Return the tensor of sums, made (or moved) where `near` is."""
+        sums = self._sums
+        if sums is None or sums.shape != shape:
+            # Under inference_mode the tensor could not be changed outside of it later.
+            with torch.inference_mode(False):
+                sums = torch.zeros(shape, dtype=dtype, device=near.device)
+        elif sums.device != near.device:
+            with torch.inference_mode(False):
+                sums = sums.to(near.device)
+        self._sums = sums
+        return sums

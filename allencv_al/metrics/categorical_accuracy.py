@@ -1,0 +1,71 @@
+"""The share of images whose class is among the first k predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.common import ConfigurationError
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.metrics.base import Metric
+
+
+@Metric.register("categorical_accuracy")
+class CategoricalAccuracy(Metric):
+    """The share of images whose class is among the `top_k` classes of highest score.
+
+    Between equal scores the lower class index comes first, as in argmax. A NaN counts as higher
+    than the right class.
+
+    Args:
+        top_k: How many classes count; 1 is the usual accuracy.
+
+    Raises:
+        ConfigurationError: `top_k` is below 1.
+    """
+
+    def __init__(self, top_k: int = 1) -> None:
+        super().__init__()
+        if top_k < 1:
+            raise ConfigurationError(f"top_k: {_expected(top_k)}")
+        self.top_k = top_k
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        if config.sound("top_k") and config.get("top_k") < 1:
+            yield config.fault("top_k", _expected(config.get("top_k")))
+
+    @overrides
+    def get_metric(self, reset: bool = False) -> float:
+        value = super().get_metric(reset)
+        assert isinstance(value, float)
+        return value
+
+    @overrides
+    def _update(self, predictions: Tensor, gold: Tensor) -> None:
+        sums = self._sums_like((2,), torch.int64, predictions)
+        hits = (
+            predictions.argmax(-1) == gold if self.top_k == 1 else self._in_top(predictions, gold)
+        )
+        sums[0] += hits.sum()
+        sums[1] += len(gold)
+
+    @overrides
+    def _value(self, sums: Tensor | None) -> float:
+        correct, total = (0, 0) if sums is None else sums.tolist()
+        return correct / total if total else 0.0
+
+    def _in_top(self, predictions: Tensor, gold: Tensor) -> Tensor:
+        score = predictions.gather(1, gold[:, None])
+        classes = torch.arange(predictions.shape[1], device=predictions.device)
+        earlier = (predictions == score) & (classes < gold[:, None])
+        ahead = ~(predictions <= score) | earlier  # not ">": a NaN is ahead
+        return ahead.sum(-1) < self.top_k
+
+
+def _expected(found: int) -> str:
+    return f"expected at least 1, found {found}"

@@ -1,0 +1,25 @@
+"""Models, and archives of trained ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from allencv_al.common.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from allencv_al.models.archive import Archive as Archive
+    from allencv_al.models.archive import archive_model as archive_model
+    from allencv_al.models.archive import load_archive as load_archive
+    from allencv_al.models.basic_classifier import BasicImageClassifier as BasicImageClassifier
+    from allencv_al.models.model import Model as Model
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Archive": "allencv_al.models.archive",
+        "BasicImageClassifier": "allencv_al.models.basic_classifier",
+        "Model": "allencv_al.models.model",
+        "archive_model": "allencv_al.models.archive",
+        "load_archive": "allencv_al.models.archive",
+    },
+)

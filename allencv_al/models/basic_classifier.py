@@ -1,0 +1,288 @@
+"""The image classifier: an encoder to a feature map, one to a vector, and a linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from overrides import overrides
+from torch import Tensor
+from torch.nn import functional as F
+
+from allencv_al.common import ConfigurationError
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.names import did_you_mean
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
+from allencv_al.metrics.confusion_matrix import ConfusionMatrix, macro_f1, per_class_accuracy
+from allencv_al.metrics.expected_calibration_error import ExpectedCalibrationError
+from allencv_al.models.model import Model
+from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
+from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
+from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
+from allencv_al.modules.image_shape import ImageShape
+from allencv_al.modules.initializer_applicator import InitializerApplicator
+from allencv_al.modules.regularizers import RegularizerApplicator
+from allencv_al.modules.value_checks import (
+    Problem,
+    faults_from,
+    no_such_file,
+    not_below_one,
+    not_positive,
+    raise_problems,
+)
+from allencv_al.modules.weights import load_weights, read_weights, reading_enabled
+
+_TOP_K = 5
+
+
+@Model.register("basic_image_classifier")
+class BasicImageClassifier(Model):
+    """Classify images: `im2im_encoder`, then `im2vec_encoder`, then a linear layer.
+
+    Metrics: `accuracy`; in evaluation also `top_5_accuracy` (with more than five classes),
+    `macro_f1`, `expected_calibration_error` (15 bins), `per_class_accuracy` by class name (None
+    for a class without images) and `confusion_matrix` (rows: the image's class).
+
+    Args:
+        vocab: The names of the classes.
+        im2vec_encoder: From the feature map, or the image itself, to one vector.
+        im2im_encoder: From the image to a feature map.
+        dropout: Probability of zeroing a value of the vector while training.
+        num_labels: Number of classes; that of the vocabulary by default.
+        label_namespace: Where in the vocabulary the class names are.
+        initializer: Initial values by regular expressions on parameter names.
+        label_smoothing: Share of the target spread evenly over all classes, 0 to below 1 (Szegedy
+            et al. 2015, arXiv:1512.00567); in the loss of evaluation too.
+        class_weights: Weight of each class in the loss: a list in the vocabulary's (sorted) order,
+            or by class name, where a class that is not named has weight 1.
+        regularizer: Penalties that training adds to the loss.
+        weights_file: Weights of encoder and linear layer to begin with: the `model.safetensors` of
+            a run of ours, or a checkpoint whose names the encoder knows (torchvision's for
+            `pretrained_resnet` and `torchvision`; akamaster's CIFAR-10 ResNets for
+            `cifar_resnet`). Its classes must be the vocabulary's, in its order. To take the
+            encoder alone, give the encoder the file.
+
+    Raises:
+        ConfigurationError: The encoders do not fit each other (both shapes are in the message), or
+            the class weights do not fit the vocabulary.
+        WeightsError: The weights file is absent or does not fit.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocabulary,
+        im2vec_encoder: Im2VecEncoder,
+        im2im_encoder: Im2ImEncoder | None = None,
+        dropout: float | None = None,
+        num_labels: int | None = None,
+        label_namespace: str = "labels",
+        initializer: InitializerApplicator | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: list[float] | dict[str, float] | None = None,
+        regularizer: RegularizerApplicator | None = None,
+        weights_file: Path | None = None,
+    ) -> None:
+        super().__init__(vocab, regularizer)
+        raise_problems(_problems(dropout, num_labels, label_smoothing, class_weights, None))
+        if im2im_encoder is not None:
+            channels = im2im_encoder.get_input_channels()
+            im2vec_encoder.check_input(*im2im_encoder.output_shape(channels, None, None))
+        self._label_namespace = label_namespace
+        self._num_labels = _label_count(vocab, label_namespace, num_labels)
+        self._label_smoothing = label_smoothing
+        self._im2im_encoder = im2im_encoder
+        self._im2vec_encoder = im2vec_encoder
+        self._dropout = torch.nn.Dropout(dropout) if dropout else None
+        self._classification_layer = torch.nn.Linear(
+            im2vec_encoder.get_output_dim(), self._num_labels
+        )
+        self._class_weights: Tensor | None
+        self.register_buffer("_class_weights", self._weight_tensor(class_weights), persistent=False)
+        self._accuracy = CategoricalAccuracy()  # of training: cheap enough for every step
+        self._validation_accuracy = CategoricalAccuracy()
+        self._top_k_accuracy = CategoricalAccuracy(_TOP_K) if self._num_labels > _TOP_K else None
+        self._confusion_matrix = ConfusionMatrix()
+        self._calibration_error = ExpectedCalibrationError()
+        self._read_weights_file(weights_file)
+        if initializer is not None:
+            initializer(self)
+
+    @overrides
+    def embed(self, image: Tensor) -> Tensor:
+        if self._im2im_encoder is not None:
+            image = self._im2im_encoder(image)
+        vectors: Tensor = self._im2vec_encoder(image)
+        return vectors
+
+    @overrides
+    def forward(self, image: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+        """Return `logits` and `probs` `[B, num_labels]`, float32, and `loss` when labeled."""
+        outputs = self._outputs(image, label)
+        if label is not None:
+            self._count(outputs["logits"].detach(), label)
+        return outputs
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network and its loss in place; the arguments are `torch.compile`'s.
+
+        The metrics stay outside: tensors that a compiled graph changes keep it from being a CUDA
+        graph.
+        """
+        self._outputs = torch.compile(self._outputs, *args, **kwargs)  # type: ignore[method-assign]
+
+    @overrides
+    def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """Add `prediction`, the class index `[B]`, and `class`, the list of class names."""
+        prediction = outputs["probs"].argmax(dim=-1)
+        names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
+        # A class beyond the vocabulary (num_labels is larger) has no name but its number.
+        outputs["prediction"] = prediction
+        outputs["class"] = [names.get(index, str(index)) for index in prediction.tolist()]
+        return outputs
+
+    @overrides
+    def get_metrics(self, reset: bool = False) -> dict[str, Any]:
+        if self.training:
+            return {"accuracy": self._accuracy.get_metric(reset)}
+        counts = self._confusion_matrix.state()
+        if counts is None:
+            counts = torch.zeros((self._num_labels, self._num_labels), dtype=torch.int64)
+        metrics: dict[str, Any] = {"accuracy": self._validation_accuracy.get_metric(reset)}
+        if self._top_k_accuracy is not None:
+            metrics[f"top_{_TOP_K}_accuracy"] = self._top_k_accuracy.get_metric(reset)
+        metrics["macro_f1"] = macro_f1(counts)
+        metrics["expected_calibration_error"] = self._calibration_error.get_metric(reset)
+        metrics["per_class_accuracy"] = self._by_name(per_class_accuracy(counts))
+        metrics["confusion_matrix"] = counts.tolist()
+        if reset:
+            self._confusion_matrix.reset()
+        return metrics
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _problems)
+
+    @classmethod
+    @overrides
+    def shape_faults(cls, config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
+        # A list, because a generator must not be left while the default device is "meta".
+        with torch.device("meta"):
+            faults = list(_chain_faults(config, image_shape))
+        yield from faults
+
+    def _outputs(self, image: Tensor, label: Tensor | None) -> dict[str, Tensor]:
+        vectors = self.embed(image)
+        if self._dropout is not None:
+            vectors = self._dropout(vectors)
+        logits = self._classification_layer(vectors).float()
+        outputs = {"logits": logits, "probs": logits.softmax(dim=-1)}
+        if label is not None:
+            outputs["loss"] = F.cross_entropy(
+                logits, label, self._class_weights, label_smoothing=self._label_smoothing
+            )
+        return outputs
+
+    def _count(self, logits: Tensor, label: Tensor) -> None:
+        if self.training:
+            self._accuracy(logits, label)
+            return
+        self._validation_accuracy(logits, label)
+        if self._top_k_accuracy is not None:
+            self._top_k_accuracy(logits, label)
+        self._confusion_matrix(logits, label)
+        self._calibration_error(logits, label)
+
+    def _by_name(self, values: Sequence[float | None]) -> dict[str, float | None]:
+        names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
+        return {names.get(index, str(index)): value for index, value in enumerate(values)}
+
+    def _weight_tensor(self, weights: list[float] | dict[str, float] | None) -> Tensor | None:
+        if weights is None:
+            return None
+        names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
+        if isinstance(weights, dict):
+            for name in weights:
+                if name not in names.values():
+                    hint = did_you_mean(name, names.values())
+                    known = ", ".join(names.values())
+                    raise ConfigurationError(
+                        f'class_weights: "{name}" is no class{hint or f"; known: {known}"}'
+                    )
+            weights = [weights.get(names.get(i, ""), 1.0) for i in range(self._num_labels)]
+        if len(weights) != self._num_labels:
+            raise ConfigurationError(
+                f"class_weights: expected {self._num_labels} weights, one for each class, "
+                f"found {len(weights)}"
+            )
+        return torch.tensor(weights, dtype=torch.float32)
+
+    def _read_weights_file(self, path: Path | None) -> None:
+        if path is None or not reading_enabled():
+            return
+        encoder = self._im2im_encoder
+        rules = encoder.name_maps if isinstance(encoder, FeatureEncoder) else ()
+        whole = [r.inside("_im2im_encoder.", "_classification_layer.") for r in rules if r.head]
+        load_weights(self, read_weights(path), str(path), whole)
+
+
+def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
+    shape: ImageShape | None = image_shape
+    if not config.sound("im2im_encoder"):
+        shape = None  # its faults are known; what comes out of it is not
+    elif config.get("im2im_encoder") is not None:
+        shape = None
+        try:
+            shape = config.build("im2im_encoder").output_shape(*image_shape)
+        except ConfigurationError as error:
+            yield _fault(config, "im2im_encoder", error)
+    if not config.sound("im2vec_encoder"):
+        return
+    try:
+        encoder = config.build("im2vec_encoder")
+        if shape is not None:
+            encoder.check_input(*shape)
+    except ConfigurationError as error:
+        yield _fault(config, "im2vec_encoder", error)
+
+
+def _fault(config: ConfigView, name: str, error: ConfigurationError) -> Fault:
+    place = config.fault(name, "").path
+    return config.fault(name, str(error).removeprefix(f"{place}: "))
+
+
+def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> int:
+    known = vocab.get_vocab_size(namespace)
+    if num_labels is None:
+        if known == 0:
+            raise ConfigurationError(
+                f'label_namespace: the vocabulary has no class in "{namespace}"; is any item of '
+                "the training data labeled? (num_labels gives the number without a vocabulary)"
+            )
+        return known
+    if num_labels < known:
+        raise ConfigurationError(
+            f'num_labels: expected at least {known}, the classes in "{namespace}", '
+            f"found {num_labels}"
+        )
+    return num_labels
+
+
+def _problems(
+    dropout: float | None,
+    num_labels: int | None,
+    label_smoothing: float,
+    class_weights: list[float] | dict[str, float] | None,
+    weights_file: Path | str | None,
+) -> Iterator[Problem]:
+    yield from not_below_one(dropout=dropout, label_smoothing=label_smoothing)
+    if num_labels is not None:
+        yield from not_positive(num_labels=num_labels)
+    weights = class_weights.values() if isinstance(class_weights, dict) else class_weights or ()
+    for weight in weights:
+        if weight < 0:
+            yield "class_weights", f"expected weights of at least 0, found {weight}"
+    yield from no_such_file(weights_file=weights_file)

@@ -1,0 +1,115 @@
+"""The base of all models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from allencv_al.common import Registrable
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.metrics.base import Metric
+from allencv_al.modules.image_shape import ImageShape
+from allencv_al.modules.regularizers import RegularizerApplicator
+
+
+class Model(torch.nn.Module, Registrable):
+    """A network with its loss and its metrics.
+
+    A subclass writes `forward(image, label=None, ...)`, which takes a batch's tensors by name and
+    returns a dictionary: `loss` when the labels are given, and the outputs.
+
+    Args:
+        vocab: The names of the classes.
+        regularizer: Penalties that training adds to the loss.
+    """
+
+    builtin: ClassVar[dict[str, str]] = {
+        "basic_image_classifier": "allencv_al.models.basic_classifier"
+    }
+    injected = ("vocab", "serialization_dir")
+
+    default_predictor: ClassVar[str] = "default_image"
+    """The registered name of the predictor for this kind of model."""
+
+    def __init__(self, vocab: Vocabulary, regularizer: RegularizerApplicator | None = None) -> None:
+        super().__init__()
+        self.vocab = vocab
+        self._regularizer = regularizer
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the outputs for a batch, with `loss` when it is labeled.
+
+        Args:
+            image: Images `[B, C, H, W]`, float.
+            label: Class indices `[B]`, int64.
+        """
+        raise NotImplementedError
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return the vectors `[B, D]` that the last linear layer sees.
+
+        Args:
+            image: Images `[B, C, H, W]`, float.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no embeddings")
+
+    def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """Add what a person reads to the outputs of `forward`, and return them."""
+        return outputs
+
+    def get_metrics(self, reset: bool = False) -> dict[str, Any]:
+        """Return the metrics of the batches so far, all of them JSON.
+
+        In training mode those of training, else those of evaluation: they are kept apart.
+
+        Args:
+            reset: Whether to begin anew afterwards.
+        """
+        return {}
+
+    def metric_state(self) -> dict[str, Tensor]:
+        """Return the sums behind the metrics; a checkpoint amid an epoch needs them."""
+        state = ((name, metric.state()) for name, metric in self._metrics().items())
+        return {name: sums for name, sums in state if sums is not None}
+
+    def load_metric_state(self, state: Mapping[str, Tensor]) -> None:
+        """Set the sums behind the metrics to what `metric_state` returned; reset the others."""
+        for name, metric in self._metrics().items():
+            metric.load_state(state.get(name))
+
+    def get_regularization_penalty(self) -> Tensor | None:
+        """Return what training adds to the loss; None where no parameter has a penalty."""
+        return None if self._regularizer is None else self._regularizer(self)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; a batch norm whose parameters are frozen stays in evaluation mode.
+
+        So gradual unfreezing and `no_grad` freeze a layer wholly. torch alone would keep updating
+        its statistics, and so change what a frozen layer computes.
+        """
+        super().train(mode)
+        if mode:
+            for module in self.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    weight = module.weight
+                    if weight is not None and not weight.requires_grad:
+                        module.eval()
+        return self
+
+    @classmethod
+    def shape_faults(cls, config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
+        """Yield the parts of the config that do not fit each other, or the images.
+
+        Args:
+            config: The model's config.
+            image_shape: Channels, height and width that the dataset reader gives; None for a
+                size that varies by image.
+        """
+        return iter(())
+
+    def _metrics(self) -> dict[str, Metric]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Metric)}

@@ -1,0 +1,87 @@
+"""The base of all encoders from an image to a feature map."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from allencv_al.common import ConfigurationError, Registrable
+from allencv_al.modules.image_shape import ImageShape, probe_sizes, run_on_meta, shape_text
+
+_FOLDER = "allencv_al.modules.im2im_encoders"
+
+
+class Im2ImEncoder(torch.nn.Module, Registrable):
+    """A network from an image to an image of features.
+
+    A subclass writes `forward` and `get_input_channels`; what comes out is found by running the
+    network on the `meta` device, where nothing is computed. A network that cannot run there
+    overrides `output_shape`.
+    """
+
+    builtin: ClassVar[dict[str, str]] = {
+        "cifar_resnet": f"{_FOLDER}.cifar_resnet",
+        "feedforward": f"{_FOLDER}.feedforward",
+        "pretrained_resnet": f"{_FOLDER}.pretrained_resnet",
+        "timm": f"{_FOLDER}.timm",
+        "torchvision": f"{_FOLDER}.torchvision",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the feature map `[B, C', H', W']` of images `[B, C, H, W]`, float."""
+        raise NotImplementedError
+
+    def get_input_channels(self) -> int:
+        """Return C, the number of channels an image must have."""
+        raise NotImplementedError
+
+    def get_output_channels(self) -> int:
+        """Return C', the number of channels of the feature map."""
+        return self.output_shape(self.get_input_channels(), None, None)[0]
+
+    def output_shape(self, channels: int, height: int | None, width: int | None) -> ImageShape:
+        """Return the shape of the feature map; nothing is computed, no state is touched.
+
+        Args:
+            channels: Channels of the image.
+            height: Its height in pixels; None where it varies by image.
+            width: Its width in pixels; None where it varies by image.
+
+        Returns:
+            Channels, height and width; None for a size that varies with the image's.
+
+        Raises:
+            ConfigurationError: The image does not fit; both shapes are in the message.
+        """
+        expected = self.get_input_channels()
+        given = shape_text(channels, height, width)
+        name = type(self).__name__
+        if channels != expected:
+            raise ConfigurationError(
+                f"{name} takes images of {shape_text(expected, None, None)}, found {given}"
+            )
+        try:
+            return probe_sizes(lambda h, w: self._shape_on_meta(channels, h, w), height, width)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # whatever a network raises for an image it cannot take
+            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigurationError(
+                f"{name} cannot take images of {given} (too small, or its own output_shape is "
+                f"needed): {cause}"
+            ) from error
+
+    def _shape_on_meta(self, channels: int, height: int, width: int) -> ImageShape:
+        shape = run_on_meta(self, channels, height, width)
+        if len(shape) != 3:
+            found = "x".join(map(str, shape))
+            raise ConfigurationError(
+                f"{type(self).__name__} gives {found}, not a feature map of channels x height x "
+                "width"
+            )
+        return shape[0], shape[1], shape[2]

@@ -1,0 +1,87 @@
+"""An encoder around one network, `model`, that can be frozen and filled from a weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
+from allencv_al.modules.weights import (
+    OUR_CLASSIFIER,
+    NameMap,
+    load_weights,
+    read_weights,
+    reading_enabled,
+)
+
+
+class FeatureEncoder(Im2ImEncoder):
+    """The common part of the built-in encoders; its parameters are `model.…`.
+
+    A frozen one runs in evaluation mode and without gradients, always: the statistics of its
+    batch norms stay as they are, dropout does nothing, and its output does not depend on the other
+    images of a batch.
+
+    Args:
+        model: The network, from `[B, C, H, W]` to `[B, C', H', W']`.
+        input_channels: C.
+        requires_grad: Whether the network trains; frozen otherwise.
+        name_maps: How foreign weights files call its parameters.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        input_channels: int,
+        requires_grad: bool,
+        name_maps: tuple[NameMap, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.name_maps = (OUR_CLASSIFIER, *name_maps)
+        self._input_channels = input_channels
+        self._frozen = not requires_grad
+        if self._frozen:
+            self.requires_grad_(False)
+            self.eval()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the network never trains."""
+        return self._frozen
+
+    @overrides
+    def get_input_channels(self) -> int:
+        return self._input_channels
+
+    @overrides
+    def forward(self, image: Tensor) -> Tensor:
+        if self._frozen:
+            with torch.no_grad():
+                return self.encode(image)
+        return self.encode(image)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Run the network; what `forward` does besides freezing."""
+        features: Tensor = self.model(image)
+        return features
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; a frozen encoder stays in evaluation mode."""
+        return super().train(mode and not self._frozen)
+
+    def read_weights_file(self, path: Path | None) -> None:
+        """Fill the network from a file, unless weights are not to be read now.
+
+        Args:
+            path: The file, or None to leave the network as it is.
+
+        Raises:
+            WeightsError: It is absent, damaged, or does not fit.
+        """
+        if path is not None and reading_enabled():
+            load_weights(self, read_weights(path), str(path), self.name_maps)

@@ -1,0 +1,89 @@
+"""torchvision's residual networks with ImageNet weights, as AllenCV's tutorial uses them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+from overrides import overrides
+
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
+from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
+from allencv_al.modules.im2im_encoders.torchvision_features import (
+    build_classifier,
+    feature_part,
+    published_weights,
+)
+from allencv_al.modules.value_checks import Problem, faults_from, no_such_file, raise_problems
+from allencv_al.modules.weights import load_weights, reading_enabled
+
+logger = logging.getLogger(__name__)
+
+ResnetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+_STEM = 4  # conv1, bn1, relu, maxpool
+_STAGES = 4
+
+
+@Im2ImEncoder.register("pretrained_resnet")
+class ResnetEncoder(FeatureEncoder):
+    """A residual network without its classifier (He et al. 2015, arXiv:1512.03385).
+
+    `model` is a sequence, so that optimizer groups can name its parts: `model.0` (convolution),
+    `.1` (batch norm), `.4` to `.7` (the four stages); the last part is average pooling. So the
+    output is 512x1x1 (resnet18, resnet34) or 2048x1x1 for an image of any size, which
+    `{"type": "flatten", "input_channels": 2048, "input_height": 1, "input_width": 1}` takes.
+
+    Args:
+        resnet_model: Which one.
+        requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
+        num_layers: How many of the four stages to keep, counted from the image.
+        pretrained: Whether to begin with torchvision's ImageNet weights (IMAGENET1K_V1), which are
+            downloaded once. They expect the `normalize` transform.
+        weights_file: A file to begin with instead: a torchvision ResNet's state_dict, or the
+            `model.safetensors` of a run of ours. The classification layer in it is left out.
+        do_last_layer_pooling: Whether the last part averages the map to 1x1. Without, the map of
+            a 224x224 image is 7x7.
+
+    Raises:
+        WeightsError: The weights are absent, cannot be downloaded, or do not fit; the message says
+            which file to put where.
+    """
+
+    def __init__(
+        self,
+        resnet_model: ResnetName,
+        requires_grad: bool = False,
+        num_layers: int = 4,
+        pretrained: bool = True,
+        weights_file: Path | None = None,
+        do_last_layer_pooling: bool = True,
+    ) -> None:
+        raise_problems(_problems(num_layers, None))
+        part = feature_part(resnet_model, build_classifier(resnet_model))
+        part = part.up_to(_STEM + num_layers)
+        model = part.sequential()
+        if do_last_layer_pooling:
+            model.append(torch.nn.AdaptiveAvgPool2d(1))
+        super().__init__(model, 3, requires_grad, (part.name_map("torchvision"),))
+        if weights_file is not None:
+            self.read_weights_file(weights_file)
+        elif pretrained and reading_enabled():
+            tensors = published_weights(resnet_model, "IMAGENET1K_V1")
+            load_weights(self, tensors, f"torchvision's {resnet_model}", self.name_maps)
+        elif not requires_grad and reading_enabled():
+            logger.warning("%s is frozen with random weights (pretrained: false)", resnet_model)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _problems)
+
+
+def _problems(num_layers: int, weights_file: Path | str | None) -> Iterator[Problem]:
+    if not 1 <= num_layers <= _STAGES:
+        yield "num_layers", f"expected 1 to {_STAGES} stages, found {num_layers}"
+    yield from no_such_file(weights_file=weights_file)

@@ -1,0 +1,111 @@
+"""The feature part of a timm model; timm is an extra."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationError, WeightsError
+from allencv_al.common.names import did_you_mean
+from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
+from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
+from allencv_al.modules.value_checks import (
+    Problem,
+    faults_from,
+    no_such_file,
+    not_positive,
+    raise_problems,
+)
+from allencv_al.modules.weights import NameMap, reading_enabled
+
+_NOT_INSTALLED = 'timm is not installed; pip install "allencv-al[timm]" adds it'
+
+
+@Im2ImEncoder.register("timm")
+class TimmEncoder(FeatureEncoder):
+    """A model of the timm library up to its pooling, chosen by name.
+
+    It needs the extra: `pip install "allencv-al[timm]"`. Models that give tokens instead of a
+    feature map (plain vision transformers) are not accepted. Parameters are `model.` and timm's
+    own names.
+
+    Args:
+        model: The model's name in timm, for example `resnet18` or `convnext_tiny`.
+        pretrained: Whether to begin with timm's weights, which are downloaded once.
+        weights_file: A file to begin with instead: a state_dict with timm's names, or a
+            `model.safetensors` of ours. Its classification layer is left out.
+        requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
+        input_channels: Channels of the image; timm adapts pretrained weights to others than 3.
+
+    Raises:
+        ConfigurationError: timm is not installed, or has no such model with a feature map.
+        WeightsError: The weights are absent, cannot be downloaded, or do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        pretrained: bool = False,
+        weights_file: Path | None = None,
+        requires_grad: bool = True,
+        input_channels: int = 3,
+    ) -> None:
+        raise_problems(_problems(model, input_channels, None))
+        download = pretrained and weights_file is None and reading_enabled()
+        network = _create(model, download, input_channels)
+        # num_classes=0 leaves the classifier out of the network; files still have it.
+        head = str(getattr(network, "default_cfg", {}).get("classifier", ""))
+        names = NameMap("timm", {"": "model."}, head=f"{head}." if head else "")
+        super().__init__(network, input_channels, requires_grad, (names,))
+        self._channels_last_output = getattr(network, "output_fmt", "NCHW") == "NHWC"
+        self.read_weights_file(weights_file)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _problems)
+
+    @overrides
+    def encode(self, image: Tensor) -> Tensor:
+        features: Tensor = self.model.forward_features(image)  # type: ignore[operator]
+        return features.permute(0, 3, 1, 2) if self._channels_last_output else features
+
+
+def _create(model: str, pretrained: bool, input_channels: int) -> torch.nn.Module:
+    import timm
+
+    arguments: dict[str, Any] = {"in_chans": input_channels, "num_classes": 0, "global_pool": ""}
+    try:
+        network: torch.nn.Module = timm.create_model(model, pretrained=pretrained, **arguments)
+    except NotImplementedError:  # computes with tensors while it is built: not on "meta"
+        with torch.device("cpu"):
+            return _create(model, pretrained, input_channels).to("meta")
+    except Exception as error:
+        if not pretrained:
+            raise ConfigurationError(f"model: timm cannot build {model!r}: {error}") from error
+        raise WeightsError(
+            f"timm's weights for {model} are not on this machine and cannot be downloaded "
+            f"({error}). Name a local file in weights_file, or set pretrained to false"
+        ) from error
+    return network
+
+
+def _problems(
+    model: str, input_channels: int, weights_file: Path | str | None
+) -> Iterator[Problem]:
+    yield from not_positive(input_channels=input_channels)
+    if importlib.util.find_spec("timm") is None:
+        yield "", _NOT_INSTALLED
+        return
+    import timm
+
+    if not timm.is_model(model):
+        yield "model", f'timm has no model "{model}"{did_you_mean(model, timm.list_models())}'
+    yield from no_such_file(weights_file=weights_file)

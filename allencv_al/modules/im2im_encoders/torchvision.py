@@ -1,0 +1,79 @@
+"""The feature part of any torchvision classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from overrides import overrides
+
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
+from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
+from allencv_al.modules.im2im_encoders.torchvision_features import (
+    build_classifier,
+    feature_part,
+    name_problem,
+    published_weights,
+    weight_names,
+)
+from allencv_al.modules.value_checks import Problem, faults_from, no_such_file, raise_problems
+from allencv_al.modules.weights import SUFFIXES, load_weights, reading_enabled
+
+
+@Im2ImEncoder.register("torchvision")
+class TorchvisionEncoder(FeatureEncoder):
+    """A convolutional classifier of torchvision up to its pooling, chosen by name.
+
+    For an image of 224x224, `squeezenet1_1` gives 512x13x13, `mobilenet_v3_small` 576x7x7,
+    `efficientnet_b0` 1280x7x7, `convnext_tiny` 768x7x7, `resnet50` 2048x7x7 (13x13 or 7x7 maps
+    want `pool`, or a `flatten` of that size). Vision transformers have no feature map and are not
+    accepted. Parameters are `model.N`.
+
+    Args:
+        model: The classifier's name in torchvision.
+        weights: What to begin with: the name of weights that torchvision publishes ("DEFAULT",
+            "IMAGENET1K_V1"; downloaded once), a local file with the classifier's state_dict (or a
+            `model.safetensors` of ours), or null for random weights. Its classifier is left out.
+        requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
+
+    Raises:
+        ConfigurationError: torchvision has no such classifier or weights.
+        WeightsError: The weights are absent, cannot be downloaded, or do not fit; the message says
+            which file to put where.
+    """
+
+    def __init__(self, model: str, weights: str | None = None, requires_grad: bool = True) -> None:
+        raise_problems(_problems(model, weights if reading_enabled() else None))
+        part = feature_part(model, build_classifier(model))
+        super().__init__(part.sequential(), 3, requires_grad, (part.name_map("torchvision"),))
+        if weights is None or not reading_enabled():
+            return
+        if _is_file_name(weights):
+            self.read_weights_file(Path(weights))
+        else:
+            tensors = published_weights(model, weights)
+            load_weights(self, tensors, f"torchvision's {model}", self.name_maps)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _problems)
+
+
+def _is_file_name(weights: str) -> bool:
+    return Path(weights).suffix in SUFFIXES
+
+
+def _problems(model: str, weights: str | None) -> Iterator[Problem]:
+    problem = name_problem(model)
+    if problem:
+        yield "model", problem
+    elif weights is not None and _is_file_name(weights):
+        yield from no_such_file(weights=weights)
+    elif weights is not None and weights not in weight_names(model):
+        yield (
+            "weights",
+            f"expected one of {', '.join(weight_names(model))}, or a file ending in "
+            f'{", ".join(sorted(SUFFIXES))}; found "{weights}"',
+        )

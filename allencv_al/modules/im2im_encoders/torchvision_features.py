@@ -1,0 +1,186 @@
+"""torchvision's classifiers: their feature part, and the weights torchvision publishes for them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor
+from torchvision import models
+
+from allencv_al.common.errors import ConfigurationError, WeightsError
+from allencv_al.common.names import did_you_mean
+from allencv_al.modules.weights import NameMap
+
+# Where the feature part ends: every classifier of torchvision calls what follows by one of these.
+_HEADS = frozenset({"avgpool", "classifier", "fc", "head"})
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # training-only outputs, in the published weights
+_NO_FEATURE_MAP = "vit_"
+# Old names in the published densenet weights, which torchvision renames on loading too.
+_DENSENET_NAMES = {r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)": r"\1\2"}
+
+
+def classifier_names() -> list[str]:
+    """Return the names of torchvision's classifiers that have a feature map."""
+    names = models.list_models(module=models)
+    return [name for name in names if not name.startswith(_NO_FEATURE_MAP)]
+
+
+def name_problem(model: str) -> str | None:
+    """Return what is wrong with the name of a classifier, or None."""
+    if model.startswith(_NO_FEATURE_MAP) and model in models.list_models(module=models):
+        return f'"{model}" is a vision transformer: it gives tokens, not a feature map'
+    known = classifier_names()
+    if model in known:
+        return None
+    hint = did_you_mean(model, known) or f"; known: {', '.join(known)}"
+    return f'torchvision has no classifier "{model}"{hint}'
+
+
+@dataclass(frozen=True)
+class FeaturePart:
+    """The modules of a classifier up to its pooling, in order.
+
+    Args:
+        modules: Each with its path in the classifier, to which the names of its weights belong.
+        dropped: Prefixes of the weights that are not among them.
+        head: Prefix of the last linear layer, where nothing else in the head has weights.
+    """
+
+    modules: tuple[tuple[str, torch.nn.Module], ...]
+    dropped: tuple[str, ...]
+    head: str
+
+    def sequential(self) -> torch.nn.Sequential:
+        """Return the modules in a row."""
+        return torch.nn.Sequential(*(module for _, module in self.modules))
+
+    def up_to(self, count: int) -> FeaturePart:
+        """Return the first `count` modules only; the weights of the others are dropped."""
+        left_out = tuple(f"{path}." for path, _ in self.modules[count:])
+        return replace(self, modules=self.modules[:count], dropped=self.dropped + left_out)
+
+    def name_map(self, origin: str) -> NameMap:
+        """Return the import rule from the classifier's names to `model.N`."""
+        prefixes = {f"{path}.": f"model.{i}." for i, (path, _) in enumerate(self.modules)}
+        return NameMap(origin, prefixes, self.dropped, self.head, _DENSENET_NAMES)
+
+
+def build_classifier(model: str) -> torch.nn.Module:
+    """Return a classifier of torchvision with random weights.
+
+    Args:
+        model: One of `classifier_names()`.
+
+    Raises:
+        ConfigurationError: There is no such classifier, or it has no feature map.
+    """
+    problem = name_problem(model)
+    if problem:
+        raise ConfigurationError(f"model: {problem}")
+    arguments = (
+        {"aux_logits": False, "init_weights": True}
+        if model in ("googlenet", "inception_v3")
+        else {}
+    )
+    try:
+        network: torch.nn.Module = models.get_model(model, weights=None, **arguments)
+    except NotImplementedError:  # the regnets compute their widths with tensors: not on "meta"
+        with torch.device("cpu"):
+            network = models.get_model(model, weights=None, **arguments).to("meta")
+    return network
+
+
+def feature_part(model: str, network: torch.nn.Module) -> FeaturePart:
+    """Split a classifier of torchvision.
+
+    Args:
+        model: Its name.
+        network: What `build_classifier` returned.
+    """
+    children = dict(network.named_children())
+    first_head = next(i for i, name in enumerate(children) if name in _HEADS)
+    kept = list(children)[:first_head]
+    modules: list[tuple[str, torch.nn.Module]] = []
+    for name in kept:
+        child = children[name]
+        alone = len(kept) == 1 and isinstance(child, torch.nn.Sequential)
+        if alone or isinstance(child, torch.nn.ModuleList):
+            modules += [(f"{name}.{inner}", part) for inner, part in child.named_children()]
+        else:
+            modules.append((name, child))
+    if model.startswith("densenet"):
+        modules.append(("relu", torch.nn.ReLU()))  # densenets apply it in `forward`
+    if model in ("googlenet", "inception_v3"):
+        modules.insert(0, ("transform_input", _InceptionInput()))
+    dropped = [f"{name}." for name in list(children)[first_head:]]
+    return FeaturePart(tuple(modules), (*dropped, *_AUXILIARY), _linear_head(network, dropped))
+
+
+def published_weights(model: str, weights: str) -> dict[str, Tensor]:
+    """Return weights that torchvision publishes, from its cache or downloaded into it.
+
+    Args:
+        model: The classifier they are for.
+        weights: Their name there: `DEFAULT`, `IMAGENET1K_V1` ...
+
+    Raises:
+        WeightsError: They are not on this machine and cannot be downloaded; the message says
+            which file to put where.
+    """
+    entry = models.get_model_weights(model)[weights]
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    file_name = PurePosixPath(urlsplit(entry.url).path).name
+    try:
+        # torch.hub reports on stdout, which is for results here.
+        with contextlib.redirect_stdout(sys.stderr):
+            tensors: Mapping[str, Tensor] = entry.get_state_dict(
+                progress=sys.stderr.isatty(), check_hash=True, weights_only=True, map_location="cpu"
+            )
+    except Exception as error:  # anything between here and the server, and damaged files
+        raise WeightsError(
+            f"torchvision's weights {entry.name} for {model} cannot be read from {cache} nor "
+            f"downloaded ({error}). Put the file {file_name} into that folder (TORCH_HOME moves "
+            "it), or name a local copy in the config, or go without pretrained weights"
+        ) from error
+    return dict(tensors)
+
+
+def weight_names(model: str) -> list[str]:
+    """Return the names of the weights that torchvision publishes for a classifier."""
+    return list(models.get_model_weights(model).__members__)
+
+
+class _InceptionInput(torch.nn.Module):
+    """From ImageNet normalization to the [-1, 1] that the published inception weights expect.
+
+    torchvision's GoogLeNet and Inception v3 do it in `forward` (`transform_input`).
+    """
+
+    _SCALE_AND_SHIFT = tuple(
+        (std / 0.5, (mean - 0.5) / 0.5)
+        for mean, std in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+    )
+
+    def forward(self, image: Tensor) -> Tensor:
+        channels = [
+            image[:, i] * scale + shift for i, (scale, shift) in enumerate(self._SCALE_AND_SHIFT)
+        ]
+        return torch.stack(channels, dim=1)
+
+
+def _linear_head(network: torch.nn.Module, dropped: list[str]) -> str:
+    """Return the prefix of the only layer with weights in the head, if it is linear."""
+    layers = [
+        (f"{name}.", module)
+        for name, module in network.named_modules()
+        if f"{name}.".startswith(tuple(dropped)) and list(module.parameters(recurse=False))
+    ]
+    if len(layers) == 1 and isinstance(layers[0][1], torch.nn.Linear):
+        return layers[0][0]
+    return ""

@@ -1,0 +1,55 @@
+"""Shapes of images and feature maps, as messages write them, and as a network changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+ImageShape = tuple[int, int | None, int | None]
+"""Channels, height, width; None for a size that varies by image."""
+
+
+def shape_text(channels: int, height: int | None, width: int | None) -> str:
+    """Return `3x224x224`, with `?` for a size that varies."""
+    sizes = ("?" if size is None else str(size) for size in (height, width))
+    return "x".join([str(channels), *sizes])
+
+
+def run_on_meta(module: torch.nn.Module, channels: int, height: int, width: int) -> tuple[int, ...]:
+    """Return the shape of `module`'s output, without the batch, computing no number.
+
+    The module's tensors are stood in for by ones of the `meta` device, so that neither its
+    weights nor its batch-norm statistics are touched.
+    """
+    stand_ins = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]
+    }
+    with torch.device("meta"), torch.no_grad():
+        # Two images: batch norm in training mode refuses a single 1x1 map.
+        output: Tensor = functional_call(
+            module, stand_ins, (torch.empty(2, channels, height, width),)
+        )
+    return tuple(output.shape[1:])
+
+
+def probe_sizes(
+    run: Callable[[int, int], ImageShape], height: int | None, width: int | None
+) -> ImageShape:
+    """Return an output shape where the input's height or width may be unknown.
+
+    Two sizes are tried for what is unknown. What comes out the same both times does not depend on
+    it (global pooling); the rest is unknown too.
+    """
+    if height is not None and width is not None:
+        return run(height, width)
+    small = run(height or 224, width or 224)
+    try:
+        large = run(height or 448, width or 448)
+    except RuntimeError:  # some networks take one size only
+        return small[0], None, None
+    same = (a if a == b else None for a, b in zip(small[1:], large[1:], strict=True))
+    return small[0], next(same), next(same)

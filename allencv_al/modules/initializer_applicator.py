@@ -1,0 +1,70 @@
+"""Which parameters get which initial values, by regular expressions on their names."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import torch
+from torch import Tensor
+
+from allencv_al.common import FromParams
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.modules.initializers import Initializer
+from allencv_al.modules.parameter_names import compiled, unmatched_error
+
+logger = logging.getLogger(__name__)
+
+
+class InitializerApplicator(FromParams):
+    """The initial values of a model: `[regular expression, initializer]` pairs.
+
+    A parameter is filled by the first initializer whose expression is found in its name
+    (`re.search`); the others keep what their layers gave them.
+
+    Args:
+        regexes: The pairs, for example
+            `[["_classification_layer.weight", {"type": "normal", "std": 0.01}]]`.
+        prevent_regexes: Parameters whose name one of these is found in are left as they are.
+    """
+
+    def __init__(
+        self,
+        regexes: list[tuple[re.Pattern[str], Initializer]] | None = None,
+        prevent_regexes: list[re.Pattern[str]] | None = None,
+    ) -> None:
+        self._regexes = [(compiled(pattern), filler) for pattern, filler in regexes or []]
+        self._prevented = [compiled(pattern) for pattern in prevent_regexes or []]
+
+    def __call__(self, module: torch.nn.Module) -> None:
+        """Fill the parameters of a module.
+
+        Raises:
+            ConfigurationError: An expression is found in no name, or an initializer cannot fill
+                a parameter of that shape.
+        """
+        names = [name for name, _ in module.named_parameters()]
+        for pattern in [*(pattern for pattern, _ in self._regexes), *self._prevented]:
+            if not any(pattern.search(name) for name in names):
+                raise unmatched_error("initializer", pattern, names)
+        for name, parameter in module.named_parameters():
+            filler = self._first(name)
+            if filler is not None:
+                _fill(filler, parameter, name)
+
+    def _first(self, name: str) -> Initializer | None:
+        if any(pattern.search(name) for pattern in self._prevented):
+            return None
+        return next((filler for pattern, filler in self._regexes if pattern.search(name)), None)
+
+
+def _fill(filler: Initializer, parameter: Tensor, name: str) -> None:
+    logger.info("%s is initialized by %s", name, type(filler).__name__)
+    try:
+        with torch.no_grad():
+            filler(parameter, name)
+    except ValueError as error:  # torch: too few dimensions for this initializer
+        shape = "x".join(map(str, parameter.shape))
+        raise ConfigurationError(
+            f"initializer: {type(filler).__name__} cannot fill {name} ({shape}): {error}"
+        ) from error

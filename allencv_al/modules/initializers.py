@@ -1,0 +1,286 @@
+"""Initial values of parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from overrides import overrides
+from torch import Tensor
+from torch.nn import init
+
+from allencv_al.common import Registrable
+from allencv_al.common.errors import WeightsError
+from allencv_al.modules.weights import read_weights, reading_enabled
+
+_NAMES = (
+    "constant",
+    "dirac",
+    "eye",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "normal",
+    "orthogonal",
+    "pretrained",
+    "sparse",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "zero",
+)
+Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
+
+
+class Initializer(Registrable):
+    """What fills one parameter, in place, before training."""
+
+    builtin: ClassVar[dict[str, str]] = dict.fromkeys(_NAMES, "allencv_al.modules.initializers")
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        """Fill `parameter`.
+
+        Args:
+            parameter: Of any shape the initializer can fill.
+            name: Its path in the model.
+        """
+        raise NotImplementedError
+
+
+@Initializer.register("normal")
+class Normal(Initializer):
+    """Values from a normal distribution.
+
+    Args:
+        mean: Its mean.
+        std: Its standard deviation.
+    """
+
+    def __init__(self, mean: float = 0.0, std: float = 0.1) -> None:
+        super().__init__()
+        self.mean = mean
+        self.std = std
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.normal_(parameter, self.mean, self.std)
+
+
+@Initializer.register("uniform")
+class Uniform(Initializer):
+    """Values from a uniform distribution.
+
+    Args:
+        a: The least value.
+        b: The greatest value.
+    """
+
+    def __init__(self, a: float = 0.0, b: float = 1.0) -> None:
+        super().__init__()
+        self.a = a
+        self.b = b
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.uniform_(parameter, self.a, self.b)
+
+
+@Initializer.register("constant")
+class Constant(Initializer):
+    """One value everywhere.
+
+    Args:
+        val: The value.
+    """
+
+    def __init__(self, val: float) -> None:
+        super().__init__()
+        self.val = val
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.constant_(parameter, self.val)
+
+
+@Initializer.register("zero")
+class Zero(Initializer):
+    """Zeros."""
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.zeros_(parameter)
+
+
+@Initializer.register("eye")
+class Eye(Initializer):
+    """The identity matrix; for parameters of two dimensions."""
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.eye_(parameter)
+
+
+@Initializer.register("dirac")
+class Dirac(Initializer):
+    """Convolutions that pass as many input channels through as they can.
+
+    For parameters of three to five dimensions.
+
+    Args:
+        groups: Groups of the convolution.
+    """
+
+    def __init__(self, groups: int = 1) -> None:
+        super().__init__()
+        self.groups = groups
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.dirac_(parameter, self.groups)
+
+
+@Initializer.register("xavier_uniform")
+class XavierUniform(Initializer):
+    """Glorot and Bengio 2010, uniform; for parameters of at least two dimensions.
+
+    Args:
+        gain: A factor on the bound.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.xavier_uniform_(parameter, self.gain)
+
+
+@Initializer.register("xavier_normal")
+class XavierNormal(Initializer):
+    """Glorot and Bengio 2010, normal; for parameters of at least two dimensions.
+
+    Args:
+        gain: A factor on the standard deviation.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.xavier_normal_(parameter, self.gain)
+
+
+@Initializer.register("kaiming_uniform")
+class KaimingUniform(Initializer):
+    """He et al. 2015 (arXiv:1502.01852), uniform; for parameters of at least two dimensions.
+
+    Args:
+        a: Negative slope of the leaky ReLU that follows.
+        mode: Keep the variance in the forward pass (`fan_in`) or the backward pass (`fan_out`).
+        nonlinearity: The function that follows.
+    """
+
+    def __init__(
+        self,
+        a: float = 0.0,
+        mode: Literal["fan_in", "fan_out"] = "fan_in",
+        nonlinearity: Nonlinearity = "leaky_relu",
+    ) -> None:
+        super().__init__()
+        self.a = a
+        self.mode: Literal["fan_in", "fan_out"] = mode
+        self.nonlinearity: Nonlinearity = nonlinearity
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.kaiming_uniform_(parameter, self.a, self.mode, self.nonlinearity)
+
+
+@Initializer.register("kaiming_normal")
+class KaimingNormal(KaimingUniform):
+    """He et al. 2015 (arXiv:1502.01852), normal; for parameters of at least two dimensions.
+
+    Args:
+        a: Negative slope of the leaky ReLU that follows.
+        mode: Keep the variance in the forward pass (`fan_in`) or the backward pass (`fan_out`).
+        nonlinearity: The function that follows.
+    """
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.kaiming_normal_(parameter, self.a, self.mode, self.nonlinearity)
+
+
+@Initializer.register("orthogonal")
+class Orthogonal(Initializer):
+    """An orthogonal matrix (Saxe et al. 2013, arXiv:1312.6120); two dimensions or more.
+
+    Args:
+        gain: A factor on it.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.orthogonal_(parameter, self.gain)
+
+
+@Initializer.register("sparse")
+class Sparse(Initializer):
+    """Normal values with zeros among them (Martens 2010); for parameters of two dimensions.
+
+    Args:
+        sparsity: The share of each column that is zero.
+        std: Standard deviation of the others.
+    """
+
+    def __init__(self, sparsity: float, std: float = 0.01) -> None:
+        super().__init__()
+        self.sparsity = sparsity
+        self.std = std
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        init.sparse_(parameter, self.sparsity, self.std)
+
+
+@Initializer.register("pretrained")
+class Pretrained(Initializer):
+    """A tensor of the same name and shape from a weights file.
+
+    Args:
+        weights_file_path: The file: `.safetensors`, or `.pth` and the like (tensors only).
+        parameter_name_overrides: The file's name for a parameter, where it is another.
+    """
+
+    def __init__(
+        self, weights_file_path: Path, parameter_name_overrides: dict[str, str] | None = None
+    ) -> None:
+        super().__init__()
+        self._path = weights_file_path
+        self._overrides = parameter_name_overrides or {}
+        self._weights = read_weights(weights_file_path) if reading_enabled() else {}
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        if not reading_enabled():
+            return
+        source = self._overrides.get(name, name)
+        if source not in self._weights:
+            held = ", ".join(self._weights)
+            raise WeightsError(f"{self._path} has no {source!r} for {name}; it has {held}")
+        found = self._weights[source]
+        if found.shape != parameter.shape:
+            raise WeightsError(
+                f"{self._path}: {source} has shape {tuple(found.shape)}, "
+                f"but {name} has {tuple(parameter.shape)}"
+            )
+        parameter.data.copy_(found)

@@ -1,0 +1,104 @@
+"""Penalties on parameters, chosen by regular expressions on their names."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.common import FromParams, Registrable
+from allencv_al.modules.parameter_names import compiled, unmatched_error
+
+
+class Regularizer(Registrable):
+    """A penalty on one parameter, added to the loss while training."""
+
+    builtin: ClassVar[dict[str, str]] = {
+        "l1": "allencv_al.modules.regularizers",
+        "l2": "allencv_al.modules.regularizers",
+    }
+
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, parameter: Tensor) -> Tensor:
+        """Return the penalty, a single number, for a parameter of any shape."""
+        raise NotImplementedError
+
+
+@Regularizer.register("l1")
+class L1Regularizer(Regularizer):
+    """alpha times the sum of absolute values.
+
+    Args:
+        alpha: The weight of the penalty.
+    """
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    @overrides
+    def __call__(self, parameter: Tensor) -> Tensor:
+        return self.alpha * parameter.abs().sum()
+
+
+@Regularizer.register("l2")
+class L2Regularizer(Regularizer):
+    """alpha times the sum of squares.
+
+    Args:
+        alpha: The weight of the penalty.
+    """
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    @overrides
+    def __call__(self, parameter: Tensor) -> Tensor:
+        return self.alpha * parameter.square().sum()
+
+
+class RegularizerApplicator(FromParams):
+    """The penalties of a model: `[regular expression, regularizer]` pairs.
+
+    A parameter takes the first regularizer whose expression is found in its name
+    (`re.search`). Parameters that do not train have no penalty.
+
+    Args:
+        regexes: The pairs, for example `[["_classification_layer.weight", {"type": "l2"}]]`.
+    """
+
+    def __init__(self, regexes: list[tuple[re.Pattern[str], Regularizer]] | None = None) -> None:
+        self._regexes = [(compiled(pattern), penalty) for pattern, penalty in regexes or []]
+        self._by_name: dict[str, Regularizer] | None = None  # matched once, not at every step
+
+    def __call__(self, module: torch.nn.Module) -> Tensor | None:
+        """Return the sum of all penalties, or None where no training parameter has one.
+
+        Raises:
+            ConfigurationError: An expression is found in no parameter's name.
+        """
+        if self._by_name is None:
+            self._by_name = self._assign([name for name, _ in module.named_parameters()])
+        penalties = [
+            self._by_name[name](parameter)
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad and name in self._by_name
+        ]
+        return torch.stack(penalties).sum() if penalties else None
+
+    def _assign(self, names: list[str]) -> dict[str, Regularizer]:
+        for pattern, _ in self._regexes:
+            if not any(pattern.search(name) for name in names):
+                raise unmatched_error("regularizer", pattern, names)
+        return {
+            name: penalty
+            for name in names
+            for penalty in [next((p for r, p in self._regexes if r.search(name)), None)]
+            if penalty is not None
+        }
