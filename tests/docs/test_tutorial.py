@@ -1,0 +1,94 @@
+"""The tutorial's commands run as printed, in order, and its excerpts are those of the config."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from allencv_al.common.jsonnet_file import evaluate_snippet
+from allencv_al.common.params import Params
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TUTORIAL = REPOSITORY / "docs" / "tutorials" / "cats_and_dogs.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(*languages: str) -> list[tuple[str, str]]:
+    found = BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))
+    return [(language, text) for language, text in found if language in languages]
+
+
+def test_every_excerpt_is_what_the_config_says() -> None:
+    variables = {"TRAIN_PATH": "train", "VALIDATION_PATH": "val"}
+    config = Params.from_file(
+        REPOSITORY / "training_config" / "image_classifier.jsonnet", ext_vars=variables
+    ).as_dict()
+    excerpts = blocks("jsonnet")
+    assert len(excerpts) == 4
+    for _, text in excerpts:
+        for key, value in json.loads(evaluate_snippet("excerpt", text, {})).items():
+            assert config[key] == value
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, shared_data: Path) -> Path:
+    """A copy of the configs with the photographs where the tutorial unpacks them."""
+    root = tmp_path / "checkout"
+    shutil.copytree(REPOSITORY / "training_config", root / "training_config")
+    with tarfile.open(shared_data / "cats_dogs.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    for label in ("cat", "dog"):
+        folder = root / "data" / "PetImages" / label.title()
+        shutil.copytree(tmp_path / "cats_dogs" / "train" / label, folder)
+        for file in (tmp_path / "cats_dogs" / "test" / label).iterdir():
+            shutil.copy(file, folder / f"test_{file.name}")
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_command_runs_as_printed(checkout: Path) -> None:
+    script = ["set -euo pipefail"]
+    for language, text in blocks("bash", "python"):
+        script.append(text if language == "bash" else f"python - <<'PYTHON'\n{text}PYTHON")
+    binaries = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+    run = checkout / "models" / "catsanddogs"
+    assert {
+        "metrics.json",
+        "metrics_epoch_0.json",
+        "metrics_epoch_5.json",
+        "training_curves.png",
+        "confusion_matrix.png",
+        "config.json",
+        "environment.json",
+        "vocabulary",
+        "model.tar.gz",
+    } <= {path.name for path in run.iterdir()}
+    metrics = json.loads((run / "metrics.json").read_text())
+    evaluation = json.loads((checkout / "evaluation.json").read_text())
+    assert evaluation["accuracy"] == pytest.approx(metrics["best_validation_accuracy"])
+    assert evaluation["accuracy"] >= 0.5
+    # The log shows one more group in each epoch, the last layer first.
+    assert "^_classification_layer" in done.stderr
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("{")][:1]
+    assert set(json.loads(line)) >= {"logits", "probs", "prediction", "class"}
