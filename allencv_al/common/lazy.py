@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -25,9 +26,11 @@ class Lazy(Generic[T]):
         """Build the object.
 
         Args:
-            **extras: What the program, not the config, gives (`vocab=vocab`).
+            **extras: What the program, not the config, gives (`vocab=vocab`). A constructor gets
+                those of them that it names.
         """
-        return self._constructor(**{**copy.copy(self._defaults), **extras})
+        given = _named_by(self._constructor, extras)
+        return self._constructor(**{**copy.copy(self._defaults), **given})
 
     @classmethod
     def wrap(cls, value: T | Lazy[T]) -> Lazy[T]:
@@ -36,3 +39,11 @@ class Lazy(Generic[T]):
             return value
         built: T = value
         return cls(lambda **_: built)
+
+
+def _named_by(constructor: Callable[..., Any], extras: dict[str, Any]) -> dict[str, Any]:
+    """Return the extras that the constructor takes, as `FromParams` does for a config."""
+    parameters = inspect.signature(constructor).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return extras
+    return {name: value for name, value in extras.items() if name in parameters}
