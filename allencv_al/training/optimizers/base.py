@@ -1,0 +1,149 @@
+"""The base of the optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import torch
+from overrides import overrides
+
+from allencv_al.common.annotations import spec_of
+from allencv_al.common.errors import ConfigurationError, Fault
+from allencv_al.common.names import did_you_mean
+from allencv_al.common.registrable import Registrable
+from allencv_al.common.signatures import Argument, signature_of
+from allencv_al.common.type_specs import Scope
+from allencv_al.training.limits import (
+    AT_LEAST_ZERO,
+    DECAY,
+    POSITIVE,
+    Limits,
+    check_limits,
+    limit_faults,
+)
+from allencv_al.training.optimizers.parameter_groups import (
+    GroupRule,
+    make_parameter_groups,
+    read_rules,
+)
+
+if TYPE_CHECKING:
+    from allencv_al.common.config_check import ConfigView
+
+_HERE = "allencv_al.training.optimizers"
+
+_GROUP_ONLY = {
+    "initial_lr": Argument("initial_lr", float, None, "Where a schedule starts from."),
+    "requires_grad": Argument("requires_grad", bool, True, "False freezes the group."),
+}
+
+
+class Optimizer(torch.optim.Optimizer, Registrable):
+    """A PyTorch optimizer whose parameter groups are chosen by regular expressions.
+
+    Every option of a constructor can be given to a group, too, and `initial_lr` (where a learning
+    rate schedule starts from) and `requires_grad` (false leaves the group untrained). The
+    groups keep the order in which they are listed; after them comes the default group with the
+    parameters that no expression matches, even if there are none.
+
+    A subclass derives from this and from the torch class, and its constructor ends with
+    `self._construct(torch.optim.X.__init__, model_parameters, parameter_groups, lr=lr, ...)`.
+    """
+
+    default_implementation = "adam"
+    builtin: ClassVar[dict[str, str]] = {
+        "adadelta": f"{_HERE}.adaptive",
+        "adagrad": f"{_HERE}.adaptive",
+        "adam": f"{_HERE}.adam_family",
+        "adamax": f"{_HERE}.adam_family",
+        "adamw": f"{_HERE}.adam_family",
+        "muon": f"{_HERE}.muon",
+        "nadam": f"{_HERE}.adam_family",
+        "radam": f"{_HERE}.adam_family",
+        "rmsprop": f"{_HERE}.adaptive",
+        "sgd": f"{_HERE}.sgd",
+    }
+    injected = ("model_parameters",)
+    limits: ClassVar[Limits] = {
+        "lr": AT_LEAST_ZERO,
+        "initial_lr": AT_LEAST_ZERO,
+        "betas": DECAY,
+        "eps": AT_LEAST_ZERO,
+        "weight_decay": AT_LEAST_ZERO,
+        "momentum": AT_LEAST_ZERO,
+        "momentum_decay": AT_LEAST_ZERO,
+        "alpha": AT_LEAST_ZERO,
+        "rho": DECAY,
+        "lr_decay": AT_LEAST_ZERO,
+        "initial_accumulator_value": AT_LEAST_ZERO,
+        "adam_eps": POSITIVE,
+    }
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        given = {name: config.get(name) for name in config.names}
+        for name, message in limit_faults(cls.limits, given):
+            yield config.fault(name, message)
+        groups = config.get("parameter_groups")
+        for index, group in enumerate(groups if isinstance(groups, list | tuple) else ()):
+            # What is wrong with the shape of a group is reported already; the rest is still told.
+            is_list = isinstance(group, list | tuple)
+            patterns, options = [*group, None, None][:2] if is_list else (None, None)
+            if patterns == []:
+                place = f"parameter_groups.{index}.0"
+                yield config.fault(place, "expected at least one regular expression, found none")
+            if isinstance(options, Mapping):
+                for fault in cls._option_faults(index, options):
+                    yield config.fault(fault.path, fault.message)
+
+    def _construct(
+        self,
+        initialize: Callable[..., None],
+        model_parameters: Sequence[tuple[str, torch.nn.Parameter]],
+        parameter_groups: Sequence[Sequence[Any]] | None,
+        **options: Any,
+    ) -> None:
+        """Check everything and call `initialize`, the constructor of the torch class."""
+        check_limits(self.limits, **options)
+        rules = [self._checked(i, rule) for i, rule in enumerate(read_rules(parameter_groups))]
+        groups = make_parameter_groups(list(model_parameters), rules)
+        try:
+            initialize(self, groups, **options)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigurationError(f"{type(self).__name__}: {error}") from error
+
+    @classmethod
+    def _checked(cls, index: int, rule: GroupRule) -> GroupRule:
+        faults = list(cls._option_faults(index, rule.options))
+        if faults:
+            raise ConfigurationError("\n".join(map(str, faults)))
+        known = cls._group_arguments()
+        options = {
+            name: spec_of(known[name].annotation).build(value, name, Scope())
+            for name, value in rule.options.items()
+        }
+        return GroupRule(rule.patterns, options)
+
+    @classmethod
+    def _option_faults(cls, index: int, options: Mapping[str, Any]) -> Iterator[Fault]:
+        """Yield what is wrong with the options of one group."""
+        place = f"parameter_groups.{index}.1"
+        known = cls._group_arguments()
+        for name, value in options.items():
+            path = f"{place}.{name}"
+            if name in known:
+                yield from spec_of(known[name].annotation).faults(value, path, Scope())
+            else:
+                hint = did_you_mean(name, list(known)) or f"; known here: {', '.join(known)}"
+                yield Fault(path, f"unknown option of {cls.__name__}{hint}")
+        for name, message in limit_faults(cls.limits, options):
+            yield Fault(f"{place}.{name}", message)
+
+    @classmethod
+    def _group_arguments(cls) -> dict[str, Argument]:
+        own = dict(signature_of(cast("type", cls)).arguments)
+        for name in ("model_parameters", "parameter_groups"):
+            own.pop(name, None)
+        return own | _GROUP_ONLY
