@@ -1,0 +1,141 @@
+"""The base of the learning rate schedules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from overrides import overrides
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.registrable import Registrable
+from allencv_al.training.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    import torch
+
+_HERE = "allencv_al.training.learning_rate_schedulers"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """What an epoch does with one parameter group.
+
+    Args:
+        name: The group's regular expressions, or its number.
+        trainable: Whether any of its parameters gets gradients.
+        learning_rate: The rate, at its peak where it varies within the epoch.
+        parameters: How many parameter tensors it holds.
+    """
+
+    name: str
+    trainable: bool
+    learning_rate: float
+    parameters: int
+
+    def __str__(self) -> str:
+        state = f"lr {self.learning_rate:.6g}" if self.trainable else "frozen"
+        return f"{self.name} ({state})"
+
+
+class LearningRateScheduler(Scheduler, Registrable):
+    """Sets the learning rate of every parameter group; by epoch unless a subclass says otherwise.
+
+    A group's own `initial_lr` is where its schedule starts from, else its `lr`.
+
+    Args:
+        optimizer: The optimizer, given by the trainer.
+        last_epoch: The index of the last finished epoch, -1 before the first.
+    """
+
+    builtin: ClassVar[dict[str, str]] = {
+        "combined": f"{_HERE}.combined",
+        "constant": f"{_HERE}.epoch_decay",
+        "constant_with_warmup": f"{_HERE}.warmup",
+        "cosine": f"{_HERE}.cosine",
+        "cosine_hard_restarts_with_warmup": f"{_HERE}.warmup",
+        "cosine_with_warmup": f"{_HERE}.warmup",
+        "exponential": f"{_HERE}.epoch_decay",
+        "linear_with_warmup": f"{_HERE}.polynomial_decay",
+        "multi_step": f"{_HERE}.epoch_decay",
+        "noam": f"{_HERE}.noam",
+        "one_cycle": f"{_HERE}.one_cycle",
+        "polynomial_decay": f"{_HERE}.polynomial_decay",
+        "reduce_on_plateau": f"{_HERE}.reduce_on_plateau",
+        "slanted_triangular": f"{_HERE}.slanted_triangular",
+        "step": f"{_HERE}.epoch_decay",
+    }
+    injected: ClassVar[tuple[str, ...]] = ("optimizer",)
+
+    def __init__(self, optimizer: torch.optim.Optimizer, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, "lr", last_epoch)
+
+    def describe_epoch(self) -> list[GroupPlan]:
+        """Return what the coming epoch does with each parameter group that holds any."""
+        rates = self._epoch_rates()
+        return [
+            GroupPlan(
+                name=group_name(group, index),
+                trainable=any(parameter.requires_grad for parameter in group["params"]),
+                learning_rate=rates[index],
+                parameters=len(group["params"]),
+            )
+            for index, group in enumerate(self.optimizer.param_groups)
+            if group["params"]
+        ]
+
+    def _epoch_rates(self) -> list[float]:
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+
+class StepwiseScheduler(LearningRateScheduler):
+    """A schedule by optimizer step: `get_values` looks at `last_batch_num_total`.
+
+    Args:
+        optimizer: The optimizer, given by the trainer.
+        num_steps_per_epoch: How many steps an epoch has; needed only to go on from `last_epoch`.
+        last_epoch: The index of the last finished epoch, -1 before the first.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        num_steps_per_epoch: int | None = None,
+        last_epoch: int = -1,
+    ) -> None:
+        super().__init__(optimizer, last_epoch)
+        if last_epoch >= 0 and num_steps_per_epoch is None:
+            raise ConfigurationError(
+                "num_steps_per_epoch: expected a number, found none, which last_epoch needs"
+            )
+        self.last_batch_num_total = (last_epoch + 1) * (num_steps_per_epoch or 0)
+
+    @overrides
+    def step(self, metric: float | None = None) -> None:
+        self.last_epoch += 1
+
+    @overrides
+    def step_batch(self, batch_num_total: int | None = None) -> None:
+        if batch_num_total is None:
+            batch_num_total = self.last_batch_num_total + 1
+        self.last_batch_num_total = batch_num_total
+        self._write_values()
+
+
+def group_name(group: dict[str, Any], index: int) -> str:
+    """Return what a message calls a parameter group."""
+    return str(group.get("name", f"group {index}"))
+
+
+def required(name: str, value: int | None, reason: str) -> int:
+    """Return `value`, which only Python code can have left out: a trainer gives it."""
+    if value is None:
+        raise ConfigurationError(f"{name}: expected a number, found none; {reason}")
+    return value
+
+
+def training_steps(num_epochs: int | None, num_steps_per_epoch: int | None) -> int:
+    """Return the steps of the whole training, or say which number is missing."""
+    reason = "without it the length of the schedule is unknown"
+    epochs = required("num_epochs", num_epochs, reason)
+    return epochs * required("num_steps_per_epoch", num_steps_per_epoch, reason)

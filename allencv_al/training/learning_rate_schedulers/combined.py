@@ -1,0 +1,160 @@
+"""Several schedules, one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from overrides import overrides
+
+from allencv_al.common.errors import CheckpointError, ConfigurationError
+from allencv_al.common.lazy import Lazy
+from allencv_al.training.learning_rate_schedulers.base import (
+    GroupPlan,
+    LearningRateScheduler,
+    StepwiseScheduler,
+)
+from allencv_al.training.limits import AT_LEAST_ONE, Limits, check_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.errors import Fault
+
+
+@LearningRateScheduler.register("combined")
+class Combined(StepwiseScheduler):
+    """Runs schedules one after the other, each for some epochs.
+
+    Each starts from the rates that the one before it ended with, and counts its epochs and steps
+    from its own beginning. After the last the rates stay where they are.
+
+    Args:
+        optimizer: The optimizer, given by the trainer.
+        schedulers: Pairs of a number of epochs and a schedule.
+        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
+            not given.
+    """
+
+    limits: ClassVar[Limits] = {"num_steps_per_epoch": AT_LEAST_ONE}
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        schedulers: list[tuple[int, Lazy[LearningRateScheduler]]],
+        num_steps_per_epoch: int | None = None,
+    ) -> None:
+        check_limits(self.limits, num_steps_per_epoch=num_steps_per_epoch)
+        faults = list(_epoch_faults(schedulers))
+        if faults:
+            raise ConfigurationError("\n".join(f"{name}: {message}" for name, message in faults))
+        super().__init__(optimizer)
+        self.schedulers = schedulers
+        self.num_steps_per_epoch = num_steps_per_epoch
+        self.first_step = 0
+        self._start()
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        if config.sound("schedulers"):
+            for name, message in _epoch_faults(config.get("schedulers")):
+                yield config.fault(name, message)
+
+    def _start(self) -> None:
+        """Begin the schedule of the coming epoch, if that is its first."""
+        begin = 0
+        self.current: LearningRateScheduler | None = None
+        for epochs, lazy_scheduler in self.schedulers:
+            if begin <= self.last_epoch + 1 < begin + epochs:
+                self._construct(epochs, lazy_scheduler)
+                return
+            begin += epochs
+
+    def _construct(self, epochs: int, lazy_scheduler: Lazy[LearningRateScheduler]) -> None:
+        for group in self.optimizer.param_groups:
+            if self.last_epoch >= 0:
+                group["initial_lr"] = group["lr"]
+        self.current = lazy_scheduler.construct(
+            optimizer=self.optimizer,
+            num_epochs=epochs,
+            num_steps_per_epoch=self.num_steps_per_epoch,
+        )
+        self.first_step = self.last_batch_num_total
+
+    @overrides
+    def get_values(self) -> list[float]:
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    @overrides
+    def step_batch(self, batch_num_total: int | None = None) -> None:
+        if batch_num_total is None:
+            batch_num_total = self.last_batch_num_total + 1
+        self.last_batch_num_total = batch_num_total
+        if self.current is not None:
+            self.current.step_batch(batch_num_total - self.first_step)
+
+    @overrides
+    def step(self, metric: float | None = None) -> None:
+        self.last_epoch += 1
+        ends = self._ends()
+        if self.last_epoch + 1 in ends:
+            self._start()
+        elif self.current is not None:
+            self.current.step(metric)
+
+    def _ends(self) -> list[int]:
+        ends: list[int] = []
+        for epochs, _ in self.schedulers:
+            ends.append(epochs + (ends[-1] if ends else 0))
+        return ends
+
+    @overrides
+    def describe_epoch(self) -> list[GroupPlan]:
+        return super().describe_epoch() if self.current is None else self.current.describe_epoch()
+
+    @overrides
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "last_epoch": self.last_epoch,
+            "last_batch_num_total": self.last_batch_num_total,
+            "first_step": self.first_step,
+            "initial_lrs": [group["initial_lr"] for group in self.optimizer.param_groups],
+            "lrs": self.get_values(),
+            "current": None if self.current is None else self.current.state_dict(),
+        }
+
+    @overrides
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        try:
+            self.last_epoch = state_dict["last_epoch"]
+            self.last_batch_num_total = state_dict["last_batch_num_total"]
+            groups = self.optimizer.param_groups
+            for group, lr, initial in zip(
+                groups, state_dict["lrs"], state_dict["initial_lrs"], strict=True
+            ):
+                group["lr"], group["initial_lr"] = lr, initial
+            self._start()
+            self.first_step = state_dict["first_step"]
+            current = state_dict["current"]
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"this is no state of a {type(self).__name__}: {error}"
+            ) from error
+        if self.current is not None:
+            self.current.load_state_dict(current)
+        for group, lr, initial in zip(
+            groups, state_dict["lrs"], state_dict["initial_lrs"], strict=True
+        ):
+            group["lr"], group["initial_lr"] = lr, initial
+
+
+def _epoch_faults(schedulers: list[Any]) -> Iterator[tuple[str, str]]:
+    if not schedulers:
+        yield "schedulers", "expected at least one pair of epochs and a schedule, found none"
+    for index, (epochs, _) in enumerate(schedulers):
+        if epochs < 1:
+            yield f"schedulers.{index}.0", f"expected at least 1 epoch, found {epochs}"

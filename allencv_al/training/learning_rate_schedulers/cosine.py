@@ -1,0 +1,82 @@
+"""Cosine annealing with restarts, by epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+from overrides import overrides
+
+from allencv_al.training.learning_rate_schedulers.base import LearningRateScheduler
+from allencv_al.training.limits import (
+    AT_LEAST_ONE,
+    AT_LEAST_ZERO,
+    POSITIVE,
+    Limits,
+    check_limits,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+
+@LearningRateScheduler.register("cosine")
+class Cosine(LearningRateScheduler):
+    """Cosine annealing with warm restarts (SGDR, Loshchilov and Hutter 2016, arXiv:1608.03983).
+
+    Within a cycle the rate falls from its start along half a cosine towards `eta_min`; then it
+    starts again.
+
+    Args:
+        optimizer: The optimizer, given by the trainer.
+        t_initial: The length of the first cycle in epochs; that of the whole training, for one
+            without restarts.
+        t_mul: How many times longer each next cycle is, rounded down to whole epochs.
+        eta_min: The rate that a cycle falls towards.
+        eta_mul: What the starting rate of each next cycle is multiplied by.
+        last_epoch: The index of the last finished epoch, -1 before the first.
+    """
+
+    limits: ClassVar[Limits] = {
+        "t_initial": AT_LEAST_ONE,
+        "t_mul": POSITIVE,
+        "eta_min": AT_LEAST_ZERO,
+        "eta_mul": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        t_initial: int,
+        t_mul: float = 1.0,
+        eta_min: float = 0.0,
+        eta_mul: float = 1.0,
+        last_epoch: int = -1,
+    ) -> None:
+        check_limits(
+            self.limits, t_initial=t_initial, t_mul=t_mul, eta_min=eta_min, eta_mul=eta_mul
+        )
+        super().__init__(optimizer, last_epoch)
+        self.t_initial = t_initial
+        self.t_mul = t_mul
+        self.eta_min = eta_min
+        self.eta_mul = eta_mul
+        self._write_values()
+
+    @overrides
+    def get_values(self) -> list[float]:
+        cycle, epoch, length = self._place()
+        height = (1 + math.cos(math.pi * epoch / length)) / 2
+        return [
+            self.eta_min + (base * self.eta_mul**cycle - self.eta_min) * height
+            for base in self.base_values
+        ]
+
+    def _place(self) -> tuple[int, int, int]:
+        """Return the current cycle, the epoch within it, and its length in epochs."""
+        epoch, cycle, length = self.last_epoch + 1, 0, self.t_initial
+        while epoch >= length:
+            epoch -= length
+            cycle += 1
+            length = max(1, int(self.t_initial * self.t_mul**cycle))
+        return cycle, epoch, length

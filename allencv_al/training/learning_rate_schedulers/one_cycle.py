@@ -1,0 +1,152 @@
+"""The 1cycle policy, by optimizer step."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from overrides import overrides
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.training.learning_rate_schedulers.base import (
+    LearningRateScheduler,
+    StepwiseScheduler,
+    training_steps,
+)
+from allencv_al.training.limits import AT_LEAST_ONE, FRACTION, POSITIVE, Limits, check_limits
+from allencv_al.training.scheduler import momentum_of, set_momentum
+
+if TYPE_CHECKING:
+    import torch
+
+
+@LearningRateScheduler.register("one_cycle")
+class OneCycle(StepwiseScheduler):
+    """The 1cycle policy (Smith and Topin 2017, arXiv:1708.07120), with the numbers of PyTorch's.
+
+    The rate rises from `max_lr / div_factor` to `max_lr`, then falls to the first rate divided by
+    `final_div_factor`; the momentum does the opposite. The first optimizer step has the first
+    rate, the last step the last.
+
+    Args:
+        optimizer: The optimizer, given by the trainer.
+        max_lr: The peak; one for each parameter group in a list; the optimizer's rate if not
+            given.
+        num_epochs: How many epochs the training has; the trainer's number if not given.
+        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
+            not given.
+        pct_start: The part of the steps in which the rate rises, 0 to 1.
+        anneal_strategy: Along a cosine (`cos`) or a straight line (`linear`).
+        cycle_momentum: Whether to schedule the momentum (the first beta of Adam and its kin).
+        base_momentum: The momentum at the peak of the rate.
+        max_momentum: The momentum at the start and the end.
+        div_factor: How many times smaller than the peak the first rate is.
+        final_div_factor: How many times smaller than the first rate the last is.
+        three_phase: Whether to fall as fast as it rose, to the first rate, before the last fall.
+    """
+
+    limits: ClassVar[Limits] = {
+        "max_lr": POSITIVE,
+        "num_epochs": AT_LEAST_ONE,
+        "num_steps_per_epoch": AT_LEAST_ONE,
+        "pct_start": FRACTION,
+        "base_momentum": FRACTION,
+        "max_momentum": FRACTION,
+        "div_factor": POSITIVE,
+        "final_div_factor": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        max_lr: float | list[float] | None = None,
+        num_epochs: int | None = None,
+        num_steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: Literal["cos", "linear"] = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 10_000.0,
+        three_phase: bool = False,
+    ) -> None:
+        check_limits(
+            self.limits,
+            max_lr=max_lr,
+            num_epochs=num_epochs,
+            num_steps_per_epoch=num_steps_per_epoch,
+            pct_start=pct_start,
+            base_momentum=base_momentum,
+            max_momentum=max_momentum,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+        )
+        super().__init__(optimizer)
+        if max_lr is not None:
+            self.base_values = self._one_each(max_lr)
+        self.total_steps = training_steps(num_epochs, num_steps_per_epoch)
+        self.anneal_strategy = anneal_strategy
+        self.momenta = (max_momentum, base_momentum) if cycle_momentum else None
+        self._require_momentum()
+        first, last = 1 / div_factor, 1 / div_factor / final_div_factor
+        rise = pct_start * self.total_steps - 1
+        # Each phase: the step it ends at (from 0), the part of the peak it starts and ends with.
+        self.phases = [(rise, first, 1.0), (self.total_steps - 1.0, 1.0, last)]
+        if three_phase:
+            self.phases[1:] = [(2 * rise, 1.0, first), (self.total_steps - 1.0, first, last)]
+        self._write_values()
+
+    @overrides
+    def get_values(self) -> list[float]:
+        phase, progress = self._place()
+        _, start, end = self.phases[phase]
+        factor = self._anneal(start, end, progress)
+        return [base * factor for base in self.base_values]
+
+    @overrides
+    def _write_values(self) -> None:
+        super()._write_values()
+        if self.momenta is None:
+            return
+        phase, progress = self._place()
+        top, bottom = self.momenta
+        start, end = [(top, bottom), (bottom, top), (top, top)][phase]
+        momentum = self._anneal(start, end, progress)
+        for group in self.optimizer.param_groups:
+            set_momentum(group, momentum)
+
+    def _place(self) -> tuple[int, float]:
+        """Return the phase that the step lies in, and which part of it lies behind."""
+        step = min(max(0, self.last_batch_num_total - 1), self.total_steps - 1)
+        begin = 0.0
+        for index, (end, _, _) in enumerate(self.phases):
+            if step <= end or index == len(self.phases) - 1:
+                break
+            begin = end
+        return index, (step - begin) / (end - begin) if end > begin else 1.0
+
+    def _anneal(self, start: float, end: float, progress: float) -> float:
+        if self.anneal_strategy == "linear":
+            return start + (end - start) * progress
+        return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+    def _require_momentum(self) -> None:
+        if self.momenta is None:
+            return
+        if any(momentum_of(group) is None for group in self.optimizer.param_groups):
+            raise ConfigurationError(
+                f"cycle_momentum: expected false, because {type(self.optimizer).__name__} has no "
+                "momentum, found true"
+            )
+
+    def _one_each(self, max_lr: float | list[float]) -> list[float]:
+        groups = len(self.optimizer.param_groups)
+        if not isinstance(max_lr, list | tuple):
+            return [max_lr] * groups
+        if len(max_lr) != groups:
+            raise ConfigurationError(
+                f"max_lr: expected one number or {groups}, one for each parameter group and the "
+                f"default group, found {len(max_lr)}"
+            )
+        return list(max_lr)

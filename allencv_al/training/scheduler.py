@@ -1,0 +1,134 @@
+"""What learning rate and momentum schedulers share: one number per parameter group, over time."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from allencv_al.common.errors import CheckpointError, ConfigurationError
+from allencv_al.training.limits import Limits, limit_faults
+
+if TYPE_CHECKING:
+    import torch
+
+    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.errors import Fault
+
+
+class Scheduler:
+    """Sets one field of every parameter group of an optimizer as training goes on.
+
+    A training loop calls `step_batch` before each `optimizer.step()` and `step` after each
+    epoch. Whatever a subclass keeps in its attributes must be JSON-like (or tensors), since all
+    of it, except the optimizer, is the state that a checkpoint holds.
+
+    Args:
+        optimizer: The optimizer whose groups are scheduled.
+        param_group_field: The field to set, such as `lr`.
+        last_epoch: The index of the last finished epoch, -1 before the first. Any other value
+            goes on with a training whose scheduler state was not kept, and needs groups that
+            have their `initial_<field>`.
+    """
+
+    limits: ClassVar[Limits] = {}
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, param_group_field: str, last_epoch: int = -1
+    ) -> None:
+        self.optimizer = optimizer
+        self.param_group_field = param_group_field
+        self.last_epoch = last_epoch
+        initial = f"initial_{param_group_field}"
+        for index, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault(initial, self._read(group))
+            elif initial not in group:
+                raise ConfigurationError(
+                    f"last_epoch: expected -1, found {last_epoch}, because parameter group "
+                    f"{index} has no {initial!r} to go on from"
+                )
+        self.base_values = [float(group[initial]) for group in optimizer.param_groups]
+
+    @classmethod
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        """Yield the numbers of a config that are outside their limits."""
+        given = {name: config.get(name) for name in cls.limits if name in config.names}
+        for name, message in limit_faults(cls.limits, given):
+            yield config.fault(name, message)
+
+    def get_values(self) -> list[float]:
+        """Return the value of each parameter group at this moment."""
+        raise NotImplementedError
+
+    def step(self, metric: float | None = None) -> None:
+        """Note that an epoch has ended.
+
+        Args:
+            metric: The validation metric of that epoch, for schedules that look at it.
+        """
+        self.last_epoch += 1
+        self._write_values()
+
+    def step_batch(self, batch_num_total: int | None = None) -> None:
+        """Prepare for an optimizer step; schedules by epoch do nothing here.
+
+        Args:
+            batch_num_total: The number of the coming step, counted from 1 over all epochs; one
+                more than the last if not given.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of everything that changes, in JSON-like form."""
+        return copy.deepcopy({k: v for k, v in vars(self).items() if k != "optimizer"})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken, the optimizer's groups included."""
+        self._check_state(state_dict)
+        vars(self).update(copy.deepcopy(state_dict))
+        self._write_values()
+
+    def _check_state(self, state_dict: dict[str, Any]) -> None:
+        expected = vars(self).keys() - {"optimizer"}
+        if expected != state_dict.keys():
+            raise CheckpointError(
+                f"this is no state of a {type(self).__name__}: it lacks "
+                f"{sorted(expected - state_dict.keys())} and has "
+                f"{sorted(state_dict.keys() - expected)} that it should not"
+            )
+        groups = len(state_dict["base_values"])
+        if groups != len(self.optimizer.param_groups):
+            raise CheckpointError(
+                f"the saved {type(self).__name__} has {groups} parameter groups, "
+                f"the optimizer has {len(self.optimizer.param_groups)}"
+            )
+
+    def _read(self, group: dict[str, Any]) -> float:
+        if self.param_group_field not in group:
+            raise ConfigurationError(
+                f"{type(self).__name__} schedules {self.param_group_field!r}, which "
+                f"{type(self.optimizer).__name__} does not have"
+            )
+        return float(group[self.param_group_field])
+
+    def _write(self, group: dict[str, Any], value: float) -> None:
+        group[self.param_group_field] = value
+
+    def _write_values(self) -> None:
+        for group, value in zip(self.optimizer.param_groups, self.get_values(), strict=True):
+            self._write(group, value)
+
+
+def momentum_of(group: dict[str, Any]) -> float | None:
+    """Return a group's momentum, which Adam and its kin call the first beta; None if none."""
+    if "momentum" in group:
+        return float(group["momentum"])
+    return float(group["betas"][0]) if "betas" in group else None
+
+
+def set_momentum(group: dict[str, Any], value: float) -> None:
+    """Set what `momentum_of` reads."""
+    if "momentum" in group:
+        group["momentum"] = value
+    else:
+        group["betas"] = (value, *group["betas"][1:])
