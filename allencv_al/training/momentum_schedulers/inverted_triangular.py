@@ -1,0 +1,58 @@
+"""Momentum down, then up again: the counterpart of a triangular learning rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from overrides import overrides
+
+from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits
+from allencv_al.training.momentum_schedulers.base import MomentumScheduler
+
+if TYPE_CHECKING:
+    import torch
+
+
+@MomentumScheduler.register("inverted_triangular")
+class InvertedTriangular(MomentumScheduler):
+    """Lowers the momentum in a straight line, raises it in another, then leaves it.
+
+    After Smith, "A disciplined approach to neural network hyper-parameters", arXiv:1803.09820.
+
+    Args:
+        optimizer: The optimizer, given by the trainer.
+        cool_down: The number of epochs in which the momentum falls to its `ratio`-th part.
+        warm_up: The number of epochs in which it rises to its first value again.
+        ratio: How many times smaller the lowest momentum is.
+        last_epoch: The index of the last finished epoch, -1 before the first.
+    """
+
+    limits: ClassVar[Limits] = {
+        "cool_down": AT_LEAST_ONE,
+        "warm_up": AT_LEAST_ONE,
+        "ratio": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        cool_down: int,
+        warm_up: int,
+        ratio: float = 10,
+        last_epoch: int = -1,
+    ) -> None:
+        check_limits(self.limits, cool_down=cool_down, warm_up=warm_up, ratio=ratio)
+        super().__init__(optimizer, last_epoch)
+        self.cool_down = cool_down
+        self.warm_up = warm_up
+        self.ratio = ratio
+        self._write_values()
+
+    @overrides
+    def get_values(self) -> list[float]:
+        epoch = self.last_epoch + 1
+        if epoch <= self.cool_down:
+            depth = epoch / self.cool_down
+        else:
+            depth = max(0.0, 1 - (epoch - self.cool_down) / self.warm_up)
+        return [base - (base - base / self.ratio) * depth for base in self.base_values]
