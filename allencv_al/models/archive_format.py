@@ -201,7 +201,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _is_deeper_than(value: Any, limit: int) -> bool:
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             inner
             for outer in level

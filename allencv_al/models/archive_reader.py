@@ -133,18 +133,32 @@ def _read_unpacked(folder: Path) -> dict[str, bytes]:
     }
 
 
+def read_run_folder(folder: Path, weights: Path) -> ArchiveContents:
+    """Read what an archive of a training run would hold.
+
+    Args:
+        folder: The folder of the run.
+        weights: The safetensors file of the weights.
+
+    Raises:
+        ArchiveError: Something is missing.
+    """
+    return ArchiveContents(
+        source=str(folder),
+        config=parse_json(_read_file(folder, CONFIG_NAME), f"{folder}: {CONFIG_NAME}"),
+        vocabulary=_read_vocabulary(folder),
+        weights=_read_file(weights.parent, weights.name, limit_of=WEIGHTS_NAME),
+        versions={},
+    )
+
+
 def _read_run(folder: Path) -> ArchiveContents:
     has_config = (folder / CONFIG_NAME).exists()
-    if has_config and (folder / BEST_WEIGHTS_NAME).exists():
-        config = parse_json(_read_file(folder, CONFIG_NAME), f"{folder}: {CONFIG_NAME}")
-        check_config(config, str(folder))
-        return ArchiveContents(
-            source=str(folder),
-            config=config,
-            vocabulary=read_vocabulary_files(folder),
-            weights=_read_file(folder, BEST_WEIGHTS_NAME, limit_of=WEIGHTS_NAME),
-            versions={},
-        )
+    weights = folder / BEST_WEIGHTS_NAME
+    if has_config and weights.exists():
+        contents = read_run_folder(folder, weights)
+        check_config(contents.config, contents.source)
+        return contents
     if (folder / ARCHIVE_NAME).exists():
         return read_archive(folder / ARCHIVE_NAME)
     if has_config:
@@ -158,8 +172,7 @@ def _read_run(folder: Path) -> ArchiveContents:
     )
 
 
-def read_vocabulary_files(folder: Path) -> dict[str, bytes]:
-    """Read the vocabulary files in the folder of a run: file name to content."""
+def _read_vocabulary(folder: Path) -> dict[str, bytes]:
     names = sorted(file.name for file in (folder / VOCABULARY_FOLDER).glob("*.txt"))
     limits = _limits(folder)
     contents = {}

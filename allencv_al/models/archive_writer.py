@@ -16,6 +16,7 @@ from allencv_al.models.archive_format import (
     WEIGHTS_NAME,
     Manifest,
     Member,
+    size_limit,
 )
 from allencv_al.models.archive_stream import write_members
 
@@ -37,11 +38,15 @@ def write_archive(
         vocabulary: File name to content.
         weights: The bytes of a safetensors file.
         versions: What it was made with; the versions installed here by default.
+
+    Raises:
+        ArchiveError: A vocabulary file has a name that no archive may hold.
     """
     text = json.dumps(dict(config), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # The small members come first, so that whatever is wrong with them is found soon.
     members: dict[str, bytes | bytearray] = {CONFIG_NAME: text.encode()}
     for name in sorted(vocabulary):
+        size_limit(f"{VOCABULARY_FOLDER}/{name}", str(path))
         members[f"{VOCABULARY_FOLDER}/{name}"] = vocabulary[name]
     members[WEIGHTS_NAME] = weights
     manifest = Manifest(

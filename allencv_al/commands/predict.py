@@ -1,0 +1,177 @@
+"""`allencv-al predict`: the classes of images, as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from allencv_al.commands import arguments
+from allencv_al.common.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from allencv_al.commands.predict_inputs import PredictInput, PredictItem
+    from allencv_al.models.archive import Archive
+    from allencv_al.predictors.predictor import Predictor
+
+NAME = "predict"
+HELP = "predict the classes of images, as JSON lines"
+
+EXIT_SOME_FAILED = 1
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    arguments.add_archive(parser)
+    parser.add_argument(
+        "input_file",
+        metavar="INPUT",
+        help="JSON lines, a folder of images, a list of image files, one image, or - for lines "
+        "on stdin",
+    )
+    parser.add_argument(
+        "--output-file",
+        type=Path,
+        metavar="FILE",
+        help="write the JSON lines to this file, and nothing to stdout",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=arguments.positive_int,
+        default=32,
+        metavar="N",
+        help="images per batch (default: 32)",
+    )
+    parser.add_argument(
+        "--silent", action="store_true", help="write nothing to stdout; needs --output-file"
+    )
+    parser.add_argument(
+        "--use-dataset-reader",
+        action="store_true",
+        help="let the archive's dataset reader read INPUT, as in training",
+    )
+    arguments.add_dataset_reader_choice(parser)
+    parser.add_argument(
+        "--predictor",
+        metavar="NAME",
+        help="the registered predictor to use (default: what the model names, default_image)",
+    )
+    parser.add_argument(
+        "--predictor-args",
+        default="",
+        metavar="JSON",
+        help="further constructor arguments of the predictor, as a JSON object",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict for every input; 1 if some could not be predicted."""
+    from allencv_al.models.archive import load_archive
+
+    if args.silent and args.output_file is None:
+        raise ConfigurationError("--silent: nothing would be written; add --output-file FILE")
+    predictor_args = _json_object(args.predictor_args)
+    # The cheap mistake is found before the expensive load.
+    source = None if args.use_dataset_reader else _open_input(args.input_file)
+    archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
+    predictor = _predictor(archive, args, predictor_args)
+    if source is None:
+        source = _read_dataset(predictor, args.input_file)
+    with _output(args.output_file) as file:
+        failed, done = _write_predictions(predictor, source, args.batch_size, file)
+    if failed:
+        logger.error("%d of %d inputs could not be predicted", failed, done)
+        return EXIT_SOME_FAILED
+    return 0
+
+
+def _open_input(text: str) -> PredictInput:
+    from allencv_al.commands.predict_inputs import open_input
+
+    return open_input(text)
+
+
+def _read_dataset(predictor: Predictor, path: str) -> PredictInput:
+    from allencv_al.commands.predict_inputs import dataset_input
+
+    return dataset_input(predictor.dataset_reader.read(path))
+
+
+def _predictor(archive: Archive, args: argparse.Namespace, extra: dict[str, Any]) -> Predictor:
+    from allencv_al.predictors.predictor import Predictor
+
+    return Predictor.from_archive(archive, args.predictor, args.dataset_reader_choice, extra)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        raise ConfigurationError(f"--predictor-args: expected a JSON object: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"--predictor-args: expected a JSON object, found {text}")
+    return value
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    from allencv_al.common.atomic_file import atomic_path
+
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
+
+
+def _write_predictions(
+    predictor: Predictor, source: PredictInput, batch_size: int, file: TextIO
+) -> tuple[int, int]:
+    """Write a line for each input; return how many failed, and how many there were."""
+    from allencv_al.common.progress import track
+    from allencv_al.predictors.json_values import dump_line
+
+    under_way: deque[PredictItem] = deque()
+
+    def values() -> Iterator[Any]:
+        for item in source.items:
+            under_way.append(item)
+            yield item.value
+
+    failed = done = 0
+    outcomes = predictor.outcomes(values(), batch_size)
+    for outcome in track(outcomes, source.total, "predict", "images"):
+        item = under_way.popleft()
+        done += 1
+        if outcome.error is None:
+            file.write(dump_line({**item.on_success, **outcome.unwrap()}))
+        else:
+            failed += 1
+            file.write(dump_line({"error": str(outcome.error), **item.on_failure}))
+    return failed, done
+
+
+_EPILOG = """\
+INPUT is one of
+  JSON lines   {"image_path": "photo.jpg"}
+               {"image": [pixels 0..255], "image_shape": [height, width, channels]}
+  a text file  with the path of one image per line
+  a folder     whose images are read at any depth, in sorted order
+  an image
+  -            for JSON lines or paths on stdin
+
+There is one JSON line of output per input, in the order of the inputs. For a classifier it holds
+logits, probs, prediction (the index) and class (the name); and first image_path where INPUT was no
+JSON, or id with --use-dataset-reader. An input that cannot be predicted gives a line with error,
+and line or image_path to find it by; the run goes on and exits with 1 at its end.
+"""

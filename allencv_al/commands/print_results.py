@@ -1,0 +1,79 @@
+"""`allencv-al print-results`: the metrics of many runs in one CSV table."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common.errors import DataError
+
+NAME = "print-results"
+HELP = "collect the metrics of many runs in one CSV table"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "path", type=Path, metavar="PATH", help="a folder with the folders of runs, at any depth"
+    )
+    parser.add_argument(
+        "-k",
+        "--keys",
+        nargs="+",
+        metavar="KEY",
+        help="the metrics to print, in this order (default: every one that is a single value)",
+    )
+    parser.add_argument(
+        "-m",
+        "--metrics-filename",
+        default="metrics.json",
+        metavar="NAME",
+        help="the file to look for in each run (default: metrics.json)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write one line per run, sorted by its path."""
+    if not args.path.is_dir():
+        raise DataError(f"{args.path}: there is no such folder")
+    files = sorted(args.path.rglob(args.metrics_filename))
+    if not files:
+        raise DataError(f"{args.path}: found no {args.metrics_filename} below this folder")
+    runs = {file.parent: _read_metrics(file) for file in files}
+    keys = args.keys or _single_values(runs.values())
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["model_run", *keys])
+    for folder, metrics in runs.items():
+        writer.writerow([folder.as_posix(), *(_cell(metrics, key) for key in keys)])
+    return 0
+
+
+def _read_metrics(file: Path) -> dict[str, Any]:
+    try:
+        metrics = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{file}: expected JSON: {error}") from None
+    if not isinstance(metrics, dict):
+        raise DataError(f"{file}: expected a JSON object, found {type(metrics).__name__}")
+    return metrics
+
+
+def _single_values(all_metrics: Any) -> list[str]:
+    """Return the keys of single values in any of the runs, in the order they first appear."""
+    keys: dict[str, None] = {}
+    for metrics in all_metrics:
+        for key, value in metrics.items():
+            if not isinstance(value, dict | list):
+                keys[key] = None
+    return list(keys)
+
+
+def _cell(metrics: dict[str, Any], key: str) -> Any:
+    value = metrics.get(key)
+    if value is None:
+        return "N/A"
+    return json.dumps(value) if isinstance(value, dict | list | bool) else value

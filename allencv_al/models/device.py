@@ -1,0 +1,37 @@
+"""Where a model computes: what a ``cuda_device`` option means on this machine."""
+
+from __future__ import annotations
+
+import torch
+
+from allencv_al.common.errors import ConfigurationError
+
+
+def resolve_device(cuda_device: int | str | None) -> torch.device:
+    """Return the device that a `cuda_device` option names.
+
+    Args:
+        cuda_device: -1 is the CPU, n the n-th GPU, "auto" (or None) the first GPU if there is one.
+
+    Raises:
+        ConfigurationError: That GPU is not there.
+    """
+    fault = device_fault(cuda_device)
+    if fault is not None:
+        raise ConfigurationError(f"cuda_device: {fault}")
+    if cuda_device is None or cuda_device == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    return torch.device("cpu") if cuda_device == -1 else torch.device("cuda", int(cuda_device))
+
+
+def device_fault(cuda_device: int | str | None) -> str | None:
+    """Return what is wrong with a `cuda_device` option on this machine, or None."""
+    if cuda_device is None or cuda_device == "auto" or cuda_device == -1:
+        return None
+    if type(cuda_device) is not int or cuda_device < -1:
+        return f'expected -1 (CPU), the number of a GPU or "auto", found {cuda_device!r}'
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if cuda_device < count:
+        return None
+    found = f"torch finds {count} GPU(s)" if count else "torch finds no GPU"
+    return f'GPU {cuda_device} was asked for, but {found} here; use -1 for the CPU or "auto"'

@@ -1,0 +1,269 @@
+"""`Predictor`: the base of what turns requests or images into predictions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import AllenCVError, ConfigurationError, DataError
+from allencv_al.common.registrable import Registrable
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.image_io import ImageInput
+from allencv_al.data.instance import Instance
+from allencv_al.models.archive import Archive, load_archive
+from allencv_al.models.model import Model
+from allencv_al.predictors.batched_inference import BatchedInference, Compute, Outcome
+from allencv_al.predictors.json_values import JsonDict, to_json_value
+
+DEFAULT_BATCH_SIZE = 32
+
+
+class Predictor(Registrable):
+    """Predict with a trained model: one image or any number, as JSON or as arrays.
+
+    The model runs in float32 on the device it is on. Decoding runs in threads beside it, a few
+    batches ahead.
+
+    A predictor of your own says how a JSON request becomes an instance::
+
+        @Predictor.register("my_predictor")
+        class MyPredictor(Predictor):
+            def _json_to_instance(self, request):
+                return self.dataset_reader.image_to_instance(request["photo"])
+
+    Args:
+        model: The trained model.
+        dataset_reader: Decodes and transforms the images.
+        num_threads: Threads that decode; by default one per processor, 16 at most.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "default_image": "allencv_al.predictors.image_predictor",
+    }
+    default_implementation = "default_image"
+    injected = ("model", "dataset_reader")
+
+    def __init__(
+        self, model: Model, dataset_reader: DatasetReader, num_threads: int | None = None
+    ) -> None:
+        if num_threads is not None and num_threads < 1:
+            raise ConfigurationError(f"num_threads: expected at least 1, found {num_threads}")
+        self.model = model
+        self.dataset_reader = dataset_reader
+        self.num_threads = num_threads
+
+    # -- Ways to make one ---------------------------------------------------------------------
+
+    @classmethod
+    def from_archive(
+        cls,
+        archive: Archive,
+        predictor_name: str | None = None,
+        dataset_reader_to_load: Literal["train", "validation"] = "validation",
+        extra_args: Mapping[str, Any] | None = None,
+    ) -> Predictor:
+        """Make a predictor of a loaded archive.
+
+        Args:
+            archive: What `load_archive` returned.
+            predictor_name: A registered name; the model's default by default.
+            dataset_reader_to_load: Whose transforms to use: "validation" or "train".
+            extra_args: Further constructor arguments of that predictor.
+
+        Raises:
+            ConfigurationError: The name, the reader or an argument is unknown.
+        """
+        readers = {
+            "validation": archive.validation_dataset_reader,
+            "train": archive.dataset_reader,
+        }
+        if dataset_reader_to_load not in readers:
+            raise ConfigurationError(
+                'dataset_reader_to_load: expected "train" or "validation", '
+                f'found "{dataset_reader_to_load}"'
+            )
+        name = predictor_name or archive.model.default_predictor
+        return Predictor.from_params(
+            {**(extra_args or {}), "type": name},
+            model=archive.model,
+            dataset_reader=readers[dataset_reader_to_load],
+        )
+
+    @classmethod
+    def from_path(
+        cls,
+        archive_path: str | Path,
+        predictor_name: str | None = None,
+        cuda_device: int | str = -1,
+        dataset_reader_to_load: Literal["train", "validation"] = "validation",
+        overrides: str | Mapping[str, Any] = "",
+        extra_args: Mapping[str, Any] | None = None,
+    ) -> Predictor:
+        """Load an archive and make a predictor of it.
+
+        Args:
+            archive_path: A `model.tar.gz`, a folder with its contents, or the folder of a run.
+            predictor_name: A registered name; the model's default by default.
+            cuda_device: Where the model goes, as for `load_archive`.
+            dataset_reader_to_load: Whose transforms to use: "validation" or "train".
+            overrides: Changes to the archive's config.
+            extra_args: Further constructor arguments of that predictor.
+
+        Raises:
+            ArchiveError: The archive is absent, damaged or unsafe.
+            ConfigurationError: The name, the reader or an argument is unknown.
+        """
+        archive = load_archive(archive_path, cuda_device=cuda_device, overrides=overrides)
+        return cls.from_archive(archive, predictor_name, dataset_reader_to_load, extra_args)
+
+    # -- JSON ---------------------------------------------------------------------------------
+
+    def predict(self, image: ImageInput | Instance | Mapping[str, Any]) -> JsonDict:
+        """Predict one image, given in any form.
+
+        Args:
+            image: A JSON request (see `predict_json`), a path, a PIL image, a uint8 array
+                `[H, W, 3]` (RGB), the bytes of a file, or an instance.
+
+        Returns:
+            What the model says of it, as JSON values.
+        """
+        return next(iter(self.outcomes([image], batch_size=1))).unwrap()
+
+    def predict_json(self, inputs: Mapping[str, Any]) -> JsonDict:
+        """Predict for one JSON request."""
+        return self.predict(inputs)
+
+    def predict_batch_json(self, inputs: Sequence[Mapping[str, Any]]) -> list[JsonDict]:
+        """Predict for several JSON requests at once.
+
+        Raises:
+            DataError: One of them is wrong; the message says which.
+        """
+        predictions = []
+        for outcome in self.outcomes(inputs, batch_size=max(len(inputs), 1)):
+            if outcome.error is not None:
+                raise DataError(f"input {outcome.index}: {outcome.error}") from outcome.error
+            predictions.append(outcome.unwrap())
+        return predictions
+
+    def predict_instance(self, instance: Instance) -> JsonDict:
+        """Predict one instance of a dataset."""
+        return self.predict(instance)
+
+    def outcomes(
+        self, inputs: Iterable[Any], batch_size: int = DEFAULT_BATCH_SIZE
+    ) -> Iterator[Outcome[JsonDict]]:
+        """Yield a prediction, or the error in its place, for each input and in their order.
+
+        Args:
+            inputs: Anything that `predict` takes, or an `AllenCVError` where there is no
+                input to give; read only as far ahead as needed.
+            batch_size: Images per batch.
+        """
+        return self._run(inputs, self._predict_batch, batch_size)
+
+    # -- Arrays -------------------------------------------------------------------------------
+
+    def predict_logits(
+        self, images: Iterable[ImageInput | Instance], batch_size: int = DEFAULT_BATCH_SIZE
+    ) -> NDArray[np.float32]:
+        """Return the logits of many images.
+
+        Args:
+            images: Paths, PIL images, arrays, bytes or instances (a `Dataset` is such a thing).
+            batch_size: Images per batch.
+
+        Returns:
+            float32 array `[N, C]`, in the order of the images.
+
+        Raises:
+            ImageDecodeError: One of them cannot be read. `iterate` goes on instead.
+        """
+        return _stacked(self.iterate(images, "logits", batch_size))
+
+    def embed(
+        self, images: Iterable[ImageInput | Instance], batch_size: int = DEFAULT_BATCH_SIZE
+    ) -> NDArray[np.float32]:
+        """Return the embeddings of many images: what the model's last linear layer sees.
+
+        Args:
+            images: Paths, PIL images, arrays, bytes or instances (a `Dataset` is such a thing).
+            batch_size: Images per batch.
+
+        Returns:
+            float32 array `[N, D]`, in the order of the images.
+
+        Raises:
+            ImageDecodeError: One of them cannot be read. `iterate` goes on instead.
+        """
+        return _stacked(self.iterate(images, "embeddings", batch_size))
+
+    def iterate(
+        self,
+        images: Iterable[ImageInput | Instance],
+        output: Literal["logits", "embeddings"] = "logits",
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> Iterator[Outcome[NDArray[np.float32]]]:
+        """Yield one vector, or the error in its place, for each image and in their order.
+
+        Args:
+            images: Anything that `predict` takes; read only as far ahead as needed.
+            output: Which vector.
+            batch_size: Images per batch.
+        """
+        if output not in ("logits", "embeddings"):
+            raise ConfigurationError(f'output: expected "logits" or "embeddings", found "{output}"')
+        compute = self._logits_of_batch if output == "logits" else self._embed_batch
+        return self._run(images, compute, batch_size)
+
+    # -- What a subclass may change -----------------------------------------------------------
+
+    @abstractmethod
+    def _json_to_instance(self, request: Mapping[str, Any]) -> Instance:
+        """Make an instance of a JSON request; raise a DataError for a wrong one."""
+
+    def _run(
+        self, inputs: Iterable[Any], compute: Compute[Any], batch_size: int
+    ) -> Iterator[Outcome[Any]]:
+        inference = BatchedInference(self.model, self.dataset_reader, batch_size, self.num_threads)
+        return inference.outcomes(inputs, self._to_instance, compute)
+
+    def _to_instance(self, item: Any) -> Instance:
+        if isinstance(item, AllenCVError):
+            raise item
+        if isinstance(item, Instance):
+            return item
+        if isinstance(item, Mapping):
+            return self._json_to_instance(item)
+        return self.dataset_reader.image_to_instance(item)
+
+    def _predict_batch(self, tensors: dict[str, torch.Tensor]) -> list[JsonDict]:
+        size = len(tensors["image"])
+        output = self.model.make_output_human_readable(self.model(**tensors))
+        # What has no value per image (a loss) says nothing about any of them.
+        columns = {
+            name: to_json_value(values)
+            for name, values in output.items()
+            if isinstance(values, torch.Tensor | Sequence)
+            and not (isinstance(values, torch.Tensor) and values.dim() == 0)
+            and len(values) == size
+        }
+        return [{name: values[i] for name, values in columns.items()} for i in range(size)]
+
+    def _logits_of_batch(self, tensors: dict[str, torch.Tensor]) -> list[NDArray[np.float32]]:
+        return list(self.model(**tensors)["logits"].float().cpu().numpy())
+
+    def _embed_batch(self, tensors: dict[str, torch.Tensor]) -> list[NDArray[np.float32]]:
+        return list(self.model.embed(tensors["image"]).float().cpu().numpy())
+
+
+def _stacked(outcomes: Iterator[Outcome[NDArray[np.float32]]]) -> NDArray[np.float32]:
+    rows = [outcome.unwrap() for outcome in outcomes]
+    return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
