@@ -1,0 +1,152 @@
+"""A batch's items, decoded and put together: in this process, a thread or a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from allencv_al.common.errors import AllenCVError, ImageDecodeError
+from allencv_al.common.seeding import item_seed
+from allencv_al.data.batch import Batch, UnreadableImage, collate, label_indices
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.instance import Instance
+from allencv_al.data.sample import Sample
+
+if TYPE_CHECKING:
+    from allencv_al.data.data_loaders.order import BatchSlot
+    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.vocabulary import Vocabulary
+
+# A second copy of the pixels, for the sake of speed, must not be what fills the memory.
+_MOST_RESIDENT_BYTES = 1 << 30
+
+Mapper = Callable[[Callable[[int], Any], Iterable[int]], Iterator[Any]]
+
+
+class Fetcher(Protocol):
+    """Makes the batch of a slot; the same slot gives the same batch anywhere."""
+
+    def __call__(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
+        """Return the batch; `mapper` may load the items in parallel."""
+        ...
+
+
+class ItemFetcher:
+    """Decode and transform each item by the dataset's reader.
+
+    Args:
+        dataset: The items and their reader.
+        vocab: Gives the labels their indices; None for batches without labels.
+        seed: With the pass and the item's id, decides the augmentation of an item.
+    """
+
+    def __init__(self, dataset: Dataset, vocab: Vocabulary | None, seed: int) -> None:
+        self._dataset = dataset
+        self._vocab = vocab
+        self._seed = seed
+
+    def __call__(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
+        """Return the batch of `slot`, without the items that cannot be read."""
+
+        def load(position: int) -> Sample | UnreadableImage:
+            return self._load(self._dataset[position], slot.pass_index)
+
+        positions = slot.positions.tolist()
+        instances: list[Instance] = []
+        samples: list[Sample] = []
+        unreadable: list[UnreadableImage] = []
+        for position, loaded in zip(positions, mapper(load, positions), strict=True):
+            if isinstance(loaded, UnreadableImage):
+                unreadable.append(loaded)
+            else:
+                instances.append(self._dataset[position])
+                samples.append(loaded)
+        return collate(instances, samples, self._vocab, unreadable, slot.index)
+
+    def _load(self, instance: Instance, pass_index: int) -> Sample | UnreadableImage:
+        reader = self._dataset.reader
+        try:
+            return reader.load(instance, item_seed(self._seed, pass_index, instance.id))
+        except ImageDecodeError as error:
+            if reader.on_error == "raise":
+                raise
+            return UnreadableImage(instance.id, error.source, error.cause)
+        except AllenCVError:
+            raise
+        except Exception as error:
+            error.add_note(f"while the image of the item {instance.id!r} was loaded")
+            raise
+
+
+class ResidentFetcher:
+    """Take the items out of one tensor: for pixels in memory that no transform changes.
+
+    Args:
+        instances: Items with equally large images; see `can_reside`.
+        vocab: Gives the labels their indices; None for batches without labels.
+    """
+
+    def __init__(self, instances: Iterable[Instance], vocab: Vocabulary | None) -> None:
+        items = list(instances)
+        self._ids = [instance.id for instance in items]
+        planes = [np.moveaxis(np.asarray(instance.image), 2, 0) for instance in items]
+        self._pixels = torch.from_numpy(np.stack(planes))
+        self._labels = torch.tensor([-1] if vocab is None else label_indices(items, vocab))
+        self._all_labeled = bool((self._labels >= 0).all())
+        self._none_labeled = bool((self._labels < 0).all())
+
+    def __call__(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
+        """Return the batch of `slot`."""
+        positions = torch.from_numpy(slot.positions)
+        tensors = {"image": self._pixels.index_select(0, positions)}
+        if not self._none_labeled:
+            label = self._labels.index_select(0, positions)
+            if self._all_labeled or bool((label >= 0).all()):
+                tensors["label"] = label
+        ids = self._ids
+        return Batch(tensors, [ids[i] for i in slot.positions.tolist()], index=slot.index)
+
+
+def make_fetcher(dataset: Dataset, vocab: Vocabulary | None, seed: int) -> Fetcher:
+    """Return the fastest fetcher for `dataset`."""
+    if can_reside(dataset):
+        return ResidentFetcher(dataset, vocab)
+    return ItemFetcher(dataset, vocab, seed)
+
+
+def can_reside(dataset: Dataset) -> bool:
+    """Say whether a batch is nothing but rows of one array that is not too large."""
+    reader = dataset.reader
+    untouched = (
+        type(reader).load is DatasetReader.load
+        and type(reader).decode is DatasetReader.decode
+        and len(reader.augmentation) == (reader.deferred is not None)
+    )
+    if not untouched or len(dataset) == 0:
+        return False
+    first = dataset[0].image
+    if not isinstance(first, np.ndarray) or first.nbytes * len(dataset) > _MOST_RESIDENT_BYTES:
+        return False
+    return all(_is_plain(instance, first.shape) for instance in dataset)
+
+
+def holds_pixels(dataset: Dataset) -> bool:
+    """Say whether the images are in memory already, so that nothing is left to decode."""
+    return len(dataset) > 0 and isinstance(dataset[0].image, np.ndarray)
+
+
+def _is_plain(instance: Instance, shape: tuple[int, ...]) -> bool:
+    image = instance.image
+    return (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.shape == shape
+        and image.shape[2:] == (3,)
+        and instance.mask is None
+        and instance.boxes is None
+        and instance.box_labels is None
+        and instance.keypoints is None
+    )

@@ -1,0 +1,239 @@
+"""The data loader: shuffled batches, made in threads or in worker processes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from overrides import overrides
+
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.data.batch import Batch, label_indices
+from allencv_al.data.data_loaders.base import DataLoader
+from allencv_al.data.data_loaders.fetch import ResidentFetcher, holds_pixels, make_fetcher
+from allencv_al.data.data_loaders.order import BatchOrder, BatchSlot
+from allencv_al.data.data_loaders.prefetch import decoder_count, prefetched
+
+if TYPE_CHECKING:
+    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.errors import Fault
+    from allencv_al.data.data_loaders.fetch import Fetcher
+    from allencv_al.data.data_loaders.workers import WorkerPool
+    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+Made = Generator[Batch, None, None]
+
+
+@DataLoader.register("basic")
+@DataLoader.register("multiprocess")
+class MultiprocessDataLoader(DataLoader):
+    """Shuffle the items of a dataset, decode them ahead and put them into batches.
+
+    Every pass over the dataset has an order of its own over all items, whatever their order in the
+    dataset, and every item an augmentation of its own in every pass; both depend on the seed, the
+    epoch and the item's id only, so that any `num_workers` gives the same batches, bit for bit.
+
+    Batches are made while the model computes. With `num_workers: 0` threads do it, one per core
+    where files are decoded; that is enough as long as the model takes longer than the decoding.
+    Pixels that are in memory already and that no transform changes (but for a last `normalize`,
+    which is done on the device) are taken out of one array on the spot, without threads or workers,
+    which would only be slower.
+
+    Also known as `basic`: `iterator: {type: basic}` of AllenNLP 0.9 means the same.
+
+    Args:
+        dataset: What a reader found.
+        vocab: Gives the class names their indices. None: the batches have no labels.
+        batch_size: Items per batch.
+        shuffle: Whether every pass is in a new random order, else in the dataset's. (AllenNLP 2
+            shuffles only if told to.)
+        drop_last: Whether to leave out the last batch of a pass if it has fewer items.
+        num_workers: Processes that decode and transform. 0: threads of this process.
+        batches_per_epoch: Batches in an epoch, taken from an endless stream of passes: the next
+            epoch goes on where the last one ended. Default: an epoch is one pass.
+        prefetch_factor: Batches held ready, by each worker or by the threads; 0 (without workers
+            only) makes each batch when it is asked for, in the thread that asks.
+        pin_memory: Whether to put batches into page-locked memory, from where a CUDA device copies
+            while it computes. Default: if this process uses a CUDA device already.
+        start_method: How worker processes start: "fork" (at once, and they share the dataset's
+            memory), "forkserver" or "spawn" (slower, and the dataset is sent to each worker once).
+            Default: "fork" on Linux, the system's choice elsewhere.
+        seed: Decides order and augmentation; training gives its `random_seed`.
+        instances_per_epoch: As in AllenNLP 0.9: items in an epoch, rounded up to whole batches.
+        max_instances_in_memory: Accepted for old configs, without effect: what is held in memory
+            are file names, not decoded images, and the shuffle is always over all items.
+        cache_instances: Accepted for old configs, without effect.
+        track_epoch: Accepted for old configs, without effect.
+        quiet: Accepted for old configs, without effect.
+
+    Raises:
+        ConfigurationError: A number is out of range.
+        DataError: A label is not in the vocabulary.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        vocab: Vocabulary | None = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        num_workers: int = 0,
+        batches_per_epoch: int | None = None,
+        prefetch_factor: int = 2,
+        pin_memory: bool | None = None,
+        start_method: Literal["fork", "forkserver", "spawn"] | None = None,
+        seed: int = 13370,
+        instances_per_epoch: int | None = None,
+        max_instances_in_memory: int | None = None,
+        cache_instances: bool = False,
+        track_epoch: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(dataset)
+        for name, message in _option_faults(
+            batch_size, num_workers, prefetch_factor, batches_per_epoch, instances_per_epoch
+        ):
+            raise ConfigurationError(f"{name}: {message}")
+        if instances_per_epoch is not None:
+            batches_per_epoch = -(-instances_per_epoch // batch_size)
+        if vocab is not None:
+            _check_labels(dataset, vocab)
+        self.batch_size = batch_size
+        self.seed = seed
+        self._order = BatchOrder(
+            len(dataset), batch_size, shuffle, seed, drop_last, batches_per_epoch
+        )
+        _check_not_empty(self._order)
+        self._fetch = make_fetcher(dataset, vocab, seed)
+        self._num_workers = num_workers
+        self._prefetch_factor = prefetch_factor
+        self._pin_memory = pin_memory
+        self._start_method = start_method
+        self._idle: list[WorkerPool] = []
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        names = (
+            "batch_size",
+            "num_workers",
+            "prefetch_factor",
+            "batches_per_epoch",
+            "instances_per_epoch",
+        )
+        if config.sound(*names):
+            for name, message in _option_faults(*(config.get(name) for name in names)):
+                yield config.fault(name, message)
+
+    @overrides
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overrides
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        return self._readable(self._made(self._order.slots(epoch, start)))
+
+    @overrides
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _readable(self, made: Made) -> Made:
+        with closing(made):
+            for batch in made:
+                if batch.unreadable:
+                    self.note_unreadable(batch.unreadable)
+                if batch.ids:
+                    yield batch
+
+    def _made(self, slots: Iterable[BatchSlot]) -> Made:
+        resident = isinstance(self._fetch, ResidentFetcher)
+        pin = self._pin_memory
+        if pin is None:
+            pin = not resident and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        if resident or (self._num_workers == 0 and self._prefetch_factor == 0):
+            return _on_demand(self._fetch, slots, pin)
+        if self._num_workers > 0:
+            return self._by_workers(slots, pin)
+        decoders = 0 if holds_pixels(self.dataset) else decoder_count()
+        return prefetched(self._fetch, slots, self._prefetch_factor, decoders, pin)
+
+    def _by_workers(self, slots: Iterable[BatchSlot], pin: bool) -> Made:
+        pool = self._idle.pop() if self._idle else self._new_pool(pin)
+        try:
+            yield from pool.run(slots)
+        except GeneratorExit:
+            self._give_back(pool)
+            raise
+        except BaseException:  # an interrupt may have cut a message between the processes in two
+            pool.close()
+            raise
+        self._give_back(pool)
+
+    def _new_pool(self, pin: bool) -> WorkerPool:
+        from allencv_al.data.data_loaders.workers import WorkerPool
+
+        return WorkerPool(
+            self._fetch, self._num_workers, self._prefetch_factor, self._start_method, pin
+        )
+
+    def _give_back(self, pool: WorkerPool) -> None:
+        if self._idle:  # two iterations ran at once, which is rare: one pool is enough to keep
+            pool.close()
+        else:
+            self._idle.append(pool)
+
+
+def _on_demand(fetch: Fetcher, slots: Iterable[BatchSlot], pin: bool) -> Made:
+    for slot in slots:
+        batch = fetch(slot)
+        yield batch.pin_memory() if pin else batch
+
+
+def _check_labels(dataset: Dataset, vocab: Vocabulary) -> None:
+    unlabeled = label_indices(dataset, vocab).count(-1)
+    if 0 < unlabeled < len(dataset):
+        logger.warning(
+            "%d of %d images have no label: a batch with one of them has no labels at all",
+            unlabeled,
+            len(dataset),
+        )
+
+
+def _check_not_empty(order: BatchOrder) -> None:
+    if order.batches_per_pass > 0:
+        return
+    if order.batches_per_epoch is not None:
+        raise DataError("batches_per_epoch: there is no image to make batches of")
+    if order.size > 0:
+        raise DataError(
+            f"drop_last: leaves out the only batch, since there are {order.size} images and "
+            f"batch_size is {order.batch_size}; set drop_last to false or batch_size lower"
+        )
+
+
+def _option_faults(
+    batch_size: int,
+    num_workers: int,
+    prefetch_factor: int,
+    batches_per_epoch: int | None,
+    instances_per_epoch: int | None,
+) -> Iterator[tuple[str, str]]:
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("num_workers", num_workers, 0),
+        ("prefetch_factor", prefetch_factor, 1 if num_workers > 0 else 0),
+        ("batches_per_epoch", batches_per_epoch, 1),
+        ("instances_per_epoch", instances_per_epoch, 1),
+    ):
+        if value is not None and value < least:
+            yield name, f"expected at least {least}, found {value}"
+    if batches_per_epoch is not None and instances_per_epoch is not None:
+        yield "instances_per_epoch", "expected it or batches_per_epoch, found both"

@@ -1,0 +1,199 @@
+"""Batches made by worker processes, through torch's `DataLoader`."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader as TorchLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from allencv_al.common.errors import DataError, ImageDecodeError, TrainingError
+from allencv_al.data.batch import Batch
+
+if TYPE_CHECKING:
+    from allencv_al.data.data_loaders.fetch import Fetcher
+    from allencv_al.data.data_loaders.order import BatchSlot
+
+# A cluster's SIGTERM goes to every process of a job. The trainer then finishes its step and saves;
+# the workers must not die under it before it is done, nor outlive it.
+_GRACE_SECONDS = 30
+
+_live: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
+
+
+class WorkerPool:
+    """Processes that make batches; they stay for the next epoch.
+
+    One iteration at a time. After any error but that of a batch the pool is to be closed.
+
+    Args:
+        fetch: Makes one batch.
+        num_workers: Processes, at least 1.
+        prefetch_factor: Batches that each holds ready.
+        start_method: "fork", "forkserver" or "spawn"; None for "fork" on Linux, else the system's.
+        pin: Whether to put the batches into page-locked memory.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetcher,
+        num_workers: int,
+        prefetch_factor: int,
+        start_method: str | None,
+        pin: bool,
+    ) -> None:
+        self._slots = _Slots()
+        self._processes: list[BaseProcess] = []
+        self._loader: TorchLoader[Any] | None = TorchLoader(
+            _Fetching(fetch),
+            batch_size=None,
+            sampler=self._slots,
+            num_workers=num_workers,
+            prefetch_factor=prefetch_factor,
+            multiprocessing_context=start_method or ("fork" if sys.platform == "linux" else None),
+            worker_init_fn=_prepare_worker,
+            collate_fn=_unchanged,
+            persistent_workers=True,
+            pin_memory=pin,
+            generator=torch.Generator(),  # else it draws from the model's, as often as it starts
+        )
+        _live.add(self)
+
+    def run(self, slots: Iterable[BatchSlot]) -> Iterator[Batch]:
+        """Yield the batches of `slots`.
+
+        Raises:
+            TrainingError: A worker process was ended from outside.
+        """
+        assert self._loader is not None
+        self._slots.pending = slots
+        try:
+            with _child_signals_untouched(), _fork_unremarked():
+                results = iter(self._loader)
+            self._processes = list(getattr(results, "_workers", ()))
+            for result in results:
+                if isinstance(result, Exception):
+                    raise result
+                yield result
+        except RuntimeError as error:
+            ended = [process for process in self._processes if process.exitcode is not None]
+            if ended:
+                raise TrainingError(_ended_message(ended[0])) from error
+            raise
+
+    def close(self) -> None:
+        """End the processes."""
+        self._loader = None  # torch ends them with the last reference ...
+        for process in self._processes:  # ... which the traceback of an error may hold
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._processes = []
+        _live.discard(self)
+
+
+class _Slots(Iterable["BatchSlot"]):
+    """What the next iteration asks for."""
+
+    def __init__(self) -> None:
+        self.pending: Iterable[BatchSlot] = ()
+
+    def __iter__(self) -> Iterator[BatchSlot]:
+        return iter(self.pending)
+
+
+class _Fetching(TorchDataset[Any]):
+    """Give torch's workers a fetcher, and bring a user's errors back whole."""
+
+    def __init__(self, fetch: Fetcher) -> None:
+        self._fetch = fetch
+
+    def __getitem__(self, slot: BatchSlot) -> Batch | Exception:
+        try:
+            return self._fetch(slot)
+        except (DataError, ImageDecodeError) as error:  # torch would add a traceback to the message
+            return error
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _prepare_worker(worker_id: int) -> None:
+    """Leave it to the main process when the worker ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(signal_number: int, frame: object) -> None:
+    signal.alarm(_GRACE_SECONDS)
+
+
+@contextmanager
+def _child_signals_untouched() -> Iterator[None]:
+    """Undo that torch listens for the death of a worker.
+
+    Its listener raises from whatever line the main thread happens to run: in the middle of a step,
+    or while a checkpoint is written. Without it the death is seen when a batch is waited for.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGCHLD, before)
+
+
+@contextmanager
+def _fork_unremarked() -> Iterator[None]:
+    """Silence Python 3.12's remark that a forked process may wait for a lock of another thread.
+
+    What the workers run takes no lock that a thread of ours or of torch's holds at that moment:
+    torch makes them single-threaded, and a loader has no threads of its own beside its workers.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*multi-threaded, use of fork", DeprecationWarning)
+        yield
+
+
+def _ended_message(process: BaseProcess) -> str:
+    code = process.exitcode or 0
+    how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    message = f"a worker process that loads data (pid {process.pid}) {how}"
+    if -code == getattr(signal, "SIGKILL", 0):
+        return f"{message}; often the system is out of memory: set num_workers or batch_size lower"
+    if -code == getattr(signal, "SIGBUS", 0):
+        return (
+            f"{message}; often /dev/shm is full (in a container: raise --shm-size): set "
+            "num_workers, prefetch_factor or batch_size lower"
+        )
+    return f"{message}; set num_workers to 0 to see where"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@atexit.register
+def _close_all() -> None:
+    """End all workers before Python's own end does, which sends them SIGTERM and waits."""
+    for pool in list(_live):
+        pool.close()
