@@ -25,7 +25,7 @@ from allencv_al.data.image_io import source_name as name_of
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform
-from allencv_al.data.transforms.pipeline import TransformPipeline
+from allencv_al.data.transforms.pipeline import TransformPipeline, order_problem
 
 if TYPE_CHECKING:
     from allencv_al.data.transforms.normalization import Normalization
@@ -107,6 +107,11 @@ class DatasetReader(Registrable):
             limits = config.get("max_unreadable"), config.get("max_pixels")
             for name, message in _limit_faults(*limits):
                 yield config.fault(name, message)
+        if config.sound("augmentation"):
+            problem = order_problem(config.build("augmentation") or ())
+            if problem is not None:
+                index, message = problem
+                yield config.fault(f"augmentation.{index}", message)
 
     @classmethod
     def path_fault(cls, path: str | Path) -> str | None:

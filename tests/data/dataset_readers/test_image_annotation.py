@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allencv_al.common import ConfigurationError
+from allencv_al.common.config_check import check
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers import DatasetReader, ImageAnnotationReader
+
+CAT = {"bbox": [0, 1, 2, 3], "class": "cat", "keypoints": [[1, 2]]}
+DOG = {"bbox": [2.5, 0, 6, 4], "class": "dog", "keypoints": [[3.5, 0]]}
+
+
+def write(file: Path, content: Any) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+    return file
+
+
+def test_boxes_and_classes(tmp_path: Path, write_image):
+    write_image("images/deep/a.jpg")
+    write(tmp_path / "annotations/deep/a.json", {"objects": [CAT, DOG], "author": "me"})
+    reader = ImageAnnotationReader()
+    (instance,) = reader.read(tmp_path)
+    assert instance.id == "images/deep/a.jpg"
+    assert instance.boxes == ((0, 1, 2, 3), (2.5, 0, 6, 4))
+    assert instance.box_labels == ("cat", "dog")
+    assert (instance.label, instance.keypoints) == (None, None)
+    counts: dict[str, dict[str, int]] = {}
+    instance.count_vocab_items(counts)
+    assert counts == {"labels": {"cat": 1, "dog": 1}}
+
+
+@pytest.mark.parametrize("content", [{"objects": [CAT]}, [CAT]])
+def test_json_beside_the_image(content: Any, tmp_path: Path, write_image):
+    write_image("a.jpg")
+    write(tmp_path / "a.json", content)
+    dataset = ImageAnnotationReader().read(tmp_path)
+    assert [i.id for i in dataset] == ["a.jpg"]
+    assert dataset[0].boxes == ((0, 1, 2, 3),)
+    assert dataset.skipped == {}
+
+
+def test_every_name_option_is_honored(tmp_path: Path, write_image):
+    write_image("photos/a.jpg")
+    content = {"regions": [{"box": [0, 0, 1, 1], "kind": 7, "points": [[1, 1], [2, 3]]}]}
+    write(tmp_path / "labels" / "a.ann", content)
+    reader = DatasetReader.from_params(
+        {
+            "type": "image_annotation",
+            "image_dir": "photos",
+            "annotation_dir": "labels",
+            "annotation_ext": "ann",
+            "bbox_name": "box",
+            "bbox_class_name": "kind",
+            "keypoint_name": "points",
+            "objects_name": "regions",
+            "keypoints": True,
+            "num_keypoints": 2,
+        }
+    )
+    (instance,) = reader.read(tmp_path)
+    assert instance.boxes == ((0, 0, 1, 1),)
+    assert instance.box_labels == ("7",)
+    assert instance.keypoints == ((1, 1), (2, 3))
+
+
+def test_what_is_not_asked_for_is_not_read(tmp_path: Path, write_image):
+    write_image("images/a.jpg")
+    write(tmp_path / "annotations/a.json", {"objects": [{"keypoints": [[1, 2]], "bbox": "odd"}]})
+    (instance,) = ImageAnnotationReader(bbox=False, keypoints=True).read(tmp_path)
+    assert (instance.boxes, instance.box_labels) == (None, None)
+    assert instance.keypoints == ((1, 2),)
+    write(tmp_path / "annotations/a.json", {"objects": [{"bbox": [0, 0, 1, 1]}]})
+    (instance,) = ImageAnnotationReader(bbox_class=False).read(tmp_path)
+    assert (instance.boxes, instance.box_labels) == (((0, 0, 1, 1),), None)
+
+
+def test_an_image_without_annotation_differs_from_one_without_objects(
+    tmp_path: Path, write_image, caplog
+):
+    for name in "ab":
+        write_image(f"images/{name}.jpg")
+    write(tmp_path / "annotations/b.json", {"objects": []})
+    a, b = ImageAnnotationReader().read(tmp_path)
+    assert (a.boxes, a.box_labels) == (None, None)
+    assert (b.boxes, b.box_labels) == ((), ())
+    assert "1 images have no .json file, the first of them images/a.jpg" in caplog.text
+
+
+def test_a_flip_moves_boxes_and_keypoints_with_the_image(tmp_path: Path, write_image):
+    write_image("a.png", size=(6, 4))
+    write(tmp_path / "a.json", [CAT, DOG])
+    reader = DatasetReader.from_params(
+        {
+            "type": "image_annotation",
+            "keypoints": True,
+            "augmentation": [{"type": "vertical_flip", "p": 1.0}],
+        }
+    )
+    sample = reader.load(reader.read(tmp_path)[0], 0)
+    assert sample.boxes is not None and sample.boxes.tolist() == [[0, 1, 2, 3], [2.5, 0, 6, 4]]
+    assert sample.box_labels == ["cat", "dog"]
+    assert sample.keypoints is not None and sample.keypoints[:, 0].tolist() == [1, 3.5]
+
+
+BAD_OBJECTS = [
+    ({"class": "cat"}, ".bbox: expected four numbers x_min, y_min, x_max, y_max, found nothing"),
+    ({"bbox": [1, 2, 3], "class": "x"}, ".bbox: expected four numbers"),
+    ({"bbox": [1, 2, "3", 4], "class": "x"}, ".bbox: expected four numbers"),
+    ({"bbox": [1, 2, True, 4], "class": "x"}, ".bbox: expected four numbers"),
+    ({"bbox": {"x": 1}, "class": "x"}, ".bbox: expected four numbers"),
+    ({"bbox": [3, 0, 3, 4], "class": "x"}, ".bbox: expected x_min < x_max and y_min < y_max"),
+    ({"bbox": [0, 5, 3, 4], "class": "x"}, ".bbox: expected x_min < x_max and y_min < y_max"),
+    ({"bbox": [0, 0, 3, 4]}, ".class: expected a class name, found nothing"),
+    ({"bbox": [0, 0, 3, 4], "class": ""}, ".class: expected a class name"),
+    (
+        {"bbox": [0, 0, 3, 4], "class": "x"},
+        ".keypoints: expected 1 keypoints [x, y], found nothing",
+    ),
+    ({**CAT, "keypoints": [[1, 2], [3, 4]]}, ".keypoints: expected 1 keypoints [x, y], found [[1"),
+    ({**CAT, "keypoints": [[1, 2, 3]]}, ".keypoints: expected 1 keypoints [x, y]"),
+    (7, ": expected an object, found 7"),
+]
+
+
+def test_faults_are_told_all_at_once_with_file_and_field(tmp_path: Path, write_image):
+    write_image("images/a.jpg")
+    annotation = tmp_path / "annotations/a.json"
+    reader = ImageAnnotationReader(keypoints=True)
+    for value, expected in BAD_OBJECTS:
+        write(annotation, {"objects": [CAT, value, DOG]})
+        with pytest.raises(DataError) as error:
+            reader.read(tmp_path)
+        (line,) = str(error.value).splitlines()[1:]
+        assert line.startswith(f"  {annotation}: objects[1]{expected}"), (value, line)
+    write(annotation, {"objects": [value for value, _ in BAD_OBJECTS]})
+    with pytest.raises(DataError, match="13 problems"):
+        reader.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{", "Expecting property name"),
+        ('{"objects": [{"bbox": [0, 0, NaN, 1], "class": "x"}]}', "expected four numbers"),
+        ({"shapes": []}, 'expected a list under "objects", found shapes'),
+        ({}, 'expected a list under "objects", found nothing'),
+        ("7", 'expected a list under "objects", found 7'),
+    ],
+)
+def test_a_file_that_is_no_annotation_is_named(
+    content: Any, expected: str, tmp_path: Path, write_image
+):
+    write_image("images/a.jpg")
+    file = write(tmp_path / "annotations/a.json", content)
+    with pytest.raises(DataError) as error:
+        ImageAnnotationReader().read(tmp_path)
+    assert str(file) in str(error.value) and expected in str(error.value)
+
+
+def test_an_annotation_that_is_not_utf8_is_named(tmp_path: Path, write_image):
+    write_image("images/a.jpg")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "a.json").write_bytes(b'{"objects": "\xff"}')
+    with pytest.raises(DataError, match=r"a\.json"):
+        ImageAnnotationReader().read(tmp_path)
+
+
+def test_boxes_over_the_border_are_cut_and_boxes_outside_refused(tmp_path: Path, write_image):
+    write_image("a.png", size=(6, 4))
+    reader = ImageAnnotationReader()
+    write(tmp_path / "a.json", [{"bbox": [-2, 1, 8, 5], "class": "x"}])
+    sample = reader.load(reader.read(tmp_path)[0], 0)
+    assert sample.boxes is not None and sample.boxes.tolist() == [[0, 1, 6, 4]]
+    write(tmp_path / "a.json", [{"bbox": [6, 1, 8, 3], "class": "x"}])
+    with pytest.raises(DataError, match=r"a\.png.*\n.*boxes\[0\]"):
+        reader.load(reader.read(tmp_path)[0], 0)
+
+
+def test_num_keypoints_is_checked():
+    with pytest.raises(ConfigurationError, match="num_keypoints"):
+        ImageAnnotationReader(num_keypoints=0)
+    faults = check(DatasetReader, {"type": "image_annotation", "num_keypoints": 0})
+    assert [fault.path for fault in faults] == ["num_keypoints"]

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from allencv_al.common import ConfigurationError
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers import ManifestReader
+
+
+@pytest.fixture
+def photos(write_image) -> None:
+    for name in "abcd":
+        write_image(f"photos/{name}.png")
+
+
+def write(tmp_path: Path, text: str, name: str = "images.csv") -> Path:
+    file = tmp_path / name
+    file.write_bytes(text.encode())
+    return file
+
+
+def rows(dataset) -> list[tuple[str, str | None]]:
+    return [(instance.id, instance.label) for instance in dataset]
+
+
+def test_csv(tmp_path: Path, photos):
+    file = write(tmp_path, "path,label\nphotos/b.png,dog\nphotos/a.png,cat\n")
+    dataset = ManifestReader().read(file)
+    assert rows(dataset) == [("photos/b.png", "dog"), ("photos/a.png", "cat")]  # the table's order
+    assert dataset.reader.load(dataset[0], 0).image.shape == (4, 6, 3)
+
+
+def test_csv_as_spreadsheets_write_it(tmp_path: Path, write_image):
+    write_image('photos/a "b", c.png')
+    text = '\ufefflabel;path\r\n\r\n"big; black cat";"photos/a ""b"", c.png"\r\n;\r\n'
+    dataset = ManifestReader().read(write(tmp_path, text.replace(";\r\n", "")))
+    assert rows(dataset) == [('photos/a "b", c.png', "big; black cat")]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiters(delimiter: str, tmp_path: Path, photos):
+    text = "label,path,split\ncat,photos/a.png,train\n".replace(",", delimiter)
+    assert rows(ManifestReader().read(write(tmp_path, text))) == [("photos/a.png", "cat")]
+
+
+def test_json_lines(tmp_path: Path, photos):
+    lines = [
+        {"path": "photos/a.png", "label": "cat", "id": "one", "age": 3},
+        {"path": "photos/b.png", "label": 7},
+        {"path": "photos/c.png", "label": None},
+        {"path": "photos/d.png"},
+    ]
+    text = "\n\n".join(json.dumps(line) for line in lines) + "\n"
+    dataset = ManifestReader().read(write(tmp_path, text, "images.jsonl"))
+    assert rows(dataset) == [
+        *(("one", "cat"), ("photos/b.png", "7"), ("photos/c.png", None), ("photos/d.png", None))
+    ]
+    assert dataset[0].metadata == {"age": 3}
+
+
+def test_ids_and_unlabeled_rows(tmp_path: Path, photos):
+    absolute = tmp_path / "photos" / "c.png"
+    text = f"path,label,id\nphotos/a.png,cat,x1\nphotos/b.png,,\n{absolute},dog,\n"
+    dataset = ManifestReader().read(write(tmp_path, text))
+    assert rows(dataset) == [("x1", "cat"), ("photos/b.png", None), ("photos/c.png", "dog")]
+
+
+def test_columns_can_have_other_names(tmp_path: Path, photos):
+    file = write(tmp_path, "filename,class\nphotos/a.png,cat\n")
+    with pytest.raises(DataError, match='a column "path" in the header, found filename, class'):
+        ManifestReader().read(file)
+    reader = ManifestReader(path_column="filename", label_column="class")
+    assert rows(reader.read(file)) == [("photos/a.png", "cat")]
+    with pytest.raises(ConfigurationError, match="four different"):
+        ManifestReader(path_column="label")
+
+
+@pytest.mark.parametrize("name", ["images.csv", "images.jsonl"])
+def test_splits(name: str, tmp_path: Path, photos, caplog):
+    table = [("a", "cat", "train"), ("b", "dog", "train"), ("c", "cat", "test")]
+    if name.endswith("csv"):
+        text = "path,label,split\n" + "".join(f"photos/{a}.png,{b},{c}\n" for a, b, c in table)
+    else:
+        text = "\n".join(
+            json.dumps({"path": f"photos/{a}.png", "label": b, "split": c}) for a, b, c in table
+        )
+    file = write(tmp_path, text, name)
+    assert len(ManifestReader(split="train").read(file)) == 2
+    assert rows(ManifestReader(split="train").read(f"{file}::test")) == [("photos/c.png", "cat")]
+    with pytest.raises(DataError, match=r'no rows of split "val"; .* "test" \(1\), "train" \(2\)'):
+        ManifestReader(split="val").read(file)
+    assert len(ManifestReader().read(file)) == 3
+    assert "reading the rows of all splits" in caplog.text
+
+
+def test_a_split_without_such_a_column(tmp_path: Path, photos):
+    file = write(tmp_path, "path\nphotos/a.png\n")
+    with pytest.raises(
+        DataError, match='no rows of split "train"; its column "split" has no value'
+    ):
+        ManifestReader(split="train").read(file)
+
+
+def test_bad_rows_are_told_all_at_once_with_their_lines(tmp_path: Path, photos):
+    text = (
+        "path,label\n"
+        'photos/a.png,"a\nlabel of two lines"\n'
+        "photos/b.png\n"
+        "\n"
+        ",dog\n"
+        "photos/absent.png,dog\n"
+        "photos/a.png,cat\n"
+        "photos/c.png,cat,more\n"
+    )
+    with pytest.raises(DataError) as error:
+        ManifestReader().read(write(tmp_path, text))
+    assert str(error.value).splitlines()[1:] == [
+        "  line 4: expected 2 columns, found 1",
+        "  line 6: path: expected the path of an image, found nothing",
+        f"  line 7: no file at {tmp_path / 'photos/absent.png'}",
+        '  line 8: the id "photos/a.png" is already in line 2',
+        "  line 9: expected 2 columns, found 3",
+    ]
+    assert "images.csv: 5 problems" in str(error.value)
+
+
+def test_bad_json_lines_are_told_with_their_lines(tmp_path: Path, photos):
+    text = '{"path": "photos/a.png", "label": ["cat"]}\n[1]\n{"path": 1,\n{"label": "x"}\n'
+    with pytest.raises(DataError) as error:
+        ManifestReader().read(write(tmp_path, text, "m.jsonl"))
+    lines = str(error.value).splitlines()[1:]
+    assert lines[0] == """  line 1: label: expected a text, found "['cat']\""""
+    assert lines[1] == "  line 2: expected a JSON object, found [1]"
+    assert lines[2].startswith("  line 3: not JSON:")
+    assert lines[3] == "  line 4: path: expected the path of an image, found nothing"
+
+
+def test_many_bad_rows_are_counted(tmp_path: Path):
+    text = "path\n" + "".join(f"{n}.png\n" for n in range(25))
+    with pytest.raises(DataError) as error:
+        ManifestReader().read(write(tmp_path, text))
+    assert "25 problems" in str(error.value)
+    assert "line 11: " in str(error.value) and "line 12: " not in str(error.value)
+    assert "... and 15 more" in str(error.value)
+
+
+def test_files_need_not_be_looked_for(tmp_path: Path):
+    file = write(tmp_path, "path\nabsent.png\n")
+    assert rows(ManifestReader(check_files=False).read(file)) == [("absent.png", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a header"),
+        ("path,label\n", "found no images"),
+        ("path,label,label\na,b,c\n", "has a column twice: label"),
+        ('path\n"a.png\nb.png\n', "line 2"),
+    ],
+)
+def test_tables_that_cannot_be_read(text: str, message: str, tmp_path: Path):
+    with pytest.raises(DataError, match=message):
+        ManifestReader().read(write(tmp_path, text))
+
+
+def test_other_encodings_are_named(tmp_path: Path):
+    (tmp_path / "m.csv").write_bytes("path,label\na.png,Bär\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"m\.csv: expected UTF-8, found byte 0xe4 at position 18"):
+        ManifestReader().read(tmp_path / "m.csv")
+
+
+def test_a_folder_is_no_table(tmp_path: Path):
+    with pytest.raises(DataError, match="expected a CSV or JSON lines file, found a folder"):
+        ManifestReader().read(tmp_path)
+
+
+def test_path_fault_knows_splits(tmp_path: Path):
+    file = write(tmp_path, "path\n")
+    assert ManifestReader.path_fault(f"{file}::train") is None
