@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +19,14 @@ class Sample:
 
     Args:
         image: uint8 (or, after `normalize`, float32) array `[H, W, 3]`, RGB.
-        mask: Class index per pixel, integer array `[H, W]`.
+        mask: Class index per pixel, uint8 `[H, W]`.
         boxes: float32 `[n, 4]`, each `x_min, y_min, x_max, y_max` in pixels.
         box_labels: One class name per box.
         keypoints: float32 `[n, 2]`, each `x, y` in pixels; points outside the image are kept.
     """
 
     image: Image
-    mask: NDArray[np.integer[Any]] | None = None
+    mask: NDArray[np.uint8] | None = None
     boxes: NDArray[np.float32] | None = None
     box_labels: list[str] | None = None
     keypoints: NDArray[np.float32] | None = None

@@ -1,0 +1,7 @@
+"""From the decoded picture to what the model sees."""
+
+from allencv_al.data.transforms.base import ImageTransform
+from allencv_al.data.transforms.normalization import Normalization
+from allencv_al.data.transforms.pipeline import TransformPipeline
+
+__all__ = ["ImageTransform", "Normalization", "TransformPipeline"]

@@ -1,0 +1,240 @@
+"""Albumentations behind `ImageTransform`: the only file that knows the library.
+
+It is pinned to 2.0.8 and imported when the first picture is transformed (2 s). Its objects are
+driven step by step, not called: so all chance comes from the generator of the item, and labels
+are moved by one rule (the library mirrors boxes and points into reflected borders and loses points
+under distortions).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import threading
+from abc import abstractmethod
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.data.sample import Image, Sample
+from allencv_al.data.transforms.base import ChanceTransform
+
+# A name, or OpenCV's number for it, as in configs of 2019.
+Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos", 0, 1, 2, 3, 4]
+Border = Literal["constant", "replicate", "reflect", "wrap", "reflect_101", 0, 1, 2, 3, 4]
+FillValue = float | tuple[float, float, float] | None
+
+_INTERPOLATIONS = ("nearest", "linear", "cubic", "area", "lanczos")
+_BORDERS = ("constant", "replicate", "reflect", "wrap", "reflect_101")
+_CONSTANT_BORDER = 0
+
+
+def interpolation_number(interpolation: Interpolation) -> int:
+    """Return OpenCV's number of an interpolation."""
+    if isinstance(interpolation, int):
+        return interpolation
+    return _INTERPOLATIONS.index(interpolation)
+
+
+def border_number(border: Border) -> int:
+    """Return OpenCV's number of a border mode."""
+    return border if isinstance(border, int) else _BORDERS.index(border)
+
+
+def border_arguments(border: Border, value: FillValue, mask_value: int | None) -> dict[str, Any]:
+    """Return the library's arguments for what lies outside the picture."""
+    return {
+        "border_mode": border_number(border),
+        "fill": 0 if value is None else value,
+        "fill_mask": mask_value or 0,
+    }
+
+
+@cache
+def _library() -> Any:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network at import
+    import albumentations
+
+    return albumentations
+
+
+class _GeneratorRandom(random.Random):
+    """Python's `Random`, drawing from a numpy generator."""
+
+    generator: np.random.Generator
+
+    def seed(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the state is the generator's."""
+
+    def random(self) -> float:
+        return self.generator.random()
+
+    def getrandbits(self, k: int, /) -> int:
+        return int.from_bytes(self.generator.bytes((k + 7) // 8), "little") >> (-k % 8)
+
+
+class _PerThread(threading.local):
+    """The library's object, which keeps state while it works, and its source of chance."""
+
+    def __init__(self) -> None:
+        self.transform: Any = None
+        self.random = _GeneratorRandom()
+
+
+class AlbumentationsTransform(ChanceTransform):
+    """A transform that one class of Albumentations does.
+
+    Args:
+        p: How often it fires, 0..1.
+        always_apply: Fire always, whatever `p` says: as in configs of 2019.
+    """
+
+    library_class: ClassVar[str]
+    """The name of the class in Albumentations 2.0.8."""
+
+    moves_labels: ClassVar[bool] = True
+    """Whether mask, boxes and points move with the picture."""
+
+    def __init__(self, p: float = 0.5, always_apply: bool = False) -> None:
+        super().__init__(p, always_apply)
+        self._per_thread = _PerThread()
+
+    @abstractmethod
+    def library_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the library's class, without `p`."""
+
+    def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
+        """Return what the library draws for a sample: angles, corners, maps.
+
+        Args:
+            transform: The library's object, this thread's own.
+            sample: The sample that will be transformed by it.
+        """
+        boxes = np.empty((0, 4)) if sample.boxes is None else _normalized(sample)
+        data = {"image": sample.image, "bboxes": boxes}
+        params: dict[str, Any] = transform.update_transform_params(transform.get_params(), data)
+        params.update(transform.get_params_dependent_on_data(params, data))
+        return params
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_per_thread"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._per_thread = _PerThread()
+
+    @overrides
+    def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        transform = self._transform(generator)
+        params = self.draw(transform, sample)
+        image: Image = np.ascontiguousarray(transform.apply(sample.image, **params))
+        moved = dataclasses.replace(sample, image=image)
+        if not self.moves_labels:
+            return moved
+        if sample.mask is not None:
+            moved.mask = np.ascontiguousarray(transform.apply_to_mask(sample.mask, **params))
+        if sample.boxes is not None or sample.keypoints is not None:
+            _move_points(transform, params, sample, moved)
+        return moved
+
+    def _transform(self, generator: np.random.Generator) -> Any:
+        mine = self._per_thread
+        if mine.transform is None:
+            mine.transform = getattr(_library(), self.library_class)(
+                **self.library_arguments(), p=1
+            )
+        mine.random.generator = generator
+        mine.transform.set_random_state(generator, mine.random)
+        return mine.transform
+
+
+def _move_points(transform: Any, params: dict[str, Any], before: Sample, after: Sample) -> None:
+    border = getattr(transform, "border_mode", _CONSTANT_BORDER)
+    transform.border_mode = _CONSTANT_BORDER  # a reflected border would repeat boxes and points
+    try:
+        if before.boxes is not None and len(before.boxes):
+            if "map_x" in params:
+                rows = _boxes_through_map(before.boxes, params["map_x"], params["map_y"])
+            else:
+                rows = _boxes_by_library(transform, params, before, after)
+            _keep_visible_boxes(rows, before, after)
+        if before.keypoints is not None and len(before.keypoints):
+            if "map_x" in params:
+                moved = _points_through_map(before.keypoints, params["map_x"], params["map_y"])
+            else:
+                moved = _points_by_library(transform, params, before.keypoints)
+            after.keypoints = moved.astype(np.float32)
+    finally:
+        transform.border_mode = border
+
+
+def _normalized(sample: Sample) -> NDArray[np.float64]:
+    height, width = sample.image.shape[:2]
+    assert sample.boxes is not None
+    return np.asarray(sample.boxes, dtype=np.float64) / (width, height, width, height)
+
+
+def _boxes_by_library(
+    transform: Any, params: dict[str, Any], before: Sample, after: Sample
+) -> NDArray[np.float64]:
+    boxes = _normalized(before)
+    numbered = np.column_stack([boxes, np.arange(len(boxes))])  # the library drops some on its own
+    rows = np.array(transform.apply_to_bboxes(numbered, **params), dtype=np.float64).reshape(-1, 5)
+    height, width = after.image.shape[:2]
+    rows[:, :4] *= (width, height, width, height)
+    return rows
+
+
+def _points_by_library(
+    transform: Any, params: dict[str, Any], points: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    rows = np.zeros((len(points), 5))  # x, y, z, angle, scale
+    rows[:, :2] = points
+    rows[:, 4] = 1
+    moved: NDArray[np.float64] = np.asarray(transform.apply_to_keypoints(rows, **params))
+    return moved[:, :2]
+
+
+def _keep_visible_boxes(rows: NDArray[np.float64], before: Sample, after: Sample) -> None:
+    """Clip boxes to the picture; drop those wholly outside, and their labels."""
+    height, width = after.image.shape[:2]
+    boxes = np.clip(rows[:, :4], 0, (width, height, width, height))
+    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    after.boxes = boxes[visible].astype(np.float32)
+    if before.box_labels is not None:
+        after.box_labels = [before.box_labels[int(i)] for i in rows[visible, 4]]
+
+
+def _boxes_through_map(
+    boxes: NDArray[np.float32], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Bound the pixels that a distortion takes out of each box.
+
+    `map_x` and `map_y` say for each pixel of the result where in the picture it comes from.
+    """
+    rows = np.zeros((len(boxes), 5))
+    for index, (x_min, y_min, x_max, y_max) in enumerate(boxes):
+        # The pixel at column x covers x..x+1 of a box's continuous coordinates.
+        inside = (map_x + 0.5 >= x_min) & (map_x + 0.5 <= x_max)
+        inside &= (map_y + 0.5 >= y_min) & (map_y + 0.5 <= y_max)
+        columns, lines = inside.any(0).nonzero()[0], inside.any(1).nonzero()[0]
+        if len(columns):
+            rows[index] = (columns[0], lines[0], columns[-1] + 1, lines[-1] + 1, index)
+    return rows
+
+
+def _points_through_map(
+    points: NDArray[np.float32], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Find where a distortion takes each point: the pixel that comes from nearest to it."""
+    moved = np.empty((len(points), 2))
+    for index, (x, y) in enumerate(points):
+        nearest = int(((map_x - x) ** 2 + (map_y - y) ** 2).argmin())
+        line, column = divmod(nearest, map_x.shape[1])
+        # What is left is less than a pixel, or the way to a point that left the picture.
+        moved[index] = column + x - map_x[line, column], line + y - map_y[line, column]
+    return moved

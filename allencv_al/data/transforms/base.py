@@ -1,0 +1,164 @@
+"""What a transform is, and how it can fire by chance."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from overrides import overrides
+
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.registrable import Registrable
+from allencv_al.data.sample import Image, Sample
+from allencv_al.data.transforms.checks import check_fraction
+
+if TYPE_CHECKING:
+    from allencv_al.data.transforms.normalization import Normalization
+
+Size = tuple[int | None, int | None]
+
+_HERE = "allencv_al.data.transforms"
+
+
+class ImageTransform(Registrable):
+    """One step from a decoded picture to what the model sees.
+
+    A transform of your own needs `apply` and nothing else::
+
+        @ImageTransform.register("invert")
+        class Invert(ImageTransform):
+            def apply(self, sample, generator):
+                sample.image = 255 - sample.image
+                return sample
+
+    One that changes the size should say so in `output_size`; one that moves pixels must move
+    `mask`, `boxes` and `keypoints` with them.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "affine": f"{_HERE}.rotation",
+        "bgr_normalize": f"{_HERE}.normalization",
+        "center_crop": f"{_HERE}.cropping",
+        "channel_shuffle": f"{_HERE}.color",
+        "coarse_dropout": f"{_HERE}.noise",
+        "color_jitter": f"{_HERE}.color",
+        "elastic_transform": f"{_HERE}.distortion",
+        "flip": f"{_HERE}.flips",
+        "gauss_noise": f"{_HERE}.noise",
+        "gaussian_blur": f"{_HERE}.noise",
+        "grid_distortion": f"{_HERE}.distortion",
+        "horizontal_flip": f"{_HERE}.flips",
+        "hue_saturation_value": f"{_HERE}.color",
+        "longest_max_size": f"{_HERE}.resizing",
+        "normalize": f"{_HERE}.normalization",
+        "pad_if_needed": f"{_HERE}.cropping",
+        "random_bbox_safe_crop": f"{_HERE}.cropping",
+        "random_brightness_contrast": f"{_HERE}.color",
+        "random_crop": f"{_HERE}.cropping",
+        "random_resized_crop": f"{_HERE}.cropping",
+        "resize": f"{_HERE}.resizing",
+        "rotate": f"{_HERE}.rotation",
+        "smallest_max_size": f"{_HERE}.resizing",
+        "to_gray": f"{_HERE}.color",
+        "vertical_flip": f"{_HERE}.flips",
+    }
+
+    needs_raw_pixels: ClassVar[bool] = False
+    """Whether it works on brightness 0..255 only, so that it cannot follow `normalize`."""
+
+    only_moves_pixels: bool = False
+    """Whether each pixel of its result is one of the picture, unchanged. A `normalize` before such
+    transforms can as well be done after them, for the whole batch at once."""
+
+    @abstractmethod
+    def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Transform one sample.
+
+        Args:
+            sample: The picture and its labels. Its fields may be replaced; what is inside its
+                arrays may not be changed.
+            generator: The only source of chance, so that the result depends on the run's seed,
+                the epoch and the item alone.
+        """
+
+    def output_size(self, height: int | None, width: int | None) -> Size:
+        """Return the height and width that come out, None where pictures differ or it is unknown.
+
+        Args:
+            height: The height that goes in; None where it is not known.
+            width: The width that goes in; None where it is not known.
+
+        Raises:
+            ConfigurationError: A picture of that size cannot be transformed.
+        """
+        return None, None
+
+    def as_normalization(self) -> Normalization | None:
+        """Return the same as an operation on a whole batch, where there is one."""
+        return None
+
+    def __call__(self, image: Image, seed: int | None = None) -> Image:
+        """Transform a picture that has no labels.
+
+        Args:
+            image: uint8 `[H, W, 3]`, RGB.
+            seed: The same number gives the same result; None gives a new one each time.
+        """
+        return self.apply(Sample(image), np.random.default_rng(seed)).image
+
+
+class ChanceTransform(ImageTransform):
+    """A transform that fires with some probability.
+
+    Args:
+        p: How often it fires, 0..1.
+        always_apply: Fire always, whatever `p` says: as in configs of 2019.
+    """
+
+    def __init__(self, p: float = 0.5, always_apply: bool = False) -> None:
+        check_fraction(p=p)
+        self.p = 1.0 if always_apply else p
+
+    @overrides
+    def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        if self.p < 1 and generator.random() >= self.p:
+            return sample
+        return self.fire(sample, generator)
+
+    @abstractmethod
+    def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Transform one sample: the dice have been cast."""
+
+    def fired_size(self, height: int | None, width: int | None) -> Size:
+        """Return the height and width that come out when it fires."""
+        return height, width
+
+    @overrides
+    def output_size(self, height: int | None, width: int | None) -> Size:
+        if self.p == 0:
+            return height, width
+        fired = self.fired_size(height, width)
+        if self.p == 1:
+            return fired
+        before = (height, width)
+        kept = [new if new == old else None for new, old in zip(fired, before, strict=True)]
+        return kept[0], kept[1]
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        """Yield what the constructor says of values that have the right type."""
+        known = config.target.signature.arguments
+        names = [name for name in config.names if name in known]
+        required = [name for name, argument in known.items() if argument.required]
+        if not config.sound(*names, *required):
+            return
+        arguments: dict[str, Any] = {name: config.build(name) for name in names}
+        try:
+            config.target.build(arguments)  # cheap: nothing is imported before the first picture
+        except ConfigurationError as error:
+            name, _, message = str(error).partition(": ")
+            yield config.fault(name, message) if name in known else config.fault("", str(error))

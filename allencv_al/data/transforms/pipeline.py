@@ -1,0 +1,99 @@
+"""The transforms of a reader, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.data.sample import Sample
+from allencv_al.data.transforms.base import ImageTransform, Size
+from allencv_al.data.transforms.normalization import Normalization
+
+
+class TransformPipeline:
+    """Apply transforms one after the other, as listed.
+
+    A `normalize` that is last, or followed only by transforms that move pixels and mix none (flips,
+    crops), is not applied to each picture: pictures stay uint8, a quarter of the memory, and
+    `deferred` does it for a whole batch where the batch is used. The result is the same.
+
+    Args:
+        transforms: The transforms, in order.
+
+    Raises:
+        ConfigurationError: A transform cannot work where it stands.
+    """
+
+    def __init__(self, transforms: Sequence[ImageTransform] = ()) -> None:
+        self.transforms = tuple(transforms)
+        problem = order_problem(self.transforms)
+        if problem is not None:
+            raise ConfigurationError(f"transform {problem[0]}: {problem[1]}")
+        self.deferred: Normalization | None = None
+        self._per_item = self.transforms
+        for index in _deferrable(self.transforms):
+            self.deferred = self.transforms[index].as_normalization()
+            self._per_item = self.transforms[:index] + self.transforms[index + 1 :]
+
+    def apply(self, sample: Sample, seed: int) -> Sample:
+        """Transform one sample, all but the deferred part.
+
+        Args:
+            sample: The picture and its labels; its arrays are not changed.
+            seed: The only source of chance: the same seed gives the same result, whatever was done
+                before and in whatever process.
+        """
+        generator = np.random.default_rng(seed)
+        for transform in self._per_item:
+            result = transform.apply(sample, generator)
+            if not isinstance(result, Sample):
+                raise TypeError(
+                    f"{type(transform).__name__}.apply: expected it to return a Sample, "
+                    f"found {type(result).__name__}"
+                )
+            sample = result
+        return sample
+
+    def output_size(self, height: int | None, width: int | None) -> Size:
+        """Return the height and width that come out, None where pictures differ.
+
+        Args:
+            height: The height that goes in; None where it is not known.
+            width: The width that goes in; None where it is not known.
+
+        Raises:
+            ConfigurationError: One of the transforms cannot take what comes to it.
+        """
+        for transform in self.transforms:
+            height, width = transform.output_size(height, width)
+        return height, width
+
+
+def order_problem(transforms: Sequence[ImageTransform]) -> tuple[int, str] | None:
+    """Return the position of the first transform that cannot work there, and why; None if all can.
+
+    Args:
+        transforms: The transforms, in order.
+    """
+    normalized = False
+    for index, transform in enumerate(transforms):
+        normalizes = transform.as_normalization() is not None
+        if normalized and (normalizes or transform.needs_raw_pixels):
+            return index, (
+                f"{type(transform).__name__} works on brightness 0..255, but the picture is "
+                "normalized by then: put it before the normalization"
+            )
+        normalized = normalized or normalizes
+    return None
+
+
+def _deferrable(transforms: Sequence[ImageTransform]) -> list[int]:
+    """Return the position of the normalization that can wait for the batch, if there is one."""
+    for index in reversed(range(len(transforms))):
+        if transforms[index].as_normalization() is not None:
+            return [index]
+        if not transforms[index].only_moves_pixels:
+            break
+    return []
