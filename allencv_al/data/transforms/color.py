@@ -9,7 +9,7 @@ import numpy as np
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.data.sample import Image, Sample
+from allencv_al.data.sample import Sample
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
 from allencv_al.data.transforms.base import ImageTransform
 from allencv_al.data.transforms.checks import as_range, as_symmetric_range
@@ -54,7 +54,7 @@ class ToGray(AlbumentationsTransform):
         if 1 not in sample.image.shape[:2]:
             return super().fire(sample, generator)
         # The library loses a side of one pixel.
-        doubled: Image = sample.image.repeat(2, axis=0).repeat(2, axis=1)
+        doubled: Any = sample.image.repeat(2, axis=0).repeat(2, axis=1)
         gray = super().fire(dataclasses.replace(sample, image=doubled), generator)
         return dataclasses.replace(gray, image=np.ascontiguousarray(gray.image[::2, ::2]))
 
