@@ -27,11 +27,8 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, torch.Tensor):
-        return to_json_value(
-            value.detach().cpu().numpy()
-            if value.dtype != torch.bfloat16
-            else value.detach().float().cpu().numpy()
-        )
+        widened = value.float() if value.dtype == torch.bfloat16 else value  # numpy lacks it
+        return to_json_value(widened.detach().cpu().numpy())
     if isinstance(value, np.ndarray | np.generic):
         plain = value.tolist()
         finite = value.dtype.kind in "iub" or (value.dtype.kind == "f" and np.isfinite(value).all())
@@ -45,6 +42,27 @@ def to_json_value(value: Any) -> Any:
     raise TypeError(f"cannot be written as JSON: {type(value).__name__} {value!r}")
 
 
+def rows_of_outputs(outputs: Mapping[str, Any], size: int) -> list[JsonDict]:
+    """Split a model's outputs for a batch into one JSON object per image.
+
+    What has no value for each image (a loss) says nothing about any of them and is left out.
+
+    Args:
+        outputs: Tensors and lists whose first dimension is the batch.
+        size: Images in the batch.
+    """
+    columns = {
+        name: to_json_value(values) for name, values in outputs.items() if _is_column(values, size)
+    }
+    return [{name: values[i] for name, values in columns.items()} for i in range(size)]
+
+
 def dump_line(value: Any) -> str:
     """Write a value as one line of strict JSON, in ASCII, with its line end."""
     return json.dumps(to_json_value(value), allow_nan=False) + "\n"
+
+
+def _is_column(values: Any, size: int) -> bool:
+    if isinstance(values, torch.Tensor | np.ndarray):
+        return bool(values.ndim) and len(values) == size
+    return isinstance(values, list | tuple) and len(values) == size

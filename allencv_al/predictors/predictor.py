@@ -19,7 +19,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.models.archive import Archive, load_archive
 from allencv_al.models.model import Model
 from allencv_al.predictors.batched_inference import BatchedInference, Compute, Outcome
-from allencv_al.predictors.json_values import JsonDict, to_json_value
+from allencv_al.predictors.json_values import JsonDict, rows_of_outputs
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -245,17 +245,8 @@ class Predictor(Registrable):
         return self.dataset_reader.image_to_instance(item)
 
     def _predict_batch(self, tensors: dict[str, torch.Tensor]) -> list[JsonDict]:
-        size = len(tensors["image"])
         output = self.model.make_output_human_readable(self.model(**tensors))
-        # What has no value per image (a loss) says nothing about any of them.
-        columns = {
-            name: to_json_value(values)
-            for name, values in output.items()
-            if isinstance(values, torch.Tensor | Sequence)
-            and not (isinstance(values, torch.Tensor) and values.dim() == 0)
-            and len(values) == size
-        }
-        return [{name: values[i] for name, values in columns.items()} for i in range(size)]
+        return rows_of_outputs(output, len(tensors["image"]))
 
     def _logits_of_batch(self, tensors: dict[str, torch.Tensor]) -> list[NDArray[np.float32]]:
         return list(self.model(**tensors)["logits"].float().cpu().numpy())

@@ -1,0 +1,142 @@
+"""`allencv-al evaluate`: measure a trained model on labeled images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allencv_al.commands import arguments
+from allencv_al.common.errors import DataError
+
+if TYPE_CHECKING:
+    from allencv_al.common.params import Params
+    from allencv_al.data.data_loaders.base import DataLoader
+    from allencv_al.data.dataset_readers.base import DatasetReader
+    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.models.archive import Archive
+    from allencv_al.models.model import Model
+
+NAME = "evaluate"
+HELP = "measure a trained model on labeled images"
+
+LOADER_KEYS = ("validation_data_loader", "validation_iterator", "data_loader", "iterator")
+LOADER_SETTINGS = ("batch_size", "num_workers")
+
+logger = logging.getLogger(__name__)
+
+BatchHook = Callable[[list[str], dict[str, Any]], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    arguments.add_archive(parser)
+    parser.add_argument(
+        "input_file",
+        metavar="DATA",
+        help="the labeled images: a folder or file as the archive's dataset reader takes it",
+    )
+    parser.add_argument(
+        "--output-file",
+        type=Path,
+        metavar="FILE",
+        help="write the metrics to this JSON file, and nothing to stdout",
+    )
+    parser.add_argument(
+        "--predictions-output-file",
+        type=Path,
+        metavar="FILE",
+        help="write one JSON line for each image: its id, label and prediction",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=arguments.positive_int,
+        metavar="N",
+        help="images per batch (default: as in the archive's config)",
+    )
+    arguments.add_dataset_reader_choice(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, and write the metrics as JSON."""
+    from allencv_al.common.atomic_file import write_json
+    from allencv_al.models.archive import load_archive
+    from allencv_al.predictors.json_values import to_json_value
+    from allencv_al.training.evaluation import evaluate
+
+    archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
+    choice = args.dataset_reader_choice
+    reader = archive.dataset_reader if choice == "train" else archive.validation_dataset_reader
+    dataset = _labeled_images(reader, args.input_file)
+    loader = _data_loader(archive, dataset, args.batch_size)
+    with _predictions(args.predictions_output_file, archive.model, dataset) as on_batch:
+        metrics = to_json_value(
+            evaluate(archive.model, loader, args.cuda_device, on_batch=on_batch)
+        )
+    logger.info(
+        "evaluated %d images, %d were unreadable",
+        len(dataset) - len(loader.unreadable),
+        len(loader.unreadable),
+    )
+    if args.output_file is not None:
+        write_json(args.output_file, metrics)
+    else:
+        sys.stdout.write(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    return 0
+
+
+def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
+    from allencv_al.data.dataset_readers.dataset import Dataset
+
+    found = reader.read(path)
+    labeled = [instance for instance in found if instance.label is not None]
+    if not labeled:
+        raise DataError(f"{path}: none of the {len(found)} images there is labeled")
+    if len(labeled) == len(found):
+        return found
+    logger.warning("%d unlabeled images are left out", len(found) - len(labeled))
+    return Dataset(reader, labeled, found.skipped, found.unreadable)
+
+
+def _data_loader(archive: Archive, dataset: Dataset, batch_size: int | None) -> DataLoader:
+    from allencv_al.data.data_loaders.base import DataLoader
+
+    settings = _loader_settings(archive.config)
+    if batch_size is not None:
+        settings["batch_size"] = batch_size
+    return DataLoader.from_params(
+        {**settings, "shuffle": False}, dataset=dataset, vocab=archive.model.vocab, seed=0
+    )
+
+
+def _loader_settings(config: Params) -> dict[str, Any]:
+    for key in LOADER_KEYS:
+        given = config.get(key)
+        if given is not None:
+            return {name: given[name] for name in LOADER_SETTINGS if name in given}
+    return {}
+
+
+@contextmanager
+def _predictions(path: Path | None, model: Model, dataset: Dataset) -> Iterator[BatchHook | None]:
+    """Give what writes the predictions of a batch; None where nobody wants them."""
+    if path is None:
+        yield None
+        return
+    from allencv_al.common.atomic_file import atomic_path
+    from allencv_al.predictors.json_values import dump_line, rows_of_outputs
+
+    labels = {instance.id: instance.label for instance in dataset}
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+
+        def write(ids: list[str], outputs: dict[str, Any]) -> None:
+            rows = rows_of_outputs(model.make_output_human_readable(dict(outputs)), len(ids))
+            for id, row in zip(ids, rows, strict=True):
+                file.write(dump_line({"id": id, "label": labels[id], **row}))
+
+        yield write

@@ -1,0 +1,139 @@
+"""`allencv-al find-lr`: try growing learning rates, draw the losses and suggest one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allencv_al.commands import arguments
+from allencv_al.common.errors import ConfigurationError, TrainingError
+
+if TYPE_CHECKING:
+    from allencv_al.common.params import Params
+    from allencv_al.training.learning_rate_finder import LearningRateCurve
+
+NAME = "find-lr"
+HELP = "try growing learning rates, draw the losses and suggest one"
+
+PICTURE_NAME = "lr-losses.png"
+JSON_NAME = "lr-losses.json"
+FEWEST_POINTS = 3
+
+# What would change the learning rate behind our back, or is of no use in a hundred batches.
+LEFT_OUT = (
+    "learning_rate_scheduler",
+    "momentum_scheduler",
+    "moving_average",
+    "callbacks",
+    "checkpointer",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    arguments.add_config(parser)
+    parser.add_argument(
+        "-s",
+        "--serialization-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help=f"the folder for {PICTURE_NAME} and {JSON_NAME}",
+    )
+    parser.add_argument(
+        "--start-lr",
+        type=arguments.positive_float,
+        default=1e-5,
+        metavar="RATE",
+        help="the first learning rate (default: 1e-5)",
+    )
+    parser.add_argument(
+        "--end-lr",
+        type=arguments.positive_float,
+        default=10.0,
+        metavar="RATE",
+        help="the last learning rate (default: 10)",
+    )
+    parser.add_argument(
+        "--num-batches",
+        type=arguments.positive_int,
+        default=100,
+        metavar="N",
+        help="how many learning rates to try, one batch each; more than 10 (default: 100)",
+    )
+    parser.add_argument(
+        "--stopping-factor",
+        type=arguments.positive_float,
+        metavar="X",
+        help="stop when the loss is X times the lowest one (default: only when it is no number)",
+    )
+    parser.add_argument(
+        "--linear",
+        action="store_true",
+        help="let the learning rate grow by equal steps, not by equal factors",
+    )
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="replace the results that are in DIR"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Try the learning rates, write the results, and print the suggestion."""
+    from allencv_al.common.atomic_file import write_json
+    from allencv_al.common.params import Params
+
+    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    picture, table = args.serialization_dir / PICTURE_NAME, args.serialization_dir / JSON_NAME
+    for path in (picture, table):
+        if path.exists() and not args.force:
+            raise ConfigurationError(f"{path}: is there already; --force replaces it")
+    curve = _curve(params, args)
+    if len(curve.losses) < FEWEST_POINTS:
+        raise TrainingError(
+            f"the loss was no number any more after {len(curve.losses)} batches; "
+            f"try a lower --start-lr than {args.start_lr:g}"
+        )
+    write_json(table, curve.to_json())
+    curve.write_picture(picture)
+    suggestion = curve.suggestion()
+    sys.stdout.write(
+        "no suggestion: the loss did not fall at any learning rate\n"
+        if suggestion is None
+        else f"suggested learning rate: {suggestion:.2e} (the loss falls fastest there)\n"
+    )
+    sys.stdout.write(f"picture: {picture}\n")
+    return 0
+
+
+def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
+    from allencv_al.common.seeding import seed_everything
+    from allencv_al.training.experiment import Experiment, check_experiment
+    from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
+    from allencv_al.training.learning_rate_finder import try_learning_rates
+
+    check_experiment(params, str(args.param_path))
+    config = params.as_dict()
+    trainer_config = config["trainer"]
+    config["trainer"] = {
+        name: value for name, value in trainer_config.items() if name not in LEFT_OUT
+    }
+    experiment = Experiment.from_params(params)
+    seed_everything(*experiment.seeds)
+    datasets = experiment.read()
+    vocabulary = experiment.make_vocabulary(datasets)
+    model = experiment.make_model(vocabulary)
+    loader = experiment.make_loader(datasets.train, vocabulary, training=True)
+    trainer = experiment.make_trainer(model, loader, None, None)
+    if not isinstance(trainer, GradientDescentTrainer):
+        raise ConfigurationError("trainer: find-lr needs a trainer with an optimizer")
+    return try_learning_rates(
+        trainer,
+        loader,
+        args.start_lr,
+        args.end_lr,
+        args.num_batches,
+        args.linear,
+        args.stopping_factor,
+    )

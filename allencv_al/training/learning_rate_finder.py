@@ -1,0 +1,181 @@
+"""Trying growing learning rates, to find one to train with.
+
+Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186), section
+3.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common import ConfigurationError
+from allencv_al.common.atomic_file import atomic_path
+from allencv_al.common.errors import DataError
+from allencv_al.common.progress import track
+from allencv_al.data.batch import Batch
+from allencv_al.data.data_loaders.base import DataLoader
+from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
+from allencv_al.training.training_step import TrainingStep
+
+FEWEST_BATCHES = 11
+SMOOTHING = 0.98  # AllenNLP's, for the picture
+# The share of the losses that one point of the curve is averaged over, to tell slope from noise.
+_WINDOW = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LearningRateCurve:
+    """The loss at each learning rate.
+
+    Args:
+        learning_rates: Those tried, growing.
+        losses: The loss of one batch at each.
+    """
+
+    learning_rates: list[float]
+    losses: list[float]
+
+    def smoothed(self) -> list[float]:
+        """Return the exponential moving average of the losses, without its bias to the start."""
+        average, averages = 0.0, []
+        for steps, loss in enumerate(self.losses, start=1):
+            average = SMOOTHING * average + (1 - SMOOTHING) * loss
+            averages.append(average / (1 - SMOOTHING**steps))
+        return averages
+
+    def suggestion(self) -> float | None:
+        """Return the learning rate at which the loss falls fastest; None if it does not fall."""
+        losses = _centered_average(np.array(self.losses))
+        lowest = int(losses.argmin())
+        if lowest < 2:
+            return None
+        slopes = np.gradient(losses, np.log(self.learning_rates))[:lowest]
+        steepest = int(slopes.argmin())
+        return self.learning_rates[steepest] if slopes[steepest] < 0 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        rows = zip(self.learning_rates, self.losses, self.smoothed(), strict=True)
+        return {
+            "suggestion": self.suggestion(),
+            "curve": [
+                {"learning_rate": rate, "loss": loss, "smoothed_loss": smoothed}
+                for rate, loss, smoothed in rows
+            ],
+        }
+
+    def write_picture(self, path: Path) -> None:
+        """Draw the losses over the learning rates, with the suggestion, as PNG."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.plot(self.learning_rates, self.losses, color="0.75", label="loss of the batch")
+        axes.plot(self.learning_rates, self.smoothed(), label="smoothed")
+        suggestion = self.suggestion()
+        if suggestion is not None:
+            axes.axvline(suggestion, color="tab:red", ls=":", label=f"suggestion {suggestion:.1e}")
+        # One batch that diverges must not flatten everything else.
+        axes.set_ylim(min(self.losses) * 0.9, max(self.losses[0] * 2, np.median(self.losses) * 1.5))
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png")
+
+
+def try_learning_rates(
+    trainer: GradientDescentTrainer,
+    data_loader: DataLoader,
+    start_lr: float = 1e-5,
+    end_lr: float = 10.0,
+    num_batches: int = 100,
+    linear: bool = False,
+    stopping_factor: float | None = None,
+) -> LearningRateCurve:
+    """Train one batch at each of some growing learning rates; this spoils the model.
+
+    Parameter groups keep the ratio of their rates; the largest is the rate that is tried.
+
+    Args:
+        trainer: Gives the model, its optimizer and its precision; its schedules take no part.
+        data_loader: The training data; it is begun again when it ends.
+        start_lr: The first rate.
+        end_lr: The last rate.
+        num_batches: How many rates, more than 10.
+        linear: Whether rates grow by a constant step instead of by a constant factor.
+        stopping_factor: Stop when the loss is this many times the best. It also stops when the
+            loss is no number any more.
+
+    Raises:
+        ConfigurationError: The rates or their number make no sense.
+        DataError: The data loader gives no batches.
+    """
+    if not 0 < start_lr < end_lr:
+        raise ConfigurationError(
+            f"expected 0 < start_lr < end_lr, found start_lr {start_lr:g} and end_lr {end_lr:g}"
+        )
+    if num_batches < FEWEST_BATCHES:
+        raise ConfigurationError(f"num_batches: expected more than 10, found {num_batches}")
+    step = TrainingStep(
+        trainer.model,
+        trainer.optimizer,
+        trainer.precision,
+        lambda batch: data_loader.to_device(batch, trainer.device),
+    )
+    groups = trainer.optimizer.param_groups
+    largest = max(float(group["lr"]) for group in groups) or 1.0
+    ratios = [float(group["lr"]) / largest for group in groups]
+    rates = _rates(start_lr, end_lr, num_batches, linear)
+    tried: list[float] = []
+    losses: list[float] = []
+    trainer.model.train()
+    pairs = zip(rates, _endless_batches(data_loader), strict=False)
+    for rate, batch in track(pairs, num_batches, "trying learning rates", "batches"):
+        for group, ratio in zip(groups, ratios, strict=True):
+            group["lr"] = rate * ratio
+        loss = step([batch]).item()
+        if not math.isfinite(loss):
+            break
+        tried.append(rate)
+        losses.append(loss)
+        if stopping_factor is not None and loss > stopping_factor * min(losses):
+            break
+    return LearningRateCurve(tried, losses)
+
+
+def _rates(start: float, end: float, number: int, linear: bool) -> Sequence[float]:
+    rates: NDArray[np.float64] = (
+        np.linspace(start, end, number) if linear else np.geomspace(start, end, number)
+    )
+    return [float(rate) for rate in rates]
+
+
+def _endless_batches(data_loader: DataLoader) -> Iterator[Batch]:
+    for epoch in count():
+        empty = True
+        for batch in data_loader.batches(epoch):
+            empty = False
+            yield batch
+        if empty:
+            raise DataError("the data loader gave no batches: is there any training data?")
+
+
+def _centered_average(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Centered, because a trailing average is late: it would suggest too high a rate.
+    half = max(1, round(len(values) * _WINDOW / 2))
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    begins = np.maximum(np.arange(len(values)) - half, 0)
+    ends = np.minimum(np.arange(len(values)) + half + 1, len(values))
+    averages: NDArray[np.float64] = (sums[ends] - sums[begins]) / (ends - begins)
+    return averages
