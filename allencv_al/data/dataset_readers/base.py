@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.config_check import ConfigView
@@ -18,10 +15,16 @@ from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.registrable import Registrable
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.decode_all import decode_all
-from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount, raise_problems
+from allencv_al.data.dataset_readers.decode_instance import decode_instance
+from allencv_al.data.dataset_readers.instance_ids import (
+    UNNAMED,
+    check_ids_are_unique,
+    path_id,
+    with_stable_id,
+)
+from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount
 from allencv_al.data.dataset_readers.split_path import split_path
-from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput, load_image, load_mask
-from allencv_al.data.image_io import source_name as name_of
+from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     from allencv_al.data.transforms.normalization import Normalization
 
 logger = logging.getLogger(__name__)
-
-UNNAMED = "image"
 
 
 class DatasetReader(Registrable):
@@ -139,14 +140,13 @@ class DatasetReader(Registrable):
         instances, skipped = self._collect(location)
         if not instances:
             raise DataError(f"{path}: found no images; {self._looked_for(skipped)}")
-        _check_ids(path, instances)
+        check_ids_are_unique(path, instances)
         _log_found(path, instances, skipped)
         if self.lazy:
             return Dataset(self, instances, skipped.counts)
         readable, unreadable = decode_all(self, instances)
         return Dataset(self, readable, skipped.counts, unreadable)
 
-    @abstractmethod
     def _read(self, path: Path) -> Iterable[Instance | Skipped]:
         """Yield the instances at `path`; this is what a reader of your own writes.
 
@@ -154,6 +154,7 @@ class DatasetReader(Registrable):
         without an id of its own gets one: its path relative to `path`, or, for an image that is no
         file, the name of `path` and a running number.
         """
+        raise NotImplementedError(f"{type(self).__name__} needs a method _read(self, path)")
 
     def make_instance(
         self, image: ImageInput, label: str | None = None, id: str | None = None, **fields: Any
@@ -167,7 +168,7 @@ class DatasetReader(Registrable):
             fields: Further fields of `Instance`: `mask`, `boxes`, `metadata` ...
         """
         if id is None:
-            id = _path_text(image) if isinstance(image, str | Path) else UNNAMED
+            id = path_id(image) if isinstance(image, str | Path) else UNNAMED
         return Instance(id=id, image=image, label=label, **fields)
 
     def text_to_instance(
@@ -209,14 +210,7 @@ class DatasetReader(Registrable):
 
     def decode(self, instance: Instance) -> Sample:
         """Decode an instance, without transforms: uint8 RGB, and what belongs to the image."""
-        image = load_image(instance.image, self.max_pixels)
-        return Sample(
-            image=image,
-            mask=None if instance.mask is None else self._fitting_mask(instance, image),
-            boxes=None if instance.boxes is None else _clipped_boxes(instance, image),
-            box_labels=None if instance.box_labels is None else list(instance.box_labels),
-            keypoints=_points(instance.keypoints),
-        )
+        return decode_instance(instance, self.max_pixels)
 
     def image_shape(self) -> tuple[int, int | None, int | None]:
         """Return channels, height and width after the transforms; None where they vary."""
@@ -231,11 +225,11 @@ class DatasetReader(Registrable):
         instances: list[Instance] = []
         skipped = SkippedCount()
         try:
-            for item in self._read(location):
+            for item in self._read(location) or ():  # None: a `yield` forgotten
                 if isinstance(item, Skipped):
                     skipped.add(item)
                 elif isinstance(item, Instance):
-                    instances.append(_with_id(item, location, len(instances)))
+                    instances.append(with_stable_id(item, location, len(instances)))
                 else:
                     raise DataError(
                         f"{type(self).__name__}._read: expected it to yield Instance objects "
@@ -249,18 +243,6 @@ class DatasetReader(Registrable):
     def _looked_for(self, skipped: SkippedCount) -> str:
         return f"{type(self).__name__} looks for {self.layout}; it passed over {skipped}"
 
-    def _fitting_mask(self, instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        source = cast("Path | NDArray[np.uint8]", instance.mask)
-        mask = load_mask(source, self.max_pixels)
-        if mask.shape != image.shape[:2]:
-            (height, width), (image_height, image_width) = mask.shape, image.shape[:2]
-            raise DataError(
-                f"{name_of(instance.image)}: its mask {name_of(source)} is "
-                f"{width}x{height} pixels, expected {image_width}x{image_height} as the image "
-                "(upright, if it holds an EXIF orientation)"
-            )
-        return mask
-
 
 ImageDatasetReader = DatasetReader
 
@@ -270,43 +252,6 @@ def _limit_faults(max_unreadable: float, max_pixels: int) -> Iterator[tuple[str,
         yield "max_unreadable", f"expected a fraction from 0 to 1, found {max_unreadable}"
     if max_pixels < 1:
         yield "max_pixels", f"expected at least 1 pixel, found {max_pixels}"
-
-
-def _path_text(path: str | Path) -> str:
-    return Path(path).as_posix()
-
-
-def _with_id(instance: Instance, location: Path, position: int) -> Instance:
-    """Give an id that is stable: not a path that begins differently on each machine."""
-    id, image = instance.id, instance.image
-    if id == UNNAMED:
-        id = f"{location.name}:{position}"
-    elif isinstance(image, str | Path) and id == _path_text(image):
-        root = location if location.is_dir() else location.parent
-        if Path(image).is_relative_to(root):
-            id = Path(image).relative_to(root).as_posix()
-    id, label = _encodable(id), instance.label and _encodable(instance.label)
-    if (id, label) == (instance.id, instance.label):
-        return instance
-    return replace(instance, id=id, label=label)
-
-
-def _encodable(text: str) -> str:
-    """Write out the bytes of a file name that are not UTF-8; no result file could hold them."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _check_ids(path: str | Path, instances: list[Instance]) -> None:
-    if len({instance.id for instance in instances}) == len(instances):
-        return
-    seen: dict[str, int] = {}
-    for instance in instances:
-        seen[instance.id] = seen.get(instance.id, 0) + 1
-    raise_problems(
-        path, [f'the id "{id}" occurs {count} times' for id, count in seen.items() if count > 1]
-    )
 
 
 def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCount) -> None:
@@ -319,24 +264,3 @@ def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCoun
         len(set(labels)),
         skipped,
     )
-
-
-def _clipped_boxes(instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the boxes cut at the image's border; one that has nothing left is an error."""
-    height, width = image.shape[:2]
-    boxes = np.asarray(instance.boxes, dtype=np.float32).reshape(-1, 4)
-    clipped = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
-    outside = (clipped[:, 2] <= clipped[:, 0]) | (clipped[:, 3] <= clipped[:, 1])
-    raise_problems(
-        name_of(instance.image),
-        [
-            f"boxes[{i}] = {boxes[i].tolist()}: expected x_min, y_min, x_max, y_max with an area "
-            f"inside the {width}x{height} pixels of the image"
-            for i in np.flatnonzero(outside)
-        ],
-    )
-    return clipped
-
-
-def _points(points: tuple[tuple[float, float], ...] | None) -> NDArray[np.float32] | None:
-    return None if points is None else np.asarray(points, dtype=np.float32).reshape(-1, 2)

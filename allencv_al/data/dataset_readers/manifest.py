@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -122,28 +122,19 @@ class _CheckedRows:
         self._line_of_id: dict[str, int] = {}
 
     def instance(self, row: Row) -> Instance | None:
-        problem, columns = row.problem, self._columns
-        texts: dict[str, str | None] = {}
-        for name in (columns.path, columns.label, columns.id):
-            value = row.values.get(name)
-            if isinstance(value, bool | float | list | dict):
-                problem = problem or f'{name}: expected a text, found "{value}"'
-            texts[name] = None if value in (None, "") else str(value)
-        written = texts[columns.path]
-        if written is None:
-            problem = problem or f"{columns.path}: expected the path of an image, found nothing"
-        if problem or written is None:
+        columns = self._columns
+        texts = {name: row.values.get(name) for name in (columns.path, columns.label, columns.id)}
+        problem = row.problem or _problem_with_form(texts, columns.path)
+        if problem is None:
+            path, label, id = (_text(value) for value in texts.values())
+            file = self._folder / path
+            id = id or self._id_of(file, path)
+            problem = self._problem_with(file, id, row.line)
+        if problem is not None:
             self.problems.append(f"line {row.line}: {problem}")
             return None
-        file = self._folder / written
-        id = texts[columns.id] or self._id_of(file, written)
-        problem = self._problem_with(file, id, row.line)
-        if problem:
-            self.problems.append(f"line {row.line}: {problem}")
-            return None
-        known = (columns.path, columns.label, columns.id)
-        metadata = {key: value for key, value in row.values.items() if key not in known}
-        return Instance(id, file, texts[columns.label], metadata=metadata)
+        metadata = {key: value for key, value in row.values.items() if key not in texts}
+        return Instance(id, file, label or None, metadata=metadata)
 
     def _id_of(self, file: Path, written: str) -> str:
         if Path(written).is_absolute() and file.is_relative_to(self._folder):
@@ -157,3 +148,16 @@ class _CheckedRows:
         if self._check_files and not file.is_file():
             return f"no file at {file}"
         return None
+
+
+def _problem_with_form(values: Mapping[str, Any], path_column: str) -> str | None:
+    for name, value in values.items():
+        if isinstance(value, bool | float | list | dict):
+            return f'{name}: expected a text, found "{value}"'
+    if not _text(values[path_column]):
+        return f"{path_column}: expected the path of an image, found nothing"
+    return None
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

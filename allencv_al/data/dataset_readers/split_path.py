@@ -14,9 +14,9 @@ SEPARATOR = "::"
 def split_path(path: str | Path) -> tuple[Path, str | None]:
     """Return the file or folder, and what stands behind `::` (None without one).
 
-    A file whose own name holds `::` is taken as it is.
+    A file whose own name holds `::` is taken as it is; `~` is the home folder.
     """
-    text = str(path)
+    text = str(Path(path).expanduser())
     head, separator, tail = text.rpartition(SEPARATOR)
     if not separator or not head or not tail or Path(text).exists():
         return Path(text), None

@@ -180,6 +180,19 @@ def test_yielding_something_else_names_what_is_expected(tmp_path: Path):
         ArrayReader([{"image": 1}]).read(tmp_path)
 
 
+def test_a_reader_without_read_says_what_it_needs(tmp_path: Path):
+    class Own(DatasetReader):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Own needs a method _read\(self, path\)"):
+        Own().read(tmp_path)
+
+
+def test_a_forgotten_yield_is_an_empty_data_set(tmp_path: Path):
+    with pytest.raises(DataError, match="ArrayReader looks for"):
+        ArrayReader(None).read(tmp_path)
+
+
 def test_a_missing_file_in_a_users_reader_is_one_message(tmp_path: Path):
     class Own(ArrayReader):
         def _read(self, path):

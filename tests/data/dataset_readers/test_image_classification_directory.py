@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import os
 import tarfile
 from collections import Counter
@@ -189,3 +190,16 @@ def test_real_photos(shared_data: Path, tmp_path: Path):
     assert train[0].id == "cat/cat.0.jpg"
     shapes = {reader.load(instance, 0).image.shape for instance in test[::10]}
     assert len(shapes) > 5 and all(shape[2] == 3 for shape in shapes)
+
+
+def test_real_odd_files(shared_data: Path, tmp_path: Path):
+    with tarfile.open(shared_data / "odd_files.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    with (tmp_path / "odd_files" / "manifest.csv").open(encoding="utf-8") as stream:
+        fails = {row["file"] for row in csv.DictReader(stream) if row["pillow_13.0.0"] == "fails"}
+    reader = ImageClassificationDirectory(lazy=False, max_unreadable=0.5)
+    dataset = reader.read(tmp_path / "odd_files")
+    # Passed over by name: .hidden.jpg; Thumbs.db, no_extension and the manifest itself.
+    assert dataset.skipped == {"hidden": 1, "foreign": 3}
+    assert set(dataset.unreadable) == fails - {"Thumbs.db"}
+    assert len(dataset) + len(dataset.unreadable) == 23
