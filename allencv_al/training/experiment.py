@@ -170,12 +170,12 @@ class Experiment(FromParams):
             training: Whether batches are for learning: shuffled and cut as configured. Otherwise
                 every image comes once, in order.
         """
-        given = {"dataset": dataset, "vocab": vocabulary, "seed": self.seeds[0]}
-        if training:
-            return self._data_loader.construct(**given)
-        if self._validation_data_loader is not None:
-            return self._validation_data_loader.construct(**given)
-        return self._data_loader.construct(**given).for_evaluation()
+        loader = self._data_loader
+        if not training and self._validation_data_loader is not None:
+            loader = self._validation_data_loader
+        return loader.construct(
+            dataset=dataset, vocab=vocabulary, seed=self.seeds[0], evaluating=not training
+        )
 
     def make_trainer(
         self,
@@ -190,7 +190,6 @@ class Experiment(FromParams):
             data_loader=data_loader,
             validation_data_loader=validation_data_loader,
             serialization_dir=serialization_dir,
-            seed=self.seeds[0],
         )
 
 

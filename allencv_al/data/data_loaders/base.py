@@ -36,7 +36,7 @@ class DataLoader(Registrable):
         ("multiprocess", "basic"), "allencv_al.data.data_loaders.multiprocess"
     )
     default_implementation: ClassVar[str | None] = "multiprocess"
-    injected: ClassVar[tuple[str, ...]] = ("dataset", "vocab", "seed")
+    injected: ClassVar[tuple[str, ...]] = ("dataset", "vocab", "seed", "evaluating")
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -71,6 +72,8 @@ class MultiprocessDataLoader(DataLoader):
         cache_instances: Accepted for old configs, without effect.
         track_epoch: Accepted for old configs, without effect.
         quiet: Accepted for old configs, without effect.
+        evaluating: Whether every image comes once and in the dataset's order, whatever `shuffle`,
+            `drop_last` and `batches_per_epoch` say; the program sets it for data that measures.
 
     Raises:
         ConfigurationError: A number is out of range.
@@ -95,6 +98,7 @@ class MultiprocessDataLoader(DataLoader):
         cache_instances: bool = False,
         track_epoch: bool = False,
         quiet: bool = False,
+        evaluating: bool = False,
     ) -> None:
         super().__init__(dataset)
         for name, message in _option_faults(
@@ -103,6 +107,8 @@ class MultiprocessDataLoader(DataLoader):
             raise ConfigurationError(f"{name}: {message}")
         if instances_per_epoch is not None:
             batches_per_epoch = -(-instances_per_epoch // batch_size)
+        if evaluating:
+            shuffle, drop_last, batches_per_epoch = False, False, None
         if vocab is not None:
             _check_labels(dataset, vocab)
         self.batch_size = batch_size
@@ -131,6 +137,15 @@ class MultiprocessDataLoader(DataLoader):
         if config.sound(*names):
             for name, message in _option_faults(*(config.get(name) for name in names)):
                 yield config.fault(name, message)
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether every pass is in a new random order."""
+        return self._order.shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self._order = replace(self._order, shuffle=shuffle)
 
     @overrides
     def __len__(self) -> int:
