@@ -47,7 +47,7 @@ class Limit:
         bounds = [
             text for text, bound in ((low, self.low), (high, self.high)) if not math.isinf(bound)
         ]
-        return " ".join(["a number", " and ".join(bounds)])
+        return f"a number {' and '.join(bounds)}" if bounds else "a finite number"
 
 
 AT_LEAST_ZERO = Limit(0)

@@ -16,7 +16,7 @@ from allencv_al.training.learning_rate_schedulers.base import (
 from allencv_al.training.limits import AT_LEAST_ONE, Limits, check_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import torch
 
@@ -60,7 +60,7 @@ class Combined(StepwiseScheduler):
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         yield from super().config_faults(config)
-        if config.sound("schedulers"):
+        if isinstance(config.get("schedulers"), list | tuple):
             for name, message in _epoch_faults(config.get("schedulers")):
                 yield config.fault(name, message)
 
@@ -152,9 +152,10 @@ class Combined(StepwiseScheduler):
             group["lr"], group["initial_lr"] = lr, initial
 
 
-def _epoch_faults(schedulers: list[Any]) -> Iterator[tuple[str, str]]:
+def _epoch_faults(schedulers: Sequence[Any]) -> Iterator[tuple[str, str]]:
     if not schedulers:
         yield "schedulers", "expected at least one pair of epochs and a schedule, found none"
-    for index, (epochs, _) in enumerate(schedulers):
-        if epochs < 1:
+    for index, pair in enumerate(schedulers):
+        epochs = pair[0] if isinstance(pair, list | tuple) and pair else None
+        if isinstance(epochs, int) and epochs < 1:
             yield f"schedulers.{index}.0", f"expected at least 1 epoch, found {epochs}"

@@ -160,6 +160,7 @@ class SlantedTriangular(LearningRateScheduler):
             self._compare_steps()
         if self.gradual_unfreezing and self._trained_groups < len(self.optimizer.param_groups):
             self._switch_gradients()
+        self._write_values()
 
     @overrides
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
