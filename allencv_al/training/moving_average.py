@@ -114,8 +114,8 @@ class ExponentialMovingAverage(MovingAverage):
         self._numerator = numerator
         self._denominator = denominator
 
-    @overrides
     @torch.no_grad()
+    @overrides
     def apply(self, num_updates: int | None = None) -> None:
         decay = self._decay
         if num_updates is not None:
