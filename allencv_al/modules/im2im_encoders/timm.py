@@ -85,7 +85,7 @@ def _create(model: str, pretrained: bool, input_channels: int) -> torch.nn.Modul
     try:
         network: torch.nn.Module = timm.create_model(model, pretrained=pretrained, **arguments)
     except NotImplementedError:  # computes with tensors while it is built: not on "meta"
-        with torch.device("cpu"):
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             return _create(model, pretrained, input_channels).to("meta")
     except Exception as error:
         if not pretrained:

@@ -91,7 +91,7 @@ def build_classifier(model: str) -> torch.nn.Module:
     try:
         network: torch.nn.Module = models.get_model(model, weights=None, **arguments)
     except NotImplementedError:  # the regnets compute their widths with tensors: not on "meta"
-        with torch.device("cpu"):
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             network = models.get_model(model, weights=None, **arguments).to("meta")
     return network
 

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from allencv_al.common import ConfigurationError
+from allencv_al.metrics import ExpectedCalibrationError
+
+
+@given(st.integers(0, 10**6), st.integers(1, 200), st.integers(2, 12), st.floats(0.1, 10))
+def test_equals_torchmetrics(seed: int, size: int, classes: int, scale: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = scale * torch.randn(size, classes, generator=generator)
+    gold = torch.randint(classes, (size,), generator=generator)
+    metric = ExpectedCalibrationError()
+    metric(logits, gold)
+    expected = multiclass_calibration_error(logits.softmax(-1), gold, classes, n_bins=15)
+    assert metric.get_metric() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_hand_made_value() -> None:
+    # Bin (0.5, 0.6] holds .6 right and .55 wrong: |1/2 - .575|; (0.9, 1] holds .95 right: .05.
+    probs = torch.tensor([[0.6, 0.4], [0.55, 0.45], [0.05, 0.95]])
+    metric = ExpectedCalibrationError(num_bins=10, inputs="probs")
+    metric(probs, torch.tensor([0, 1, 1]))
+    assert metric.get_metric() == pytest.approx((2 * 0.075 + 0.05) / 3, abs=1e-6)
+
+
+def test_certain_and_right_is_perfect() -> None:
+    metric = ExpectedCalibrationError()
+    metric(torch.eye(3) * 1000, torch.arange(3))
+    assert metric.get_metric() == 0
+
+
+def test_num_bins_must_be_positive() -> None:
+    with pytest.raises(ConfigurationError, match="num_bins: expected at least 1 bin, found 0"):
+        ExpectedCalibrationError(num_bins=0)

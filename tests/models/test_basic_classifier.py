@@ -1,0 +1,402 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.metrics import confusion_matrix, f1_score, top_k_accuracy_score
+from torchvision import models
+
+from allencv_al.common import ConfigurationError, Params
+from allencv_al.common.config_check import ConfigView, view_of
+from allencv_al.common.errors import WeightsError
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models import BasicImageClassifier, Model
+from allencv_al.modules.im2im_encoders import ResnetEncoder
+from allencv_al.modules.im2vec_encoders import FlattenEncoder, PoolEncoder
+from allencv_al.modules.weights import building_without_weights
+
+SMALL: dict[str, Any] = {
+    "type": "basic_image_classifier",
+    "im2im_encoder": {
+        "type": "feedforward",
+        "input_channels": 3,
+        "num_layers": 2,
+        "hidden_channels": [4, 6],
+        "activations": "relu",
+        "downsample": True,
+    },
+    "im2vec_encoder": {
+        "type": "flatten",
+        "input_channels": 6,
+        "input_height": 2,
+        "input_width": 2,
+    },
+}
+CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
+
+
+def vocabulary(count: int = 3, namespace: str = "labels") -> Vocabulary:
+    return Vocabulary({namespace: dict.fromkeys(CLASSES[:count], 1)})
+
+
+def build(count: int = 3, **changes: Any) -> BasicImageClassifier:
+    model = Model.from_params(Params({**SMALL, **changes}), vocab=vocabulary(count))
+    assert isinstance(model, BasicImageClassifier)
+    return model
+
+
+def batch(size: int = 5, count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(size, 3, 8, 8, generator=generator)
+    return images, torch.randint(count, (size,), generator=generator)
+
+
+def test_the_tutorials_python_form() -> None:
+    vocab = Vocabulary({"labels": {"Cat": 1234, "Dog": 1234}})
+    with torch.device("meta"):
+        im2im_encoder = ResnetEncoder("resnet50")
+        im2vec_encoder = FlattenEncoder(input_channels=2048, input_height=1, input_width=1)
+        classifier = BasicImageClassifier(vocab, im2vec_encoder, im2im_encoder)
+    names = [name for name, _ in classifier.named_parameters()]
+    assert {name.split(".")[0] for name in names} == {"_im2im_encoder", "_classification_layer"}
+    assert "_im2im_encoder.model.7.2.conv3.weight" in names
+    assert classifier._classification_layer.weight.shape == (2, 2048)
+
+
+def test_the_tutorials_config_form() -> None:
+    config = {
+        "type": "basic_image_classifier",
+        "im2im_encoder": {
+            "type": "pretrained_resnet",
+            "resnet_model": "resnet50",
+            "requires_grad": True,
+        },
+        "im2vec_encoder": {
+            "type": "flatten",
+            "input_channels": 2048,
+            "input_height": 1,
+            "input_width": 1,
+        },
+    }
+    with torch.device("meta"):
+        classifier = Model.from_params(Params(config), vocab=vocabulary())
+        outputs = classifier(torch.empty(2, 3, 512, 512))
+    assert outputs["probs"].shape == (2, 3)
+
+
+def test_outputs() -> None:
+    model = build(dropout=0.5).eval()
+    images, labels = batch()
+    unlabeled = model(images)
+    assert set(unlabeled) == {"logits", "probs"}
+    assert torch.allclose(unlabeled["probs"].sum(-1), torch.ones(5))
+    labeled = model(images, labels)
+    expected = torch.nn.functional.cross_entropy(unlabeled["logits"], labels)
+    assert torch.allclose(labeled["loss"], expected)
+
+
+def test_the_embedding_is_what_the_last_layer_sees() -> None:
+    model = build().eval()
+    images, _ = batch()
+    vectors = model.embed(images)
+    assert vectors.shape == (5, 24)
+    assert torch.allclose(model._classification_layer(vectors), model(images)["logits"])
+
+
+def test_without_an_im2im_encoder_the_image_itself_is_encoded() -> None:
+    model = BasicImageClassifier(vocabulary(), FlattenEncoder(3, 8, 8))
+    assert model(batch()[0])["logits"].shape == (5, 3)
+
+
+@pytest.mark.parametrize("changes", [{}, {"dropout": 0.2}, {"label_smoothing": 0.1}])
+def test_it_learns(changes: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = build(**changes).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    images, labels = batch(16)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(images, labels)["loss"].backward()
+        optimizer.step()
+    model.get_metrics(reset=True)
+    model(images, labels)
+    assert model.get_metrics()["accuracy"] == 1.0
+
+
+def test_label_smoothing_and_class_weights_are_torchs() -> None:
+    images, labels = batch()
+    model = build(label_smoothing=0.1, class_weights=[1.0, 2.0, 0.5]).eval()
+    outputs = model(images, labels)
+    expected = torch.nn.functional.cross_entropy(
+        outputs["logits"], labels, torch.tensor([1.0, 2.0, 0.5]), label_smoothing=0.1
+    )
+    assert torch.allclose(outputs["loss"], expected)
+
+
+def test_class_weights_by_name() -> None:
+    by_name = build(class_weights={"cat": 3.0})
+    by_index = build(class_weights=[1.0, 1.0, 3.0])
+    by_index.load_state_dict(by_name.state_dict())
+    images, labels = batch()
+    assert torch.equal(
+        by_name.eval()(images, labels)["loss"], by_index.eval()(images, labels)["loss"]
+    )
+    assert not any("class_weights" in name for name in by_name.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dropout": 1.5}, "dropout: expected a number from 0 to below 1, found 1.5"),
+        ({"label_smoothing": -0.1}, "label_smoothing: expected a number from 0"),
+        ({"num_labels": 0}, "num_labels: expected at least 1"),
+        ({"num_labels": 2}, 'num_labels: expected at least 3, the classes in "labels", found 2'),
+        ({"class_weights": [1.0]}, "class_weights: expected 3 weights, one for each class"),
+        ({"class_weights": [1.0, -1.0, 1.0]}, "class_weights: expected weights of at least 0"),
+        ({"class_weights": {"cot": 1.0}}, 'class_weights: "cot" is no class.* "cat"'),
+        ({"label_namespace": "tags"}, 'label_namespace: the vocabulary has no class in "tags"'),
+        ({"weights_file": "/absent.pth"}, r"weights_file: no such file"),
+        ({"initializer": {"regexes": [["nothing", "zero"]]}}, "'nothing' is found in no"),
+    ],
+)
+def test_wrong_values_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        build(**changes)
+
+
+def test_encoders_that_do_not_fit_are_an_error_for_python_callers_too() -> None:
+    with torch.device("meta"):
+        encoder = ResnetEncoder("resnet50")
+        with pytest.raises(ConfigurationError, match=r"takes 2048x7x7, .* 2048x1x1"):
+            BasicImageClassifier(vocabulary(), FlattenEncoder(2048, 7, 7), encoder)
+        with pytest.raises(ConfigurationError, match=r"takes 512x\?x\?, .* 2048x1x1"):
+            BasicImageClassifier(vocabulary(), PoolEncoder(512), encoder)
+
+
+def test_readable_output_is_strict_json() -> None:
+    model = build().eval()
+    outputs = model.make_output_human_readable(model(batch()[0]))
+    indices = outputs["probs"].argmax(-1)
+    assert torch.equal(outputs["prediction"], indices)
+    assert outputs["class"] == [CLASSES[i] for i in indices.tolist()]
+
+
+def test_class_names_come_from_the_models_namespace() -> None:
+    vocab = vocabulary(2, "species_labels")
+    model = BasicImageClassifier(
+        vocab, FlattenEncoder(3, 8, 8), num_labels=4, label_namespace="species_labels"
+    )
+    outputs = {"probs": torch.eye(4)}
+    assert model.make_output_human_readable(outputs)["class"] == ["ant", "bee", "2", "3"]
+
+
+def test_evaluation_metrics_equal_scikit_learn() -> None:
+    count = 7
+    model = build(count).eval()
+    images, labels = batch(40, count)
+    labels[labels == 6] = 5  # a class without images
+    probs = torch.cat(
+        [model(i, j)["probs"] for i, j in zip(images.split(16), labels.split(16), strict=True)]
+    )
+    predicted, gold = probs.argmax(-1).numpy(), labels.numpy()
+    metrics = model.get_metrics(reset=True)
+    assert metrics["accuracy"] == pytest.approx(np.mean(predicted == gold))
+    top = top_k_accuracy_score(gold, probs.detach().numpy(), k=5, labels=range(count))
+    assert metrics["top_5_accuracy"] == pytest.approx(top)
+    assert metrics["macro_f1"] == pytest.approx(f1_score(gold, predicted, average="macro"))
+    matrix = confusion_matrix(gold, predicted, labels=range(count))
+    assert metrics["confusion_matrix"] == matrix.tolist()
+    recall = [
+        hit / total for hit, total in zip(matrix.diagonal()[:6], matrix.sum(1)[:6], strict=True)
+    ]
+    assert list(metrics["per_class_accuracy"]) == list(CLASSES)
+    assert list(metrics["per_class_accuracy"].values()) == [*map(pytest.approx, recall), None]
+    assert 0 < metrics["expected_calibration_error"] < 1
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_training_metrics_are_apart_and_cheap() -> None:
+    model = build()
+    images, labels = batch()
+    model.train()(images, labels)
+    assert set(model.get_metrics()) == {"accuracy"}
+    training = model.get_metrics()["accuracy"]
+    model.eval()(images.flip(0), labels)
+    model.get_metrics(reset=True)
+    assert model.train().get_metrics() == {"accuracy": training}
+    assert set(model.metric_state()) == {
+        "_accuracy",
+        "_validation_accuracy",
+        "_confusion_matrix",
+        "_calibration_error",
+    }
+
+
+def test_an_evaluation_without_batches_has_metrics() -> None:
+    metrics = build().eval().get_metrics(reset=True)
+    assert metrics == {
+        "accuracy": 0.0,
+        "macro_f1": 0.0,
+        "expected_calibration_error": 0.0,
+        "per_class_accuracy": dict.fromkeys(CLASSES[:3]),
+        "confusion_matrix": [[0] * 3] * 3,
+    }
+
+
+def test_unlabeled_batches_leave_the_metrics_alone() -> None:
+    model = build().eval()
+    model(batch()[0])
+    assert model.get_metrics()["confusion_matrix"] == [[0] * 3] * 3
+
+
+def test_logits_are_float32_under_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = build()(*batch())
+    assert {tensor.dtype for tensor in outputs.values()} == {torch.float32}
+
+
+def test_a_frozen_encoder_stays_in_eval_mode_through_the_model() -> None:
+    encoder = ResnetEncoder("resnet18", pretrained=False)
+    model = BasicImageClassifier(vocabulary(), PoolEncoder(512), encoder)
+    model.train()
+    assert model.training
+    assert not any(module.training for module in encoder.modules())
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    images = torch.randn(2, 3, 64, 64)
+    model(images, torch.tensor([0, 1]))["loss"].backward()
+    assert all(parameter.grad is None for parameter in encoder.parameters())
+    assert model._classification_layer.weight.grad is not None
+    assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+
+
+def view(changes: dict[str, Any]) -> ConfigView:
+    from allencv_al.common.annotations import spec_of
+    from allencv_al.common.type_specs import Scope
+
+    found = view_of(spec_of(Model), {**SMALL, **changes}, "model", Scope(assume_injected=True))
+    assert found is not None
+    return found
+
+
+def shape_faults(
+    shape: tuple[int, int | None, int | None] = (3, 8, 8), **changes: Any
+) -> list[str]:
+    return [str(fault) for fault in BasicImageClassifier.shape_faults(view(changes), shape)]
+
+
+RESNET = {"type": "pretrained_resnet", "resnet_model": "resnet50"}
+
+
+def flatten(channels: int, height: int, width: int) -> dict[str, Any]:
+    return {
+        "type": "flatten",
+        "input_channels": channels,
+        "input_height": height,
+        "input_width": width,
+    }
+
+
+def test_a_chain_that_fits_has_no_fault() -> None:
+    assert shape_faults() == []
+    assert shape_faults((3, None, None)) == []
+    right = flatten(2048, 1, 1)
+    assert shape_faults((3, None, None), im2im_encoder=RESNET, im2vec_encoder=right) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "changes", "path", "found"),
+    [
+        ((3, 16, 16), {}, "model.im2vec_encoder", ("6x2x2", "6x4x4")),
+        ((1, 8, 8), {}, "model.im2im_encoder", ("3x?x?", "1x8x8")),
+        ((3, None, None), {"im2vec_encoder": flatten(5, 2, 2)}, "model.im2vec_encoder", ("5x2x2",)),
+        (
+            (3, 224, 224),
+            {
+                "im2im_encoder": {**RESNET, "do_last_layer_pooling": False},
+                "im2vec_encoder": flatten(2048, 1, 1),
+            },
+            "model.im2vec_encoder",
+            ("2048x1x1", "2048x7x7"),
+        ),
+        (
+            (3, 8, 8),
+            {"im2im_encoder": {"type": "torchvision", "model": "squeezenet1_1"}},
+            "model.im2im_encoder",
+            ("3x8x8", "too small"),
+        ),
+        ((3, 9, 8), {"im2im_encoder": None}, "model.im2vec_encoder", ("6x2x2", "3x9x8")),
+    ],
+)
+def test_a_chain_that_does_not_fit_names_both_shapes(
+    shape: tuple[int, int | None, int | None],
+    changes: dict[str, Any],
+    path: str,
+    found: tuple[str, ...],
+) -> None:
+    faults = shape_faults(shape, **changes)
+    assert len(faults) == 1
+    assert faults[0].startswith(f"{path}: ")
+    assert faults[0].count(path) == 1
+    assert all(text in faults[0] for text in found)
+
+
+def test_the_shape_check_leaves_the_default_device_alone() -> None:
+    for _ in BasicImageClassifier.shape_faults(view({}), (3, 16, 16)):
+        assert torch.get_default_device().type == "cpu"
+
+
+def test_weights_of_a_run_of_ours(tmp_path: Path) -> None:
+    first = build()
+    save_file(first.state_dict(), tmp_path / "model.safetensors")
+    second = build(weights_file=str(tmp_path / "model.safetensors"))
+    images, _ = batch()
+    assert torch.equal(first.eval()(images)["logits"], second.eval()(images)["logits"])
+    with pytest.raises(WeightsError, match=r"_classification_layer\.weight is 3x24, expected 5x24"):
+        build(5, weights_file=str(tmp_path / "model.safetensors"))
+    with building_without_weights():
+        build(weights_file="/absent.pth")
+
+
+def test_a_whole_torchvision_classifier(tmp_path: Path) -> None:
+    network = models.resnet18(num_classes=3).eval()
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    model = build(
+        im2im_encoder={
+            "type": "pretrained_resnet",
+            "resnet_model": "resnet18",
+            "pretrained": False,
+        },
+        im2vec_encoder={"type": "pool", "input_channels": 512},
+        weights_file=str(tmp_path / "w.pth"),
+    ).eval()
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.allclose(model(images)["logits"], network(images), atol=1e-5)
+
+
+def test_the_initializer_comes_after_the_weights(tmp_path: Path) -> None:
+    save_file(build().state_dict(), tmp_path / "model.safetensors")
+    model = build(
+        weights_file=str(tmp_path / "model.safetensors"),
+        initializer={"regexes": [["_classification_layer.bias", "zero"]]},
+    )
+    assert model._classification_layer.bias.eq(0).all()
+    assert model._classification_layer.weight.ne(0).any()
+
+
+@pytest.mark.slow
+def test_compiled_it_gives_the_same_in_a_single_graph() -> None:
+    model = build()
+    images, labels = batch()
+    expected = model(images, labels)
+    eager = model.get_metrics(reset=True)
+    model.compile(backend="eager", fullgraph=True)
+    for _ in range(3):
+        found = model(images, labels)
+    assert torch.allclose(found["loss"], expected["loss"], atol=1e-6)
+    assert model.get_metrics() == eager
+    assert not any("orig_mod" in name for name in model.state_dict())

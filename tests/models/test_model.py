@@ -1,0 +1,83 @@
+"""The base of all models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from allencv_al.common import Params
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.metrics import CategoricalAccuracy
+from allencv_al.models import Model
+from allencv_al.modules import RegularizerApplicator
+
+
+class Pixels(Model):
+    """A user's model: one batch norm, one linear layer."""
+
+    def __init__(self, vocab: Vocabulary, regularizer: RegularizerApplicator | None = None) -> None:
+        super().__init__(vocab, regularizer)
+        self.norm = torch.nn.BatchNorm2d(3)
+        self.linear = torch.nn.Linear(3, 2)
+        self.accuracy = CategoricalAccuracy()
+
+    def forward(
+        self, image: torch.Tensor, label: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        logits = self.linear(self.norm(image).mean((2, 3)))
+        if label is not None:
+            self.accuracy(logits, label)
+        return {"logits": logits}
+
+
+@pytest.fixture
+def vocab() -> Vocabulary:
+    return Vocabulary({"labels": {"cat": 1, "dog": 1}})
+
+
+def test_frozen_batch_norm_keeps_its_statistics_in_training(vocab: Vocabulary) -> None:
+    model = Pixels(vocab)
+    images = torch.rand(4, 3, 5, 5)
+    model.norm.requires_grad_(False)  # as gradual unfreezing and no_grad do
+    model.train()(images)
+    assert model.norm.running_mean is not None
+    assert model.norm.running_mean.eq(0).all()
+    model.norm.requires_grad_(True)
+    model.train()(images)
+    assert model.norm.running_mean.ne(0).any()
+
+
+def test_metrics_go_on_from_a_checkpoint(vocab: Vocabulary) -> None:
+    first, second = Pixels(vocab), Pixels(vocab)
+    second.load_state_dict(first.state_dict())
+    assert first.metric_state() == {}
+    first(torch.rand(4, 3, 5, 5), torch.tensor([0, 1, 0, 1]))
+    second(torch.rand(9, 3, 5, 5), torch.zeros(9, dtype=torch.int64))
+    second.load_metric_state(first.metric_state())
+    assert second.accuracy.get_metric() == first.accuracy.get_metric()
+    second.load_metric_state({})
+    assert second.accuracy.get_metric() == 0
+
+
+def test_metrics_are_not_among_the_weights(vocab: Vocabulary) -> None:
+    model = Pixels(vocab)
+    before = set(model.state_dict())
+    model(torch.rand(4, 3, 5, 5), torch.tensor([0, 1, 0, 1]))
+    assert set(model.state_dict()) == before
+
+
+def test_the_penalty_is_that_of_the_regularizer(vocab: Vocabulary) -> None:
+    assert Pixels(vocab).get_regularization_penalty() is None
+    applicator = RegularizerApplicator.from_params({"regexes": [["linear.weight", "l1"]]})
+    model = Pixels(vocab, applicator)
+    penalty = model.get_regularization_penalty()
+    assert penalty is not None
+    assert penalty.item() == pytest.approx(0.01 * model.linear.weight.abs().sum().item())
+
+
+def test_a_users_model_takes_part_by_one_decorator(vocab: Vocabulary) -> None:
+    Model.register("pixels_of_a_test", exist_ok=True)(Pixels)
+    config: dict[str, Any] = {"type": "pixels_of_a_test"}
+    assert isinstance(Model.from_params(Params(config), vocab=vocab), Pixels)
