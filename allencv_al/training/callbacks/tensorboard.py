@@ -1,0 +1,161 @@
+"""Curves and histograms for TensorBoard (an extra: `pip install "allencv-al[tensorboard]"`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from overrides import overrides
+
+from allencv_al.common import ConfigurationError
+from allencv_al.training.callbacks.base import TrainerCallback
+from allencv_al.training.epoch_metrics import scalars
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from allencv_al.training.training_loop import TrainingLoop
+
+_LOG_FOLDER = "log"
+
+
+@TrainerCallback.register("tensorboard")
+class TensorBoardCallback(TrainerCallback):
+    """Write event files for TensorBoard to `log/train` and `log/validation` in the run's folder.
+
+    Needs the extra: `pip install "allencv-al[tensorboard]"`. What is not given here is taken from
+    the trainer, where AllenNLP 0.9 had these options.
+
+    Args:
+        serialization_dir: Folder of the run.
+        summary_interval: Steps between two values of the loss, and of the other figures below.
+        distribution_interval: Steps between two histograms of all parameters; null draws none.
+            `histogram_interval` of the trainer.
+        batch_size_interval: Steps between two values of the batch size; null writes none.
+            `log_batch_size_period` of the trainer.
+        should_log_parameter_statistics: Whether to write mean and deviation of each parameter and
+            of its gradient.
+        should_log_learning_rate: Whether to write the learning rate of each parameter group.
+
+    Raises:
+        ConfigurationError: The extra is not installed, or there is no folder.
+    """
+
+    def __init__(
+        self,
+        serialization_dir: str | Path | None = None,
+        summary_interval: int | None = None,
+        distribution_interval: int | None = None,
+        batch_size_interval: int | None = None,
+        should_log_parameter_statistics: bool | None = None,
+        should_log_learning_rate: bool | None = None,
+    ) -> None:
+        super().__init__(serialization_dir)
+        if self.serialization_dir is None:
+            raise ConfigurationError("tensorboard: needs a serialization_dir to write to")
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ConfigurationError(
+                'tensorboard: is not installed; pip install "allencv-al[tensorboard]"'
+            ) from error
+        folder = self.serialization_dir / _LOG_FOLDER
+        self._training: SummaryWriter = SummaryWriter(str(folder / "train"))
+        self._validation: SummaryWriter = SummaryWriter(str(folder / "validation"))
+        self._summary_interval = summary_interval
+        self._distribution_interval = distribution_interval
+        self._batch_size_interval = batch_size_interval
+        self._statistics = should_log_parameter_statistics
+        self._learning_rate = should_log_learning_rate
+
+    @overrides
+    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+        options = trainer.logging_options
+        self._summary_interval = self._summary_interval or options.summary_interval
+        self._distribution_interval = self._distribution_interval or options.histogram_interval
+        self._batch_size_interval = self._batch_size_interval or options.log_batch_size_period
+        if self._statistics is None:
+            self._statistics = options.should_log_parameter_statistics
+        if self._learning_rate is None:
+            self._learning_rate = options.should_log_learning_rate
+
+    @overrides
+    def on_batch(
+        self,
+        trainer: TrainingLoop,
+        batch_inputs: list[Mapping[str, Any]],
+        batch_outputs: list[dict[str, Any]],
+        batch_metrics: dict[str, torch.Tensor],
+        epoch: int,
+        batch_number: int,
+        is_training: bool = True,
+        is_primary: bool = True,
+        batch_grad_norm: torch.Tensor | None = None,
+    ) -> None:
+        step = trainer.steps_completed
+        if _is_due(step, self._summary_interval):
+            self._add("loss/step", batch_metrics["loss"], step)
+            if batch_grad_norm is not None:
+                self._add("gradient_norm", batch_grad_norm, step)
+            self._add_figures(trainer, step)
+        if _is_due(step, self._batch_size_interval):
+            self._add("batch_size", sum(_size(inputs) for inputs in batch_inputs), step)
+        if _is_due(step, self._distribution_interval):
+            for name, parameter in trainer.model.named_parameters():
+                self._training.add_histogram(f"parameter/{name}", parameter, step)
+
+    @overrides
+    def on_epoch(
+        self,
+        trainer: TrainingLoop,
+        metrics: dict[str, Any],
+        epoch: int,
+        is_primary: bool = True,
+    ) -> None:
+        for name, value in scalars(metrics).items():
+            if name.startswith("validation_"):
+                label = f"epoch/{name.removeprefix('validation_')}"
+                self._validation.add_scalar(label, value, epoch)
+            elif name.startswith("training_"):
+                label = f"epoch/{name.removeprefix('training_')}"
+                self._training.add_scalar(label, value, epoch)
+        self._training.flush()
+        self._validation.flush()
+
+    @overrides
+    def on_end(
+        self,
+        trainer: TrainingLoop,
+        metrics: dict[str, Any] | None = None,
+        epoch: int | None = None,
+        is_primary: bool = True,
+    ) -> None:
+        self._training.close()
+        self._validation.close()
+
+    def _add_figures(self, trainer: TrainingLoop, step: int) -> None:
+        if self._learning_rate:
+            for index, group in enumerate(trainer.optimizer.param_groups):
+                self._add(f"learning_rate/group_{index}", group["lr"], step)
+        if not self._statistics:
+            return
+        for name, parameter in trainer.model.named_parameters():
+            if parameter.numel() > 1:
+                self._add(f"parameter_mean/{name}", parameter.detach().mean(), step)
+                self._add(f"parameter_std/{name}", parameter.detach().std(), step)
+            if parameter.grad is not None and parameter.numel() > 1:
+                self._add(f"gradient_mean/{name}", parameter.grad.mean(), step)
+                self._add(f"gradient_std/{name}", parameter.grad.std(), step)
+
+    def _add(self, name: str, value: torch.Tensor | float, step: int) -> None:
+        self._training.add_scalar(name, float(value), step)
+
+
+def _is_due(step: int, interval: int | None) -> bool:
+    return interval is not None and step % interval == 0
+
+
+def _size(inputs: Mapping[str, Any]) -> int:
+    return max((len(value) for value in inputs.values() if hasattr(value, "__len__")), default=0)

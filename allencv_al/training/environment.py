@@ -1,0 +1,69 @@
+"""`environment.json`: what a run was made with; bit-equality holds only where it is the same."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from allencv_al.common.atomic_file import write_json
+from allencv_al.models.archive_writer import installed_versions
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "environment.json"
+
+# Two runs can be bit-equal only where all of these are
+_DECISIVE = ("versions", "machine", "processor", "torch_threads", "device", "precision")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return what the results of a run depend on beside its config and data.
+
+    Environment variables are left out: they hold secrets.
+    """
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processors": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "versions": installed_versions(),
+    }
+
+
+def write_environment(folder: str | Path, **found: str) -> None:
+    """Write `environment.json`; warn where it differs from what the run in the folder began with.
+
+    Args:
+        folder: Folder of the run.
+        **found: What only the trainer knows: `device`, `precision`.
+    """
+    path = Path(folder) / FILE_NAME
+    now: dict[str, Any] = {**describe_environment(), **found}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name in _DECISIVE:
+        if name in before and name in now and before[name] != now[name]:
+            logger.warning(
+                "this run began with %s %s and goes on with %s: it will not be bit-equal to one "
+                "that was never interrupted",
+                name,
+                before[name],
+                now[name],
+            )
+    write_json(path, {**before, **now})
+
+
+def device_name(device: torch.device) -> str:
+    """Return what `environment.json` calls a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -1,0 +1,137 @@
+"""Evaluation: a model's metrics over a data loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from allencv_al.common.errors import TrainingError
+from allencv_al.common.progress import track
+from allencv_al.models.device import resolve_device
+from allencv_al.training.precision import Precision, StepPrecision
+
+if TYPE_CHECKING:
+    from allencv_al.data.batch import Batch
+    from allencv_al.data.data_loaders import DataLoader
+    from allencv_al.models.model import Model
+
+BatchHook = Callable[[list[str], dict[str, Any]], None]
+"""Called after each forward pass with the ids of its items and the model's output."""
+
+
+def evaluate(
+    model: Model,
+    data_loader: DataLoader,
+    cuda_device: int | Literal["auto"] | torch.device = -1,
+    precision: Precision = "fp32",
+    channels_last: bool = False,
+    on_batch: BatchHook | None = None,
+    description: str | None = "evaluating",
+    check: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Run a model over every batch once, without gradients, and return its metrics.
+
+    A batch that does not fit into the memory of the GPU is halved, and so are those after it;
+    metrics are the same, and `on_batch` then sees smaller batches.
+
+    Args:
+        model: The model; it is moved to the device, and its mode is put back at the end.
+        data_loader: The items, labeled or not.
+        cuda_device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if there is one.
+        precision: "fp32" gives the figures to publish; see the trainer for the others.
+        channels_last: Whether the model's weights are laid out channels-last.
+        on_batch: Sees the output of each forward pass.
+        description: What the progress bar says; None shows none.
+        check: Called before each batch; what it raises ends the evaluation.
+
+    Returns:
+        The model's metrics, and `loss`, the mean of the losses of the batches, where the items
+        are labeled.
+
+    Raises:
+        TrainingError: If a single item does not fit into the memory.
+    """
+    device = cuda_device if isinstance(cuda_device, torch.device) else resolve_device(cuda_device)
+    was_training = model.training
+    to_device = partial(
+        data_loader.to_device,
+        device=device,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
+    model.to(device).eval()
+    model.get_metrics(reset=True)
+    run = _Evaluation(model, to_device, StepPrecision(precision, device), on_batch)
+    batches = data_loader.batches(0)
+    if description is not None:
+        batches = track(batches, len(data_loader), description, "batches")
+    try:
+        # Not inference mode: metrics keep tensors that training changes in place later
+        with torch.no_grad():
+            for batch in batches:
+                if check is not None:
+                    check()
+                run.add(batch)
+        return run.metrics()
+    finally:
+        model.train(was_training)
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        model: Model,
+        to_device: Callable[[Batch], Mapping[str, Any]],
+        precision: StepPrecision,
+        on_batch: BatchHook | None,
+    ) -> None:
+        self._model = model
+        self._to_device = to_device
+        self._precision = precision
+        self._on_batch = on_batch
+        self._losses: list[torch.Tensor] = []
+        self._most_items: int | None = None
+
+    def add(self, batch: Batch) -> None:
+        tensors = self._to_device(batch)
+        loss, begin = None, 0
+        while begin < len(batch):
+            end = len(batch) if self._most_items is None else begin + self._most_items
+            ids = batch.ids[begin:end]
+            part = tensors if len(ids) == len(batch) else _cut(tensors, len(batch), begin, end)
+            try:
+                with self._precision.autocast():
+                    outputs = self._model(**part)
+            except torch.OutOfMemoryError as error:
+                self._halve(len(ids), error)
+                continue
+            if "loss" in outputs:
+                share = outputs["loss"] * (len(ids) / len(batch))
+                loss = share if loss is None else loss + share
+            if self._on_batch is not None:
+                self._on_batch(ids, outputs)
+            begin += len(ids)
+        if loss is not None:
+            self._losses.append(loss)
+
+    def metrics(self) -> dict[str, Any]:
+        metrics: dict[str, Any] = dict(self._model.get_metrics(reset=True))
+        if self._losses:
+            values = torch.stack(self._losses).tolist()
+            metrics["loss"] = sum(values) / len(values)
+        return metrics
+
+    def _halve(self, items: int, error: torch.OutOfMemoryError) -> None:
+        if items == 1:
+            raise TrainingError(f"one image does not fit into the GPU's memory: {error}") from error
+        self._most_items = items // 2
+        torch.cuda.empty_cache()
+
+
+def _cut(tensors: Mapping[str, Any], size: int, begin: int, end: int) -> dict[str, Any]:
+    return {
+        name: value[begin:end] if hasattr(value, "__len__") and len(value) == size else value
+        for name, value in tensors.items()
+    }

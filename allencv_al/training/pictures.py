@@ -1,0 +1,132 @@
+"""Pictures of a run: its curves and its confusion matrix. Matplotlib is imported when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from allencv_al.common.atomic_file import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from allencv_al.data.vocabulary import Vocabulary
+
+TRAINING_CURVES = "training_curves.png"
+CONFUSION_MATRIX = "confusion_matrix.png"
+
+# Above this many classes neither names nor counts can be read in the picture
+_MOST_NAMED_CLASSES = 40
+_MOST_COUNTED_CLASSES = 20
+_MOST_PANELS = 6
+_PREFIXES = ("training_", "validation_")
+
+
+def write_training_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Draw each metric over the epochs, training and validation in one panel.
+
+    Args:
+        path: The PNG file to write.
+        history: The metrics of each epoch, with the keys `epoch`, `training_*`, `validation_*`.
+    """
+    names = _panel_names(history)
+    if not names:
+        return
+    figure = _new_figure(width=5.0 * min(len(names), 3), height=3.6 * ((len(names) + 2) // 3))
+    for place, name in enumerate(names, start=1):
+        axes = figure.add_subplot((len(names) + 2) // 3, min(len(names), 3), place)
+        _draw_panel(axes, history, name)
+    _save(figure, path)
+
+
+def write_confusion_matrix(
+    path: Path, matrix: ArrayLike, vocab: Vocabulary, title: str, namespace: str = "labels"
+) -> None:
+    """Draw how many items of each true class were predicted as which.
+
+    Args:
+        path: The PNG file to write.
+        matrix: Counts `[C, C]`; rows are true classes, columns predictions.
+        vocab: Gives the classes their names.
+        title: What stands above it.
+        namespace: Where in the vocabulary the class names are.
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    size = len(counts)
+    side = min(max(3.5, 0.45 * size + 2.0), 16.0)
+    figure = _new_figure(width=side + 1.0, height=side)
+    axes = figure.add_subplot()
+    # Colors are shares of the true class, so that a rare class is as visible as a common one
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="share of the true class")
+    axes.set(title=title, xlabel="predicted", ylabel="true")
+    if size <= _MOST_NAMED_CLASSES:
+        known = vocab.get_index_to_token_vocabulary(namespace)
+        # "$" would start a formula, and class names come from folder names
+        names = [known.get(index, str(index)).replace("$", r"\$") for index in range(size)]
+        axes.set_xticks(range(size), names, rotation=90 if size > 5 else 0)
+        axes.set_yticks(range(size), names)
+    if size <= _MOST_COUNTED_CLASSES:
+        _write_counts(axes, counts, shares)
+    _save(figure, path)
+
+
+def _panel_names(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the metrics to draw: the loss first, then those that validation has too."""
+    found: dict[str, int] = {}
+    for metrics in history:
+        for key, value in metrics.items():
+            prefix = next((p for p in _PREFIXES if key.startswith(p)), None)
+            if prefix is not None and isinstance(value, int | float):
+                name = key.removeprefix(prefix)
+                found[name] = found.get(name, 0) + 1
+    for bookkeeping in ("epochs", "start_epoch"):
+        found.pop(bookkeeping, None)
+    order = sorted(found, key=lambda name: (name != "loss", -found[name]))
+    return order[:_MOST_PANELS]
+
+
+def _draw_panel(axes: Axes, history: Sequence[Mapping[str, Any]], name: str) -> None:
+    for prefix in _PREFIXES:
+        points = [
+            (metrics.get("epoch", epoch), metrics[prefix + name])
+            for epoch, metrics in enumerate(history)
+            if isinstance(metrics.get(prefix + name), int | float)
+        ]
+        if points:
+            epochs, values = zip(*points, strict=True)
+            axes.plot(epochs, values, marker=".", label=prefix.rstrip("_"))
+    best = history[-1].get("best_epoch")
+    if best is not None:
+        axes.axvline(best, color="gray", linestyle=":", label="best epoch")
+    axes.set(title=name, xlabel="epoch")
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _write_counts(axes: Axes, counts: NDArray[Any], shares: NDArray[Any]) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=8)
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    # The object API with its own canvas: pyplot keeps global state and may look for a display
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")

@@ -1,0 +1,82 @@
+"""The mean loss of an epoch, counted without waiting for the device at every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from allencv_al.common.errors import TrainingError
+
+# Bounds what is held back where steps are too fast for the clock to ask for the sum.
+MOST_PENDING = 256
+
+
+class RunningLoss:
+    """Adds up the losses of steps; they stay on the device until someone asks for the mean.
+
+    Losses are added one by one in the order of the steps, so that the sum has the same bits
+    whenever it was asked for on the way.
+    """
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._count = 0
+        self._pending: list[torch.Tensor] = []
+        self._pending_ids: list[Sequence[str]] = []
+
+    @property
+    def count(self) -> int:
+        """The steps so far."""
+        return self._count + len(self._pending)
+
+    def add(self, loss: torch.Tensor, ids: Sequence[str]) -> None:
+        """Count the loss of one step.
+
+        Args:
+            loss: A detached scalar that nothing will overwrite.
+            ids: The items of its batches, named if it turns out not to be finite.
+        """
+        self._pending.append(loss)
+        self._pending_ids.append(ids)
+        if len(self._pending) >= MOST_PENDING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Fetch what is pending; this waits for the device.
+
+        Raises:
+            TrainingError: If a loss is not a finite number.
+        """
+        if not self._pending:
+            return
+        values = torch.stack(self._pending).tolist()
+        for value, ids in zip(values, self._pending_ids, strict=True):
+            self._count += 1
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss of step {self._count} of the epoch is {value}, so training stops; "
+                    f"the {len(ids)} items of its batch: {', '.join(ids)}. "
+                    "A lower learning rate or grad_norm may help, if the items are sound"
+                )
+            self._total += value
+        self._pending.clear()
+        self._pending_ids.clear()
+
+    def mean(self) -> float:
+        """Return the mean over the steps so far, 0 before the first; this waits for the device."""
+        self.settle()
+        return self._total / self._count if self._count else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sum so far; this waits for the device."""
+        self.settle()
+        return {"total": self._total, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a sum."""
+        self._total, self._count = state["total"], state["count"]
+        self._pending.clear()
+        self._pending_ids.clear()

@@ -1,0 +1,52 @@
+"""The base of the trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from allencv_al.common import Registrable
+
+if TYPE_CHECKING:
+    from allencv_al.models.model import Model
+
+_HERE = "allencv_al.training"
+
+
+class Trainer(Registrable):
+    """Makes a model better.
+
+    Args:
+        model: The model; it is moved to `device`.
+        serialization_dir: Folder of the run; None writes nothing.
+        device: Where the model is trained.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "default": f"{_HERE}.gradient_descent_trainer",  # the name in AllenNLP 0.9
+        "gradient_descent": f"{_HERE}.gradient_descent_trainer",
+        "no_op": f"{_HERE}.no_op_trainer",
+    }
+    default_implementation = "gradient_descent"
+    injected = ("model", "data_loader", "validation_data_loader", "serialization_dir")
+
+    def __init__(
+        self, model: Model, serialization_dir: str | Path | None, device: torch.device
+    ) -> None:
+        self.model = model.to(device)
+        self.serialization_dir = None if serialization_dir is None else Path(serialization_dir)
+        self.device = device
+
+    def train(self, recover: bool = False) -> dict[str, Any]:
+        """Train the model; it has the best weights at the end.
+
+        Args:
+            recover: Go on with the run in the `serialization_dir`, from its newest checkpoint.
+
+        Returns:
+            The metrics, as metrics.json holds them.
+        """
+        raise NotImplementedError
