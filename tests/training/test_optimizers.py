@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.errors import ConfigurationFaults
+from allencv_al.common.errors import CheckpointError, ConfigurationFaults
 from allencv_al.common.signatures import signature_of
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.optimizers.adam_family import Adam
@@ -114,6 +114,13 @@ def test_goes_on_bit_equal_from_its_state(name: str, net: Net) -> None:
     train(net, optimizer, 3)
     train(twin, resumed, 3)
     assert torch.equal(weights(net), weights(twin))
+
+
+def test_refuses_the_state_of_other_parameters(net: Net) -> None:
+    state = make({"parameter_groups": [[["^stem"]]]}, net).state_dict()
+    other = make({"parameter_groups": [[["^body"]]]}, net)
+    with pytest.raises(CheckpointError, match=r"only there \['stem.bias', 'stem.weight'\]"):
+        other.load_state_dict(state)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -178,7 +178,7 @@ class SlantedTriangular(LearningRateScheduler):
             for parameter in group["params"]:
                 _set_trainable(parameter, place < self._trained_groups)
         plan = ", ".join(str(group) for group in self.describe_epoch())
-        logger.info("Gradual unfreezing, epoch %d: %s", self.last_epoch + 1, plan)
+        logger.debug("Gradual unfreezing, epoch %d: %s", self.last_epoch + 1, plan)
 
     def _decay_base_values(self, decay_factor: float) -> None:
         """Lower the rate group by group, from the last that holds parameters to the first."""

@@ -9,7 +9,7 @@ import torch
 from overrides import overrides
 
 from allencv_al.common.annotations import spec_of
-from allencv_al.common.errors import ConfigurationError, Fault
+from allencv_al.common.errors import CheckpointError, ConfigurationError, Fault
 from allencv_al.common.names import did_you_mean
 from allencv_al.common.registrable import Registrable
 from allencv_al.common.signatures import Argument, signature_of
@@ -113,6 +113,23 @@ class Optimizer(torch.optim.Optimizer, Registrable):
             initialize(self, groups, **options)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"{type(self).__name__}: {error}") from error
+
+    @overrides(check_signature=False)
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken.
+
+        Raises:
+            CheckpointError: Its groups hold other parameters, which PyTorch would not notice.
+        """
+        for saved, group in zip(state_dict["param_groups"], self.param_groups, strict=False):
+            theirs, ours = saved.get("parameter_names"), group["parameter_names"]
+            if theirs is not None and theirs != ours:
+                raise CheckpointError(
+                    f'the saved optimizer has other parameters in group "{group["name"]}": '
+                    f"only there {sorted(set(theirs) - set(ours))}, "
+                    f"only here {sorted(set(ours) - set(theirs))}"
+                )
+        super().load_state_dict(state_dict)
 
     @classmethod
     def _checked(cls, index: int, rule: GroupRule) -> GroupRule:

@@ -314,7 +314,7 @@ def test_describes_who_trains_at_what_rate(caplog: pytest.LogCaptureFixture) -> 
         {"type": "adam", "lr": 1e-3, "parameter_groups": [[["^0"]], [["^1"]], [["^2"]]]},
         model_parameters=list(model.named_parameters()),
     )
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         scheduler = SlantedTriangular(
             optimizer, 4, 2, gradual_unfreezing=True, discriminative_fine_tuning=True
         )
