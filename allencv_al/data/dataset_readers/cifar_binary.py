@@ -83,8 +83,8 @@ class CifarBinary(DatasetReader):
         split: Which batches of a folder or archive to read where the path does not say: "train",
             "test" or "all". Default: the training batches, or the test batch if there are no
             others. A path that is one batch file is read whatever this says.
-        classes: 10 or 100, which decides the record layout; by default known from the file names,
-            or else from the file size.
+        classes: 10 or 100, which decides the record layout; by default known from the file sizes,
+            or from the file names where the sizes fit both.
         labels: Which of the two labels of CIFAR-100 is the class: "fine" (100) or "coarse" (20).
             CIFAR-10 has only one.
         kwargs: The parameters that all readers have.
