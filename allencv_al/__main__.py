@@ -7,7 +7,8 @@ import difflib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
 from allencv_al.common.errors import AllenCVError
@@ -34,21 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parse(arguments)
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
-    _set_up_logging(args)
     debug = getattr(args, "debug", False)
-    try:
-        _import_user_code(args)
-        exit_code = int(args.run(args))
-        sys.stdout.flush()
-    except AllenCVError as error:
-        return _report(str(error), error.exit_code, debug)
-    except BrokenPipeError:
-        return _leave_broken_pipe()
-    except OSError as error:
-        return _report(_describe_os_error(error), EXIT_FAILURE, debug)
-    except KeyboardInterrupt:
-        return _report("interrupted", EXIT_INTERRUPTED, debug)
-    return exit_code
+    with _logging(debug or getattr(args, "verbose", False)):
+        return _run(args, debug)
 
 
 def build_parser(subcommand: str | None = None) -> argparse.ArgumentParser:
@@ -107,16 +96,36 @@ def _add_frame_arguments(parser: argparse.ArgumentParser, default: bool | str) -
     )
 
 
-def _set_up_logging(args: argparse.Namespace) -> None:
-    debug, verbose = getattr(args, "debug", False), getattr(args, "verbose", False)
+def _run(args: argparse.Namespace, debug: bool) -> int:
+    try:
+        _import_user_code(args)
+        exit_code = int(args.run(args))
+        sys.stdout.flush()
+    except AllenCVError as error:
+        return _report(str(error), error.exit_code, debug)
+    except BrokenPipeError:
+        return _leave_broken_pipe()
+    except OSError as error:
+        return _report(_describe_os_error(error), EXIT_FAILURE, debug)
+    except KeyboardInterrupt:
+        return _report("interrupted", EXIT_INTERRUPTED, debug)
+    return exit_code
+
+
+@contextmanager
+def _logging(is_verbose: bool) -> Iterator[None]:
+    """Log to stderr in the block; the one place that sets up logging."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     ours = logging.getLogger("allencv_al")
-    for old in [old for old in ours.handlers if getattr(old, "of_command_line", False)]:
-        ours.removeHandler(old)  # main() called twice in one process must not say things twice
-    handler.of_command_line = True  # type: ignore[attr-defined]
+    level = ours.level
     ours.addHandler(handler)
-    ours.setLevel(logging.DEBUG if debug or verbose else logging.INFO)
+    ours.setLevel(logging.DEBUG if is_verbose else logging.INFO)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        ours.setLevel(level)
 
 
 def _import_user_code(args: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -28,3 +29,73 @@ def shared_data() -> Path:
     return folder
 
 
+TINY_CONFIG = {
+    "dataset_reader": {
+        "type": "image_classification_directory",
+        "augmentation": [
+            {"type": "resize", "height": 8, "width": 8},
+            {"type": "normalize"},
+            {"type": "flip", "p": 0.5},
+        ],
+    },
+    "validation_dataset_reader": {
+        "type": "image_classification_directory",
+        "augmentation": [{"type": "resize", "height": 8, "width": 8}, {"type": "normalize"}],
+    },
+    "train_data_path": "/nowhere/train",
+    "model": {
+        "type": "basic_image_classifier",
+        "im2im_encoder": {
+            "type": "feedforward",
+            "input_channels": 3,
+            "num_layers": 1,
+            "hidden_channels": 4,
+            "activations": "relu",
+            "downsample": True,
+        },
+        "im2vec_encoder": {
+            "type": "flatten",
+            "input_channels": 4,
+            "input_height": 4,
+            "input_width": 4,
+        },
+    },
+    "data_loader": {"batch_size": 3},
+    "trainer": {"num_epochs": 1},
+}
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path) -> Path:
+    """The folder of a run, as training leaves it: a tiny classifier of Cat, Dog and Emu."""
+    import torch
+    from safetensors.torch import save_file
+
+    from allencv_al.data.vocabulary import Vocabulary
+    from allencv_al.models.model import Model
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    vocabulary = Vocabulary({"labels": {"Cat": 1, "Dog": 1, "Emu": 1}})
+    vocabulary.save_to_files(folder / "vocabulary")
+    (folder / "config.json").write_text(json.dumps(TINY_CONFIG))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Model.from_params(TINY_CONFIG["model"], vocab=vocabulary)
+    save_file(model.state_dict(), folder / "best.safetensors")
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A class folder tree of seven small, different pictures."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    generator = np.random.default_rng(0)
+    for index, name in enumerate(["Cat", "Dog", "Emu", "Cat", "Dog", "Emu", "Cat"]):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (10 + index, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    return folder

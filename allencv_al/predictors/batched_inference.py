@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from allencv_al.common.errors import AllenCVError
+from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
@@ -82,6 +82,9 @@ class BatchedInference:
         reader: Decodes and transforms the images.
         batch_size: Images per batch. If the device runs out of memory, it is halved from there on.
         num_threads: Threads that decode; by default one per processor, 16 at most.
+
+    Raises:
+        ConfigurationError: The batch size is below 1.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class BatchedInference:
         batch_size: int = 32,
         num_threads: int | None = None,
     ) -> None:
+        if batch_size < 1:
+            raise ConfigurationError(f"batch_size: expected at least 1, found {batch_size}")
         self._model = model
         self._reader = reader
         self._batch_size = batch_size

@@ -47,9 +47,10 @@ def _pixels(image: Any, shape: Any, max_pixels: int) -> NDArray[np.uint8]:
         values = np.asarray(image)
     except ValueError:
         raise DataError("image: expected lists of equal lengths") from None
-    if values.dtype.kind == "f" and (values == np.floor(values)).all():
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "iu":
+    is_whole = values.dtype.kind in "iu" or (
+        values.dtype.kind == "f" and bool((values == np.floor(values)).all())
+    )
+    if not is_whole:
         raise DataError("image: expected integers from 0 to 255, found something else")
     if values.size and (values.min() < 0 or values.max() > 255):
         raise DataError(

@@ -186,7 +186,8 @@ class Predictor(Registrable):
         Raises:
             ImageDecodeError: One of them cannot be read. `iterate` goes on instead.
         """
-        return _stacked(self.iterate(images, "logits", batch_size))
+        width = self.model.vocab.get_vocab_size()
+        return _stacked(self.iterate(images, "logits", batch_size), width)
 
     def embed(
         self, images: Iterable[ImageInput | Instance], batch_size: int = DEFAULT_BATCH_SIZE
@@ -203,7 +204,7 @@ class Predictor(Registrable):
         Raises:
             ImageDecodeError: One of them cannot be read. `iterate` goes on instead.
         """
-        return _stacked(self.iterate(images, "embeddings", batch_size))
+        return _stacked(self.iterate(images, "embeddings", batch_size), 0)
 
     def iterate(
         self,
@@ -255,6 +256,8 @@ class Predictor(Registrable):
         return list(self.model.embed(tensors["image"]).float().cpu().numpy())
 
 
-def _stacked(outcomes: Iterator[Outcome[NDArray[np.float32]]]) -> NDArray[np.float32]:
+def _stacked(
+    outcomes: Iterator[Outcome[NDArray[np.float32]]], width_of_nothing: int
+) -> NDArray[np.float32]:
     rows = [outcome.unwrap() for outcome in outcomes]
-    return np.stack(rows) if rows else np.empty((0, 0), dtype=np.float32)
+    return np.stack(rows) if rows else np.empty((0, width_of_nothing), dtype=np.float32)

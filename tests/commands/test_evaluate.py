@@ -1,0 +1,95 @@
+"""`allencv-al evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allencv_al.__main__ import main
+from allencv_al.predictors import Predictor
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["evaluate", *arguments]) == 0
+    metrics: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return metrics
+
+
+def test_the_accuracy_is_that_of_the_predictions(
+    tiny_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = run(capsys, str(tiny_run), str(pictures))
+    predictor = Predictor.from_path(tiny_run)
+    dataset = predictor.dataset_reader.read(pictures)
+    right = [predictor.predict(instance)["class"] == instance.label for instance in dataset]
+    assert metrics["accuracy"] == pytest.approx(np.mean(right))
+    assert metrics["loss"] > 0
+
+
+@pytest.mark.parametrize("batch_size", ["1", "4", "100"])
+def test_the_batch_size_changes_no_metric(
+    tiny_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str], batch_size: str
+) -> None:
+    expected = run(capsys, str(tiny_run), str(pictures))
+    metrics = run(capsys, str(tiny_run), str(pictures), "--batch-size", batch_size)
+    assert metrics["confusion_matrix"] == expected["confusion_matrix"]
+    assert metrics["macro_f1"] == pytest.approx(expected["macro_f1"])
+
+
+def test_files_for_metrics_and_predictions(
+    tiny_run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = run(capsys, str(tiny_run), str(pictures))
+    metrics, predictions = tmp_path / "metrics.json", tmp_path / "predictions.jsonl"
+    command = [
+        "evaluate",
+        str(tiny_run),
+        str(pictures),
+        "--output-file",
+        str(metrics),
+        "--predictions-output-file",
+        str(predictions),
+    ]
+    assert main(command) == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads(metrics.read_text()) == expected
+    rows = [json.loads(line) for line in predictions.read_text().splitlines()]
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    assert list(rows[0]) == ["id", "label", "logits", "probs", "prediction", "class"]
+    assert rows[0]["label"] == "Cat"
+    right = [row["label"] == row["class"] for row in rows]
+    assert expected["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_unreadable_images_are_left_out_and_counted(
+    tiny_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "Cat" / "broken.png").write_bytes(b"broken")
+    overrides = '{"validation_dataset_reader.max_unreadable": 0.5}'
+    assert main(["evaluate", str(tiny_run), str(pictures), "-o", overrides]) == 0
+    assert "evaluated 7 images, 1 were unreadable" in capsys.readouterr().err
+
+
+def test_unlabeled_images_cannot_be_evaluated(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "unlabeled"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    assert main(["evaluate", str(tiny_run), str(folder)]) == 2
+    assert "labeled" in capsys.readouterr().err
+
+
+def test_a_class_that_the_model_does_not_know_is_named(
+    tiny_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "Emu").rename(pictures / "Fox")
+    assert main(["evaluate", str(tiny_run), str(pictures)]) == 2
+    shown = capsys.readouterr().err
+    assert "Fox" in shown
+    assert "Traceback" not in shown

@@ -1,0 +1,369 @@
+"""Predictors: the same answer in every form, in order, whatever fails on the way."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
+from allencv_al.data.image_io import load_image
+from allencv_al.models import load_archive
+from allencv_al.models.archive import Archive
+from allencv_al.predictors import ImagePredictor, Predictor
+from allencv_al.predictors.batched_inference import PredictionError
+
+KEYS = {"logits", "probs", "prediction", "class"}
+
+
+@pytest.fixture
+def archive(tiny_run: Path) -> Archive:
+    return load_archive(tiny_run)
+
+
+@pytest.fixture
+def predictor(archive: Archive) -> Predictor:
+    return Predictor.from_archive(archive)
+
+
+@pytest.fixture
+def files(pictures: Path) -> list[Path]:
+    return sorted(pictures.rglob("*.png"))
+
+
+def expected_logits(archive: Archive, file: Path) -> list[float]:
+    """The straight way: decode, transform, normalize, model; one image at a time."""
+    image = archive.validation_dataset_reader.augmentation[0](load_image(file))
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    normalized = (image / 255 - mean) / std
+    tensor = torch.tensor(normalized, dtype=torch.float32).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        row: list[float] = archive.model(image=tensor)["logits"][0].tolist()
+    return row
+
+
+def test_the_seed_s_three_ways_give_one_answer(archive: Archive, files: list[Path]) -> None:
+    request = {"image_path": str(files[0])}
+    by_name = Predictor.from_archive(archive, "default_image").predict(request)
+    by_hand = ImagePredictor(archive.model, archive.validation_dataset_reader).predict(request)
+    assert by_name == by_hand
+    assert by_name["logits"] == pytest.approx(expected_logits(archive, files[0]), abs=1e-5)
+
+
+def test_the_keys_of_a_classifier(predictor: Predictor, files: list[Path]) -> None:
+    prediction = predictor.predict(files[0])
+    assert set(prediction) == KEYS
+    assert list(prediction) == ["logits", "probs", "prediction", "class"]
+    assert sum(prediction["probs"]) == pytest.approx(1)
+    assert prediction["prediction"] == int(np.argmax(prediction["logits"]))
+    assert prediction["class"] == ["Cat", "Dog", "Emu"][prediction["prediction"]]
+    assert json.loads(json.dumps(prediction, allow_nan=False)) == prediction
+
+
+def test_every_form_of_an_image_gives_the_same(predictor: Predictor, files: list[Path]) -> None:
+    file = files[0]
+    array = load_image(file)
+    forms: list[Any] = [
+        str(file),
+        file,
+        file.read_bytes(),
+        array,
+        Image.open(file),
+        {"image_path": str(file)},
+        {"image": array.flatten().tolist(), "image_shape": list(array.shape)},
+        {"image": array.tolist()},
+        {"image": array.astype(float).tolist()},
+        predictor.dataset_reader.image_to_instance(file),
+    ]
+    expected = predictor.predict(forms[0])
+    for form in forms:
+        assert predictor.predict(form) == expected
+    assert predictor.predict_json({"image_path": str(file)}) == expected
+    assert predictor.predict_instance(forms[-1]) == expected
+
+
+def test_from_path_is_from_archive(tiny_run: Path, files: list[Path], predictor: Predictor) -> None:
+    loaded = Predictor.from_path(tiny_run, "default_image")
+    assert isinstance(loaded, ImagePredictor)
+    assert loaded.predict(files[0]) == predictor.predict(files[0])
+
+
+def test_the_transforms_of_validation_are_used_unless_asked(archive: Archive) -> None:
+    assert len(Predictor.from_archive(archive).dataset_reader.augmentation) == 2
+    training = Predictor.from_archive(archive, dataset_reader_to_load="train")
+    assert training.dataset_reader is archive.dataset_reader
+
+
+def test_random_transforms_give_the_same_each_time(archive: Archive, files: list[Path]) -> None:
+    training = Predictor.from_archive(archive, dataset_reader_to_load="train")
+    first = training.predict_logits(files)
+    assert np.allclose(training.predict_logits(files, batch_size=2), first, atol=1e-5)
+
+
+def test_a_wrong_reader_name_is_an_error(archive: Archive) -> None:
+    with pytest.raises(ConfigurationError, match="dataset_reader_to_load"):
+        Predictor.from_archive(archive, dataset_reader_to_load="test")  # type: ignore[arg-type]
+
+
+def test_an_unknown_predictor_gets_a_suggestion(archive: Archive) -> None:
+    with pytest.raises(ConfigurationError, match="default_image"):
+        Predictor.from_archive(archive, "defualt_image")
+
+
+def test_extra_arguments_reach_the_predictor(archive: Archive) -> None:
+    predictor = Predictor.from_archive(archive, extra_args={"num_threads": 1})
+    assert predictor.num_threads == 1
+    with pytest.raises(ConfigurationError, match="num_thraeds"):
+        Predictor.from_archive(archive, extra_args={"num_thraeds": 1})
+    with pytest.raises(ConfigurationError, match="num_threads"):
+        Predictor.from_archive(archive, extra_args={"num_threads": 0})
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_logits_of_many_images_are_those_of_each(
+    archive: Archive, files: list[Path], batch_size: int, num_threads: int
+) -> None:
+    predictor = Predictor.from_archive(archive, extra_args={"num_threads": num_threads})
+    logits = predictor.predict_logits(iter(files), batch_size=batch_size)
+    assert logits.shape == (7, 3)
+    assert logits.dtype == np.float32
+    for row, file in zip(logits, files, strict=True):
+        assert row.tolist() == pytest.approx(expected_logits(archive, file), abs=1e-5)
+
+
+def test_embeddings_are_what_the_last_layer_sees(
+    archive: Archive, predictor: Predictor, files: list[Path]
+) -> None:
+    vectors = predictor.embed(files, batch_size=3)
+    assert vectors.shape == (7, 64)
+    assert vectors.dtype == np.float32
+    layer = archive.model.get_submodule("_classification_layer")
+    with torch.no_grad():
+        logits = layer(torch.from_numpy(vectors)).numpy()
+    assert np.allclose(logits, predictor.predict_logits(files), atol=1e-5)
+
+
+def test_no_images_give_no_rows(predictor: Predictor) -> None:
+    assert predictor.predict_logits([]).shape == (0, 3)
+    assert len(predictor.embed([])) == 0
+    assert predictor.predict_batch_json([]) == []
+
+
+def test_a_dataset_is_a_series_of_images(predictor: Predictor, pictures: Path) -> None:
+    dataset = predictor.dataset_reader.read(pictures)
+    paths = [instance.image for instance in dataset]
+    logits = predictor.predict_logits(dataset)
+    assert np.array_equal(logits, predictor.predict_logits(paths))  # type: ignore[arg-type]
+
+
+def test_several_requests_keep_their_order(predictor: Predictor, files: list[Path]) -> None:
+    requests = [{"image_path": str(file)} for file in reversed(files)]
+    answers = predictor.predict_batch_json(requests)
+    for answer, request in zip(answers, requests, strict=True):
+        alone = predictor.predict_json(request)
+        assert answer["class"] == alone["class"]
+        assert answer["logits"] == pytest.approx(alone["logits"], abs=1e-5)
+
+
+def test_a_wrong_request_among_several_is_numbered(predictor: Predictor, files: list[Path]) -> None:
+    with pytest.raises(DataError, match=r"input 1: .*found the keys \['wrong'\]"):
+        predictor.predict_batch_json([{"image_path": str(files[0])}, {"wrong": 1}])
+
+
+def test_an_unreadable_image_is_an_error_that_names_it(
+    predictor: Predictor, files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"broken")
+    for call in (predictor.predict_logits, predictor.embed):
+        with pytest.raises(ImageDecodeError, match=r"broken\.jpg"):
+            call([files[0], tmp_path / "broken.jpg"])
+    with pytest.raises(ImageDecodeError, match=r"broken\.jpg"):
+        predictor.predict(tmp_path / "broken.jpg")
+
+
+def test_outcomes_go_on_behind_what_fails_and_keep_the_order(
+    predictor: Predictor, files: list[Path]
+) -> None:
+    inputs: list[Any] = [
+        files[0],
+        Path("absent.png"),
+        {"image_path": str(files[1])},
+        {"image_path": 3},
+        DataError("the source broke"),
+        *files[2:],
+    ]
+    outcomes = list(predictor.outcomes(inputs, batch_size=2))
+    assert [outcome.index for outcome in outcomes] == list(range(10))
+    failed = {o.index: str(o.error) for o in outcomes if o.error is not None}
+    assert set(failed) == {1, 3, 4}
+    assert "absent.png" in failed[1]
+    assert failed[4] == "the source broke"
+    assert outcomes[1].id == "absent.png"
+    assert outcomes[3].id is None
+    good = [o.unwrap()["logits"] for o in outcomes if o.error is None]
+    assert np.allclose(good, predictor.predict_logits(files), atol=1e-5)
+
+
+def test_iterate_gives_vectors_and_errors(predictor: Predictor, files: list[Path]) -> None:
+    outcomes = list(predictor.iterate([files[0], Path("absent.png")], "embeddings"))
+    assert outcomes[0].unwrap().shape == (64,)
+    with pytest.raises(ImageDecodeError):
+        outcomes[1].unwrap()
+    with pytest.raises(ConfigurationError, match="output"):
+        predictor.iterate([], "probs")  # type: ignore[arg-type]
+
+
+def test_inputs_are_read_only_a_few_batches_ahead(predictor: Predictor, files: list[Path]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield files[0]
+
+    outcomes = predictor.outcomes(endless(), batch_size=4)
+    for _ in range(9):
+        next(outcomes)
+    assert taken <= 9 + 4 + 2 * 4
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+def test_images_of_different_sizes_need_no_resize(tiny_run: Path, files: list[Path]) -> None:
+    archive = load_archive(
+        tiny_run,
+        overrides={
+            "validation_dataset_reader.augmentation": [{"type": "normalize"}],
+            "model.im2vec_encoder": {"type": "pool", "input_channels": 4},
+        },
+        weights_file=pooled_weights(tiny_run),
+    )
+    predictor = Predictor.from_archive(archive)
+    together = predictor.predict_logits(files, batch_size=7)
+    alone = np.stack([predictor.predict_logits([file])[0] for file in files])
+    assert np.allclose(together, alone, atol=1e-5)
+
+
+def pooled_weights(run: Path) -> Path:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(run / "best.safetensors")
+    weights["_classification_layer.weight"] = weights["_classification_layer.weight"][:, :4]
+    weights = {name: tensor.contiguous() for name, tensor in weights.items()}
+    save_file(weights, run / "pooled.safetensors")
+    return run / "pooled.safetensors"
+
+
+def test_the_mode_of_every_module_is_put_back(archive: Archive, files: list[Path]) -> None:
+    model = archive.model.train()
+    frozen = model.get_submodule("_im2im_encoder").eval()
+    predictor = ImagePredictor(model, archive.validation_dataset_reader)
+    predictor.predict_logits(files)
+    assert model.training
+    assert not any(module.training for module in frozen.modules())
+    assert model.get_submodule("_classification_layer").training
+
+
+def test_prediction_counts_nothing_in_the_metrics(predictor: Predictor, pictures: Path) -> None:
+    before = predictor.model.get_metrics()
+    predictor.predict_logits(predictor.dataset_reader.read(pictures))
+    assert predictor.model.get_metrics() == before
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_halved(
+    predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = predictor.predict_logits(files)
+    sizes: list[int] = []
+    forward = predictor.model.forward
+
+    def small_memory(image: torch.Tensor, **others: Any) -> dict[str, torch.Tensor]:
+        sizes.append(len(image))
+        if len(image) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(image, **others)
+
+    monkeypatch.setattr(predictor.model, "forward", small_memory)
+    assert np.allclose(predictor.predict_logits(files, batch_size=6), expected, atol=1e-6)
+    assert sizes == [6, 3, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_one_image_that_does_not_fit_the_memory_is_an_error(
+    predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(image: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(predictor.model, "forward", no_memory)
+    with pytest.raises(PredictionError, match="one image does not fit"):
+        predictor.predict(files[0])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_wrong_batch_size_is_an_error(predictor: Predictor, batch_size: int) -> None:
+    with pytest.raises(ConfigurationError, match="batch_size"):
+        predictor.predict_logits([], batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({}, r"found the keys \[\]"),
+        ({"image_path": None}, "found the keys"),
+        ({"image_path": ""}, "found image_path ''"),
+        ({"image_path": ["a"]}, "found image_path"),
+        ({"image_path": "a.png", "image": [1]}, "found both"),
+        ({"image": "abc"}, "expected a list of numbers"),
+        ({"image": [1, 2, 3]}, "image_shape"),
+        ({"image": [1, 2, 3], "image_shape": [1, 1, 3, 1]}, "image_shape"),
+        ({"image": [1, 2, 3], "image_shape": [1, 1, 4]}, "is 4 numbers, image has 3"),
+        ({"image": [1, 2, 3], "image_shape": [1, True, 3]}, "image_shape"),
+        ({"image": [1, 2, 3], "image_shape": [-1, -1, 3]}, "image_shape"),
+        ({"image": [1, 2, 3], "image_shape": "1x1"}, "image_shape"),
+        ({"image": [1, 2, 256], "image_shape": [1, 1, 3]}, "found 1 to 256"),
+        ({"image": [1, 2, -1], "image_shape": [1, 1, 3]}, "found -1 to 2"),
+        ({"image": [0.5, 0.5, 0.5], "image_shape": [1, 1, 3]}, "integers from 0 to 255"),
+        ({"image": [float("nan")] * 3, "image_shape": [1, 1, 3]}, "integers from 0 to 255"),
+        ({"image": [True] * 3, "image_shape": [1, 1, 3]}, "integers from 0 to 255"),
+        ({"image": ["1", "2", "3"], "image_shape": [1, 1, 3]}, "integers from 0 to 255"),
+        ({"image": [[1, 2], [3]]}, "lists of equal lengths"),
+        ({"image": [[[10**400, 1, 1]]]}, "integers from 0 to 255"),
+        ({"image": [], "image_shape": [0, 0, 3]}, "image_shape"),
+        ({"image": [[]]}, "no pixels"),
+        ({"image": [[[1, 2]]]}, "shape"),
+    ],
+)
+def test_a_wrong_request_is_explained(
+    predictor: Predictor, request_: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((DataError, ImageDecodeError), match=message):
+        predictor.predict_json(request_)
+
+
+def test_a_request_over_the_pixel_limit_is_refused(tiny_run: Path) -> None:
+    archive = load_archive(tiny_run, overrides={"validation_dataset_reader.max_pixels": 3})
+    predictor = Predictor.from_archive(archive)
+    with pytest.raises((DataError, ImageDecodeError), match="2x2 is over 3 pixels"):
+        predictor.predict({"image": [[0, 0], [0, 0]]})
+
+
+def test_a_predictor_of_ones_own_takes_part_by_a_decorator(
+    archive: Archive, files: list[Path]
+) -> None:
+    @Predictor.register("by_number")
+    class ByNumber(Predictor):
+        def _json_to_instance(self, request: Any) -> Any:
+            return self.dataset_reader.image_to_instance(files[request["number"]])
+
+    predictor = Predictor.from_archive(archive, "by_number")
+    expected = Predictor.from_archive(archive).predict(files[2])
+    assert predictor.predict({"number": 2}) == expected
