@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from allencv_al.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from allencv_al.data.data_loaders.base import DataLoader as DataLoader
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
     from allencv_al.data.dataset_readers.dataset import Dataset as Dataset
     from allencv_al.data.image_io import load_image as load_image
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "DataLoader": "allencv_al.data.data_loaders.base",
         "Dataset": "allencv_al.data.dataset_readers.dataset",
         "DatasetReader": "allencv_al.data.dataset_readers.base",
         "ImageTransform": "allencv_al.data.transforms.base",

@@ -31,6 +31,8 @@ FillValue = float | tuple[float, float, float] | None
 _INTERPOLATIONS = ("nearest", "linear", "cubic", "area", "lanczos")
 _BORDERS = ("constant", "replicate", "reflect", "wrap", "reflect_101")
 _CONSTANT_BORDER = 0
+# A box this thin, in pixels, is what rounding leaves of one that lies outside.
+_NO_PIXELS = 1e-3
 
 
 def interpolation_number(interpolation: Interpolation) -> int:
@@ -203,7 +205,7 @@ def _keep_visible_boxes(rows: NDArray[np.float64], before: Sample, after: Sample
     """Clip boxes to the picture; drop those wholly outside, and their labels."""
     height, width = after.image.shape[:2]
     boxes = np.clip(rows[:, :4], 0, (width, height, width, height))
-    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    visible = (boxes[:, 2:] - boxes[:, :2] > _NO_PIXELS).all(axis=1)
     after.boxes = boxes[visible].astype(np.float32)
     if before.box_labels is not None:
         after.box_labels = [before.box_labels[int(i)] for i in rows[visible, 4]]

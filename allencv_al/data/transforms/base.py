@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from overrides import overrides
@@ -156,9 +156,8 @@ class ChanceTransform(ImageTransform):
         required = [name for name, argument in known.items() if argument.required]
         if not config.sound(*names, *required):
             return
-        arguments: dict[str, Any] = {name: config.build(name) for name in names}
         try:
-            config.target.build(arguments)  # cheap: nothing is imported before the first picture
+            cls(**{name: config.build(name) for name in names})  # cheap: nothing is imported yet
         except ConfigurationError as error:
             name, _, message = str(error).partition(": ")
             yield config.fault(name, message) if name in known else config.fault("", str(error))

@@ -56,7 +56,8 @@ class ToGray(AlbumentationsTransform):
         # The library loses a side of one pixel.
         doubled: Any = sample.image.repeat(2, axis=0).repeat(2, axis=1)
         gray = super().fire(dataclasses.replace(sample, image=doubled), generator)
-        return dataclasses.replace(gray, image=np.ascontiguousarray(gray.image[::2, ::2]))
+        image: Any = np.ascontiguousarray(gray.image[::2, ::2])
+        return dataclasses.replace(gray, image=image)
 
 
 @ImageTransform.register("color_jitter")

@@ -33,8 +33,8 @@ class ElasticTransform(AlbumentationsTransform):
     Analysis".
 
     Args:
-        alpha: Strength of the field: the standard deviation of the noise before it is smoothed, in
-            pixels. Visible with `sigma` 50 from some hundreds on.
+        alpha: Strength of the field: noise evenly from -alpha to alpha pixels is smoothed. With
+            `sigma` 50, what is left moves pixels visibly from some thousands on.
         sigma: Standard deviation of the Gaussian that smooths the field, in pixels.
         alpha_affine: How far, at most, each of three points of the picture is moved along each axis
             to get the affine map, in pixels. The default is large for small pictures.
@@ -80,6 +80,7 @@ class ElasticTransform(AlbumentationsTransform):
             "sigma": self.sigma,
             "interpolation": interpolation_number(self.interpolation),
             "approximate": self.approximate,
+            "noise_distribution": "uniform",
             **self._border,
         }
 

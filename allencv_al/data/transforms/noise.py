@@ -113,6 +113,16 @@ class GaussNoise(AlbumentationsTransform):
             "mean_range": (self.mean / 255, self.mean / 255),
         }
 
+    @overrides
+    def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
+        """Draw the noise: the library's comes from OpenCV's own state, and loses its fractions."""
+        generator = transform.random_generator
+        low, high = self.var_limit
+        deviation = generator.uniform(math.sqrt(low), math.sqrt(high))
+        noise = generator.standard_normal(sample.image.shape, dtype=np.float32)
+        noise = np.rint(noise * np.float32(deviation) + np.float32(self.mean))
+        return {"noise_map": noise if sample.image.dtype == np.uint8 else noise / np.float32(255)}
+
 
 @ImageTransform.register("coarse_dropout")
 class CoarseDropout(AlbumentationsTransform):
