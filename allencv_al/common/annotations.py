@@ -10,25 +10,21 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from allencv_al.common.container_specs import ListSpec, MappingSpec, TupleSpec, UnionSpec
 from allencv_al.common.lazy import Lazy
+from allencv_al.common.signatures import Unresolved
 from allencv_al.common.type_specs import (
     AnySpec,
     EnumSpec,
     InstanceSpec,
-    ListSpec,
     LiteralSpec,
-    MappingSpec,
     ScalarSpec,
     TextSpec,
-    TupleSpec,
     TypeSpec,
-    UnionSpec,
+    UnresolvedSpec,
 )
-
-if TYPE_CHECKING:
-    from allencv_al.common.from_params import FromParams
 
 _SEQUENCES = (
     list,
@@ -37,6 +33,7 @@ _SEQUENCES = (
     collections.abc.Iterable,
     collections.abc.Collection,
 )
+_SETS = (set, collections.abc.Set, collections.abc.MutableSet)
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
@@ -48,15 +45,22 @@ def spec_of(annotation: Any) -> TypeSpec:
         return _generic(annotation, origin, typing.get_args(annotation))
     if annotation is None or annotation is type(None):
         return ScalarSpec(type(None))
+    if isinstance(annotation, Unresolved):
+        return UnresolvedSpec(annotation.text, annotation.reason)
     if isinstance(annotation, typing.NewType):
         return spec_of(annotation.__supertype__)
+    if isinstance(annotation, typing.TypeVar):
+        return spec_of(annotation.__bound__ or Any)
+    if hasattr(annotation, "__value__"):  # the `type X = ...` of Python 3.12
+        return spec_of(annotation.__value__)
     if annotation is Any or not isinstance(annotation, type):
-        return AnySpec()  # type variables and the like
+        return AnySpec()
     return _plain_class(annotation)
 
 
 def _plain_class(cls: type) -> TypeSpec:
-    from allencv_al.common.object_specs import DataclassSpec, ObjectSpec
+    from allencv_al.common.from_params import FromParams
+    from allencv_al.common.object_specs import DataclassSpec, LazySpec, ObjectSpec
 
     if cls in (int, float, str, bool):
         return ScalarSpec(cls)
@@ -66,14 +70,18 @@ def _plain_class(cls: type) -> TypeSpec:
         return TextSpec("a regular expression", re.compile, re.Pattern)
     if issubclass(cls, enum.Enum):
         return EnumSpec(cls)
-    if hasattr(cls, "from_params"):
-        return ObjectSpec(cast("type[FromParams]", cls))
+    if issubclass(cls, FromParams):
+        return ObjectSpec(cls)
     if dataclasses.is_dataclass(cls):
         return DataclassSpec(cls)
-    if cls in (tuple, set, frozenset) or cls in _SEQUENCES:
-        return _generic(cls, cls, (Any, ...) if cls is tuple else (Any,))
-    if cls in _MAPPINGS:
+    if cls in (*_SEQUENCES, *_SETS, frozenset):
+        return _generic(cls, cls, (Any,))
+    if cls is tuple:
+        return _generic(cls, cls, (Any, ...))
+    if cls in _MAPPINGS or typing.is_typeddict(cls):
         return MappingSpec(ScalarSpec(str), AnySpec())
+    if cls is Lazy:
+        return LazySpec(AnySpec())
     return AnySpec() if cls is object else InstanceSpec(cls)
 
 
@@ -90,7 +98,7 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
         if len(arguments) == 2 and arguments[1] is ...:
             return ListSpec(spec_of(arguments[0]), tuple)
         return TupleSpec(tuple(spec_of(item) for item in arguments))
-    if origin in (set, collections.abc.Set, collections.abc.MutableSet):
+    if origin in _SETS:
         return ListSpec(spec_of(arguments[0]), set, "set")
     if origin is frozenset:
         return ListSpec(spec_of(arguments[0]), frozenset, "set")
@@ -100,8 +108,6 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
         return MappingSpec(spec_of(arguments[0]), spec_of(arguments[1]))
     if origin is Lazy:
         return LazySpec(spec_of(arguments[0]))
-    if origin is re.Pattern:
-        return spec_of(re.Pattern)
     if origin is type or origin is collections.abc.Callable:
         return InstanceSpec(cast(type, origin))
     return spec_of(origin) if isinstance(origin, type) else AnySpec()

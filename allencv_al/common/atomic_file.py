@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +22,19 @@ TEMPORARY_PREFIX = ".tmp-"
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path that takes the name `path` when the block ends without an error."""
+    """Give a temporary path that takes the name `path` when the block ends without an error.
+
+    A device or a pipe (`/dev/null`, `/dev/stdout`) is given itself: it must not be replaced.
+    """
     final = Path(path)
+    if _is_special(final):
+        yield final
+        return
     final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=final.suffix, dir=final.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary_name(final)
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_current_umask())  # mkstemp's 0600 would surprise whoever shares
         _flush(temporary)
         temporary.replace(final)
         _flush(final.parent)
@@ -41,24 +46,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Give a temporary folder that takes the name `path` when the block ends without an error.
 
-    A folder that already has the name is replaced. The rename itself cannot be split by a kill; in
-    the instant between removing an old folder and the rename, neither is there.
+    A folder that already has the name is replaced. A rename cannot be split by a kill, but
+    replacing takes two: in the instant between them neither folder is there.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=final.parent))
+    temporary, old = _temporary_name(final), _temporary_name(final)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_current_umask())
         for file in sorted(temporary.rglob("*")):
             _flush(file)
         _flush(temporary)
-        if final.exists():
-            shutil.rmtree(final)
-        temporary.replace(final)
+        if final.is_dir():
+            final.replace(old)
+        try:
+            temporary.replace(final)
+        except BaseException:
+            if old.exists():
+                old.replace(final)
+            raise
         _flush(final.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -86,15 +97,24 @@ def sweep_temporaries(folder: str | Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+def _temporary_name(final: Path) -> Path:
+    """Return a name beside `final`, for what `open` and `mkdir` make with the user's umask."""
+    return final.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{final.suffix}"
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _current_umask() -> int:
-    umask = os.umask(0o022)
-    os.umask(umask)
-    return umask

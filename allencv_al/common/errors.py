@@ -61,6 +61,9 @@ class ConfigurationFaults(ConfigurationError):  # noqa: N818  several faults, on
             "\n".join([f"{count} in {source}:", *(f"  {fault}" for fault in self.faults)])
         )
 
+    def __reduce__(self) -> tuple[type[ConfigurationFaults], tuple[tuple[Fault, ...], str]]:
+        return type(self), (self.faults, self.source)  # comes back whole from a worker process
+
 
 class DataError(AllenCVError):
     """A data set is missing, empty or not what it should be."""

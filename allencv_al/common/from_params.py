@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
+from allencv_al.common.json_values import plain
 from allencv_al.common.params import Params
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class FromParams:
                 f"{cls.__name__}.from_params: expected Params, a mapping or a name, "
                 f"found {type(value).__name__}"
             )
-        spec, scope = ObjectSpec(cls), Scope(extras=extras)
+        value = plain(value)
+        # A from_params of the class's own may end in super().from_params(...), which is this.
+        spec, scope = ObjectSpec(cls, by_constructor=True), Scope(extras=extras)
         faults = list(spec.faults(value, path, scope))
         if faults:
             raise ConfigurationFaults(faults, f"the parameters of {cls.__name__}")

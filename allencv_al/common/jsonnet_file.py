@@ -15,6 +15,7 @@ ENVIRONMENT = "environment"
 ones: `std.get(std.extVar("environment"), "TEST_PATH")` is null where the variable is not set."""
 
 _UNDEFINED = re.compile(r"undefined external variable: (\S+)")
+_PLACE = re.compile(r"^(.*?):\(?(\d+):(\d+)(?:\)-\(\d+:\d+\)|-\d+)?(?=:|$)")
 
 
 def evaluate_file(path: str | Path, variables: Mapping[str, str]) -> str:
@@ -31,9 +32,11 @@ def evaluate_file(path: str | Path, variables: Mapping[str, str]) -> str:
     if not file.is_file():
         raise ConfigurationError(f"{file}: no such config file")
     try:
-        source = file.read_text(encoding="utf-8")
+        source = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror or error}") from error
     return evaluate_snippet(str(file), source, variables, root=file.parent)
 
 
@@ -60,6 +63,8 @@ def evaluate_snippet(
         )
     except RuntimeError as error:
         raise ConfigurationError(_readable(str(error))) from error
+    except ValueError as error:  # a NUL, or bytes that are no text, in the source or in a variable
+        raise ConfigurationError(f"{name}: not a text: {error}") from error
     return text
 
 
@@ -71,15 +76,17 @@ def environment_variables() -> dict[str, str]:
 def _confined_import(root: Path | None) -> Callable[[str, str], tuple[str, bytes]]:
     def read(folder: str, relative: str) -> tuple[str, bytes]:
         if root is None:
-            raise RuntimeError(f"import {relative!r}: imports are not allowed here")
+            raise RuntimeError("imports are not allowed here")
         allowed = root.resolve()
         wanted = (Path(folder) / relative).resolve()  # symlinks too end inside the tree
         if not wanted.is_relative_to(allowed):
-            raise RuntimeError(f"import {relative!r}: outside the config's own folder {allowed}")
+            raise RuntimeError(f"it lies outside the config's own folder {allowed}")
+        if wanted.exists() and not wanted.is_file():
+            raise RuntimeError("it is not a file")  # reading a pipe would wait forever
         try:
             return str(wanted), wanted.read_bytes()
         except OSError as error:
-            raise RuntimeError(f"import {relative!r}: {error.strerror or error}") from error
+            raise RuntimeError(str(error.strerror or error)) from error
 
     return read
 
@@ -89,12 +96,13 @@ def _readable(message: str) -> str:
     kind, _, rest = message.strip().partition(": ")
     if kind not in ("STATIC ERROR", "RUNTIME ERROR"):
         return message.strip()
-    undefined = _UNDEFINED.search(rest)
-    lines = [line.strip() for line in rest.splitlines() if line.strip()]
-    if kind == "RUNTIME ERROR" and len(lines) > 1:  # the place follows the message
-        place = lines[1].split()[0]
-        lines = [f"{place.rstrip(':')}: {lines[0]}"]
-    text = lines[0]
+    text, *trace = rest.split("\n\t")
+    text = text.strip()
+    places = [place.split("\t")[0].strip() for place in trace]
+    if places and _PLACE.match(places[0]):  # behind a message of the run time, before the others
+        text = f"{places[0]}: {text}"
+    text = _PLACE.sub(r"\1:\2:\3", text)
+    undefined = _UNDEFINED.search(text)
     if undefined:
         name = undefined.group(1)
         text += f"; set it in the environment ({name}=... before the command) or with -V {name}=..."

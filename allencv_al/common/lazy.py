@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
+
+from allencv_al.common.signatures import signature_of
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Lazy(Generic[T]):
                 those of them that it names.
         """
         given = _named_by(self._constructor, extras)
-        return self._constructor(**{**copy.copy(self._defaults), **given})
+        return self._constructor(**{**self._defaults, **given})
 
     @classmethod
     def wrap(cls, value: T | Lazy[T]) -> Lazy[T]:
@@ -43,6 +44,10 @@ class Lazy(Generic[T]):
 
 def _named_by(constructor: Callable[..., Any], extras: dict[str, Any]) -> dict[str, Any]:
     """Return the extras that the constructor takes, as `FromParams` does for a config."""
+    if isinstance(constructor, type):
+        signature = signature_of(constructor)
+        names = signature.arguments
+        return {k: v for k, v in extras.items() if k in names or signature.accepts_any}
     parameters = inspect.signature(constructor).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return extras

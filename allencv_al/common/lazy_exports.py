@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,9 +24,11 @@ def lazy_exports(
     def __getattr__(name: str) -> Any:  # noqa: N807  PEP 562 wants this name
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(modules[name]), name)
+        value = getattr(importlib.import_module(modules[name]), name)
+        setattr(sys.modules[package], name, value)  # not asked again
+        return value
 
     def __dir__() -> list[str]:  # noqa: N807
-        return sorted(modules)
+        return sorted({*vars(sys.modules[package]), *modules})
 
     return __getattr__, __dir__, sorted(modules)

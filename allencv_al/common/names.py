@@ -6,6 +6,10 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from allencv_al.common.json_values import repr_json
+
+__all__ = ["did_you_mean", "repr_json", "snake_case", "with_article"]
+
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -17,16 +21,16 @@ def snake_case(class_name: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean "resize"?` with up to three names, or nothing."""
-    near = difflib.get_close_matches(name.replace("-", "_"), list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr_json(n) for n in near)}?" if near else ""
+    by_key = {_key(candidate): candidate for candidate in known}
+    near = difflib.get_close_matches(_key(name), list(by_key), n=3, cutoff=0.6)
+    shown = " or ".join(repr_json(by_key[key]) for key in near)
+    return f"; did you mean {shown}?" if near else ""
 
 
-def repr_json(value: object, limit: int = 60) -> str:
-    """Return `value` as JSON where it is JSON, shortened to about `limit` characters."""
-    import json
+def with_article(noun: str) -> str:
+    """Return `an optimizer` for `optimizer`, `a model` for `model`."""
+    return f"{'an' if noun[:1].lower() in set('aeio') else 'a'} {noun}"
 
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+def _key(name: str) -> str:
+    return name.replace("-", "_").casefold()

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import inspect
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from overrides import overrides
 
 from allencv_al.common.annotations import spec_of
-from allencv_al.common.docstrings import summary
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
+from allencv_al.common.json_values import plain, repr_json
 from allencv_al.common.lazy import Lazy
-from allencv_al.common.names import did_you_mean, repr_json
+from allencv_al.common.names import did_you_mean, with_article
 from allencv_al.common.params import Params
 from allencv_al.common.signatures import Argument, Signature, signature_of
 from allencv_al.common.type_specs import Scope, TypeSpec, join
 
 if TYPE_CHECKING:
     from allencv_al.common.from_params import FromParams
+
+MOST_HINTS = 20
+"""How many unknown keys of one object get a hint; finding the nearest name takes a while."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,31 @@ class Target:
         """Whether the class reads its own parameters, so that nothing can be said beforehand."""
         from allencv_al.common.from_params import FromParams
 
-        return self.cls.from_params.__func__ is not FromParams.from_params.__func__  # type: ignore[attr-defined]
+        own = getattr(self.cls.from_params, "__func__", None)
+        return own is not FromParams.from_params.__func__  # type: ignore[attr-defined]
 
-    def build(self, arguments: Mapping[str, Any]) -> Any:
-        """Call the constructor."""
+    @property
+    def missing_methods(self) -> list[str]:
+        """The abstract methods that are left, so that there can be no object of the class."""
+        return [] if self.constructor else sorted(getattr(self.cls, "__abstractmethods__", ()))
+
+    def build(self, arguments: Mapping[str, Any], path: str, scope: Scope) -> Any:
+        """Build the arguments and call the constructor."""
         function = getattr(self.cls, self.constructor) if self.constructor else self.cls
-        return function(**arguments)
+        return construct(function, self.signature, arguments, path, scope)
 
 
 @dataclass(frozen=True)
 class ObjectSpec(TypeSpec):
-    """An object built by a constructor; of a registered family, the one that `type` names."""
+    """An object built by a constructor; of a registered family, the one that `type` names.
+
+    Args:
+        cls: The class, or the base of the family.
+        by_constructor: Whether a `from_params` of the class's own is left aside: it is what runs.
+    """
 
     cls: type[FromParams]
+    by_constructor: bool = False
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
@@ -61,16 +75,17 @@ class ObjectSpec(TypeSpec):
             return
         target, arguments, found = self.resolve(value, path)
         yield from found
-        if target is None or target.is_custom:
+        if target is None or self._is_custom(target):
             return
+        from allencv_al.common.config_check import ConfigView, hook_faults
+
         scope = self.narrowed(target, scope)
         sound: dict[str, bool] = {}
         injected = target.cls.injected
-        yield from argument_faults(target.signature, arguments, path, scope, sound, injected)
-        from allencv_al.common.config_check import ConfigView
-
+        told = list(argument_faults(target.signature, arguments, path, scope, injected, sound))
+        yield from told
         view = ConfigView(target, arguments, path, scope, sound)
-        yield from target.cls.config_faults(view)
+        yield from hook_faults(view, told)
 
     def narrowed(self, target: Target, scope: Scope) -> Scope:
         """Return the scope inside the object, with what the program gives to it and below it."""
@@ -78,26 +93,39 @@ class ObjectSpec(TypeSpec):
 
     def resolve(self, value: Any, path: str) -> tuple[Target | None, dict[str, Any], list[Fault]]:
         """Return the class that `value` names, its arguments, and what is wrong with the name."""
-        if isinstance(value, Params):
-            value = value.params
+        place = join(path, "type")
         if isinstance(value, str) and self.cls.has_registry():
-            value = {"type": value}
+            place, value = path, {"type": value}
         if not isinstance(value, Mapping):
             return None, {}, [self.expected(value, path)]
-        arguments = dict(value)
+        arguments = dict(value.params if isinstance(value, Params) else value)
+        if "_pretrained" in arguments:
+            return None, arguments, [Fault(join(path, "_pretrained"), _NO_PRETRAINED)]
+        target, message = self._target(arguments)
+        if target is not None and target.missing_methods:
+            message = f"{target.cls.__name__} is abstract: {', '.join(target.missing_methods)}"
+        if message:
+            return None, arguments, [Fault(place, message)]
+        return target, arguments, []
+
+    def _target(self, arguments: dict[str, Any]) -> tuple[Target | None, str]:
+        """Return the class that `type`, which is taken out of `arguments`, names; or what is wrong.
+
+        Raises nothing.
+        """
         if not self.cls.has_registry():
-            return Target(self.cls), arguments, []
+            return Target(self.cls), ""
+        family = self.cls.registry_name()
         name = arguments.pop("type", self.cls.default_implementation)
         if name is None:
-            known = ", ".join(self.cls.list_available())
-            return None, arguments, [Fault(join(path, "type"), f"missing key; one of {known}")]
+            known = ", ".join(self.cls.list_available()) or f"no {family} is registered"
+            return None, f"missing key; one of {known}"
         if not isinstance(name, str):
-            message = f"expected the name of a {self.cls.registry_name()}, found {repr_json(name)}"
-            return None, arguments, [Fault(join(path, "type"), message)]
+            return None, f"expected the name of {with_article(family)}, found {repr_json(name)}"
         try:
-            return Target(*self.cls.resolve(name)), arguments, []
+            return Target(*self.cls.resolve(name)), ""
         except ConfigurationError as error:
-            return None, arguments, [Fault(join(path, "type"), str(error))]
+            return None, str(error)
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
@@ -106,53 +134,38 @@ class ObjectSpec(TypeSpec):
         target, arguments, found = self.resolve(value, path)
         if target is None:
             raise ConfigurationFaults(found)
-        if target.is_custom:
+        if self._is_custom(target):
             return _call_custom(target, arguments, path, scope)
-        built = {
-            name: spec_of(argument.annotation).build(arguments[name], join(path, name), scope)
-            for name, argument in target.signature.arguments.items()
-            if name in arguments
-        }
-        if target.signature.accepts_any:
-            built = {**arguments, **built}
-        given = {
-            name: scope.extras[name]
-            for name in target.signature.arguments
-            if name in scope.extras and name not in built
-        }
-        try:
-            return target.build({**given, **built})
-        except ConfigurationFaults:
-            raise
-        except ConfigurationError as error:
-            raise type(error)(f"{path}: {error}" if path else str(error)) from error
+        return target.build(arguments, path, scope)
+
+    def _is_custom(self, target: Target) -> bool:
+        return target.is_custom and not (self.by_constructor and target.cls is self.cls)
 
     @overrides
     def resembles(self, value: Any) -> bool:
-        return isinstance(value, (Mapping, Params, self.cls)) or (
+        return isinstance(value, (Mapping, self.cls)) or (
             isinstance(value, str) and self.cls.has_registry()
         )
 
     @overrides
+    def is_named_by(self, value: Any) -> bool:
+        named = isinstance(value, str) or (isinstance(value, Mapping) and "type" in value)
+        return named and self.cls.has_registry() and self.resolve(value, "")[0] is not None
+
+    @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        if not self.cls.has_registry():
-            return _definition(f"{self.cls.__name__}", Target(self.cls), None, definitions)
-        base = self.cls.registry_name()
-        if base not in definitions:
-            definitions[base] = {}  # families nest in each other
-            names = self.cls.list_available()
-            options: list[dict[str, Any]] = [{"enum": names}] if names else []
-            for name in names:
-                target = Target(*self.cls.resolve(name))
-                options.append(_definition(f"{base}.{name}", target, name, definitions))
-            definitions[base] = {"anyOf": options, "title": base}
-            if self.cls.default_implementation:
-                default = f"#/$defs/{base}.{self.cls.default_implementation}"
-                definitions[base]["description"] = f"type defaults to {default.rpartition('.')[2]}"
-        return {"$ref": f"#/$defs/{base}"}
+        from allencv_al.common.object_schema import object_schema
+
+        return object_schema(self.cls, definitions)
 
     def __str__(self) -> str:
-        return f"a {self.cls.registry_name()} (an object)"
+        return f"{with_article(self.cls.registry_name())} (an object)"
+
+
+_NO_PRETRAINED = (
+    "parts of another archive cannot be named in a config (AllenNLP's _pretrained); name a weights "
+    "file in the encoder, or use Archive.extract_module in Python"
+)
 
 
 def argument_faults(
@@ -160,34 +173,86 @@ def argument_faults(
     values: Mapping[str, Any],
     path: str,
     scope: Scope,
-    sound: dict[str, bool],
     injected: Sequence[str] = (),
+    sound: dict[str, bool] | None = None,
 ) -> Iterator[Fault]:
-    """Yield what is wrong with the arguments; note in `sound` which ones are right."""
-    for name, argument in signature.arguments.items():
-        found = list(_one_argument(argument, values, join(path, name), scope))
-        sound[name] = not found
-        yield from found
-    if signature.accepts_any:
-        return
+    """Yield what is wrong with the arguments: in the order of the config, then what is missing.
+
+    Args:
+        signature: The parameters.
+        values: The arguments in the config.
+        path: Where the object stands.
+        scope: What the program gives.
+        injected: Parameters that no hint names: the program gives them.
+        sound: Where to note of each parameter in the config whether its argument is right.
+    """
     known = [name for name in signature.arguments if name not in injected]
-    for name in values:
-        if name not in signature.arguments:
-            hint = did_you_mean(str(name), known)
-            if not hint:
-                hint = f"; known here: {', '.join(known)}" if known else "; no keys are known here"
+    unknown = 0
+    for name, value in values.items():
+        argument = signature.arguments.get(name)
+        if argument is not None:
+            found = list(spec_of(argument.annotation).faults(value, join(path, name), scope))
+            if sound is not None:
+                sound[name] = not found
+            yield from found
+        elif not signature.accepts_any:
+            unknown += 1
+            hint = _hint(name, known) if unknown <= MOST_HINTS else ""
             yield Fault(join(path, name), f"unknown key{hint}")
+    for name, argument in signature.arguments.items():
+        if name not in values:
+            yield from missing_faults(argument, join(path, name), scope)
 
 
-def _one_argument(
-    argument: Argument, values: Mapping[str, Any], path: str, scope: Scope
-) -> Iterator[Fault]:
-    spec = spec_of(argument.annotation)
+def missing_faults(argument: Argument, path: str, scope: Scope) -> Iterator[Fault]:
+    """Yield the fault of an argument that the config does not give, if it is one."""
     given = argument.name in scope.extras or argument.name in scope.provided
-    if argument.name in values:
-        yield from spec.faults(values[argument.name], path, scope)
-    elif argument.required and not given:
-        yield Fault(path, f"missing key, expected {spec}")
+    if argument.required and not given:
+        yield Fault(path, f"missing key, expected {spec_of(argument.annotation)}")
+
+
+def _hint(name: object, known: Sequence[str]) -> str:
+    near = did_you_mean(str(name), known)
+    if near:
+        return near
+    return f"; known here: {', '.join(known)}" if known else "; no keys are known here"
+
+
+def construct(
+    function: Callable[..., Any],
+    signature: Signature,
+    values: Mapping[str, Any],
+    path: str,
+    scope: Scope,
+) -> Any:
+    """Build the arguments of `function` from `values` and from what the program gives; call it.
+
+    Raises:
+        ConfigurationError: The constructor refuses the arguments, with the path of the object.
+    """
+    built = {
+        name: spec_of(signature.arguments[name].annotation).build(value, join(path, name), scope)
+        if name in signature.arguments
+        else plain(value)
+        for name, value in values.items()
+    }
+    for name in signature.arguments:
+        if name in scope.extras and name not in built:
+            built[name] = scope.extras[name]
+    try:
+        return function(**built)
+    except ConfigurationFaults:
+        raise
+    except (ConfigurationError, ValueError) as error:
+        raise ConfigurationFaults([_located(str(error), path, signature)]) from error
+
+
+def _located(message: str, path: str, signature: Signature) -> Fault:
+    """Return the fault that a constructor's error tells: `height: expected ...` is of `height`."""
+    name, colon, rest = message.partition(": ")
+    if colon and name in signature.arguments:
+        return Fault(join(path, name), rest)
+    return Fault(path, message)
 
 
 def _call_custom(target: Target, arguments: dict[str, Any], path: str, scope: Scope) -> Any:
@@ -195,43 +260,7 @@ def _call_custom(target: Target, arguments: dict[str, Any], path: str, scope: Sc
     parameters = inspect.signature(target.cls.from_params).parameters
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     extras = {k: v for k, v in scope.extras.items() if takes_all or k in parameters}
-    return target.cls.from_params(Params(copy.deepcopy(arguments), path), **extras)
-
-
-def _definition(
-    key: str, target: Target, name: str | None, definitions: dict[str, Any]
-) -> dict[str, Any]:
-    if key not in definitions:
-        definitions[key] = {}
-        definitions[key] = _object_schema(target, name, definitions)
-    return {"$ref": f"#/$defs/{key}"}
-
-
-def _object_schema(target: Target, name: str | None, definitions: dict[str, Any]) -> dict[str, Any]:
-    properties: dict[str, Any] = {}
-    required: list[str] = []
-    if name is not None:
-        properties["type"] = {"const": name}
-    if target.is_custom:
-        return {"type": "object", "properties": properties, "description": summary(target.cls)}
-    for argument in target.signature.arguments.values():
-        if argument.name in target.cls.injected:
-            continue
-        schema = dict(spec_of(argument.annotation).json_schema(definitions))
-        if argument.description:
-            schema["description"] = argument.description
-        if argument.required:
-            required.append(argument.name)
-        elif isinstance(argument.default, (str, int, float, bool, type(None))):
-            schema["default"] = argument.default
-        properties[argument.name] = schema
-    return {
-        "type": "object",
-        "description": summary(target.cls),
-        "properties": properties,
-        "required": required,
-        "additionalProperties": target.signature.accepts_any,
-    }
+    return target.cls.from_params(Params(arguments, path), **extras)
 
 
 @dataclass(frozen=True)
@@ -243,23 +272,29 @@ class LazySpec(TypeSpec):
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         if not isinstance(value, Lazy):
-            yield from self.inner.faults(
-                value, path, dataclasses.replace(scope, assume_injected=True)
-            )
+            yield from self.inner.faults(value, path, self.narrowed(scope))
+
+    def narrowed(self, scope: Scope) -> Scope:
+        """Return the scope inside: what is injected will be there when the part is built."""
+        return dataclasses.replace(scope, assume_injected=True)
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
         if isinstance(value, Lazy):
             return value
 
-        def construct(**extras: Any) -> Any:
-            return self.inner.build(copy.deepcopy(value), path, scope.with_extras(extras))
+        def build_inner(**extras: Any) -> Any:
+            return self.inner.build(value, path, scope.with_extras(extras))
 
-        return Lazy(construct)
+        return Lazy(build_inner)
 
     @overrides
     def resembles(self, value: Any) -> bool:
         return isinstance(value, Lazy) or self.inner.resembles(value)
+
+    @overrides
+    def is_named_by(self, value: Any) -> bool:
+        return self.inner.is_named_by(value)
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -279,42 +314,26 @@ class DataclassSpec(TypeSpec):
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         if isinstance(value, self.cls):
             return
-        if not isinstance(value, (Mapping, Params)):
+        if not isinstance(value, Mapping):
             yield self.expected(value, path)
             return
-        yield from argument_faults(signature_of(self.cls), dict(value), path, scope, {})
+        yield from argument_faults(signature_of(self.cls), value, path, scope)
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
         if isinstance(value, self.cls):
             return value
-        arguments = signature_of(self.cls).arguments
-        try:
-            return self.cls(
-                **{
-                    name: spec_of(arguments[name].annotation).build(inner, join(path, name), scope)
-                    for name, inner in value.items()
-                }
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+        return construct(self.cls, signature_of(self.cls), value, path, scope)
 
     @overrides
     def resembles(self, value: Any) -> bool:
-        return isinstance(value, (Mapping, Params, self.cls))
+        return isinstance(value, (Mapping, self.cls))
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        properties = {}
-        for argument in signature_of(self.cls).arguments.values():
-            properties[argument.name] = spec_of(argument.annotation).json_schema(definitions)
-        required = [a.name for a in signature_of(self.cls).arguments.values() if a.required]
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": False,
-        }
+        from allencv_al.common.object_schema import parameters_schema
+
+        return parameters_schema(signature_of(self.cls), definitions)
 
     def __str__(self) -> str:
         return f"an object with {', '.join(signature_of(self.cls).arguments)}"

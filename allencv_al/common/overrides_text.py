@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationFaults, Fault
+from allencv_al.common.json_values import plain, repr_json
+from allencv_al.common.names import did_you_mean
+
+MOST_HINTS = 20
+"""How many overrides that match nothing get a hint; finding the nearest key takes a while."""
 
 
 def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,10 +23,10 @@ def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     Raises:
         ConfigurationFaults: Overrides that match nothing, all of them, with the nearest keys.
     """
-    merged: dict[str, Any] = copy.deepcopy(dict(config))
-    faults = []
+    merged: dict[str, Any] = plain(config)
+    faults: list[Fault] = []
     for key, value in overrides.items():
-        fault = _set(merged, key, copy.deepcopy(value))
+        fault = _set(merged, key, plain(value), with_hint=len(faults) < MOST_HINTS)
         if fault is not None:
             faults.append(fault)
     if faults:
@@ -31,35 +34,34 @@ def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
     return merged
 
 
-def _set(config: dict[str, Any], dotted: str, value: Any) -> Fault | None:
+def _set(config: dict[str, Any], dotted: str, value: Any, with_hint: bool) -> Fault | None:
     *parents, last = dotted.split(".")
     holder: Any = config
     for depth, part in enumerate(parents):
-        holder, found = _step(holder, part)
-        if not found:
-            return _no_match(dotted, ".".join(parents[: depth + 1]), holder, part)
+        if not _has(holder, part):
+            return _no_match(dotted, ".".join(parents[: depth + 1]), holder, part, with_hint)
+        holder = holder[part] if isinstance(holder, dict) else holder[int(part)]
     if isinstance(holder, dict):
         holder[last] = value
-        return None
-    if isinstance(holder, list) and last.isdecimal() and int(last) < len(holder):
+    elif _has(holder, last):
         holder[int(last)] = value
-        return None
-    return _no_match(dotted, dotted, holder, last)
+    else:
+        return _no_match(dotted, dotted, holder, last, with_hint)
+    return None
 
 
-def _step(holder: Any, part: str) -> tuple[Any, bool]:
-    if isinstance(holder, dict) and part in holder:
-        return holder[part], True
-    if isinstance(holder, list) and part.isdecimal() and int(part) < len(holder):
-        return holder[int(part)], True
-    return holder, False
+def _has(holder: Any, part: str) -> bool:
+    if isinstance(holder, dict):
+        return part in holder
+    is_index = part.isdecimal() and len(part) < 10
+    return isinstance(holder, list) and is_index and int(part) < len(holder)
 
 
-def _no_match(dotted: str, missing: str, holder: Any, part: str) -> Fault:
+def _no_match(dotted: str, missing: str, holder: Any, part: str, with_hint: bool) -> Fault:
     if isinstance(holder, list):
-        return Fault(dotted, f"matches nothing: the list has items 0 to {len(holder) - 1}")
+        items = f"has items 0 to {len(holder) - 1}" if holder else "is empty"
+        return Fault(dotted, f"matches nothing: the list {items}")
     if not isinstance(holder, dict):
-        return Fault(dotted, f"matches nothing: {holder!r} holds no keys")
-    near = difflib.get_close_matches(part, holder, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        return Fault(dotted, f"matches nothing: {repr_json(holder)} holds no keys")
+    hint = did_you_mean(part, holder) if with_hint else ""
     return Fault(dotted, f'matches nothing: the config has no "{missing}"{hint}')

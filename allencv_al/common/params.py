@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from allencv_al.common import atomic_file
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.json_values import plain, repr_json
 from allencv_al.common.jsonnet_file import (
     environment_variables,
     evaluate_file,
@@ -45,9 +46,11 @@ class Params(MutableMapping[str, Any]):
     """
 
     def __init__(self, params: Mapping[str, Any] | Params, history: str = "") -> None:
-        self.params: dict[str, Any] = (
-            params.params if isinstance(params, Params) else dict(_plain(params))
-        )
+        if not isinstance(params, Mapping):
+            raise ConfigurationError(
+                f"Params: expected a mapping, found {type(params).__name__} {repr_json(params)}"
+            )
+        self.params: dict[str, Any] = params.params if isinstance(params, Params) else plain(params)
         self.history = history
 
     @classmethod
@@ -83,19 +86,30 @@ class Params(MutableMapping[str, Any]):
             if default is _REQUIRED:
                 where = f' in "{self.history}"' if self.history else ""
                 raise ConfigurationError(f'key "{key}" is required{where}')
-            return default
-        value = self.params.pop(key)
+            value = default
+        else:
+            value = self.params.pop(key)
         return value if keep_as_dict else self._wrap(key, value)
 
     def pop_int(self, key: str, default: Any = _REQUIRED) -> int | None:
-        """Remove and return `key` as an int."""
+        """Remove and return `key` as an int; a string with digits counts."""
         value = self.pop(key, default)
-        return None if value is None else int(value)
+        if value is None or type(value) is int:
+            return value
+        try:
+            return int(value) if isinstance(value, str) else operator.index(value)
+        except (TypeError, ValueError):
+            raise self._unexpected(key, "int", value) from None
 
     def pop_float(self, key: str, default: Any = _REQUIRED) -> float | None:
-        """Remove and return `key` as a float."""
+        """Remove and return `key` as a float; a string with a number counts."""
         value = self.pop(key, default)
-        return None if value is None else float(value)
+        if value is None:
+            return None
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise self._unexpected(key, "float", value) from None
 
     def pop_bool(self, key: str, default: Any = _REQUIRED) -> bool | None:
         """Remove and return `key` as a bool; the strings "true" and "false" count."""
@@ -104,7 +118,7 @@ class Params(MutableMapping[str, Any]):
             return value
         if value in ("true", "false"):
             return bool(value == "true")
-        raise ConfigurationError(f"{self._path(key)}: expected true or false, found {value!r}")
+        raise self._unexpected(key, "true or false", value)
 
     def pop_choice(
         self, key: str, choices: list[Any], default_to_first_choice: bool = False
@@ -112,9 +126,7 @@ class Params(MutableMapping[str, Any]):
         """Remove and return `key`, which must be one of `choices`."""
         value = self.pop(key, choices[0] if default_to_first_choice else _REQUIRED)
         if value not in choices:
-            raise ConfigurationError(
-                f"{self._path(key)}: expected one of {choices}, found {value!r}"
-            )
+            raise self._unexpected(key, f"one of {choices}", value)
         return value
 
     def assert_empty(self, class_name: str) -> None:
@@ -133,7 +145,7 @@ class Params(MutableMapping[str, Any]):
 
         def walk(value: Mapping[str, Any], prefix: str) -> None:
             for key, inner in value.items():
-                if isinstance(inner, dict):
+                if isinstance(inner, dict) and inner:
                     walk(inner, f"{prefix}{key}.")
                 else:
                     flat[f"{prefix}{key}"] = inner
@@ -148,7 +160,7 @@ class Params(MutableMapping[str, Any]):
 
     def duplicate(self) -> Params:
         """Return a deep copy."""
-        return Params(copy.deepcopy(self.params), self.history)
+        return Params(plain(self.params), self.history)
 
     def to_file(self, path: str | Path) -> None:
         """Write the object as JSON in reading order."""
@@ -167,7 +179,7 @@ class Params(MutableMapping[str, Any]):
         return self._wrap(key, self.params[key])
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.params[key] = _plain(value)
+        self.params[key] = plain(value)
 
     def __delitem__(self, key: str) -> None:
         del self.params[key]
@@ -184,15 +196,27 @@ class Params(MutableMapping[str, Any]):
     def _path(self, key: str) -> str:
         return f"{self.history}.{key}" if self.history else key
 
+    def _unexpected(self, key: str, wanted: str, found: Any) -> ConfigurationError:
+        shown = repr_json(found)
+        return ConfigurationError(f"{self._path(key)}: expected {wanted}, found {shown}")
+
     def _wrap(self, key: str, value: Any) -> Any:
         if isinstance(value, dict):
-            return Params(value, self._path(key))
+            return self._view(value, self._path(key))
         if isinstance(value, list):
             return [
-                Params(item, f"{self._path(key)}.{i}") if isinstance(item, dict) else item
+                self._view(item, f"{self._path(key)}.{i}") if isinstance(item, dict) else item
                 for i, item in enumerate(value)
             ]
         return value
+
+    @classmethod
+    def _view(cls, params: dict[str, Any], history: str) -> Params:
+        """Return `params` as `Params`, not a copy: what is set in it is set in the whole."""
+        view = cls.__new__(cls)
+        view.params = params
+        view.history = history
+        return view
 
 
 def parse_overrides(
@@ -200,23 +224,14 @@ def parse_overrides(
 ) -> dict[str, Any]:
     """Return the object that an `--overrides` text (jsonnet) stands for."""
     if not isinstance(overrides, str):
-        return dict(overrides)
+        given: dict[str, Any] = plain(overrides)
+        return given
     if not overrides.strip():
         return {}
     known = environment_variables() if variables is None else variables
     value = json.loads(evaluate_snippet("--overrides", overrides, known))
     if not isinstance(value, dict):
-        raise ConfigurationError(f"--overrides: expected an object, found {overrides!r}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Params):
-        return value.params
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        raise ConfigurationError(f"--overrides: expected an object, found {repr_json(overrides)}")
     return value
 
 

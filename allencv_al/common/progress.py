@@ -69,17 +69,17 @@ class _RichBar:
         from rich.progress import Progress as RichProgress
 
         self._progress = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # [...] in a note is no color
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit + " {task.fields[rate]}"),
+            TextColumn("{task.fields[unit]} {task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=Console(stderr=True),
             transient=True,
+            redirect_stdout=False,  # results must not go where the bar is
         )
-        self._task = self._progress.add_task(description, total=total, rate="", note="")
-        self._unit = unit
+        self._task = self._progress.add_task(description, total=total, unit=unit, rate="", note="")
         self._progress.start()
 
     def advance(self, count: int, note: str) -> None:

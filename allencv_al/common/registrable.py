@@ -51,6 +51,13 @@ class Registrable(FromParams):
         def add(subclass: T) -> T:
             registry = _registries.setdefault(cls, {})
             known = registry.get(name)
+            if constructor is not None and not hasattr(subclass, constructor):
+                raise ConfigurationError(
+                    f'cannot register {subclass.__qualname__} as {cls.registry_name()} "{name}": '
+                    f"it has no constructor {constructor}"
+                )
+            if known is not None and _is_late_builtin(cls, name, subclass, known[0]):
+                return subclass  # the user's replacement came first
             if known is not None and not exist_ok and not _is_reimport(known[0], subclass):
                 raise ConfigurationError(
                     f'cannot register {subclass.__qualname__} as {cls.registry_name()} "{name}": '
@@ -60,7 +67,7 @@ class Registrable(FromParams):
             if known is None and not exist_ok and _is_foreign_builtin(cls, name, subclass):
                 raise ConfigurationError(
                     f'cannot register {subclass.__qualname__} as {cls.registry_name()} "{name}": '
-                    f"{cls.builtin[name]} has the name (exist_ok=True replaces it)"
+                    f"{_builtin_of(cls)[name]} has the name (exist_ok=True replaces it)"
                 )
             registry[name] = (subclass, constructor)
             return subclass
@@ -70,7 +77,7 @@ class Registrable(FromParams):
     @classmethod
     @overrides
     def has_registry(cls) -> bool:
-        return Registrable in cls.__bases__ or cls in _registries
+        return Registrable in cls.__bases__ or "builtin" in vars(cls) or cls in _registries
 
     @classmethod
     @overrides
@@ -80,9 +87,10 @@ class Registrable(FromParams):
     @classmethod
     @overrides
     def resolve(cls, name: str) -> Registration:
-        registry = _registries.setdefault(cls, {})
-        if name not in registry and name in cls.builtin:
-            importlib.import_module(cls.builtin[name])
+        table = _builtin_of(cls)
+        if name in table and name not in _registries.get(cls, {}):
+            _import_builtin(cls, name, table[name])
+        registry = _registries.get(cls, {})
         if name in registry:
             return registry[name]
         if "." in name:
@@ -107,7 +115,7 @@ class Registrable(FromParams):
     @classmethod
     @overrides
     def list_available(cls) -> list[str]:
-        names = sorted({*_registries.get(cls, {}), *cls.builtin})
+        names = sorted({*_registries.get(cls, {}), *_builtin_of(cls)})
         if cls.default_implementation is None:
             return names
         if cls.default_implementation not in names:
@@ -132,8 +140,31 @@ def _is_reimport(known: type, subclass: type) -> bool:
 
 def _is_foreign_builtin(base: type[Registrable], name: str, subclass: type) -> bool:
     """Say whether the name belongs to a module of this package that is not imported yet."""
-    module = base.builtin.get(name)
+    module = _builtin_of(base).get(name)
     return module is not None and module != subclass.__module__
+
+
+def _is_late_builtin(base: type[Registrable], name: str, subclass: type, known: type) -> bool:
+    """Say whether user code replaced a class of this package before its module was imported."""
+    module = _builtin_of(base).get(name)
+    return module == subclass.__module__ and module != known.__module__
+
+
+def _builtin_of(base: type[Registrable]) -> Mapping[str, str]:
+    """Return the table of the family itself: a family within a family does not inherit it."""
+    table: Mapping[str, str] = vars(base).get("builtin", {})
+    return table
+
+
+def _import_builtin(base: type[Registrable], name: str, module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == __name__.partition(".")[0]:
+            raise  # a fault of this package, not an optional dependency
+        raise ConfigurationError(
+            f'the {base.registry_name()} "{name}" needs what is not installed: {error}'
+        ) from error
 
 
 def _resolve_dotted(base: type[Registrable], name: str) -> type[FromParams]:
@@ -146,8 +177,10 @@ def _resolve_dotted(base: type[Registrable], name: str) -> type[FromParams]:
         )
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f'"{name}" cannot be imported: {error}') from error
+    except Exception as error:  # whatever the user's module can raise
+        raise ConfigurationError(
+            f'"{name}" cannot be imported: {type(error).__name__}: {error}'
+        ) from error
     if not inspect.isclass(found) or not issubclass(found, base):
         raise ConfigurationError(f'"{name}" is not a subclass of {base.__name__}')
     return found

@@ -10,6 +10,8 @@ import hashlib
 import random
 from typing import Any
 
+from allencv_al.common.errors import ConfigurationError
+
 
 def item_seed(seed: int, epoch: int, item_id: str) -> int:
     """Return the 64-bit seed of one item in one epoch."""
@@ -18,18 +20,29 @@ def item_seed(seed: int, epoch: int, item_id: str) -> int:
 
 
 def seed_everything(
-    random_seed: int | None, numpy_seed: int | None, torch_seed: int | None
+    random_seed: int | None, numpy_seed: int | None, pytorch_seed: int | None
 ) -> None:
-    """Seed Python, NumPy and torch (every device); None leaves that generator as it is."""
+    """Seed Python, NumPy and torch (every device); None leaves that generator as it is.
+
+    Raises:
+        ConfigurationError: A seed is beyond what its generator takes; no generator was seeded.
+    """
     import numpy as np
     import torch
 
+    _check_seed("numpy_seed", numpy_seed, 0, 2**32 - 1)
+    _check_seed("pytorch_seed", pytorch_seed, -(2**63), 2**64 - 1)
     if random_seed is not None:
         random.seed(random_seed)
     if numpy_seed is not None:
         np.random.seed(numpy_seed)  # noqa: NPY002  user code and libraries draw from the global one
-    if torch_seed is not None:
-        torch.manual_seed(torch_seed)
+    if pytorch_seed is not None:
+        torch.manual_seed(pytorch_seed)
+
+
+def _check_seed(name: str, seed: int | None, least: int, most: int) -> None:
+    if seed is not None and not least <= seed <= most:
+        raise ConfigurationError(f"{name}: expected {least} to {most}, found {seed}")
 
 
 def random_state() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import sys
@@ -9,7 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from allencv_al.common.docstrings import argument_descriptions
 
@@ -51,13 +52,27 @@ class Signature:
     accepts_any: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """An annotation that cannot be evaluated at run time.
+
+    Args:
+        text: The annotation as it is written.
+        reason: Why not.
+    """
+
+    text: str
+    reason: str
+
+
 @functools.cache
 def signature_of(cls: type, constructor: str | None = None) -> Signature:
     """Return the signature of `cls` or of its classmethod `constructor`."""
     if constructor is None:
         return _init_signature(cls, _classes_with_init(cls))
     method = getattr(cls, constructor)
-    own, has_kwargs = _read(method, argument_descriptions(method), skip_first=False)
+    descriptions = {**argument_descriptions(cls), **argument_descriptions(method)}
+    own, has_kwargs = _read(method, cls, descriptions, skip_first=False)
     if not has_kwargs:
         return Signature(own, accepts_any=False)
     inherited = _init_signature(cls, _classes_with_init(cls))
@@ -82,12 +97,12 @@ def _init_signature(cls: type, chain: list[type]) -> Signature:
         **argument_descriptions(vars(owner)["__init__"]),
         **(argument_descriptions(cls) if cls is not owner else {}),
     }
-    own, has_kwargs = _read(vars(owner)["__init__"], descriptions, skip_first=True)
+    own, has_kwargs = _read(vars(owner)["__init__"], owner, descriptions, skip_first=True)
     if not has_kwargs:
         return Signature(own, accepts_any=False)
     typed = [base for base in rest if hasattr(base, "from_params")]
-    if not typed:
-        return Signature(own, accepts_any=True)
+    if not typed:  # torch.nn.Module takes **kwargs, too, but only to refuse them
+        return Signature(own, accepts_any=hasattr(owner, "from_params"))
     inherited = _init_signature(typed[0], typed)
     return Signature({**own, **_without(inherited.arguments, own)}, inherited.accepts_any)
 
@@ -97,8 +112,12 @@ def _without(arguments: Mapping[str, Argument], known: Mapping[str, Argument]) -
 
 
 def _read(
-    function: Callable[..., Any], descriptions: Mapping[str, str], skip_first: bool
+    function: Callable[..., Any],
+    owner: type,
+    descriptions: Mapping[str, str],
+    skip_first: bool,
 ) -> tuple[dict[str, Argument], bool]:
+    """Return the parameters of a constructor, and whether it has `**kwargs`."""
     function = inspect.unwrap(function)
     parameters = list(inspect.signature(function).parameters.values())
     if skip_first:
@@ -111,24 +130,64 @@ def _read(
     )
     return {
         p.name: Argument(
-            p.name, _resolve(p.annotation, function), p.default, descriptions.get(p.name, "")
+            p.name,
+            _annotation(p, function, owner),
+            _default(p, owner),
+            descriptions.get(p.name, ""),
         )
         for p in named
     }, has_kwargs
 
 
-def _resolve(annotation: Any, function: Callable[..., Any]) -> Any:
-    """Turn an annotation, which PEP 563 makes a string, into a type.
+def _default(parameter: inspect.Parameter, owner: type) -> Any:
+    """Return the default; of a dataclass field with a factory, what the factory makes."""
+    field = getattr(owner, "__dataclass_fields__", {}).get(parameter.name)
+    factory = getattr(field, "default_factory", dataclasses.MISSING)
+    if parameter.default is REQUIRED or factory is dataclasses.MISSING:
+        return parameter.default
+    return factory()
 
-    A name that exists for type checkers only (imported under TYPE_CHECKING) becomes `Any`: such
-    parameters are given by the program, never read from a config.
-    """
+
+def _annotation(parameter: inspect.Parameter, function: Callable[..., Any], owner: type) -> Any:
+    annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
         return Any
-    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    resolved = _resolve(annotation, _namespaces(parameter.name, function, owner))
+    if parameter.default is None and resolved is not Any and not isinstance(resolved, Unresolved):
+        return Optional[resolved]  # noqa: UP045  `dropout: float = None`, as AllenNLP writes it
+    return resolved
+
+
+def _namespaces(
+    name: str, function: Callable[..., Any], owner: type
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the names that an annotation may use: of its module, and of its class."""
+    for base in owner.__mro__:  # a dataclass inherits fields, not a constructor, from its module
+        if "__dataclass_fields__" in vars(owner) and name in vars(base).get("__annotations__", {}):
+            return vars(sys.modules[base.__module__]), vars(base)
     unwrapped = getattr(function, "__func__", function)
-    names = getattr(unwrapped, "__globals__", vars(sys.modules[function.__module__]))
-    try:
-        return typing.get_type_hints(holder, globalns=names, include_extras=False)["it"]
-    except NameError:
-        return Any
+    module = getattr(unwrapped, "__globals__", vars(sys.modules[function.__module__]))
+    return module, vars(owner)
+
+
+def _resolve(annotation: Any, namespaces: tuple[Mapping[str, Any], Mapping[str, Any]]) -> Any:
+    """Turn an annotation, which PEP 563 makes a string, into a type.
+
+    One that names what exists for type checkers only (imported under TYPE_CHECKING) cannot be
+    resolved; such parameters are given by the program, never read from a config.
+    """
+    if isinstance(annotation, dataclasses.InitVar):
+        annotation = annotation.type
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    module, of_class = namespaces
+    reason = ""
+    for names in (module, {**module, **of_class}):  # a method called `list` must not hide list
+        try:
+            resolved = typing.get_type_hints(holder, globalns=dict(names))["it"]
+            hash(resolved)
+        except Exception as error:  # whatever evaluating a line of the user's code can raise
+            reason = reason or f"{type(error).__name__}: {error}"
+        else:
+            return resolved.type if isinstance(resolved, dataclasses.InitVar) else resolved
+    text = annotation if isinstance(annotation, str) else repr(annotation)
+    return Unresolved(text, reason)

@@ -1,7 +1,8 @@
 """What an annotation admits: check a JSON value, build the Python value, describe both.
 
 One class per kind of annotation, each with the same three abilities, so that checking, building and
-the JSON Schema cannot drift apart. Objects are in `object_specs.py`.
+the JSON Schema cannot drift apart. Here are the kinds without parts; lists, mappings and unions are
+in `container_specs.py`, objects in `object_specs.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 from overrides import overrides
 
 from allencv_al.common.errors import Fault
-from allencv_al.common.names import did_you_mean, repr_json
+from allencv_al.common.json_values import plain, repr_json
+from allencv_al.common.names import did_you_mean, with_article
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,15 @@ class TypeSpec(ABC):
         """Return the type as a user would say it."""
 
     def resembles(self, value: Any) -> bool:
-        """Say whether `value` is at least of the right kind, so that its faults are telling."""
+        """Say whether `value` is at least of the right kind, so that its faults are telling.
+
+        Every value without faults is of the right kind; the answer costs less than the faults.
+        """
         return not any(self.faults(value, "", Scope()))
+
+    def is_named_by(self, value: Any) -> bool:
+        """Say whether `value` names this very type, so that it cannot be meant for another."""
+        return False
 
     def expected(self, value: Any, path: str) -> Fault:
         """Return the fault for a value of the wrong type."""
@@ -86,7 +95,7 @@ class AnySpec(TypeSpec):
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return value
+        return plain(value)  # a copy: what is built may change it
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +103,34 @@ class AnySpec(TypeSpec):
 
     def __str__(self) -> str:
         return "anything"
+
+
+@dataclass(frozen=True)
+class UnresolvedSpec(TypeSpec):
+    """An annotation that cannot be evaluated, so that only Python code can give the argument."""
+
+    annotation: str
+    reason: str
+
+    @overrides
+    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
+        if value is None or isinstance(value, (str, int, float, list, tuple, Mapping)):
+            yield Fault(
+                path,
+                f"cannot be checked: the annotation {self.annotation} of the constructor cannot be "
+                f"resolved ({self.reason}); import its names at run time, not under TYPE_CHECKING",
+            )
+
+    @overrides
+    def build(self, value: Any, path: str, scope: Scope) -> Any:
+        return value
+
+    @overrides
+    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
+        return {"not": {}}
+
+    def __str__(self) -> str:
+        return f"{self.annotation} (from Python code only)"
 
 
 @dataclass(frozen=True)
@@ -108,7 +145,7 @@ class ScalarSpec(TypeSpec):
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         accepted: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
         is_bool = isinstance(value, bool) and self.kind is not bool
-        if is_bool or not isinstance(value, accepted):
+        if is_bool or not isinstance(value, accepted) or (self.kind is float and _is_huge(value)):
             yield self.expected(value, path)
 
     @overrides
@@ -140,7 +177,7 @@ class TextSpec(TypeSpec):
             return
         try:
             self.convert(value)
-        except (re.error, ValueError) as error:
+        except (re.error, ValueError, OverflowError, RecursionError) as error:
             yield Fault(path, f"expected {self}, found {repr_json(value)}: {error}")
 
     @overrides
@@ -167,7 +204,7 @@ class LiteralSpec(TypeSpec):
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
-        if not any(value == c and type(value) is type(c) for c in self.choices):
+        if not any(type(value) is type(c) and value == c for c in self.choices):
             near = ""
             if isinstance(value, str):
                 near = did_you_mean(value, [c for c in self.choices if isinstance(c, str)])
@@ -199,14 +236,15 @@ class EnumSpec(TypeSpec):
         if isinstance(value, self.kind):
             return value
         for member in self.kind:
-            if value == member.value or value == member.name:
+            if type(value) is type(member.value) and value == member.value:
                 return member
-        return None
+        return self.kind.__members__.get(value) if isinstance(value, str) else None
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         if self._member(value) is None:
-            near = did_you_mean(value, self._names()) if isinstance(value, str) else ""
+            known = [choice for choice in self._choices() if isinstance(choice, str)]
+            near = did_you_mean(value, known) if isinstance(value, str) else ""
             yield Fault(path, f"{self.expected(value, path).message}{near}")
 
     @overrides
@@ -215,17 +253,24 @@ class EnumSpec(TypeSpec):
 
     @overrides
     def resembles(self, value: Any) -> bool:
-        return isinstance(value, (str, self.kind))
+        return isinstance(value, (str, self.kind)) or self._member(value) is not None
+
+    def _choices(self) -> list[Any]:
+        """Return what a config may say: the values where they are words, else the names."""
+        values = [member.value for member in self.kind]
+        return values if all(isinstance(value, str) for value in values) else self._names()
 
     def _names(self) -> list[str]:
-        return [str(member.value) for member in self.kind]
+        return list(self.kind.__members__)
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        return {"enum": [member.value for member in self.kind]}
+        values = [member.value for member in self.kind]
+        scalars = [value for value in values if isinstance(value, (str, int, float))]
+        return {"enum": [*scalars, *(name for name in self._names() if name not in scalars)]}
 
     def __str__(self) -> str:
-        return " or ".join(repr_json(member.value) for member in self.kind)
+        return " or ".join(repr_json(choice) for choice in self._choices())
 
 
 @dataclass(frozen=True)
@@ -236,7 +281,11 @@ class InstanceSpec(TypeSpec):
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
-        if not isinstance(value, self.kind):
+        try:
+            right = isinstance(value, self.kind)
+        except TypeError:  # a Protocol of which only type checkers can tell the instances
+            right = not isinstance(value, (str, int, float, list, Mapping, type(None)))
+        if not right:
             yield self.expected(value, path)
 
     @overrides
@@ -248,174 +297,13 @@ class InstanceSpec(TypeSpec):
         return {"not": {}}
 
     def __str__(self) -> str:
-        return f"a {self.kind.__name__} object (from Python code only)"
+        return f"{with_article(self.kind.__name__)} object (from Python code only)"
 
 
-@dataclass(frozen=True)
-class UnionSpec(TypeSpec):
-    """One of several types, tried in order."""
-
-    options: tuple[TypeSpec, ...]
-
-    def matching(self, value: Any, scope: Scope) -> TypeSpec | None:
-        """Return the first option without faults."""
-        for option in self.options:
-            if not any(option.faults(value, "", scope)):
-                return option
-        return None
-
-    @overrides
-    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
-        if self.matching(value, scope) is not None:
-            return
-        candidates = [list(o.faults(value, path, scope)) for o in self._near(value)]
-        if candidates:
-            yield from min(candidates, key=lambda found: (-_depth(found), len(found)))
-        else:
-            yield self.expected(value, path)
-
-    def _near(self, value: Any) -> list[TypeSpec]:
-        """Return the options of which `value` is a faulty example, not something else."""
-        return [option for option in self.options if option.resembles(value)]
-
-    @overrides
-    def build(self, value: Any, path: str, scope: Scope) -> Any:
-        option = self.matching(value, scope) or self.options[0]
-        return option.build(value, path, scope)
-
-    @overrides
-    def resembles(self, value: Any) -> bool:
-        return any(option.resembles(value) for option in self.options)
-
-    @overrides
-    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        return {"anyOf": [option.json_schema(definitions) for option in self.options]}
-
-    def __str__(self) -> str:
-        return " or ".join(str(option) for option in self.options)
-
-
-def _depth(faults: Sequence[Fault]) -> int:
-    """Return how deep the first fault lies: the deeper, the more of the value was right."""
-    return faults[0].path.count(".") if faults else 0
-
-
-@dataclass(frozen=True)
-class ListSpec(TypeSpec):
-    """A list, set or frozenset of one type, or a tuple of any length."""
-
-    item: TypeSpec
-    container: Callable[[Iterator[Any]], Any] = list
-    name: str = "list"
-
-    @overrides
-    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
-        if not self.resembles(value):
-            yield self.expected(value, path)
-            return
-        for index, inner in enumerate(value):
-            yield from self.item.faults(inner, join(path, index), scope)
-        if self.name == "set" and len(set(map(repr_json, value))) != len(value):
-            yield Fault(path, f"expected distinct values, found {repr_json(value)}")
-
-    @overrides
-    def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return self.container(
-            self.item.build(inner, join(path, index), scope) for index, inner in enumerate(value)
-        )
-
-    @overrides
-    def resembles(self, value: Any) -> bool:
-        return isinstance(value, (list, tuple, set, frozenset))
-
-    @overrides
-    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        schema = {"type": "array", "items": self.item.json_schema(definitions)}
-        return {**schema, "uniqueItems": True} if self.name == "set" else schema
-
-    def __str__(self) -> str:
-        return f"{self.name} of {self.item}"
-
-
-@dataclass(frozen=True)
-class TupleSpec(TypeSpec):
-    """A tuple of known length, each place with its type."""
-
-    items: tuple[TypeSpec, ...]
-
-    @overrides
-    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
-        if not self.resembles(value):
-            yield self.expected(value, path)
-        elif len(value) != len(self.items):
-            yield Fault(path, f"expected {self}, found {len(value)} values: {repr_json(value)}")
-        else:
-            for index, (item, inner) in enumerate(zip(self.items, value, strict=True)):
-                yield from item.faults(inner, join(path, index), scope)
-
-    @overrides
-    def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return tuple(
-            item.build(inner, join(path, index), scope)
-            for index, (item, inner) in enumerate(zip(self.items, value, strict=True))
-        )
-
-    @overrides
-    def resembles(self, value: Any) -> bool:
-        return isinstance(value, (list, tuple))
-
-    @overrides
-    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        count = len(self.items)
-        prefix = [item.json_schema(definitions) for item in self.items]
-        return {"type": "array", "prefixItems": prefix, "minItems": count, "maxItems": count}
-
-    def __str__(self) -> str:
-        kinds = ", ".join(str(item) for item in self.items)
-        return f"a list of exactly {len(self.items)} ({kinds})"
-
-
-@dataclass(frozen=True)
-class MappingSpec(TypeSpec):
-    """An object with any keys; keys are strings in JSON and converted where the type says so."""
-
-    key: TypeSpec
-    value: TypeSpec
-
-    @overrides
-    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
-        if not self.resembles(value):
-            yield self.expected(value, path)
-            return
-        for key, inner in value.items():
-            yield from self.key.faults(self._read_key(key), join(path, key), scope)
-            yield from self.value.faults(inner, join(path, key), scope)
-
-    @overrides
-    def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return {
-            self.key.build(self._read_key(key), join(path, key), scope): self.value.build(
-                inner, join(path, key), scope
-            )
-            for key, inner in value.items()
-        }
-
-    def _read_key(self, key: Any) -> Any:
-        numeric = isinstance(self.key, ScalarSpec) and self.key.kind in (int, float)
-        if not numeric or not isinstance(key, str):
-            return key
-        try:
-            return int(key) if self.key == ScalarSpec(int) else float(key)
-        except ValueError:
-            return key
-
-    @overrides
-    def resembles(self, value: Any) -> bool:
-        return isinstance(value, Mapping)
-
-    @overrides
-    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": self.value.json_schema(definitions)}
-
-    def __str__(self) -> str:
-        return f"an object of {self.value}"
+def _is_huge(value: Any) -> bool:
+    """Say whether a whole number is beyond the largest float."""
+    try:
+        float(value)
+    except OverflowError:
+        return True
+    return False

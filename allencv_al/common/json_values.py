@@ -1,0 +1,64 @@
+"""JSON values: copies of bounded depth, and short texts of them for messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+from allencv_al.common.errors import ConfigurationError
+
+MAX_DEPTH = 64
+"""How deep a config may nest; the deepest in use has about ten levels."""
+
+
+def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return a copy in which every mapping is a dict, lists are new, and all else is itself.
+
+    Raises:
+        ConfigurationError: It nests deeper than `depth`, or contains itself.
+    """
+    if isinstance(value, Mapping):
+        _check_depth(depth)
+        return {key: plain(inner, depth - 1) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        _check_depth(depth)
+        return type(value)(plain(inner, depth - 1) for inner in value)
+    return value
+
+
+def _check_depth(depth: int) -> None:
+    if depth <= 0:
+        raise ConfigurationError(f"the config nests deeper than {MAX_DEPTH} levels")
+
+
+def repr_json(value: object, limit: int = 60) -> str:
+    """Return `value` as JSON where it is JSON, shortened to about `limit` characters."""
+    text = ""
+    try:
+        for part in json.JSONEncoder(ensure_ascii=False, default=_as_json).iterencode(value):
+            text += part
+            if len(text) > limit:  # the rest may be a megabyte
+                break
+    except (TypeError, ValueError, RecursionError):  # not JSON, or a number of 5000 digits
+        text = _python_text(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _as_json(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError
+
+
+def _python_text(value: object) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return f"a very long {type(value).__name__}"
