@@ -105,23 +105,18 @@ def make_trainer(vocab: Vocabulary) -> Callable[..., GradientDescentTrainer]:
     """Return a function that makes a trainer of a new model; options are the trainer's."""
 
     def make(folder: Path | None = None, **options: Any) -> GradientDescentTrainer:
-        model = options.pop("model", None) or SmallModel(vocab)
-        torch.manual_seed(1)
-        extras = {
-            "model": model,
-            "data_loader": options.pop("data_loader", None) or SmallLoader(),
-            "validation_data_loader": options.pop(
-                "validation_data_loader", SmallLoader(count=2, seed=99)
-            ),
-            "serialization_dir": folder,
-        }
         defaults: dict[str, Any] = {
+            "model": SmallModel(vocab),
+            "data_loader": SmallLoader(),
+            "validation_data_loader": SmallLoader(count=2, seed=99),
+            "serialization_dir": folder,
             "num_epochs": 3,
             "cuda_device": -1,
             "precision": "fp32",
             "enable_default_callbacks": False,
             "optimizer": Lazy(Optimizer.by_name("adam"), lr=0.01),
         }
-        return GradientDescentTrainer(**extras, **{**defaults, **options})
+        torch.manual_seed(1)
+        return GradientDescentTrainer(**{**defaults, **options})
 
     return make

@@ -1,0 +1,27 @@
+"""Training: the trainer with its optimizers, schedules, callbacks and checkpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from allencv_al.common.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from allencv_al.training.callbacks.base import TrainerCallback as TrainerCallback
+    from allencv_al.training.checkpointer import Checkpointer as Checkpointer
+    from allencv_al.training.evaluation import evaluate as evaluate
+    from allencv_al.training.gradient_descent_trainer import (
+        GradientDescentTrainer as GradientDescentTrainer,
+    )
+    from allencv_al.training.trainer import Trainer as Trainer
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "Checkpointer": "allencv_al.training.checkpointer",
+        "GradientDescentTrainer": "allencv_al.training.gradient_descent_trainer",
+        "Trainer": "allencv_al.training.trainer",
+        "TrainerCallback": "allencv_al.training.callbacks.base",
+        "evaluate": "allencv_al.training.evaluation",
+    },
+)

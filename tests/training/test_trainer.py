@@ -1,0 +1,714 @@
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from allencv_al.common import ConfigurationError, Lazy
+from allencv_al.common.config_check import check
+from allencv_al.common.errors import TrainingError
+from allencv_al.data.batch import Batch
+from allencv_al.training import loop_progress, training_loop
+from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
+from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+from allencv_al.training.momentum_schedulers import MomentumScheduler
+from allencv_al.training.moving_average import MovingAverage
+from allencv_al.training.optimizers import Optimizer
+from allencv_al.training.precision import StepPrecision, has_native_bf16
+from allencv_al.training.trainer import Trainer
+from allencv_al.training.training_step import TrainingStep
+from allencv_al.training.weights_file import read_weights
+
+Make = Callable[..., Any]
+
+
+def lazy(base: Any, name: str, **options: Any) -> Lazy[Any]:
+    return Lazy(base.by_name(name), **options)
+
+
+def sgd(**options: Any) -> Lazy[Any]:
+    return lazy(Optimizer, "sgd", **{"lr": 0.1, **options})
+
+
+# The whole
+
+
+def test_the_model_learns(make_trainer: Make) -> None:
+    metrics = make_trainer(num_epochs=30, optimizer=lazy(Optimizer, "adam", lr=0.05)).train()
+    assert metrics["training_loss"] < 0.9 < math.log(3)
+    assert metrics["best_validation_accuracy"] > 0.8
+
+
+def test_the_folder_holds_what_is_promised(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(tmp_path, enable_default_callbacks=True).train()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "best.safetensors",
+        "checkpoints",
+        "confusion_matrix.png",
+        "environment.json",
+        "metrics.json",
+        "metrics.jsonl",
+        "metrics_epoch_0.json",
+        "metrics_epoch_1.json",
+        "metrics_epoch_2.json",
+        "training_curves.png",
+    }
+
+
+def test_metrics_have_the_names_of_allennlp(make_trainer: Make, tmp_path: Path) -> None:
+    metrics = make_trainer(tmp_path, num_epochs=2).train()
+    assert metrics["epoch"] == 1
+    assert metrics["training_epochs"] == 2
+    assert metrics["training_start_epoch"] == 0
+    assert re.fullmatch(r"0:00:\d\d(\.\d+)?", metrics["training_duration"])
+    assert metrics["peak_cpu_memory_MB"] > 10
+    for prefix in ("training", "validation", "best_validation"):
+        assert 0 <= metrics[f"{prefix}_accuracy"] <= 1
+        assert metrics[f"{prefix}_loss"] > 0
+    assert metrics["best_epoch"] in (0, 1)
+    epoch = json.loads((tmp_path / f"metrics_epoch_{metrics['best_epoch']}.json").read_text())
+    assert metrics["best_validation_loss"] == epoch["validation_loss"]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+
+
+def test_the_loss_is_the_mean_over_the_batches(make_trainer: Make, small_loader: Any) -> None:
+    loader = small_loader(count=3)
+    trainer = make_trainer(data_loader=loader, num_epochs=1, optimizer=sgd(lr=0.0))
+    losses: list[float] = []
+    step = trainer.step
+
+    def spy(group: list[Batch]) -> torch.Tensor:
+        loss: torch.Tensor = step(group)
+        losses.append(loss.item())
+        return loss
+
+    spy.__dict__.update(count=0, state_dict=step.state_dict)
+    trainer.step = spy
+    assert trainer.train()["training_loss"] == pytest.approx(sum(losses) / 3, abs=1e-12)
+
+
+def test_without_validation_data_the_last_epoch_is_the_result(
+    make_trainer: Make, tmp_path: Path
+) -> None:
+    trainer = make_trainer(tmp_path, validation_data_loader=None, num_epochs=2)
+    metrics = trainer.train()
+    assert not any(name.startswith(("best", "validation")) for name in metrics)
+    best = read_weights(tmp_path / "best.safetensors")
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, best[name])
+
+
+def test_without_a_folder_nothing_is_written(
+    make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    metrics = make_trainer(enable_default_callbacks=True).train()
+    assert metrics["epoch"] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+# The order of a step
+
+
+def test_a_step_does_things_in_the_order_of_allennlp(
+    make_trainer: Make, small_loader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    trainer = make_trainer(
+        data_loader=small_loader(count=1),
+        validation_data_loader=None,
+        num_epochs=1,
+        optimizer=sgd(momentum=0.9),
+        grad_norm=1.0,
+        grad_clipping=0.5,
+        learning_rate_scheduler=lazy(LearningRateScheduler, "linear_with_warmup", warmup_steps=1),
+        momentum_scheduler=lazy(MomentumScheduler, "inverted_triangular", cool_down=1, warm_up=1),
+        moving_average=lazy(MovingAverage, "exponential"),
+    )
+
+    def note(owner: Any, method: str, name: str) -> None:
+        original = getattr(owner, method)
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, method, noted)
+
+    note(trainer.optimizer, "zero_grad", "zero_grad")
+    note(trainer.model, "forward", "forward")
+    note(torch.autograd, "backward", "backward")
+    module = "allencv_al.training.training_step"
+    for name in ("clip_grad_norm_", "clip_grad_value_"):
+        original = getattr(torch.nn.utils, name)
+
+        def clip(*args: Any, name: str = name, original: Any = original) -> Any:
+            calls.append(name)
+            return original(*args)
+
+        monkeypatch.setattr(f"{module}.{name}", clip)
+    note(trainer.learning_rate_scheduler, "step_batch", "learning rate")
+    note(trainer.momentum_scheduler, "step_batch", "momentum")
+    note(trainer.optimizer, "step", "step")
+    note(trainer.moving_average, "apply", "average")
+    note(trainer.learning_rate_scheduler, "step", "end of epoch")
+    trainer.train()
+    assert calls == [
+        "zero_grad",
+        "forward",
+        "backward",
+        "clip_grad_norm_",
+        "clip_grad_value_",
+        "learning rate",
+        "momentum",
+        "step",
+        "average",
+        "end of epoch",
+    ]
+
+
+def test_accumulated_batches_are_one_large_batch(
+    make_trainer: Make, small_model: Make, small_loader: Any
+) -> None:
+    def trained(loader: Any, **options: Any) -> Any:
+        model = small_model()
+        model.norm = torch.nn.Identity()  # statistics of a batch would see its size
+        torch.nn.functional.dropout, dropout = (lambda x, *_: x), torch.nn.functional.dropout
+        try:
+            options |= {"num_epochs": 1, "validation_data_loader": None, "optimizer": sgd()}
+            trainer = make_trainer(model=model, data_loader=loader, **options)
+            return trainer.train(), model, trainer
+        finally:
+            torch.nn.functional.dropout = dropout
+
+    class Doubled(small_loader):  # type: ignore[misc]
+        def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+            pairs = iter(super().batches(epoch, start))
+            for one, two in zip(pairs, pairs, strict=True):
+                both = {n: torch.cat([one.tensors[n], two.tensors[n]]) for n in one.tensors}
+                yield Batch(both, one.ids + two.ids, index=one.index // 2)
+
+    once, large, _ = trained(Doubled(count=4))
+    twice, accumulated, trainer = trained(small_loader(count=4), num_gradient_accumulation_steps=2)
+    assert trainer.steps_completed == 2
+    assert twice["training_loss"] == pytest.approx(once["training_loss"], abs=1e-6)
+    for name, value in large.state_dict().items():
+        torch.testing.assert_close(accumulated.state_dict()[name], value, msg=name)
+
+
+def test_a_last_group_of_fewer_batches_counts_by_its_own_size(
+    make_trainer: Make, small_loader: Any
+) -> None:
+    trainer = make_trainer(
+        data_loader=small_loader(count=5), num_gradient_accumulation_steps=2, num_epochs=1
+    )
+    trainer.train()
+    assert trainer.steps_completed == 3
+
+
+def test_gradients_are_scaled_to_the_norm_and_clipped_to_the_value(make_trainer: Make) -> None:
+    for options, limit in (({"grad_norm": 1e-3}, 1e-3), ({"grad_clipping": 1e-4}, None)):
+        trainer = make_trainer(num_epochs=1, validation_data_loader=None, **options)
+        trainer.train()
+        gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
+        if limit is not None:
+            norm = torch.nn.utils.get_total_norm(gradients).item()
+            assert norm == pytest.approx(limit, rel=1e-3)
+        else:
+            assert max(g.abs().max().item() for g in gradients) == pytest.approx(1e-4)
+
+
+def test_grad_norm_true_measures_and_changes_nothing(make_trainer: Make) -> None:
+    results = []
+    for options in ({}, {"grad_norm": True}):
+        trainer = make_trainer(num_epochs=1, **options)
+        trainer.train()
+        results.append(trainer.model.state_dict())
+    assert trainer.step.grad_norm.item() > 0
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_the_loop_waits_for_the_device_only_now_and_then(
+    make_trainer: Make, small_loader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU each of these calls waits; the clock stands still, so only forced looks count."""
+    monkeypatch.setattr(loop_progress.time, "monotonic", lambda: 0.0)
+    waits: list[str] = []
+    for name in ("item", "tolist", "__float__", "__bool__", "cpu", "numpy", "__int__"):
+        original = getattr(torch.Tensor, name)
+
+        def noted(self: torch.Tensor, *args: Any, name: str = name, of: Any = original) -> Any:
+            waits.append(name)
+            return of(self, *args)
+
+        monkeypatch.setattr(torch.Tensor, name, noted)
+    counts = []
+    for steps in (50, 150):
+        waits.clear()
+        monkeypatch.setattr(loop_progress.LoopProgress, "due", lambda self: False)
+        make_trainer(
+            data_loader=small_loader(count=steps),
+            num_epochs=1,
+            learning_rate_scheduler=lazy(LearningRateScheduler, "linear_with_warmup"),
+            optimizer=sgd(),
+        ).train()
+        counts.append(len(waits))
+    assert counts[0] == counts[1]
+
+
+# NaN
+
+
+class _Spoiling:
+    """Makes the images of one batch NaN."""
+
+    def __init__(self, loader: Any, epoch: int, index: int, value: float) -> None:
+        self._loader, self._place, self._value = loader, (epoch, index), value
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for batch in self._loader.batches(epoch, start):
+            if (epoch, batch.index) == self._place:
+                batch.tensors["image"].fill_(self._value)
+            yield batch
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_training_and_names_the_items(
+    make_trainer: Make, small_loader: Any, tmp_path: Path, value: float
+) -> None:
+    loader = _Spoiling(small_loader(), epoch=1, index=3, value=value)
+    trainer = make_trainer(tmp_path, data_loader=loader)
+    with pytest.raises(TrainingError) as caught:
+        trainer.train()
+    assert caught.value.exit_code == 1
+    assert "step 4 of the epoch" in str(caught.value)
+    for item in range(6):
+        assert f"e1/b3/{item}.png" in str(caught.value)
+    assert "e1/b4" not in str(caught.value)
+    found = make_trainer(tmp_path).checkpointer.load()
+    assert all(torch.isfinite(value).all() for value in found.model.values())
+
+
+def test_a_model_without_a_loss_is_told_so(make_trainer: Make, small_loader: Any) -> None:
+    class Unlabeled(small_loader):  # type: ignore[misc]
+        def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+            for batch in super().batches(epoch, start):
+                del batch.tensors["label"]
+                yield batch
+
+    with pytest.raises(TrainingError, match="labeled images"):
+        make_trainer(data_loader=Unlabeled()).train()
+
+
+def test_no_batches_at_all_is_an_error(make_trainer: Make, small_loader: Any) -> None:
+    with pytest.raises(TrainingError, match="no batches"):
+        make_trainer(data_loader=small_loader(count=0)).train()
+
+
+# The best epoch
+
+
+def losses_of(monkeypatch: pytest.MonkeyPatch, *values: float) -> None:
+    """Make the validations of a training give these losses."""
+    left = iter(values)
+
+    def evaluate(model: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        model.get_metrics(reset=True)
+        return {"loss": next(left), "accuracy": 0.5, "confusion_matrix": [[1]]}
+
+    monkeypatch.setattr(training_loop, "evaluate", evaluate)
+
+
+@pytest.mark.parametrize("with_folder", [True, False])
+def test_the_model_ends_with_the_weights_of_its_best_epoch(
+    make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_folder: bool
+) -> None:
+    one_epoch = make_trainer(num_epochs=1, validation_data_loader=None)
+    one_epoch.train()
+    losses_of(monkeypatch, 0.5, 0.7, 0.6)
+    trainer = make_trainer(tmp_path if with_folder else None)
+    metrics = trainer.train()
+    assert metrics["best_epoch"] == 0
+    assert metrics["best_validation_loss"] == 0.5
+    assert metrics["validation_loss"] == 0.6
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, one_epoch.model.state_dict()[name]), name
+
+
+def test_patience_ends_training_and_keeps_the_last_epoch(
+    make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses_of(monkeypatch, 0.5, 0.4, 0.6, 0.7, 0.1)
+    metrics = make_trainer(tmp_path, num_epochs=5, patience=2).train()
+    assert metrics["epoch"] == 3
+    assert metrics["best_epoch"] == 1
+    assert (tmp_path / "metrics_epoch_3.json").exists()
+    assert not (tmp_path / "metrics_epoch_4.json").exists()
+    assert (tmp_path / "checkpoints" / "e4_b0").exists()
+
+
+def test_several_metrics_are_added_up(make_trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses_of(monkeypatch, 0.9, 0.4, 0.6)
+    trainer = make_trainer(validation_metric=["-loss", "+accuracy"])
+    assert trainer.train()["best_epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [("+acuracy", "did not produce 'acuracy'"), ("+confusion_matrix", "is not one number")],
+)
+def test_a_validation_metric_that_cannot_choose_is_an_error(
+    make_trainer: Make, metric: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make_trainer(validation_metric=metric).train()
+
+
+def test_the_averages_are_validated_and_kept_and_the_training_goes_on_without_them(
+    make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    original = training_loop.evaluate
+
+    def evaluate(model: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(model.linear.weight.detach().clone())
+        return original(model, *args, **kwargs)
+
+    monkeypatch.setattr(training_loop, "evaluate", evaluate)
+    plain = make_trainer(num_epochs=1)
+    plain.train()
+    average = lazy(MovingAverage, "exponential", decay=0.5)
+    trainer = make_trainer(tmp_path, num_epochs=1, moving_average=average)
+    trainer.train()
+    averaged = seen[1]
+    assert not torch.equal(averaged, plain.model.linear.weight)
+    assert torch.equal(trainer.model.linear.weight, averaged)
+    assert torch.equal(read_weights(tmp_path / "best.safetensors")["linear.weight"], averaged)
+    checkpoint = trainer.checkpointer.load()
+    assert torch.equal(checkpoint.model["linear.weight"], plain.model.linear.weight)
+
+
+# Options
+
+
+def test_no_grad_freezes_by_name(make_trainer: Make) -> None:
+    trainer = make_trainer(no_grad=[re.compile("^conv"), re.compile(r"norm\.bias$")])
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    trainer.train()
+    changed = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed == {"norm.weight", "linear.weight", "linear.bias"}
+
+
+def test_if_nothing_is_left_to_train_it_says_so(make_trainer: Make) -> None:
+    with pytest.raises(ConfigurationError, match="no_grad"):
+        make_trainer(no_grad=[re.compile(".")])
+
+
+def test_shuffle_of_old_configs_overrides_the_loader(make_trainer: Make, small_loader: Any) -> None:
+    loader = small_loader()
+    make_trainer(data_loader=loader, shuffle=False)
+    assert loader.shuffle is False
+
+
+def test_old_checkpoint_options_reach_the_checkpointer(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(
+        tmp_path, num_epochs=5, num_serialized_models_to_keep=3, model_save_interval=1000.0
+    ).train()
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["e3_b0", "e4_b0", "e5_b0"]
+
+
+def test_the_log_says_which_groups_train_in_which_epoch_and_at_what_rate(
+    make_trainer: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    groups = [[["^conv"]], [["^norm"]], [["^linear"]]]
+    with caplog.at_level(logging.INFO, logger="allencv_al.training.training_loop"):
+        make_trainer(
+            optimizer=sgd(parameter_groups=groups),
+            learning_rate_scheduler=lazy(
+                LearningRateScheduler,
+                "slanted_triangular",
+                gradual_unfreezing=True,
+                discriminative_fine_tuning=True,
+            ),
+        ).train()
+    lines = [line for line in caplog.messages if " trains " in line]
+    assert len(lines) == 3
+    assert "linear" in lines[0] and "lr 0.1" in lines[0] and lines[0].count("frozen") == 2
+    assert lines[1].count("frozen") == 1 and "lr 0.038" in lines[1]
+    assert lines[2].count("frozen") == 0
+
+
+def test_bf16_learns_as_fp32_does(make_trainer: Make) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        trainer = make_trainer(precision=precision, num_epochs=5)
+        losses.append(trainer.train()["training_loss"])
+        assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+        assert trainer.model.conv.weight.is_contiguous()
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert losses[0] != losses[1]
+
+
+def test_auto_takes_bf16_only_where_the_device_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    assert not has_native_bf16(cpu)
+    assert StepPrecision("auto", cpu).name == "fp32"
+    capabilities = {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert StepPrecision("auto", cpu).name == "bf16"
+
+
+def test_fp16_on_the_cpu_is_refused(make_trainer: Make) -> None:
+    with pytest.raises(ConfigurationError, match="fp16 needs a GPU"):
+        make_trainer(precision="fp16")
+
+
+def test_use_amp_is_mixed_precision(make_trainer: Make) -> None:
+    assert make_trainer(precision="auto", use_amp=True).precision.name == "bf16"
+
+
+@pytest.mark.parametrize("name", ["default", "gradient_descent"])
+def test_a_config_builds_it(
+    name: str, small_model: Make, small_loader: Any, tmp_path: Path
+) -> None:
+    config = {
+        "type": name,
+        "num_epochs": 1,
+        "cuda_device": -1,
+        "optimizer": {"type": "adamw", "lr": 1e-3},
+        "learning_rate_scheduler": "linear_with_warmup",
+        "moving_average": {"decay": 0.9},
+        "checkpointer": {"save_every_num_batches": 2},
+        "callbacks": ["track_epoch_callback"],
+        "no_grad": ["^conv"],
+    }
+    trainer = Trainer.from_params(
+        config,
+        model=small_model(),
+        data_loader=small_loader(),
+        validation_data_loader=None,
+        serialization_dir=tmp_path,
+        seed=1,
+    )
+    assert trainer.train()["epoch"] == 0
+
+
+def test_the_no_op_trainer_keeps_the_weights(small_model: Make, tmp_path: Path) -> None:
+    model = small_model()
+    trainer = Trainer.from_params("no_op", model=model, serialization_dir=tmp_path)
+    assert trainer.train() == {}
+    best = read_weights(tmp_path / "best.safetensors")
+    assert torch.equal(best["conv.weight"], model.conv.weight)
+
+
+SEED_GROUPS = [[["a"]], [["b"]], [["c"]]]
+UNFREEZING = {"type": "slanted_triangular", "gradual_unfreezing": True}
+
+
+@pytest.mark.parametrize(
+    ("config", "faults"),
+    [
+        ({"patience": 0}, {"patience"}),
+        ({"patience": "20"}, {"patience"}),
+        ({"num_epochs": 0}, {"num_epochs"}),
+        ({"grad_norm": -1.0}, {"grad_norm"}),
+        ({"grad_clipping": 0}, {"grad_clipping"}),
+        ({"num_gradient_accumulation_steps": 0}, {"num_gradient_accumulation_steps"}),
+        ({"validation_metric": "accuracy"}, {"validation_metric"}),
+        ({"validation_metric": []}, {"validation_metric"}),
+        ({"cuda_device": 99}, {"cuda_device"}),
+        ({"cuda_device": "gpu"}, {"cuda_device"}),
+        ({"use_amp": True, "precision": "fp32"}, {"use_amp"}),
+        (
+            {"checkpointer": {}, "model_save_interval": 60, "num_serialized_models_to_keep": 2},
+            {"model_save_interval", "num_serialized_models_to_keep"},
+        ),
+        ({"no_grad": ["(", "ok"]}, {"no_grad.0"}),
+        ({"precision": "fp8"}, {"precision"}),
+        ({"checkpointer": {"keep_most_recent_by_count": 0}},
+         {"checkpointer.keep_most_recent_by_count"}),
+        (
+            {
+                "num_epochs": 2,
+                "optimizer": {"parameter_groups": SEED_GROUPS},
+                "learning_rate_scheduler": UNFREEZING,
+            },
+            {"num_epochs"},
+        ),
+        (
+            {
+                "num_epochs": 3,
+                "optimizer": {"parameter_groups": SEED_GROUPS},
+                "learning_rate_scheduler": {**UNFREEZING, "num_epochs": 2},
+            },
+            {"learning_rate_scheduler.num_epochs"},
+        ),
+        (
+            {"learning_rate_scheduler": UNFREEZING},
+            {"learning_rate_scheduler.gradual_unfreezing"},
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_config_faults(config: dict[str, Any], faults: set[str]) -> None:
+    assert {fault.path for fault in check(Trainer, config)} == faults
+
+
+def test_the_options_of_the_seed_are_right() -> None:
+    config = {
+        "num_epochs": 8,
+        "validation_metric": "+accuracy",
+        "optimizer": {"type": "adam", "lr": 1e-3, "parameter_groups": SEED_GROUPS},
+        "learning_rate_scheduler": {**UNFREEZING, "num_epochs": 8, "num_steps_per_epoch": 260},
+        "patience": 20,
+        "should_log_learning_rate": True,
+        "summary_interval": 20,
+        "shuffle": True,
+        "grad_norm": None,
+    }
+    assert check(Trainer, config) == []
+
+
+def test_the_number_of_epochs_that_unfreezing_needs_is_said() -> None:
+    config = {
+        "num_epochs": 2,
+        "optimizer": {"parameter_groups": SEED_GROUPS},
+        "learning_rate_scheduler": UNFREEZING,
+    }
+    (fault,) = check(Trainer, config)
+    assert "at least 3 epochs" in fault.message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_do(make_trainer: Make) -> None:
+    with pytest.raises(ConfigurationError, match='use -1 for the CPU or "auto"'):
+        make_trainer(cuda_device=0)
+
+
+# Signals
+
+
+def stop_with(number: int, epoch: int, index: int) -> Callable[[int, int], None]:
+    def hook(at_epoch: int, at_index: int) -> None:
+        if (at_epoch, at_index) == (epoch, index):
+            os.kill(os.getpid(), number)
+
+    return hook
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str
+)
+def test_a_signal_finishes_the_step_saves_and_gives_its_exit_code(
+    make_trainer: Make, small_loader: Any, tmp_path: Path, number: int, exit_code: int
+) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    loader = small_loader()
+    loader.hook = stop_with(number, epoch=1, index=2)
+    trainer = make_trainer(tmp_path, data_loader=loader)
+    with pytest.raises(TrainingInterrupted, match="--recover") as caught:
+        trainer.train()
+    assert caught.value.exit_code == exit_code
+    assert trainer.checkpointer.list_checkpoints()[-1] == "e1_b3"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_second_signal_stops_at_once(
+    make_trainer: Make, small_loader: Any, tmp_path: Path
+) -> None:
+    loader = small_loader()
+
+    def twice(epoch: int, index: int) -> None:
+        if (epoch, index) == (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    loader.hook = twice
+    trainer = make_trainer(tmp_path, data_loader=loader)
+    with pytest.raises(TrainingInterrupted, match="at once") as caught:
+        trainer.train()
+    assert caught.value.exit_code == 130
+    trainer.checkpointer.wait()
+    assert trainer.checkpointer.list_checkpoints() == ["e0_b0", "e1_b0"]
+
+
+def test_a_signal_without_a_folder_says_that_nothing_is_saved(
+    make_trainer: Make, small_loader: Any
+) -> None:
+    loader = small_loader()
+    loader.hook = stop_with(signal.SIGINT, 0, 1)
+    with pytest.raises(TrainingInterrupted, match="nothing was saved"):
+        make_trainer(data_loader=loader).train()
+
+
+def test_a_forked_worker_ignores_ctrl_c_and_obeys_sigterm() -> None:
+    ready, done = os.pipe()
+    with SignalWatch() as watch:
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.write(done, b"x")
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        assert os.read(ready, 1) == b"x"
+        _, status = os.waitpid(child, 0)
+        assert watch.received is None
+    assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+# Memory
+
+
+def test_running_out_of_memory_says_what_to_change(
+    make_trainer: Make, small_model: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+
+    def forward(**_: Any) -> Any:
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(trainer.model, "forward", forward)
+    with pytest.raises(TrainingError, match=r"batch_size.*num_gradient_accumulation_steps"):
+        trainer.train()
+
+
+class _ModelWithOneLoss(torch.nn.Module):
+    """Returns the same tensor each time, as a replayed CUDA graph does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = torch.nn.Parameter(torch.zeros(()))
+
+    def get_regularization_penalty(self) -> None:
+        return None
+
+    def forward(self) -> dict[str, torch.Tensor]:
+        return {"loss": self.loss}
+
+
+@pytest.mark.parametrize("copy_loss", [True, False])
+def test_a_loss_is_copied_where_cuda_graphs_would_overwrite_it(copy_loss: bool) -> None:
+    model: Any = _ModelWithOneLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    precision = StepPrecision("fp32", torch.device("cpu"))
+    step = TrainingStep(model, optimizer, precision, lambda batch: {}, copy_loss=copy_loss)
+    loss = step([Batch({}, ["a"])])
+    assert (loss.data_ptr() != model.loss.data_ptr()) is copy_loss
