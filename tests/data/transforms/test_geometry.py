@@ -125,12 +125,12 @@ def test_rotate_by_quarters(
 
 def test_affine_by_whole_pixels() -> None:
     result = applied(
-        sample([[1, 0, 3, 2], [4, 0, 6, 2]], [[0, 0], [5, 3]]), "affine", translate_px=[2, 2]
+        sample([[4, 0, 6, 2], [1, 0, 3, 2]], [[0, 0], [5, 3]]), "affine", translate_px=[2, 2]
     )
     shifted = np.zeros_like(NUMBERS)
     shifted[2:, 2:] = NUMBERS[:2, :4]
-    # The second box leaves the picture on the right, the second point is kept outside of it.
-    check(result, shifted, [[3, 2, 5, 4]], [[2, 2], [7, 5]])
+    # The first box leaves the picture on the right, the second point is kept outside of it.
+    check(result, shifted, [[3, 2, 5, 4]], [[2, 2], [7, 5]], ["box 1"])
 
 
 def test_affine_to_twice_the_size_about_the_middle() -> None:
@@ -144,7 +144,7 @@ def test_affine_to_twice_the_size_about_the_middle() -> None:
 def test_center_crop() -> None:
     check(
         applied(
-            sample([[0, 0, 3, 2], [0, 0, 2, 1], [5, 0, 6, 4]], [[2, 1], [0, 0]]),
+            sample([[0, 0, 2, 1], [0, 0, 3, 2], [5, 0, 6, 4]], [[2, 1], [0, 0]]),
             "center_crop",
             height=2,
             width=2,
@@ -152,7 +152,7 @@ def test_center_crop() -> None:
         NUMBERS[1:3, 2:4],
         [[0, 0, 1, 1]],  # clipped; the other two lie wholly outside
         [[0, 0], [-2, -1]],  # points keep their count
-        ["box 0"],
+        ["box 1"],
     )
 
 
