@@ -51,8 +51,8 @@ class CategoricalAccuracy(Metric):
         hits = (
             predictions.argmax(-1) == gold if self.top_k == 1 else self._in_top(predictions, gold)
         )
-        sums[0] += hits.sum()
-        sums[1] += len(gold)
+        sums[0].add_(hits.sum())  # not "+=", which copies once more
+        sums[1].add_(len(gold))
 
     @overrides
     def _value(self, sums: Tensor | None) -> float:

@@ -12,6 +12,8 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import Model
 
+BATCH_SIZE = 125  # activations of 8 MB stay in the cache
+
 READER = {
     "type": "cifar_binary",
     "augmentation": [
@@ -38,8 +40,8 @@ def test_accuracy_on_the_test_batch(shared_data: Path, file: str, depth: int, co
     model = Model.from_params(Params(config), vocab=vocab).eval()
     normalize = reader.deferred
     assert normalize is not None
-    for begin in range(0, len(dataset), 500):
-        instances = [dataset[i] for i in range(begin, begin + 500)]
+    for begin in range(0, len(dataset), BATCH_SIZE):
+        instances = [dataset[i] for i in range(begin, begin + BATCH_SIZE)]
         arrays = [torch.from_numpy(reader.load(i, seed=0).image) for i in instances]
         images = normalize(torch.stack(arrays).permute(0, 3, 1, 2).contiguous())
         labels = [vocab.get_token_index(str(i.label), "labels") for i in instances]

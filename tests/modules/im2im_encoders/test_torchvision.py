@@ -58,10 +58,9 @@ def test_weights_with_torchvisions_names_are_read(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", classifier_names())
+# Less one: regnets cannot be built on "meta", and this one's weights are 2.6 GB.
+@pytest.mark.parametrize("name", sorted({*classifier_names()} - {"regnet_y_128gf"}))
 def test_every_classifier_has_a_feature_map(name: str) -> None:
-    if name == "regnet_y_128gf":
-        pytest.skip("regnets are built with values; 2.6 GB is too much for a test")
     with torch.device("meta"):
         channels, height, width = TorchvisionEncoder(name).output_shape(3, 224, 224)
     assert channels >= 256
