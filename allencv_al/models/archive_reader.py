@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
             )
 
 
-def _limits(path: Path) -> Any:
+def _limits(path: Path) -> Callable[[str], int]:
     vocabulary_files = 0
 
     def limit(name: str) -> int:
@@ -154,13 +154,13 @@ def read_run_folder(folder: Path, weights: Path) -> ArchiveContents:
 
 def _read_run(folder: Path) -> ArchiveContents:
     has_config = (folder / CONFIG_NAME).exists()
-    weights = folder / BEST_WEIGHTS_NAME
+    weights, archive = folder / BEST_WEIGHTS_NAME, folder / ARCHIVE_NAME
+    if archive.exists() and not _is_newer(weights, archive):
+        return read_archive(archive)  # the run is finished, and the archive has its hashes
     if has_config and weights.exists():
         contents = read_run_folder(folder, weights)
         check_config(contents.config, contents.source)
         return contents
-    if (folder / ARCHIVE_NAME).exists():
-        return read_archive(folder / ARCHIVE_NAME)
     if has_config:
         raise ArchiveError(
             f"{folder}: this run has no {BEST_WEIGHTS_NAME} yet; wait for the end of its first "
@@ -170,6 +170,10 @@ def _read_run(folder: Path) -> ArchiveContents:
         f"{folder}: expected {MANIFEST_NAME} (an unpacked archive) or {CONFIG_NAME} and "
         f"{BEST_WEIGHTS_NAME} (a training run), found neither"
     )
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    return path.exists() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
 
 
 def _read_vocabulary(folder: Path) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -472,6 +473,17 @@ def test_a_run_folder_with_an_archive_only_gives_the_archive(
     (run_folder / "best.safetensors").unlink()
     shutil.copy(archive, run_folder)
     assert read_archive(run_folder).weights == WEIGHTS
+
+
+def test_the_newer_of_weights_and_archive_is_read(run_folder: Path, archive: Path) -> None:
+    newer = save({"layer.weight": np.zeros(3, dtype=np.float32)})
+    (run_folder / "best.safetensors").write_bytes(newer)
+    shutil.copy(archive, run_folder)
+    weights_time = (run_folder / "best.safetensors").stat().st_mtime_ns
+    for seconds, expected in ((10, WEIGHTS), (-10, newer)):
+        archive_time = weights_time + seconds * 10**9
+        os.utime(run_folder / "model.tar.gz", ns=(archive_time, archive_time))
+        assert read_archive(run_folder).weights == expected
 
 
 def test_an_empty_folder_is_no_archive(tmp_path: Path) -> None:
