@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from allencv_al.training.precision import StepPrecision
 
 ToDevice = Callable[["Batch"], Mapping[str, Any]]
-OnBackward = Callable[[dict[str, Any], bool], bool]
+OnBackward = Callable[[dict[str, Any]], bool]
 
 
 class TrainingStep:
@@ -134,7 +134,9 @@ class TrainingStep:
         if parts > 1:
             loss = loss / parts  # the mean over the batches of the step, as of one large batch
         scaler = self._precision.scaler
-        done = self.on_backward is not None and self.on_backward(outputs, False)
+        done = False
+        if self.on_backward is not None:
+            done = self.on_backward({**outputs, "loss": loss})
         if not done:
             torch.autograd.backward(loss if scaler is None else scaler.scale(loss))
         if self.keep_outputs:

@@ -85,22 +85,22 @@ class SmallLoader:
         pass
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def vocab() -> Vocabulary:
     return Vocabulary({"labels": dict.fromkeys(CLASSES, 1)})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_model(vocab: Vocabulary) -> Callable[..., SmallModel]:
     return lambda **options: SmallModel(vocab, **options)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_loader() -> type[SmallLoader]:
     return SmallLoader
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trainer(vocab: Vocabulary) -> Callable[..., GradientDescentTrainer]:
     """Return a function that makes a trainer of a new model; options are the trainer's."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import CheckpointError
@@ -25,6 +25,9 @@ class CallbackList:
         self._all = list(callbacks)
         self._on_batch = [c for c in self._all if _overrides(c, "on_batch")]
         self._on_backward = [c for c in self._all if _overrides(c, "on_backward")]
+
+    def __iter__(self) -> Iterator[TrainerCallback]:
+        return iter(self._all)
 
     @property
     def watches_batches(self) -> bool:
