@@ -274,7 +274,7 @@ def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> i
 def _problems(
     dropout: float | None,
     num_labels: int | None,
-    label_smoothing: float,
+    label_smoothing: float | None,
     class_weights: list[float] | dict[str, float] | None,
     weights_file: Path | str | None,
 ) -> Iterator[Problem]:

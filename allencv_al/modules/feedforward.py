@@ -83,11 +83,11 @@ class FeedForward(torch.nn.Module, FromParams):
 
 
 def _problems(
-    input_dim: int,
-    num_layers: int,
-    hidden_dims: int | Sequence[int],
+    input_dim: int | None,
+    num_layers: int | None,
+    hidden_dims: int | Sequence[int] | None,
     activations: object,
-    dropout: float | Sequence[float],
+    dropout: float | Sequence[float] | None,
 ) -> Iterator[Problem]:
     yield from not_positive(input_dim=input_dim, num_layers=num_layers)
     yield from not_positive(hidden_dims=hidden_dims)

@@ -30,21 +30,20 @@ def faults_from(config: ConfigView, problems: Callable[..., Iterable[Problem]]) 
 
     Args:
         config: The component's arguments.
-        problems: A function whose parameters bear the names of constructor parameters. It is not
-            called while one of these is of a wrong type.
+        problems: A function whose parameters bear the names of constructor parameters. None is
+            passed for a value of a wrong type, so that the others are still checked.
     """
-    names = list(inspect.signature(problems).parameters)
-    if config.sound(*names):
-        values = {name: config.get(name) for name in names}
-        for argument, message in problems(**values):
-            yield config.fault(argument, message)
+    names = inspect.signature(problems).parameters
+    values = {name: config.get(name) if config.sound(name) else None for name in names}
+    for argument, message in problems(**values):
+        yield config.fault(argument, message)
 
 
-def not_positive(**values: int | Sequence[int]) -> Iterator[Problem]:
+def not_positive(**values: int | Sequence[int] | None) -> Iterator[Problem]:
     """Yield the values, or the lists that hold a value, below 1."""
     for name, value in values.items():
         for item in value if isinstance(value, Sequence) else [value]:
-            if item < 1:
+            if item is not None and item < 1:
                 yield name, f"expected at least 1, found {item}"
 
 
@@ -63,8 +62,8 @@ def no_such_file(**paths: Path | str | None) -> Iterator[Problem]:
             yield name, f"no such file: {path}"
 
 
-def wrong_lengths(num_layers: int, **values: object) -> Iterator[Problem]:
+def wrong_lengths(num_layers: int | None, **values: object) -> Iterator[Problem]:
     """Yield the per-layer lists that do not hold one value for each layer."""
     for name, value in values.items():
-        if isinstance(value, (list, tuple)) and len(value) != num_layers:
+        if num_layers and isinstance(value, (list, tuple)) and len(value) != num_layers:
             yield name, f"expected {num_layers} values (num_layers), found {len(value)}"

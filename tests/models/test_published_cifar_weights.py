@@ -23,6 +23,7 @@ READER = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute on two idle cores
 @pytest.mark.parametrize(
     ("file", "depth", "correct"),
     [("resnet20-12fca82f.th", 20, 9173), ("resnet56-4bfd9763.th", 56, 9339)],

@@ -144,9 +144,12 @@ def _stage(before: int, after: int, blocks: int, stride: int, shortcut: str) -> 
 
 
 def _problems(
-    depth: int, base_width: int, input_channels: int, weights_file: Path | str | None
+    depth: int | None,
+    base_width: int | None,
+    input_channels: int | None,
+    weights_file: Path | str | None,
 ) -> Iterator[Problem]:
     yield from not_positive(base_width=base_width, input_channels=input_channels)
-    if depth < 8 or depth % 6 != 2:
+    if depth is not None and (depth < 8 or depth % 6 != 2):
         yield "depth", f"expected 6n + 2 (8, 14, 20, 32, 44, 56, 110 ...), found {depth}"
     yield from no_such_file(weights_file=weights_file)

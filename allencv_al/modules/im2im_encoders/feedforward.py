@@ -90,18 +90,18 @@ def _layer(
 
 
 def _problems(
-    input_channels: int,
-    num_layers: int,
-    hidden_channels: int | Sequence[int],
+    input_channels: int | None,
+    num_layers: int | None,
+    hidden_channels: int | Sequence[int] | None,
     activations: object,
-    kernel_sizes: int | Sequence[int],
-    dropout: float | Sequence[float],
+    kernel_sizes: int | Sequence[int] | None,
+    dropout: float | Sequence[float] | None,
 ) -> Iterator[Problem]:
     yield from not_positive(input_channels=input_channels, num_layers=num_layers)
     yield from not_positive(hidden_channels=hidden_channels, kernel_sizes=kernel_sizes)
     yield from not_below_one(dropout=dropout)
     for size in kernel_sizes if isinstance(kernel_sizes, Sequence) else [kernel_sizes]:
-        if size > 0 and size % 2 == 0:
+        if size is not None and size > 0 and size % 2 == 0:
             yield "kernel_sizes", f"expected odd sizes, which keep the image's size, found {size}"
     yield from wrong_lengths(
         num_layers,

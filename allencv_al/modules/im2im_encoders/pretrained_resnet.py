@@ -83,7 +83,7 @@ class ResnetEncoder(FeatureEncoder):
         yield from faults_from(config, _problems)
 
 
-def _problems(num_layers: int, weights_file: Path | str | None) -> Iterator[Problem]:
-    if not 1 <= num_layers <= _STAGES:
+def _problems(num_layers: int | None, weights_file: Path | str | None) -> Iterator[Problem]:
+    if num_layers is not None and not 1 <= num_layers <= _STAGES:
         yield "num_layers", f"expected 1 to {_STAGES} stages, found {num_layers}"
     yield from no_such_file(weights_file=weights_file)

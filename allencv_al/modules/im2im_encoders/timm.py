@@ -98,7 +98,7 @@ def _create(model: str, pretrained: bool, input_channels: int) -> torch.nn.Modul
 
 
 def _problems(
-    model: str, input_channels: int, weights_file: Path | str | None
+    model: str | None, input_channels: int | None, weights_file: Path | str | None
 ) -> Iterator[Problem]:
     yield from not_positive(input_channels=input_channels)
     if importlib.util.find_spec("timm") is None:
@@ -106,6 +106,6 @@ def _problems(
         return
     import timm
 
-    if not timm.is_model(model):
+    if model is not None and not timm.is_model(model):
         yield "model", f'timm has no model "{model}"{did_you_mean(model, timm.list_models())}'
     yield from no_such_file(weights_file=weights_file)

@@ -65,13 +65,13 @@ def _is_file_name(weights: str) -> bool:
     return Path(weights).suffix in SUFFIXES
 
 
-def _problems(model: str, weights: str | None) -> Iterator[Problem]:
-    problem = name_problem(model)
+def _problems(model: str | None, weights: str | None) -> Iterator[Problem]:
+    problem = None if model is None else name_problem(model)
     if problem:
         yield "model", problem
-    elif weights is not None and _is_file_name(weights):
+    if weights is not None and _is_file_name(weights):
         yield from no_such_file(weights=weights)
-    elif weights is not None and weights not in weight_names(model):
+    elif weights is not None and model and not problem and weights not in weight_names(model):
         yield (
             "weights",
             f"expected one of {', '.join(weight_names(model))}, or a file ending in "

@@ -93,7 +93,9 @@ def _wrong_length(shape: tuple[int, int, int], found: int) -> str:
     return f"expected {length}, the length of a flattened {shape_text(*shape)}, found {found}"
 
 
-def _problems(input_channels: int, input_height: int, input_width: int) -> Iterator[Problem]:
+def _problems(
+    input_channels: int | None, input_height: int | None, input_width: int | None
+) -> Iterator[Problem]:
     yield from not_positive(
         input_channels=input_channels, input_height=input_height, input_width=input_width
     )

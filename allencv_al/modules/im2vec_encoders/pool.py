@@ -75,9 +75,9 @@ class PoolEncoder(Im2VecEncoder):
         return powers.mean(dim=(2, 3)).pow(1.0 / self.p)
 
 
-def _problems(input_channels: int, p: float, eps: float) -> Iterator[Problem]:
+def _problems(input_channels: int | None, p: float | None, eps: float | None) -> Iterator[Problem]:
     yield from not_positive(input_channels=input_channels)
-    if p <= 0:
+    if p is not None and p <= 0:
         yield "p", f"expected a number above 0, found {p}"
-    if eps <= 0:
+    if eps is not None and eps <= 0:
         yield "eps", f"expected a number above 0, found {eps}"

@@ -73,3 +73,10 @@ def test_wrong_values_are_config_faults(changes: dict[str, Any], message: str) -
 def test_python_callers_hear_the_same() -> None:
     with pytest.raises(ConfigurationError, match=r"hidden_channels: expected 2 values .* found 1"):
         FeedforwardEncoder(3, 2, [8], PReLU())
+
+
+def test_a_wrong_type_does_not_hide_the_other_faults() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        build(activations="relo", hidden_channels=[8], dropout="high", kernel_sizes=2)
+    for name in ("activations", "hidden_channels", "dropout", "kernel_sizes"):
+        assert f"\n  {name}: " in str(caught.value)
