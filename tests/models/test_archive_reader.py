@@ -544,3 +544,46 @@ def test_an_archive_is_not_written_with_a_name_that_cannot_be_read(tmp_path: Pat
     with pytest.raises(ArchiveError, match="foreign"):
         write_archive(tmp_path / "x.tar.gz", CONFIG, {"labels.py": b""}, WEIGHTS)
     assert archive_format.FORMAT_VERSION == 1
+
+
+def test_a_vocabulary_file_may_have_any_language_in_its_name(tmp_path: Path) -> None:
+    vocabulary = {**VOCABULARY, "käfer_標籤.txt": b"x\n"}
+    write_archive(tmp_path / "model.tar.gz", CONFIG, vocabulary, WEIGHTS)
+    assert read_archive(tmp_path / "model.tar.gz").vocabulary == vocabulary
+
+
+@pytest.mark.slow
+def test_every_single_bit_and_every_length_is_covered(archive: Path) -> None:
+    content = archive.read_bytes()
+    for bit in range(len(content) * 8):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        archive.write_bytes(flipped)
+        with pytest.raises(ArchiveError):
+            read_archive(archive)
+    for length in range(len(content)):
+        archive.write_bytes(content[:length])
+        with pytest.raises(ArchiveError):
+            read_archive(archive)
+
+
+@pytest.mark.slow
+def test_mutated_tars_are_refused_or_read_right(tmp_path: Path) -> None:
+    """The gzip around it is made anew, so that what is inside is reached, not its checksum."""
+    path = pack(tmp_path / "model.tar.gz", MEMBERS)
+    tar, good = zlib.decompress(path.read_bytes(), 31), read_archive(path)
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(5000):
+        mutated = bytearray(tar)
+        for _ in range(chance.choice([1, 1, 2, 8, 64])):
+            mutated[chance.randrange(len(mutated))] = chance.randrange(256)
+        if chance.random() < 0.2:
+            cut = chance.randrange(len(mutated))
+            mutated = mutated[:cut] + mutated[chance.randrange(len(mutated)) :]
+        path.write_bytes(gzipped(bytes(mutated), level=1))
+        try:
+            assert read_archive(path) == good
+        except ArchiveError:
+            refused += 1
+    assert refused > 4500
