@@ -16,8 +16,6 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from overrides import overrides
-
 from allencv_al.common.errors import DataError
 from allencv_al.common.progress import Progress
 
@@ -196,32 +194,15 @@ def _total_of(headers: Message) -> int | None:
     return int(match.group(1)) if match else None
 
 
-class _WebRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to another web address, but never to a file or to FTP."""
-
-    @overrides(check_signature=False)
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        _check_scheme(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that knows http and https only; the usual one also opens files."""
+    """Return an opener for http and https only: a redirect to a file, say, leads nowhere."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
-        _WebRedirects(),
+        urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
     ):

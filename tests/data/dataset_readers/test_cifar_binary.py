@@ -129,8 +129,8 @@ def test_ids_and_pixels_do_not_depend_on_the_compression(extension: str, tmp_pat
 
 
 def test_of_a_plain_and_a_packed_twin_one_is_read(tmp_path: Path):
-    data = write_cifar10(tmp_path)["test_batch.bin"]
-    (tmp_path / "test_batch.bin.xz").write_bytes(lzma.compress(data.tobytes()))
+    write_cifar10(tmp_path)
+    (tmp_path / "test_batch.bin.xz").write_bytes(b"never opened")
     assert len(CifarBinary(split="test").read(tmp_path)) == 3
 
 
@@ -232,7 +232,8 @@ def test_the_meta_files_names_win(tmp_path: Path):
     (tmp_path / "batches.meta.txt").write_bytes(
         b"\xef\xbb\xbf" + b"\r\n".join(b"k%d" % i for i in range(10))
     )
-    assert CifarBinary().read(tmp_path / "test_batch.bin").labels() == ["k7", "k8", "k9"]
+    (tmp_path / "mine.bin").write_bytes(records(10).tobytes())
+    assert CifarBinary().read(tmp_path / "mine.bin").labels() == [f"k{i}" for i in range(10)]
 
 
 def test_a_short_meta_file_is_an_error(tmp_path: Path):
