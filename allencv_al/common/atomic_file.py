@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -99,7 +98,7 @@ def sweep_temporaries(folder: str | Path) -> None:
 
 def _temporary_name(final: Path) -> Path:
     """Return a name beside `final`, for what `open` and `mkdir` make with the user's umask."""
-    return final.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{final.suffix}"
+    return final.parent / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{final.suffix}"
 
 
 def _is_special(path: Path) -> bool:

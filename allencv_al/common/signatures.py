@@ -164,10 +164,14 @@ def _namespaces(
     """Return the names that an annotation may use: of its module, and of its class."""
     for base in owner.__mro__:  # a dataclass inherits fields, not a constructor, from its module
         if "__dataclass_fields__" in vars(owner) and name in vars(base).get("__annotations__", {}):
-            return vars(sys.modules[base.__module__]), vars(base)
+            return _module_names(base.__module__), vars(base)
     unwrapped = getattr(function, "__func__", function)
-    module = getattr(unwrapped, "__globals__", vars(sys.modules[function.__module__]))
-    return module, vars(owner)
+    module = getattr(unwrapped, "__globals__", None)
+    return module or _module_names(function.__module__), vars(owner)
+
+
+def _module_names(name: str) -> Mapping[str, Any]:
+    return vars(sys.modules[name]) if name in sys.modules else {}
 
 
 def _resolve(annotation: Any, namespaces: tuple[Mapping[str, Any], Mapping[str, Any]]) -> Any:

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from allencv_al.common.errors import ConfigurationFaults
+from allencv_al.common.overrides_text import apply_overrides
+
+CONFIG = {
+    "trainer": {"optimizer": {"type": "adam", "lr": 0.1}, "num_epochs": 5},
+    "augmentation": [{"type": "resize", "height": 4}, {"type": "flip"}],
+    "empty": [],
+    "name": "x",
+}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "expected"),
+    [
+        ({"trainer.optimizer.lr": 1}, ("trainer", "optimizer"), {"type": "adam", "lr": 1}),
+        ({"trainer.optimizer": {"type": "sgd"}}, ("trainer", "optimizer"), {"type": "sgd"}),
+        ({"trainer": {"a": 1}}, ("trainer",), {"a": 1}),  # replaced whole, not merged
+        ({"trainer.patience": None}, ("trainer", "patience"), None),
+        ({"new": {"deep": [1]}}, ("new",), {"deep": [1]}),
+        ({"augmentation.0.height": 9}, ("augmentation", 0, "height"), 9),
+        ({"augmentation.1": "to_gray"}, ("augmentation", 1), "to_gray"),
+        ({"augmentation": []}, ("augmentation",), []),
+        ({"trainer": {"x": {}}, "trainer.x.y": 3}, ("trainer", "x"), {"y": 3}),
+    ],
+)
+def test_an_override_replaces_what_its_path_names(
+    overrides: dict[str, Any], path: tuple[str | int, ...], expected: Any
+) -> None:
+    found: Any = apply_overrides(CONFIG, overrides)
+    for key in path:
+        found = found[key]
+    assert found == expected
+
+
+def test_neither_argument_is_changed_nor_shared() -> None:
+    before = copy.deepcopy(CONFIG)
+    overrides = {"trainer.optimizer": {"type": "sgd"}}
+    changed = apply_overrides(CONFIG, overrides)
+    changed["trainer"]["optimizer"]["lr"] = 3
+    changed["augmentation"].clear()
+    assert before == CONFIG
+    assert overrides == {"trainer.optimizer": {"type": "sgd"}}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("trainr.num_epochs", 'the config has no "trainr"; did you mean "trainer"?'),
+        ("trainer.optimzer.lr", 'the config has no "trainer.optimzer"; did you mean "optimizer"?'),
+        ("nothing.like.it", 'the config has no "nothing"'),
+        ("augmentation.2", "the list has items 0 to 1"),
+        ("augmentation.2.height", "the list has items 0 to 1"),
+        ("augmentation.-1", "the list has items 0 to 1"),
+        ("augmentation.first", "the list has items 0 to 1"),
+        ("augmentation." + "9" * 5000, "the list has items 0 to 1"),
+        ("empty.0", "the list is empty"),
+        ("name.x", '"x" holds no keys'),
+        ("trainer.num_epochs.x", "5 holds no keys"),
+        ("", None),
+        ("trainer.", None),
+    ],
+)
+def test_an_override_that_matches_nothing(key: str, message: str | None) -> None:
+    if message is None:  # an empty key is a new key, which the check of the config will not know
+        apply_overrides(CONFIG, {key: 1})
+        return
+    with pytest.raises(ConfigurationFaults) as info:
+        apply_overrides(CONFIG, {key: 1})
+    (fault,) = info.value.faults
+    assert (fault.path, fault.message) == (key, f"matches nothing: {message}")
+
+
+def test_all_overrides_that_match_nothing_are_told_in_their_order() -> None:
+    with pytest.raises(ConfigurationFaults) as info:
+        apply_overrides(CONFIG, {"z.z": 1, "name": 2, "a.a": 3, "augmentation.7": 4})
+    assert [fault.path for fault in info.value.faults] == ["z.z", "a.a", "augmentation.7"]
+    assert str(info.value).startswith("3 faults in --overrides:\n  z.z: matches nothing")
+
+
+def test_ten_thousand_misses_beside_ten_thousand_keys_are_told_at_once(
+    cpu_seconds: Callable[[], float],
+) -> None:
+    config = {f"key_{i}": i for i in range(10_000)}
+    started = cpu_seconds()
+    with pytest.raises(ConfigurationFaults) as info:
+        apply_overrides(config, {f"kez_{i}.x": i for i in range(10_000)})
+    assert cpu_seconds() - started < 2
+    assert len(info.value.faults) == 10_000
+    assert "did you mean" in info.value.faults[0].message
