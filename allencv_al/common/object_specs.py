@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,13 +49,26 @@ class Target:
 
     @property
     def missing_methods(self) -> list[str]:
-        """The abstract methods that are left, so that there can be no object of the class."""
-        return [] if self.constructor else sorted(getattr(self.cls, "__abstractmethods__", ()))
+        """The abstract methods that are left, so that no object of the class can work."""
+        return [] if self.constructor else _abstract_methods(cast(Hashable, self.cls))
 
     def build(self, arguments: Mapping[str, Any], path: str, scope: Scope) -> Any:
         """Build the arguments and call the constructor."""
         function = getattr(self.cls, self.constructor) if self.constructor else self.cls
         return construct(function, self.signature, arguments, path, scope)
+
+
+@functools.cache
+def _abstract_methods(cls: type) -> list[str]:
+    """Return what Python itself tells of an ABC only, which a torch module is not."""
+    attributes: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        attributes.update(vars(base))
+    return sorted(
+        name
+        for name, value in attributes.items()
+        if getattr(value, "__isabstractmethod__", False) is True
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,8 @@ class ObjectSpec(TypeSpec):
             return None, arguments, [Fault(join(path, "_pretrained"), _NO_PRETRAINED)]
         target, message = self._target(arguments)
         if target is not None and target.missing_methods:
-            message = f"{target.cls.__name__} is abstract: {', '.join(target.missing_methods)}"
+            lacking = ", ".join(target.missing_methods)
+            message = f"{target.cls.__name__} is abstract: it lacks {lacking}"
         if message:
             return None, arguments, [Fault(place, message)]
         return target, arguments, []
@@ -118,8 +133,8 @@ class ObjectSpec(TypeSpec):
         family = self.cls.registry_name()
         name = arguments.pop("type", self.cls.default_implementation)
         if name is None:
-            known = ", ".join(self.cls.list_available()) or f"no {family} is registered"
-            return None, f"missing key; one of {known}"
+            known = ", ".join(self.cls.list_available())
+            return None, f"missing key; {f'one of {known}' if known else 'none is registered'}"
         if not isinstance(name, str):
             return None, f"expected the name of {with_article(family)}, found {repr_json(name)}"
         try:
