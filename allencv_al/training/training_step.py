@@ -70,11 +70,13 @@ class TrainingStep:
         self._measures_norm = grad_norm is True
         self._clip_value = grad_clipping
         self._copy_loss = copy_loss
+        own = type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad
+        self._clears_in_its_own_way = own
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(self, batches: Sequence[Batch]) -> torch.Tensor:
         """Do one step and return its loss, a detached scalar that is still on the device."""
-        self._optimizer.zero_grad()
+        self._clear_gradients()
         if self.keep_outputs:
             self.inputs, self.outputs = [], []
         loss = self._backward(batches[0], len(batches))
@@ -122,6 +124,13 @@ class TrainingStep:
             self._moving_average.load_state_dict(state["moving_average"])
         if self._precision.scaler is not None and state["scaler"] is not None:
             self._precision.scaler.load_state_dict(state["scaler"])
+
+    def _clear_gradients(self) -> None:
+        if self._clears_in_its_own_way:
+            self._optimizer.zero_grad()
+            return
+        for parameter in self._parameters:  # torch's own method spends 10 us on its profiler
+            parameter.grad = None
 
     def _backward(self, batch: Batch, parts: int) -> torch.Tensor:
         inputs = self._to_device(batch)

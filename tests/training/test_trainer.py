@@ -145,8 +145,12 @@ def test_a_step_does_things_in_the_order_of_allennlp(
 
         monkeypatch.setattr(owner, method, noted)
 
-    note(trainer.optimizer, "zero_grad", "zero_grad")
+    for parameter in trainer.model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e6)  # of before; it must be gone by then
     note(trainer.model, "forward", "forward")
+    trainer.model.register_forward_hook(
+        lambda model, *_: calls.append(f"{sum(p.grad is not None for p in model.parameters())}")
+    )
     note(torch.autograd, "backward", "backward")
     module = "allencv_al.training.training_step"
     for name in ("clip_grad_norm_", "clip_grad_value_"):
@@ -164,8 +168,8 @@ def test_a_step_does_things_in_the_order_of_allennlp(
     note(trainer.learning_rate_scheduler, "step", "end of epoch")
     trainer.train()
     assert calls == [
-        "zero_grad",
         "forward",
+        "0",
         "backward",
         "clip_grad_norm_",
         "clip_grad_value_",
@@ -175,6 +179,21 @@ def test_a_step_does_things_in_the_order_of_allennlp(
         "average",
         "end of epoch",
     ]
+
+
+def test_an_optimizer_that_clears_gradients_in_its_own_way_does_so(make_trainer: Make) -> None:
+    cleared: list[str] = []
+
+    class Own(torch.optim.SGD):
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            cleared.append("own")
+            super().zero_grad(set_to_none)
+
+    def construct(model_parameters: Any) -> torch.optim.Optimizer:
+        return Own([parameter for _, parameter in model_parameters], lr=0.1)
+
+    make_trainer(num_epochs=1, optimizer=Lazy(construct)).train()
+    assert len(cleared) == 5
 
 
 def test_accumulated_batches_are_one_large_batch(
