@@ -86,7 +86,9 @@ def test_every_command_runs_as_printed(checkout: Path) -> None:
     } <= {path.name for path in run.iterdir()}
     metrics = json.loads((run / "metrics.json").read_text())
     evaluation = json.loads((checkout / "evaluation.json").read_text())
-    assert evaluation["accuracy"] == pytest.approx(metrics["best_validation_accuracy"])
+    # Validation runs in the precision of training (bf16 where the processor has it), evaluation in
+    # fp32: a picture or two on the fence may fall to the other side.
+    assert evaluation["accuracy"] == pytest.approx(metrics["best_validation_accuracy"], abs=0.02)
     assert evaluation["accuracy"] >= 0.5
     # The log shows one more group in each epoch, the last layer first.
     assert "^_classification_layer" in done.stderr
