@@ -56,6 +56,7 @@ class Metric(Registrable):
         Args:
             reset: Whether to begin anew afterwards.
         """
+        self._settle()
         value = self._value(None if self._sums is None else self._sums.cpu())
         if reset:
             self.reset()
@@ -63,20 +64,26 @@ class Metric(Registrable):
 
     def reset(self) -> None:
         """Forget all batches; the memory for the sums is kept."""
+        self._settle()
         if self._sums is not None:
             self._sums.zero_()
 
     def state(self) -> Tensor | None:
         """Return a copy of the sums on the CPU, for a checkpoint; None before the first batch."""
+        self._settle()
         return None if self._sums is None else self._sums.detach().clone().cpu()
 
     def load_state(self, state: Tensor | None) -> None:
         """Go on from what `state` returned, on any device."""
+        self._settle()
         self._sums = None if state is None else state.clone()
 
     def _update(self, predictions: Tensor, gold: Tensor) -> None:
         """Add a batch to `self._sums`."""
         raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Add to `self._sums` what `_update` has only put aside; nothing by default."""
 
     def _value(self, sums: Tensor | None) -> MetricValue:
         """Return the metric for sums on the CPU; None if there was no batch yet."""

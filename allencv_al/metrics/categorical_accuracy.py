@@ -12,6 +12,10 @@ from allencv_al.common import ConfigurationError
 from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.metrics.base import Metric
 
+# How many batches' hits are added up at once: four operations for all of them, not for each. The
+# hits of a batch are a byte per image.
+_MOST_PENDING = 256
+
 
 @Metric.register("categorical_accuracy")
 class CategoricalAccuracy(Metric):
@@ -32,6 +36,7 @@ class CategoricalAccuracy(Metric):
         if top_k < 1:
             raise ConfigurationError(f"top_k: {_expected(top_k)}")
         self.top_k = top_k
+        self._pending: list[Tensor] = []
 
     @classmethod
     @overrides
@@ -47,12 +52,22 @@ class CategoricalAccuracy(Metric):
 
     @overrides
     def _update(self, predictions: Tensor, gold: Tensor) -> None:
-        sums = self._sums_like((2,), torch.int64, predictions)
-        hits = (
+        self._pending.append(
             predictions.argmax(-1) == gold if self.top_k == 1 else self._in_top(predictions, gold)
         )
+        if len(self._pending) >= _MOST_PENDING:
+            self._settle()
+
+    @overrides
+    def _settle(self) -> None:
+        if not self._pending:
+            return
+        device = self._pending[-1].device
+        hits = torch.cat([hits.to(device) for hits in self._pending])
+        self._pending.clear()
+        sums = self._sums_like((2,), torch.int64, hits)
         sums[0].add_(hits.sum())  # not "+=", which copies once more
-        sums[1].add_(len(gold))
+        sums[1].add_(len(hits))
 
     @overrides
     def _value(self, sums: Tensor | None) -> float:

@@ -122,7 +122,7 @@ class BasicImageClassifier(Model):
         """Return `logits` and `probs` `[B, num_labels]`, float32, and `loss` when labeled."""
         outputs = self._outputs(image, label)
         if label is not None:
-            self._count(outputs["logits"].detach(), label)
+            self._count(outputs["logits"], label)
         return outputs
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

@@ -52,7 +52,12 @@ class FeedForward(torch.nn.Module, FromParams):
         self._output_dim = outputs[-1]
         self.layers = torch.nn.Sequential(
             *(
-                torch.nn.Sequential(torch.nn.Linear(before, after), activation, torch.nn.Dropout(p))
+                torch.nn.Sequential(
+                    torch.nn.Linear(before, after),
+                    activation,
+                    # Without anything to drop it would still cost a small network 2 % of a step
+                    *([torch.nn.Dropout(p)] if p else []),
+                )
                 for before, after, activation, p in zip(
                     [input_dim, *outputs[:-1]],
                     outputs,

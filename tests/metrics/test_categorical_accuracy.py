@@ -59,3 +59,20 @@ def test_top_k_must_be_positive() -> None:
         CategoricalAccuracy(top_k=0)
     with pytest.raises(ConfigurationError, match="top_k: expected at least 1, found 0"):
         Metric.from_params({"type": "categorical_accuracy", "top_k": 0})
+
+
+def test_any_number_of_small_batches_is_counted_and_none_is_kept() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(700, 3, generator=generator)
+    gold = torch.randint(3, (700,), generator=generator)
+    metric, resumed = CategoricalAccuracy(), CategoricalAccuracy()
+    for row in range(700):
+        metric(scores[row : row + 1], gold[row : row + 1])
+        assert len(metric._pending) < 300
+        if row == 299:
+            resumed.load_state(metric.state())
+        elif row > 299:
+            resumed(scores[row : row + 1], gold[row : row + 1])
+    expected = accuracy_score(gold, scores.argmax(1))
+    assert metric.get_metric() == resumed.get_metric() == pytest.approx(expected)
+    assert metric.state().tolist() == resumed.state().tolist() == [round(expected * 700), 700]

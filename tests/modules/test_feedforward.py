@@ -20,7 +20,7 @@ def test_layers_have_the_sizes_asked_for() -> None:
     )
     assert layers(torch.randn(3, 6)).shape == (3, 4)
     assert (layers.get_input_dim(), layers.get_output_dim()) == (6, 4)
-    assert [m.p for m in layers.modules() if isinstance(m, torch.nn.Dropout)] == [0.0, 0.5]
+    assert [m.p for m in layers.modules() if isinstance(m, torch.nn.Dropout)] == [0.5]
 
 
 def test_a_linear_last_layer_leaves_negative_values() -> None:

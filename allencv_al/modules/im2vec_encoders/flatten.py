@@ -79,8 +79,9 @@ class FlattenEncoder(Im2VecEncoder):
 
     @overrides
     def forward(self, image: Tensor) -> Tensor:
-        _, channels, height, width = image.shape
-        self.check_input(channels, height, width)
+        if image.shape[1:] != self._shape:
+            _, channels, height, width = image.shape
+            self.check_input(channels, height, width)
         vectors = image.flatten(1)
         if self.feedforward is None:
             return vectors
