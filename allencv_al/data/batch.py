@@ -149,7 +149,9 @@ def to_device(
         deferred: The reader's `deferred` normalization.
         memory_format: The order of the image's memory, `torch.channels_last` for models in it.
     """
-    moved = _map_tensors(batch.tensors, lambda tensor: tensor.to(device, non_blocking=True))
+    moved = dict(batch.tensors)  # on the CPU already
+    if device.type != "cpu":
+        moved = _map_tensors(moved, lambda tensor: tensor.to(device, non_blocking=True))
     image = moved["image"].contiguous(memory_format=memory_format)  # as uint8: a quarter the work
     if deferred is not None:
         image = deferred(image)
