@@ -88,8 +88,9 @@ class GradientDescentTrainer(TrainingLoop):
         enable_default_callbacks: Whether `console_logger`, `metrics_jsonl` and `pictures` take
             part, and a progress bar is shown.
         run_confidence_checks: Whether `confidence_checks` takes part too.
-        precision: What the forward pass computes in. "auto" is bf16 where the device has it in
-            hardware (its parameters stay float32), else fp32; "fp16" needs a GPU.
+        precision: What the forward pass computes in, in training and validation; parameters stay
+            float32. "auto" is bf16 where the device has it in hardware, else fp32; "fp16" needs a
+            GPU. Test metrics and `allencv-al evaluate` are always in fp32.
         channels_last: Whether weights and images are laid out channels-last, which mixed precision
             is fast in. Default: with bf16 and fp16.
         compile: Whether to compile the model by `torch.compile`, or with which of its modes. Pays
@@ -180,6 +181,8 @@ class GradientDescentTrainer(TrainingLoop):
         self.data_loader = data_loader
         self.validation_data_loader = validation_data_loader
         self.metric_tracker = MetricTracker(validation_metric, patience)
+        if patience is not None and validation_data_loader is None:
+            logger.warning("patience has no effect: there is no validation data to look at")
         self.show_progress = enable_default_callbacks
         self.deterministic = deterministic
         self.logging_options = LoggingOptions(

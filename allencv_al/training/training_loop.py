@@ -78,6 +78,7 @@ class TrainingLoop(Trainer):
     ) -> None:
         super().__init__(model, serialization_dir, device)
         self.epochs_completed = 0
+        self.learning_rates: list[float] = []  # of each parameter group, in the last step
         self._batch = 0  # batches of the current epoch that are done
         self._loss = RunningLoss()
         self._metrics: Metrics = {}
@@ -189,6 +190,7 @@ class TrainingLoop(Trainer):
         self._metrics = self._describe_epoch(training, validation)
         if self.serialization_dir is not None:
             write_json(self.serialization_dir / f"metrics_epoch_{epoch}.json", self._metrics)
+        self.learning_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
             if scheduler is not None:
                 scheduler.step(score)

@@ -17,6 +17,8 @@ from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
 from allencv_al.training.callbacks.tensorboard import TensorBoardCallback
 from allencv_al.training.interruption import TrainingInterrupted
+from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+from allencv_al.training.optimizers import Optimizer
 
 Make = Callable[..., Any]
 
@@ -167,6 +169,19 @@ def test_metrics_jsonl_has_one_line_for_each_epoch(make_trainer: Make, tmp_path:
     assert all(line["validation_loss"] > 0 for line in lines)
 
 
+def test_metrics_jsonl_has_the_rates_that_the_epoch_was_trained_with(
+    make_trainer: Make, tmp_path: Path
+) -> None:
+    step = LearningRateScheduler.by_name("step")
+    make_trainer(
+        tmp_path,
+        callbacks=[Lazy(MetricsJsonlCallback)],
+        learning_rate_scheduler=Lazy(step, step_size=1, gamma=0.5),
+    ).train()
+    rates = [line["learning_rates"] for line in read_lines(tmp_path)]
+    assert rates == [[0.01], [0.005], [0.0025]]
+
+
 def test_metrics_jsonl_has_no_epoch_twice_after_a_recovery(
     make_trainer: Make, small_loader: Any, tmp_path: Path
 ) -> None:
@@ -203,10 +218,17 @@ def test_a_part_that_does_not_learn_is_warned_of(
     assert "forgotten.weight, forgotten.bias" in warnings[0]
 
 
+@pytest.mark.parametrize("unfreezing", [False, True])
 def test_a_sound_model_gives_no_warning(
-    make_trainer: Make, caplog: pytest.LogCaptureFixture
+    make_trainer: Make, caplog: pytest.LogCaptureFixture, unfreezing: bool
 ) -> None:
-    make_trainer(enable_default_callbacks=True).train()
+    options: dict[str, Any] = {}
+    if unfreezing:
+        groups = [[["^conv"]], [["^norm"]], [["^linear"]]]
+        options["optimizer"] = Lazy(Optimizer.by_name("sgd"), lr=0.1, parameter_groups=groups)
+        slanted = LearningRateScheduler.by_name("slanted_triangular")
+        options["learning_rate_scheduler"] = Lazy(slanted, gradual_unfreezing=True)
+    make_trainer(**options).train()
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 

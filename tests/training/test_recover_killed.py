@@ -120,6 +120,19 @@ class Run:
             return True
         return False
 
+    def stop(self, number: signal.Signals, delay: float) -> int:
+        """Start, send a signal after some seconds of training; return the exit code."""
+        process = self.start()
+        self.wait_for_training(process)
+        try:
+            return process.wait(timeout=delay)
+        except subprocess.TimeoutExpired:
+            send = os.killpg if number == signal.SIGINT else os.kill  # as a terminal, as a cluster
+            send(process.pid, number)
+        code = process.wait(timeout=SECONDS_AT_MOST)
+        assert not group_is_alive(process.pid), "a worker has outlived the run"
+        return code
+
     def result(self) -> dict[str, Any]:
         """Return all that must be the same to the bit."""
         metrics = {
@@ -138,6 +151,14 @@ class Run:
 
     def _starts(self) -> int:
         return self._log.read_text().count(" trains ") if self._log.exists() else 0
+
+
+def group_is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +194,16 @@ def test_kill_9_at_random_moments_changes_nothing(
     assert kills >= 3, "the run ended too early to be killed; choose shorter delays"
     assert run.result() == expected
     assert list(run.folder.rglob(".tmp*")) == []
+
+
+def test_signals_stop_a_run_with_workers_and_it_goes_on_to_the_same_end(
+    data: Path, whole: tuple[dict[str, Any], float], tmp_path: Path
+) -> None:
+    expected, seconds = whole
+    run = Run(tmp_path, data, workers=2)
+    assert run.stop(signal.SIGINT, 0.2 * seconds) == 130
+    after_one = run.checkpoints()
+    assert run.stop(signal.SIGTERM, 0.2 * seconds) == 143
+    assert run.checkpoints() != after_one
+    run.finish()
+    assert run.result() == expected

@@ -18,6 +18,7 @@ from allencv_al.common.config_check import check
 from allencv_al.common.errors import TrainingError
 from allencv_al.data.batch import Batch
 from allencv_al.training import loop_progress, training_loop
+from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.momentum_schedulers import MomentumScheduler
@@ -621,6 +622,13 @@ def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_do(make_trainer: 
         make_trainer(cuda_device=0)
 
 
+def test_patience_without_validation_data_is_warned_of(
+    make_trainer: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trainer(patience=3, validation_data_loader=None)
+    assert "patience has no effect" in caplog.text
+
+
 # Signals
 
 
@@ -666,6 +674,18 @@ def test_a_second_signal_stops_at_once(
     assert caught.value.exit_code == 130
     trainer.checkpointer.wait()
     assert trainer.checkpointer.list_checkpoints() == ["e0_b0", "e1_b0"]
+
+
+def test_a_signal_at_the_very_end_leaves_a_complete_run(make_trainer: Make, tmp_path: Path) -> None:
+    class Stop(TrainerCallback):
+        def on_epoch(self, trainer: Any, metrics: Any, epoch: int, is_primary: bool = True) -> None:
+            if epoch == 2:
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(TrainingInterrupted, match="complete") as caught:
+        make_trainer(tmp_path, callbacks=[Lazy(Stop)]).train()
+    assert caught.value.exit_code == 143
+    assert json.loads((tmp_path / "metrics.json").read_text())["epoch"] == 2
 
 
 def test_a_signal_without_a_folder_says_that_nothing_is_saved(

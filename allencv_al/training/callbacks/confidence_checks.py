@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overrides import overrides
@@ -25,6 +26,16 @@ class ConfidenceChecksCallback(TrainerCallback):
         serialization_dir: Folder of the run; not used.
     """
 
+    def __init__(self, serialization_dir: str | Path | None = None) -> None:
+        super().__init__(serialization_dir)
+        self._trained: set[str] = set()
+
+    @overrides
+    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+        # Asked now: a group that a schedule frees after the first epoch has no gradients yet
+        named = trainer.model.named_parameters()
+        self._trained = {name for name, parameter in named if parameter.requires_grad}
+
     @overrides
     def on_epoch(
         self,
@@ -38,7 +49,7 @@ class ConfidenceChecksCallback(TrainerCallback):
         unused = [
             name
             for name, parameter in trainer.model.named_parameters()
-            if parameter.requires_grad and parameter.grad is None
+            if name in self._trained and parameter.grad is None
         ]
         if unused:
             logger.warning(

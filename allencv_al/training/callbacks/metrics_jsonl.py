@@ -20,7 +20,9 @@ FILE_NAME = "metrics.jsonl"
 
 @TrainerCallback.register("metrics_jsonl")
 class MetricsJsonlCallback(TrainerCallback):
-    """Write `metrics.jsonl`: one line for each epoch, with its metrics and learning rates.
+    """Write `metrics.jsonl`: one line for each epoch, with its metrics.
+
+    `learning_rates` has the rate of each parameter group in the epoch's last step.
 
     A recovered run goes on after the lines of its checkpoint, so no epoch stands there twice.
 
@@ -40,8 +42,7 @@ class MetricsJsonlCallback(TrainerCallback):
         epoch: int,
         is_primary: bool = True,
     ) -> None:
-        rates = [float(group["lr"]) for group in trainer.optimizer.param_groups if group["params"]]
-        line = {**scalars(metrics), "epoch": epoch, "learning_rates": rates}
+        line = {**scalars(metrics), "epoch": epoch, "learning_rates": trainer.learning_rates}
         self._lines.append(json.dumps(line, allow_nan=False))
         if self.serialization_dir is not None and is_primary:
             write_text(self.serialization_dir / FILE_NAME, "\n".join(self._lines) + "\n")
