@@ -129,7 +129,8 @@ def view_of(spec: TypeSpec, value: Any, path: str, scope: Scope) -> ConfigView |
     target, arguments, _ = spec.resolve(value, path)
     if target is None or target.is_custom:
         return None
-    return ConfigView(target, arguments, path, spec.narrowed(target, scope))
+    known = scope.views.get((path, target.cls))
+    return known or ConfigView(target, arguments, path, spec.narrowed(target, scope))
 
 
 def hook_faults(view: ConfigView, told: Sequence[Fault]) -> Iterator[Fault]:

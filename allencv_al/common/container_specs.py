@@ -32,13 +32,8 @@ class UnionSpec(TypeSpec):
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         near = self._near(value)
-        found: list[list[Fault]] = []
-        for option in near:
-            found.append(list(option.faults(value, path, scope)))
-            if not found[-1]:
-                return
-        if found:
-            yield from found[_most_telling(found)]
+        if near:
+            yield from self._judge(near, value, path, scope)[1]
         else:
             yield self.expected(value, path)
 
@@ -47,21 +42,25 @@ class UnionSpec(TypeSpec):
         near = self._near(value)
         if len(near) < 2:  # nearly always: `X | None`
             return near[0] if near else self.options[0]
-        found: list[list[Fault]] = []
-        for option in near:
-            found.append(list(option.faults(value, path, scope)))
-            if not found[-1]:
-                return option
-        return near[_most_telling(found)]
+        return self._judge(near, value, path, scope)[0]
 
     def _near(self, value: Any) -> list[TypeSpec]:
         """Return the options of which `value` is an example, right or faulty."""
         if type(value) is int and ScalarSpec(int) in self.options:
             return [ScalarSpec(int)]  # `float | int` keeps a whole number whole
         near = [option for option in self.options if option.resembles(value)]
-        if len(near) < 2:
-            return near
-        return [option for option in near if option.is_named_by(value)] or near
+        return [option for option in near if not option.rules_out(value)] or near
+
+    def _judge(
+        self, near: Sequence[TypeSpec], value: Any, path: str, scope: Scope
+    ) -> tuple[TypeSpec, list[Fault]]:
+        """Return the option that `choose` describes, with its faults."""
+        judged: list[tuple[TypeSpec, list[Fault]]] = []
+        for option in near:
+            judged.append((option, list(option.faults(value, path, scope))))
+            if not judged[-1][1]:
+                return judged[-1]
+        return max(judged, key=lambda pair: _depths(pair[1]))
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
@@ -72,8 +71,8 @@ class UnionSpec(TypeSpec):
         return any(option.resembles(value) for option in self.options)
 
     @overrides
-    def is_named_by(self, value: Any) -> bool:
-        return any(option.is_named_by(value) for option in self.options)
+    def rules_out(self, value: Any) -> bool:
+        return all(option.rules_out(value) for option in self.options if option.resembles(value))
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -83,17 +82,12 @@ class UnionSpec(TypeSpec):
         return " or ".join(dict.fromkeys(str(option) for option in self.options))
 
 
-def _most_telling(candidates: Sequence[Sequence[Fault]]) -> int:
-    """Return the position of the candidate most of whose value was right.
+def _depths(found: Sequence[Fault]) -> list[float]:
+    """Return a key that is larger the more of a value was right.
 
-    That is the one with the fewest faults near the top; a fault deep inside says that all around
-    it fits.
+    That is, the fewer faults lie near the top: a fault deep inside says that all around it fits.
     """
-
-    def depths(found: Sequence[Fault]) -> list[float]:
-        return [*sorted(fault.path.count(".") for fault in found), math.inf]
-
-    return max(range(len(candidates)), key=lambda index: depths(candidates[index]))
+    return [*sorted(fault.path.count(".") for fault in found), math.inf]
 
 
 @dataclass(frozen=True)

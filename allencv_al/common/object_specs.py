@@ -98,7 +98,7 @@ class ObjectSpec(TypeSpec):
         injected = target.cls.injected
         told = list(argument_faults(target.signature, arguments, path, scope, injected, sound))
         yield from told
-        view = ConfigView(target, arguments, path, scope, sound)
+        view = scope.views[path, target.cls] = ConfigView(target, arguments, path, scope, sound)
         yield from hook_faults(view, told)
 
     def narrowed(self, target: Target, scope: Scope) -> Scope:
@@ -163,9 +163,8 @@ class ObjectSpec(TypeSpec):
         )
 
     @overrides
-    def is_named_by(self, value: Any) -> bool:
-        named = isinstance(value, str) or (isinstance(value, Mapping) and "type" in value)
-        return named and self.cls.has_registry() and self.resolve(value, "")[0] is not None
+    def rules_out(self, value: Any) -> bool:
+        return not isinstance(value, self.cls) and self.resolve(value, "")[0] is None
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -308,8 +307,8 @@ class LazySpec(TypeSpec):
         return isinstance(value, Lazy) or self.inner.resembles(value)
 
     @overrides
-    def is_named_by(self, value: Any) -> bool:
-        return self.inner.is_named_by(value)
+    def rules_out(self, value: Any) -> bool:
+        return not isinstance(value, Lazy) and self.inner.rules_out(value)
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:

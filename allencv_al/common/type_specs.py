@@ -12,13 +12,16 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from overrides import overrides
 
 from allencv_al.common.errors import Fault
 from allencv_al.common.json_values import plain, repr_json
 from allencv_al.common.names import did_you_mean, with_article
+
+if TYPE_CHECKING:
+    from allencv_al.common.config_check import ConfigView
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Scope:
         provided: Names that the program will give; only the check uses them.
         assume_injected: Whether a base's `injected` names count as provided: true for a whole
             config and inside `Lazy`, where the program gives them later.
+        views: The objects seen so far, by path and class, which semantic checks look at again.
     """
 
     extras: Mapping[str, Any] = field(default_factory=dict)
     provided: frozenset[str] = frozenset()
     assume_injected: bool = False
+    views: dict[tuple[str, type], ConfigView] = field(default_factory=dict, compare=False)
 
     def with_extras(self, extras: Mapping[str, Any]) -> Scope:
         """Return a scope in which the program gives `extras` too."""
@@ -71,8 +76,8 @@ class TypeSpec(ABC):
         """
         return not any(self.faults(value, "", Scope()))
 
-    def is_named_by(self, value: Any) -> bool:
-        """Say whether `value` names this very type, so that it cannot be meant for another."""
+    def rules_out(self, value: Any) -> bool:
+        """Say whether `value` of the right kind names something else, so that it has faults."""
         return False
 
     def expected(self, value: Any, path: str) -> Fault:
