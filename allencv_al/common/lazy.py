@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from allencv_al.common.signatures import signature_of
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Lazy(Generic[T]):
@@ -33,13 +34,13 @@ class Lazy(Generic[T]):
         given = _named_by(self._constructor, extras)
         return self._constructor(**{**self._defaults, **given})
 
-    @classmethod
-    def wrap(cls, value: T | Lazy[T]) -> Lazy[T]:
+    @staticmethod
+    def wrap(value: U | Lazy[U]) -> Lazy[U]:
         """Return `value` itself if it is lazy, else a `Lazy` that always gives `value`."""
         if isinstance(value, Lazy):
             return value
-        built: T = value
-        return cls(lambda **_: built)
+        built: U = value
+        return Lazy(lambda **_: built)
 
 
 def _named_by(constructor: Callable[..., Any], extras: dict[str, Any]) -> dict[str, Any]:
