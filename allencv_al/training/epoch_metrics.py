@@ -61,7 +61,7 @@ def duration(seconds: float) -> str:
 
 
 def peak_memory() -> dict[str, float]:
-    """Return the most memory that was used so far, in MB, of this process and of each GPU."""
+    """Return the most memory that was used so far, in MB, of this process and each GPU of it."""
     peaks: dict[str, float] = {}
     cpu = _peak_cpu_bytes()
     if cpu is not None:
@@ -69,7 +69,8 @@ def peak_memory() -> dict[str, float]:
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             used = torch.cuda.max_memory_allocated(index)
-            peaks[f"peak_gpu_{index}_memory_MB"] = used / BYTES_PER_MB
+            if used:
+                peaks[f"peak_gpu_{index}_memory_MB"] = used / BYTES_PER_MB
     return peaks
 
 

@@ -25,7 +25,7 @@ CONFUSION_MATRIX = "confusion_matrix.png"
 _MOST_NAMED_CLASSES = 40
 _MOST_COUNTED_CLASSES = 20
 _MOST_PANELS = 6
-_PREFIXES = ("training_", "validation_")
+_PREFIXES = {"training_": "tab:blue", "validation_": "tab:orange"}
 
 
 def write_training_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
@@ -94,7 +94,7 @@ def _panel_names(history: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _draw_panel(axes: Axes, history: Sequence[Mapping[str, Any]], name: str) -> None:
-    for prefix in _PREFIXES:
+    for prefix, color in _PREFIXES.items():
         points = [
             (metrics.get("epoch", epoch), metrics[prefix + name])
             for epoch, metrics in enumerate(history)
@@ -102,7 +102,7 @@ def _draw_panel(axes: Axes, history: Sequence[Mapping[str, Any]], name: str) -> 
         ]
         if points:
             epochs, values = zip(*points, strict=True)
-            axes.plot(epochs, values, marker=".", label=prefix.rstrip("_"))
+            axes.plot(epochs, values, marker=".", color=color, label=prefix.rstrip("_"))
     best = history[-1].get("best_epoch")
     if best is not None:
         axes.axvline(best, color="gray", linestyle=":", label="best epoch")

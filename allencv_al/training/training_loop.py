@@ -309,7 +309,7 @@ class TrainingLoop(Trainer):
         if scheduler is None:
             return
         plan = ", ".join(str(group) for group in scheduler.describe_epoch())
-        logger.info("epoch %d of %d trains %s", self.epochs_completed + 1, self.num_epochs, plan)
+        logger.info("epoch %d of %d begins: %s", self.epochs_completed + 1, self.num_epochs, plan)
 
     def _describe_epoch(self, training: Metrics, validation: Metrics | None) -> Metrics:
         epoch, best = self.epochs_completed, self.metric_tracker.best_epoch

@@ -150,7 +150,7 @@ class Run:
         return sorted(path.name for path in (self.folder / "checkpoints").glob("e*"))
 
     def _starts(self) -> int:
-        return self._log.read_text().count(" trains ") if self._log.exists() else 0
+        return self._log.read_text().count(" begins: ") if self._log.exists() else 0
 
 
 def group_is_alive(group: int) -> bool:

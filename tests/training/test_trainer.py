@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config_check import check
 from allencv_al.common.errors import TrainingError
 from allencv_al.data.batch import Batch
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.basic_classifier import BasicImageClassifier
+from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder
 from allencv_al.training import loop_progress, training_loop
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
@@ -468,7 +472,7 @@ def test_the_log_says_which_groups_train_in_which_epoch_and_at_what_rate(
                 discriminative_fine_tuning=True,
             ),
         ).train()
-    lines = [line for line in caplog.messages if " trains " in line]
+    lines = [line for line in caplog.messages if " begins: " in line]
     assert len(lines) == 3
     assert "linear" in lines[0] and "lr 0.1" in lines[0] and lines[0].count("frozen") == 2
     assert lines[1].count("frozen") == 1 and "lr 0.038" in lines[1]
@@ -499,6 +503,39 @@ def test_auto_takes_bf16_only_where_the_device_has_it(monkeypatch: pytest.Monkey
 def test_fp16_on_the_cpu_is_refused(make_trainer: Make) -> None:
     with pytest.raises(ConfigurationError, match="fp16 needs a GPU"):
         make_trainer(precision="fp16")
+
+
+def test_deterministic_holds_for_the_training_only(
+    make_trainer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    seen: list[bool] = []
+
+    class Look(TrainerCallback):
+        def on_start(self, trainer: Any, is_primary: bool = True) -> None:
+            seen.append(torch.are_deterministic_algorithms_enabled())
+
+    make_trainer(num_epochs=1, deterministic=True, callbacks=[Lazy(Look)]).train()
+    assert seen == [True]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+def test_a_compiled_model_trains_as_a_plain_one_does(
+    make_trainer: Make, vocab: Vocabulary, tmp_path: Path
+) -> None:
+    losses = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        encoder = FlattenEncoder(input_channels=3, input_height=6, input_width=6)
+        model = BasicImageClassifier(vocab, encoder)
+        trainer = make_trainer(tmp_path / str(compile), model=model, compile=compile, num_epochs=2)
+        losses.append(trainer.train()["training_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    names = [set(read_weights(tmp_path / n / "best.safetensors")) for n in ("False", "True")]
+    assert names[0] == names[1]
 
 
 def test_use_amp_is_mixed_precision(make_trainer: Make) -> None:
