@@ -14,6 +14,8 @@ from allencv_al.common import Lazy, Params
 from allencv_al.common.config_check import ConfigView, check
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.from_params import FromParams
+from allencv_al.common.object_specs import ObjectSpec
+from allencv_al.common.type_specs import Scope
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
@@ -125,7 +127,13 @@ class Experiment(FromParams):
         """
         params = Params.from_file(config, overrides, ext_vars)
         check_experiment(params, str(config))
-        return cls.from_params(params)
+        return cls.from_checked(params)
+
+    @classmethod
+    def from_checked(cls, params: Params) -> Experiment:
+        """Build the parts that need no data, from a config that `check_experiment` let pass."""
+        built: Experiment = ObjectSpec(cls).build(params.as_dict(), "", Scope())
+        return built
 
     @classmethod
     @overrides
@@ -144,6 +152,11 @@ class Experiment(FromParams):
         """List the images of every data set; with lazy readers none is decoded."""
         train = self.paths["train"]
         assert train is not None
+        for name, path in self.paths.items():
+            if name != "train" and path == train:
+                logger.warning(
+                    "%s_data_path is train_data_path: it measures what was learned by heart", name
+                )
         others = {
             name: self.validation_dataset_reader.read(path) if path is not None else None
             for name, path in self.paths.items()

@@ -53,7 +53,7 @@ def train(
     check_experiment(params, source)
     folder = Path(serialization_dir)
     open_run_folder(folder, params, recover, force)
-    experiment = Experiment.from_params(params)
+    experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
     write_environment(folder)
     datasets = experiment.read()
