@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MOST_SHOWN = 5
+_MOST_LOGGED = 20  # the trainer writes the whole list to the run's folder
 
 
 class DataLoader(Registrable):
@@ -93,7 +94,8 @@ class DataLoader(Registrable):
         new = [image for image in found if image.id not in self.unreadable]
         for image in new:
             self.unreadable[image.id] = image
-            logger.warning("left out, cannot be read: %s", image)
+            level = logging.WARNING if len(self.unreadable) <= _MOST_LOGGED else logging.DEBUG
+            logger.log(level, "left out, cannot be read: %s", image)
         total = len(self.dataset) + len(self.dataset.unreadable)
         limit = self.dataset.reader.max_unreadable
         if new and len(self.unreadable) > limit * total:

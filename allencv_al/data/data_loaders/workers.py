@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # A cluster's SIGTERM goes to every process of a job. The trainer then finishes its step and saves;
 # the workers must not die under it before it is done, nor outlive it.
 _GRACE_SECONDS = 30
+
+_HELD = (signal.SIGINT, signal.SIGTERM)
 
 _live: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
 
@@ -53,8 +55,7 @@ class WorkerPool:
         pin: bool,
     ) -> None:
         self._slots = _Slots()
-        self._processes: list[BaseProcess] = []
-        self._loader: TorchLoader[Any] | None = TorchLoader(
+        loader: TorchLoader[Any] = TorchLoader(
             _Fetching(fetch),
             batch_size=None,
             sampler=self._slots,
@@ -67,7 +68,14 @@ class WorkerPool:
             pin_memory=pin,
             generator=torch.Generator(),  # else it draws from the model's, as often as it starts
         )
+        self._workers = _Workers(loader)
+        self._end = weakref.finalize(self, self._workers.end)
         _live.add(self)
+
+    @property
+    def processes(self) -> list[BaseProcess]:
+        """The processes, once there has been an iteration."""
+        return self._workers.processes
 
     def run(self, slots: Iterable[BatchSlot]) -> Iterator[Batch]:
         """Yield the batches of `slots`.
@@ -75,31 +83,70 @@ class WorkerPool:
         Raises:
             TrainingError: A worker process was ended from outside.
         """
-        assert self._loader is not None
         self._slots.pending = slots
-        try:
-            with _child_signals_untouched(), _fork_unremarked():
-                results = iter(self._loader)
-            self._processes = list(getattr(results, "_workers", ()))
-            for result in results:
-                if isinstance(result, Exception):
-                    raise result
+        results = _outcome(self._workers.start)
+        while not isinstance(results, BaseException):
+            result = _outcome(next, results, None)
+            if result is None:
+                return
+            if isinstance(result, BaseException):
+                results = result
+            else:
                 yield result
-        except RuntimeError as error:
-            ended = [process for process in self._processes if process.exitcode is not None]
-            if ended:
-                raise TrainingError(_ended_message(ended[0])) from error
-            raise
+        raise self._explained(results)
 
     def close(self) -> None:
         """End the processes."""
-        self._loader = None  # torch ends them with the last reference ...
-        for process in self._processes:  # ... which the traceback of an error may hold
+        self._end()
+
+    def _explained(self, error: BaseException) -> BaseException:
+        ended = [process for process in self.processes if process.exitcode is not None]
+        if not isinstance(error, RuntimeError) or not ended:
+            return error
+        explained = TrainingError(_ended_message(ended[0]))
+        explained.__cause__ = error
+        return explained
+
+
+class _Workers:
+    """Torch's loader and its processes.
+
+    The finalizer of the pool holds it, so that it is never part of a cycle of garbage: collected
+    in one, torch's queues are closed under the threads that serve them.
+    """
+
+    def __init__(self, loader: TorchLoader[Any]) -> None:
+        self.loader: TorchLoader[Any] | None = loader
+        self.processes: list[BaseProcess] = []
+
+    def start(self) -> Iterator[Any]:
+        """Begin an iteration, in new processes if there are none."""
+        assert self.loader is not None
+        with _child_signals_untouched(), _fork_unremarked(), _signals_held():
+            results: Iterator[Any] = iter(self.loader)
+        self.processes = list(getattr(results, "_workers", ()))
+        return results
+
+    def end(self) -> None:
+        """End the processes."""
+        self.loader = None  # torch ends them with the last reference
+        for process in self.processes:
             if process.is_alive():
                 process.kill()
                 process.join()
-        self._processes = []
-        _live.discard(self)
+        self.processes = []
+
+
+def _outcome(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what the function returns or raises.
+
+    Torch's frames are cut off an error's traceback, because they hold the workers. They show
+    nothing: what happened in a worker is in the message.
+    """
+    try:
+        return function(*arguments)
+    except BaseException as error:
+        return error.with_traceback(None)
 
 
 class _Slots(Iterable["BatchSlot"]):
@@ -135,6 +182,8 @@ def _prepare_worker(worker_id: int) -> None:
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, _end_later)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
 
 def _end_later(signal_number: int, frame: object) -> None:
@@ -157,6 +206,19 @@ def _child_signals_untouched() -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(signal.SIGCHLD, before)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals waiting, in new processes too, until `_prepare_worker` is ready for them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

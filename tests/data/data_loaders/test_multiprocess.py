@@ -1,0 +1,516 @@
+"""The data loader: what a batch holds, whoever makes it."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from overrides import overrides
+
+from allencv_al.common import ConfigurationError
+from allencv_al.common.errors import ConfigurationFaults, DataError, ImageDecodeError
+from allencv_al.common.seeding import item_seed, random_state
+from allencv_al.data.batch import Batch
+from allencv_al.data.data_loaders import DataLoader, MultiprocessDataLoader
+from allencv_al.data.data_loaders.fetch import ItemFetcher, ResidentFetcher
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import Instance
+from allencv_al.data.sample import Sample
+from allencv_al.data.transforms import ImageTransform
+from allencv_al.data.vocabulary import Vocabulary
+
+MakeDataset = Callable[..., Dataset]
+
+VOCAB = Vocabulary({"labels": {"cat": 1, "dog": 1}})
+CPU = torch.device("cpu")
+
+# Every way of making batches: on demand, by threads, by one and by two processes.
+WAYS = {
+    "on demand": {"prefetch_factor": 0},
+    "threads": {},
+    "1 worker": {"num_workers": 1},
+    "2 workers": {"num_workers": 2, "prefetch_factor": 1},
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+
+
+@pytest.fixture
+def make_loader() -> Iterator[Callable[..., MultiprocessDataLoader]]:
+    """Give loaders that are closed after the test."""
+    made: list[MultiprocessDataLoader] = []
+
+    def make(dataset: Dataset, **options: Any) -> MultiprocessDataLoader:
+        made.append(MultiprocessDataLoader(dataset, VOCAB, **{"batch_size": 3, **options}))
+        return made[-1]
+
+    yield make
+    for loader in made:
+        loader.close()
+
+
+MakeLoader = Callable[..., MultiprocessDataLoader]
+
+
+def content(batch: Batch) -> tuple[Any, ...]:
+    """Return all of a batch in a form that compares bit for bit."""
+    tensors = {name: (t.dtype, t.tolist()) for name, t in batch.tensors.items()}
+    return batch.index, batch.ids, tensors
+
+
+def contents(loader: DataLoader, epoch: int = 0, start: int = 0) -> list[tuple[Any, ...]]:
+    return [content(batch) for batch in loader.batches(epoch, start)]
+
+
+def ids(loader: DataLoader, epoch: int = 0) -> list[str]:
+    return [id for batch in loader.batches(epoch) for id in batch.ids]
+
+
+class CountingReader(DatasetReader):
+    """Remembers what was loaded."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded: list[str] = []
+
+    @overrides
+    def _read(self, path: Any) -> list[Instance]:
+        return []
+
+    @overrides
+    def load(self, instance: Instance, seed: int) -> Sample:
+        self.loaded.append(instance.id)
+        return super().load(instance, seed)
+
+
+# -- What an epoch holds ----------------------------------------------------------------------
+
+
+@every_way
+def test_every_item_comes_once_an_epoch_with_its_own_pixels_and_label(
+    in_memory: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    dataset = in_memory(11)
+    loader = make_loader(dataset, seed=5, **way)
+    by_id = {instance.id: instance for instance in dataset}
+    seen: Counter[str] = Counter()
+    for batch in loader.batches(epoch=2):
+        seen.update(batch.ids)
+        for id, image, label in zip(
+            batch.ids, batch.tensors["image"], batch.tensors["label"], strict=True
+        ):
+            sample = dataset.reader.load(by_id[id], item_seed(5, 2, id))
+            assert np.array_equal(image.permute(1, 2, 0).numpy(), sample.image)
+            assert VOCAB.get_token_from_index(int(label)) == by_id[id].label
+    assert seen == Counter(list(by_id))
+    assert len(loader) == 4
+
+
+def test_order_and_augmentation_change_from_epoch_to_epoch(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    loader = make_loader(in_memory(20))
+    assert ids(loader, 0) != ids(loader, 1)
+    unshuffled = make_loader(in_memory(20), shuffle=False)
+    first, second = contents(unshuffled, 0), contents(unshuffled, 1)
+    assert [batch[1] for batch in first] == [batch[1] for batch in second]
+    assert first != second
+    assert first == contents(unshuffled, 0)
+
+
+def test_without_shuffle_items_come_in_the_datasets_order(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    dataset = in_memory(7)
+    expected = [instance.id for instance in dataset]
+    assert ids(make_loader(dataset, shuffle=False)) == expected
+
+
+def test_batches_are_not_sorted_by_class(in_memory: MakeDataset, make_loader: MakeLoader) -> None:
+    """AllenCV's lazy reader gave runs of batches of one class."""
+    loader = make_loader(in_memory(200), batch_size=20)
+    shares = [batch.tensors["label"].float().mean() for batch in loader.batches(0)]
+    assert all(0.1 < share < 0.9 for share in shares)
+
+
+def test_batches_per_epoch_walks_on_through_the_passes(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    """6 items make 3 batches a pass; 2 batches an epoch: 3 epochs are 2 passes."""
+    loader = make_loader(in_memory(6), batch_size=2, batches_per_epoch=2)
+    assert len(loader) == 2
+    epochs = [batch for epoch in range(3) for batch in loader.batches(epoch)]
+    assert [batch.index for batch in epochs] == [0, 1, 0, 1, 0, 1]
+    assert Counter(id for batch in epochs for id in batch.ids) == dict.fromkeys(
+        [f"{i:03d}" for i in range(6)], 2
+    )
+    passes = make_loader(in_memory(6), batch_size=2)
+    expected = [content(b)[1:] for epoch in range(2) for b in passes.batches(epoch)]
+    assert [content(batch)[1:] for batch in epochs] == expected
+
+
+def test_drop_last(in_memory: MakeDataset, make_loader: MakeLoader) -> None:
+    loader = make_loader(in_memory(11), drop_last=True)
+    assert len(loader) == 3
+    assert [len(batch) for batch in loader.batches(0)] == [3, 3, 3]
+    with pytest.raises(DataError, match="drop_last: leaves out the only batch"):
+        make_loader(in_memory(2), drop_last=True)
+
+
+def test_an_empty_dataset_has_no_batches(in_memory: MakeDataset, make_loader: MakeLoader) -> None:
+    loader = make_loader(in_memory(0))
+    assert len(loader) == 0
+    assert list(loader.batches(0)) == []
+    with pytest.raises(DataError, match="batches_per_epoch"):
+        make_loader(in_memory(0), batches_per_epoch=3)
+
+
+# -- The same whoever makes it ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["in_memory", "on_disk"])
+def test_any_number_of_workers_gives_the_same_batches(
+    source: str, request: pytest.FixtureRequest, make_loader: MakeLoader
+) -> None:
+    dataset = request.getfixturevalue(source)(17)
+    epochs = {
+        name: [contents(loader, epoch) for epoch in (0, 1)]
+        for name, way in WAYS.items()
+        for loader in [make_loader(dataset, **way)]
+    }
+    assert epochs["on demand"][0] != epochs["on demand"][1]
+    for name in WAYS:
+        assert epochs[name] == epochs["on demand"], name
+
+
+@every_way
+def test_an_epoch_goes_on_from_any_batch(
+    in_memory: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    loader = make_loader(in_memory(11), batches_per_epoch=6, **way)
+    whole = contents(loader, epoch=1)
+    for start in range(7):
+        assert contents(loader, epoch=1, start=start) == whole[start:]
+
+
+def test_batches_before_the_start_are_not_decoded(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    reader = CountingReader()
+    loader = make_loader(in_memory(11, reader))
+    expected = [id for batch in loader.batches(3) for id in batch.ids][6:]
+    reader.loaded.clear()
+    assert [id for batch in loader.batches(3, start=2) for id in batch.ids] == expected
+    assert reader.loaded == expected
+
+
+@every_way
+def test_the_global_random_generators_are_left_alone(
+    in_memory: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    """Else dropout would depend on the number of workers, and on where a run was resumed."""
+    loader = make_loader(in_memory(), **way)
+    before = torch.get_rng_state(), random.getstate(), random_state()["numpy"]
+    list(loader.batches(0))
+    list(loader.batches(0, start=2))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert torch.equal(random_state()["numpy"][1], before[2][1])
+
+
+def test_two_iterations_at_once_do_not_disturb_each_other(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    expected = contents(make_loader(in_memory()), 0), contents(make_loader(in_memory()), 1)
+    for way in WAYS.values():
+        loader = make_loader(in_memory(), **way)
+        pairs = zip(loader.batches(0), loader.batches(1), strict=True)
+        both = [(content(a), content(b)) for a, b in pairs]
+        assert ([a for a, _ in both], [b for _, b in both]) == expected
+
+
+# -- Pixels in memory -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("augmentation", [[], [{"type": "normalize"}]])
+@pytest.mark.parametrize("labels", ["all", "some", "none"])
+def test_untouched_pixels_in_memory_are_taken_out_of_one_array(
+    in_memory: MakeDataset, make_loader: MakeLoader, augmentation: list[Any], labels: str
+) -> None:
+    reader = CountingReader(augmentation=[ImageTransform.from_params(a) for a in augmentation])
+    dataset = in_memory(11, reader, labeled=labels == "all")
+    if labels == "some":
+        dataset = Dataset(reader, [*in_memory(11)[:5], *in_memory(11, labeled=False)[5:]])
+    slow = make_loader(dataset)
+    assert isinstance(slow._fetch, ItemFetcher)  # its `load` is not the base's: it may do anything
+
+    plain = type(in_memory(1).reader)(reader.augmentation)
+    fast = make_loader(Dataset(plain, dataset.instances), num_workers=2)
+    assert isinstance(fast._fetch, ResidentFetcher)
+    assert contents(fast, 1) == contents(slow, 1)
+    assert ("label" in next(fast.batches(0)).tensors) or labels != "all"
+    for one, other in zip(fast.batches(0), slow.batches(0), strict=True):
+        assert torch.equal(fast.to_device(one, CPU)["image"], slow.to_device(other, CPU)["image"])
+
+
+@pytest.mark.parametrize("odd", ["size", "gray", "mask", "boxes", "file", "transform"])
+def test_anything_else_is_decoded_item_by_item(
+    in_memory: MakeDataset, make_loader: MakeLoader, odd: str
+) -> None:
+    square = np.zeros((4, 4, 3), dtype=np.uint8)
+    different = {
+        "size": Instance("x", np.zeros((5, 4, 3), dtype=np.uint8)),
+        "gray": Instance("x", np.zeros((4, 4), dtype=np.uint8)),
+        "mask": Instance("x", square, mask=np.zeros((4, 4), dtype=np.uint8)),
+        "boxes": Instance("x", square, boxes=((0, 0, 1, 1),)),
+        "file": Instance("x", "x.png"),
+        "transform": Instance("x", square),
+    }
+    augmentation = [{"type": "horizontal_flip"}] if odd == "transform" else []
+    reader = type(in_memory(1).reader)([ImageTransform.from_params(a) for a in augmentation])
+    loader = make_loader(Dataset(reader, [*in_memory(3), different[odd]]))
+    assert isinstance(loader._fetch, ItemFetcher)
+
+
+def test_the_readers_normalization_is_done_on_the_way_to_the_device(
+    on_disk: MakeDataset, make_loader: MakeLoader
+) -> None:
+    transforms = [{"type": "resize", "height": 3, "width": 2}, {"type": "normalize"}]
+    reader = type(on_disk(1).reader)([ImageTransform.from_params(t) for t in transforms])
+    batch = next(make_loader(on_disk(3, reader), shuffle=False).batches(0))
+    assert batch.tensors["image"].dtype == torch.uint8
+    image = make_loader(on_disk(3, reader)).to_device(batch, CPU)["image"]
+    assert image.dtype == torch.float32
+    assert image.shape == (3, 3, 3, 2)
+    mean = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+    torch.testing.assert_close(image, (batch.tensors["image"] / 255 - mean) / std)
+
+
+# -- Unreadable images ------------------------------------------------------------------------
+
+
+@every_way
+def test_unreadable_images_are_left_out_listed_and_logged_once(
+    on_disk: MakeDataset,
+    make_loader: MakeLoader,
+    way: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reader = type(on_disk(1).reader)(max_unreadable=0.2)
+    loader = make_loader(on_disk(11, reader, broken=[2, 7]), **way)
+    for epoch in range(2):
+        seen = Counter(ids(loader, epoch))
+        assert seen == Counter({f"{i:03d}.png": 1 for i in range(11) if i not in (2, 7)})
+    assert sorted(loader.unreadable) == ["002.png", "007.png"]
+    assert loader.unreadable["002.png"].path.endswith("002.png")
+    assert "known formats" in loader.unreadable["002.png"].cause
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert "002.png" in caplog.text
+
+
+@every_way
+def test_a_batch_without_readable_images_leaves_a_gap_in_the_numbers(
+    on_disk: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    reader = type(on_disk(1).reader)(max_unreadable=1)
+    loader = make_loader(on_disk(9, reader, broken=[3, 4, 5]), shuffle=False, **way)
+    assert [batch.index for batch in loader.batches(0)] == [0, 2]
+    assert [batch.index for batch in loader.batches(0, start=1)] == [2]
+    assert len(loader.unreadable) == 3
+
+
+@every_way
+def test_too_many_unreadable_images_end_the_run(
+    on_disk: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    reader = type(on_disk(1).reader)(max_unreadable=0.1)
+    loader = make_loader(on_disk(11, reader, broken=[0, 1]), shuffle=False, **way)
+    message = r"(?s)2 of 11 images.*max_unreadable = 0\.1.*on_error.*000\.png.*known formats"
+    with pytest.raises(DataError, match=message):
+        list(loader.batches(0))
+
+
+def test_one_in_a_hundred_is_the_default_limit(
+    on_disk: MakeDataset, make_loader: MakeLoader
+) -> None:
+    assert len(ids(make_loader(on_disk(100, broken=[50])))) == 99
+    with pytest.raises(DataError, match="2 of 100 images"):
+        list(make_loader(on_disk(100, broken=[50, 51])).batches(0))
+
+
+@every_way
+def test_on_error_raise_ends_the_run_at_the_first(
+    on_disk: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    reader = type(on_disk(1).reader)(on_error="raise")
+    loader = make_loader(on_disk(11, reader, broken=[4]), shuffle=False, **way)
+    batches = loader.batches(0)
+    assert next(batches).ids == ["000.png", "001.png", "002.png"]
+    with pytest.raises(ImageDecodeError, match=r"004\.png.*known formats") as caught:
+        next(batches)
+    assert caught.value.source.endswith("004.png")
+
+
+def test_images_found_unreadable_by_the_reader_are_listed_too(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    found = {"gone": ImageDecodeError("data/gone.jpg", "it is empty")}
+    dataset = Dataset(in_memory(1).reader, in_memory(5).instances, unreadable=found)
+    loader = make_loader(dataset)
+    assert str(loader.unreadable["gone"]) == "data/gone.jpg: it is empty"
+
+
+# -- Other errors -----------------------------------------------------------------------------
+
+
+@every_way
+def test_a_label_that_the_vocabulary_lacks_is_found_before_the_first_batch(
+    in_memory: MakeDataset, way: dict[str, Any]
+) -> None:
+    cats = Vocabulary({"labels": {"cat": 1}})
+    with pytest.raises(DataError, match=r'005: the label "dog".*\(cat\)'):
+        MultiprocessDataLoader(in_memory(11), cats, **way)
+
+
+def test_without_a_vocabulary_there_are_no_labels(in_memory: MakeDataset) -> None:
+    loader = MultiprocessDataLoader(in_memory(11), batch_size=4)
+    assert all(set(batch.tensors) == {"image"} for batch in loader.batches(0))
+
+
+def test_a_dataset_labeled_in_part_is_remarked_on(
+    in_memory: MakeDataset, make_loader: MakeLoader, caplog: pytest.LogCaptureFixture
+) -> None:
+    mixed = [*in_memory(11)[:10], *in_memory(11, labeled=False)[10:]]
+    make_loader(Dataset(in_memory(1).reader, mixed))
+    assert "1 of 11 images have no label" in caplog.text
+
+
+@every_way
+def test_images_of_different_sizes_name_both(
+    in_memory: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    odd = Instance("odd", np.zeros((5, 6, 3), dtype=np.uint8), label="cat")
+    dataset = Dataset(in_memory(1).reader, [*in_memory(2), odd])
+    with pytest.raises(DataError, match="000 is 4x4, odd is 6x5"):
+        list(make_loader(dataset, shuffle=False, **way).batches(0))
+
+
+class Fails(ImageTransform):
+    """A user's transform with a bug."""
+
+    @overrides
+    def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        raise IndexError("out of bounds")
+
+
+@every_way
+def test_a_bug_in_a_transform_comes_up_with_the_name_of_the_item(
+    in_memory: MakeDataset, make_loader: MakeLoader, way: dict[str, Any]
+) -> None:
+    reader = type(in_memory(1).reader)([Fails()])
+    loader = make_loader(in_memory(11, reader), shuffle=False, **way)
+    with pytest.raises(IndexError, match="out of bounds") as caught:
+        list(loader.batches(0))
+    told = [str(caught.value), *getattr(caught.value, "__notes__", [])]
+    assert "item '000'" in "\n".join(told)
+
+
+# -- Threads ----------------------------------------------------------------------------------
+
+
+def test_no_more_is_decoded_ahead_than_was_asked_for(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    """Memory stays bounded, however slow the model is."""
+    reader = CountingReader()
+    loader = make_loader(in_memory(300, reader), prefetch_factor=2)
+    batches = loader.batches(0)
+    for used in range(1, 4):
+        next(batches)
+        assert len(reader.loaded) <= 3 * (used + 2)
+    batches.close()  # type: ignore[attr-defined]
+    assert len(reader.loaded) <= 3 * 5
+
+
+@pytest.mark.parametrize("source", ["in_memory", "on_disk"])
+def test_threads_end_with_the_iteration(
+    source: str, request: pytest.FixtureRequest, make_loader: MakeLoader
+) -> None:
+    before = threading.active_count()
+    loader = make_loader(request.getfixturevalue(source)(50))
+    batches = loader.batches(0)
+    next(batches)
+    assert threading.active_count() > before
+    del batches
+    assert threading.active_count() == before
+    list(loader.batches(0))
+    assert threading.active_count() == before
+
+
+# -- Configs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DataLoader.list_available())
+def test_every_registered_name_makes_batches(name: str, in_memory: MakeDataset) -> None:
+    loader = DataLoader.from_params(
+        {"type": name, "batch_size": 4}, dataset=in_memory(10), vocab=VOCAB, seed=1
+    )
+    assert [len(batch) for batch in loader.batches(0)] == [4, 4, 2]
+    loader.close()
+
+
+def test_the_keys_of_old_configs_are_taken(in_memory: MakeDataset) -> None:
+    def build(config: dict[str, Any]) -> DataLoader:
+        return DataLoader.from_params(config, dataset=in_memory(10), vocab=VOCAB)
+
+    of_0_9 = {
+        "type": "basic",
+        "batch_size": 4,
+        "instances_per_epoch": 9,
+        "max_instances_in_memory": 16384,
+        "cache_instances": True,
+        "track_epoch": False,
+    }
+    assert len(build(of_0_9)) == 3
+    of_2 = {
+        "batch_size": 4,
+        "shuffle": False,
+        "drop_last": True,
+        "batches_per_epoch": 7,
+        "num_workers": 0,
+        "max_instances_in_memory": 100,
+        "start_method": "spawn",
+        "quiet": True,
+    }
+    assert len(build(of_2)) == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": -3}, "batch_size"),
+        ({"num_workers": -1}, "num_workers"),
+        ({"batches_per_epoch": 0}, "batches_per_epoch"),
+        ({"instances_per_epoch": 0}, "instances_per_epoch"),
+        ({"batches_per_epoch": 2, "instances_per_epoch": 9}, "instances_per_epoch"),
+        ({"prefetch_factor": -1}, "prefetch_factor"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "prefetch_factor"),
+    ],
+)
+def test_numbers_out_of_range_are_faults_of_the_config(
+    in_memory: MakeDataset, options: dict[str, int], name: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: expected"):
+        MultiprocessDataLoader(in_memory(5), VOCAB, **options)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationFaults, match=f"  {name}: expected"):
+        DataLoader.from_params(options, dataset=in_memory(5), vocab=VOCAB)
