@@ -15,11 +15,14 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 
 if TYPE_CHECKING:
+    from allencv_al.common.object_specs import Target
     from allencv_al.common.registrable import Registrable
     from allencv_al.common.signatures import Argument
 
 NAME = "describe"
 HELP = "list what a config can name, and the parameters of each"
+
+EXPERIMENT = "experiment"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "registry",
         nargs="?",
         metavar="REGISTRY",
-        help="a family of components, such as dataset_reader; without it all are listed",
+        help="a family of components, such as dataset_reader, or experiment for the keys at the "
+        "top of a config; without it all families are listed",
     )
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="one component, whose parameters are shown"
@@ -47,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(_schema(args.registry, args.name), indent=2) + "\n")
     elif args.registry is None:
         sys.stdout.write(_list_families())
+    elif args.registry == EXPERIMENT:
+        sys.stdout.write(_describe_experiment())
     elif args.name is None:
         sys.stdout.write(_list_names(_family(args.registry)))
     else:
@@ -81,6 +87,7 @@ def _list_families() -> str:
         lines.append(f"{name}: {_summary(base)}")
         lines.append(_wrap(", ".join(base.list_available()) or "(none registered)", "    "))
     lines.append("")
+    lines.append("allencv-al describe experiment shows the keys at the top of a config,")
     lines.append(
         "allencv-al describe REGISTRY says what each does, "
         "allencv-al describe REGISTRY NAME shows its parameters."
@@ -97,16 +104,27 @@ def _list_names(base: type[Registrable]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _describe(base: type[Registrable], name: str) -> str:
-    import inspect
+def _describe_experiment() -> str:
+    from allencv_al.common.object_specs import Target
+    from allencv_al.training.experiment import Experiment
 
+    return _describe_target("the keys at the top of a config", Target(Experiment))
+
+
+def _describe(base: type[Registrable], name: str) -> str:
     from allencv_al.common.object_specs import Target
 
     target = Target(*base.resolve(name))
+    title = f'{base.registry_name()} "{name}" ({target.cls.__module__}.{target.cls.__name__})'
+    return _describe_target(title, target)
+
+
+def _describe_target(title: str, target: Target) -> str:
+    import inspect
+
     text = inspect.getdoc(target.cls) or ""
     introduction = text.partition("\nArgs:")[0].strip()
-    lines = [f'{base.registry_name()} "{name}" ({target.cls.__module__}.{target.cls.__name__})']
-    lines += ["", introduction, "", "parameters:"]
+    lines = [title, "", introduction, "", "parameters:"]
     arguments = target.signature.arguments.values()
     own = [argument for argument in arguments if argument.name not in target.cls.injected]
     for argument in own:
@@ -135,7 +153,7 @@ def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
     from allencv_al.common.object_specs import ObjectSpec
 
     definitions: dict[str, Any] = {}
-    if registry is None:
+    if registry in (None, EXPERIMENT):
         from allencv_al.training.experiment import Experiment
 
         root = ObjectSpec(Experiment).json_schema(definitions)

@@ -119,7 +119,7 @@ def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
     config["trainer"] = {
         name: value for name, value in trainer_config.items() if name not in LEFT_OUT
     }
-    experiment = Experiment.from_params(params)
+    experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
     datasets = experiment.read()
     vocabulary = experiment.make_vocabulary(datasets)
