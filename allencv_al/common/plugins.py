@@ -32,15 +32,19 @@ def import_package(name: str) -> None:
     Raises:
         ConfigurationError: There is no such module, or it fails on import.
     """
-    if not all(part.isidentifier() for part in name.split(".")):
+    if not _is_module_name(name):
         dotted = name.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
+        example = dotted if _is_module_name(dotted) else "my_package.readers"
         raise ConfigurationError(
-            f"--include-package {name}: expected a module name such as "
-            + (dotted if dotted.replace(".", "_").isidentifier() else "my_package.readers")
+            f"--include-package {name}: expected a module name such as {example}"
         )
     module = _import(name, name)
     _included_packages.add(name.partition(".")[0])
     _import_below(module, name)
+
+
+def _is_module_name(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def _import_below(module: ModuleType, asked_for: str) -> None:

@@ -15,7 +15,7 @@ from allencv_al.common.errors import ConfigurationError
 
 def item_seed(seed: int, epoch: int, item_id: str) -> int:
     """Return the 64-bit seed of one item in one epoch."""
-    key = f"{seed}/{epoch}/{item_id}".encode("utf-8", "surrogateescape")
+    key = f"{seed}/{epoch}/{item_id}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
 
 
