@@ -164,6 +164,26 @@ def test_drop_last(in_memory: MakeDataset, make_loader: MakeLoader) -> None:
         make_loader(in_memory(2), drop_last=True)
 
 
+def test_evaluation_sees_every_item_once_in_order(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    """`data_loader` of a config serves validation too, where it is the only one."""
+    options = {"drop_last": True, "batches_per_epoch": 2}
+    loader = make_loader(in_memory(11), **options, evaluating=True)
+    assert ids(loader) == [instance.id for instance in in_memory(11)]
+    assert len(loader) == 4
+
+
+def test_shuffling_can_be_switched(in_memory: MakeDataset, make_loader: MakeLoader) -> None:
+    """The trainer does it, for the `shuffle` that AllenNLP 0.9 had there."""
+    loader, other = make_loader(in_memory(11)), make_loader(in_memory(11), shuffle=False)
+    assert (loader.shuffle, other.shuffle) == (True, False)
+    shuffled = contents(loader)
+    loader.shuffle, other.shuffle = False, True
+    assert contents(other) == shuffled
+    assert ids(loader) == [instance.id for instance in in_memory(11)]
+
+
 def test_an_empty_dataset_has_no_batches(in_memory: MakeDataset, make_loader: MakeLoader) -> None:
     loader = make_loader(in_memory(0))
     assert len(loader) == 0
