@@ -23,7 +23,7 @@ class LoopProgress(AbstractContextManager["LoopProgress"]):
     def __init__(self, description: str | None, total: int, done: int) -> None:
         self._bar: AbstractContextManager[Progress | None] = nullcontext()
         if description is not None:
-            self._bar = Progress(description, total, "batches")
+            self._bar = Progress(description, total, "steps")
         self._progress: Progress | None = None
         self._new = done
         self._next_look = (

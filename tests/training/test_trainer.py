@@ -734,6 +734,7 @@ def test_a_signal_without_a_folder_says_that_nothing_is_saved(
         make_trainer(data_loader=loader).train()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12 on forks beside threads
 def test_a_forked_worker_ignores_ctrl_c_and_obeys_sigterm() -> None:
     ready, done = os.pipe()
     with SignalWatch() as watch:
