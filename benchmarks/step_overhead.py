@@ -176,10 +176,12 @@ def conditions(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Check, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="rounds, at least 2 (default: 15)")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds (default: 15)")
     parser.add_argument("--steps", type=int, default=400, help="steps per training (default: 400)")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     arguments = parser.parse_args()
+    if arguments.rounds < 2 or arguments.steps < 20:
+        parser.error("expected at least 2 rounds of at least 20 steps")
     torch.set_num_threads(1)
     all_of_them, work = contenders(), Work(arguments.steps)
     present = [contender for contender in all_of_them if contender.loop is not None]
