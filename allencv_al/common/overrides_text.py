@@ -63,5 +63,5 @@ def _no_match(dotted: str, missing: str, holder: Any, part: str, with_hint: bool
         return Fault(dotted, f"matches nothing: the list {items}")
     if not isinstance(holder, dict):
         return Fault(dotted, f"matches nothing: {repr_json(holder)} holds no keys")
-    hint = did_you_mean(part, holder) if with_hint else ""
+    hint = did_you_mean(part, map(str, holder)) if with_hint else ""
     return Fault(dotted, f'matches nothing: the config has no "{missing}"{hint}')

@@ -12,7 +12,7 @@ from overrides import overrides
 from allencv_al.common import plugins
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.from_params import FromParams
-from allencv_al.common.names import did_you_mean, snake_case
+from allencv_al.common.names import did_you_mean, repr_json, snake_case
 
 T = TypeVar("T", bound=type)
 
@@ -98,7 +98,7 @@ class Registrable(FromParams):
         known = cls.list_available()
         hint = did_you_mean(name, known) or f"; known: {', '.join(known) or 'none'}"
         raise ConfigurationError(
-            f'"{name}" is not a registered {cls.registry_name()}{hint} '
+            f"{repr_json(name)} is not a registered {cls.registry_name()}{hint} "
             "(your own code comes in by --include-package)"
         )
 
@@ -172,15 +172,15 @@ def _resolve_dotted(base: type[Registrable], name: str) -> type[FromParams]:
     top = name.partition(".")[0]
     if not plugins.is_included(top):
         raise ConfigurationError(
-            f'"{name}" is a dotted type; those work only in your own configs, with '
-            f"--include-package {top}"
+            f"{repr_json(name)} is a dotted type; those work only in your own configs, with "
+            f"--include-package {top[:60]}"
         )
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # whatever the user's module can raise
         raise ConfigurationError(
-            f'"{name}" cannot be imported: {type(error).__name__}: {error}'
+            f"{repr_json(name)} cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not inspect.isclass(found) or not issubclass(found, base):
-        raise ConfigurationError(f'"{name}" is not a subclass of {base.__name__}')
+        raise ConfigurationError(f"{repr_json(name)} is not a subclass of {base.__name__}")
     return found
