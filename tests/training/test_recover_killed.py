@@ -185,7 +185,7 @@ def test_kill_9_at_random_moments_changes_nothing(
     moments = random.Random(seed)
     run, kills = Run(tmp_path, data, workers), 0
     for _ in range(KILLS):
-        delay = moments.uniform(0.0, 0.25) * seconds
+        delay = moments.uniform(0.02, 0.3) * seconds
         if not run.kill(delay):
             break
         kills += 1
