@@ -67,6 +67,8 @@ def train(
         if experiment.evaluate_on_test and loaders.test is not None:
             metrics.update(_test(trainer, loaders.test, vocabulary, folder))
     finally:
+        for loader in loaders.all():
+            loader.close()
         _list_unreadable(folder, loaders.all())
     atomic_file.write_json(folder / METRICS_NAME, metrics)
     archive_model(folder)
