@@ -10,7 +10,8 @@
     ├── WeightsError             a weights file is absent or does not fit                    2
     ├── ArchiveError             a model archive is damaged, foreign or unsafe               2
     ├── CheckpointError          a checkpoint cannot be written or read                      1
-    └── TrainingError            training cannot go on (NaN loss, out of memory)             1
+    ├── TrainingError            training cannot go on (NaN loss, out of memory)             1
+    └── TrainingInterrupted      a signal ended the training (training/interruption.py) 130, 143
 """
 
 from __future__ import annotations

@@ -101,7 +101,6 @@ class Checkpointer(Registrable):
         self._keep_one_every = keep_serialized_model_every_num_seconds
         self._best_path = Path(serialization_dir) / BEST_WEIGHTS
         self._folder = Path(serialization_dir) / FOLDER
-        self._folder.mkdir(parents=True, exist_ok=True)
         sweep_temporaries(self._folder)
         sweep_temporaries(serialization_dir)
         self._buffers: dict[str, torch.Tensor] = {}
@@ -185,7 +184,7 @@ class Checkpointer(Registrable):
 
     def list_checkpoints(self) -> list[str]:
         """Return the names of the checkpoints there are, the oldest first."""
-        found = [(match, path) for path in self._folder.iterdir() if (match := _match(path))]
+        found = [(match, path) for path in self._folder.glob("*") if (match := _match(path))]
         found.sort(key=lambda pair: (int(pair[0][1]), int(pair[0][2])))
         return [path.name for _, path in found]
 

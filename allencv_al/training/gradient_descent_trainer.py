@@ -206,7 +206,7 @@ class GradientDescentTrainer(TrainingLoop):
         parameters = _trainable_parameters(model, no_grad or [])
         self.moving_average = _construct(moving_average, parameters=parameters)
         self.optimizer = (optimizer or Lazy(Optimizer.from_params)).construct(
-            model_parameters=parameters
+            model_parameters=list(model.named_parameters())  # it leaves the frozen ones out
         )
         schedule = {
             "optimizer": self.optimizer,

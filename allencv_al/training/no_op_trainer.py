@@ -12,6 +12,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
 from allencv_al.training.checkpointer import BEST_WEIGHTS
+from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.trainer import Trainer
 from allencv_al.training.weights_file import write_weights
 
@@ -42,6 +43,7 @@ class NoOpTrainer(Trainer):
     @overrides
     def train(self, recover: bool = False) -> dict[str, Any]:
         if self.serialization_dir is not None:
+            write_environment(self.serialization_dir, device=device_name(self.device))
             weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
             write_weights(self.serialization_dir / BEST_WEIGHTS, weights)
             write_json(self.serialization_dir / "metrics.json", {})

@@ -13,11 +13,15 @@ from allencv_al.common.seeding import seed_everything
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
-from allencv_al.training.environment import write_environment
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.experiment import Datasets, Experiment, check_experiment
 from allencv_al.training.pictures import write_confusion_matrix
-from allencv_al.training.run_folder import METRICS_NAME, VOCABULARY_NAME, open_run_folder
+from allencv_al.training.run_folder import (
+    METRICS_NAME,
+    VOCABULARY_NAME,
+    check_run_folder,
+    open_run_folder,
+)
 from allencv_al.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -52,16 +56,17 @@ def train(
     """
     check_experiment(params, source)
     folder = Path(serialization_dir)
-    open_run_folder(folder, params, recover, force)
+    check_run_folder(folder, params, recover, force)
     experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
-    write_environment(folder)
     datasets = experiment.read()
     vocabulary = experiment.make_vocabulary(datasets)
-    vocabulary.save_to_files(folder / VOCABULARY_NAME)
     model = experiment.make_model(vocabulary, folder)
     loaders = _Loaders(experiment, datasets, vocabulary)
     trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
+    # Nothing is written before this, so that whoever mends a mistake can run the command again.
+    open_run_folder(folder, params, recover, force)
+    vocabulary.save_to_files(folder / VOCABULARY_NAME)
     try:
         metrics = trainer.train(recover=recover)
         if experiment.evaluate_on_test and loaders.test is not None:

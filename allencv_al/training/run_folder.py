@@ -16,11 +16,11 @@ VOCABULARY_NAME = "vocabulary"
 _ABSENT = object()
 
 
-def open_run_folder(folder: Path, params: Params, recover: bool, force: bool) -> None:
-    """Make `folder` ready for a run of `params`, and write the config into it.
+def check_run_folder(folder: Path, params: Params, recover: bool, force: bool) -> None:
+    """Raise where `folder` cannot take a run of `params`; nothing is written.
 
     Args:
-        folder: Where the run writes.
+        folder: Where the run will write.
         params: The config, overrides included.
         recover: Go on with the run that is there; its config must be the same.
         force: Replace the run that is there.
@@ -33,7 +33,6 @@ def open_run_folder(folder: Path, params: Params, recover: bool, force: bool) ->
         raise ConfigurationError("--recover goes on with a run and --force replaces it: choose one")
     if recover:
         _check_recoverable(folder, params)
-        atomic_file.sweep_temporaries(folder)
         return
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder}: expected a folder for the run, found a file")
@@ -48,8 +47,17 @@ def open_run_folder(folder: Path, params: Params, recover: bool, force: bool) ->
                 f"{folder}: --force replaces only the folder of a run, and this one holds no "
                 f"{CONFIG_NAME}; remove it yourself if that is meant"
             )
+
+
+def open_run_folder(folder: Path, params: Params, recover: bool, force: bool) -> None:
+    """Make `folder` ready, and write the config into it; see `check_run_folder`."""
+    check_run_folder(folder, params, recover, force)
+    if recover:
+        atomic_file.sweep_temporaries(folder)
+        return
+    if folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
     params.to_file(folder / CONFIG_NAME)
 
 

@@ -1,0 +1,113 @@
+"""A run as a whole: what it leaves behind when it works, and when it cannot begin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from allencv_al.common import ConfigurationError, Params
+from allencv_al.common.errors import DataError
+from allencv_al.training.run import train
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    for split in ("train", "validation", "test"):
+        for label, value in (("dark", 30), ("bright", 220)):
+            folder = tmp_path / split / label
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (8, 8), (value + number,) * 3).save(folder / f"{number}.png")
+    return {
+        "dataset_reader": {
+            "type": "image_classification_directory",
+            "augmentation": [{"type": "normalize"}],
+        },
+        "train_data_path": str(tmp_path / "train"),
+        "validation_data_path": str(tmp_path / "validation"),
+        "test_data_path": str(tmp_path / "test"),
+        "evaluate_on_test": True,
+        "model": {
+            "type": "basic_image_classifier",
+            "im2vec_encoder": {"type": "pool", "input_channels": 3},
+        },
+        "data_loader": {"batch_size": 4},
+        "trainer": {"num_epochs": 3, "optimizer": {"type": "sgd", "lr": 1.0}},
+    }
+
+
+def test_a_run_leaves_everything_about_it(config: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    metrics = train(Params(config), run)
+    assert metrics["test_accuracy"] == 1.0
+    assert json.loads((run / "metrics.json").read_text())["test_accuracy"] == 1.0
+    assert {path.name for path in run.iterdir()} == {
+        "best.safetensors",
+        "checkpoints",
+        "config.json",
+        "confusion_matrix.png",
+        "environment.json",
+        "metrics.json",
+        "metrics.jsonl",
+        "metrics_epoch_0.json",
+        "metrics_epoch_1.json",
+        "metrics_epoch_2.json",
+        "model.tar.gz",
+        "training_curves.png",
+        "vocabulary",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"train_data_path": "{}/empty"}, DataError),
+        (
+            {
+                "trainer": {
+                    "optimizer": {"type": "sgd", "lr": 0.1, "parameter_groups": [[["nothing"]]]}
+                }
+            },
+            ConfigurationError,
+        ),
+    ],
+)
+def test_a_run_that_cannot_begin_writes_nothing(
+    config: dict[str, Any], tmp_path: Path, change: dict[str, Any], error: type[Exception]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    text = json.dumps({**config, **change}).replace("{}", str(tmp_path))
+    with pytest.raises(error):
+        train(Params(json.loads(text)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    train(Params(config), tmp_path / "run")  # the mended command runs as it is
+
+
+def test_unreadable_images_are_listed(config: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "train" / "dark" / "broken.png").write_bytes(b"no picture")
+    config["dataset_reader"]["max_unreadable"] = 0.2
+    train(Params(config), tmp_path / "run")
+    [line] = (tmp_path / "run" / "unreadable_images.jsonl").read_text().splitlines()
+    assert json.loads(line)["id"] == "dark/broken.png"
+
+
+def test_measuring_on_the_training_images_is_pointed_out(
+    config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config["test_data_path"] = config["train_data_path"]
+    train(Params(config), tmp_path / "run")
+    assert "test_data_path is train_data_path" in caplog.text
+
+
+def test_the_order_of_everything_random_is_the_seed_s(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    losses = [
+        train(Params({**config, "pytorch_seed": seed}), tmp_path / name)["training_loss"]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert losses[0] == losses[1] != losses[2]
