@@ -13,7 +13,7 @@ def main() -> None:
     """Print each marked block on one line."""
     text = Path(sys.argv[1]).read_text(encoding="utf-8")
     for block in MARKED.findall(text):
-        print(" && ".join(line for line in block.splitlines() if line.strip()))
+        sys.stdout.write(" && ".join(line for line in block.splitlines() if line.strip()) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,14 +29,15 @@ __getattr__, __dir__, __all__ = lazy_exports(
 )
 
 if TYPE_CHECKING:
-    from allencv_al.common.errors import AllenCVError, ConfigurationError
-    from allencv_al.common.params import Params
-    from allencv_al.common.registrable import Registrable
-    from allencv_al.data.dataset_readers.base import DatasetReader
-    from allencv_al.data.instance import Instance
-    from allencv_al.data.vocabulary import Vocabulary
-    from allencv_al.models.archive import load_archive
-    from allencv_al.models.model import Model
-    from allencv_al.predictors.image_predictor import ImagePredictor
-    from allencv_al.predictors.predictor import Predictor
-    from allencv_al.training.experiment import Experiment
+    from allencv_al.common.errors import AllenCVError as AllenCVError
+    from allencv_al.common.errors import ConfigurationError as ConfigurationError
+    from allencv_al.common.params import Params as Params
+    from allencv_al.common.registrable import Registrable as Registrable
+    from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
+    from allencv_al.data.instance import Instance as Instance
+    from allencv_al.data.vocabulary import Vocabulary as Vocabulary
+    from allencv_al.models.archive import load_archive as load_archive
+    from allencv_al.models.model import Model as Model
+    from allencv_al.predictors.image_predictor import ImagePredictor as ImagePredictor
+    from allencv_al.predictors.predictor import Predictor as Predictor
+    from allencv_al.training.experiment import Experiment as Experiment
