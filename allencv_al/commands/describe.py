@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands.arguments import add_include_package
@@ -47,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the description."""
+    if args.registry == EXPERIMENT and args.name is not None:
+        raise ConfigurationError(
+            f"{EXPERIMENT} is one thing, found {args.name} behind it; "
+            "allencv-al describe lists the registries"
+        )
     if args.json:
         sys.stdout.write(json.dumps(_schema(args.registry, args.name), indent=2) + "\n")
     elif args.registry is None:
@@ -72,6 +79,8 @@ def _families() -> dict[str, type[Registrable]]:
 
 
 def _family(name: str) -> type[Registrable]:
+    if name in REGISTRIES:
+        return load_registry(name)  # importing the others would take seconds
     families = _families()
     if name not in families:
         raise ConfigurationError(
@@ -84,23 +93,31 @@ def _family(name: str) -> type[Registrable]:
 def _list_families() -> str:
     lines = []
     for name, base in _families().items():
-        lines.append(f"{name}: {_summary(base)}")
-        lines.append(_wrap(", ".join(base.list_available()) or "(none registered)", "    "))
-    lines.append("")
-    lines.append("allencv-al describe experiment shows the keys at the top of a config,")
-    lines.append(
-        "allencv-al describe REGISTRY says what each does, "
-        "allencv-al describe REGISTRY NAME shows its parameters."
-    )
+        try:
+            known = ", ".join(base.list_available()) or "(none registered)"
+        except ConfigurationError as error:  # a fault of one family must not hide the others
+            known = str(error)
+        lines += [f"{name}: {_summary(base)}", _wrap(known, "    ")]
+    lines += [
+        "",
+        "allencv-al describe experiment shows the keys at the top of a config,",
+        "allencv-al describe REGISTRY says what each name does,",
+        "allencv-al describe REGISTRY NAME shows its parameters.",
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _list_names(base: type[Registrable]) -> str:
+    from allencv_al.common.object_specs import Target
+
     lines = [f"{base.registry_name()}: {_summary(base)}"]
     for name in base.list_available():
+        try:
+            text = _summary(Target(*base.resolve(name)).documented)
+        except ConfigurationError as error:  # it needs an extra
+            text = str(error)
         default = " (default)" if name == base.default_implementation else ""
-        lines.append(f"  {name}{default}")
-        lines.append(_wrap(_summary(base.resolve(name)[0]), "      "))
+        lines += [f"  {name}{default}", _wrap(text, "      ")]
     return "\n".join(lines) + "\n"
 
 
@@ -120,33 +137,71 @@ def _describe(base: type[Registrable], name: str) -> str:
 
 
 def _describe_target(title: str, target: Target) -> str:
-    import inspect
-
-    text = inspect.getdoc(target.cls) or ""
-    introduction = text.partition("\nArgs:")[0].strip()
-    lines = [title, "", introduction, "", "parameters:"]
+    lines = [title, "", _introduction(target.documented), "", "parameters:"]
+    if target.is_custom:
+        return "\n".join([*lines, "  read by the class itself", ""])
     arguments = target.signature.arguments.values()
     own = [argument for argument in arguments if argument.name not in target.cls.injected]
-    for argument in own:
-        lines.append(f"  {argument.name}: {_type_and_default(argument)}")
-        lines.append(_wrap(argument.description or "(not documented)", "      "))
-    if not own:
-        lines.append("  none")
+    lines += _parameter_lines(own) or ["  none"]
     given = [argument.name for argument in arguments if argument.name in target.cls.injected]
     if given:
         lines += ["", f"given by the program: {', '.join(given)}"]
+    for cls in _plain_classes(own):
+        lines += ["", *_class_lines(cls)]
     return "\n".join(lines) + "\n"
+
+
+def _introduction(documented: object) -> str:
+    import inspect
+
+    text = inspect.getdoc(documented) or ""
+    return re.split(r"^(?:Args|Returns|Raises):$", text, maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def _parameter_lines(arguments: Iterable[Argument]) -> list[str]:
+    lines = []
+    for argument in arguments:
+        lines.append(_wrap(f"{argument.name}: {_type_and_default(argument)}", "  ", "    "))
+        lines.append(_wrap(argument.description or "(not documented)", "      "))
+    return lines
 
 
 def _type_and_default(argument: Argument) -> str:
     from allencv_al.common.annotations import spec_of
-    from allencv_al.common.names import repr_json
+    from allencv_al.common.json_values import repr_json
 
     kind = str(spec_of(argument.annotation))
     if argument.required:
         return f"{kind}, required"
     shown = argument.default if not hasattr(argument.default, "construct") else "built by default"
     return f"{kind}, default {repr_json(shown)}"
+
+
+def _plain_classes(arguments: Iterable[Argument]) -> list[type]:
+    """Return the classes without a registry that arguments are made of, and their parts."""
+    from allencv_al.common.annotations import spec_of
+    from allencv_al.common.object_specs import DataclassSpec, ObjectSpec
+    from allencv_al.common.signatures import signature_of
+
+    found: dict[type, None] = {}
+    waiting = [spec_of(argument.annotation) for argument in arguments]
+    while waiting:
+        spec = waiting.pop(0)
+        waiting += spec.parts
+        if isinstance(spec, ObjectSpec) and spec.cls.has_registry():
+            continue  # a family has a description of its own
+        if isinstance(spec, (ObjectSpec, DataclassSpec)) and spec.cls not in found:
+            found[spec.cls] = None
+            inner = signature_of(spec.cls).arguments.values()
+            waiting += [spec_of(argument.annotation) for argument in inner]
+    return list(found)
+
+
+def _class_lines(cls: type) -> list[str]:
+    from allencv_al.common.signatures import signature_of
+
+    title = f"{cls.__name__}: {_summary(cls)}"
+    return [title, *(_parameter_lines(signature_of(cls).arguments.values()) or ["  none"])]
 
 
 def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
@@ -170,12 +225,18 @@ def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
     }
 
 
-def _summary(cls: type) -> str:
+def _summary(documented: object) -> str:
     from allencv_al.common.docstrings import summary
 
-    return summary(cls)
+    return summary(documented)
 
 
-def _wrap(text: str, indent: str) -> str:
+def _wrap(text: str, indent: str, hanging: str | None = None) -> str:
     width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
-    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent if hanging is None else hanging,
+        break_on_hyphens=False,
+    )

@@ -1,12 +1,27 @@
 """Config to objects: parameters, registries, construction from configs, errors and files.
 
-This floor knows no image and imports no torch at module level.
+This floor knows no image and imports no torch at module level. The names below are imported when
+first used: `allencv-al --help` needs none of them.
 """
 
-from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.from_params import FromParams
-from allencv_al.common.lazy import Lazy
-from allencv_al.common.params import Params
-from allencv_al.common.registrable import Registrable
+from typing import TYPE_CHECKING
 
-__all__ = ["ConfigurationError", "FromParams", "Lazy", "Params", "Registrable"]
+from allencv_al.common.lazy_exports import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "ConfigurationError": "allencv_al.common.errors",
+        "FromParams": "allencv_al.common.from_params",
+        "Lazy": "allencv_al.common.lazy",
+        "Params": "allencv_al.common.params",
+        "Registrable": "allencv_al.common.registrable",
+    },
+)
+
+if TYPE_CHECKING:
+    from allencv_al.common.errors import ConfigurationError as ConfigurationError
+    from allencv_al.common.from_params import FromParams as FromParams
+    from allencv_al.common.lazy import Lazy as Lazy
+    from allencv_al.common.params import Params as Params
+    from allencv_al.common.registrable import Registrable as Registrable

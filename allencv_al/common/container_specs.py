@@ -29,6 +29,11 @@ class UnionSpec(TypeSpec):
 
     options: tuple[TypeSpec, ...]
 
+    @property
+    @overrides
+    def parts(self) -> tuple[TypeSpec, ...]:
+        return self.options
+
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         near = self._near(value)
@@ -98,6 +103,11 @@ class ListSpec(TypeSpec):
     container: Callable[[Iterator[Any]], Any] = list
     name: str = "list"
 
+    @property
+    @overrides
+    def parts(self) -> tuple[TypeSpec, ...]:
+        return (self.item,)
+
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         if not self.resembles(value):
@@ -115,7 +125,7 @@ class ListSpec(TypeSpec):
                     message = f"expected a value without parts, found {repr_json(inner)}"
                     yield Fault(join(path, index), message)
         try:
-            texts = [json.dumps(inner, sort_keys=True) for inner in value]
+            texts = [json.dumps(inner, sort_keys=True, default=dict) for inner in value]
         except (TypeError, ValueError, RecursionError):
             return  # objects from Python code: the set itself leaves doubles out
         if len(set(texts)) != len(texts):
@@ -137,7 +147,7 @@ class ListSpec(TypeSpec):
         return {**schema, "uniqueItems": True} if self.name == "set" else schema
 
     def __str__(self) -> str:
-        return f"{self.name} of {self.item}"
+        return f"{self.name} of {_within(self.item)}"
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,11 @@ class TupleSpec(TypeSpec):
     """A tuple of known length, each place with its type."""
 
     items: tuple[TypeSpec, ...]
+
+    @property
+    @overrides
+    def parts(self) -> tuple[TypeSpec, ...]:
+        return self.items
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
@@ -187,6 +202,11 @@ class MappingSpec(TypeSpec):
 
     key: TypeSpec
     value: TypeSpec
+
+    @property
+    @overrides
+    def parts(self) -> tuple[TypeSpec, ...]:
+        return (self.key, self.value)
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
@@ -234,7 +254,14 @@ class MappingSpec(TypeSpec):
         return schema
 
     def __str__(self) -> str:
-        return f"an object of {self.value}"
+        return f"an object of {_within(self.value)}"
+
+
+def _within(spec: TypeSpec) -> str:
+    """Return how a type is said behind `list of`: alternatives in parentheses."""
+    text = str(spec)
+    chosen = isinstance(spec, (UnionSpec, LiteralSpec, EnumSpec))
+    return f"({text})" if chosen and " or " in text else text
 
 
 def _numbers(key: Any) -> Iterator[int | float]:

@@ -63,7 +63,7 @@ def _family_schema(cls: type[FromParams], definitions: dict[str, Any]) -> dict[s
             required.insert(0, "type")
     if short:
         options.insert(0, {"enum": short})
-    schema = {"title": family, "description": summary(cls), "anyOf": options}
+    schema = {"title": family, "description": summary(cls), "anyOf": options or [{"not": {}}]}
     if default is not None:
         schema["description"] += f" The type is {default} where none is given."
     return schema
@@ -86,7 +86,7 @@ def _target_schema(target: Target, name: str | None, definitions: dict[str, Any]
         schema["required"] = [key for key in schema["required"] if key not in injected]
     if name is not None:
         schema["properties"] = {"type": {"const": name}, **schema.get("properties", {})}
-    return {"description": summary(target.cls), **schema}
+    return {"description": summary(target.documented), **schema}
 
 
 def _is_json(value: Any) -> bool:

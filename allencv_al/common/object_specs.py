@@ -40,6 +40,11 @@ class Target:
         return signature_of(cast(Hashable, self.cls), self.constructor)
 
     @property
+    def documented(self) -> object:
+        """What has the docstring: the class, or its classmethod that builds it."""
+        return getattr(self.cls, self.constructor) if self.constructor else self.cls
+
+    @property
     def is_custom(self) -> bool:
         """Whether the class reads its own parameters, so that nothing can be said beforehand."""
         from allencv_al.common.from_params import FromParams
@@ -282,6 +287,11 @@ class LazySpec(TypeSpec):
     """A part that is built later: checked now like any other."""
 
     inner: TypeSpec
+
+    @property
+    @overrides
+    def parts(self) -> tuple[TypeSpec, ...]:
+        return (self.inner,)
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:

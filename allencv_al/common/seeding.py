@@ -62,7 +62,7 @@ def random_state() -> dict[str, Any]:
             cached,
         ],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": _cuda_states(),
     }
 
 
@@ -78,5 +78,13 @@ def restore_random_state(state: dict[str, Any]) -> None:
         (name, keys.numpy().astype("uint32"), position, has_gauss, cached)
     )
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_initialized():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] and torch.cuda.is_available():  # it was in use, so it will be again
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+
+
+def _cuda_states() -> list[Any]:
+    """Return the states of the GPUs; none where this process has not used them, nor starts to."""
+    import torch
+
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return list(torch.cuda.get_rng_state_all()) if in_use else []

@@ -69,6 +69,11 @@ class TypeSpec(ABC):
     def __str__(self) -> str:
         """Return the type as a user would say it."""
 
+    @property
+    def parts(self) -> tuple[TypeSpec, ...]:
+        """The types of what is inside."""
+        return ()
+
     def resembles(self, value: Any) -> bool:
         """Say whether `value` is at least of the right kind, so that its faults are telling.
 
