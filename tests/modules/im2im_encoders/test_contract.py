@@ -102,7 +102,8 @@ def test_a_frozen_one_neither_trains_nor_changes(name: str) -> None:
     assert not any(module.training for module in encoder.modules())
     alone = encoder(images(1))
     together = encoder(images(3))
-    assert torch.allclose(alone, together[:1], atol=1e-5)  # independent of the batch: no statistics
+    # Independent of the batch: no statistics (but more threads sum in another order)
+    torch.testing.assert_close(alone, together[:1], rtol=1e-3, atol=1e-4)
     assert not together.requires_grad
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert all(torch.equal(tensor, before[key]) for key, tensor in encoder.state_dict().items())
