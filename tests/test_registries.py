@@ -19,9 +19,9 @@ from allencv_al.common.annotations import spec_of
 from allencv_al.common.docstrings import summary
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.from_params import FromParams
-from allencv_al.common.object_specs import Target
 from allencv_al.common.registrable import Registrable
 from allencv_al.common.signatures import Unresolved
+from allencv_al.common.targets import Target
 
 ROOT = Path(allencv_al.__file__).parent
 NEEDS_EXTRA = {"im2im_encoder.timm": "timm", "trainer_callback.tensorboard": "tensorboard"}

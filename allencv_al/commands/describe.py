@@ -17,9 +17,9 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 
 if TYPE_CHECKING:
-    from allencv_al.common.object_specs import Target
     from allencv_al.common.registrable import Registrable
     from allencv_al.common.signatures import Argument
+    from allencv_al.common.targets import Target
 
 NAME = "describe"
 HELP = "list what a config can name, and the parameters of each"
@@ -108,7 +108,7 @@ def _list_families() -> str:
 
 
 def _list_names(base: type[Registrable]) -> str:
-    from allencv_al.common.object_specs import Target
+    from allencv_al.common.targets import Target
 
     lines = [f"{base.registry_name()}: {_summary(base)}"]
     for name in base.list_available():
@@ -122,14 +122,14 @@ def _list_names(base: type[Registrable]) -> str:
 
 
 def _describe_experiment() -> str:
-    from allencv_al.common.object_specs import Target
+    from allencv_al.common.targets import Target
     from allencv_al.training.experiment import Experiment
 
     return _describe_target("the keys at the top of a config", Target(Experiment))
 
 
 def _describe(base: type[Registrable], name: str) -> str:
-    from allencv_al.common.object_specs import Target
+    from allencv_al.common.targets import Target
 
     target = Target(*base.resolve(name))
     title = f'{base.registry_name()} "{name}" ({target.cls.__module__}.{target.cls.__name__})'

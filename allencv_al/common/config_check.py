@@ -12,12 +12,13 @@ from allencv_al.common.container_specs import ListSpec, UnionSpec
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.json_values import plain
 from allencv_al.common.lazy import Lazy
-from allencv_al.common.object_specs import LazySpec, ObjectSpec, missing_faults
+from allencv_al.common.object_specs import LazySpec, ObjectSpec
+from allencv_al.common.targets import missing_faults
 from allencv_al.common.type_specs import Scope, TypeSpec, join
 
 if TYPE_CHECKING:
     from allencv_al.common.from_params import FromParams
-    from allencv_al.common.object_specs import Target
+    from allencv_al.common.targets import Target
 
 __all__ = ["ConfigView", "Fault", "check"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from allencv_al.common.annotations import spec_of
 from allencv_al.common.docstrings import summary
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.object_specs import Target
 from allencv_al.common.signatures import Signature
+from allencv_al.common.targets import Target
 
 if TYPE_CHECKING:
     from allencv_al.common.from_params import FromParams
