@@ -6,7 +6,6 @@ import inspect
 import re
 
 _ARGUMENT = re.compile(r"^(\*{0,2}\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
-_SECTION = re.compile(r"^[A-Z][A-Za-z ]*:$")
 
 
 def summary(target: object) -> str:
@@ -38,8 +37,6 @@ def _args_section(text: str) -> list[str]:
     body: list[str] = []
     for line in lines:
         if line and not line.startswith(" "):
-            break
-        if _SECTION.match(line.strip()) and not line.startswith("    "):
             break
         body.append(line)
     return inspect.cleandoc("\n" + "\n".join(body)).splitlines()

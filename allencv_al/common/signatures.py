@@ -153,9 +153,12 @@ def _annotation(parameter: inspect.Parameter, function: Callable[..., Any], owne
     if annotation is inspect.Parameter.empty:
         return Any
     resolved = _resolve(annotation, _namespaces(parameter.name, function, owner))
-    if parameter.default is None and resolved is not Any and not isinstance(resolved, Unresolved):
+    if parameter.default is not None or resolved is Any or isinstance(resolved, Unresolved):
+        return resolved
+    try:
         return Optional[resolved]  # noqa: UP045  `dropout: float = None`, as AllenNLP writes it
-    return resolved
+    except TypeError as error:
+        return Unresolved(repr(annotation), str(error))
 
 
 def _namespaces(

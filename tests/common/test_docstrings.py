@@ -10,6 +10,7 @@ class Documented:
     More about it: not an argument.
 
     Args:
+        Those that count.
         first: The first one, with a colon: here.
             A second line of it.
 

@@ -41,6 +41,11 @@ def test_an_error_comes_back_whole_from_a_worker_process(error: AllenCVError) ->
     assert vars(again) == vars(error)
 
 
+def test_an_image_that_cannot_be_read_says_which_and_why() -> None:
+    error = ImageDecodeError("a.png", "broken")
+    assert str(error) == "a.png: cannot be read as an image: broken"
+
+
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
     found = {
         name: value

@@ -351,6 +351,16 @@ def test_a_broken_annotation_is_a_fault_of_that_argument_only(annotation: Any) -
     assert fault.startswith("x: cannot be checked: the annotation")
 
 
+def test_an_annotation_that_is_no_type_beside_a_default_of_none() -> None:
+    class Broken(FromParams):
+        def __init__(self, x: Any = None) -> None:
+            self.x = x
+
+    Broken.__init__.__annotations__["x"] = (int, str)
+    assert built(Broken, {}).x is None
+    assert faults_of(Broken, {"x": 1})[0].startswith("x: cannot be checked: the annotation (<class 'int'>")
+
+
 def test_the_names_of_a_class_can_be_used_in_its_annotations() -> None:
     assert built(Nested, {"mode": {"x": 3}, "list": [1]}).mode.x == 3
     assert faults_of(Nested, {"mode": {"x": "a"}}) == ['mode.x: expected int, found "a"']
