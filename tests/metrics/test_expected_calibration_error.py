@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -15,6 +15,8 @@ def test_equals_torchmetrics(seed: int, size: int, classes: int, scale: float) -
     generator = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(size, classes, generator=generator)
     gold = torch.randint(classes, (size,), generator=generator)
+    # torchmetrics 1.9 puts a confidence of exactly 1 into a bin of its own, the paper into the last
+    assume(bool((logits.softmax(-1) < 1).all()))
     metric = ExpectedCalibrationError()
     metric(logits, gold)
     expected = multiclass_calibration_error(logits.softmax(-1), gold, classes, n_bins=15)
@@ -38,3 +40,11 @@ def test_certain_and_right_is_perfect() -> None:
 def test_num_bins_must_be_positive() -> None:
     with pytest.raises(ConfigurationError, match="num_bins: expected at least 1 bin, found 0"):
         ExpectedCalibrationError(num_bins=0)
+
+
+def test_full_confidence_is_in_the_last_bin() -> None:
+    # (14/15, 1] holds 1.0 right and 0.96 wrong: |1/2 - 0.98|.
+    probs = torch.tensor([[1.0, 0.0], [0.96, 0.04]])
+    metric = ExpectedCalibrationError(inputs="probs")
+    metric(probs, torch.tensor([0, 1]))
+    assert metric.get_metric() == pytest.approx(0.48, abs=1e-6)
