@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No deadlines: a busy machine is no fault. In CI the same examples each time, so that what lands does
-# not depend on luck; elsewhere new ones, which is how faults are found.
+# No deadlines: a busy machine is no fault. In CI the same examples each time, so that what lands
+# does not depend on luck; elsewhere new ones, which is how faults are found.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
 
