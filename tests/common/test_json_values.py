@@ -48,6 +48,12 @@ def test_plain_has_a_limit() -> None:
     assert plain(nested(MAX_DEPTH)) == nested(MAX_DEPTH)
     with pytest.raises(ConfigurationError, match="nests deeper than 64 levels"):
         plain(nested(MAX_DEPTH + 1))
+    mappings: Any = 1
+    for _ in range(MAX_DEPTH):
+        mappings = {"a": mappings}
+    assert plain(mappings) == mappings
+    with pytest.raises(ConfigurationError, match="nests deeper than 64 levels"):
+        plain({"a": mappings})
     with pytest.raises(ConfigurationError, match="nests deeper"):
         plain(nested(100_000))
 

@@ -207,6 +207,42 @@ def test_descriptions_and_defaults_are_in_it(schema: dict[str, Any]) -> None:
     assert "The type is linear where none is given." in schema["$defs"]["layer"]["description"]
 
 
+def test_what_there_is_nothing_to_say_about_is_left_out() -> None:
+    class Sized(Registrable):
+        """All of these need a size."""
+
+    @Sized.register("one")
+    class One(Sized):
+        """One.
+
+        Args:
+            size: How large.
+        """
+
+        def __init__(self, size: int, rate: float = float("nan"), free: Any = object) -> None: ...
+
+    definitions: dict[str, Any] = {}
+    ObjectSpec(Sized).json_schema(definitions)
+    assert definitions["sized"] == {
+        "title": "sized",
+        "description": "All of these need a size.",
+        "anyOf": [{"$ref": "#/$defs/sized.one"}],
+    }
+    assert definitions["sized.one"]["properties"]["rate"] == {"type": "number"}
+    assert definitions["sized.one"]["properties"]["free"] == {}
+
+
+def test_a_family_without_names_admits_nothing() -> None:
+    class Empty(Registrable):
+        """None yet."""
+
+    definitions: dict[str, Any] = {}
+    root = ObjectSpec(Empty).json_schema(definitions)
+    validator = jsonschema.Draft202012Validator({**root, "$defs": definitions})
+    validator.check_schema(validator.schema)
+    assert not validator.is_valid({}) and not validator.is_valid("x")
+
+
 def test_families_that_nest_in_each_other_end(schema: dict[str, Any]) -> None:
     layers = schema["$defs"]["layer.stack"]["properties"]["layers"]
     assert layers["items"] == {"$ref": "#/$defs/layer"}

@@ -296,9 +296,29 @@ def test_a_name_whose_extra_is_not_installed_is_a_fault(tabled: type[Registrable
     )
 
 
-def test_a_bug_in_a_built_in_module_is_not_hidden(tabled: type[Registrable]) -> None:
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("1 / 0", ZeroDivisionError),
+        ("import allencv_al.no_such_module", ModuleNotFoundError),
+        ("from allencv_al.common.names import no_such_name", ImportError),
+    ],
+)
+def test_a_bug_in_a_built_in_module_is_not_hidden(
+    tabled: type[Registrable], tmp_path: Path, module: str, text: str, error: type[Exception]
+) -> None:
+    (tmp_path / module / "broken.py").write_text(text)
+    with pytest.raises(error):
         tabled.by_name("broken")
+
+
+def test_an_import_error_without_a_name_is_a_fault(
+    tabled: type[Registrable], tmp_path: Path, module: str
+) -> None:
+    (tmp_path / module / "needy.py").write_text("raise ImportError('libGL.so.1 is missing')")
+    assert message_of(tabled, "needy").endswith(
+        "needs what is not installed: libGL.so.1 is missing"
+    )
 
 
 def test_user_code_cannot_take_a_built_in_name_by_accident(
