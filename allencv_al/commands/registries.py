@@ -27,6 +27,7 @@ REGISTRIES = {
     "moving_average": "allencv_al.training.moving_average:MovingAverage",
     "checkpointer": "allencv_al.training.checkpointer:Checkpointer",
     "trainer_callback": "allencv_al.training.callbacks:TrainerCallback",
+    "query_strategy": "allencv_al.active_learning.strategies:QueryStrategy",
     "predictor": "allencv_al.predictors.predictor:Predictor",
 }
 

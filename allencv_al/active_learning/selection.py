@@ -1,0 +1,47 @@
+"""`Selection`: what a strategy chose, in order, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Picks:
+    """What a strategy returns to its base class.
+
+    Args:
+        indices: Positions in the pool, in the order of picking, `[k]`.
+        scores: The score of each pick when it was picked, `[k]`; higher is more wanted.
+        reasons: For each pick why: the rank, the cluster, the nearest labeled or selected item.
+    """
+
+    indices: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    reasons: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The items to label next.
+
+    Args:
+        ids: Their ids, in the order of picking.
+        scores: The score of each pick when it was picked, float32 `[k]`.
+        reasons: For each pick why, as JSON values; always with its `rank`, from 0.
+        seconds: How long the selection took.
+        peak_bytes: By how much the peak memory of the process grew meanwhile.
+    """
+
+    ids: tuple[str, ...]
+    scores: NDArray[np.float32]
+    reasons: tuple[Mapping[str, Any], ...]
+    seconds: float
+    peak_bytes: int
+
+    def __len__(self) -> int:
+        return len(self.ids)

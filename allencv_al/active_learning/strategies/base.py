@@ -1,0 +1,150 @@
+"""The base of the query strategies."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.active_learning.id_hash import id_hashes
+from allencv_al.active_learning.pool import Pool
+from allencv_al.active_learning.selection import Picks, Selection
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.registrable import Registrable
+
+_HERE = "allencv_al.active_learning.strategies"
+_MEGABYTE = 2**20
+
+
+class QueryStrategy(Registrable):
+    """Chooses the items that are worth labeling next.
+
+    A pointwise strategy of your own writes `score`; one whose picks depend on each other writes
+    `_pick`. Either way the picks are distinct and min(query_size, pool) many, ties are broken by a
+    seeded hash of the id, and the order of the pool changes nothing.
+
+    Args:
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("random",), f"{_HERE}.random"),
+        **dict.fromkeys(("least_confidence", "margin", "entropy", "ratio"), f"{_HERE}.uncertainty"),
+        **dict.fromkeys(("variation_ratio", "mean_std", "bald", "power_bald"), f"{_HERE}.ensemble"),
+        "batch_bald": f"{_HERE}.batch_bald",
+        "epig": f"{_HERE}.epig",
+        "k_center": f"{_HERE}.k_center",
+        "badge": f"{_HERE}.badge",
+        "cluster_margin": f"{_HERE}.cluster_margin",
+        "clue": f"{_HERE}.clue",
+        "typiclust": f"{_HERE}.typiclust",
+        **dict.fromkeys(("prob_cover", "max_herding", "uncertainty_herding"), f"{_HERE}.coverage"),
+        **dict.fromkeys(("subsample", "deduplicate", "epsilon_random"), f"{_HERE}.narrowing"),
+        **dict.fromkeys(("class_balanced", "mixture", "switch"), f"{_HERE}.combining"),
+    }
+
+    needs: frozenset[str] = frozenset()
+    """The arrays of the pool that it reads; see `allencv_al.active_learning.pool.OUTPUTS`."""
+
+    def __init__(self, memory_budget_mb: float = 512.0) -> None:
+        if not memory_budget_mb > 0:
+            raise ConfigurationError(
+                f"memory_budget_mb: expected a positive number of MiB, found {memory_budget_mb}"
+            )
+        self.memory_budget_mb = memory_budget_mb
+
+    def score(self, pool: Pool) -> NDArray[np.float32] | None:
+        """Return the score of each item, float32 `[N]`, higher = query first.
+
+        None, the default, for a strategy whose picks depend on each other.
+        """
+        return None
+
+    def select(
+        self, pool: Pool, query_size: int, generator: np.random.Generator | int = 0
+    ) -> Selection:
+        """Choose the items to label next.
+
+        Args:
+            pool: The items, with what the strategy needs.
+            query_size: How many; all of a smaller pool.
+            generator: Gives the seed (or is it): the same seed gives the same picks.
+
+        Raises:
+            ConfigurationError: The pool lacks an array, or query_size is negative.
+            DataError: Values are NaN or infinite, or ids occur twice.
+        """
+        if query_size < 0:
+            raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")
+        seed = generator if isinstance(generator, int) else int(generator.integers(2**63))
+        started, peak_before = time.perf_counter(), _peak_bytes()
+        pool.check(self.needs)
+        picks = self._pick(pool, min(query_size, len(pool)), seed)
+        _check_distinct(picks.indices)
+        reasons = picks.reasons or ({},) * len(picks.indices)
+        return Selection(
+            ids=tuple(pool.ids[index] for index in picks.indices.tolist()),
+            scores=np.asarray(picks.scores, dtype=np.float32),
+            reasons=tuple({"rank": rank, **reason} for rank, reason in enumerate(reasons)),
+            seconds=time.perf_counter() - started,
+            peak_bytes=max(0, _peak_bytes() - peak_before),
+        )
+
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        """Return `count` distinct picks; the default takes the highest scores."""
+        scores = self.score(pool)
+        if scores is None:
+            raise NotImplementedError(f"{type(self).__name__} needs score or _pick")
+        indices = highest(scores, count, pool, seed)
+        return Picks(indices, scores[indices])
+
+    def rows_per_block(self, bytes_per_row: float) -> int:
+        """Return how many rows a block may have that takes `bytes_per_row` for each."""
+        return max(1, int(self.memory_budget_mb * _MEGABYTE / max(bytes_per_row, 1.0)))
+
+    def blocks(self, count: int, bytes_per_row: float) -> Iterator[slice]:
+        """Yield slices that cover `count` rows, each within the memory budget."""
+        step = self.rows_per_block(bytes_per_row)
+        for start in range(0, count, step):
+            yield slice(start, min(start + step, count))
+
+
+def highest(
+    scores: NDArray[np.floating[Any]], count: int, pool: Pool, seed: int
+) -> NDArray[np.int64]:
+    """Return the positions of the `count` highest scores, the highest first.
+
+    Ties are broken by a seeded hash of the id, of which only tied items need one.
+
+    Raises:
+        DataError: A score is NaN.
+    """
+    if np.isnan(scores).any():
+        named = [pool.ids[i] for i in np.flatnonzero(np.isnan(scores))[:5].tolist()]
+        raise DataError(f"the score of {', '.join(named)} is NaN")
+    if count <= 0:
+        return np.empty(0, np.int64)
+    if count < len(scores):
+        threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
+        candidates = np.flatnonzero(scores >= threshold)
+    else:
+        candidates = np.arange(len(scores))
+    ties = id_hashes((pool.ids[index] for index in candidates.tolist()), seed)
+    order = np.lexsort((ties, -scores[candidates].astype(np.float64)))
+    return candidates[order[:count]].astype(np.int64)
+
+
+def _check_distinct(indices: NDArray[np.int64]) -> None:
+    if len(np.unique(indices)) != len(indices):
+        raise AssertionError("a strategy picked an item twice")
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
