@@ -1,0 +1,237 @@
+"""How much the members of an ensemble (or passes with dropout) disagree on each item."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.active_learning.id_hash import id_hashes, id_uniforms
+from allencv_al.active_learning.pool import FloatArray, Pool
+from allencv_al.active_learning.selection import Picks
+from allencv_al.active_learning.strategies.base import QueryStrategy, highest
+from allencv_al.active_learning.strategies.softmax import (
+    cached_blocks,
+    check_temperature,
+    prediction_reasons,
+    softmax,
+)
+from allencv_al.common.errors import ConfigurationError
+
+TINY = float(np.finfo(np.float64).tiny)
+_BYTES_PER_PROBABILITY = 40  # the few float64 of each class that exist at a time
+_NOISE = 1e-12  # nats: mutual information below this is rounding
+_GUMBEL_STREAM = 2**64  # apart from the seeds that break ties, which are smaller
+
+
+class EnsembleStrategy(QueryStrategy):
+    """Scores each item by what the S members say of it; p̄ is the mean of their softmax.
+
+    Args:
+        temperature: What logits are divided by before softmax.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    needs = frozenset({"mc_logits"})
+
+    def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
+        super().__init__(memory_budget_mb)
+        self.temperature = check_temperature(temperature)
+
+    @overrides
+    def score(self, pool: Pool) -> NDArray[np.float32] | None:
+        return self._scores(pool).astype(np.float32)
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        scores = self._scores(pool).astype(np.float32)
+        indices = highest(scores, count, pool, seed)
+        return Picks(indices, scores[indices], self._reasons(pool, indices))
+
+    @abstractmethod
+    def _scores(self, pool: Pool) -> NDArray[np.float64]:
+        """Return the score of each item, `[N]`, whole."""
+
+    def _reasons(self, pool: Pool, indices: NDArray[np.int64]) -> tuple[dict[str, object], ...]:
+        logits = members_logits(pool)
+        return prediction_reasons(
+            indices, lambda some: mean_probabilities(logits[some], self.temperature)
+        )
+
+
+class DisagreementStrategy(EnsembleStrategy):
+    """Scores each item by its own members alone, a block of items at a time."""
+
+    @overrides
+    def _scores(self, pool: Pool) -> NDArray[np.float64]:
+        logits = members_logits(pool)
+        _, members, classes = logits.shape
+        bytes_per_row = (members * logits.itemsize + _BYTES_PER_PROBABILITY) * classes
+        scores = np.empty(len(logits), np.float64)
+        for rows in cached_blocks(self, len(logits), bytes_per_row):
+            scores[rows] = self._score_block(logits[rows])
+        return scores
+
+    @abstractmethod
+    def _score_block(self, block: FloatArray) -> NDArray[np.float64]:
+        """Return the scores `[n]` of a block of members' logits `[n, S, C]`."""
+
+
+@QueryStrategy.register("variation_ratio")
+class VariationRatio(DisagreementStrategy):
+    """Prefers items on which members vote differently: 1 − the share of the commonest vote.
+
+    Freeman, "Elementary applied statistics", 1965; Gal, Islam & Ghahramani, "Deep Bayesian active
+    learning with image data", ICML 2017.
+    """
+
+    @overrides
+    def _score_block(self, block: FloatArray) -> NDArray[np.float64]:
+        count, members, classes = block.shape
+        votes = np.zeros((count, classes), np.int64)
+        for member in range(members):
+            votes[np.arange(count), block[:, member].argmax(axis=1)] += 1
+        shares: NDArray[np.float64] = 1 - votes.max(axis=1) / members
+        return shares
+
+
+@QueryStrategy.register("mean_std")
+class MeanStd(DisagreementStrategy):
+    """Prefers items whose probabilities vary over members: the mean over classes of std_s p_sc.
+
+    Kampffmeyer, Salberg & Jenssen, "Semantic segmentation of small objects and modeling of
+    uncertainty", CVPR Workshops 2016.
+    """
+
+    @overrides
+    def _score_block(self, block: FloatArray) -> NDArray[np.float64]:
+        mean = np.zeros((len(block), block.shape[2]))
+        squares = np.zeros_like(mean)
+        # Welford's update: the mean square less the squared mean would cancel
+        for seen, (probabilities, _) in enumerate(each_member(block, self.temperature), start=1):
+            change = probabilities - mean
+            mean += change / seen
+            squares += change * (probabilities - mean)
+        deviations: NDArray[np.float64] = np.sqrt(squares / block.shape[1]).mean(axis=1)
+        return deviations
+
+
+@QueryStrategy.register("bald")
+class Bald(DisagreementStrategy):
+    """Prefers items on which members are sure and disagree: H[p̄] − mean of H[p_s], in nats.
+
+    This is the mutual information of an item's label and the model's parameters. Houlsby et al.,
+    "Bayesian active learning for classification and preference learning", 2011; Gal, Islam &
+    Ghahramani, "Deep Bayesian active learning with image data", ICML 2017.
+    """
+
+    @overrides
+    def _score_block(self, block: FloatArray) -> NDArray[np.float64]:
+        return mutual_information(block, self.temperature)
+
+
+@QueryStrategy.register("power_bald")
+class PowerBald(Bald):
+    """Draws a batch by BALD with noise, so that it is not all alike.
+
+    The picks are the highest of the score below plus Gumbel noise drawn from the id and the seed,
+    which is sampling without replacement; i ranks from 1, the highest BALD. It costs what BALD
+    costs and does about as well as BatchBALD. Kirsch et al., "Stochastic batch acquisition: a
+    simple baseline for deep active learning", TMLR 2023.
+
+    Args:
+        variant: `power`: β log BALD; `softmax`: β BALD; `softrank`: −β log i.
+        beta: β, the inverse of how random the picks are; 0 is random, large is BALD.
+        temperature: What logits are divided by before softmax.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    def __init__(
+        self,
+        variant: Literal["power", "softmax", "softrank"] = "power",
+        beta: float = 1.0,
+        temperature: float = 1.0,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(temperature, memory_budget_mb)
+        if variant not in ("power", "softmax", "softrank"):
+            raise ConfigurationError(
+                f'variant: expected "power", "softmax" or "softrank", found "{variant}"'
+            )
+        if not 0 <= beta < float("inf"):
+            raise ConfigurationError(f"beta: expected a finite number from 0, found {beta}")
+        self.variant = variant
+        self.beta = beta
+
+    @overrides
+    def score(self, pool: Pool) -> None:
+        return None
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        bald = self._scores(pool)
+        noise = -np.log(-np.log(id_uniforms(pool.ids, seed + _GUMBEL_STREAM)))
+        perturbed = self.beta * self._wanted(bald, pool, seed) + noise
+        indices = highest(perturbed, count, pool, seed)
+        reasons = self._reasons(pool, indices)
+        for index, reason in zip(indices.tolist(), reasons, strict=True):
+            reason["bald"] = float(bald[index])
+        return Picks(indices, perturbed[indices].astype(np.float32), reasons)
+
+    def _wanted(self, bald: NDArray[np.float64], pool: Pool, seed: int) -> NDArray[np.float64]:
+        if self.variant == "softmax":
+            return bald
+        if self.variant == "power":
+            powers: NDArray[np.float64] = np.log(np.maximum(bald, _NOISE))
+            return powers
+        ranks = np.empty(len(bald))
+        ranks[np.lexsort((id_hashes(pool.ids, seed), -bald))] = np.arange(1, len(bald) + 1)
+        wanted: NDArray[np.float64] = -np.log(ranks)
+        return wanted
+
+
+def members_logits(pool: Pool) -> FloatArray:
+    """Return the members' logits of the pool, or raise where there is not one member."""
+    logits = pool.mc_logits
+    assert logits is not None
+    if not logits.shape[1]:
+        raise ConfigurationError(
+            f"pool.mc_logits: expected at least one member, found shape {logits.shape}"
+        )
+    return logits
+
+
+def each_member(
+    block: FloatArray, temperature: float
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield each member's probabilities and their logarithms, `[n, C]`, of a block `[n, S, C]`."""
+    for member in range(block.shape[1]):
+        yield softmax(block[:, member], temperature)
+
+
+def mean_probabilities(block: FloatArray, temperature: float) -> NDArray[np.float64]:
+    """Return p̄ `[n, C]` of a block of members' logits `[n, S, C]`."""
+    total = np.zeros((len(block), block.shape[2]))
+    for probabilities, _ in each_member(block, temperature):
+        total += probabilities
+    total /= block.shape[1]
+    return total
+
+
+def mutual_information(block: FloatArray, temperature: float) -> NDArray[np.float64]:
+    """Return BALD `[n]` of a block of members' logits `[n, S, C]`, at least 0."""
+    mean = np.zeros((len(block), block.shape[2]))
+    negative_entropy = np.zeros(len(block))
+    for probabilities, logarithms in each_member(block, temperature):
+        mean += probabilities
+        negative_entropy += (probabilities * logarithms).sum(axis=1)
+    mean /= block.shape[1]
+    of_mean = (mean * np.log(np.maximum(mean, TINY))).sum(axis=1)
+    information: NDArray[np.float64] = negative_entropy / block.shape[1] - of_mean
+    return np.maximum(information, 0, out=information)

@@ -1,0 +1,88 @@
+"""Softmax in blocks: what the strategies that read logits share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.active_learning.pool import FloatArray
+from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.common.errors import ConfigurationError
+
+_CACHE_BYTES = 2**20
+# e^-1000 is 0 in float64 too: clipping here changes no probability, but keeps 0 · log 0 at 0
+_LOWEST_SHIFT = -1000.0
+
+
+def check_temperature(temperature: float) -> float:
+    """Return the temperature, or raise where it is none."""
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ConfigurationError(
+            f"temperature: expected a positive, finite number, found {temperature}"
+        )
+    return temperature
+
+
+def cached_blocks(strategy: QueryStrategy, count: int, bytes_per_row: float) -> Iterator[slice]:
+    """Yield slices that cover `count` rows, within the memory budget and the processor's cache."""
+    step = min(strategy.rows_per_block(bytes_per_row), max(1, int(_CACHE_BYTES / bytes_per_row)))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def shifted(
+    logits: FloatArray, temperature: float, dtype: type[np.floating[Any]] = np.float32
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return the logits `[n, C]` less the highest of their row, and where that stands, `[n, 1]`.
+
+    What is subtracted is divided by the temperature. Every row is computed by itself, so that the
+    result does not depend on how the pool is cut into blocks.
+    """
+    if not logits.shape[-1]:
+        raise ConfigurationError(f"logits: expected at least one class, found {logits.shape}")
+    wide = np.asarray(logits, dtype=np.result_type(logits.dtype, np.float32))
+    top = wide.argmax(axis=-1)[:, None]
+    with np.errstate(over="ignore"):  # to -inf, which the clipping ends
+        shifts = (wide - np.take_along_axis(wide, top, axis=-1)).astype(dtype, copy=False)
+        if temperature != 1:
+            shifts /= temperature
+    return np.maximum(shifts, _LOWEST_SHIFT, out=shifts), top
+
+
+def softmax(
+    logits: FloatArray, temperature: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the probabilities and their logarithms, float64 `[n, C]`."""
+    shifts, _ = shifted(logits, temperature, np.float64)
+    logarithms = shifts.astype(np.float64, copy=False)
+    probabilities = np.exp(logarithms)
+    totals = probabilities.sum(axis=1, keepdims=True)
+    probabilities /= totals
+    logarithms -= np.log(totals)
+    return probabilities, logarithms
+
+
+def prediction_reasons(
+    indices: NDArray[np.int64], probabilities_of: Callable[[NDArray[np.int64]], FloatArray]
+) -> tuple[dict[str, Any], ...]:
+    """Return for each pick the predicted class, the runner-up, and their probabilities.
+
+    Args:
+        indices: The picks, `[k]`.
+        probabilities_of: Gives the probabilities `[n, C]` of some of them.
+    """
+    reasons: list[dict[str, Any]] = []
+    for start in range(0, len(indices), 1024):
+        probabilities = probabilities_of(indices[start : start + 1024])
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2].tolist()
+        for row, classes in zip(probabilities, order, strict=True):
+            reason = {"predicted": classes[0], "probability": float(row[classes[0]])}
+            if len(classes) > 1:
+                reason["runner_up"] = classes[1]
+                reason["runner_up_probability"] = float(row[classes[1]])
+            reasons.append(reason)
+    return tuple(reasons)

@@ -1,0 +1,146 @@
+"""How unsure one model is of each item: pointwise scores of the softmax of its logits."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.active_learning.pool import FloatArray, Pool
+from allencv_al.active_learning.selection import Picks
+from allencv_al.active_learning.strategies.base import QueryStrategy, highest
+from allencv_al.active_learning.strategies.softmax import (
+    cached_blocks,
+    check_temperature,
+    prediction_reasons,
+    shifted,
+    softmax,
+)
+
+_BYTES_PER_LOGIT = 16  # the block itself and what is computed of it
+
+
+class UncertaintyStrategy(QueryStrategy):
+    """Scores each item by the softmax of its logits, p(1) ≥ p(2) ≥ …; higher is less sure.
+
+    Args:
+        temperature: What logits are divided by before softmax; above 1 makes an overconfident
+            model less so (fit it on validation data).
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    needs = frozenset({"logits"})
+
+    def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
+        super().__init__(memory_budget_mb)
+        self.temperature = check_temperature(temperature)
+
+    @overrides
+    def score(self, pool: Pool) -> NDArray[np.float32]:
+        logits = pool.logits
+        assert logits is not None
+        scores = np.empty(len(logits), np.float32)
+        for rows in cached_blocks(self, len(logits), logits.shape[1] * _BYTES_PER_LOGIT):
+            shifts, top = shifted(logits[rows], self.temperature)
+            odds = np.exp(shifts)
+            # Without the 1 of the likeliest class nothing is lost where a model is nearly certain
+            np.put_along_axis(odds, top, 0, axis=1)
+            scores[rows] = self._score_block(odds, shifts)
+        return scores
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        scores = self.score(pool)
+        indices = highest(scores, count, pool, seed)
+
+        def probabilities(some: NDArray[np.int64]) -> FloatArray:
+            assert pool.logits is not None
+            return softmax(pool.logits[some], self.temperature)[0]
+
+        return Picks(indices, scores[indices], prediction_reasons(indices, probabilities))
+
+    @abstractmethod
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        """Return the scores of a block.
+
+        Args:
+            odds: p(c) / p(1) of each class, `[n, C]`, but 0 for the likeliest.
+            shifts: The logarithm of that, 0 for the likeliest.
+        """
+
+
+@QueryStrategy.register("least_confidence")
+class LeastConfidence(UncertaintyStrategy):
+    """Prefers items whose likeliest class is least likely: 1 − p(1).
+
+    Lewis & Gale, "A sequential algorithm for training text classifiers", SIGIR 1994.
+    """
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        rest = odds.sum(axis=1)
+        scores: FloatArray = rest / (1 + rest)
+        return scores
+
+
+@QueryStrategy.register("margin")
+class Margin(UncertaintyStrategy):
+    """Prefers items whose two likeliest classes are nearly tied: 1 − (p(1) − p(2)).
+
+    Scheffer, Decomain & Wrobel, "Active hidden Markov models for information extraction",
+    IDA 2001.
+    """
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        rest = odds.sum(axis=1)
+        scores: FloatArray = (rest + odds.max(axis=1)) / (1 + rest)
+        return scores
+
+
+@QueryStrategy.register("ratio")
+class Ratio(UncertaintyStrategy):
+    """Prefers items whose runner-up is nearly as likely as the likeliest class: p(2) / p(1).
+
+    Settles, "Active learning literature survey", 2009.
+    """
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        runner_up: FloatArray = odds.max(axis=1)
+        return runner_up
+
+
+@QueryStrategy.register("entropy")
+class Entropy(UncertaintyStrategy):
+    """Prefers items whose class probabilities are most spread: −Σ p log p, in nats.
+
+    Shannon, "A mathematical theory of communication", 1948; Settles, "Active learning literature
+    survey", 2009.
+
+    Args:
+        normalize: Whether to divide by log C, so that scores lie in 0 to 1; the picks are the same.
+        temperature: What logits are divided by before softmax; above 1 makes an overconfident
+            model less so (fit it on validation data).
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    def __init__(
+        self, normalize: bool = False, temperature: float = 1.0, memory_budget_mb: float = 512.0
+    ) -> None:
+        super().__init__(temperature, memory_budget_mb)
+        self.normalize = normalize
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        rest = odds.sum(axis=1)
+        entropies: FloatArray = np.log1p(rest) - (odds * shifts).sum(axis=1) / (1 + rest)
+        classes = odds.shape[1]
+        if self.normalize and classes > 1:
+            entropies /= math.log(classes)
+        return entropies
