@@ -93,7 +93,9 @@ class Pool:
         for start in range(0, len(array), _ROWS_AT_A_TIME):
             block = np.asarray(array[start : start + _ROWS_AT_A_TIME])
             # A sum is finite only if every term is (or overflows, which the second look clears up)
-            if not np.isfinite(block.sum(dtype=np.float64)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = block.sum(dtype=np.float64)
+            if not np.isfinite(total):
                 wrong = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
                 bad.extend((start + np.flatnonzero(wrong)).tolist())
         if bad:
