@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,8 +12,6 @@ from allencv_al.active_learning.pool import FloatArray
 
 _MOST_ROWS = 4096  # larger blocks leave the caches and gain nothing
 _CENTERS_AT_A_TIME = 1024
-
-_Index = TypeVar("_Index", slice, NDArray[np.int64])
 
 
 def block_rows(memory_budget_mb: float, dimensions: int) -> int:
@@ -37,7 +35,10 @@ def mean_row(array: FloatArray, step: int) -> NDArray[np.float64]:
 
 
 def rows_about(
-    array: FloatArray, index: _Index, origin: NDArray[np.float64], dtype: DTypeLike
+    array: FloatArray,
+    index: slice | NDArray[np.int64],
+    origin: NDArray[np.float64],
+    dtype: DTypeLike,
 ) -> NDArray[Any]:
     """Return rows less an origin that float32 can hold, so that no digit is lost on the way.
 
@@ -45,8 +46,8 @@ def rows_about(
     """
     rows = np.asarray(array[index])
     working = np.float64 if rows.dtype == np.float64 or dtype == np.float64 else np.float32
-    rows = rows.astype(working, copy=False) - origin.astype(working)
-    return rows.astype(dtype, copy=False)
+    centered = np.asarray(rows.astype(working, copy=False) - origin.astype(working))
+    return centered.astype(dtype, copy=False)
 
 
 def squared_norms(rows: NDArray[Any]) -> NDArray[Any]:
@@ -125,7 +126,8 @@ class Centers:
             products = rows @ self.doubled[some].T
             products += self.norms[some]
             np.minimum(best, products.min(axis=1), out=best)
-        return np.maximum(best + norms, 0)
+        best += norms
+        return np.maximum(best, 0, out=best)
 
     def nearest(
         self, rows: NDArray[np.float64], start: int, stops: NDArray[np.int64]

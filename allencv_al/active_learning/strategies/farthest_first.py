@@ -49,6 +49,8 @@ class FarthestFirst:
             self._near[part] = centers.least(rows, self._norms[part], 0, int(self._seen[0]))
         for index in centers.picked:
             self._leave_out(index)
+        self._front = np.empty(0, np.int64)
+        self._outside = -np.inf
         self._build_front(max(_LEAST_FRONT, count // 16))
 
     def pick(self, index: int) -> None:
@@ -89,7 +91,7 @@ class FarthestFirst:
                 self._build_front(size)
                 size *= 2
             else:
-                return front[fresh & (upper >= floor)]
+                return np.asarray(front[fresh & (upper >= floor)])
 
     def _build_front(self, size: int) -> None:
         """Keep the items with the highest bounds at hand, and the highest bound of the others."""
