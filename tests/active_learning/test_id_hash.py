@@ -17,7 +17,7 @@ IDS = [f"train/{number}.png" for number in range(2000)]
 
 def test_a_hash_is_what_it_was_in_every_earlier_run() -> None:
     """Old runs could not be repeated if it changed; blake2b, keyed by the seed, by hand."""
-    payload = (7).to_bytes(16, "big", signed=True) + "cat.png".encode()
+    payload = (7).to_bytes(16, "big", signed=True) + b"cat.png"
     by_hand = int.from_bytes(hashlib.blake2b(payload, digest_size=8).digest(), "big")
     assert id_hashes(["cat.png"], 7).tolist() == [by_hand]
     assert id_hashes(["cat.png"], 7).tolist() == [1637367295661227196]

@@ -69,13 +69,13 @@ def test_infinities_of_both_signs_do_not_hide_each_other() -> None:
     assert pool.logits is not None
     pool.logits[3] = INFINITY
     pool.logits[4] = -INFINITY
-    with pytest.raises(DataError, match="for d.png, e.png$"):
+    with pytest.raises(DataError, match=r"for d\.png, e\.png$"):
         pool.check({"logits"})
 
 
 def test_only_a_few_of_many_are_named() -> None:
     pool = Pool(IDS, logits=np.full((8, 2), NAN))
-    with pytest.raises(DataError, match="a.png, b.png, c.png, d.png, e.png and 3 more"):
+    with pytest.raises(DataError, match=r"a\.png, b\.png, c\.png, d\.png, e\.png and 3 more"):
         pool.check({"logits"})
 
 

@@ -234,4 +234,5 @@ def mutual_information(block: FloatArray, temperature: float) -> NDArray[np.floa
     mean /= block.shape[1]
     of_mean = (mean * np.log(np.maximum(mean, TINY))).sum(axis=1)
     information: NDArray[np.float64] = negative_entropy / block.shape[1] - of_mean
-    return np.maximum(information, 0, out=information)
+    information[information < _NOISE] = 0  # so that ties are ties, for the seed to break
+    return information

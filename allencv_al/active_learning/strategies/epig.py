@@ -72,8 +72,9 @@ def _informations(
 ) -> NDArray[np.float64]:
     """Return the sum over targets of the mutual information of each item's label with theirs.
 
-    That is Σ p̄(y) p̄(y*) r log r, where r = (1/S) Σ_s p_s(y) p_s(y*) / (p̄(y) p̄(y*)); unlike a
-    difference of entropies it loses nothing where labels are nearly independent, r ≈ 1.
+    That is Σ p̄(y) p̄(y*) (r log r − r + 1), where r = (1/S) Σ_s p_s(y) p_s(y*) / (p̄(y) p̄(y*)),
+    as the mean of r is 1. Unlike a difference of entropies it loses nothing where labels are nearly
+    independent, r ≈ 1: there a term is about (r − 1)² / 2, in which rounding of r does not show.
     """
     count, members, classes = ratios.shape
     items = np.ascontiguousarray(ratios.transpose(0, 2, 1)) / np.float32(members)
@@ -85,9 +86,11 @@ def _informations(
         # its neighbors
         for rows in _slices(count, _JOINT_CELLS // (classes * weights.size)):
             joint = np.matmul(items[rows], columns)
-            logarithms = np.log(np.maximum(joint, _SMALLEST))
-            joint *= logarithms
-            by_class = np.matmul(joint, weights)
+            terms = np.log(np.maximum(joint, _SMALLEST))
+            terms *= joint
+            joint -= 1
+            terms -= joint
+            by_class = np.matmul(terms, weights)
             totals[rows] += (by_class * means[rows]).sum(axis=1, dtype=np.float64)
     return totals
 

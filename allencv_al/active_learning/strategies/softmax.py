@@ -29,7 +29,8 @@ def check_temperature(temperature: float) -> float:
 
 def cached_blocks(strategy: QueryStrategy, count: int, bytes_per_row: float) -> Iterator[slice]:
     """Yield slices that cover `count` rows, within the memory budget and the processor's cache."""
-    step = min(strategy.rows_per_block(bytes_per_row), max(1, int(_CACHE_BYTES / bytes_per_row)))
+    in_cache = max(1, int(_CACHE_BYTES / max(bytes_per_row, 1)))
+    step = min(strategy.rows_per_block(bytes_per_row), in_cache)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 

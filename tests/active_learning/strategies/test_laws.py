@@ -23,6 +23,23 @@ from allencv_al.common.errors import ConfigurationError, DataError
 # What a strategy needs to be told; a wrapper, whom it wraps
 OPTIONS: dict[str, dict[str, Any]] = {
     "batch_bald": {"num_configurations": 20},
+    "subsample": {"strategy": {"type": "margin"}, "fraction": 0.5},
+    "epsilon_random": {"strategy": {"type": "margin"}, "epsilon": 0.5},
+    "deduplicate": {"strategy": {"type": "margin"}, "distance": 0.5},
+    "class_balanced": {"strategy": {"type": "entropy"}},
+    "mixture": {
+        "strategies": [
+            {"strategy": {"type": "k_center"}, "fraction": 0.5},
+            {"strategy": {"type": "bald"}, "fraction": 0.5},
+        ]
+    },
+    "switch": {
+        "before": {"type": "typiclust"},
+        "after": {"type": "margin"},
+        "when": "labels_per_class",
+        "threshold": 1,
+        "num_classes": 3,
+    },
 }
 NAMES = [name for name, module in QueryStrategy.builtin.items() if importlib.util.find_spec(module)]
 ROWS_OF_POOL = ("logits", "mc_logits", "embeddings")
