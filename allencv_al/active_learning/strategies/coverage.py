@@ -1,0 +1,268 @@
+"""ProbCover, MaxHerding and Uncertainty Herding: three kernels of one greedy coverage."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.active_learning.pool import Pool
+from allencv_al.active_learning.selection import Picks
+from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows
+from allencv_al.active_learning.strategies.kernel_width import neighbor_distance, pure_radius
+from allencv_al.active_learning.strategies.lazy_greedy import Coverage, Kernel, lazy_greedy
+from allencv_al.active_learning.strategies.softmax import check_temperature
+from allencv_al.active_learning.strategies.uncertainty import (
+    Entropy,
+    LeastConfidence,
+    Margin,
+    UncertaintyStrategy,
+)
+from allencv_al.common.errors import ConfigurationError
+
+_UNCERTAINTIES: dict[str, type[UncertaintyStrategy]] = {
+    "margin": Margin,
+    "entropy": Entropy,
+    "least_confidence": LeastConfidence,
+}
+
+
+class CoverageStrategy(QueryStrategy):
+    """Takes the items that best cover the pool together with what is labeled.
+
+    Each pick is the item u of the highest Σ_x w_x · max(0, k(x, u) − m_x), its score: by how much
+    it raises the coverage, m_x being how much the nearest labeled or picked item covers x.
+
+    Args:
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    needs = frozenset({"embeddings"})
+
+    def __init__(
+        self,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(memory_budget_mb)
+        for name, value in {
+            "max_references": max_references,
+            "max_candidates": max_candidates,
+        }.items():
+            if value < 1:
+                raise ConfigurationError(f"{name}: expected at least 1, found {value}")
+        self.max_references = max_references
+        self.max_candidates = max_candidates
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        if count == 0:
+            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
+        rows = CanonicalRows(pool, seed)
+        references = min(len(pool), self.max_references)
+        candidates = min(len(pool), max(self.max_candidates, count))
+        weights = self._weights(pool)
+        coverage = Coverage(
+            rows,
+            references,
+            self._kernel(pool, rows, seed),
+            None if weights is None else weights[rows.order[:references]],
+        )
+        scale = len(pool) / references
+        picks: list[int] = []
+        gains: list[float] = []
+        reasons: list[dict[str, Any]] = []
+        for position, gain in lazy_greedy(coverage, candidates, count):
+            picks.append(position)
+            gains.append(gain * scale)
+            reasons.append({**self._reason(gain * scale), "coverage": coverage.share()})
+        return Picks(rows.order[picks], np.array(gains, np.float32), tuple(reasons))
+
+    @abstractmethod
+    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
+        """Return k as a function of squared distances."""
+
+    def _weights(self, pool: Pool) -> NDArray[np.float32] | None:
+        """Return how much the coverage of each item counts, `[N]`; None for 1."""
+        return None
+
+    def _reason(self, gain: float) -> dict[str, Any]:
+        return {"coverage_gain": gain}
+
+
+@QueryStrategy.register("prob_cover")
+class ProbCover(CoverageStrategy):
+    """Takes the item with the most uncovered items nearer than a radius; for a cold start.
+
+    An item is covered if a labeled or picked item is nearer than the radius. Once all are covered,
+    picks are random. Yehuda, Dekel, Hacohen & Weinshall, "Active learning through a covering lens",
+    NeurIPS 2022, arXiv 2205.11320.
+
+    Args:
+        radius: The radius δ, in the units of the embeddings. Null: the largest at which a share
+            `purity` of the balls hold only items of one pseudo-class, as in the paper.
+        purity: That share; the paper takes 0.95.
+        num_classes: How many pseudo-classes k-means finds for that. Null: as many as the labeled
+            labels or the logits of the pool show, 10 where it has neither.
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    def __init__(
+        self,
+        radius: float | None = None,
+        purity: float = 0.95,
+        num_classes: int | None = None,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(max_references, max_candidates, memory_budget_mb)
+        if radius is not None:
+            _check_positive("radius", radius)
+        if not 0 < purity <= 1:
+            raise ConfigurationError(f"purity: expected above 0 and up to 1, found {purity}")
+        if num_classes is not None and num_classes < 1:
+            raise ConfigurationError(f"num_classes: expected at least 1, found {num_classes}")
+        self.radius = radius
+        self.purity = purity
+        self.num_classes = num_classes
+
+    @overrides
+    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
+        radius = self.radius
+        if radius is None:
+            classes = self.num_classes or _classes_of(pool)
+            radius = pure_radius(rows, classes, self.purity, seed)
+        square = np.float32(radius**2)
+        return lambda distances: (distances < square).astype(np.float32)
+
+    @overrides
+    def _reason(self, gain: float) -> dict[str, Any]:
+        return {"newly_covered": round(gain)}
+
+
+@QueryStrategy.register("max_herding")
+class MaxHerding(CoverageStrategy):
+    """Takes the items whose Gaussian kernels cover the pool best; for a cold start and few labels.
+
+    k(x, u) = exp(−‖x − u‖² / (2 σ²)). Bae, Noh & Sutherland, "Generalized coverage for more robust
+    low-budget active learning", ECCV 2024, arXiv 2407.12212.
+
+    Args:
+        bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
+            `neighbor`-th nearest neighbor.
+        neighbor: Which neighbor, from 1.
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    def __init__(
+        self,
+        bandwidth: float | None = None,
+        neighbor: int = 20,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(max_references, max_candidates, memory_budget_mb)
+        if bandwidth is not None:
+            _check_positive("bandwidth", bandwidth)
+        if neighbor < 1:
+            raise ConfigurationError(f"neighbor: expected at least 1, found {neighbor}")
+        self.bandwidth = bandwidth
+        self.neighbor = neighbor
+
+    @overrides
+    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
+        bandwidth = self.bandwidth or neighbor_distance(rows, self.neighbor)
+        factor = np.float32(-0.5 / bandwidth**2)
+
+        def gaussian(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+            distances *= factor
+            return np.exp(distances, out=distances)
+
+        return gaussian
+
+
+@QueryStrategy.register("uncertainty_herding")
+class UncertaintyHerding(MaxHerding):
+    """Takes the items whose Gaussian kernels best cover what the model is unsure of.
+
+    MaxHerding where the coverage of each item counts as much as its uncertainty does. Bae, Oliveira
+    & Sutherland, "Uncertainty herding: one active learning method for all label budgets", ICLR
+    2025, arXiv 2412.20644.
+
+    Args:
+        uncertainty: Which score of the softmax is the weight.
+        temperature: What logits are divided by before softmax; the paper fits it to calibrate the
+            model, so that with few labels the weights are nearly equal.
+        bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
+            `neighbor`-th nearest neighbor.
+        neighbor: Which neighbor, from 1.
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    needs = frozenset({"logits", "embeddings"})
+
+    def __init__(
+        self,
+        uncertainty: Literal["margin", "entropy", "least_confidence"] = "margin",
+        temperature: float = 1.0,
+        bandwidth: float | None = None,
+        neighbor: int = 20,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(bandwidth, neighbor, max_references, max_candidates, memory_budget_mb)
+        if uncertainty not in _UNCERTAINTIES:
+            known = ", ".join(_UNCERTAINTIES)
+            raise ConfigurationError(f"uncertainty: expected one of {known}, found {uncertainty}")
+        self.uncertainty = uncertainty
+        self.temperature = check_temperature(temperature)
+
+    @overrides
+    def _weights(self, pool: Pool) -> NDArray[np.float32]:
+        strategy = _UNCERTAINTIES[self.uncertainty]
+        return strategy(temperature=self.temperature, memory_budget_mb=self.memory_budget_mb).score(
+            pool
+        )
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise ConfigurationError(f"{name}: expected a positive, finite number, found {value}")
+
+
+def _classes_of(pool: Pool) -> int:
+    if pool.labeled_labels is not None and len(pool.labeled_labels):
+        known = len(np.unique(pool.labeled_labels))
+    else:
+        known = 0
+    in_logits = 0 if pool.logits is None else pool.logits.shape[1]
+    return max(known, in_logits) or 10
