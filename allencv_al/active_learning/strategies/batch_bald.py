@@ -149,7 +149,7 @@ class BatchBald(Bald):
     ) -> tuple[list[int], list[float]]:
         """Return the positions in `candidates` of the picks, with what each adds in nats."""
         logits = members_logits(pool)
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed % 2**64)
         configurations = LabelConfigurations.none_yet(logits.shape[1])
         bounds = bald.copy()
         order: list[int] = []

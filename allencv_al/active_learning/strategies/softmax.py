@@ -35,36 +35,45 @@ def cached_blocks(strategy: QueryStrategy, count: int, bytes_per_row: float) -> 
         yield slice(start, min(start + step, count))
 
 
-def shifted(
-    logits: FloatArray, temperature: float, dtype: type[np.floating[Any]] = np.float32
-) -> tuple[FloatArray, NDArray[np.int64]]:
+def shifted(logits: FloatArray, temperature: float) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the logits `[n, C]` less the highest of their row, and where that stands, `[n, 1]`.
 
-    What is subtracted is divided by the temperature. Every row is computed by itself, so that the
-    result does not depend on how the pool is cut into blocks.
+    What is subtracted is divided by the temperature; float32. Every row is computed by itself, so
+    that the result does not depend on how the pool is cut into blocks.
     """
-    if not logits.shape[-1]:
-        raise ConfigurationError(f"logits: expected at least one class, found {logits.shape}")
-    wide = np.asarray(logits, dtype=np.result_type(logits.dtype, np.float32))
+    wide = _wide(logits)
     top = wide.argmax(axis=-1)[:, None]
-    with np.errstate(over="ignore"):  # to -inf, which the clipping ends
-        shifts = (wide - np.take_along_axis(wide, top, axis=-1)).astype(dtype, copy=False)
-        if temperature != 1:
-            shifts /= temperature
-    return np.maximum(shifts, _LOWEST_SHIFT, out=shifts), top
+    return _shifts(wide, np.take_along_axis(wide, top, axis=-1), temperature, np.float32), top
 
 
 def softmax(
     logits: FloatArray, temperature: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probabilities and their logarithms, float64 `[n, C]`."""
-    shifts, _ = shifted(logits, temperature, np.float64)
+    wide = _wide(logits)
+    shifts = _shifts(wide, wide.max(axis=-1, keepdims=True), temperature, np.float64)
     logarithms = shifts.astype(np.float64, copy=False)
     probabilities = np.exp(logarithms)
     totals = probabilities.sum(axis=1, keepdims=True)
     probabilities /= totals
     logarithms -= np.log(totals)
     return probabilities, logarithms
+
+
+def _wide(logits: FloatArray) -> FloatArray:
+    if not logits.shape[-1]:
+        raise ConfigurationError(f"logits: expected at least one class, found {logits.shape}")
+    return np.asarray(logits, dtype=np.result_type(logits.dtype, np.float32))
+
+
+def _shifts(
+    wide: FloatArray, highest: FloatArray, temperature: float, dtype: type[np.floating[Any]]
+) -> FloatArray:
+    with np.errstate(over="ignore"):  # to -inf, which the clipping ends
+        shifts = (wide - highest).astype(dtype, copy=False)
+        if temperature != 1:
+            shifts /= temperature
+    return np.maximum(shifts, _LOWEST_SHIFT, out=shifts)
 
 
 def prediction_reasons(

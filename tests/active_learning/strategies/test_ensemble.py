@@ -90,12 +90,12 @@ def test_sure_members_that_disagree_tell_most() -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_largest_numbers_do_not_overflow(strategy: type[EnsembleStrategy]) -> None:
     largest = np.finfo(np.float32).max
-    logits = np.float32([[[largest, -largest], [-largest, largest]]])
+    logits = np.array([[[largest, -largest], [-largest, largest]]], np.float32)
     assert scores_of(strategy(temperature=0.1), logits)[0] >= 0.5
 
 
 def test_reasons_are_of_the_mean() -> None:
-    logits = np.log(np.float32([[[0.8, 0.1, 0.1], [0.2, 0.1, 0.7]]]))
+    logits = np.log(np.array([[[0.8, 0.1, 0.1], [0.2, 0.1, 0.7]]], np.float32))
     (reason,) = Bald().select(pool_of(logits), 1).reasons
     assert (reason["predicted"], reason["runner_up"]) == (0, 2)
     assert reason["probability"] == pytest.approx(0.5, abs=1e-6)

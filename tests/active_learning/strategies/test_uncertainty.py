@@ -99,7 +99,7 @@ def test_certainty_scores_0_and_one_class_is_certain(strategy: type[UncertaintyS
 @every_strategy
 def test_near_certainty_is_still_told_apart(strategy: type[UncertaintyStrategy]) -> None:
     """In float32, 1 − p(1) would be 0 for all of these."""
-    scores = strategy().score(pool_of(np.float32([[20, 0, 0], [30, 0, 0], [60, 0, 0]])))
+    scores = strategy().score(pool_of(np.array([[20, 0, 0], [30, 0, 0], [60, 0, 0]], np.float32)))
     assert scores[0] > scores[1] > scores[2] > 0
     expected = by_formula(strategy, softmax(np.array([[20.0, 0, 0]]), axis=1))
     np.testing.assert_allclose(scores[:1], expected, rtol=1e-5)
@@ -138,13 +138,13 @@ def test_normalized_entropy_is_a_share_and_picks_the_same() -> None:
 
 def test_temperature_may_change_the_picks() -> None:
     """A tie of two classes against a broad spread."""
-    pool = pool_of(np.float32([[5.0, 5.0, 0, 0, 0], [5.0, 4.0, 3.0, 3.0, 3.0]]))
+    pool = pool_of(np.array([[5.0, 5.0, 0, 0, 0], [5.0, 4.0, 3.0, 3.0, 3.0]], np.float32))
     assert Entropy(temperature=0.1).select(pool, 1).ids == ("i0",)
     assert Entropy(temperature=2).select(pool, 1).ids == ("i1",)
 
 
 def test_reasons_name_the_two_likeliest_classes() -> None:
-    logits = np.log(np.float32([[0.9, 0.05, 0.05], [0.1, 0.3, 0.6]]))
+    logits = np.log(np.array([[0.9, 0.05, 0.05], [0.1, 0.3, 0.6]], np.float32))
     selection = Margin().select(pool_of(logits), 1)
     (reason,) = selection.reasons
     assert (reason["predicted"], reason["runner_up"]) == (2, 1)
