@@ -117,9 +117,26 @@ def baal(strategy: str, data: Data) -> Choice:
     return lambda: heuristics.Entropy()(softmax(data.logits)[..., None])[:QUERY]
 
 
+def lightly_mundig(strategy: str, data: Data) -> Choice:
+    """lightly-mundig, whose diversity is k-center; it counts the labeled items as selected."""
+    from lightly_mundig import Selection
+
+    everything = np.concatenate([data.labeled, data.embeddings])
+    data.labeled = data.embeddings = everything[:0]
+
+    def choose() -> list[int]:
+        selection = Selection()
+        selection.add_diversifying_strategy(everything, 1.0)
+        chosen = selection.run_selection(list(range(LABELED)), len(everything), LABELED + QUERY)
+        return [index - LABELED for index in chosen if index >= LABELED]
+
+    return choose
+
+
 CONTENDERS: dict[str, tuple[str, Callable[[str, Data], Choice], tuple[str, ...]]] = {
     "allencv_al": ("allencv_al", ours, ("entropy", "bald", "k_center", "badge")),
     "scikit-activeml": ("skactiveml", scikit_activeml, ("entropy", "k_center", "badge")),
+    "lightly-mundig": ("lightly_mundig", lightly_mundig, ("k_center",)),
     "baal": ("baal", baal, ("entropy", "bald")),
 }
 

@@ -12,6 +12,7 @@ from allencv_al.active_learning.pool import FloatArray
 
 _MOST_ROWS = 4096  # larger blocks leave the caches and gain nothing
 _CENTERS_AT_A_TIME = 1024
+_MOST_KEPT_WIDE = 8_000_000  # numbers, 64 MB
 
 
 def block_rows(memory_budget_mb: float, dimensions: int) -> int:
@@ -90,8 +91,9 @@ class Centers:
         size = (len(labeled) + capacity, embeddings.shape[1])
         self.doubled = np.empty(size, np.float32)
         self.norms = np.empty(size[0], np.float32)
+        self._wide = np.empty(size if size[0] * size[1] <= _MOST_KEPT_WIDE else (0, size[1]))
         for part in slices(len(labeled), _MOST_ROWS):
-            self._keep(part, rows_about(labeled, self.order[part], origin, np.float32))
+            self._keep(part, rows_about(labeled, self.order[part], origin, np.float64))
 
     def __len__(self) -> int:
         return len(self.labeled) + len(self.picked)
@@ -99,12 +101,14 @@ class Centers:
     def add(self, index: int) -> None:
         """Make an item of the pool a center."""
         here = slice(len(self), len(self) + 1)
-        rows = rows_about(self.embeddings, slice(index, index + 1), self.origin, np.float32)
+        rows = rows_about(self.embeddings, slice(index, index + 1), self.origin, np.float64)
         self.picked.append(index)
         self._keep(here, rows)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return some centers in float64, about the origin."""
+        if len(self._wide):
+            return self._wide[start : min(stop, len(self))]
         count = len(self.labeled)
         labeled = self.order[start : min(stop, count)]
         picked = self.picked[max(start - count, 0) : max(stop - count, 0)]
@@ -153,6 +157,9 @@ class Centers:
             distances[better] = squared_norms(rows[better] - centers[column[better]])
         return distances, where
 
-    def _keep(self, here: slice, rows: NDArray[np.float32]) -> None:
-        self.norms[here] = squared_norms(rows)
-        np.multiply(rows, -2, out=self.doubled[here])
+    def _keep(self, here: slice, rows: NDArray[np.float64]) -> None:
+        narrow = rows.astype(np.float32)
+        self.norms[here] = squared_norms(narrow)
+        np.multiply(narrow, -2, out=self.doubled[here])
+        if len(self._wide):
+            self._wide[here] = rows
