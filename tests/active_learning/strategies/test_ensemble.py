@@ -94,6 +94,14 @@ def test_the_largest_numbers_do_not_overflow(strategy: type[EnsembleStrategy]) -
     assert scores_of(strategy(temperature=0.1), logits)[0] >= 0.5
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_logits_of_very_different_rows_do_not_meet(strategy: type[EnsembleStrategy]) -> None:
+    """Each row is shifted by its own highest logit; a shift of all by one would lose the small."""
+    logits = np.round(8 * random_logits()) / 8
+    far = logits + 4096 * (np.arange(300) % 5).astype(np.float32)[:, None, None]
+    np.testing.assert_array_equal(scores_of(strategy(), far), scores_of(strategy(), logits))
+
+
 def test_reasons_are_of_the_mean() -> None:
     logits = np.log(np.array([[[0.8, 0.1, 0.1], [0.2, 0.1, 0.7]]], np.float32))
     (reason,) = Bald().select(pool_of(logits), 1).reasons
