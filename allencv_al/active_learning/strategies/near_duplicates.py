@@ -104,6 +104,30 @@ def _near_block(
     embeddings: FloatArray, rows: NDArray[np.int64], centers: FloatArray, distance: float
 ) -> NDArray[np.bool_]:
     block = np.asarray(embeddings[rows])
+    near = np.zeros(len(block), np.bool_)
+    possible = np.flatnonzero(_maybe_near(block, centers, distance))
+    if len(possible):
+        near[possible] = _certainly_near(block[possible], centers, distance)
+    return near
+
+
+def _maybe_near(block: FloatArray, centers: FloatArray, distance: float) -> NDArray[np.bool_]:
+    """Rule out, in few passes over the products, the rows that are near to none."""
+    rows, about = _about_centers(block, centers)
+    # |x|² + |c|² - 2xc less its error, twice to be safe, is compared with the limit
+    kept = 1 - 2 * rounding_bound(block.shape[1], rows.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms, center_norms = squared_norms(rows), squared_norms(about)
+        if not (np.isfinite(norms).all() and np.isfinite(center_norms).all()):
+            return np.ones(len(block), np.bool_)  # squares overflow and rule out nothing
+        products = rows @ (-2 * about).T
+        products += (kept * center_norms)[None, :]
+    limits = np.float64(distance * distance) - kept * norms.astype(np.float64)
+    tiny = float(np.finfo(rows.dtype).tiny)
+    return np.asarray(~(products.min(axis=1) > limits + tiny))
+
+
+def _certainly_near(block: FloatArray, centers: FloatArray, distance: float) -> NDArray[np.bool_]:
     squared, errors = _squared(block, centers)
     limit = np.float64(distance * distance)
     near: NDArray[np.bool_] = (squared + errors < limit).any(axis=1)
@@ -118,15 +142,23 @@ def _near_block(
 
 def _squared(block: FloatArray, centers: FloatArray) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return squared distances `[n, m]` by products, and how far off each may be."""
-    origin = centers[:_FEW].mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
-    wide = np.float64 if np.result_type(block, centers) == np.float64 else np.float32
-    rows = rows_about(block, slice(None), origin, wide)
-    about = rows_about(centers, slice(None), origin, wide)
+    rows, about = _about_centers(block, centers)
     with np.errstate(over="ignore", invalid="ignore"):
         norms = squared_norms(rows)[:, None] + squared_norms(about)[None, :]
         squared = norms - 2 * (rows @ about.T)
         # Underflow loses what the relative bound does not know of
-        errors = norms * rounding_bound(block.shape[1], wide) + np.finfo(wide).tiny
+        errors = norms * rounding_bound(block.shape[1], rows.dtype) + np.finfo(rows.dtype).tiny
         # Infinity less infinity would pass for a distance that is known
         errors[~np.isfinite(squared)] = np.nan
     return squared, errors
+
+
+def _about_centers(
+    block: FloatArray, centers: FloatArray
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    origin = centers[:_FEW].mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
+    wide = np.float64 if np.result_type(block, centers) == np.float64 else np.float32
+    return (
+        rows_about(block, slice(None), origin, wide),
+        rows_about(centers, slice(None), origin, wide),
+    )

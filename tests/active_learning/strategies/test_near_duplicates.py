@@ -70,7 +70,11 @@ def test_what_is_alone_has_nothing_near() -> None:
 @pytest.mark.parametrize("size", [1e18, 1e30])
 def test_squares_too_large_for_float32_are_compared_all_the_same(size: float) -> None:
     rows = np.array([[size, size], [size, -size], [size, size]], np.float32)
-    near = near_any(rows, np.arange(3), rows[[2]], size, 512.0)
-    assert near.tolist() == [True, False, True]
+    others = np.array([[1, 1], [size, size]], np.float32)
+    for distance, expected in ((size / 2, [True, False, True]), (1.5 * size, [True] * 3)):
+        for some in (others, others[:1], others[1:]):
+            plain = [min(distances_to(some, row)) <= distance for row in rows]
+            assert near_any(rows, np.arange(3), some, distance, 512.0).tolist() == plain
+        assert near_any(rows, np.arange(3), others, distance, 512.0).tolist() == expected
     assert nearest_other(rows, np.array([0, 1]), 512.0)[0] == 0
     assert nearest_other(rows, np.array([1]), 512.0)[0] == pytest.approx(2 * size)
