@@ -200,7 +200,8 @@ def print_row(strategy: str, count: int, contender: str, runs: list[Any], own: l
         pairs = zip(runs, own, strict=True)
         ratio = f"{statistics.median(r['seconds'] / o['seconds'] for r, o in pairs):.1f}"
     if strategy in DETERMINISTIC and "picks" in own[0]:
-        same = "same" if runs[0]["picks"] == own[0]["picks"] else "differ"
+        common = len({*runs[0]["picks"]} & {*own[0]["picks"]})
+        same = "same" if runs[0]["picks"] == own[0]["picks"] else f"{common} of {QUERY} in common"
     print(start, f"{seconds:.3f} | {ratio} | {extra:.0f} | {peak:.0f} | {same} |", flush=True)
 
 
