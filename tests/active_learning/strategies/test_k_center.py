@@ -181,3 +181,13 @@ def test_faulty_input_is_named() -> None:
         k_center().select(pool_of(fine, np.ones((4, 2), np.float32)), 1)
     with pytest.raises(ConfigurationError, match="embeddings"):
         k_center().select(Pool(["a"]), 1)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "relu"])
+def test_picks_what_scikit_activeml_picks(kind: str) -> None:
+    pool = pytest.importorskip("skactiveml.pool", reason="scikit-activeml is not installed")
+    rows = features(kind, 500)
+    labels = np.where(np.arange(500) < 50, 0.0, np.nan)
+    theirs = pool.CoreSet(random_state=0).query(rows, labels, batch_size=40)
+    selection = k_center().select(pool_of(rows[50:], rows[:50]), 40)
+    assert list(selection.ids) == [f"{index - 50}.png" for index in theirs]
