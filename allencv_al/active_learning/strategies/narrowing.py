@@ -60,7 +60,8 @@ class Subsample(WrappingStrategy):
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
         if (size is None) == (fraction is None):
-            raise ConfigurationError("subsample: expected either size or fraction")
+            found = "neither" if size is None else "both"
+            raise ConfigurationError(f"size: expected this or fraction, found {found}")
         if size is not None and size < 1:
             raise ConfigurationError(f"size: expected at least 1, found {size}")
         if fraction is not None and not 0 < fraction <= 1:
@@ -149,7 +150,8 @@ class Deduplicate(WrappingStrategy):
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
         if (distance is None) == (quantile is None):
-            raise ConfigurationError("deduplicate: expected either distance or quantile")
+            found = "neither" if distance is None else "both"
+            raise ConfigurationError(f"distance: expected this or quantile, found {found}")
         if distance is not None and not (distance >= 0 and math.isfinite(distance)):
             raise ConfigurationError(
                 f"distance: expected a finite number of at least 0, found {distance}"
@@ -173,18 +175,19 @@ class Deduplicate(WrappingStrategy):
             left = self._far_from(embeddings, left, pool.labeled_embeddings, distance)
         accepted = np.empty(0, np.int64)
         parts: list[Picks] = []
+        asked = count
         while len(accepted) < count and len(left):
-            found = pick_after(self.strategy, pool, left, accepted, count - len(accepted), seed)
-            places = self._apart(embeddings, found.indices, distance)
-            reasons = reasons_of(found)
+            found = pick_after(self.strategy, pool, left, accepted, asked, seed)
+            places = self._apart(embeddings, found.indices, distance)[: count - len(accepted)]
+            parts.append(_only(found, places))
             new = found.indices[places]
-            parts.append(
-                Picks(new, found.scores[places], tuple(reasons[place] for place in places.tolist()))
-            )
             accepted = np.concatenate([accepted, new])
             if len(accepted) < count:
                 left = self._far_from(embeddings, left, np.asarray(embeddings[new]), distance)
                 left = left[~np.isin(left, new)]
+            # Where most is near, rounds that ask for more are fewer
+            mostly_near = 2 * len(new) < len(found.indices)
+            asked = 2 * asked if mostly_near else count - len(accepted)
         if len(accepted) < count:
             everything = np.arange(len(pool))
             missing = count - len(accepted)
@@ -224,3 +227,9 @@ class Deduplicate(WrappingStrategy):
                     # Of itself, too, which does no harm any more
                     free &= distances_to(rows, rows[place]) > distance
         return np.asarray(kept, np.int64)
+
+
+def _only(picks: Picks, places: NDArray[np.int64]) -> Picks:
+    reasons = reasons_of(picks)
+    some = tuple(reasons[place] for place in places.tolist())
+    return Picks(picks.indices[places], picks.scores[places], some)

@@ -87,8 +87,8 @@ def test_a_subsample_of_everything_is_the_strategy_itself() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "either size or fraction"),
-        ({"size": 3, "fraction": 0.5}, "either size or fraction"),
+        ({}, "size: expected this or fraction, found neither"),
+        ({"size": 3, "fraction": 0.5}, "fraction, found both"),
         ({"size": 0}, "size: expected at least 1, found 0"),
         ({"fraction": 0.0}, "fraction: expected a number above 0, up to 1, found 0.0"),
         ({"fraction": 1.5}, "fraction: .* found 1.5"),
@@ -161,6 +161,14 @@ def test_no_two_of_a_batch_are_near_while_others_are_left() -> None:
     assert {int(id[1:]) // 10 for id in selection.ids} == set(range(40))
 
 
+def test_a_pool_of_many_duplicates_takes_few_rounds() -> None:
+    inner = First()
+    pool = pool_of(2000, embeddings=grid([float(index // 100) for index in range(2000)]))
+    selection = Deduplicate(inner, distance=0.5).select(pool, 20)
+    assert {int(id[1:]) // 100 for id in selection.ids} == set(range(20))
+    assert len(inner.seen) < 10
+
+
 def test_the_quantile_is_of_distances_to_the_nearest_other_item() -> None:
     # Four of ten have a duplicate; the distances of the others are 1 and more
     embeddings = grid([0, 0, 5, 5, 10, 11, 20, 22, 30, 33])
@@ -179,8 +187,8 @@ def test_a_quantile_of_a_pool_without_pairs(count: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "either distance or quantile"),
-        ({"distance": 1.0, "quantile": 0.5}, "either distance or quantile"),
+        ({}, "distance: expected this or quantile, found neither"),
+        ({"distance": 1.0, "quantile": 0.5}, "quantile, found both"),
         ({"distance": -1.0}, "distance: .* found -1.0"),
         ({"distance": float("inf")}, "distance: .* found inf"),
         ({"quantile": 1.5}, "quantile: expected a number from 0 to 1, found 1.5"),
