@@ -78,24 +78,24 @@ class CanonicalRows:
 
 
 def squared_distances(
-    rows: NDArray[np.float32],
-    others: NDArray[np.float32],
-    squares: NDArray[np.float32] | None = None,
-) -> NDArray[np.float32]:
+    rows: FloatArray, others: FloatArray, squares: FloatArray | None = None
+) -> FloatArray:
     """Return the squared Euclidean distances `[n, m]` of `[n, D]` and `[m, D]` centered rows.
+
+    They are off by about 1e-6 of the squared norms in float32, by 1e-15 in float64.
 
     Args:
         rows: One side, of which a copy is made.
         others: The other side.
         squares: The squared norms of `others`, `[m]`, where they are known.
     """
-    distances: NDArray[np.float32] = (-2 * rows) @ others.T
+    distances: FloatArray = (-2 * rows) @ others.T
     distances += squared_norms(rows)[:, None]
     distances += squared_norms(others) if squares is None else squares
     return np.maximum(distances, 0, out=distances)
 
 
-def squared_norms(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def squared_norms(rows: FloatArray) -> FloatArray:
     """Return the squared Euclidean norm of each row, `[n]`."""
-    norms: NDArray[np.float32] = np.einsum("nd,nd->n", rows, rows)
+    norms: FloatArray = np.einsum("nd,nd->n", rows, rows)
     return norms

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.active_learning.pool import Pool
+from allencv_al.active_learning.pool import FloatArray, Pool
 from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows
@@ -81,7 +81,7 @@ class _Nearest:
         self.distances = np.full((centroids, _NEAREST_KEPT), np.inf, np.float32)
         self.positions = np.full((centroids, _NEAREST_KEPT), -1, np.int64)
 
-    def add(self, start: int, distances: NDArray[np.float32]) -> None:
+    def add(self, start: int, distances: FloatArray) -> None:
         """Take a block of squared distances `[n, K]` into account."""
         for cluster in np.flatnonzero((distances < self.distances[:, -1]).any(axis=0)):
             column = distances[:, cluster]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.active_learning.pool import Pool
+from allencv_al.active_learning.pool import FloatArray, Pool
 from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows
@@ -91,7 +91,7 @@ class CoverageStrategy(QueryStrategy):
 
     @abstractmethod
     def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
-        """Return k as a function of squared distances."""
+        """Return k."""
 
     def _weights(self, pool: Pool) -> NDArray[np.float32] | None:
         """Return how much the coverage of each item counts, `[N]`; None for 1."""
@@ -149,8 +149,8 @@ class ProbCover(CoverageStrategy):
         if radius is None:
             classes = self.num_classes or _classes_of(pool)
             radius = pure_radius(rows, classes, self.purity, seed)
-        square = np.float32(radius**2)
-        return lambda distances: (distances < square).astype(np.float32)
+        square = radius**2
+        return Kernel(radius, lambda distances: (distances < square).astype(np.float32))
 
     @overrides
     def _reason(self, gain: float) -> dict[str, Any]:
@@ -195,13 +195,13 @@ class MaxHerding(CoverageStrategy):
     @overrides
     def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
         bandwidth = self.bandwidth or neighbor_distance(rows, self.neighbor)
-        factor = np.float32(-0.5 / bandwidth**2)
+        factor = -0.5 / bandwidth**2
 
-        def gaussian(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+        def gaussian(distances: FloatArray) -> FloatArray:
             distances *= factor
             return np.exp(distances, out=distances)
 
-        return gaussian
+        return Kernel(bandwidth, gaussian)
 
 
 @QueryStrategy.register("uncertainty_herding")

@@ -13,7 +13,7 @@ _COMPARED = 20_000
 _BLOCK = 256
 # Below the distance itself, so that rounding does not decide whether an item of another
 # pseudo-class is within the radius
-_SHORTER = np.float32(1 - 1e-5)
+_SHORTER = 1 - 1e-5
 
 
 def pure_radius(rows: CanonicalRows, classes: int, purity: float, seed: int) -> float:
@@ -31,10 +31,11 @@ def pure_radius(rows: CanonicalRows, classes: int, purity: float, seed: int) -> 
     """
     data = rows.take(slice(0, _COMPARED))
     labels = assign(data, fit_centroids(rows, classes, seed))[0]
-    nearest_other = np.empty(min(_ASKED, len(data)), np.float32)
+    exact = data.astype(np.float64)
+    nearest_other = np.empty(min(_ASKED, len(data)))
     for start in range(0, len(nearest_other), _BLOCK):
         asked = slice(start, min(start + _BLOCK, len(nearest_other)))
-        distances = squared_distances(data[asked], data)
+        distances = squared_distances(exact[asked], exact)
         distances[labels[asked, None] == labels] = np.inf
         nearest_other[asked] = distances.min(axis=1)
     ordered = np.sort(nearest_other)
@@ -54,8 +55,8 @@ def neighbor_distance(rows: CanonicalRows, neighbor: int) -> float:
         rows: The pool's rows.
         neighbor: Which neighbor, from 1; the farthest if there are fewer.
     """
-    data = rows.take(slice(0, _COMPARED))
-    found = np.empty(min(_ASKED, len(data)), np.float32)
+    data = rows.take(slice(0, _COMPARED)).astype(np.float64)
+    found = np.empty(min(_ASKED, len(data)))
     place = min(neighbor, len(data) - 1)
     for start in range(0, len(found), _BLOCK):
         asked = slice(start, min(start + _BLOCK, len(found)))

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows, squared_distances
 
 _FIT_ROWS = 50_000
@@ -63,7 +64,7 @@ def fit_centroids(
 
 def assign(
     rows: NDArray[np.float32], centroids: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], FloatArray]:
     """Return the nearest centroid of each row, `[n]`, and all squared distances, `[n, K]`."""
     distances = squared_distances(rows, centroids)
     return distances.argmin(axis=1), distances

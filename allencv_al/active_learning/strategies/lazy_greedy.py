@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.strategies.canonical_rows import (
     CanonicalRows,
     squared_distances,
     squared_norms,
 )
 
-Kernel = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Makes squared distances into similarities of 0 to 1, in place where it can."""
+
+@dataclass(frozen=True)
+class Kernel:
+    """How similar two items are, 0 to 1.
+
+    Args:
+        width: The distance at which it changes.
+        similarities: Makes squared distances into similarities, in place where it can.
+    """
+
+    width: float
+    similarities: Callable[[FloatArray], FloatArray]
+
 
 _BLOCK = 256
 _FIRST_LOOK = 16
+# float32 distances are off by some 1e-6 of the squared norms: 1 % of a kernel this narrow
+_NARROW = 1e-4
 
 
 class Coverage:
@@ -26,7 +42,7 @@ class Coverage:
     Args:
         rows: The pool's rows.
         references: The coverage of how many, the first in canonical order, counts.
-        kernel: k as a function of the squared distance.
+        kernel: k.
         weights: w, `[N]` in canonical order; None for 1.
     """
 
@@ -39,7 +55,10 @@ class Coverage:
     ) -> None:
         self._rows = rows
         self._kernel = kernel
-        self._references = rows.take(slice(0, references))
+        data = rows.take(slice(0, references))
+        narrow = kernel.width**2 < _NARROW * squared_norms(data).max()
+        self._dtype: type[np.floating[Any]] = np.float64 if narrow else np.float32
+        self._references: FloatArray = data.astype(self._dtype, copy=False)
         self._squares = squared_norms(self._references)
         self._weights = None if weights is None else weights[: len(self._references)]
         self._covered = np.zeros(len(self._references), np.float32)
@@ -78,8 +97,10 @@ class Coverage:
     def _cover(self, rows: NDArray[np.float32]) -> None:
         np.maximum(self._covered, self._similarities(rows).max(axis=0), out=self._covered)
 
-    def _similarities(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._kernel(squared_distances(rows, self._references, self._squares))
+    def _similarities(self, rows: NDArray[np.float32]) -> FloatArray:
+        wide = rows.astype(self._dtype, copy=False)
+        distances = squared_distances(wide, self._references, self._squares)
+        return self._kernel.similarities(distances)
 
 
 def lazy_greedy(coverage: Coverage, candidates: int, count: int) -> Iterator[tuple[int, float]]:

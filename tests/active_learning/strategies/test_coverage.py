@@ -218,3 +218,19 @@ def test_the_bandwidth_is_the_median_distance_to_a_neighbor() -> None:
     pool = make_pool(301)
     expected = np.median(np.sort(distances(pool.embeddings, pool.embeddings), axis=1)[:, 7])
     assert neighbor_distance(CanonicalRows(pool, SEED), 7) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("strategy", [ProbCover(radius=0.01), MaxHerding()])
+def test_clusters_much_tighter_than_they_are_apart_are_told_from_each_other(
+    strategy: ProbCover | MaxHerding,
+) -> None:
+    """Where float32 distances within a cluster would be nothing but rounding."""
+    pool = blobs([40, 60, 50], spread=0.001)
+    selection = strategy.select(pool, 3, SEED)
+    assert [id.split("/")[0] for id in selection.ids] == ["1", "2", "0"]
+    for id in selection.ids:
+        members = pool.embeddings[[other[0] == id[0] for other in pool.ids]].astype(np.float64)
+        center = np.linalg.norm(members - members.mean(axis=0), axis=1)
+        position = [other for other in pool.ids if other[0] == id[0]].index(id)
+        if isinstance(strategy, MaxHerding):
+            assert center[position] < np.quantile(center, 0.3)
