@@ -367,3 +367,9 @@ def test_a_predictor_of_ones_own_takes_part_by_a_decorator(
     predictor = Predictor.from_archive(archive, "by_number")
     expected = Predictor.from_archive(archive).predict(files[2])
     assert predictor.predict({"number": 2}) == expected
+
+
+@pytest.mark.parametrize("container", [list, tuple, iter])
+def test_predict_takes_one_image(predictor: Predictor, container: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"one image, found a .*iterate or outcomes"):
+        predictor.predict(container(["a.jpg"]))
