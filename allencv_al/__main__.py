@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from allencv_al.commands.interrupts import interrupts_outside_imports
 from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
 from allencv_al.common.errors import AllenCVError
+from allencv_al.common.interrupts import interrupts_outside_imports
 
 EXIT_USAGE = 2
 EXIT_FAILURE = 1

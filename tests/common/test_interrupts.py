@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.commands.interrupts import interrupts_outside_imports
+from allencv_al.common.interrupts import interrupts_outside_imports
 
 SCRIPT = """
 import sys
-from allencv_al.commands.interrupts import interrupts_outside_imports
+from allencv_al.common.interrupts import interrupts_outside_imports
 try:
     with interrupts_outside_imports():
         import slow_library
