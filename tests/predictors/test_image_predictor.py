@@ -230,12 +230,14 @@ def test_inputs_are_read_only_a_few_batches_ahead(predictor: Predictor, files: l
             taken += 1
             yield files[0]
 
+    before = set(threading.enumerate())
     outcomes = predictor.outcomes(endless(), batch_size=4)
     for _ in range(9):
         next(outcomes)
     assert taken <= 9 + 4 + 2 * 4
     outcomes.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    new = set(threading.enumerate()) - before
+    assert not [thread for thread in new if thread.name.startswith("decode")]
 
 
 def test_images_of_different_sizes_need_no_resize(tiny_run: Path, files: list[Path]) -> None:
