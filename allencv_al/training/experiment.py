@@ -22,6 +22,7 @@ from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.training.label_check import check_labels
+from allencv_al.training.parameter_group_check import parameter_group_faults
 from allencv_al.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ class Experiment(FromParams):
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
         yield from _shape_faults(config)
+        yield from parameter_group_faults(config)
 
     def read(self) -> Datasets:
         """List the images of every data set; with lazy readers none is decoded."""
