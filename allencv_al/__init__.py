@@ -17,12 +17,16 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ConfigurationError": "allencv_al.common.errors",
         "DatasetReader": "allencv_al.data.dataset_readers.base",
         "Experiment": "allencv_al.training.experiment",
+        "Im2ImEncoder": "allencv_al.modules.im2im_encoders.base",
+        "Im2VecEncoder": "allencv_al.modules.im2vec_encoders.base",
         "ImagePredictor": "allencv_al.predictors.image_predictor",
+        "ImageTransform": "allencv_al.data.transforms.base",
         "Instance": "allencv_al.data.instance",
         "Model": "allencv_al.models.model",
         "Params": "allencv_al.common.params",
         "Predictor": "allencv_al.predictors.predictor",
         "Registrable": "allencv_al.common.registrable",
+        "Sample": "allencv_al.data.sample",
         "Vocabulary": "allencv_al.data.vocabulary",
         "load_archive": "allencv_al.models.archive",
     },
@@ -35,9 +39,13 @@ if TYPE_CHECKING:
     from allencv_al.common.registrable import Registrable as Registrable
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
     from allencv_al.data.instance import Instance as Instance
+    from allencv_al.data.sample import Sample as Sample
+    from allencv_al.data.transforms.base import ImageTransform as ImageTransform
     from allencv_al.data.vocabulary import Vocabulary as Vocabulary
     from allencv_al.models.archive import load_archive as load_archive
     from allencv_al.models.model import Model as Model
+    from allencv_al.modules.im2im_encoders.base import Im2ImEncoder as Im2ImEncoder
+    from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder as Im2VecEncoder
     from allencv_al.predictors.image_predictor import ImagePredictor as ImagePredictor
     from allencv_al.predictors.predictor import Predictor as Predictor
     from allencv_al.training.experiment import Experiment as Experiment

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
 from allencv_al.common.errors import AllenCVError
+from allencv_al.common.interrupts import interrupts_outside_imports
 
 EXIT_USAGE = 2
 EXIT_FAILURE = 1
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     debug = getattr(args, "debug", False)
-    with _logging(debug or getattr(args, "verbose", False)):
+    with _logging(debug or getattr(args, "verbose", False)), interrupts_outside_imports():
         return _run(args, debug)
 
 

@@ -102,7 +102,7 @@ def test_every_base_class_stands_among_the_registries() -> None:
 
 
 def subclasses(cls: type) -> set[type[Any]]:
-    found = set(cls.__subclasses__())
+    found: set[type[Any]] = set(cls.__subclasses__())
     return found.union(*(subclasses(child) for child in found))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def cuda_device(text: str) -> int | str:
@@ -63,15 +65,32 @@ def add_include_package(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Once(argparse.Action):
+    """Store a value; refuse a second one, which would silently take the place of the first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest, self.default) != self.default:
+            raise argparse.ArgumentError(self, "given twice; put all keys into one object")
+        setattr(namespace, self.dest, values)
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Add ``-o/--overrides``."""
     parser.add_argument(
         "-o",
         "--overrides",
+        action=_Once,
         default="",
         metavar="JSON",
         help="a jsonnet object that changes the config; keys may be dotted and may hold list "
-        'indices: \'{"trainer.num_epochs": 3, "model.dropout": 0.5}\'',
+        'indices: \'{"trainer.num_epochs": 3, "model.dropout": 0.5}\'; a value that is an object '
+        "replaces the whole object, so change single values by dotted keys",
     )
 
 

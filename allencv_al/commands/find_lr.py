@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.common.atomic_file import write_json
     from allencv_al.common.params import Params
 
+    _check_flags(args)
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     picture, table = args.serialization_dir / PICTURE_NAME, args.serialization_dir / JSON_NAME
     for path in (picture, table):
@@ -99,12 +100,23 @@ def run(args: argparse.Namespace) -> int:
     curve.write_picture(picture)
     suggestion = curve.suggestion()
     sys.stdout.write(
-        "no suggestion: the loss did not fall at any learning rate\n"
+        "no suggestion: the smoothed loss never fell below its start; look at the picture\n"
         if suggestion is None
         else f"suggested learning rate: {suggestion:.2e} (the loss falls fastest there)\n"
     )
     sys.stdout.write(f"picture: {picture}\n")
     return 0
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    from allencv_al.training.learning_rate_finder import FEWEST_BATCHES
+
+    if args.num_batches < FEWEST_BATCHES:
+        raise ConfigurationError(f"--num-batches: expected more than 10, found {args.num_batches}")
+    if args.start_lr >= args.end_lr:
+        raise ConfigurationError(
+            f"--start-lr: expected less than --end-lr {args.end_lr:g}, found {args.start_lr:g}"
+        )
 
 
 def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON lines, a folder of images, a list of image files, one image, or - for lines "
         "on stdin",
     )
+    parser.add_argument("further", nargs="*", action=_RefuseFurther, help=argparse.SUPPRESS)
     parser.add_argument(
         "--output-file",
         type=Path,
@@ -72,6 +73,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="further constructor arguments of the predictor, as a JSON object",
     )
+
+
+class _RefuseFurther(argparse.Action):
+    """Say what to do with several files, where argparse would call them unrecognized."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if values:
+            raise argparse.ArgumentError(
+                None,
+                f"INPUT is one thing, found {values[0]} after it; for many images give their "
+                "folder, or a text file with one path per line",
+            )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,27 +5,37 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import ConfigurationError, DataError
 
 NAME = "print-results"
 HELP = "collect the metrics of many runs in one CSV table"
 
+logger = logging.getLogger(__name__)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.usage = "%(prog)s PATH [-h] [-k KEY [KEY ...]] [-m NAME] [-v] [--debug]"
     parser.add_argument(
-        "path", type=Path, metavar="PATH", help="a folder with the folders of runs, at any depth"
+        "path",
+        type=Path,
+        nargs="?",  # -k before it takes it for a key: see _path_and_keys
+        metavar="PATH",
+        help="a folder with the folders of runs, at any depth",
     )
     parser.add_argument(
         "-k",
         "--keys",
         nargs="+",
+        action="extend",
         metavar="KEY",
-        help="the metrics to print, in this order (default: every one that is a single value)",
+        help="the metrics to print, in this order; may be given several times (default: every one "
+        "that is a single value)",
     )
     parser.add_argument(
         "-m",
@@ -38,18 +48,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write one line per run, sorted by its path."""
-    if not args.path.is_dir():
-        raise DataError(f"{args.path}: there is no such folder")
-    files = sorted(args.path.rglob(args.metrics_filename))
+    path, wanted = _path_and_keys(args)
+    if not path.is_dir():
+        raise DataError(f"{path}: there is no such folder")
+    files = sorted(path.rglob(args.metrics_filename))
     if not files:
-        raise DataError(f"{args.path}: found no {args.metrics_filename} below this folder")
+        raise DataError(f"{path}: found no {args.metrics_filename} below this folder")
     runs = {file.parent: _read_metrics(file) for file in files}
-    keys = args.keys or _single_values(runs.values())
+    for key in wanted:
+        if not any(key in metrics for metrics in runs.values()):
+            logger.warning('no run has the key "%s"', key)
+    keys = wanted or _single_values(runs.values())
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["model_run", *keys])
     for folder, metrics in runs.items():
         writer.writerow([folder.as_posix(), *(_cell(metrics, key) for key in keys)])
     return 0
+
+
+def _path_and_keys(args: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Return PATH, also where it stands last, behind the keys."""
+    keys: list[str] = args.keys or []
+    if args.path is not None:
+        return args.path, keys
+    if len(keys) > 1 and Path(keys[-1]).is_dir():
+        return Path(keys[-1]), keys[:-1]
+    raise ConfigurationError(
+        "PATH: the folder of the runs is missing; it comes first: print-results PATH -k KEY"
+    )
 
 
 def _read_metrics(file: Path) -> dict[str, Any]:

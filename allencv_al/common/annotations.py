@@ -10,7 +10,7 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from allencv_al.common.container_specs import ListSpec, MappingSpec, TupleSpec, UnionSpec
 from allencv_al.common.lazy import Lazy
@@ -108,6 +108,4 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
         return MappingSpec(spec_of(arguments[0]), spec_of(arguments[1]))
     if origin is Lazy:
         return LazySpec(spec_of(arguments[0]))
-    if origin is type or origin is collections.abc.Callable:
-        return InstanceSpec(cast(type, origin))
     return spec_of(origin) if isinstance(origin, type) else AnySpec()

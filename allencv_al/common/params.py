@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,15 @@ from allencv_al.common.jsonnet_file import (
 from allencv_al.common.overrides_text import apply_overrides
 
 _REQUIRED = object()
+
+EXAMPLE_OVERRIDES = '{"trainer.num_epochs": 3}'
+
+# Strings and comments first, so that what they hold is no operator.
+_MERGE_OPERATOR = re.compile(
+    r"""\|\|\|.*?\|\|\||@"(?:[^"]|"")*"|@'(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
+    r"""|/\*.*?\*/|(?://|\#)[^\n]*|(?P<merge>\+\s*:)""",
+    re.DOTALL,
+)
 
 PREFERRED_ORDER = (
     "dataset_reader",
@@ -228,10 +238,24 @@ def parse_overrides(
         return given
     if not overrides.strip():
         return {}
+    if any(found["merge"] for found in _MERGE_OPERATOR.finditer(overrides)):
+        # What it would add to is not in this text: it would replace the object silently.
+        raise ConfigurationError(
+            '--overrides: "+:" merges nothing into the config; dotted keys change single values: '
+            f"'{EXAMPLE_OVERRIDES}'"
+        )
     known = environment_variables() if variables is None else variables
-    value = json.loads(evaluate_snippet("--overrides", overrides, known))
+    hint = f"expected an object such as '{EXAMPLE_OVERRIDES}', dotted keys in quotes"
+    try:
+        value = json.loads(evaluate_snippet("--overrides", overrides, known))
+    except ConfigurationError as error:
+        if not str(error.__cause__).startswith("STATIC ERROR"):
+            raise
+        raise ConfigurationError(f"{error}; {hint}") from error
     if not isinstance(value, dict):
-        raise ConfigurationError(f"--overrides: expected an object, found {repr_json(overrides)}")
+        raise ConfigurationError(
+            f"--overrides: expected an object, found {repr_json(overrides)}; {hint}"
+        )
     return value
 
 

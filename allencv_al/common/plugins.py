@@ -33,11 +33,7 @@ def import_package(name: str) -> None:
         ConfigurationError: There is no such module, or it fails on import.
     """
     if not _is_module_name(name):
-        dotted = name.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
-        example = dotted if _is_module_name(dotted) else "my_package.readers"
-        raise ConfigurationError(
-            f"--include-package {name}: expected a module name such as {example}"
-        )
+        raise _no_module_name(name)
     module = _import(name, name)
     _included_packages.add(name.partition(".")[0])
     _import_below(module, name)
@@ -86,6 +82,8 @@ def _import(name: str, asked_for: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            if name.endswith(".py"):
+                raise _no_module_name(name) from error
             raise ConfigurationError(
                 f"--include-package {asked_for}: no module named {error.name!r} is installed; "
                 "for a module in the current folder, put PYTHONPATH=. before the command"
@@ -93,6 +91,12 @@ def _import(name: str, asked_for: str) -> ModuleType:
         raise _failure(asked_for, name, error) from error
     except (Exception, SystemExit) as error:
         raise _failure(asked_for, name, error) from error
+
+
+def _no_module_name(name: str) -> ConfigurationError:
+    dotted = name.removesuffix(".py").strip("./").replace("/", ".").replace("-", "_")
+    example = dotted if _is_module_name(dotted) else "my_package.readers"
+    return ConfigurationError(f"--include-package {name}: expected a module name such as {example}")
 
 
 def _failure(asked_for: str, name: str, error: BaseException) -> ConfigurationError:

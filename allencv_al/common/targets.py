@@ -155,12 +155,22 @@ def construct(
     except ConfigurationFaults:
         raise
     except (ConfigurationError, ValueError) as error:
-        raise ConfigurationFaults([_located(str(error), path, signature)]) from error
+        raise ConfigurationFaults(_located(str(error), path, signature)) from error
 
 
-def _located(message: str, path: str, signature: Signature) -> Fault:
-    """Return the fault that a constructor's error tells: `height: expected ...` is of `height`."""
+def _located(message: str, path: str, signature: Signature) -> list[Fault]:
+    """Return the faults that a constructor's error tells: `height: expected ...` is of `height`.
+
+    Each line is a fault of its own if it begins with an argument, or a place inside one.
+    """
+    parts = [line.partition(": ") for line in message.splitlines()]
+    if parts and all(colon and _argument(name) in signature.arguments for name, colon, _ in parts):
+        return [Fault(join(path, name), rest) for name, _, rest in parts]
     name, colon, rest = message.partition(": ")
     if colon and name in signature.arguments:
-        return Fault(join(path, name), rest)
-    return Fault(path, message)
+        return [Fault(join(path, name), rest)]
+    return [Fault(path, message)]
+
+
+def _argument(place: str) -> str:
+    return place.partition(".")[0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -115,14 +115,15 @@ class BatchedInference:
                 of decoding, become outcomes.
             compute: Turns the tensors of a batch into one value per image.
         """
-        for batch in self._batches(inputs, to_instance):
-            values = self._values(batch, compute)
-            for item in batch:
-                yield Outcome(item.index, item.id, values.get(item.index), item.error)
+        with closing(self._batches(inputs, to_instance)) as batches:  # ends the threads at once
+            for batch in batches:
+                values = self._values(batch, compute)
+                for item in batch:
+                    yield Outcome(item.index, item.id, values.get(item.index), item.error)
 
     def _batches(
         self, inputs: Iterable[Any], to_instance: Callable[[Any], Instance]
-    ) -> Iterator[list[_Decoded]]:
+    ) -> Generator[list[_Decoded], None, None]:
         remaining = enumerate(inputs)
         pending: deque[Future[_Decoded]] = deque()
         batch: list[_Decoded] = []

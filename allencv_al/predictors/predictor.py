@@ -133,7 +133,15 @@ class Predictor(Registrable):
 
         Returns:
             What the model says of it, as JSON values.
+
+        Raises:
+            ConfigurationError: It is a list of images.
         """
+        if isinstance(image, list | tuple | set | Iterator):
+            raise ConfigurationError(
+                f"predict: expected one image, found a {type(image).__name__}; "
+                "for many use predict_logits, embed, iterate or outcomes"
+            )
         return next(iter(self.outcomes([image], batch_size=1))).unwrap()
 
     def predict_json(self, inputs: Mapping[str, Any]) -> JsonDict:

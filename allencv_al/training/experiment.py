@@ -21,6 +21,8 @@ from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
+from allencv_al.training.label_check import check_labels
+from allencv_al.training.parameter_group_check import parameter_group_faults
 from allencv_al.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -147,22 +149,36 @@ class Experiment(FromParams):
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
         yield from _shape_faults(config)
+        yield from parameter_group_faults(config)
 
     def read(self) -> Datasets:
         """List the images of every data set; with lazy readers none is decoded."""
         train = self.paths["train"]
         assert train is not None
-        for name, path in self.paths.items():
-            if name != "train" and path == train:
-                logger.warning(
-                    "%s_data_path is train_data_path: it measures what was learned by heart", name
-                )
+        self._warn_of_what_measures_wrongly()
         others = {
             name: self.validation_dataset_reader.read(path) if path is not None else None
             for name, path in self.paths.items()
             if name != "train"
         }
-        return Datasets(self.dataset_reader.read(train), others["validation"], others["test"])
+        datasets = Datasets(self.dataset_reader.read(train), others["validation"], others["test"])
+        check_labels(datasets)
+        return datasets
+
+    def _warn_of_what_measures_wrongly(self) -> None:
+        for name, path in self.paths.items():
+            if name != "train" and path == self.paths["train"]:
+                logger.warning(
+                    "%s_data_path is train_data_path: it measures what was learned by heart", name
+                )
+        reader = self.validation_dataset_reader
+        chance = [type(step).__name__ for step in reader.augmentation if step.is_random]
+        if chance:
+            logger.warning(
+                "validation images and predictions go through random transforms too (%s): give a "
+                "validation_dataset_reader without them",
+                ", ".join(chance),
+            )
 
     def make_vocabulary(self, datasets: Datasets) -> Vocabulary:
         """Number the labels of the data sets; no image is decoded."""

@@ -26,9 +26,10 @@ from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
 from allencv_al.training.training_step import TrainingStep
 
 FEWEST_BATCHES = 11
-SMOOTHING = 0.98  # AllenNLP's, for the picture
 # The share of the losses that one point of the curve is averaged over, to tell slope from noise.
 _WINDOW = 0.1
+# How many standard errors above or below its start the curve is when that is more than noise.
+_CLEARLY = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +39,34 @@ class LearningRateCurve:
     Args:
         learning_rates: Those tried, growing.
         losses: The loss of one batch at each.
+        linear: Whether the rates grow by equal steps, so that the axis is linear too.
     """
 
     learning_rates: list[float]
     losses: list[float]
+    linear: bool = False
 
     def smoothed(self) -> list[float]:
-        """Return the exponential moving average of the losses, without its bias to the start."""
-        average, averages = 0.0, []
-        for steps, loss in enumerate(self.losses, start=1):
-            average = SMOOTHING * average + (1 - SMOOTHING) * loss
-            averages.append(average / (1 - SMOOTHING**steps))
+        """Return the losses, each averaged with its neighbors."""
+        averages: list[float] = _centered_average(np.array(self.losses)).tolist()
         return averages
 
     def suggestion(self) -> float | None:
-        """Return the learning rate at which the loss falls fastest; None if it does not fall."""
-        losses = _centered_average(np.array(self.losses))
-        lowest = int(losses.argmin())
-        if lowest < 2:
+        """Return the learning rate at which the smoothed curve, as drawn, falls fastest.
+
+        What comes after the curve has risen above its start does not count. None if the curve does
+        not fall below its start before. Both must be by more than the noise of the batches.
+        """
+        smoothed = np.array(self.smoothed())
+        noise = _CLEARLY * _error_of_average(np.array(self.losses))
+        too_high = np.flatnonzero(smoothed > smoothed[0] + noise)
+        end = int(too_high[0]) if len(too_high) else len(smoothed)
+        lowest = int(smoothed[:end].argmin())
+        if lowest < 2 or smoothed[lowest] >= smoothed[0] - noise:
             return None
-        slopes = np.gradient(losses, np.log(self.learning_rates))[:lowest]
-        steepest = int(slopes.argmin())
+        rates = np.array(self.learning_rates)
+        slopes = np.gradient(smoothed, rates if self.linear else np.log(rates))[:lowest]
+        steepest = int(np.where(smoothed[:lowest] > smoothed[0], np.inf, slopes).argmin())
         return self.learning_rates[steepest] if slopes[steepest] < 0 else None
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +95,7 @@ class LearningRateCurve:
             axes.axvline(suggestion, color="tab:red", ls=":", label=f"suggestion {suggestion:.1e}")
         # One batch that diverges must not flatten everything else.
         axes.set_ylim(min(self.losses) * 0.9, max(self.losses[0] * 2, np.median(self.losses) * 1.5))
-        axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
+        axes.set(xscale="linear" if self.linear else "log", xlabel="learning rate", ylabel="loss")
         axes.grid(alpha=0.3)
         axes.legend()
         with atomic_path(path) as temporary:
@@ -151,7 +159,7 @@ def try_learning_rates(
         losses.append(loss)
         if stopping_factor is not None and loss > stopping_factor * min(losses):
             break
-    return LearningRateCurve(tried, losses)
+    return LearningRateCurve(tried, losses, linear)
 
 
 def _rates(start: float, end: float, number: int, linear: bool) -> Sequence[float]:
@@ -171,9 +179,20 @@ def _endless_batches(data_loader: DataLoader) -> Iterator[Batch]:
             raise DataError("the data loader gave no batches: is there any training data?")
 
 
+def _half_window(values: NDArray[np.float64]) -> int:
+    return max(1, round(len(values) * _WINDOW / 2))
+
+
+def _error_of_average(values: NDArray[np.float64]) -> float:
+    """Return the standard error of the smoothed curve at its start, robust against a trend."""
+    steps = np.diff(values)
+    deviation = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / math.sqrt(2)
+    return deviation / math.sqrt(_half_window(values) + 1)
+
+
 def _centered_average(values: NDArray[np.float64]) -> NDArray[np.float64]:
     # Centered, because a trailing average is late: it would suggest too high a rate.
-    half = max(1, round(len(values) * _WINDOW / 2))
+    half = _half_window(values)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     begins = np.maximum(np.arange(len(values)) - half, 0)
     ends = np.minimum(np.arange(len(values)) + half + 1, len(values))

@@ -22,6 +22,7 @@ from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.epoch_metrics import duration, peak_memory, require_numbers, with_prefix
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
+from allencv_al.training.learning_rate_schedulers.base import plan_text
 from allencv_al.training.loop_progress import LoopProgress
 from allencv_al.training.precision import deterministic_algorithms
 from allencv_al.training.running_loss import RunningLoss
@@ -308,7 +309,7 @@ class TrainingLoop(Trainer):
         scheduler = self.learning_rate_scheduler
         if scheduler is None:
             return
-        plan = ", ".join(str(group) for group in scheduler.describe_epoch())
+        plan = plan_text(scheduler.describe_epoch())
         logger.info("epoch %d of %d begins: %s", self.epochs_completed + 1, self.num_epochs, plan)
 
     def _describe_epoch(self, training: Metrics, validation: Metrics | None) -> Metrics:

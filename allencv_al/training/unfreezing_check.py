@@ -23,9 +23,7 @@ def unfreezing_faults(trainer: ConfigView) -> Iterator[Fault]:
     """
     groups = _trained_groups(trainer.get("optimizer"))
     for place, scheduler, epochs in _schedules(trainer):
-        if scheduler.get("type") != "slanted_triangular" or not isinstance(epochs, int):
-            continue
-        if scheduler.get("gradual_unfreezing") is not True:
+        if not _is_gradual(scheduler) or not isinstance(epochs, int):
             continue
         if groups < 2:
             message = (
@@ -35,6 +33,16 @@ def unfreezing_faults(trainer: ConfigView) -> Iterator[Fault]:
             yield trainer.fault("learning_rate_scheduler.gradual_unfreezing", message)
         elif message_of_epochs := SlantedTriangular.epoch_fault(groups, epochs):
             yield trainer.fault(place, message_of_epochs)
+
+
+def unfreezes(trainer: ConfigView) -> bool:
+    """Say whether a trainer's config asks for gradual unfreezing at any time."""
+    return any(_is_gradual(scheduler) for _, scheduler, _ in _schedules(trainer))
+
+
+def _is_gradual(scheduler: Mapping[str, Any]) -> bool:
+    is_slanted = scheduler.get("type") == "slanted_triangular"
+    return is_slanted and scheduler.get("gradual_unfreezing") is True
 
 
 def _trained_groups(optimizer: Any) -> int:

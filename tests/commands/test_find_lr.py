@@ -86,8 +86,11 @@ def test_results_are_replaced_only_with_force(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--num-batches", "10"], "num_batches: expected more than 10"),
-        (["--start-lr", "1", "--end-lr", "0.1"], "start_lr < end_lr"),
+        (["--num-batches", "10"], "--num-batches: expected more than 10"),
+        (
+            ["--start-lr", "1", "--end-lr", "0.1"],
+            "--start-lr: expected less than --end-lr 0.1, found 1",
+        ),
         (["--start-lr", "-1"], "expected a number above 0"),
         (["-o", '{"trainer": {"type": "no_op"}}'], "needs a trainer with an optimizer"),
         (["-o", '{"model.dropuot": 1}'], "model.dropuot"),
@@ -105,3 +108,14 @@ def test_a_mistake_is_one_message(
     assert message in shown
     assert "Traceback" not in shown
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [(["--num-batches", "10"], "--num-batches"), (["--start-lr", "1e9"], "--start-lr")],
+)
+def test_flags_are_checked_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], flag: str
+) -> None:
+    assert main(["find-lr", str(tmp_path / "absent"), "-s", str(tmp_path), *arguments]) == 2
+    assert f"error: {flag}: expected" in capsys.readouterr().err

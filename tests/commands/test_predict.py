@@ -315,3 +315,11 @@ def test_any_number_of_inputs_is_held_a_few_batches_at_a_time(
         assert next(outcomes).error is None
         assert sum(1 for _ in outcomes) == 199
     writer.join()
+
+
+def test_several_inputs_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "model.tar.gz", "a.jpg", "b.jpg"]) == 2
+    shown = capsys.readouterr().err
+    assert "INPUT is one thing, found b.jpg after it; for many images give their folder" in shown
+    assert main(["predict", "--help"]) == 0
+    assert "further" not in capsys.readouterr().out.partition("positional")[0]

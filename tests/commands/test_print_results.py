@@ -56,3 +56,31 @@ def test_a_damaged_file_is_named(
 def test_no_runs_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["print-results", str(tmp_path)]) == 2
     assert "found no metrics.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_folder_may_stand_before_or_behind_the_keys(
+    runs: Path, capsys: pytest.CaptureFixture[str], last: bool
+) -> None:
+    before, behind = ([], [str(runs)]) if last else ([str(runs)], [])
+    assert main(["print-results", *before, "-k", "accuracy", "-k", "loss", *behind]) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[::2] == ["model_run,accuracy,loss", f"{runs}/b,0.5,1.25"]
+    assert output.err == ""
+
+
+def test_a_missing_folder_is_told_and_the_usage_shows_it_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["print-results", "-k", "accuracy", "loss"]) == 2
+    assert "PATH: the folder of the runs is missing" in capsys.readouterr().err
+    assert main(["print-results", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: allencv-al print-results PATH [-h] [-k KEY")
+
+
+def test_a_key_that_no_run_has_is_a_warning(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["print-results", str(runs), "-k", "loss", "acuracy"]) == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[2] == f"{runs}/b,1.25,N/A"
+    assert 'WARNING no run has the key "acuracy"' in output.err
+    assert '"loss"' not in output.err

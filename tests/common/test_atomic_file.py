@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.common import atomic_file
 from allencv_al.common.atomic_file import (
     TEMPORARY_PREFIX,
     atomic_directory,
@@ -131,13 +130,20 @@ def test_files_and_folders_have_the_modes_of_the_users_umask(tmp_path: Path, uma
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o750
 
 
-def test_a_device_or_a_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:
-    write_text(os.devnull, "x")
-    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
-    link = tmp_path / "stdout"
-    link.symlink_to(os.devnull)
-    write_text(link, "x")
-    assert link.is_symlink()
+def test_a_pipe_or_a_device_is_written_to_not_replaced(tmp_path: Path) -> None:
+    """`--output-file /dev/null`, by root, must not make a plain file of it."""
+    pipe, link = tmp_path / "pipe", tmp_path / "stdout"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(pipe, "one ")
+        write_text(link, "two")
+        assert os.read(reader, 100) == b"one two"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode) and link.is_symlink()
+    assert names(tmp_path) == ["pipe", "stdout"]
 
 
 def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
@@ -235,7 +241,3 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
         other.write_text("2")
     assert (tmp_path / "f").read_text() == "1"  # the outer block ends last
     assert names(tmp_path) == ["f"]
-
-
-def test_nothing_in_the_package_writes_a_result_elsewhere() -> None:
-    assert atomic_file.__doc__ is not None and "Nothing else" in atomic_file.__doc__

@@ -157,13 +157,17 @@ def test_child_is_the_view_of_an_object_inside(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
+def test_an_unknown_key_has_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert seen(monkeypatch, {"box": LEAF, "zzz": LEAF}, lambda view: view.child("zzz")) is None
+
+
 def test_children_are_the_views_of_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(view: ConfigView) -> tuple[Any, ...]:
         box = view.child("box")
         assert box is not None
         return tuple(
             [(child.path, child.get("size")) for child in box.children(name)]
-            for name in ("parts", "lazy_parts", "text", "zzz")
+            for name in ("parts", "lazy_parts", "text", "tags", "zzz")
         )
 
     config = {
@@ -171,12 +175,15 @@ def test_children_are_the_views_of_a_list(monkeypatch: pytest.MonkeyPatch) -> No
             "type": "box",
             "parts": [LEAF, {"type": "laef"}, "leaf", 3],
             "lazy_parts": [{"type": "leaf", "size": 1}],
-            "text": "x",
+            "text": ["leaf"],
+            "tags": "leaf",
+            "zzz": ["leaf"],
         }
     }
     assert seen(monkeypatch, config, look) == (
         [("box.parts.0", 4), ("box.parts.2", None)],
         [("box.lazy_parts.0", 1)],
+        [],
         [],
         [],
     )

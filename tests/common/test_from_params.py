@@ -529,6 +529,22 @@ def test_its_own_from_params_can_end_in_ours() -> None:
     assert faults_of(Encoder, config) == ['layers.0.size: expected int, found "x"']
 
 
+@Encoder.register("narrow")
+class Narrow(Encoder):
+    def __init__(self, given: tuple[Any, Any]) -> None:
+        self.given = given
+
+    @classmethod
+    def from_params(cls, params: Any = None, vocab: Any = None) -> Narrow:  # type: ignore[override]
+        return cls((params.pop("x"), vocab))
+
+
+def test_its_own_from_params_gets_the_extras_that_it_names() -> None:
+    config = {"type": "stack", "layers": [{"type": "narrow", "x": 1}]}
+    (narrow,) = built(Encoder, config, vocab="v", serialization_dir="run").layers
+    assert narrow.given == (1, "v")
+
+
 class Rewriting(Registrable):
     """A family whose base reads old spellings."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,31 @@ def test_overrides_may_be_a_mapping_with_params_in_it(config: Callable[[str], Pa
 
 
 @pytest.mark.parametrize(
+    "text", ['"+:"', '"\\"+:"', "'+:'", '@"+:"', "@'a''+:'", "|||\n  +:\n|||", "/* +: */ 'x'"]
+)
+def test_a_plus_and_colon_in_a_string_are_text(config: Callable[[str], Path], text: str) -> None:
+    params = Params.from_file(config("{}"), f"{{a: {text}}} // +:")
+    assert isinstance(params["a"], str)
+
+
+HINT = re.escape(
+    """expected an object such as '{"trainer.num_epochs": 3}', dotted keys in quotes"""
+)
+
+
+@pytest.mark.parametrize(
     ("overrides", "message"),
     [
         ("[1]", r"--overrides: expected an object, found "),
         ('{"a": }', r"--overrides:1:7: unexpected"),
         ('{"b.c": 1}', r"b\.c: matches nothing"),
         ('import "x.json"', "imports are not allowed here"),
+        ("{trainer.num_epochs: 3}", HINT),
+        ("a=3", HINT),
+        ("overrides.json", HINT),
+        ("3", HINT),
+        ("{a+: {b: 1}}", "dotted keys change single values"),
+        ('{"a"+::{b: 1}}', "dotted keys change single values"),
     ],
 )
 def test_a_wrong_override_says_so(

@@ -112,6 +112,12 @@ def test_a_missing_module_inside_a_package(package: Path) -> None:
     assert not is_included(TOP)
 
 
+def test_a_file_name_is_answered_with_the_module_name(package: Path) -> None:
+    hint = "expected a module name such as"
+    assert message_of(f"{TOP}.py").endswith(f"{hint} {TOP}")
+    assert message_of("nobody_has_this.py").endswith(f"{hint} nobody_has_this")
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -136,3 +137,15 @@ def run_command(
         text=True,
         check=False,
     )
+
+
+def test_a_transform_of_your_own_takes_part_as_printed() -> None:
+    from allencv_al import ImageTransform
+
+    exec(compile(block("python", '"darken"'), "README.md", "exec"), {"__name__": "my_transforms"})
+    darken = ImageTransform.from_params({"type": "darken", "factor": 0.25})
+    picture = np.full((4, 6, 3), 200, np.uint8)
+    results = [darken(picture, seed=seed) for seed in range(20)]
+    assert {int(result.max()) for result in results} == {50, 200}
+    assert all(result.dtype == np.uint8 and result.shape == picture.shape for result in results)
+    assert darken.output_size(4, 6) == (4, 6)

@@ -230,12 +230,14 @@ def test_inputs_are_read_only_a_few_batches_ahead(predictor: Predictor, files: l
             taken += 1
             yield files[0]
 
+    before = set(threading.enumerate())
     outcomes = predictor.outcomes(endless(), batch_size=4)
     for _ in range(9):
         next(outcomes)
     assert taken <= 9 + 4 + 2 * 4
     outcomes.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    new = set(threading.enumerate()) - before
+    assert not [thread for thread in new if thread.name.startswith("decode")]
 
 
 def test_images_of_different_sizes_need_no_resize(tiny_run: Path, files: list[Path]) -> None:
@@ -367,3 +369,9 @@ def test_a_predictor_of_ones_own_takes_part_by_a_decorator(
     predictor = Predictor.from_archive(archive, "by_number")
     expected = Predictor.from_archive(archive).predict(files[2])
     assert predictor.predict({"number": 2}) == expected
+
+
+@pytest.mark.parametrize("container", [list, tuple, iter])
+def test_predict_takes_one_image(predictor: Predictor, container: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"one image, found a .*iterate or outcomes"):
+        predictor.predict(container(["a.jpg"]))

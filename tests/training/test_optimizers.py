@@ -231,6 +231,15 @@ class TestGroups:
         assert '"head.weight" belongs to 2 groups: "^head" and "weight$ | ^nothing"' in message
         assert "head.bias belongs" not in message
 
+    def test_faults_of_names_have_a_line_and_a_path_each(self, net: Net) -> None:
+        groups = [[["^head"]], [["."]], [["^neither"]]]
+        with pytest.raises(ConfigurationFaults) as raised:
+            make({"parameter_groups": groups}, net)
+        found = {fault.path: fault.message for fault in raised.value.faults}
+        assert set(found) == {"parameter_groups.2.0.0", "parameter_groups.1"}
+        message = '"head.weight", "head.bias" belong to 2 groups: "^head" and "."'
+        assert found["parameter_groups.1"] == message
+
     def test_of_frozen_parameters_are_an_error_that_says_so(self, net: Net) -> None:
         net.stem.requires_grad_(False)
         with pytest.raises(ConfigurationError) as raised:

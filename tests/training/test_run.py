@@ -111,3 +111,18 @@ def test_the_order_of_everything_random_is_the_seed_s(
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_random_transforms_of_what_measures_are_pointed_out(
+    config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config["dataset_reader"]["augmentation"].insert(0, {"type": "horizontal_flip", "p": 0.5})
+    train(Params(config), tmp_path / "a")
+    assert "random transforms too (HorizontalFlip)" in caplog.text
+    caplog.clear()
+    config["validation_dataset_reader"] = {
+        "type": "image_classification_directory",
+        "augmentation": [{"type": "horizontal_flip", "p": 1.0}, {"type": "normalize"}],
+    }
+    train(Params(config), tmp_path / "b")
+    assert "random transforms" not in caplog.text

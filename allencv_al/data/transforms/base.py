@@ -69,6 +69,9 @@ class ImageTransform(Registrable):
     needs_raw_pixels: ClassVar[bool] = False
     """Whether it works on brightness 0..255 only, so that it cannot follow `normalize`."""
 
+    draws_at_random: ClassVar[bool] = True
+    """Whether two pictures, or the same one twice, may be treated differently when it fires."""
+
     only_moves_pixels: bool = False
     """Whether each pixel of its result is one of the picture, unchanged. A `normalize` before such
     transforms can as well be done after them, for the whole batch at once."""
@@ -95,6 +98,11 @@ class ImageTransform(Registrable):
             ConfigurationError: A picture of that size cannot be transformed.
         """
         return None, None
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the same picture may come out differently the next time."""
+        return self.draws_at_random
 
     def as_normalization(self) -> Normalization | None:
         """Return the same as an operation on a whole batch, where there is one."""
@@ -127,6 +135,11 @@ class ChanceTransform(ImageTransform):
         if self.p < 1 and generator.random() >= self.p:
             return sample
         return self.fire(sample, generator)
+
+    @property
+    @overrides
+    def is_random(self) -> bool:
+        return self.p > 0 and (self.p < 1 or self.draws_at_random)
 
     @abstractmethod
     def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:

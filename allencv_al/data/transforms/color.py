@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from overrides import overrides
@@ -40,6 +40,8 @@ class ToGray(AlbumentationsTransform):
         p: How often it fires, 0..1.
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
+
+    draws_at_random: ClassVar[bool] = False
 
     library_class = "ToGray"
     moves_labels = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from overrides import overrides
@@ -108,6 +108,8 @@ class CenterCrop(_FixedCrop):
         mask_value: Class index of a constant extension in masks.
         p: How often it fires, 0..1.
     """
+
+    draws_at_random: ClassVar[bool] = False
 
     library_class = "CenterCrop"
 
@@ -257,6 +259,8 @@ class PadIfNeeded(AlbumentationsTransform):
         mask_value: Class index of a constant extension in masks.
         p: How often it fires, 0..1.
     """
+
+    draws_at_random: ClassVar[bool] = False
 
     library_class = "PadIfNeeded"
 

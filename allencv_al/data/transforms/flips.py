@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from overrides import overrides
@@ -21,6 +21,8 @@ class HorizontalFlip(AlbumentationsTransform):
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
 
+    draws_at_random: ClassVar[bool] = False
+
     library_class = "HorizontalFlip"
     only_moves_pixels = True
 
@@ -37,6 +39,8 @@ class VerticalFlip(AlbumentationsTransform):
         p: How often it fires, 0..1.
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
+
+    draws_at_random: ClassVar[bool] = False
 
     library_class = "VerticalFlip"
     only_moves_pixels = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,8 @@ class _Normalizing(ChanceTransform):
         p: 1; anything else is an error.
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
+
+    draws_at_random: ClassVar[bool] = False
 
     def __init__(
         self, normalization: Normalization, p: float = 1.0, always_apply: bool = False

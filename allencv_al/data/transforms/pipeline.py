@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms.base import ImageTransform, Size
 from allencv_al.data.transforms.normalization import Normalization
@@ -44,16 +45,15 @@ class TransformPipeline:
             sample: The picture and its labels; its arrays are not changed.
             seed: The only source of chance: the same seed gives the same result, whatever was done
                 before and in whatever process.
+
+        Raises:
+            DataError: A transform returned something else than a sample with a picture.
         """
         generator = np.random.default_rng(seed)
         for transform in self._per_item:
-            result = transform.apply(sample, generator)
-            if not isinstance(result, Sample):
-                raise TypeError(
-                    f"{type(transform).__name__}.apply: expected it to return a Sample, "
-                    f"found {type(result).__name__}"
-                )
-            sample = result
+            sample = transform.apply(sample, generator)
+            if not (isinstance(sample, Sample) and _is_picture(sample.image)):
+                raise DataError(f"{type(transform).__name__}.apply: {_wrong_result(sample)}")
         return sample
 
     def output_size(self, height: int | None, width: int | None) -> Size:
@@ -69,6 +69,28 @@ class TransformPipeline:
         for transform in self.transforms:
             height, width = transform.output_size(height, width)
         return height, width
+
+
+def _is_picture(image: Any) -> bool:
+    return (
+        isinstance(image, np.ndarray)
+        and image.ndim == 3
+        and image.shape[2] == 3
+        and image.size > 0
+        and image.dtype in (np.uint8, np.float32)
+    )
+
+
+def _wrong_result(result: Any) -> str:
+    if not isinstance(result, Sample):
+        return f"expected it to return a Sample, found {type(result).__name__}"
+    image = result.image
+    found = (
+        f"{image.dtype} of shape {list(image.shape)}"
+        if isinstance(image, np.ndarray)
+        else type(image).__name__
+    )
+    return f"expected an image that is a uint8 or float32 array [H, W, 3], found {found}"
 
 
 def order_problem(transforms: Sequence[ImageTransform]) -> tuple[int, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from overrides import overrides
 
@@ -28,6 +28,8 @@ class Resize(AlbumentationsTransform):
             number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
         p: How often it fires, 0..1. Below 1 the pictures of a batch can differ in size.
     """
+
+    draws_at_random: ClassVar[bool] = False
 
     library_class = "Resize"
 
@@ -66,6 +68,8 @@ class _MaxSize(AlbumentationsTransform):
         interpolation: How pixels are mixed, by name or OpenCV's number.
         p: How often it fires, 0..1.
     """
+
+    draws_at_random: ClassVar[bool] = False
 
     # The library's own SmallestMaxSize and LongestMaxSize truncate: a side of 374 scaled by 256/374
     # can come out as 255, and a crop of 256 after it fails.

@@ -91,6 +91,7 @@ class CifarResnetEncoder(FeatureEncoder):
                 torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         super().__init__(model, input_channels, requires_grad, (_AKAMASTER_NAMES,))
         self.read_weights_file(weights_file)
+        self.warn_if_frozen_at_random(weights_file is not None)
 
     @classmethod
     @overrides

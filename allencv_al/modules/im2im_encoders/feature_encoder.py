@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,8 @@ from allencv_al.modules.weights import (
     read_weights,
     reading_enabled,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class FeatureEncoder(Im2ImEncoder):
@@ -73,6 +76,19 @@ class FeatureEncoder(Im2ImEncoder):
     def train(self, mode: bool = True) -> Self:
         """Set training mode; a frozen encoder stays in evaluation mode."""
         return super().train(mode and not self._frozen)
+
+    def warn_if_frozen_at_random(self, reads_weights: bool) -> None:
+        """Warn of a network that stays as chance made it.
+
+        Args:
+            reads_weights: Whether the encoder begins with weights from anywhere.
+        """
+        if self._frozen and not reads_weights and reading_enabled():
+            logger.warning(
+                "the encoder (%s) is frozen with random weights: give it pretrained weights or a "
+                "weights file, or let it train (requires_grad: true)",
+                type(self).__name__,
+            )
 
     def read_weights_file(self, path: Path | None) -> None:
         """Fill the network from a file, unless weights are not to be read now.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -20,8 +19,6 @@ from allencv_al.modules.im2im_encoders.torchvision_features import (
 )
 from allencv_al.modules.value_checks import Problem, faults_from, no_such_file, raise_problems
 from allencv_al.modules.weights import load_weights, reading_enabled
-
-logger = logging.getLogger(__name__)
 
 ResnetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 _STEM = 4  # conv1, bn1, relu, maxpool
@@ -74,8 +71,7 @@ class ResnetEncoder(FeatureEncoder):
         elif pretrained and reading_enabled():
             tensors = published_weights(resnet_model, "IMAGENET1K_V1")
             load_weights(self, tensors, f"torchvision's {resnet_model}", self.name_maps)
-        elif not requires_grad and reading_enabled():
-            logger.warning("%s is frozen with random weights (pretrained: false)", resnet_model)
+        self.warn_if_frozen_at_random(pretrained or weights_file is not None)
 
     @classmethod
     @overrides

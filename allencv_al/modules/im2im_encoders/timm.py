@@ -66,6 +66,7 @@ class TimmEncoder(FeatureEncoder):
         super().__init__(network, input_channels, requires_grad, (names,))
         self._channels_last_output = getattr(network, "output_fmt", "NCHW") == "NHWC"
         self.read_weights_file(weights_file)
+        self.warn_if_frozen_at_random(pretrained or weights_file is not None)
 
     @classmethod
     @overrides

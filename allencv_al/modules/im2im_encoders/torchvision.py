@@ -47,6 +47,7 @@ class TorchvisionEncoder(FeatureEncoder):
         raise_problems(_problems(model, weights if reading_enabled() else None))
         part = feature_part(model, build_classifier(model))
         super().__init__(part.sequential(), 3, requires_grad, (part.name_map("torchvision"),))
+        self.warn_if_frozen_at_random(weights is not None)
         if weights is None or not reading_enabled():
             return
         if _is_file_name(weights):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,17 +25,19 @@ class GroupPlan:
     Args:
         name: The group's regular expressions, or its number.
         trainable: Whether any of its parameters gets gradients.
-        learning_rate: The rate, at its peak where it varies within the epoch.
+        learning_rate: The rate; where it varies within the epoch, what `rate_word` says of it.
         parameters: How many parameter tensors it holds.
+        rate_word: "lr", "lr from" or "lr up to".
     """
 
     name: str
     trainable: bool
     learning_rate: float
     parameters: int
+    rate_word: str = "lr"
 
     def __str__(self) -> str:
-        state = f"lr {self.learning_rate:.6g}" if self.trainable else "frozen"
+        state = f"{self.rate_word} {self.learning_rate:.6g}" if self.trainable else "frozen"
         return f"{self.name} ({state})"
 
 
@@ -66,6 +69,7 @@ class LearningRateScheduler(Scheduler, Registrable):
         "step": f"{_HERE}.epoch_decay",
     }
     injected: ClassVar[tuple[str, ...]] = ("optimizer",)
+    rate_word: ClassVar[str] = "lr"
 
     def __init__(self, optimizer: torch.optim.Optimizer, last_epoch: int = -1) -> None:
         super().__init__(optimizer, "lr", last_epoch)
@@ -79,6 +83,7 @@ class LearningRateScheduler(Scheduler, Registrable):
                 trainable=any(parameter.requires_grad for parameter in group["params"]),
                 learning_rate=rates[index],
                 parameters=len(group["params"]),
+                rate_word=self.rate_word,
             )
             for index, group in enumerate(self.optimizer.param_groups)
             if group["params"]
@@ -96,6 +101,8 @@ class StepwiseScheduler(LearningRateScheduler):
         num_steps_per_epoch: How many steps an epoch has; needed only to go on from `last_epoch`.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
+
+    rate_word: ClassVar[str] = "lr from"
 
     def __init__(
         self,
@@ -120,6 +127,13 @@ class StepwiseScheduler(LearningRateScheduler):
             batch_num_total = self.last_batch_num_total + 1
         self.last_batch_num_total = batch_num_total
         self._write_values()
+
+
+def plan_text(plans: Sequence[GroupPlan]) -> str:
+    """Return which groups train at what rate, and which are frozen, for one line of a log."""
+    trained = ", ".join(str(plan) for plan in plans if plan.trainable)
+    frozen = ", ".join(plan.name for plan in plans if not plan.trainable)
+    return f"trains {trained or 'nothing'}" + (f"; frozen: {frozen}" if frozen else "")
 
 
 def group_name(group: dict[str, Any], index: int) -> str:

@@ -39,6 +39,7 @@ class Combined(StepwiseScheduler):
     """
 
     limits: ClassVar[Limits] = {"num_steps_per_epoch": AT_LEAST_ONE}
+    rate_word: ClassVar[str] = "lr"  # after the last schedule; before, each speaks for itself
 
     def __init__(
         self,

@@ -11,9 +11,11 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.training.learning_rate_schedulers.base import (
     LearningRateScheduler,
     group_name,
+    plan_text,
     required,
 )
 from allencv_al.training.limits import AT_LEAST_ONE, FRACTION, POSITIVE, Limits, check_limits
+from allencv_al.training.optimizers.parameter_groups import default_group_fault
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +56,7 @@ class SlantedTriangular(LearningRateScheduler):
         ConfigurationError: The parameter groups or the number of epochs do not fit.
     """
 
+    rate_word: ClassVar[str] = "lr up to"
     limits: ClassVar[Limits] = {
         "num_epochs": AT_LEAST_ONE,
         "num_steps_per_epoch": AT_LEAST_ONE,
@@ -124,8 +127,11 @@ class SlantedTriangular(LearningRateScheduler):
 
     @overrides
     def get_values(self) -> list[float]:
+        return self._values_at(self.last_batch_num_total)
+
+    def _values_at(self, batch_num_total: int) -> list[float]:
         first, steps = self._triangle()
-        step = max(0, min(self.last_batch_num_total - first, steps))
+        step = max(0, min(batch_num_total - first, steps))
         cut = int(steps * self.cut_frac)
         rises = step < cut
         height = step / cut if rises else 1 - (step - cut) / max(steps - cut, 1)
@@ -134,16 +140,18 @@ class SlantedTriangular(LearningRateScheduler):
 
     def _triangle(self) -> tuple[int, int]:
         """Return the step before the current triangle, and the triangle's length in steps."""
-        finished = len(self.epoch_ends) - 1
-        if finished:
-            epoch_steps = self.epoch_ends[-1] // finished
-        else:
-            epoch_steps = max(self.num_steps_per_epoch or 1, self.last_batch_num_total)
+        epoch_steps = self._epoch_steps()
         if self.freezing:
             return self.epoch_ends[-1], epoch_steps
         frozen_epochs = len(self.optimizer.param_groups) - 2 if self.gradual_unfreezing else 0
         first = self.epoch_ends[frozen_epochs]
         return first, self.num_epochs * epoch_steps - first
+
+    def _epoch_steps(self) -> int:
+        finished = len(self.epoch_ends) - 1
+        if finished:
+            return self.epoch_ends[-1] // finished
+        return max(self.num_steps_per_epoch or 1, self.last_batch_num_total)
 
     @overrides
     def step_batch(self, batch_num_total: int | None = None) -> None:
@@ -177,7 +185,7 @@ class SlantedTriangular(LearningRateScheduler):
         for place, group in enumerate(reversed(named)):
             for parameter in group["params"]:
                 _set_trainable(parameter, place < self._trained_groups)
-        plan = ", ".join(str(group) for group in self.describe_epoch())
+        plan = plan_text(self.describe_epoch())
         logger.debug("Gradual unfreezing, epoch %d: %s", self.last_epoch + 1, plan)
 
     def _decay_base_values(self, decay_factor: float) -> None:
@@ -200,7 +208,11 @@ class SlantedTriangular(LearningRateScheduler):
 
     @overrides
     def _epoch_rates(self) -> list[float]:
-        return list(self.base_values)
+        """Return the highest rates of the epoch; the triangle's peak may lie in another."""
+        first, steps = self._triangle()
+        begin = self.epoch_ends[-1]
+        peak = first + int(steps * self.cut_frac)
+        return self._values_at(max(begin, min(peak, begin + self._epoch_steps())))
 
 
 def _check_groups(
@@ -211,9 +223,10 @@ def _check_groups(
     if unfreezing and default["params"]:
         names = default.get("parameter_names")
         faults.append(
-            "gradual_unfreezing: the default group should be empty, but no parameter group names "
-            + (", ".join(names) if names else f"{len(default['params'])} of the parameters")
-            + '; a hand-made optimizer ends its groups with {"params": []}'
+            f"gradual_unfreezing: {default_group_fault(names)}"
+            if names
+            else "gradual_unfreezing: expected an empty default group, {'params': []}, as the last "
+            f"of the optimizer's, found one of {len(default['params'])} parameters"
         )
     if (unfreezing or discriminative) and len(named) < 2:
         option = "gradual_unfreezing" if unfreezing else "discriminative_fine_tuning"

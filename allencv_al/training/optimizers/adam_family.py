@@ -21,7 +21,10 @@ class Adam(Optimizer, torch.optim.Adam):
         amsgrad: Whether to divide by the largest running mean so far (Reddi et al. 2018).
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
         fused: Whether to update in one kernel; faster on GPUs.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(
@@ -63,7 +66,10 @@ class AdamW(Optimizer, torch.optim.AdamW):
         amsgrad: Whether to divide by the largest running mean so far (Reddi et al. 2018).
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
         fused: Whether to update in one kernel; faster on GPUs.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(
@@ -103,7 +109,10 @@ class Adamax(Optimizer, torch.optim.Adamax):
         eps: Added to the denominator.
         weight_decay: The L2 penalty, added to the gradient.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(
@@ -141,7 +150,10 @@ class NAdam(Optimizer, torch.optim.NAdam):
         momentum_decay: How fast the momentum's schedule grows.
         decoupled_weight_decay: Whether to decay the weights as `adamw` does instead.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(
@@ -182,7 +194,10 @@ class RAdam(Optimizer, torch.optim.RAdam):
         weight_decay: The L2 penalty, added to the gradient.
         decoupled_weight_decay: Whether to decay the weights as `adamw` does instead.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(

@@ -21,7 +21,10 @@ class RMSprop(Optimizer, torch.optim.RMSprop):
         momentum: The part of the last update that the next one keeps.
         centered: Whether to divide by the estimated variance instead of the mean square.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(
@@ -63,7 +66,10 @@ class Adagrad(Optimizer, torch.optim.Adagrad):
         eps: Added to the denominator.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
         fused: Whether to update in one kernel (CPU only).
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(
@@ -103,7 +109,10 @@ class Adadelta(Optimizer, torch.optim.Adadelta):
         eps: Added to the denominator.
         weight_decay: The L2 penalty, added to the gradient.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(

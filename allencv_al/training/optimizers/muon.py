@@ -44,7 +44,10 @@ class Muon(Optimizer):
         betas: AdamW's decays of the running means of the gradient and of its square.
         adam_eps: Added to AdamW's denominator.
         use_muon: Whether to use Muon at all; meant for groups.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(

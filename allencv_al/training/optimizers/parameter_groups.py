@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 ParameterGroups = list[tuple[list[re.Pattern[str]], dict[str, Any]] | tuple[list[re.Pattern[str]]]]
 """What a config gives: the expressions of each group and, where wanted, its options."""
 
-_SHOWN = 40
+_SHOWN = 40  # names in the message that should help to find the right expression
+_FEW = 5  # names where the rest is of the same kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,24 @@ def assignment_faults(
             if not any(map(pattern.search, trainable)):
                 message = _unmatched(pattern, trainable, frozen)
                 yield f"parameter_groups.{index}.0.{place}", message
+    shared: dict[tuple[int, ...], list[str]] = {}
     for name in trainable:
-        found = [rule.name for rule in rules if rule.holds(name)]
+        found = tuple(index for index, rule in enumerate(rules) if rule.holds(name))
         if len(found) > 1:
-            groups = " and ".join(f'"{group}"' for group in found)
-            yield "parameter_groups", f'"{name}" belongs to {len(found)} groups: {groups}'
+            shared.setdefault(found, []).append(name)
+    for found, names in shared.items():
+        groups = " and ".join(f'"{rules[index].name}"' for index in found)
+        quoted = listed([f'"{name}"' for name in names], _FEW)
+        belong = "belongs" if len(names) == 1 else "belong"
+        yield f"parameter_groups.{found[-1]}", f"{quoted} {belong} to {len(found)} groups: {groups}"
+
+
+def default_group_fault(names: Sequence[str]) -> str:
+    """Say that gradual unfreezing has no epoch for the parameters of the default group."""
+    return (
+        "gradual unfreezing needs an empty default group, but no parameter group names "
+        f"{listed(names, _FEW)}; add a group whose regular expression matches them"
+    )
 
 
 def _unmatched(pattern: re.Pattern[str], trainable: Sequence[str], frozen: Sequence[str]) -> str:
@@ -106,17 +120,18 @@ def _unmatched(pattern: re.Pattern[str], trainable: Sequence[str], frozen: Seque
     if asleep:
         return (
             f'"{pattern.pattern}" matches frozen parameters only (requires_grad is false): '
-            f"{_listed(asleep)}; drop the expression or let them train"
+            f"{listed(asleep)}; drop the expression or let them train"
         )
-    hidden = f"; frozen: {_listed(frozen)}" if frozen else ""
+    hidden = f"; frozen: {listed(frozen)}" if frozen else ""
     return (
-        f'"{pattern.pattern}" matches no parameter; those that train: {_listed(trainable)}{hidden}'
+        f'"{pattern.pattern}" matches no parameter; those that train: {listed(trainable)}{hidden}'
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "none") + more
+def listed(names: Sequence[str], shown: int = _SHOWN) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return (", ".join(names[:shown]) or "none") + more
 
 
 def make_parameter_groups(

@@ -21,7 +21,10 @@ class SGD(Optimizer, torch.optim.SGD):
         nesterov: Whether to look ahead along the momentum (needs momentum, no dampening).
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
         fused: Whether to update in one kernel; faster on GPUs.
-        parameter_groups: Groups by regular expressions, each with options of its own.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(

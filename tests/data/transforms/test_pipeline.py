@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from allencv_al.common import registrable
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform, TransformPipeline
 
@@ -282,5 +282,25 @@ def test_a_transform_that_returns_no_sample_is_named() -> None:
         def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
             return None  # type: ignore[return-value]
 
-    with pytest.raises(TypeError, match=r"Forgetful\.apply: expected .* Sample, found NoneType"):
+    with pytest.raises(DataError, match=r"Forgetful\.apply: expected .* Sample, found NoneType"):
         TransformPipeline([Forgetful()]).apply(Sample(picture()), 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda image: image / 255, r"float64 of shape \[40, 50, 3\]"),
+        (lambda image: image.transpose(2, 0, 1), r"uint8 of shape \[3, 40, 50\]"),
+        (lambda image: image[:, :, 0], r"uint8 of shape \[40, 50\]"),
+        (lambda image: image[:0], r"uint8 of shape \[0, 50, 3\]"),
+        (torch.from_numpy, "Tensor"),
+    ],
+)
+def test_a_transform_that_returns_no_picture_is_named(change: Any, found: str) -> None:
+    class Own(ImageTransform):
+        def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
+            sample.image = change(sample.image)
+            return sample
+
+    with pytest.raises(DataError, match=rf"Own\.apply: expected an image .* found {found}$"):
+        TransformPipeline([Own()]).apply(Sample(picture()), 0)

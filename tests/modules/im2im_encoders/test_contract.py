@@ -10,6 +10,7 @@ import torch
 
 from allencv_al.common import ConfigurationError
 from allencv_al.modules.im2im_encoders import FeatureEncoder, Im2ImEncoder
+from allencv_al.modules.weights import building_without_weights
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "cifar_resnet": {"depth": 8, "base_width": 4},
@@ -151,3 +152,17 @@ def test_a_users_encoder_needs_no_shape_of_its_own() -> None:
 def test_an_output_that_is_no_map_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="NoMap gives 105, not a feature map"):
         NoMap().output_shape(3, 5, 7)
+
+
+@pytest.mark.parametrize("name", FREEZABLE)
+def test_a_network_that_stays_random_is_warned_of(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(name, requires_grad=True)
+    with building_without_weights():
+        build(name, requires_grad=False)
+    with torch.device("meta"):
+        build(name, requires_grad=False)
+    assert caplog.messages == []
+    build(name, requires_grad=False)
+    assert ["frozen with random weights" in message for message in caplog.messages] == [True]

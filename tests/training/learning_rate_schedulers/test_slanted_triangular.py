@@ -190,7 +190,7 @@ def test_number_of_steps_may_be_unknown() -> None:
 @pytest.mark.parametrize(
     ("groups", "default", "options", "message"),
     [
-        (3, True, {"gradual_unfreezing": True}, "default group should be empty"),
+        (3, True, {"gradual_unfreezing": True}, "expected an empty default group"),
         (1, False, {"gradual_unfreezing": True}, "expected at least 2 parameter groups"),
         (1, False, {"discriminative_fine_tuning": True}, "expected at least 2 parameter groups"),
         (6, False, {"gradual_unfreezing": True}, "expected at least 6 epochs"),
@@ -213,7 +213,7 @@ def test_refuses(groups: int, default: bool, options: dict[str, Any], message: s
 def test_tells_everything_wrong_with_the_groups_at_once() -> None:
     with pytest.raises(ConfigurationError) as raised:
         SlantedTriangular(make_optimizer(1, default=True), 5, 4, gradual_unfreezing=True)
-    assert "default group should be empty" in str(raised.value)
+    assert "expected an empty default group" in str(raised.value)
     assert "expected at least 2 parameter groups" in str(raised.value)
 
 
@@ -223,7 +223,7 @@ def test_names_the_parameters_of_the_default_group() -> None:
         {"type": "sgd", "parameter_groups": [[["^0"]], [["^1"]]]},
         model_parameters=list(model.named_parameters()),
     )
-    with pytest.raises(ConfigurationError, match=r"names 2\.weight, 2\.bias"):
+    with pytest.raises(ConfigurationError, match=r"names 2\.weight, 2\.bias; add a group"):
         SlantedTriangular(optimizer, 5, 4, gradual_unfreezing=True)
 
 
@@ -321,10 +321,29 @@ def test_describes_who_trains_at_what_rate(caplog: pytest.LogCaptureFixture) -> 
         scheduler.step_batch(2)
         scheduler.step()
     plans = scheduler.describe_epoch()
-    assert [str(plan) for plan in plans] == ["^0 (frozen)", "^1 (lr 0.00038)", "^2 (lr 0.001)"]
+    assert [str(plan) for plan in plans] == [
+        "^0 (frozen)",
+        "^1 (lr up to 0.00038)",
+        "^2 (lr up to 0.001)",
+    ]
     assert [plan.parameters for plan in plans] == [2, 2, 2]
-    assert "epoch 0: ^0 (frozen), ^1 (frozen), ^2 (lr 0.001)" in caplog.text
-    assert "epoch 1: ^0 (frozen), ^1 (lr 0.00038), ^2 (lr 0.001)" in caplog.text
+    assert "epoch 0: trains ^2 (lr up to 0.001); frozen: ^0, ^1" in caplog.text
+    assert "epoch 1: trains ^1 (lr up to 0.00038), ^2 (lr up to 0.001); frozen: ^0" in caplog.text
+
+
+def test_an_epoch_after_the_peak_says_its_own_highest_rate() -> None:
+    scheduler = SlantedTriangular(make_optimizer(1, default=True), 4, 10)
+    told, highest = [], []
+    for epoch in range(4):
+        told.append(scheduler.describe_epoch()[0].learning_rate)
+        rates = [scheduler.get_values()[0]]
+        for step in range(10):
+            scheduler.step_batch(10 * epoch + step + 1)
+            rates.append(scheduler.get_values()[0])
+        highest.append(max(rates))
+        scheduler.step()
+    assert told == pytest.approx(highest)
+    assert told[3] < 0.5
 
 
 def test_only_the_free_groups_learn() -> None:

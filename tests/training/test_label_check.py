@@ -1,0 +1,68 @@
+"""Labels that cannot mean what their author meant are pointed out before training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import Instance
+from allencv_al.training.experiment import Datasets
+from allencv_al.training.label_check import check_labels
+
+
+class _Nothing(DatasetReader):
+    def _read(self, path):  # type: ignore[no-untyped-def]
+        return []
+
+
+def dataset(labels: Sequence[str | None]) -> Dataset:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    instances = [Instance(str(i), pixels, label) for i, label in enumerate(labels)]
+    return Dataset(_Nothing(), instances, {})
+
+
+def check(
+    train: Sequence[str | None],
+    validation: Sequence[str | None] | None = None,
+    test: Sequence[str | None] | None = None,
+) -> None:
+    others = [None if labels is None else dataset(labels) for labels in (validation, test)]
+    check_labels(Datasets(dataset(train), *others))
+
+
+def test_sound_labels_pass_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    check(["cat", "dog", None], ["cat"], ["dog", "cat", None])
+    assert caplog.text == ""
+
+
+def test_nothing_to_learn_from() -> None:
+    with pytest.raises(DataError, match="no image has a class"):
+        check([None, None])
+
+
+def test_no_class_in_common_is_an_error() -> None:
+    with pytest.raises(DataError) as caught:
+        check(["rover", "whiskers"], ["Rover", "wiskers"])
+    assert "validation_data_path" in str(caught.value)
+    assert "Rover, wiskers" in str(caught.value)
+    assert 'did you mean "rover"' in str(caught.value)
+
+
+def test_a_class_that_training_never_shows_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    check(["cat", "dog"], ["cat"], ["cat", "doog"])
+    assert "test_data_path: classes that no training image has: doog" in caplog.text
+
+
+def test_one_class_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    check(["cat", "cat"])
+    assert "of one class, cat" in caplog.text
+
+
+def test_a_class_for_each_image_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    check([f"IMG{number}" for number in range(24)])
+    assert "24 training images are of 24 classes" in caplog.text
