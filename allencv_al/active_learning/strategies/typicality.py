@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
+
+from allencv_al.active_learning.pool import FloatArray
 
 _EPSILON = 1e-5  # the paper's: identical neighbors make no infinite typicality
 _SPARE = 12
@@ -17,14 +21,17 @@ class ClusterTypicality:
     kept, a few more than count, so that they are computed anew only now and then.
 
     Args:
-        rows: The items' rows, `[n, D]`.
+        count: How many items there are.
+        read: Gives the rows `[m, D]` at places of the cluster; they are not kept.
         neighbors: Of how many neighbors the distance counts; half of the items, if that is less.
     """
 
-    def __init__(self, rows: NDArray[np.float32], neighbors: int) -> None:
-        self._rows = rows - rows.mean(axis=0, dtype=np.float64)
+    def __init__(
+        self, count: int, read: Callable[[NDArray[np.int64]], FloatArray], neighbors: int
+    ) -> None:
+        self._read = read
         self._neighbors = neighbors
-        self._present = np.ones(len(rows), bool)
+        self._present = np.ones(count, bool)
         self._look_for_neighbors()
 
     def __len__(self) -> int:
@@ -44,23 +51,24 @@ class ClusterTypicality:
         """
         left = len(self)
         if left < 2:
-            return np.zeros(len(self._rows))
+            return np.zeros(len(self._present))
         count = max(1, min(self._neighbors, left // 2))
         present = self._present[self._nearest]
         if (present.sum(axis=1)[self._present] < count).any():
             self._look_for_neighbors()
             present = self._present[self._nearest]
         counted = present & (present.cumsum(axis=1) <= count)
-        means = np.where(counted, self._distances, 0).sum(axis=1) / count
+        means = np.where(counted, self._distances, 0).sum(axis=1, dtype=np.float64) / count
         inverses: NDArray[np.float64] = 1 / (means + _EPSILON)
         return inverses
 
     def _look_for_neighbors(self) -> None:
         places = np.flatnonzero(self._present)
-        rows = self._rows[places]
+        rows = self._read(places).astype(np.float64)
+        rows -= rows.mean(axis=0)
         kept = min(self._neighbors + _SPARE, len(places) - 1)
-        self._nearest = np.zeros((len(self._rows), kept), np.int64)
-        self._distances = np.zeros((len(self._rows), kept))
+        self._nearest = np.zeros((len(self._present), kept), np.int32)
+        self._distances = np.zeros((len(self._present), kept), np.float32)
         if not kept:
             return
         squares = np.einsum("nd,nd->n", rows, rows)

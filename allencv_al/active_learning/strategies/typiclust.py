@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
@@ -123,7 +125,9 @@ class _Supply:
         if cluster not in self._sampled:
             # Canonical order is random, so that the first members are a random sample
             members, self._members[cluster] = np.split(self._members[cluster], [_LARGEST_LOOKED_AT])
-            typicality = ClusterTypicality(self._rows.take(members), self._neighbors)
+            typicality = ClusterTypicality(
+                len(members), partial(self._read, members), self._neighbors
+            )
             self._sampled[cluster] = members, typicality
         members, typicality = self._sampled[cluster]
         place, score = typicality.pop()
@@ -131,3 +135,6 @@ class _Supply:
         if not len(typicality):
             del self._sampled[cluster]
         return int(members[place]), cluster, score
+
+    def _read(self, members: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._rows.take(members[places])
