@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,19 @@ def test_a_transform_of_your_own_takes_part_as_printed() -> None:
     assert {int(result.max()) for result in results} == {50, 200}
     assert all(result.dtype == np.uint8 and result.shape == picture.shape for result in results)
     assert darken.output_size(4, 6) == (4, 6)
+
+
+def test_what_to_label_next_is_chosen_as_printed(
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_photos(tmp_path / "photos" / "unlabeled", "{label}{number}.jpg")
+    shutil.copytree(tiny_run, tmp_path / "runs" / "photos")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block("python", "QueryStrategy"), "README.md", "exec"), {"__name__": "readme"})
+    printed = capsys.readouterr().out
+    files = [str(path) for path in Path("photos/unlabeled").iterdir()]
+    assert len(files) == 16  # fewer than the query asks for, so all of them
+    assert all(file in printed for file in files)
