@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 from allencv_al.commands.table import SUBCOMMANDS
 from allencv_al.common.jsonnet_file import evaluate_snippet
 from allencv_al.common.params import Params
+from allencv_al.models import archive_model
 from allencv_al.training.experiment import check_experiment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -159,7 +159,9 @@ def test_what_to_label_next_is_chosen_as_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_photos(tmp_path / "photos" / "unlabeled", "{label}{number}.jpg")
-    shutil.copytree(tiny_run, tmp_path / "runs" / "photos")
+    archive = archive_model(tiny_run, archive_path=tmp_path / "model.tar.gz")
+    (tmp_path / "runs" / "photos").mkdir(parents=True)
+    archive.rename(tmp_path / "runs" / "photos" / "model.tar.gz")
     monkeypatch.chdir(tmp_path)
     exec(compile(block("python", "QueryStrategy"), "README.md", "exec"), {"__name__": "readme"})
     printed = capsys.readouterr().out
