@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,8 +65,14 @@ class Pool:
 
         Raises:
             ConfigurationError: A needed array is absent.
-            DataError: Values are not finite; the ids of the first few items are named.
+            DataError: Ids occur twice, or values are not finite; the first few ids are named.
         """
+        if len(set(self.ids)) < len(self.ids):
+            counts = Counter(self.ids)
+            twice = [id for id, count in counts.most_common(_MOST_NAMED) if count > 1]
+            raise DataError(
+                f"pool.ids: expected distinct ids, found more than once: {', '.join(twice)}"
+            )
         absent = [name for name in OUTPUTS if name in needs and getattr(self, name) is None]
         if absent:
             raise ConfigurationError(f"pool: the strategy needs {', '.join(absent)}, found none")

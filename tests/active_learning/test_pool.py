@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from allencv_al.active_learning.pool import OUTPUTS, Pool
+from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common.errors import ConfigurationError, DataError
 
 IDS = [f"{letter}.png" for letter in "abcdefgh"]
@@ -119,3 +120,9 @@ def test_arrays_may_lie_on_disk(tmp_path: Path) -> None:
     pool = Pool(IDS, logits=np.load(tmp_path / "logits.npy", mmap_mode="r"))
     pool.check({"logits"})
     assert isinstance(pool.logits, np.memmap)
+
+
+def test_ids_that_occur_twice_are_named() -> None:
+    pool = Pool(ids=["a.png", "b.png", "a.png"], logits=np.zeros((3, 2)))
+    with pytest.raises(DataError, match=r"found more than once: a\.png$"):
+        QueryStrategy.from_params("margin").select(pool, 1)
