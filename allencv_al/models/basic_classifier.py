@@ -36,6 +36,8 @@ from allencv_al.modules.value_checks import (
 from allencv_al.modules.weights import load_weights, read_weights, reading_enabled
 
 _TOP_K = 5
+# What draws anew for each batch in training mode
+_CHANCE = (torch.nn.modules.dropout._DropoutNd,)
 
 
 @Model.register("basic_image_classifier")
@@ -110,6 +112,25 @@ class BasicImageClassifier(Model):
         if initializer is not None:
             initializer(self)
 
+    takes_embeddings = True
+
+    @property
+    def linear_layer(self) -> torch.nn.Linear:
+        """The last layer, from an embedding to logits."""
+        return self._classification_layer
+
+    @overrides
+    def embedding_is_fixed(self) -> bool:
+        encoder = self._im2im_encoder
+        frozen = encoder is None or (isinstance(encoder, FeatureEncoder) and encoder.frozen)
+        rest = self._im2vec_encoder
+        return (
+            frozen
+            and not any(parameter.requires_grad for parameter in rest.parameters())
+            and not any(True for _ in rest.buffers())
+            and not any(isinstance(module, _CHANCE) for module in rest.modules())
+        )
+
     @overrides
     def embed(self, image: Tensor) -> Tensor:
         if self._im2im_encoder is not None:
@@ -118,9 +139,20 @@ class BasicImageClassifier(Model):
         return vectors
 
     @overrides
-    def forward(self, image: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
-        """Return `logits` and `probs` `[B, num_labels]`, float32, and `loss` when labeled."""
-        outputs = self._outputs(image, label)
+    def forward(
+        self,
+        image: Tensor | None = None,
+        label: Tensor | None = None,
+        embedding: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return `logits` and `probs` `[B, num_labels]`, float32, and `loss` when labeled.
+
+        Args:
+            image: Images `[B, C, H, W]`, float.
+            label: Class indices `[B]`, int64.
+            embedding: What `embed` gave for the images, `[B, D]`; in their place.
+        """
+        outputs = self._outputs(image, label, embedding)
         if label is not None:
             self._count(outputs["logits"], label)
         return outputs
@@ -174,8 +206,12 @@ class BasicImageClassifier(Model):
             faults = list(_chain_faults(config, image_shape))
         yield from faults
 
-    def _outputs(self, image: Tensor, label: Tensor | None) -> dict[str, Tensor]:
-        vectors = self.embed(image)
+    def _outputs(
+        self, image: Tensor | None, label: Tensor | None, embedding: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        if (image is None) == (embedding is None):
+            raise ValueError("forward takes either image or embedding")
+        vectors = self.embed(image) if embedding is None else embedding  # type: ignore[arg-type]
         if self._dropout is not None:
             vectors = self._dropout(vectors)
         logits = self._classification_layer(vectors).float()

@@ -35,6 +35,9 @@ class Model(torch.nn.Module, Registrable):
     default_predictor: ClassVar[str] = "default_image"
     """The registered name of the predictor for this kind of model."""
 
+    takes_embeddings: ClassVar[bool] = False
+    """Whether `forward` takes `embedding=` (what `embed` returned) in place of `image=`."""
+
     def __init__(self, vocab: Vocabulary, regularizer: RegularizerApplicator | None = None) -> None:
         super().__init__()
         self.vocab = vocab
@@ -56,6 +59,14 @@ class Model(torch.nn.Module, Registrable):
             image: Images `[B, C, H, W]`, float.
         """
         raise NotImplementedError(f"{type(self).__name__} has no embeddings")
+
+    def embedding_is_fixed(self) -> bool:
+        """Say whether an image's embedding stays the same for good.
+
+        True where neither a parameter that trains nor chance stands before it: then each image is
+        encoded once, however often the rest is trained.
+        """
+        return False
 
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Add what a person reads to the outputs of `forward`, and return them."""

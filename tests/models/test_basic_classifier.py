@@ -400,3 +400,33 @@ def test_compiled_it_gives_the_same_in_a_single_graph() -> None:
     assert torch.allclose(found["loss"], expected["loss"], atol=1e-6)
     assert model.get_metrics() == eager
     assert not any("orig_mod" in name for name in model.state_dict())
+
+
+def test_an_embedding_takes_the_place_of_the_image() -> None:
+    model = build().eval()
+    image, label = batch()
+    direct = model(image=image, label=label)
+    by_way = model(embedding=model.embed(image), label=label)
+    assert all(torch.equal(direct[name], by_way[name]) for name in ("logits", "probs", "loss"))
+    with pytest.raises(ValueError, match="either image or embedding"):
+        model(image=image, embedding=model.embed(image))
+    with pytest.raises(ValueError, match="either image or embedding"):
+        model()
+
+
+@pytest.mark.parametrize(
+    ("im2im_encoder", "fixed"),
+    [
+        (SMALL["im2im_encoder"], False),
+        ({"type": "cifar_resnet", "depth": 20, "requires_grad": False}, True),
+        ({"type": "cifar_resnet", "depth": 20, "requires_grad": True}, False),
+        (None, True),
+    ],
+)
+def test_an_embedding_is_fixed_where_nothing_before_it_trains(
+    im2im_encoder: dict[str, Any] | None, fixed: bool
+) -> None:
+    pool = {"type": "pool", "input_channels": 64 if im2im_encoder else 3}
+    vector = SMALL["im2vec_encoder"] if im2im_encoder is SMALL["im2im_encoder"] else pool
+    model = build(im2im_encoder=im2im_encoder, im2vec_encoder=vector)
+    assert model.embedding_is_fixed() is fixed
