@@ -28,6 +28,7 @@ class Trainer(Registrable):
     builtin: ClassVar[Mapping[str, str]] = {
         "default": f"{_HERE}.gradient_descent_trainer",  # the name in AllenNLP 0.9
         "gradient_descent": f"{_HERE}.gradient_descent_trainer",
+        "logistic_regression": f"{_HERE}.logistic_regression_trainer",
         "no_op": f"{_HERE}.no_op_trainer",
     }
     default_implementation = "gradient_descent"
