@@ -72,6 +72,33 @@ def load_image(source: ImageInput, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDAr
         return _to_rgb(_upright(_loaded(image, max_pixels)))
 
 
+def load_reduced(
+    source: ImageInput, side: int, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Read a picture as `load_image` does, at a smaller size where that saves work.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size, as long as neither side falls
+    below `side`; other formats come at full size.
+
+    Args:
+        source: As for `load_image`.
+        side: How many pixels each side keeps at least, if it has them.
+        max_pixels: Refuse a larger picture, by its header, before any pixel is decoded.
+
+    Returns:
+        uint8 array `[H, W, 3]`, RGB.
+
+    Raises:
+        ImageDecodeError: It cannot be read; the message names the source and the cause.
+    """
+    if isinstance(source, np.ndarray | Image.Image):
+        return load_image(source, max_pixels)
+    with _decoding(source), _opened(source) as image:
+        _check_size(image, max_pixels)
+        image.draft(None, (side, side))
+        return _to_rgb(_upright(_loaded(image, max_pixels)))
+
+
 def load_mask(
     source: ImageInput | NDArray[np.integer[Any]], max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> NDArray[np.uint8]:
@@ -160,6 +187,12 @@ def _opened(source: str | Path | bytes | Image.Image) -> Iterator[Image.Image]:
 
 
 def _loaded(image: Image.Image, max_pixels: int) -> Image.Image:
+    _check_size(image, max_pixels)
+    image.load()
+    return image
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ValueError(
@@ -167,8 +200,6 @@ def _loaded(image: Image.Image, max_pixels: int) -> Image.Image:
         )
     if width * height == 0:
         raise ValueError(f"it has no pixels ({width}x{height})")
-    image.load()
-    return image
 
 
 def _upright(image: Image.Image) -> Image.Image:

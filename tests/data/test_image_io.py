@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from allencv_al.common.errors import ImageDecodeError
-from allencv_al.data.image_io import load_image, load_mask, source_name
+from allencv_al.data.image_io import load_image, load_mask, load_reduced, source_name
 
 RNG = np.random.default_rng(7)
 
@@ -577,3 +577,29 @@ def test_the_turned_photograph_is_upright(odd_files: Path) -> None:
     with Image.open(path) as image:
         stored = np.asarray(image)
     assert np.array_equal(loaded, np.rot90(stored, -1))
+
+
+# Reduced
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size() -> None:
+    image = Image.fromarray(photo(24, 36)).resize((1440, 960))
+    reduced = load_reduced(encoded(image, "JPEG", quality=95), 100)
+    assert reduced.shape == (120, 180, 3)
+    whole = Image.fromarray(load_image(encoded(image, "JPEG", quality=95)))
+    expected = np.array(whole.resize((180, 120), Image.Resampling.BOX)).astype(int)
+    assert np.abs(reduced.astype(int) - expected).mean() < 2
+
+
+def test_what_cannot_be_reduced_comes_at_full_size() -> None:
+    small = encoded(Image.fromarray(photo()), "JPEG")
+    assert np.array_equal(load_reduced(small, 100), load_image(small))
+    assert np.array_equal(load_reduced(encoded(Image.fromarray(photo()), "PNG"), 3), photo())
+    assert np.array_equal(load_reduced(photo(), 3), photo())
+    assert np.array_equal(load_reduced(Image.fromarray(photo()), 3), photo())
+
+
+def test_the_size_that_is_checked_is_the_whole_one() -> None:
+    content = encoded(Image.new("RGB", (800, 800)), "JPEG")
+    with pytest.raises(ImageDecodeError, match="more than max_pixels"):
+        load_reduced(content, 50, max_pixels=100_000)
