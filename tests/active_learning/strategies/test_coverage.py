@@ -132,7 +132,8 @@ def test_uncertainty_herding_is_greedy(uncertainty: str) -> None:
 
 
 def test_max_herding_equals_scikit_activeml() -> None:
-    peer = pytest.importorskip("skactiveml.pool", reason="scikit-activeml is not installed")
+    from skactiveml import pool as peer
+
     pool = make_pool()
     bandwidth = 0.7
     query = peer.MaxHerding(

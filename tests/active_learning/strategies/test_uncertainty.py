@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from pathlib import Path
@@ -70,10 +71,27 @@ def test_scores_are_those_of_scikit_activeml(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        peer = pytest.importorskip("skactiveml.pool")
+        from skactiveml import pool as peer
     logits = random_logits(10)
     theirs = peer.uncertainty_scores(softmax(logits.astype(np.float64), axis=1), method=method)
     np.testing.assert_allclose(strategy().score(pool_of(logits)), theirs, rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "heuristic"),
+    [(LeastConfidence, "certainty"), (Margin, "margin"), (Entropy, "entropy")],
+)
+def test_scores_of_the_mean_of_members_are_those_of_baal(
+    strategy: type[UncertaintyStrategy], heuristic: str
+) -> None:
+    """As `record_baal_scores.py` has recorded them."""
+    file = Path(__file__).with_name("baal_scores.json")
+    recorded = json.loads(file.read_text(encoding="utf-8"))
+    mean = softmax(np.array(recorded["mc_logits"]), axis=2).mean(axis=1)
+    theirs = np.array(recorded[f"{heuristic}_of_mean"])
+    # baal's certainty is p(1), its margin p(1) - p(2)
+    expected = theirs if heuristic == "entropy" else 1 - theirs
+    np.testing.assert_allclose(strategy().score(pool_of(np.log(mean))), expected, rtol=1e-5)
 
 
 def test_by_hand() -> None:
