@@ -1,0 +1,303 @@
+"""`RunDatabase`: the one SQLite file of a run, for several threads and several processes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from allencv_al.active_learning.run_schema import APPLICATION_ID, VERSION, statements
+from allencv_al.common.errors import DataError
+
+_BUSY_SECONDS = 30.0
+_FORK_SECONDS = 5.0
+
+
+class RunDatabase:
+    """The file that holds the label events and the recorded states of one run.
+
+    Its tables are drawn in `allencv_al.active_learning.run_schema`. What a `transaction` wrote is
+    on the disk when the block has ended (WAL, `synchronous=FULL`); of a block that fails or is
+    killed nothing is there. Writers of all threads and processes wait for each other.
+
+    Each thread has a connection of its own. A fork closes the connections of its parent for the
+    moment, because SQLite's locks do not survive one in a child; they open again by themselves.
+    Let nothing else open the file while it is in use: closing it would drop SQLite's locks.
+
+    Args:
+        path: The file. Its folder is made where it is missing.
+        create: Whether to make the file where it is missing.
+
+    Raises:
+        DataError: It is missing, damaged, no database of a run, or of a newer version.
+    """
+
+    def __init__(self, path: str | Path, create: bool = True) -> None:
+        self.path = Path(path).absolute()
+        self._local = threading.local()
+        self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
+        self._handles_lock = threading.Lock()
+        self._mode = "rwc" if create else "rw"
+        self._fault: str | None = None
+        self._check_place(create)
+        _databases.add(self)
+        try:
+            self._prepare(create)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection of this thread, in autocommit mode; good until it forks."""
+        with self._held() as connection:
+            return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all that the block writes, or nothing if it raises.
+
+        A block within a block of the same thread is a part of it: where the inner one raises and
+        the outer one goes on, only what the inner one wrote is undone.
+        """
+        with self._held() as connection, self._explained():
+            is_inner = connection.in_transaction
+            begin, commit, rollback = _INNER if is_inner else _OUTER
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute(commit)
+            except BaseException:
+                if connection.in_transaction:  # a full disk makes SQLite roll back by itself
+                    for statement in rollback:
+                        connection.execute(statement)
+                raise
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return what a query finds."""
+        with self._held() as connection, self._explained():
+            return connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the connections of all threads; nothing can be read or written afterwards."""
+        self._fault = self._fault or "the database is closed"
+        for handle in self._all_handles():
+            with handle.lock:
+                handle.close()
+
+    @contextmanager
+    def _held(self) -> Iterator[sqlite3.Connection]:
+        handle: _Handle | None = getattr(self._local, "handle", None)
+        if handle is None:
+            handle = self._local.handle = _Handle()
+            with self._handles_lock:
+                self._handles.add(handle)
+        with handle.lock:
+            if self._fault is not None:
+                raise ValueError(f"{self.path}: {self._fault}")
+            if handle.connection is None:
+                with self._explained():
+                    handle.connection = self._connect()
+            yield handle.connection
+
+    def _all_handles(self) -> list[_Handle]:
+        with self._handles_lock:
+            return list(self._handles)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?mode={self._mode}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,  # `close` closes those of other threads
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_place(self, create: bool) -> None:
+        if self.path.is_dir():
+            raise DataError(f"{self.path}: expected the database of a run, found a folder")
+        if not create and not self.path.is_file():
+            raise DataError(f"{self.path}: expected the database of a run, found nothing")
+        if create:
+            _make_folder(self.path.parent)
+
+    def _prepare(self, create: bool) -> None:
+        if self._version() == VERSION:
+            return
+        if not create:
+            raise DataError(f"{self.path}: expected the database of a run, found an empty one")
+        self._use_wal()
+        with self.transaction() as connection:
+            if self._version() == 0:  # else another process was faster
+                for statement in statements():
+                    connection.execute(statement)
+        _sync_folder(self.path.parent)
+        self._mode = "rw"  # a file that is taken away is not quietly made again
+
+    def _version(self) -> int:
+        """Return the version of the tables that are there, 0 if none."""
+        version: int = self.rows("PRAGMA user_version")[0][0]
+        application: int = self.rows("PRAGMA application_id")[0][0]
+        tables: int = self.rows("SELECT count(*) FROM sqlite_master")[0][0]
+        if application != APPLICATION_ID and (version or tables):
+            raise DataError(
+                f"{self.path}: expected the database of a run, found that of another program"
+            )
+        if version > VERSION:
+            raise DataError(
+                f"{self.path}: a newer version of this program wrote it (tables of version "
+                f"{version}; this one reads up to {VERSION}); install that version to go on"
+            )
+        return version
+
+    def _use_wal(self) -> None:
+        """Set the journal mode, which stays with the file.
+
+        The change needs the file for itself, and does not wait for it as all else does.
+        """
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise self._explanation(error) from error
+            time.sleep(0.01)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what a user or the machine can cause into a message; faults of ours stay."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            explanation = self._explanation(error)
+            if explanation is error:
+                raise
+            raise explanation from error
+
+    def _explanation(self, error: sqlite3.Error) -> Exception:
+        code = _primary_code(error)
+        if code == sqlite3.SQLITE_FULL:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL):
+            return OSError(errno.EIO, f"SQLite says: {error}", str(self.path))
+        cause = _CAUSES.get(code)
+        return error if cause is None else DataError(f"{self.path}: {cause} (SQLite: {error})")
+
+
+class _Handle:
+    """The place of one thread's connection; goes, and closes it, with the thread."""
+
+    def __init__(self) -> None:
+        self.connection: sqlite3.Connection | None = None
+        self.lock = threading.RLock()
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _close_before_fork() -> None:
+    """Leave nothing for the child to inherit, save a transaction that is under way."""
+    for database in list(_databases):
+        for handle in database._all_handles():
+            if handle.lock.acquire(timeout=_FORK_SECONDS):
+                if handle.connection is not None and not handle.connection.in_transaction:
+                    handle.close()
+                handle.lock.release()
+
+
+def _abandon_in_child() -> None:
+    """Refuse to use what was inherited all the same: SQLite would believe in locks it lacks."""
+    for database in list(_databases):
+        database._handles_lock = threading.Lock()
+        for handle in database._handles:
+            if handle.connection is not None:
+                _inherited.append(handle.connection)  # not even closed: so SQLite's manual
+                handle.connection = None
+                database._fault = "this process was forked while a transaction was under way"
+
+
+_databases: weakref.WeakSet[RunDatabase] = weakref.WeakSet()
+_inherited: list[sqlite3.Connection] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_before_fork, after_in_child=_abandon_in_child)
+
+_OUTER = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_INNER = ("SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part"))
+
+_CAUSES = {
+    sqlite3.SQLITE_NOTADB: "expected the database of a run, found a file of another kind",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged",
+    sqlite3.SQLITE_BUSY: f"another process has held the database for {_BUSY_SECONDS:.0f} seconds",
+    sqlite3.SQLITE_READONLY: "the database cannot be written; are the file and its folder yours?",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened; are the file and its folder yours?",
+    sqlite3.SQLITE_PERM: "the database cannot be opened; are the file and its folder yours?",
+}
+
+
+def is_encodable(text: str) -> bool:
+    """Say whether the database can hold a text: it has no lone surrogates.
+
+    A file name that is not UTF-8 has them; the dataset readers write such bytes out as `\\xff`.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)  # faults of the module itself have none
+    return code & 0xFF
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it, so that they outlive a power cut."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
