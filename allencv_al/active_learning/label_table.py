@@ -1,0 +1,136 @@
+"""The table that a person fills in: CSV, one image a row, the column `label` empty.
+
+The dataset reader `manifest` reads the filled table as it is. What is labeled already can stand in
+it too, with its labels, so that one file is the whole training set.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from allencv_al.active_learning.picked_image import PickedImage
+from allencv_al.common.atomic_file import write_bytes
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.manifest_rows import read_rows
+from allencv_al.data.instance import Instance
+
+COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
+
+# A spreadsheet takes a cell that begins so for a formula
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+def write_label_table(
+    path: str | Path, picks: Sequence[PickedImage], labeled: Sequence[Instance] = ()
+) -> None:
+    """Write the picks for a person to label, and below them what is labeled already.
+
+    Paths are as the reader `manifest` takes them: relative to the folder of the table where both
+    lie in one tree, else absolute. An image that is no file (a record of CIFAR) has an id only.
+
+    Args:
+        path: The CSV file to write.
+        picks: What was chosen.
+        labeled: Images with labels.
+    """
+    folder = Path(path).parent
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for pick in picks:
+        writer.writerow(_pick_row(pick, folder))
+    writer.writerows(_labeled_rows(labeled, folder, {pick.instance.id for pick in picks}))
+    text = stream.getvalue()
+    # With a byte order mark Excel, too, reads it as UTF-8; without need there is none.
+    write_bytes(path, text.encode("utf-8" if text.isascii() else "utf-8-sig"))
+
+
+def has_place_in_table(instance: Instance) -> bool:
+    """Say whether a table can hold the image's path: bytes that are no text have no place there.
+
+    Args:
+        instance: An image of any kind; one that is no file needs no path.
+    """
+    if not isinstance(instance.image, str | Path):
+        return True
+    name = str(instance.image)
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    # The reader strips its cells, and Python's CSV writer leaves a carriage return unquoted
+    return name == name.rstrip() and "\r" not in name
+
+
+def labels_in_table(path: str | Path) -> int:
+    """Return how many rows of a table have a label.
+
+    Raises:
+        DataError: It is no table of ours.
+    """
+    rows = list(read_rows(Path(path), "label"))
+    if any(row.problem for row in rows):
+        raise DataError(f"{path}: not a table with the columns {', '.join(COLUMNS)}")
+    return sum(bool(row.values.get("label")) for row in rows)
+
+
+def reason_text(reason: Mapping[str, Any]) -> str:
+    """Return a reason in one line: `nearest_selected: dog/1.jpg; distance: 0.31`."""
+    text = "; ".join(f"{key}: {_short(value)}" for key, value in reason.items())
+    return text.replace("\r", " ")
+
+
+def _pick_row(pick: PickedImage, folder: Path) -> dict[str, Any]:
+    return {
+        "path": _path(pick.instance, folder),
+        "id": pick.instance.id,
+        "predicted": pick.predicted,
+        "probability": _short(pick.probability),
+        "score": _short(pick.score),
+        "rank": pick.rank,
+        "reason": reason_text(pick.reason),
+    }
+
+
+def _labeled_rows(
+    labeled: Sequence[Instance], folder: Path, taken: set[str]
+) -> Iterator[dict[str, Any]]:
+    for instance in labeled:
+        path = _path(instance, folder)
+        # The reader makes an id of the path, which is unique; ids of several folders need not be.
+        id = instance.id if not path or path in taken else ""
+        if id in taken:
+            id = f"labeled/{path}"
+        yield {"path": path, "label": instance.label, "id": id}
+
+
+def _path(instance: Instance, folder: Path) -> str:
+    if not isinstance(instance.image, str | Path):
+        return ""
+    file = os.path.abspath(instance.image)  # noqa: PTH100  resolve() would follow links
+    path = _relative(file, os.path.abspath(folder))  # noqa: PTH100
+    if path is None:
+        # ".." leaves a folder by its real parent, so links are followed here
+        path = _relative(file, os.path.realpath(folder), upwards=True) or file
+    return f"./{path}" if path.startswith(_FORMULA_STARTS) or path != path.lstrip() else path
+
+
+def _relative(file: str, folder: str, upwards: bool = False) -> str | None:
+    """Return the way from the folder to the file; None where there is none worth writing."""
+    shared = os.path.commonpath([file, folder]) if Path(file).drive == Path(folder).drive else ""
+    if not upwards and shared != folder:
+        return None
+    if shared == os.path.dirname(shared):  # noqa: PTH120  only the root in common, or nothing
+        return None
+    return Path(os.path.relpath(file, folder)).as_posix()
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
