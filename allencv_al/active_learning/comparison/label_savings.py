@@ -13,7 +13,7 @@ from allencv_al.active_learning.comparison.curves import CurveTable, FloatArray
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 _MOST_LEVELS = 5
-# Levels below the start by rounding alone are the start
+# Levels that differ by rounding alone are the same
 _TOLERANCE = 1e-9
 
 
@@ -84,7 +84,8 @@ def round_levels(mean_curve: FloatArray) -> list[float]:
         return []
     for step in _STEPS:
         multiples = range(math.floor(start / step), math.ceil(top / step) + 1)
-        levels = [round(step * m, 10) for m in multiples if start < step * m < top - step / 4]
+        rounds = [round(step * m, 10) for m in multiples]
+        levels = [level for level in rounds if start + _TOLERANCE < level < top - step / 4]
         if len(levels) <= _MOST_LEVELS:
             break
     return [*levels, top]
