@@ -28,6 +28,7 @@ REGISTRIES = {
     "checkpointer": "allencv_al.training.checkpointer:Checkpointer",
     "trainer_callback": "allencv_al.training.callbacks:TrainerCallback",
     "query_strategy": "allencv_al.active_learning.strategies:QueryStrategy",
+    "annotator": "allencv_al.active_learning.annotators:Annotator",
     "predictor": "allencv_al.predictors.predictor:Predictor",
 }
 
