@@ -21,6 +21,10 @@ from allencv_al.data.instance import Instance
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
 
+# The last column is never empty: Excel leaves out empty cells at the end of a row, and then rows
+# differ in length.
+_NO_OTHER_REASON = "its score"
+_LABELED = "labeled already"
 # A spreadsheet takes a cell that begins so for a formula
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
@@ -73,7 +77,7 @@ def labels_in_table(path: str | Path) -> int:
     Raises:
         DataError: It is no table of ours.
     """
-    rows = list(read_rows(Path(path), "label"))
+    rows = list(read_rows(Path(path), "label", hint=""))
     if any(row.problem for row in rows):
         raise DataError(f"{path}: not a table with the columns {', '.join(COLUMNS)}")
     return sum(bool(row.values.get("label")) for row in rows)
@@ -93,7 +97,7 @@ def _pick_row(pick: PickedImage, folder: Path) -> dict[str, Any]:
         "probability": _short(pick.probability),
         "score": _short(pick.score),
         "rank": pick.rank,
-        "reason": reason_text(pick.reason),
+        "reason": reason_text(pick.reason) or _NO_OTHER_REASON,
     }
 
 
@@ -106,7 +110,7 @@ def _labeled_rows(
         id = instance.id if not path or path in taken else ""
         if id in taken:
             id = f"labeled/{path}"
-        yield {"path": path, "label": instance.label, "id": id}
+        yield {"path": path, "label": instance.label, "id": id, "reason": _LABELED}
 
 
 def _path(instance: Instance, folder: Path) -> str:

@@ -32,7 +32,7 @@ def with_stable_id(instance: Instance, location: Path, position: int) -> Instanc
         root = location if location.is_dir() else location.parent
         if Path(image).is_relative_to(root):
             id = Path(image).relative_to(root).as_posix()
-    id, label = _encodable(id), instance.label and _encodable(instance.label)
+    id, label = encodable(id), instance.label and encodable(instance.label)
     if (id, label) == (instance.id, instance.label):
         return instance
     return replace(instance, id=id, label=label)
@@ -50,7 +50,7 @@ def check_ids_are_unique(path: str | Path, instances: Sequence[Instance]) -> Non
     )
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Write out the bytes of a file name that are not UTF-8; no result file could hold them."""
     if text.isascii():
         return text

@@ -31,12 +31,15 @@ class Row:
     problem: str | None = None
 
 
-def read_rows(path: Path, path_column: str) -> Iterator[Row]:
+def read_rows(
+    path: Path, column: str, hint: str = "; path_column of the dataset reader names it"
+) -> Iterator[Row]:
     """Yield the rows of a CSV or JSON lines file; blank lines are passed over.
 
     Args:
         path: The file.
-        path_column: The column that must be there.
+        column: The column that a CSV file must have.
+        hint: What the error says of it where it is absent.
 
     Raises:
         DataError: It is not UTF-8, or the header has no such column.
@@ -50,7 +53,7 @@ def read_rows(path: Path, path_column: str) -> Iterator[Row]:
         ) from error
     if path.suffix.lower() in JSON_LINES:
         return _json_rows(text)
-    return _csv_rows(path, text, path_column)
+    return _csv_rows(path, text, column, hint)
 
 
 def _json_rows(text: str) -> Iterator[Row]:
@@ -69,8 +72,8 @@ def _json_rows(text: str) -> Iterator[Row]:
             yield Row(number, problem=f"expected a JSON object, found {line.strip()[:40]}")
 
 
-def _csv_rows(path: Path, text: str, path_column: str) -> Iterator[Row]:
-    delimiter = _delimiter(text, path_column)
+def _csv_rows(path: Path, text: str, column: str, hint: str) -> Iterator[Row]:
+    delimiter = _delimiter(text, column)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     line = 1
@@ -83,12 +86,12 @@ def _csv_rows(path: Path, text: str, path_column: str) -> Iterator[Row]:
             break
         if any(cell.strip() for cell in cells):
             if header is None:
-                header = _checked_header(path, cells, path_column)
+                header = _checked_header(path, cells, column, hint)
             else:
                 yield _csv_row(line, header, cells)
         line = reader.line_num + 1
     if header is None:
-        raise DataError(f"{path}: expected a header with the column {path_column}, found nothing")
+        raise DataError(f"{path}: expected a header with the column {column}, found nothing")
 
 
 def _csv_row(line: int, header: list[str], cells: list[str]) -> Row:
@@ -97,12 +100,11 @@ def _csv_row(line: int, header: list[str], cells: list[str]) -> Row:
     return Row(line, {name: cell.strip() for name, cell in zip(header, cells, strict=True)})
 
 
-def _checked_header(path: Path, cells: list[str], path_column: str) -> list[str]:
+def _checked_header(path: Path, cells: list[str], column: str, hint: str) -> list[str]:
     header = [cell.strip() for cell in cells]
-    if path_column not in header:
+    if column not in header:
         raise DataError(
-            f'{path}: expected a column "{path_column}" in the header, found {", ".join(header)}; '
-            "path_column of the dataset reader names it"
+            f'{path}: expected a column "{column}" in the header, found {", ".join(header)}{hint}'
         )
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
@@ -110,10 +112,10 @@ def _checked_header(path: Path, cells: list[str], path_column: str) -> list[str]
     return header
 
 
-def _delimiter(text: str, path_column: str) -> str:
+def _delimiter(text: str, column: str) -> str:
     """Return what sets the columns of the header apart: spreadsheets of many countries write ;"""
     first = next((line for line in io.StringIO(text) if line.strip()), "")
     for delimiter in DELIMITERS:
-        if path_column in [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter))]:
+        if column in [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter))]:
             return delimiter
     return ","
