@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import sqlite3
@@ -45,12 +46,13 @@ class RunDatabase:
         self._local = threading.local()
         self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._handles_lock = threading.Lock()
-        self._mode = "rwc" if create else "rw"
+        self._mode = "rwc" if create else "rw"  # a file that goes away is not quietly made again
         self._fault: str | None = None
         self._check_place(create)
         _databases.add(self)
         try:
             self._prepare(create)
+            self._mode = "rw"
         except BaseException:
             self.close()
             raise
@@ -125,7 +127,7 @@ class RunDatabase:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode={self._mode}",
+            f"{self.path.as_uri()}?{self._access()}",
             uri=True,
             timeout=_BUSY_SECONDS,
             isolation_level=None,
@@ -138,6 +140,13 @@ class RunDatabase:
             connection.close()
             raise
         return connection
+
+    def _access(self) -> str:
+        """Return how to open it: only to read where the place allows nothing else."""
+        folder, log = self.path.parent, self.path.with_name(f"{self.path.name}-wal")
+        if self._mode == "rwc" or os.access(folder, os.W_OK) or log.exists():
+            return f"mode={self._mode}"
+        return "mode=ro&immutable=1"  # else SQLite wants to make its shared memory beside it
 
     def _check_place(self, create: bool) -> None:
         if self.path.is_dir():
@@ -158,7 +167,6 @@ class RunDatabase:
                 for statement in statements():
                     connection.execute(statement)
         _sync_folder(self.path.parent)
-        self._mode = "rw"  # a file that is taken away is not quietly made again
 
     def _version(self) -> int:
         """Return the version of the tables that are there, 0 if none."""
@@ -244,13 +252,14 @@ def _abandon_in_child() -> None:
         database._handles_lock = threading.Lock()
         for handle in database._handles:
             if handle.connection is not None:
-                _inherited.append(handle.connection)  # not even closed: so SQLite's manual
+                # "Do not even close it", says SQLite's manual; a rollback would spoil the parent's
+                # transaction. So it must outlive this interpreter.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle.connection))
                 handle.connection = None
                 database._fault = "this process was forked while a transaction was under way"
 
 
 _databases: weakref.WeakSet[RunDatabase] = weakref.WeakSet()
-_inherited: list[sqlite3.Connection] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_before_fork, after_in_child=_abandon_in_child)
 

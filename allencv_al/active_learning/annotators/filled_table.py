@@ -78,7 +78,7 @@ def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
         reading.take(row)
     if rows and not reading.lines:
         raise DataError(
-            f"{path}: none of its rows is one of the {len(asked.items)} images that are asked for, so "
+            f"{path}: none of its rows is among the {len(asked.items)} images that are asked for: "
             "it is of another round or run, and labels in it do not count; close it where it is "
             "open, move it away, and run the same command again to get the right one"
         )
