@@ -144,7 +144,9 @@ class RunDatabase:
     def _access(self) -> str:
         """Return how to open it: only to read where the place allows nothing else."""
         folder, log = self.path.parent, self.path.with_name(f"{self.path.name}-wal")
-        if self._mode == "rwc" or os.access(folder, os.W_OK) or log.exists():
+        effective = os.access in os.supports_effective_ids
+        is_writable = os.access(folder, os.W_OK, effective_ids=effective)
+        if self._mode == "rwc" or is_writable or log.exists():
             return f"mode={self._mode}"
         return "mode=ro&immutable=1"  # else SQLite wants to make its shared memory beside it
 
