@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.common.seeding import item_seed
@@ -19,13 +21,15 @@ from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
-from allencv_al.models.model import Model
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Computed = TypeVar("Computed")
 
-Compute = Callable[[dict[str, torch.Tensor]], Sequence[T]]
+FloatRows = NDArray[np.float32]
+# Called with the images of a batch, float [B, C, H, W]; once for each reader, if there are several
+Compute = Callable[..., Computed]
 
 MAX_THREADS = 16
 # Enough decoded images to start the next batch while the model is busy with this one.
@@ -63,10 +67,39 @@ class Outcome(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class OutputBatch:
+    """What was computed for some inputs that follow each other.
+
+    Args:
+        indices: The positions among the inputs of those that have a row, ascending.
+        ids: Their ids.
+        arrays: float32, one row for each of them.
+        failed: The inputs that have none, with their errors.
+    """
+
+    indices: list[int]
+    ids: list[str]
+    arrays: Mapping[str, FloatRows]
+    failed: list[Outcome[Any]]
+
+    def __len__(self) -> int:
+        return len(self.indices) + len(self.failed)
+
+    def outcomes(self, name: str) -> list[Outcome[FloatRows]]:
+        """Return one outcome per input, in their order, with its row of the array `name`."""
+        rows = self.arrays.get(name, ())
+        computed = [
+            Outcome(index, id, row)
+            for index, id, row in zip(self.indices, self.ids, rows, strict=True)
+        ]
+        return sorted([*computed, *self.failed], key=lambda outcome: outcome.index)
+
+
+@dataclass(frozen=True, slots=True)
 class _Decoded:
     index: int
     instance: Instance | None = None
-    sample: Sample | None = None
+    samples: tuple[Sample, ...] = ()
     error: AllenCVError | None = None
 
     @property
@@ -75,11 +108,12 @@ class _Decoded:
 
 
 class BatchedInference:
-    """Run a model over any number of images, in order, holding a few batches at a time.
+    """Run models over any number of images, in order, holding a few batches at a time.
 
     Args:
         model: The model; it computes in eval mode, without gradients, on the device it is on.
-        reader: Decodes and transforms the images.
+            Several, on the same device, are put into one module.
+        readers: Decodes and transforms the images. Several each do so, in a way of their own.
         batch_size: Images per batch. If the device runs out of memory, it is halved from there on.
         num_threads: Threads that decode; by default one per processor, 16 at most.
 
@@ -89,15 +123,15 @@ class BatchedInference:
 
     def __init__(
         self,
-        model: Model,
-        reader: DatasetReader,
+        model: torch.nn.Module,
+        readers: Sequence[DatasetReader],
         batch_size: int = 32,
         num_threads: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ConfigurationError(f"batch_size: expected at least 1, found {batch_size}")
         self._model = model
-        self._reader = reader
+        self._readers = tuple(readers)
         self._batch_size = batch_size
         self._num_threads = num_threads or min(os.cpu_count() or 1, MAX_THREADS)
 
@@ -105,7 +139,7 @@ class BatchedInference:
         self,
         inputs: Iterable[Any],
         to_instance: Callable[[Any], Instance],
-        compute: Compute[T],
+        compute: Compute[Sequence[T]],
     ) -> Iterator[Outcome[T]]:
         """Yield one outcome per input, in their order.
 
@@ -113,13 +147,37 @@ class BatchedInference:
             inputs: Read only as far ahead as needed, so that they may be endless.
             to_instance: Makes an instance of an input, in a thread; its `AllenCVError`s, and those
                 of decoding, become outcomes.
-            compute: Turns the tensors of a batch into one value per image.
+            compute: Turns the images of a batch into one value per image.
         """
         with closing(self._batches(inputs, to_instance)) as batches:  # ends the threads at once
             for batch in batches:
-                values = self._values(batch, compute)
+                values: dict[int, T] = {}
+                for items, computed in self._parts(batch, compute):
+                    values.update(zip((item.index for item in items), computed, strict=True))
                 for item in batch:
                     yield Outcome(item.index, item.id, values.get(item.index), item.error)
+
+    def output_batches(
+        self,
+        inputs: Iterable[Any],
+        to_instance: Callable[[Any], Instance],
+        compute: Compute[Mapping[str, torch.Tensor]],
+    ) -> Iterator[OutputBatch]:
+        """Yield the rows of each batch, in the order of the inputs; nothing is done per image.
+
+        Args:
+            inputs: Read only as far ahead as needed, so that they may be endless.
+            to_instance: Makes an instance of an input, in a thread; its `AllenCVError`s, and those
+                of decoding, become outcomes.
+            compute: Turns the images of a batch into tensors `[B, ...]`.
+        """
+
+        def rows(*images: torch.Tensor) -> dict[str, FloatRows]:
+            return {name: tensor.float().cpu().numpy() for name, tensor in compute(*images).items()}
+
+        with closing(self._batches(inputs, to_instance)) as batches:
+            for batch in batches:
+                yield _output_batch(batch, list(self._parts(batch, rows)))
 
     def _batches(
         self, inputs: Iterable[Any], to_instance: Callable[[Any], Instance]
@@ -152,34 +210,33 @@ class BatchedInference:
         try:
             instance = to_instance(item)
             # Seeded as epoch 0 of a run with seed 0: random transforms give the same every time.
-            sample = self._reader.load(instance, item_seed(0, 0, instance.id))
-            return _Decoded(index, instance, sample)
+            seed = item_seed(0, 0, instance.id)
+            samples = tuple(reader.load(instance, seed) for reader in self._readers)
+            return _Decoded(index, instance, samples)
         except AllenCVError as error:
             return _Decoded(index, instance, error=error)
 
-    def _values(self, batch: list[_Decoded], compute: Compute[T]) -> dict[int, T]:
-        """Return the values by input index; images of different sizes go in separate batches."""
+    def _parts(
+        self, batch: list[_Decoded], compute: Compute[Computed]
+    ) -> Iterator[tuple[list[_Decoded], Computed]]:
+        """Yield parts of the batch with what was computed; images of different sizes are apart."""
         groups: dict[Any, list[_Decoded]] = {}
         for item in batch:
-            if item.sample is not None:
-                image = item.sample.image
-                groups.setdefault((image.shape, image.dtype), []).append(item)
-        values: dict[int, T] = {}
+            if item.samples:
+                kind = tuple((sample.image.shape, sample.image.dtype) for sample in item.samples)
+                groups.setdefault(kind, []).append(item)
         for group in groups.values():
-            computed = self._compute(group, compute)
-            values.update(zip((item.index for item in group), computed, strict=True))
-        return values
-
-    def _compute(self, items: list[_Decoded], compute: Compute[T]) -> list[T]:
-        values: list[T] = []
-        while len(values) < len(items):
-            part = items[len(values) : len(values) + self._batch_size]
-            try:
-                with _inference(self._model):
-                    values.extend(compute(self._tensors(part)))
-            except torch.OutOfMemoryError as error:
-                self._halve_batch(len(part), error)
-        return values
+            start = 0
+            while start < len(group):
+                part = group[start : start + self._batch_size]
+                try:
+                    with _inference(self._model):
+                        computed = compute(*self._images(part))
+                except torch.OutOfMemoryError as error:
+                    self._halve_batch(len(part), error)
+                    continue
+                yield part, computed
+                start += len(part)
 
     def _halve_batch(self, size: int, error: torch.OutOfMemoryError) -> None:
         if size == 1:
@@ -188,16 +245,39 @@ class BatchedInference:
         torch.cuda.empty_cache()
         logger.warning("out of memory: going on with batches of %d", self._batch_size)
 
-    def _tensors(self, items: list[_Decoded]) -> dict[str, torch.Tensor]:
+    def _images(self, items: list[_Decoded]) -> list[torch.Tensor]:
         instances = [item.instance for item in items if item.instance is not None]
-        samples = [item.sample for item in items if item.sample is not None]
         device = next(self._model.parameters(), torch.empty(0)).device
-        tensors = to_device(collate(instances, samples), device, self._reader.deferred)
-        return {"image": tensors["image"]}  # a mask or boxes would only lead to a loss
+        images = []
+        for place, reader in enumerate(self._readers):
+            batch = collate(instances, [item.samples[place] for item in items])
+            # Only the image: a mask or boxes would only lead to a loss
+            images.append(to_device(batch, device, reader.deferred)["image"])
+        return images
+
+
+def _output_batch(
+    batch: list[_Decoded], parts: list[tuple[list[_Decoded], dict[str, FloatRows]]]
+) -> OutputBatch:
+    items = [item for some, _ in parts for item in some]
+    arrays = parts[0][1] if parts else {}
+    if len(parts) > 1:
+        order = np.argsort([item.index for item in items])
+        items = [items[place] for place in order]
+        arrays = {
+            name: np.concatenate([computed[name] for _, computed in parts])[order]
+            for name in arrays
+        }
+    return OutputBatch(
+        [item.index for item in items],
+        [item.instance.id for item in items if item.instance is not None],
+        arrays,
+        [Outcome(item.index, item.id, error=item.error) for item in batch if item.error],
+    )
 
 
 @contextmanager
-def _inference(model: Model) -> Iterator[None]:
+def _inference(model: torch.nn.Module) -> Iterator[None]:
     """Switch to eval mode and no gradients, and put back what was, module by module."""
     training = [module for module in model.modules() if module.training]
     model.eval()

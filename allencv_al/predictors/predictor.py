@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,8 +18,14 @@ from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
 from allencv_al.models.archive import Archive, load_archive
 from allencv_al.models.model import Model
-from allencv_al.predictors.batched_inference import BatchedInference, Compute, Outcome
+from allencv_al.predictors.batched_inference import (
+    BatchedInference,
+    FloatRows,
+    Outcome,
+    OutputBatch,
+)
 from allencv_al.predictors.json_values import JsonDict, rows_of_outputs
+from allencv_al.predictors.model_outputs import OUTPUTS, model_outputs
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -175,7 +181,7 @@ class Predictor(Registrable):
                 input to give; read only as far ahead as needed.
             batch_size: Images per batch.
         """
-        return self._run(inputs, self._predict_batch, batch_size)
+        return self._inference(batch_size).outcomes(inputs, self.to_instance, self._predict_batch)
 
     # -- Arrays -------------------------------------------------------------------------------
 
@@ -195,7 +201,7 @@ class Predictor(Registrable):
             ImageDecodeError: One of them cannot be read. `iterate` goes on instead.
         """
         width = self.model.vocab.get_vocab_size()
-        return _stacked(self.iterate(images, "logits", batch_size), width)
+        return _stacked(self.iterate_outputs(images, {"logits"}, batch_size), "logits", width)
 
     def embed(
         self, images: Iterable[ImageInput | Instance], batch_size: int = DEFAULT_BATCH_SIZE
@@ -212,14 +218,14 @@ class Predictor(Registrable):
         Raises:
             ImageDecodeError: One of them cannot be read. `iterate` goes on instead.
         """
-        return _stacked(self.iterate(images, "embeddings", batch_size), 0)
+        return _stacked(self.iterate_outputs(images, {"embeddings"}, batch_size), "embeddings", 0)
 
     def iterate(
         self,
         images: Iterable[ImageInput | Instance],
         output: Literal["logits", "embeddings"] = "logits",
         batch_size: int = DEFAULT_BATCH_SIZE,
-    ) -> Iterator[Outcome[NDArray[np.float32]]]:
+    ) -> Iterator[Outcome[FloatRows]]:
         """Yield one vector, or the error in its place, for each image and in their order.
 
         Args:
@@ -227,24 +233,48 @@ class Predictor(Registrable):
             output: Which vector.
             batch_size: Images per batch.
         """
-        if output not in ("logits", "embeddings"):
+        if output not in OUTPUTS:
             raise ConfigurationError(f'output: expected "logits" or "embeddings", found "{output}"')
-        compute = self._logits_of_batch if output == "logits" else self._embed_batch
-        return self._run(images, compute, batch_size)
+        batches = self.iterate_outputs(images, {output}, batch_size)
+        return (outcome for batch in batches for outcome in batch.outcomes(output))
 
-    # -- What a subclass may change -----------------------------------------------------------
+    def iterate_outputs(
+        self,
+        images: Iterable[ImageInput | Instance],
+        needs: Collection[str] = OUTPUTS,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ) -> Iterator[OutputBatch]:
+        """Yield logits and embeddings batch by batch, in the order of the images.
 
-    @abstractmethod
-    def _json_to_instance(self, request: Mapping[str, Any]) -> Instance:
-        """Make an instance of a JSON request; raise a DataError for a wrong one."""
+        Both come from one pass through the network where the model can do that.
 
-    def _run(
-        self, inputs: Iterable[Any], compute: Compute[Any], batch_size: int
-    ) -> Iterator[Outcome[Any]]:
-        inference = BatchedInference(self.model, self.dataset_reader, batch_size, self.num_threads)
-        return inference.outcomes(inputs, self._to_instance, compute)
+        Args:
+            images: Anything that `predict` takes; read only as far ahead as needed.
+            needs: Which arrays: some of `logits` and `embeddings`.
+            batch_size: Images per batch.
 
-    def _to_instance(self, item: Any) -> Instance:
+        Raises:
+            ConfigurationError: Another array is asked for.
+        """
+        unknown = sorted(set(needs) - set(OUTPUTS))
+        if unknown or not needs:
+            found = ", ".join(unknown) or "none"
+            raise ConfigurationError(f"needs: expected logits or embeddings, found {found}")
+
+        def compute(image: torch.Tensor) -> dict[str, torch.Tensor]:
+            return model_outputs(self.model, image, needs)
+
+        return self._inference(batch_size).output_batches(images, self.to_instance, compute)
+
+    def to_instance(self, item: Any) -> Instance:
+        """Return an input as an instance, nothing decoded.
+
+        Args:
+            item: Anything that `predict` takes, or an `AllenCVError` where there is no input.
+
+        Raises:
+            AllenCVError: The input is such an error, or a request that is wrong.
+        """
         if isinstance(item, AllenCVError):
             raise item
         if isinstance(item, Instance):
@@ -253,19 +283,24 @@ class Predictor(Registrable):
             return self._json_to_instance(item)
         return self.dataset_reader.image_to_instance(item)
 
-    def _predict_batch(self, tensors: dict[str, torch.Tensor]) -> list[JsonDict]:
-        output = self.model.make_output_human_readable(self.model(**tensors))
-        return rows_of_outputs(output, len(tensors["image"]))
+    # -- What a subclass may change -----------------------------------------------------------
 
-    def _logits_of_batch(self, tensors: dict[str, torch.Tensor]) -> list[NDArray[np.float32]]:
-        return list(self.model(**tensors)["logits"].float().cpu().numpy())
+    @abstractmethod
+    def _json_to_instance(self, request: Mapping[str, Any]) -> Instance:
+        """Make an instance of a JSON request; raise a DataError for a wrong one."""
 
-    def _embed_batch(self, tensors: dict[str, torch.Tensor]) -> list[NDArray[np.float32]]:
-        return list(self.model.embed(tensors["image"]).float().cpu().numpy())
+    def _inference(self, batch_size: int) -> BatchedInference:
+        return BatchedInference(self.model, [self.dataset_reader], batch_size, self.num_threads)
+
+    def _predict_batch(self, image: torch.Tensor) -> list[JsonDict]:
+        output = self.model.make_output_human_readable(self.model(image=image))
+        return rows_of_outputs(output, len(image))
 
 
-def _stacked(
-    outcomes: Iterator[Outcome[NDArray[np.float32]]], width_of_nothing: int
-) -> NDArray[np.float32]:
-    rows = [outcome.unwrap() for outcome in outcomes]
-    return np.stack(rows) if rows else np.empty((0, width_of_nothing), dtype=np.float32)
+def _stacked(batches: Iterator[OutputBatch], name: str, width_of_nothing: int) -> FloatRows:
+    rows = []
+    for batch in batches:
+        for failed in batch.failed:
+            failed.unwrap()  # raises
+        rows.append(batch.arrays[name])
+    return np.concatenate(rows) if rows else np.empty((0, width_of_nothing), dtype=np.float32)

@@ -1,0 +1,95 @@
+"""Fingerprints: what made an embedding or a logit, as a short text that is the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence, Set
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import torch
+
+from allencv_al.data.dataset_readers.base import DatasetReader
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_PLAIN = (str, bytes, bool, int, float, complex, type(None))
+
+
+def digest(*texts: str) -> str:
+    """Return a fingerprint of texts, 64 hexadecimal digits."""
+    hasher = hashlib.sha256()
+    for text in texts:
+        content = text.encode("utf-8", "surrogateescape")
+        hasher.update(len(content).to_bytes(8, "big") + content)
+    return hasher.hexdigest()
+
+
+def weights_fingerprint(
+    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor] | None = None
+) -> str:
+    """Return a fingerprint of a network: its structure, and every number in its state.
+
+    Args:
+        module: The network.
+        tensors: The part of its state that matters; by default all of it.
+    """
+    hasher = hashlib.sha256(_ADDRESS.sub("", repr(module)).encode())
+    for name, tensor in sorted((module.state_dict() if tensors is None else tensors).items()):
+        values = tensor.detach().cpu().contiguous()
+        hasher.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        hasher.update(values.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
+
+
+def decoding_fingerprint(reader: DatasetReader) -> str:
+    """Return a fingerprint of what a reader does to an image; its labels and splits do not matter.
+
+    Two readers that have the same one give the same pixels.
+    """
+    return digest(describe(_what_decodes(reader)))
+
+
+def describe(value: Any, _within: tuple[int, ...] = ()) -> str:
+    """Return a text that is equal for equal values, in every process.
+
+    An object is its class and what it would send to a worker process (`__getstate__`), so that
+    caches that are not sent do not count. One that refers back to itself is cut there.
+    """
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if id(value) in _within:
+        return "<itself>"
+    within = (*_within, id(value))
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        array = np.asarray(value)
+        return f"array({array.dtype}, {array.shape}, {digest(array.tobytes().hex())})"
+    if isinstance(value, Enum | PurePath):
+        return f"{_name(type(value))}({str(value)!r})"
+    if isinstance(value, Mapping):
+        pairs = sorted(f"{describe(k, within)}: {describe(v, within)}" for k, v in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, Set):
+        return f"{{{', '.join(sorted(describe(item, within) for item in value))}}}"
+    if isinstance(value, Sequence):
+        return f"[{', '.join(describe(item, within) for item in value)}]"
+    if isinstance(value, type) or hasattr(value, "__qualname__"):
+        return _name(value)
+    try:
+        state = value.__getstate__()
+    except TypeError:  # it cannot be sent: a compiled pattern, a lock
+        return _ADDRESS.sub("", repr(value))
+    return f"{_name(type(value))}({describe(state, within)})"
+
+
+def _name(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
+
+
+def _what_decodes(reader: DatasetReader) -> Any:
+    kind = type(reader)
+    if kind.load is DatasetReader.load and kind.decode is DatasetReader.decode:
+        return reader.augmentation, reader.max_pixels
+    return reader
