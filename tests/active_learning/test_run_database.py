@@ -160,25 +160,28 @@ import os, sys
 from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
 
+def write(who, count):
+    for number in range(count):
+        LabelStore(database).add([NewLabel(f"{who}/{number}", "cat", who, 0, "test")])
+
 database = RunDatabase(sys.argv[1])
-store = LabelStore(database)
-
-def write(who):
-    for number in range(40):
-        store.add([NewLabel(f"{who}/{number}", "cat", who, 0, "test")])
-
-store.add([NewLabel("before", "cat", "me", 0, "test")])
-children = []
-for who in ("child", "sister"):
-    pid = os.fork()
-    if pid == 0:
-        write(who)
-        sys.exit(0)
-    children.append(pid)
-write("parent")
-assert all(os.waitpid(pid, 0)[1] == 0 for pid in children)
-assert len(store.events()) == 121, len(store.events())
-assert database.rows("PRAGMA integrity_check") == [("ok",)]
+write("me", 1)
+ready, go = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    write("child", 20)
+    os.write(ready[1], b"1")
+    os.read(go[0], 1)
+    write("child", 20)
+    os._exit(0)  # without closing anything, as a kill would, and multiprocessing does
+write("parent", 20)
+os.read(ready[0], 1)
+database.close()  # as the last one it would take the log away with it
+os.write(go[1], b"1")
+assert os.waitpid(pid, 0)[1] == 0
+with RunDatabase(sys.argv[1]) as database:
+    assert len(LabelStore(database).events()) == 61, len(LabelStore(database).events())
+    assert database.rows("PRAGMA integrity_check") == [("ok",)]
 """
 
 FORK_WITHIN = """
