@@ -16,6 +16,7 @@ METRICS = (
     "coverage_radius",
     "redundancy",
     "batch_class_entropy",
+    "agreement",
 )
 """The keys of `RoundRecord.metrics`, in the order in which they are shown."""
 

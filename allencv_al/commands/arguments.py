@@ -145,6 +145,31 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     add_include_package(parser)
 
 
+def add_run_folder(parser: argparse.ArgumentParser, contents: str) -> None:
+    """Add the arguments that say where a run is written, and what becomes of one that is there.
+
+    Args:
+        parser: The parser of the subcommand.
+        contents: What the folder will hold.
+    """
+    parser.add_argument(
+        "-s",
+        "--serialization-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"the folder of the run: {contents} go there",
+    )
+    parser.add_argument(
+        "-r", "--recover", action="store_true", help="go on with the interrupted run in DIR"
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="replace the run in DIR")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check the config, the shapes and the data paths, list every fault, and stop",
+    )
+
+
 def add_dataset_reader_choice(parser: argparse.ArgumentParser) -> None:
     """Add ``--dataset-reader-choice``."""
     parser.add_argument(

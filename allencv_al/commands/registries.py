@@ -29,6 +29,8 @@ REGISTRIES = {
     "trainer_callback": "allencv_al.training.callbacks:TrainerCallback",
     "query_strategy": "allencv_al.active_learning.strategies:QueryStrategy",
     "annotator": "allencv_al.active_learning.annotators:Annotator",
+    "learner": "allencv_al.active_learning.learners:Learner",
+    "stop_rule": "allencv_al.active_learning.stop_rules:StopRule",
     "predictor": "allencv_al.predictors.predictor:Predictor",
 }
 

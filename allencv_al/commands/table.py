@@ -53,6 +53,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "allencv_al.commands.predict",
         "predict the classes of images, as JSON lines",
     ),
+    "active-learn": Subcommand(
+        "allencv_al.commands.active_learn",
+        "train, choose what to label next, take in the labels, and again",
+    ),
     "find-lr": Subcommand(
         "allencv_al.commands.find_lr",
         "try growing learning rates, draw the losses and suggest one",

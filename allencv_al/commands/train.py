@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands.arguments import add_config
+from allencv_al.commands.arguments import add_config, add_run_folder
 from allencv_al.common.errors import ConfigurationError
 
 NAME = "train"
@@ -16,22 +16,7 @@ HELP = "train the model that a jsonnet file describes"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     add_config(parser)
-    parser.add_argument(
-        "-s",
-        "--serialization-dir",
-        type=Path,
-        metavar="DIR",
-        help="the folder of the run: checkpoints, metrics, pictures and model.tar.gz go there",
-    )
-    parser.add_argument(
-        "-r", "--recover", action="store_true", help="go on with the interrupted run in DIR"
-    )
-    parser.add_argument("-f", "--force", action="store_true", help="replace the run in DIR")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check the config, the shapes and the data paths, list every fault, and stop",
-    )
+    add_run_folder(parser, "checkpoints, metrics, pictures and model.tar.gz")
     parser.add_argument(
         "--file-friendly-logging",
         action="store_true",

@@ -121,15 +121,7 @@ class BasicImageClassifier(Model):
 
     @overrides
     def embedding_is_fixed(self) -> bool:
-        encoder = self._im2im_encoder
-        frozen = encoder is None or (isinstance(encoder, FeatureEncoder) and encoder.frozen)
-        rest = self._im2vec_encoder
-        return (
-            frozen
-            and not any(parameter.requires_grad for parameter in rest.parameters())
-            and not any(True for _ in rest.buffers())
-            and not any(isinstance(module, _CHANCE) for module in rest.modules())
-        )
+        return _is_fixed(self._im2im_encoder, self._im2vec_encoder)
 
     @overrides
     def embed(self, image: Tensor) -> Tensor:
@@ -206,6 +198,14 @@ class BasicImageClassifier(Model):
             faults = list(_chain_faults(config, image_shape))
         yield from faults
 
+    @classmethod
+    @overrides
+    def fixed_embedding_in(cls, config: ConfigView) -> bool:
+        if not config.sound("im2im_encoder", "im2vec_encoder"):
+            return False
+        with torch.device("meta"):
+            return _is_fixed(config.build("im2im_encoder"), config.build("im2vec_encoder"))
+
     def _outputs(
         self, image: Tensor | None, label: Tensor | None, embedding: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -263,6 +263,18 @@ class BasicImageClassifier(Model):
         rules = encoder.name_maps if isinstance(encoder, FeatureEncoder) else ()
         whole = [r.inside("_im2im_encoder.", "_classification_layer.") for r in rules if r.head]
         load_weights(self, read_weights(path), str(path), whole)
+
+
+def _is_fixed(im2im_encoder: Im2ImEncoder | None, im2vec_encoder: Im2VecEncoder) -> bool:
+    """Say whether neither a parameter that trains nor chance stands before the linear layer."""
+    frozen = isinstance(im2im_encoder, FeatureEncoder) and im2im_encoder.frozen
+    if im2im_encoder is not None and not frozen:
+        return False
+    return (
+        not any(parameter.requires_grad for parameter in im2vec_encoder.parameters())
+        and not any(True for _ in im2vec_encoder.buffers())
+        and not any(isinstance(module, _CHANCE) for module in im2vec_encoder.modules())
+    )
 
 
 def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:

@@ -122,5 +122,14 @@ class Model(torch.nn.Module, Registrable):
         """
         return iter(())
 
+    @classmethod
+    def fixed_embedding_in(cls, config: ConfigView) -> bool:
+        """Say whether the model that a config describes will have an `embedding_is_fixed`.
+
+        Args:
+            config: The model's config, with sound encoders.
+        """
+        return False
+
     def _metrics(self) -> dict[str, Metric]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Metric)}

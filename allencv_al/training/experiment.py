@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from overrides import overrides
 
@@ -19,6 +19,7 @@ from allencv_al.common.type_specs import Scope
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.training.label_check import check_labels
@@ -77,6 +78,8 @@ class Experiment(FromParams):
         random_seed: Seed of Python's generator, of the order of images and of their transforms.
         numpy_seed: Seed of NumPy's global generator.
         pytorch_seed: Seed of torch's generators: initial weights and dropout.
+        active_learning: How labels are chosen, for `allencv-al active-learn`; training on all
+            labels does not look at it.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Experiment(FromParams):
         random_seed: int = 13370,
         numpy_seed: int = 1337,
         pytorch_seed: int = 133,
+        active_learning: dict[str, Any] | None = None,
     ) -> None:
         self.dataset_reader = dataset_reader
         self.validation_dataset_reader = validation_dataset_reader or dataset_reader
@@ -121,20 +125,20 @@ class Experiment(FromParams):
         config: str | Path,
         overrides: str | dict[str, Any] = "",
         ext_vars: dict[str, str] | None = None,
-    ) -> Experiment:
+    ) -> Self:
         """Read a jsonnet file, check it whole, and build the parts that need no data.
 
         Raises:
             ConfigurationFaults: Everything that is wrong with it.
         """
         params = Params.from_file(config, overrides, ext_vars)
-        check_experiment(params, str(config))
+        check_experiment(params, str(config), cls)
         return cls.from_checked(params)
 
     @classmethod
-    def from_checked(cls, params: Params) -> Experiment:
+    def from_checked(cls, params: Params) -> Self:
         """Build the parts that need no data, from a config that `check_experiment` let pass."""
-        built: Experiment = ObjectSpec(cls).build(params.as_dict(), "", Scope())
+        built: Self = ObjectSpec(cls).build(params.as_dict(), "", Scope())
         return built
 
     @classmethod
@@ -152,7 +156,17 @@ class Experiment(FromParams):
         yield from parameter_group_faults(config)
 
     def read(self) -> Datasets:
-        """List the images of every data set; with lazy readers none is decoded."""
+        """List the images of every data set; with lazy readers none is decoded.
+
+        Raises:
+            DataError: A data set is empty, or its labels can mean nothing.
+        """
+        datasets = self.read_unchecked()
+        check_labels(datasets)
+        return datasets
+
+    def read_unchecked(self) -> Datasets:
+        """Do what `read` does, without looking at the labels: there may be none yet."""
         train = self.paths["train"]
         assert train is not None
         self._warn_of_what_measures_wrongly()
@@ -161,9 +175,7 @@ class Experiment(FromParams):
             for name, path in self.paths.items()
             if name != "train"
         }
-        datasets = Datasets(self.dataset_reader.read(train), others["validation"], others["test"])
-        check_labels(datasets)
-        return datasets
+        return Datasets(self.dataset_reader.read(train), others["validation"], others["test"])
 
     def _warn_of_what_measures_wrongly(self) -> None:
         for name, path in self.paths.items():
@@ -180,11 +192,17 @@ class Experiment(FromParams):
                 ", ".join(chance),
             )
 
-    def make_vocabulary(self, datasets: Datasets) -> Vocabulary:
-        """Number the labels of the data sets; no image is decoded."""
+    def make_vocabulary(self, datasets: Datasets, classes: Iterable[str] = ()) -> Vocabulary:
+        """Number the labels of the data sets; no image is decoded.
+
+        Args:
+            datasets: The data sets, of which the config says which count.
+            classes: Names of classes that none of their images may show.
+        """
         chosen = datasets.present(self.vocabulary_names)
         instances = [instance for dataset in chosen for instance in dataset]
-        return self._vocabulary.construct(instances=instances)
+        named = [Instance(id=f"class {name}", image=b"", label=name) for name in classes]
+        return self._vocabulary.construct(instances=[*instances, *named])
 
     def make_model(self, vocabulary: Vocabulary, serialization_dir: Path | None = None) -> Model:
         """Build the model, with its initial weights."""
@@ -212,17 +230,29 @@ class Experiment(FromParams):
         data_loader: DataLoader,
         validation_data_loader: DataLoader | None,
         serialization_dir: Path | None,
+        **defaults: Any,
     ) -> Trainer:
-        """Build the trainer."""
+        """Build the trainer.
+
+        Args:
+            model: The model.
+            data_loader: The training data.
+            validation_data_loader: The data that chooses the best epoch.
+            serialization_dir: Where it writes; None writes nothing.
+            **defaults: Its arguments where the config does not give them.
+        """
         return self._trainer.construct(
             model=model,
             data_loader=data_loader,
             validation_data_loader=validation_data_loader,
             serialization_dir=serialization_dir,
+            **defaults,
         )
 
 
-def check_experiment(params: Params, source: str) -> None:
+def check_experiment(
+    params: Params, source: str, experiment: type[Experiment] = Experiment
+) -> None:
     """Raise with everything that is wrong with a config, the data paths included.
 
     Nothing is built but the encoders' shapes, and no image is read.
@@ -230,11 +260,12 @@ def check_experiment(params: Params, source: str) -> None:
     Args:
         params: The config.
         source: What to call it in the message.
+        experiment: What it describes.
 
     Raises:
         ConfigurationFaults: One line for each fault.
     """
-    faults = [*check(Experiment, params.as_dict()), *_path_faults(params.as_dict())]
+    faults = [*check(experiment, params.as_dict()), *_path_faults(params.as_dict())]
     if faults:
         raise ConfigurationFaults(faults, source)
 

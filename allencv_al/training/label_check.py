@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean
+from allencv_al.data.dataset_readers.dataset import Dataset
 
 if TYPE_CHECKING:
-    from allencv_al.data.dataset_readers.dataset import Dataset
     from allencv_al.training.experiment import Datasets
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,36 @@ def check_labels(datasets: Datasets) -> None:
     for name, dataset in (("validation", datasets.validation), ("test", datasets.test)):
         if dataset is not None:
             _check_measuring(name, _classes(dataset), known)
+
+
+def only_labeled(datasets: Datasets) -> Datasets:
+    """Return the data sets without their unlabeled images, as in a table that is half filled in.
+
+    A data set without any class stays as it is: its labels are of another kind, if it has any.
+    """
+    train, validation, test = (
+        dataset and _only_labeled(name, dataset)
+        for name, dataset in (
+            ("training", datasets.train),
+            ("validation", datasets.validation),
+            ("test", datasets.test),
+        )
+    )
+    assert train is not None
+    return replace(datasets, train=train, validation=validation, test=test)
+
+
+def _only_labeled(name: str, dataset: Dataset) -> Dataset:
+    labeled = [
+        item
+        for item in dataset
+        if item.label is not None or item.mask is not None or item.boxes is not None
+    ]
+    left_out = len(dataset) - len(labeled)
+    if not left_out or not _classes(dataset):
+        return dataset
+    logger.warning("%d of %d %s images have no label: left out", left_out, len(dataset), name)
+    return Dataset(dataset.reader, labeled, dataset.skipped, dataset.unreadable)
 
 
 def _check_measuring(name: str, found: set[str], known: set[str]) -> None:

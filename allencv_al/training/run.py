@@ -15,6 +15,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.experiment import Datasets, Experiment, check_experiment
+from allencv_al.training.label_check import only_labeled
 from allencv_al.training.pictures import write_confusion_matrix
 from allencv_al.training.run_folder import (
     METRICS_NAME,
@@ -59,7 +60,7 @@ def train(
     check_run_folder(folder, params, recover, force)
     experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
-    datasets = experiment.read()
+    datasets = only_labeled(experiment.read())
     vocabulary = experiment.make_vocabulary(datasets)
     model = experiment.make_model(vocabulary, folder)
     loaders = _Loaders(experiment, datasets, vocabulary)

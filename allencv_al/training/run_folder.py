@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from allencv_al.common import Params, atomic_file
@@ -16,7 +17,9 @@ VOCABULARY_NAME = "vocabulary"
 _ABSENT = object()
 
 
-def check_run_folder(folder: Path, params: Params, recover: bool, force: bool) -> None:
+def check_run_folder(
+    folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str] = ()
+) -> None:
     """Raise where `folder` cannot take a run of `params`; nothing is written.
 
     Args:
@@ -24,6 +27,7 @@ def check_run_folder(folder: Path, params: Params, recover: bool, force: bool) -
         params: The config, overrides included.
         recover: Go on with the run that is there; its config must be the same.
         force: Replace the run that is there.
+        changeable: Dotted keys that a recovered run may have changed, with all below them.
 
     Raises:
         ConfigurationError: The folder holds something else, nothing to recover, or a run of
@@ -32,7 +36,7 @@ def check_run_folder(folder: Path, params: Params, recover: bool, force: bool) -
     if recover and force:
         raise ConfigurationError("--recover goes on with a run and --force replaces it: choose one")
     if recover:
-        _check_recoverable(folder, params)
+        _check_recoverable(folder, params, changeable)
         return
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder}: expected a folder for the run, found a file")
@@ -49,11 +53,15 @@ def check_run_folder(folder: Path, params: Params, recover: bool, force: bool) -
             )
 
 
-def open_run_folder(folder: Path, params: Params, recover: bool, force: bool) -> None:
+def open_run_folder(
+    folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str] = ()
+) -> None:
     """Make `folder` ready, and write the config into it; see `check_run_folder`."""
-    check_run_folder(folder, params, recover, force)
+    check_run_folder(folder, params, recover, force, changeable)
     if recover:
         atomic_file.sweep_temporaries(folder)
+        if changeable:
+            params.to_file(folder / CONFIG_NAME)
         return
     if folder.exists():
         shutil.rmtree(folder)
@@ -61,7 +69,7 @@ def open_run_folder(folder: Path, params: Params, recover: bool, force: bool) ->
     params.to_file(folder / CONFIG_NAME)
 
 
-def _check_recoverable(folder: Path, params: Params) -> None:
+def _check_recoverable(folder: Path, params: Params, changeable: Collection[str]) -> None:
     config = folder / CONFIG_NAME
     if not config.is_file():
         raise ConfigurationError(
@@ -73,6 +81,7 @@ def _check_recoverable(folder: Path, params: Params) -> None:
         f"  {key}: {_shown(before, key)} before, {_shown(now, key)} now"
         for key in sorted({*before, *now})
         if before.get(key, _ABSENT) != now.get(key, _ABSENT)
+        and not any(key == free or key.startswith(f"{free}.") for free in changeable)
     ]
     if differences:
         raise ConfigurationError(

@@ -139,6 +139,11 @@ class MultiprocessDataLoader(DataLoader):
                 yield config.fault(name, message)
 
     @property
+    def order(self) -> BatchOrder:
+        """Which items stand in which batch."""
+        return self._order
+
+    @property
     def shuffle(self) -> bool:
         """Whether every pass is in a new random order."""
         return self._order.shuffle

@@ -1,0 +1,109 @@
+"""The base of the learners: what the loop asks of whoever trains."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.active_learning.pool import FloatArray
+from allencv_al.active_learning.pool_outputs import PoolOutputs
+from allencv_al.common.registrable import Registrable
+from allencv_al.data.instance import Instance
+
+
+@dataclass(frozen=True)
+class TestOutputs:
+    """What the trained model says of the test items.
+
+    Args:
+        logits: float32 `[M, C]`.
+        labels: The class index of each item, int64 `[M]`.
+        unreadable: The items that could not be read, with the cause.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    logits: FloatArray
+    labels: NDArray[np.int64]
+    unreadable: Mapping[str, str]
+
+
+class Learner(Registrable):
+    """Trains on the labels so far, measures itself, and says what it makes of the pool.
+
+    The loop calls `train`, `test` and `infer` in this order, round by round. Each may be called
+    again after a kill: it does the same again, and the same labels give the same results. What
+    `test` and `infer` need of a training is in the folder of the round, so that another process can
+    go on from there with `restore`.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "experiment": "allencv_al.active_learning.learners.experiment_learner",
+    }
+    default_implementation = "experiment"
+    injected = ("experiment", "cache_folder")
+
+    items: Sequence[Instance]
+    """Everything that may be labeled, with the label that the data shows, if any."""
+
+    def check(self, needs: Collection[str]) -> None:
+        """Raise a ConfigurationError where it can never give what a strategy needs."""
+
+    def class_names(self) -> list[str]:
+        """Return the names of the classes, in the order of the columns of logits."""
+        raise NotImplementedError
+
+    def data_classes(self) -> list[str]:
+        """Return the names of the classes that the data shows; none where all is unlabeled."""
+        return []
+
+    def set_classes(self, labels: Collection[str]) -> None:
+        """Take in the names of classes that only the annotator has shown so far."""
+
+    def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
+        """Train on labeled items.
+
+        Args:
+            round: Its number, from 1.
+            labels: Class name by item id, in the order in which they were labeled.
+            folder: The folder of the round; what is needed to go on from here is left there.
+
+        Returns:
+            What is worth knowing of the training, as JSON values.
+        """
+        raise NotImplementedError
+
+    def restore(self, round: int, labels: Mapping[str, str], folder: Path) -> None:
+        """Go back to the model that `train` left; the arguments are those of `train`."""
+        raise NotImplementedError
+
+    def test(self) -> TestOutputs | None:
+        """Return what the model says of the test items; None where there are none."""
+        raise NotImplementedError
+
+    def infer(self, ids: Sequence[str], needs: Collection[str], folder: Path | None) -> PoolOutputs:
+        """Return what the model makes of some items.
+
+        Args:
+            ids: The items.
+            needs: Some of "logits", "mc_logits", "embeddings".
+            folder: Where a long computation may leave its parts, to go on after a kill.
+        """
+        raise NotImplementedError
+
+    def unreadable(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return which of some items nobody can look at, with the causes."""
+        return {}
+
+    def offers(self, output: str) -> bool:
+        """Say whether `infer` gives this output at little more cost than logits alone."""
+        return output == "logits"
+
+    def write_archive(self, folder: Path) -> Path | None:
+        """Write the model as it is to `folder`; None for a learner that has no archive."""
+        return None

@@ -1,0 +1,384 @@
+"""The learner that is the model and the trainer of a config."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.active_learning.embedding_outputs import outputs_of_embeddings
+from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.learners.base import Learner, TestOutputs
+from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
+from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
+from allencv_al.active_learning.learners.model_state import (
+    set_state,
+    shrink_and_perturb,
+    trained_state,
+    write_state,
+)
+from allencv_al.active_learning.loop_data import LoopData, read_loop_data
+from allencv_al.active_learning.pool import FloatArray
+from allencv_al.active_learning.pool_outputs import PoolOutputs
+from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
+from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
+from allencv_al.common.seeding import seed_everything
+from allencv_al.data.batch import label_indices
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.archive import archive_model
+from allencv_al.models.model import Model
+from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.training.checkpointer import BEST_WEIGHTS
+from allencv_al.training.experiment import Datasets
+from allencv_al.training.run_folder import VOCABULARY_NAME
+from allencv_al.training.weights_file import read_weights, write_weights
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_NAME = "weights.safetensors"
+TRAINING_FOLDER = "training"
+_KEPT_OF_A_TRAINING = frozenset({".json", ".jsonl", ".png"})
+
+
+@Learner.register("experiment")
+class ExperimentLearner(Learner):
+    """Trains the config's model with its trainer.
+
+    With an encoder that does not train (and `cache_embeddings`), each image is encoded once per
+    experiment; a round then trains, tests and infers on embeddings. The training images go through
+    the transforms of `dataset_reader`; test images, and the pool where it is encoded anew in each
+    round, through those of `validation_dataset_reader`.
+
+    Args:
+        experiment: What the config describes.
+        cache_folder: Where embeddings are kept; runs of one config may share it.
+    """
+
+    def __init__(self, experiment: ActiveLearningExperiment, cache_folder: Path) -> None:
+        self._experiment = experiment
+        self._settings = experiment.settings
+        self._cache_folder = cache_folder
+        self._data: LoopData = read_loop_data(experiment)
+        self.items = self._data.items()
+        self._by_id = {item.id: item for item in self.items}
+        self._shown_classes: set[str] = set()
+        self._vocabulary = self._make_vocabulary()
+        self._data_classes = self.class_names()
+        self._model: Model | None = None
+        self._initial: dict[str, torch.Tensor] = {}
+        self._cached: _CachedEmbeddings | None = None
+
+    # -- What there is ------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Model:
+        """The model as it is now."""
+        if self._model is None:
+            self._build()
+        assert self._model is not None
+        return self._model
+
+    @overrides
+    def class_names(self) -> list[str]:
+        names = self._vocabulary.get_index_to_token_vocabulary("labels")
+        return [names[index] for index in range(len(names))]
+
+    @overrides
+    def data_classes(self) -> list[str]:
+        return self._data_classes
+
+    @overrides
+    def set_classes(self, labels: Collection[str]) -> None:
+        new = set(labels) - set(self.class_names())
+        if not new:
+            return
+        if self._settings.classes is not None:
+            raise DataError(
+                f"labels of no class of active_learning.classes: {', '.join(sorted(new))}"
+            )
+        self._shown_classes |= new
+        self._vocabulary = self._make_vocabulary()
+        self._model, self._cached = None, None
+
+    @overrides
+    def check(self, needs: Collection[str]) -> None:
+        dropout = any(
+            isinstance(module, torch.nn.modules.dropout._DropoutNd)
+            for module in self.model.modules()
+        )
+        if "mc_logits" in needs and not dropout:
+            raise ConfigurationError(
+                "active_learning.strategy: needs an ensemble, which dropout gives, and this model "
+                "has none; set model.dropout, to 0.5 for example"
+            )
+
+    @overrides
+    def unreadable(self, ids: Sequence[str]) -> dict[str, str]:
+        if self._cached_embeddings() is not None:
+            return {}  # what cannot be read has no embedding, and is not in the pool
+        reader = self._experiment.validation_dataset_reader
+        found: dict[str, str] = {}
+        for id in ids:
+            try:
+                reader.decode(self._by_id[id])
+            except ImageDecodeError as error:
+                found[id] = error.cause
+        return found
+
+    @overrides
+    def offers(self, output: str) -> bool:
+        return output == "logits" or (output == "embeddings" and self.model.takes_embeddings)
+
+    # -- The three calls ----------------------------------------------------------------------
+
+    @overrides
+    def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
+        model = self.model
+        self._start(round, folder)
+        seeds = [seed + round for seed in self._experiment.seeds]
+        seed_everything(seeds[0], seeds[1] % 2**32, seeds[2])
+        dataset = self._labeled(labels)
+        if self._cached_embeddings() is not None:
+            with _quiet("allencv_al.training"):
+                metrics = self._train(model, dataset, None, enable_default_callbacks=False)
+        else:
+            metrics = self._train(model, dataset, folder / TRAINING_FOLDER)
+        write_state(folder / WEIGHTS_NAME, model)
+        _sweep(folder / TRAINING_FOLDER)
+        return metrics
+
+    @overrides
+    def restore(self, round: int, labels: Mapping[str, str], folder: Path) -> None:
+        set_state(self.model, read_weights(folder / WEIGHTS_NAME))
+
+    @overrides
+    def test(self) -> TestOutputs | None:
+        dataset = self._data.test
+        if dataset is None:
+            return None
+        cached = self._cached_embeddings()
+        if cached is not None:
+            assert cached.test is not None
+            outputs = outputs_of_embeddings(self.model, cached.test, {"logits"})
+        else:
+            predictor = ImagePredictor(self.model, dataset.reader)
+            options = self._options("testing")
+            outputs = compute_outputs(predictor, dataset, {"logits"}, options=options)
+        by_id = {instance.id: instance for instance in dataset}
+        found = [by_id[id] for id in outputs.ids]
+        labeled = [place for place, instance in enumerate(found) if instance.label is not None]
+        assert outputs.logits is not None
+        labels = np.asarray(label_indices([found[i] for i in labeled], self._vocabulary), np.int64)
+        return TestOutputs(outputs.logits[labeled], labels, outputs.unreadable)
+
+    @overrides
+    def infer(self, ids: Sequence[str], needs: Collection[str], folder: Path | None) -> PoolOutputs:
+        cached = self._cached_embeddings()
+        if cached is not None:
+            samples, seed = self._settings.mc_samples, self._experiment.seeds[2]
+            return outputs_of_embeddings(self.model, cached.rows(ids), needs, samples, seed)
+        if not needs:
+            return PoolOutputs(list(ids))
+        reader = self._experiment.validation_dataset_reader
+        items = [self._by_id[id] for id in ids]
+        predictor = ImagePredictor(self.model, reader)
+        return compute_outputs(predictor, items, needs, folder, self._options("scoring the pool"))
+
+    @overrides
+    def write_archive(self, folder: Path) -> Path:
+        self._vocabulary.save_to_files(folder / VOCABULARY_NAME)
+        state = self.model.state_dict()
+        weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+        write_weights(folder / BEST_WEIGHTS, weights)
+        return archive_model(folder)
+
+    # -- Its parts ----------------------------------------------------------------------------
+
+    def _make_vocabulary(self) -> Vocabulary:
+        """Number the classes that are known: a label that an annotator hides is not."""
+        chosen = self._settings.classes
+        shown = {item.label for item in self.items if item.label is not None}
+        for dataset in (self._data.test, self._data.validation):
+            shown |= {label for label in dataset.labels() if label is not None} if dataset else set()
+        if chosen is not None and shown - set(chosen):
+            raise DataError(
+                "active_learning.classes: the data has labels that are none of them: "
+                f"{', '.join(sorted(shown - set(chosen)))}"
+            )
+        named = [*(chosen or ()), *sorted(self._shown_classes)]
+        datasets = Datasets(
+            Dataset(self._experiment.dataset_reader, self.items),
+            self._data.validation,
+            self._data.test,
+        )
+        return self._experiment.make_vocabulary(datasets, named)
+
+    def _build(self) -> None:
+        seed_everything(*self._experiment.seeds)
+        self._model = self._experiment.make_model(self._vocabulary)
+        self._model.eval()
+        self._initial = trained_state(self._model)
+
+    def _start(self, round: int, folder: Path) -> None:
+        """Give the model the weights that this round starts from."""
+        model, settings = self.model, self._settings
+        before = folder.parent / f"{round - 1:04d}" / WEIGHTS_NAME
+        if settings.retrain == "cold" or not before.exists():
+            set_state(model, self._initial)
+            return
+        state = read_weights(before)
+        fits = {name: value.shape for name, value in state.items()} == {
+            name: value.shape for name, value in self._initial.items()
+        }
+        if not fits:  # a class has come since
+            logger.info("round %d starts anew: there are other classes than before", round)
+            set_state(model, self._initial)
+            return
+        if settings.retrain == "shrink_perturb":
+            seed = self._experiment.seeds[2] + round
+            state = shrink_and_perturb(state, model, settings.shrink, settings.perturb, seed)
+        set_state(model, state)
+
+    def _train(
+        self, model: Model, dataset: Dataset, folder: Path | None, **defaults: Any
+    ) -> dict[str, Any]:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        experiment = self._experiment
+        loader = self._loader(dataset, training=True)
+        validation = self._data.validation
+        validation_loader = None if validation is None else self._loader(validation, training=False)
+        try:
+            trainer = experiment.make_trainer(model, loader, validation_loader, folder, **defaults)
+            recover = folder is not None and any(folder.iterdir())
+            return trainer.train(recover=recover)
+        finally:
+            loader.close()
+            if validation_loader is not None:
+                validation_loader.close()
+
+    def _labeled(self, labels: Mapping[str, str]) -> Dataset:
+        instances = [replace(self._by_id[id], label=label) for id, label in labels.items()]
+        cached = self._cached_embeddings()
+        if cached is not None:
+            instances = [instance for instance in instances if cached.has(instance.id)]
+        return self._data.dataset_of(instances)
+
+    def _loader(self, dataset: Dataset, training: bool) -> DataLoader:
+        cached = self._cached_embeddings()
+        if cached is not None and not training:
+            assert cached.validation is not None
+            known = set(cached.validation.ids)
+            dataset = Dataset(dataset.reader, [item for item in dataset if item.id in known])
+        loader = self._experiment.make_loader(dataset, self._vocabulary, training)
+        if cached is None:
+            return loader
+        ids = [instance.id for instance in dataset]
+        outputs = cached.rows(ids) if training else cached.validation
+        assert outputs is not None
+        assert outputs.embeddings is not None
+        labels = torch.tensor(label_indices(dataset, self._vocabulary))
+        return EmbeddingLoader(loader, torch.from_numpy(np.array(outputs.embeddings)), labels)
+
+    def _cached_embeddings(self) -> _CachedEmbeddings | None:
+        """Return what is encoded once; None where images are encoded in every round."""
+        model = self.model
+        if not (self._settings.cache_embeddings and model.embedding_is_fixed()):
+            return None
+        if self._cached is None:
+            cache = EmbeddingCache(self._cache_folder, model)
+            self._cached = _CachedEmbeddings(cache, self._data, self._experiment)
+        return self._cached
+
+    def _options(self, description: str | None = None) -> ScoringOptions:
+        samples, seed = self._settings.mc_samples, self._experiment.seeds[2]
+        return ScoringOptions(mc_samples=samples, seed=seed, description=description)
+
+    def prepare(self) -> None:
+        """Encode all images now, where they are encoded once."""
+        self._cached_embeddings()
+
+
+class _CachedEmbeddings:
+    """The embeddings of all data sets of a run."""
+
+    def __init__(
+        self, cache: EmbeddingCache, data: LoopData, experiment: ActiveLearningExperiment
+    ) -> None:
+        paths = [experiment.paths["train"], experiment.settings.pool_data_path]
+        self._sources = [
+            cache.embed(source, path or "")
+            for source, path in zip(data.sources, paths, strict=False)
+        ]
+        self._places = {
+            id: (number, row)
+            for number, source in enumerate(self._sources)
+            for row, id in enumerate(source.ids)
+        }
+        self.unreadable = {
+            id: cause for source in self._sources for id, cause in source.unreadable.items()
+        }
+        held_out = experiment.settings.test_fraction is not None
+        path = experiment.paths["train" if held_out else "test"] or ""
+        self.validation = self.test = None
+        if data.validation is not None:
+            self.validation = cache.embed(data.validation, experiment.paths["validation"] or "")
+        if data.test is not None and data.test_is_validation:
+            self.test = self.validation
+        elif data.test is not None:
+            self.test = cache.embed(data.test, path)
+
+    def has(self, id: str) -> bool:
+        return id in self._places
+
+    def rows(self, ids: Sequence[str]) -> PoolOutputs:
+        """Return the embeddings of the items that could be read, in this order."""
+        known = [id for id in ids if id in self._places]
+        unreadable = {id: self.unreadable.get(id, "") for id in ids if id not in self._places}
+        places = np.asarray([self._places[id] for id in known], np.int64).reshape(-1, 2)
+        return PoolOutputs(known, embeddings=self._take(places), unreadable=unreadable)
+
+    def _take(self, places: NDArray[np.int64]) -> FloatArray:
+        arrays = [source.embeddings for source in self._sources if source.embeddings is not None]
+        if len(arrays) == 1 or not len(places):
+            return np.asarray(arrays[0][places[:, 1]])
+        taken = np.empty((len(places), arrays[0].shape[1]), np.float32)
+        for number, array in enumerate(arrays):
+            here = places[:, 0] == number
+            taken[here] = array[places[here, 1]]
+        return taken
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Leave out what a training says of itself: there are many, and each takes a second."""
+    ours = logging.getLogger(name)
+    level = ours.level
+    ours.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+
+
+def _sweep(folder: Path) -> None:
+    """Keep the figures and pictures of a finished training, and none of its weights."""
+    if not folder.exists():
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.suffix not in _KEPT_OF_A_TRAINING:
+            entry.unlink()
+

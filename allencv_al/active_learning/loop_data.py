@@ -1,0 +1,152 @@
+"""The items of a run: what may be labeled, what measures, and that the two are apart."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.id_hash import id_hashes
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import Instance
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class LoopData:
+    """The data sets of a run.
+
+    Args:
+        sources: The images that may be labeled: those at `train_data_path` without the held-out
+            ones, and those at `pool_data_path` if there are any.
+        test: The images that measure the model; None if there are none.
+        validation: The images that choose the best epoch; None if there are none.
+        test_is_validation: Whether the two are the same images.
+    """
+
+    sources: Sequence[Dataset]
+    test: Dataset | None
+    validation: Dataset | None
+    test_is_validation: bool = False
+
+    def items(self) -> list[Instance]:
+        """Return everything that may be labeled."""
+        return [instance for source in self.sources for instance in source]
+
+    def dataset_of(self, items: Sequence[Instance]) -> Dataset:
+        """Return a data set of some of the items."""
+        return Dataset(self.sources[0].reader, items)
+
+
+def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
+    """List the images of a run; none is decoded.
+
+    Raises:
+        DataError: There are none, ids occur twice, or test images are in the pool.
+    """
+    settings = experiment.settings
+    datasets = experiment.read_unchecked()
+    train, test = datasets.train, datasets.test
+    if settings.test_fraction is not None:
+        train, test = _split(train, experiment, settings.test_fraction)
+    sources = [train]
+    if settings.pool_data_path is not None:
+        found = experiment.dataset_reader.read(settings.pool_data_path)
+        hidden = not settings.annotator.needs_known_labels
+        sources.append(_unlabeled(found) if hidden else found)
+    measured = test if test is not None else datasets.validation
+    data = LoopData(sources, measured, datasets.validation, test is None)
+    _check_distinct(sources)
+    for name, dataset in (("test", test), ("validation", datasets.validation)):
+        if dataset is not None:
+            _check_apart(name, dataset, data.items())
+    if measured is None:
+        logger.warning(
+            "nothing to measure with: give test_data_path or active_learning.test_fraction to see "
+            "what the labels bring"
+        )
+    elif test is None:
+        logger.warning(
+            "there is no test data, so validation_data_path measures, which also chooses the best "
+            "epoch: its figures are a little too good"
+        )
+    return data
+
+
+def _split(
+    dataset: Dataset, experiment: ActiveLearningExperiment, fraction: float
+) -> tuple[Dataset, Dataset]:
+    """Return what stays, and what is held out of each class by the hash of its ids."""
+    held_out: set[int] = set()
+    by_class: dict[str, list[int]] = {}
+    for place, instance in enumerate(dataset):
+        if instance.label is not None:
+            by_class.setdefault(instance.label, []).append(place)
+    seed = experiment.seeds[0]
+    for places in by_class.values():
+        hashes = id_hashes((f"test/{dataset[place].id}" for place in places), seed)
+        order = np.argsort(hashes, kind="stable")
+        held_out.update(places[place] for place in order[: round(fraction * len(places))].tolist())
+    if not held_out:
+        raise DataError(
+            "active_learning.test_fraction: no labeled image can be held out to measure with; "
+            "expected labels at train_data_path, or a larger share"
+        )
+    stay = [instance for place, instance in enumerate(dataset) if place not in held_out]
+    test = [instance for place, instance in enumerate(dataset) if place in held_out]
+    return (
+        Dataset(dataset.reader, stay, dataset.skipped, dataset.unreadable),
+        Dataset(experiment.validation_dataset_reader, test),
+    )
+
+
+def _unlabeled(dataset: Dataset) -> Dataset:
+    instances = [replace(instance, label=None) for instance in dataset]
+    return Dataset(dataset.reader, instances, dataset.skipped, dataset.unreadable)
+
+
+def _check_distinct(sources: Sequence[Dataset]) -> None:
+    if len(sources) < 2:
+        return  # a reader's ids are distinct
+    known = {instance.id for instance in sources[0]}
+    twice = [instance.id for instance in sources[1] if instance.id in known]
+    if twice:
+        raise DataError(
+            f"active_learning.pool_data_path: {len(twice)} ids are at train_data_path too: "
+            f"{_named(twice)}; rename the files, or put them into a folder of their own there"
+        )
+
+
+def _check_apart(name: str, dataset: Dataset, items: Iterable[Instance]) -> None:
+    places = {place for item in items if (place := _place(item)) is not None}
+    both = [instance.id for instance in dataset if _place(instance) in places]
+    if both:
+        raise DataError(
+            f"{name}_data_path: {len(both)} of its images are in the pool too: {_named(both)}; "
+            "what measures must not be learned from"
+        )
+
+
+def _place(instance: Instance) -> str | None:
+    """Return what tells whether two instances are one image; None where nothing does."""
+    image = instance.image
+    if isinstance(image, str | Path):
+        return str(Path(image).resolve())
+    if isinstance(image, np.ndarray):  # of two data sets, ids alone may be the same by chance
+        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
+        return f"{digest} {instance.id}"
+    return None
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return f"{', '.join(ids[:_MOST_NAMED])}{more}"

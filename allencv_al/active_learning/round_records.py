@@ -1,0 +1,85 @@
+"""The records of a run's rounds, put together from what its states have left in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from allencv_al.active_learning.label_store import LabelEvent, LabelStore
+from allencv_al.active_learning.round_record import METRICS, Pick, RoundRecord
+from allencv_al.active_learning.round_store import Query, RoundStore, State
+
+_SECONDS = {
+    "train": State.TRAIN,
+    "test": State.TEST,
+    "infer": State.INFER,
+    "select": State.SELECT,
+    "annotate": State.WAITING_FOR_LABELS,
+}
+
+
+def read_records(
+    rounds: RoundStore, labels: LabelStore, classes: Sequence[str] = ()
+) -> list[RoundRecord]:
+    """Return the record of every round that has begun, the first first.
+
+    Args:
+        rounds: The states of the run.
+        labels: Its labels.
+        classes: The class names, where no test has recorded them.
+    """
+    events = labels.current()
+    return [_record(rounds, events, round, classes) for round in rounds.rounds()]
+
+
+def read_record(
+    rounds: RoundStore, labels: LabelStore, round: int, classes: Sequence[str] = ()
+) -> RoundRecord:
+    """Return the record of one round."""
+    return _record(rounds, labels.current(), round, classes)
+
+
+def _record(
+    rounds: RoundStore, events: Mapping[str, LabelEvent], round: int, classes: Sequence[str]
+) -> RoundRecord:
+    details = {
+        state: rounds.detail(round, state) for state in State if rounds.is_finished(round, state)
+    }
+    metrics: dict[str, float | None] = {}
+    for detail in details.values():
+        metrics.update(detail.get("metrics", {}))
+    test, selected = details.get(State.TEST, {}), details.get(State.SELECT, {})
+    inferred, done = details.get(State.INFER, {}), details.get(State.DONE, {})
+    return RoundRecord(
+        round=round,
+        labels=details.get(State.TRAIN, {}).get("labels", 0),
+        metrics={name: metrics.get(name) for name in METRICS},
+        confusion_matrix=test.get("confusion_matrix"),
+        classes=tuple(test.get("classes", classes)),
+        batch_classes=details.get(State.INGEST, {}).get("batch_classes", {}),
+        seconds={
+            name: details[state]["seconds"] for name, state in _SECONDS.items() if state in details
+        },
+        select_peak_mb=selected.get("peak_mb"),
+        picks=_picks(rounds.queries(round), events, selected),
+        pool_size=selected.get("pool_size", inferred.get("pool_size", 0)),
+        unreadable={**inferred.get("unreadable", {}), **test.get("unreadable", {})},
+        notes=(done["reason"],) if "reason" in done else (),
+    )
+
+
+def _picks(
+    queries: Sequence[Query], events: Mapping[str, LabelEvent], selected: Mapping[str, Any]
+) -> tuple[Pick, ...]:
+    predicted = selected.get("predicted") or [None] * len(queries)
+    return tuple(
+        Pick(
+            query.id,
+            query.score,
+            query.reason,
+            guess,
+            events[query.id].label if query.id in events else None,
+            events[query.id].kind.value if query.id in events else "waiting",
+        )
+        for query, guess in zip(queries, predicted, strict=True)
+    )

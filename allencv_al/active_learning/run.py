@@ -1,0 +1,132 @@
+"""A whole run of active learning: from a config to a folder with labels, figures and a model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
+from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.round_store import RoundStore, State
+from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.active_learning.run_files import RunFiles
+from allencv_al.common import Params
+from allencv_al.common.seeding import seed_everything
+from allencv_al.training.environment import write_environment
+from allencv_al.training.experiment import check_experiment
+from allencv_al.training.run_folder import check_run_folder, open_run_folder
+
+logger = logging.getLogger(__name__)
+
+DATABASE_NAME = "run.sqlite"
+CACHE_NAME = "embeddings"
+
+# What may differ in a run that goes on: none of it changes what has been done
+CHANGEABLE = (
+    "active_learning.budget",
+    "active_learning.classes",
+    "active_learning.pool_data_path",
+    "active_learning.query_size",
+    "active_learning.stop",
+)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is done, as far as its results do not depend on it.
+
+    Args:
+        recover: Go on with the run in the folder.
+        force: Replace the run in the folder.
+        source: What to call the config in messages.
+        cache_folder: Where embeddings are kept; by default in the folder of the run.
+        files: Whether to write the report, the picture and the model, beside the database.
+        on_round: Called with the record of each round.
+        on_point: Called between any two writes; see `LoopHooks`.
+    """
+
+    recover: bool = False
+    force: bool = False
+    source: str = "the configuration"
+    cache_folder: Path | None = None
+    files: bool = True
+    on_round: Callable[[RoundRecord], None] | None = None
+    on_point: Callable[[str], None] | None = None
+
+
+def active_learn(
+    params: Params, serialization_dir: str | Path, options: RunOptions | None = None
+) -> list[RoundRecord]:
+    """Run active learning as a config describes it, or go on with a run.
+
+    Args:
+        params: The config, with the block `active_learning`.
+        serialization_dir: The folder. It ends with config.json, run.sqlite, learning_curve.png,
+            report.html, environment.json and model.tar.gz.
+        options: How it is done.
+
+    Returns:
+        The rounds.
+
+    Raises:
+        WaitingForLabels: Somebody must give labels first; the same call goes on afterwards.
+        ConfigurationFaults: The config is wrong; nothing was read or written.
+        AllenCVError: Whatever else a user can mend.
+    """
+    options = options or RunOptions()
+    folder = Path(serialization_dir)
+    check_experiment(params, options.source, ActiveLearningExperiment)
+    # A run that waits is not interrupted: the same command goes on with it
+    recover = options.recover or (not options.force and is_waiting(folder))
+    check_run_folder(folder, params, recover, options.force, CHANGEABLE)
+    experiment = ActiveLearningExperiment.from_checked(params)
+    seed_everything(*experiment.seeds)
+    cache_folder = options.cache_folder or folder / CACHE_NAME
+    learner: Learner = experiment.settings.learner.construct(
+        experiment=experiment, cache_folder=cache_folder
+    )
+    open_run_folder(folder, params, recover, options.force, CHANGEABLE)
+    with RunDatabase(folder / DATABASE_NAME) as database:
+        files = RunFiles(folder, params, learner, experiment) if options.files else None
+        loop = ActiveLearningLoop(
+            learner,
+            experiment.settings,
+            database,
+            folder,
+            experiment.seeds[0],
+            _hooks(options, files, lambda: loop.records()),
+        )
+        if files is not None:
+            write_environment(folder)
+        return loop.run()
+
+
+def is_waiting(folder: Path) -> bool:
+    """Say whether the run in a folder waits for labels."""
+    path = folder / DATABASE_NAME
+    if not path.is_file():
+        return False
+    with RunDatabase(path, create=False) as database:
+        last = RoundStore(database).last()
+    return last is not None and last[1] is State.SELECT
+
+
+def _hooks(
+    options: RunOptions, files: RunFiles | None, records: Callable[[], list[RoundRecord]]
+) -> LoopHooks:
+    def on_round(record: RoundRecord) -> None:
+        if options.on_round is not None:
+            options.on_round(record)
+        if files is not None:
+            files.update(records)
+
+    def on_pause() -> None:
+        if files is not None:
+            files.write(records(), with_model=True)
+
+    nothing = LoopHooks()
+    return LoopHooks(on_round, options.on_point or nothing.on_point, on_pause)

@@ -1,0 +1,94 @@
+"""The files of a run that people look at, and its model."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.strategies.wrapping import name_of
+from allencv_al.common import Params
+from allencv_al.common.errors import AllenCVError
+
+if TYPE_CHECKING:
+    from allencv_al.active_learning.reports.run_report import RunContext
+
+logger = logging.getLogger(__name__)
+
+THUMBNAIL_SIDE = 96  # pixels
+_SECONDS_BETWEEN = 60.0
+
+
+class RunFiles:
+    """Writes `report.html`, `learning_curve.png` and `model.tar.gz` of a run.
+
+    Args:
+        folder: The folder of the run.
+        params: Its config.
+        learner: What it trains.
+        experiment: What the config describes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        params: Params,
+        learner: Learner,
+        experiment: ActiveLearningExperiment,
+    ) -> None:
+        self._folder = folder
+        self._params = params
+        self._learner = learner
+        self._experiment = experiment
+        self._items = {item.id: item for item in learner.items}
+        self._written = time.monotonic()
+
+    def update(self, records: Callable[[], list[RoundRecord]]) -> None:
+        """Write the report and the picture, now and then: rounds may be short."""
+        if time.monotonic() - self._written >= _SECONDS_BETWEEN:
+            self.write(records(), with_model=False)
+
+    def write(self, records: Sequence[RoundRecord], with_model: bool) -> None:
+        """Write the report and the picture, and if asked for the model as it is."""
+        from allencv_al.active_learning.reports.curve_lines import run_lines
+        from allencv_al.active_learning.reports.learning_curve import FILE_NAME as CURVE_NAME
+        from allencv_al.active_learning.reports.learning_curve import write_learning_curve
+        from allencv_al.active_learning.reports.run_report import write_run_report
+
+        if with_model and any(record.labels for record in records):
+            self._learner.write_archive(self._folder)
+        lines = run_lines(records)
+        if lines:
+            write_learning_curve(self._folder / CURVE_NAME, lines, title=self._folder.name)
+        write_run_report(self._folder, records, self._context(records), self._thumbnail)
+        self._written = time.monotonic()
+
+    def _context(self, records: Sequence[RoundRecord]) -> RunContext:
+        from allencv_al.active_learning.reports.run_report import RunContext
+
+        settings, config = self._experiment.settings, self._params.as_dict()
+        matrix = next((r.confusion_matrix for r in records if r.confusion_matrix), None)
+        return RunContext(
+            name=self._folder.name,
+            strategy=name_of(settings.strategy),
+            annotator=type(settings.annotator).__name__,
+            retrain=settings.retrain,
+            test_items=None if matrix is None else sum(map(sum, matrix)),
+            config=config,
+        )
+
+    def _thumbnail(self, id: str) -> bytes | None:
+        from allencv_al.active_learning.contact_sheet import thumbnail_png_bytes
+
+        item = self._items.get(id)
+        if item is None:
+            return None
+        try:
+            return thumbnail_png_bytes(item, THUMBNAIL_SIDE)
+        except AllenCVError:
+            return None

@@ -1,0 +1,186 @@
+"""`ActiveLearningSettings`: the block `active_learning` of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+from overrides import overrides
+
+from allencv_al.active_learning.annotators.base import Annotator
+from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.stop_rules.base import StopRule
+from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.from_params import FromParams
+from allencv_al.common.lazy import Lazy
+from allencv_al.data.dataset_readers.split_path import split_path
+
+Retrain = Literal["cold", "warm", "shrink_perturb"]
+
+DEFAULT_QUERY_SIZE = 20
+# What there is before anything is trained
+WITHOUT_MODEL = frozenset({"embeddings", "labeled_embeddings"})
+
+
+class InitialQuery(FromParams):
+    """The items that are labeled before there is a model.
+
+    Args:
+        size: How many.
+        strategy: What chooses them: one that needs no model, such as `random`, or with a pretrained
+            encoder `typiclust`, `k_center`, `max_herding`, `prob_cover`. Default: `random`.
+    """
+
+    def __init__(self, size: int, strategy: QueryStrategy | None = None) -> None:
+        for name, message in _initial_faults(size, strategy):
+            raise ConfigurationError(f"{name}: {message}")
+        self.size = size
+        self.strategy = strategy or QueryStrategy.from_params("random")
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        if config.sound("size", "strategy"):
+            strategy = config.build("strategy")
+            for name, message in _initial_faults(config.get("size"), strategy):
+                yield config.fault(name, message)
+
+
+class ActiveLearningSettings(FromParams):
+    """How an experiment chooses what to label next: the block `active_learning` of a config.
+
+    The images at `train_data_path` are the pool. With the annotator `ground_truth` their labels are
+    hidden until they are asked for; with any other, those that have a label already are learned
+    from, and the others are the pool.
+
+    Args:
+        strategy: What chooses the items to label next. Default: `margin`.
+        query_size: How many items each round asks for.
+        initial: The items that are labeled first, where nothing is labeled yet. Default:
+            `query_size` of them at random.
+        budget: How many labels there may be in all, the initial ones included; null: as many as
+            there are items.
+        retrain: What a round's model starts from: "cold", the initial weights; "warm", the weights
+            of the round before; "shrink_perturb", those scaled by `shrink` plus noise of the
+            deviation `perturb` (Ash & Adams 2020, arXiv:1910.08475).
+        shrink: For shrink_perturb: what the weights are multiplied by, 0 to 1.
+        perturb: For shrink_perturb: the standard deviation of the noise.
+        annotator: Where labels come from. Default: `ground_truth`.
+        stop: Rules that end the run before the budget is spent; the first that is met does.
+        evaluate_pool: Whether each round measures the pool accuracy too: the share of all items
+            whose label, or prediction where they have none, is right.
+        test_fraction: Measure on this share of the items at `train_data_path`, held out by class
+            and anew for each seed, instead of on `test_data_path`. Without either, on
+            `validation_data_path`.
+        pool_data_path: Further unlabeled images, which `dataset_reader` reads; labels they may have
+            are not looked at, unless the annotator is `ground_truth`.
+        classes: The names of all classes, where the data does not show them; labels of other names
+            are then refused.
+        cache_embeddings: With an encoder that does not train, whether each image is encoded once
+            per experiment and rounds train on the embeddings. Needs transforms without chance.
+        mc_samples: Members of the ensemble that dropout gives, for strategies that need one.
+        target_size: How many items of the pool, drawn by the seed, stand for what the model will
+            meet, for strategies that need `target_mc_logits` (`epig`).
+        learner: What trains, tests and infers. Default: `experiment`, the model and trainer of this
+            config.
+    """
+
+    def __init__(
+        self,
+        strategy: QueryStrategy | None = None,
+        query_size: int = DEFAULT_QUERY_SIZE,
+        initial: InitialQuery | None = None,
+        budget: int | None = None,
+        retrain: Retrain = "cold",
+        shrink: float = 0.6,
+        perturb: float = 0.01,
+        annotator: Annotator | None = None,
+        stop: list[StopRule] | None = None,
+        evaluate_pool: bool = True,
+        test_fraction: float | None = None,
+        pool_data_path: str | None = None,
+        classes: list[str] | None = None,
+        cache_embeddings: bool = True,
+        mc_samples: int = 20,
+        target_size: int = 1000,
+        learner: Lazy[Learner] | None = None,
+    ) -> None:
+        for name, message in _faults(locals()):
+            raise ConfigurationError(f"{name}: {message}")
+        self.strategy = strategy or QueryStrategy.from_params("margin")
+        self.query_size = query_size
+        self.initial = initial
+        self.budget = budget
+        self.retrain: Retrain = retrain
+        self.shrink = shrink
+        self.perturb = perturb
+        self.annotator = annotator or Annotator.from_params("ground_truth")
+        self.stop = list(stop or [])
+        self.evaluate_pool = evaluate_pool
+        self.test_fraction = test_fraction
+        self.pool_data_path = pool_data_path
+        self.classes = classes
+        self.cache_embeddings = cache_embeddings
+        self.mc_samples = mc_samples
+        self.target_size = target_size
+        self.learner = learner or Lazy(Learner.from_params)
+
+    numbers: ClassVar[tuple[str, ...]] = (
+        *("query_size", "budget", "shrink", "perturb", "test_fraction", "classes"),
+        *("mc_samples", "target_size"),
+    )
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        given = {name: config.get(name) for name in cls.numbers if config.sound(name)}
+        for name, message in _faults(given):
+            yield config.fault(name, message)
+        budget = config.get("budget")
+        if config.sound("initial", "budget") and config.get("initial") and budget is not None:
+            initial = config.build("initial")
+            if initial.size > budget:
+                message = f"expected at most the budget, {budget}, found {initial.size}"
+                yield config.fault("initial.size", message)
+        path = config.get("pool_data_path")
+        if config.sound("pool_data_path") and path is not None:
+            location, _ = split_path(path)
+            if not path or not location.exists():
+                found = f"none at {path}" if path else '""'
+                yield config.fault("pool_data_path", f"expected images, found {found}")
+
+
+
+
+def _initial_faults(size: int, strategy: QueryStrategy | None) -> Iterator[tuple[str, str]]:
+    if size < 1:
+        yield "size", f"expected at least 1, found {size}"
+    more = sorted((strategy.needs if strategy else frozenset()) - WITHOUT_MODEL)
+    if more:
+        yield (
+            "strategy",
+            f"there is no model yet, and this strategy needs its {', '.join(more)}; choose one "
+            "that needs none (random), or only embeddings (typiclust, k_center, max_herding)",
+        )
+
+
+def _faults(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("query_size", "budget", "mc_samples", "target_size"):
+        value = given.get(name)
+        if value is not None and value < 1:
+            yield name, f"expected at least 1, found {value}"
+    fraction = given.get("test_fraction")
+    if fraction is not None and not 0 < fraction < 1:
+        yield "test_fraction", f"expected a share above 0 and below 1, found {fraction}"
+    if not 0 <= given.get("shrink", 0) <= 1:
+        yield "shrink", f"expected a number from 0 to 1, found {given['shrink']}"
+    if not 0 <= given.get("perturb", 0) < float("inf"):
+        yield "perturb", f"expected a number of at least 0, found {given['perturb']}"
+    classes = given.get("classes")
+    if classes is not None:
+        doubled = sorted({name for name in classes if classes.count(name) > 1})
+        if not classes or doubled or not all(classes):
+            found = f"twice: {', '.join(doubled)}" if doubled else "none, or an empty name"
+            yield "classes", f"expected distinct class names, found {found}"

@@ -1,0 +1,36 @@
+"""The base of the rules that end a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.common.registrable import Registrable
+
+_HERE = "allencv_al.active_learning.stop_rules"
+
+
+class StopRule(Registrable):
+    """Says, once a round is measured, whether more labels are worth their cost.
+
+    A rule of your own writes `reason_to_stop`.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "budget": f"{_HERE}.budget",
+        "plateau": f"{_HERE}.metric_rules",
+        "stable_predictions": f"{_HERE}.stable_predictions",
+        "target_metric": f"{_HERE}.metric_rules",
+    }
+
+    needs_agreement: ClassVar[bool] = False
+    """Whether it reads the metric `agreement`, for which each round's predictions are kept."""
+
+    def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
+        """Return why to stop, in a sentence; None to go on.
+
+        Args:
+            rounds: The rounds that were trained and measured, the first first; at least one.
+        """
+        raise NotImplementedError

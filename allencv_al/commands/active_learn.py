@@ -1,0 +1,62 @@
+"""`allencv-al active-learn`: from a few labels to a model, asking for the labels that help most."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from allencv_al.commands.arguments import add_config, add_run_folder
+from allencv_al.common.errors import ConfigurationError
+
+NAME = "active-learn"
+HELP = "train, choose what to label next, take in the labels, and again"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this subcommand."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    add_config(parser)
+    add_run_folder(parser, "database of labels, report.html, learning_curve.png and model.tar.gz")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the loop, or only check the config with `--dry-run`; 3 if labels are waited for."""
+    if args.serialization_dir is None and not args.dry_run:
+        raise ConfigurationError("active-learn: needs -s DIR, the folder to write the run to")
+    from allencv_al.common import Params
+
+    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    source = str(args.param_path)
+    if args.dry_run:
+        from allencv_al.active_learning.experiment import ActiveLearningExperiment
+        from allencv_al.training.experiment import check_experiment
+
+        check_experiment(params, source, ActiveLearningExperiment)
+        sys.stdout.write(f"{source}: no faults found\n")
+        return 0
+    from allencv_al.active_learning.run import RunOptions, active_learn
+
+    options = RunOptions(recover=args.recover, force=args.force, source=source)
+    records = active_learn(params, args.serialization_dir, options)
+    measured = [record for record in records if record.labels]
+    if measured:
+        last = measured[-1]
+        accuracy = last.metrics.get("accuracy")
+        shown = "" if accuracy is None else f", accuracy {accuracy:.4f}"
+        sys.stdout.write(f"{len(measured)} rounds, {last.labels} labels{shown}\n")
+    folder: Path = args.serialization_dir
+    sys.stdout.write(f"report: {folder / 'report.html'}\nmodel: {folder / 'model.tar.gz'}\n")
+    return 0
+
+
+_EPILOG = """\
+The config is that of train, with one block more:
+
+  active_learning: { strategy: "margin", query_size: 20, budget: 200 }
+
+allencv-al describe active_learning shows all its keys. The annotator decides where labels come from:
+ground_truth takes those of the data, to compare strategies; file writes DIR/to_label.csv and ends
+with exit code 3: fill in the column "label" and run the same command again.
+"""
