@@ -21,7 +21,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -60,8 +60,8 @@ class _Index:
 class OutputStore(AbstractContextManager["OutputStore"]):
     """Arrays of float32 with a row per id; a block that was appended survives whatever comes.
 
-    Any number of processes may read while one writes: the first `append` makes it the writer, until
-    `close` or the end of the `with` block.
+    Any number of processes may read while one writes: that is who appends first, until `close` or
+    the end of its `with` block.
 
     Args:
         folder: Where the files are; made with the first block.
@@ -139,6 +139,29 @@ class OutputStore(AbstractContextManager["OutputStore"]):
 
     # -- Writing ------------------------------------------------------------------------------
 
+    def become_writer(self, wait: bool = False) -> None:
+        """Keep other processes from writing until `close`, and read what they have written.
+
+        `append` does it by itself.
+
+        Args:
+            wait: Wait for another process that is writing.
+
+        Raises:
+            DataError: Another process is writing, or the disk refuses.
+        """
+        if self._lock is not None:
+            return
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked(wait)
+            atomic_file.sweep_temporaries(self.folder)
+            found = self._read_index()
+            if found is not None and found.fingerprint != self.fingerprint:
+                self._remove(found)
+                found = None
+            self._load(found)
+
     def append(
         self,
         ids: Sequence[str],
@@ -158,7 +181,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         """
         unreadable = dict(unreadable or {})
         with _explained(self.folder):
-            self._become_writer()
+            self.become_writer()
             self._check_new([*ids, *unreadable])
             block: dict[str, bytes] = {_UNREADABLE: _line(unreadable)} if unreadable else {}
             index = self._index
@@ -187,26 +210,18 @@ class OutputStore(AbstractContextManager["OutputStore"]):
     ) -> None:
         self.close()
 
-    def _become_writer(self) -> None:
-        if self._lock is not None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / _LOCK).open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise DataError(f"{self.folder}: another process is writing there") from None
-        except BaseException:
-            lock.close()
-            raise
-        self._lock = lock
-        atomic_file.sweep_temporaries(self.folder)
-        found = self._read_index()
-        if found is not None and found.fingerprint != self.fingerprint:
-            self._remove(found)
-        if found != self._index:  # another process has written meanwhile
-            self._load(found)
+    def _locked(self, wait: bool) -> IO[bytes]:
+        with ExitStack() as stack:
+            lock = stack.enter_context((self.folder / _LOCK).open("wb"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise DataError(f"{self.folder}: another process is writing there") from None
+                logger.info("%s: waiting for another process that is writing there", self.folder)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            stack.pop_all()
+        return lock
 
     def _remove(self, index: _Index) -> None:
         """Remove the files of an index, itself first; who has mapped them keeps them."""

@@ -35,6 +35,9 @@ class ScoringOptions:
         block_size: After how many images what is computed is written to the disk.
         memory_limit_mb: How many MiB of results stay in memory; more are in files.
         description: What the progress bar says; None shows none.
+        fingerprint: For a folder: what its rows depend on, beside the images. By default all
+            weights, the transforms, the outputs and their options; a caller may know better that
+            some of these do not matter.
     """
 
     batch_size: int = 32
@@ -43,6 +46,7 @@ class ScoringOptions:
     block_size: int = 1024
     memory_limit_mb: float = 1024.0
     description: str | None = "scoring"
+    fingerprint: str | None = None
 
 
 DEFAULT_OPTIONS = ScoringOptions()
@@ -71,7 +75,8 @@ def compute_outputs(
             of labeled or target items is passed over. If none, nothing is decoded.
         folder: Keep the results there, memory-mapped. A call that was killed goes on where it
             stopped, and images that are there already are not computed again: an id must mean the
-            same image. Results of other models or options are replaced.
+            same image. Results of other models or options are replaced. If another process is at
+            work there, its results are waited for.
         options: How it is done.
 
     Raises:
@@ -89,7 +94,7 @@ def compute_outputs(
         with GrowingOutputs(options.memory_limit_mb) as grown:
             _run(scorer, instances, grown.append, options)
             return _outputs(scorer, grown.ids, grown.arrays(), grown.unreadable)
-    with OutputStore(folder, scorer.fingerprint()) as store:
+    with OutputStore(folder, options.fingerprint or scorer.fingerprint()) as store:
         return _stored(scorer, instances, store, options)
 
 
@@ -180,11 +185,14 @@ def _stored(
     options: ScoringOptions,
 ) -> PoolOutputs:
     asked: list[str] = []
-    new: list[Instance] | Iterator[Instance]
+    new: Iterable[Instance] = ()
     if isinstance(instances, list):
         asked = [instance.id for instance in instances]
-        new = [instance for instance in instances if not store.has(instance.id)]
+        if not all(store.has(id) for id in asked):
+            store.become_writer(wait=True)
+            new = [instance for instance in instances if not store.has(instance.id)]
     else:
+        store.become_writer(wait=True)
         new = _noted(instances, asked, store)
     _run(scorer, new, store.append, options)
     known = store.unreadable
