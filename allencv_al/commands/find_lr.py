@@ -123,6 +123,7 @@ def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
     from allencv_al.common.seeding import seed_everything
     from allencv_al.training.experiment import Experiment, check_experiment
     from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
+    from allencv_al.training.label_check import only_labeled
     from allencv_al.training.learning_rate_finder import try_learning_rates
 
     check_experiment(params, str(args.param_path))
@@ -133,7 +134,7 @@ def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
     }
     experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
-    datasets = experiment.read()
+    datasets = only_labeled(experiment.read())
     vocabulary = experiment.make_vocabulary(datasets)
     model = experiment.make_model(vocabulary)
     loader = experiment.make_loader(datasets.train, vocabulary, training=True)

@@ -12,7 +12,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.training.experiment import Datasets
-from allencv_al.training.label_check import check_labels
+from allencv_al.training.label_check import check_labels, only_labeled
 
 
 class _Nothing(DatasetReader):
@@ -66,3 +66,22 @@ def test_one_class_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_class_for_each_image_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     check([f"IMG{number}" for number in range(24)])
     assert "24 training images are of 24 classes" in caplog.text
+
+
+def test_unlabeled_images_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    datasets = Datasets(dataset(["cat", None, "dog", None]), dataset(["cat"]), dataset([None, "a"]))
+    found = only_labeled(datasets)
+    assert found.train.labels() == ["cat", "dog"]
+    assert [item.id for item in found.train] == ["0", "2"]
+    assert found.validation is datasets.validation
+    assert found.test is not None
+    assert found.test.labels() == ["a"]
+    assert "2 of 4 training images have no label: left out" in caplog.text
+    assert "1 of 2 test images have no label: left out" in caplog.text
+
+
+def test_a_data_set_with_labels_of_another_kind_stays_whole() -> None:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    boxes = Dataset(_Nothing(), [Instance("0", pixels, boxes=()), Instance("1", pixels)], {})
+    datasets = Datasets(boxes, None, None)
+    assert only_labeled(datasets).train is boxes

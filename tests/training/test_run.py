@@ -126,3 +126,20 @@ def test_random_transforms_of_what_measures_are_pointed_out(
     }
     train(Params(config), tmp_path / "b")
     assert "random transforms" not in caplog.text
+
+
+def test_a_table_that_is_half_filled_in_trains_on_what_it_has(
+    config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [
+        f"train/{label}/{number}.png,{label if number < 2 else ''}"
+        for number in range(4)
+        for label in ("dark", "bright")
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
+    config["validation_dataset_reader"] = config["dataset_reader"]
+    config["dataset_reader"] = {"type": "manifest", "augmentation": [{"type": "normalize"}]}
+    config["train_data_path"] = str(tmp_path / "labels.csv")
+    config["data_loader"] = {"batch_size": 3}
+    assert train(Params(config), tmp_path / "run")["test_accuracy"] == 1.0
+    assert "4 of 8 training images have no label: left out" in caplog.text
