@@ -1,4 +1,4 @@
-"""`CurveLine`: one line of a learning-curve chart, from the rounds of a run or from a summary."""
+"""`CurveLine`: one line of a chart, from the rounds of a run or from the summary of many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allencv_al.active_learning.comparison.curves import FloatArray, IntArray, curve_from_records
+from allencv_al.active_learning.comparison.curves import FloatArray, curve_from_records
 from allencv_al.active_learning.comparison.statistics import ComparisonSummary
 from allencv_al.active_learning.round_record import RoundRecord
 
@@ -18,16 +18,16 @@ class CurveLine:
 
     Args:
         name: What the legend calls it.
-        labels: Label counts, increasing, `[R]`.
-        values: Fractions, `[R]`.
+        x: Where it was measured, increasing: label counts, `[R]`.
+        y: What was measured, fractions, `[R]`.
         low: Lower end of the band, `[R]`; None for no band.
         high: Upper end of the band.
         baseline: Whether the others are compared with it; it is drawn gray and dashed.
     """
 
     name: str
-    labels: IntArray
-    values: FloatArray
+    x: FloatArray
+    y: FloatArray
     low: FloatArray | None = None
     high: FloatArray | None = None
     baseline: bool = False
@@ -38,12 +38,15 @@ def run_lines(records: Sequence[RoundRecord]) -> list[CurveLine]:
 
     A metric that no round has gives no line.
     """
-    names = {"accuracy": "test images", "pool_accuracy": "pool, labeled and predicted"}
-    curves = {
-        name: curve_from_records(records, name, seed=0, metric=metric)
-        for metric, name in names.items()
-    }
-    return [CurveLine(name, curve.labels, curve.values) for name, curve in curves.items() if curve]
+    names = {"accuracy": "test images", "pool_accuracy": "whole pool"}
+    curves = [
+        curve_from_records(records, name, seed=0, metric=metric) for metric, name in names.items()
+    ]
+    return [
+        CurveLine(curve.strategy, curve.labels.astype(np.float64), curve.values)
+        for curve in curves
+        if curve is not None
+    ]
 
 
 def comparison_lines(summary: ComparisonSummary) -> list[CurveLine]:
@@ -51,11 +54,21 @@ def comparison_lines(summary: ComparisonSummary) -> list[CurveLine]:
     return [
         CurveLine(
             found.strategy,
-            np.asarray(summary.labels),
+            summary.labels.astype(np.float64),
             found.mean_curve,
             found.band_low,
             found.band_high,
             baseline=found.strategy == summary.baseline,
         )
         for found in summary.strategies
+    ]
+
+
+def profile_lines(summary: ComparisonSummary) -> list[CurveLine]:
+    """Return the performance profile of each strategy, over factors of the smallest error."""
+    factors = summary.profile.factors()
+    shares = summary.profile.shares(factors)
+    return [
+        CurveLine(name, factors, row, baseline=name == summary.baseline)
+        for name, row in zip(summary.profile.strategies, shares, strict=True)
     ]
