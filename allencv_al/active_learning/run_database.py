@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import sqlite3
 import threading
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from allencv_al.active_learning.run_schema import APPLICATION_ID, VERSION, statements
+from allencv_al.active_learning.sqlite_errors import explained, is_busy
 from allencv_al.common.errors import DataError
 
 _BUSY_SECONDS = 30.0
@@ -49,7 +49,8 @@ class RunDatabase:
         self._mode = "rwc" if create else "rw"  # a file that goes away is not quietly made again
         self._fault: str | None = None
         self._check_place(create)
-        _databases.add(self)
+        with _databases_lock:
+            _databases.add(self)
         try:
             self._prepare(create)
             self._mode = "rw"
@@ -70,7 +71,7 @@ class RunDatabase:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection of this thread, in autocommit mode; good until it forks."""
+        """The connection of this thread, in autocommit mode; good until the process forks."""
         with self._held() as connection:
             return connection
 
@@ -81,7 +82,7 @@ class RunDatabase:
         A block within a block of the same thread is a part of it: where the inner one raises and
         the outer one goes on, only what the inner one wrote is undone.
         """
-        with self._held() as connection, self._explained():
+        with self._held() as connection, explained(self.path):
             is_inner = connection.in_transaction
             begin, commit, rollback = _INNER if is_inner else _OUTER
             connection.execute(begin)
@@ -96,7 +97,7 @@ class RunDatabase:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return what a query finds."""
-        with self._held() as connection, self._explained():
+        with self._held() as connection, explained(self.path):
             return connection.execute(sql, parameters).fetchall()
 
     def close(self) -> None:
@@ -117,7 +118,7 @@ class RunDatabase:
             if self._fault is not None:
                 raise ValueError(f"{self.path}: {self._fault}")
             if handle.connection is None:
-                with self._explained():
+                with explained(self.path):
                     handle.connection = self._connect()
             yield handle.connection
 
@@ -163,7 +164,8 @@ class RunDatabase:
             return
         if not create:
             raise DataError(f"{self.path}: expected the database of a run, found an empty one")
-        self._use_wal()
+        with self._held() as connection, explained(self.path):
+            self._use_wal(connection)
         with self.transaction() as connection:
             if self._version() == 0:  # else another process was faster
                 for statement in statements():
@@ -173,8 +175,9 @@ class RunDatabase:
     def _version(self) -> int:
         """Return the version of the tables that are there, 0 if none."""
         version: int = self.rows("PRAGMA user_version")[0][0]
-        application: int = self.rows("PRAGMA application_id")[0][0]
         tables: int = self.rows("SELECT count(*) FROM sqlite_master")[0][0]
+        # Last: a process that makes the tables meanwhile must not look like another program
+        application: int = self.rows("PRAGMA application_id")[0][0]
         if application != APPLICATION_ID and (version or tables):
             raise DataError(
                 f"{self.path}: expected the database of a run, found that of another program"
@@ -186,7 +189,7 @@ class RunDatabase:
             )
         return version
 
-    def _use_wal(self) -> None:
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
         """Set the journal mode, which stays with the file.
 
         The change needs the file for itself, and does not wait for it as all else does.
@@ -194,32 +197,12 @@ class RunDatabase:
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
-                self.connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
-                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise self._explanation(error) from error
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
             time.sleep(0.01)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what a user or the machine can cause into a message; faults of ours stay."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            explanation = self._explanation(error)
-            if explanation is error:
-                raise
-            raise explanation from error
-
-    def _explanation(self, error: sqlite3.Error) -> Exception:
-        code = _primary_code(error)
-        if code == sqlite3.SQLITE_FULL:
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL):
-            return OSError(errno.EIO, f"SQLite says: {error}", str(self.path))
-        cause = _CAUSES.get(code)
-        return error if cause is None else DataError(f"{self.path}: {cause} (SQLite: {error})")
 
 
 class _Handle:
@@ -240,7 +223,9 @@ class _Handle:
 
 def _close_before_fork() -> None:
     """Leave nothing for the child to inherit, save a transaction that is under way."""
-    for database in list(_databases):
+    with _databases_lock:
+        databases = list(_databases)
+    for database in databases:
         for handle in database._all_handles():
             if handle.lock.acquire(timeout=_FORK_SECONDS):
                 if handle.connection is not None and not handle.connection.in_transaction:
@@ -250,6 +235,8 @@ def _close_before_fork() -> None:
 
 def _abandon_in_child() -> None:
     """Refuse to use what was inherited all the same: SQLite would believe in locks it lacks."""
+    global _databases_lock
+    _databases_lock = threading.Lock()  # a thread that is not here may hold the old ones
     for database in list(_databases):
         database._handles_lock = threading.Lock()
         for handle in database._handles:
@@ -261,21 +248,13 @@ def _abandon_in_child() -> None:
                 database._fault = "this process was forked while a transaction was under way"
 
 
+_databases_lock = threading.Lock()
 _databases: weakref.WeakSet[RunDatabase] = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_before_fork, after_in_child=_abandon_in_child)
 
 _OUTER = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
 _INNER = ("SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part"))
-
-_CAUSES = {
-    sqlite3.SQLITE_NOTADB: "expected the database of a run, found a file of another kind",
-    sqlite3.SQLITE_CORRUPT: "the database is damaged",
-    sqlite3.SQLITE_BUSY: f"another process has held the database for {_BUSY_SECONDS:.0f} seconds",
-    sqlite3.SQLITE_READONLY: "the database cannot be written; are the file and its folder yours?",
-    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened; are the file and its folder yours?",
-    sqlite3.SQLITE_PERM: "the database cannot be opened; are the file and its folder yours?",
-}
 
 
 def is_encodable(text: str) -> bool:
@@ -288,11 +267,6 @@ def is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    code: int = getattr(error, "sqlite_errorcode", 0)  # faults of the module itself have none
-    return code & 0xFF
 
 
 def _make_folder(folder: Path) -> None:

@@ -328,7 +328,7 @@ def test_who_waits_too_long_for_another_process_is_told(
     other.execute("BEGIN IMMEDIATE")
     with RunDatabase(path) as database:
         assert ids(database) == [], "reading does not wait"
-        with pytest.raises(DataError, match="another process has held the database"):
+        with pytest.raises(DataError, match="another process holds the database"):
             LabelStore(database).add([label()])
         other.execute("ROLLBACK")
         LabelStore(database).add([label()])
