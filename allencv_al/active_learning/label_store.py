@@ -95,14 +95,15 @@ _COLUMNS = (
     *("event_id", "id", "label", "annotator", "round", "source", "kind", "client_key"),
     *("seconds", "time", "supersedes"),
 )
-_SELECT = f"SELECT {', '.join(f'e.{name}' for name in _COLUMNS)} FROM label_event e"  # noqa: S608
+_EVENT = f"SELECT {', '.join(f'e.{name}' for name in _COLUMNS)} "
+_SELECT = f"{_EVENT} FROM label_event e"
 _INSERT = (
     f"INSERT INTO label_event ({', '.join(_COLUMNS[1:])}) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(_COLUMNS[1:]))})"
 )
 # CROSS JOIN: in this order. Left to itself, SQLite joins the other way round in quadratic time.
-_CURRENT = f"""
-{_SELECT.replace("FROM label_event e", "FROM")} (
+_IN_FORCE = """
+FROM (
     SELECT min(event_id) AS first, max(event_id) AS newest FROM label_event GROUP BY id
 ) item
 CROSS JOIN label_event last ON last.event_id = item.newest
@@ -110,7 +111,7 @@ LEFT JOIN label_event undone ON last.kind = 'undo' AND undone.event_id = last.su
 CROSS JOIN label_event e
     ON e.event_id = CASE last.kind WHEN 'undo' THEN undone.supersedes ELSE last.event_id END
 ORDER BY item.first
-"""  # noqa: S608  nothing of a user's is in it
+"""
 
 
 class LabelStore:
@@ -183,7 +184,7 @@ class LabelStore:
 
     def current(self) -> dict[str, LabelEvent]:
         """Return the event in force of each item that has one, in the order of first events."""
-        return {event.id: event for event in self._read(_CURRENT)}
+        return {event.id: event for event in self._read(f"{_EVENT} {_IN_FORCE}")}
 
     def labels(self) -> dict[str, str]:
         """Return the label in force of each item that has one, in the order of first events."""

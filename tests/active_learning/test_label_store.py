@@ -281,6 +281,8 @@ def check_steps(store: LabelStore, steps: list) -> None:
         tops = {id: twin.top(id) for id in twin.stacks}
         expected = [(id, event) for id, event in tops.items() if event is not None]
         assert list(store.current().items()) == expected
+        labels = [(id, event.label) for id, event in expected if event.label is not None]
+        assert list(store.labels().items()) == labels
 
 
 def check_undo(store: LabelStore, twin: Twin, event_id: int) -> None:
