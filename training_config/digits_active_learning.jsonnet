@@ -2,13 +2,10 @@
 // classifier on the 64 pixels, which trains in milliseconds, so that strategies can be compared over
 // many seeds on a laptop.
 //
-//   TRAIN_PATH   DIR, one folder per class. For each seed half of it is held out to measure with;
+//   TRAIN_PATH   DIR/all, one folder per class. For each seed half of it is held out to measure with;
 //                the labels of the other half are hidden until they are asked for.
 {
-  dataset_reader: {
-    type: "image_classification_directory",
-    lazy: false,  // 1,797 images of 192 bytes
-  },
+  dataset_reader: { type: "image_classification_directory" },
   train_data_path: std.extVar("TRAIN_PATH"),
   model: {
     type: "basic_image_classifier",

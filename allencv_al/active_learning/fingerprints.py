@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.models.model import Model
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = (str, bytes, bool, int, float, complex, type(None))
@@ -42,6 +43,26 @@ def weights_fingerprint(
         hasher.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         hasher.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return hasher.hexdigest()
+
+
+def embedding_fingerprint(model: Model) -> str:
+    """Return a fingerprint of what stands before the embeddings of a model.
+
+    Where embeddings are fixed, that is what does not train: the last layer, whose start is another
+    for every seed, does not matter.
+    """
+    if not model.embedding_is_fixed():
+        return weights_fingerprint(model)
+    trained = {name for name, value in model.named_parameters() if value.requires_grad}
+    fixed = torch.nn.ModuleDict(
+        {
+            name: module
+            for name, module in model.named_children()
+            if not any(value.requires_grad for value in module.parameters())
+        }
+    )
+    state = model.state_dict()
+    return weights_fingerprint(fixed, {name: state[name] for name in state.keys() - trained})
 
 
 def decoding_fingerprint(reader: DatasetReader) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from allencv_al.active_learning.fingerprints import (
     decoding_fingerprint,
     digest,
+    embedding_fingerprint,
     weights_fingerprint,
 )
 from allencv_al.active_learning.mc_dropout import ConsistentDropout, dropouts
@@ -69,10 +70,11 @@ class PoolScorer:
 
     def fingerprint(self) -> str:
         """Return what all rows depend on, but the images: equal only where rows would be."""
+        of_model = embedding_fingerprint if self.needs == ("embeddings",) else weights_fingerprint
         options = {
             "format": _FORMAT,
             "outputs": self.needs,
-            "weights": [weights_fingerprint(model) for model in self._models],
+            "weights": [of_model(model) for model in self._models],
             "decoding": [self._decodings[place] for place in self._reader_of],
             "dropout": None if self.mc_samples is None else [self.mc_samples, self.seed],
         }

@@ -56,7 +56,7 @@ The config is that of train, with one block more:
 
   active_learning: { strategy: "margin", query_size: 20, budget: 200 }
 
-allencv-al describe active_learning shows all its keys. The annotator decides where labels come from:
-ground_truth takes those of the data, to compare strategies; file writes DIR/to_label.csv and ends
-with exit code 3: fill in the column "label" and run the same command again.
+allencv-al describe active_learning shows all its keys. The annotator decides where labels come
+from: ground_truth takes those of the data, to compare strategies; file writes DIR/to_label.csv and
+ends with exit code 3: fill in the column "label" and run the same command again.
 """

@@ -125,10 +125,14 @@ def add_archive(parser: argparse.ArgumentParser) -> None:
     add_include_package(parser)
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
+def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add the arguments that say which config file to use, and how to fill it in."""
     parser.add_argument(
-        "param_path", type=Path, metavar="CONFIG", help="the jsonnet file of the experiment"
+        "param_path",
+        type=Path,
+        nargs=None if required else "?",
+        metavar="CONFIG",
+        help="the jsonnet file of the experiment",
     )
     parser.add_argument(
         "-V",

@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "interrupted run has left is completed",
     )
     parser.add_argument(
+        "--no-split",
+        action="store_true",
+        help="digits: write all of them to DIR/all, for active learning, which holds out its own",
+    )
+    parser.add_argument(
         "--url", help="cifar10: another http or https address of the archive, such as a mirror"
     )
     parser.add_argument("--md5", help="cifar10: the checksum the archive must have")
@@ -44,16 +49,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _digits(args: argparse.Namespace) -> dict[str, str]:
     from allencv_al.common.errors import ConfigurationError
-    from allencv_al.data.sample_data.digits import SPLITS, write_digits
+    from allencv_al.data.sample_data.digits import SPLITS, UNSPLIT, write_digits
 
     if args.url or args.md5:
         raise ConfigurationError("--url and --md5 are for cifar10; the digits are not downloaded")
-    root = write_digits(args.directory)
+    root = write_digits(args.directory, split=not args.no_split)
+    if args.no_split:
+        return {"train_data_path": str(root / UNSPLIT)}
     return {f"{split}_data_path": str(root / split) for split in SPLITS}
 
 
 def _cifar10(args: argparse.Namespace) -> dict[str, str]:
+    from allencv_al.common.errors import ConfigurationError
     from allencv_al.data.sample_data.cifar10 import MD5, URL, download_cifar10
+
+    if args.no_split:
+        raise ConfigurationError("--no-split is for the digits; cifar10 has two parts, train, test")
 
     archive = download_cifar10(args.directory, args.url or URL, args.md5 or MD5)
     return {f"{split}_data_path": f"{archive}::{split}" for split in ("train", "test")}

@@ -53,9 +53,17 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "allencv_al.commands.predict",
         "predict the classes of images, as JSON lines",
     ),
+    "select": Subcommand(
+        "allencv_al.commands.select",
+        "choose the images that are most worth labeling next",
+    ),
     "active-learn": Subcommand(
         "allencv_al.commands.active_learn",
         "train, choose what to label next, take in the labels, and again",
+    ),
+    "compare": Subcommand(
+        "allencv_al.commands.compare",
+        "compare query strategies over several seeds, with tests and a report",
     ),
     "find-lr": Subcommand(
         "allencv_al.commands.find_lr",

@@ -139,6 +139,15 @@ def test_the_command_says_what_a_config_needs(tmp_path: Path, capsys):
     assert set(dataset.labels()) == set("0123456789")
 
 
+def test_without_a_split_all_digits_lie_in_one_folder(tmp_path: Path, written: Path, capsys):
+    assert main(["sample-data", "digits", str(tmp_path / "d"), "--no-split"]) == 0
+    assert f"train_data_path = {tmp_path / 'd' / 'all'}" in capsys.readouterr().out
+    names = {name.split("/", 1)[1] for name in tree(written)}
+    assert {name.split("/", 1)[1] for name in tree(tmp_path / "d")} == names
+    assert main(["sample-data", "digits", str(tmp_path / "d"), "--no-split"]) == 0  # left as it is
+    assert main(["sample-data", "cifar10", str(tmp_path / "c"), "--no-split"]) == 2
+
+
 def test_the_command_refuses_a_url_for_digits(tmp_path: Path, capsys):
     assert main(["sample-data", "digits", str(tmp_path / "d"), "--url", "http://x"]) == 2
     assert "are for cifar10" in capsys.readouterr().err

@@ -54,6 +54,9 @@ class Learner(Registrable):
     def check(self, needs: Collection[str]) -> None:
         """Raise a ConfigurationError where it can never give what a strategy needs."""
 
+    def prepare(self) -> None:
+        """Do now what is done once for all runs that share `cache_folder`."""
+
     def class_names(self) -> list[str]:
         """Return the names of the classes, in the order of the columns of logits."""
         raise NotImplementedError

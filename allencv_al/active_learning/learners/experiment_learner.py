@@ -90,6 +90,10 @@ class ExperimentLearner(Learner):
         return self._model
 
     @overrides
+    def prepare(self) -> None:
+        self._cached_embeddings()
+
+    @overrides
     def class_names(self) -> list[str]:
         names = self._vocabulary.get_index_to_token_vocabulary("labels")
         return [names[index] for index in range(len(names))]
@@ -210,7 +214,9 @@ class ExperimentLearner(Learner):
         chosen = self._settings.classes
         shown = {item.label for item in self.items if item.label is not None}
         for dataset in (self._data.test, self._data.validation):
-            shown |= {label for label in dataset.labels() if label is not None} if dataset else set()
+            shown |= (
+                {label for label in dataset.labels() if label is not None} if dataset else set()
+            )
         if chosen is not None and shown - set(chosen):
             raise DataError(
                 "active_learning.classes: the data has labels that are none of them: "
@@ -305,10 +311,6 @@ class ExperimentLearner(Learner):
         samples, seed = self._settings.mc_samples, self._experiment.seeds[2]
         return ScoringOptions(mc_samples=samples, seed=seed, description=description)
 
-    def prepare(self) -> None:
-        """Encode all images now, where they are encoded once."""
-        self._cached_embeddings()
-
 
 class _CachedEmbeddings:
     """The embeddings of all data sets of a run."""
@@ -381,4 +383,3 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(entry)
         elif entry.suffix not in _KEPT_OF_A_TRAINING:
             entry.unlink()
-

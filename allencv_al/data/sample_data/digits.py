@@ -15,10 +15,11 @@ from allencv_al.common.errors import DataError
 # Of each class; the rest trains. 15 % is about 270 images, which tells accuracies apart to 1 %.
 SPLIT_FRACTIONS = {"test": 0.15, "validation": 0.15}
 SPLITS = ("train", "validation", "test")
+UNSPLIT = "all"
 BRIGHTEST = 16  # the digits are 4x4 pixel counts: 0..16
 
 
-def write_digits(directory: str | Path) -> Path:
+def write_digits(directory: str | Path, split: bool = True) -> Path:
     """Write the 1,797 digits as `directory/{train,validation,test}/{0..9}/*.png`.
 
     The images are 8x8, gray, their values 0..16 scaled to 0..255. The split is stratified and the
@@ -28,6 +29,7 @@ def write_digits(directory: str | Path) -> Path:
 
     Args:
         directory: A folder that does not exist, is empty, or holds this data set.
+        split: If false, all of them lie in `directory/all/{0..9}`.
 
     Returns:
         The directory.
@@ -41,13 +43,15 @@ def write_digits(directory: str | Path) -> Path:
     pixels = np.rint(images.reshape(-1, 8, 8) * (255 / BRIGHTEST)).astype(np.uint8)
     root = Path(directory).expanduser()
     files = _files_by_split(classes)
+    if not split:
+        files = {UNSPLIT: {name: n for part in files.values() for name, n in part.items()}}
     if root.exists():
         _check_is_ours(root, files)
     sweep_temporaries(root)
-    for split in SPLITS:
-        if not (root / split).exists():
-            with atomic_directory(root / split) as folder:
-                _write_split(folder, files[split], pixels)
+    for part, of_part in files.items():
+        if not (root / part).exists():
+            with atomic_directory(root / part) as folder:
+                _write_split(folder, of_part, pixels)
     return root
 
 

@@ -1,0 +1,171 @@
+"""`allencv-al compare`: query strategies over several seeds, with the statistics."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allencv_al.commands import arguments
+from allencv_al.common.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from allencv_al.active_learning.comparison.compare import ComparisonOptions
+    from allencv_al.active_learning.comparison.statistics import (
+        ComparisonSummary,
+        StrategySummary,
+    )
+    from allencv_al.common import Params
+
+NAME = "compare"
+HELP = "compare query strategies over several seeds, with tests and a report"
+
+DEFAULT_SEEDS = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this subcommand."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    arguments.add_config(parser, required=False)
+    parser.add_argument(
+        "--strategies",
+        default="",
+        metavar="NAMES",
+        help="registered strategies with commas between them, or a jsonnet object that gives "
+        "names of your own (default: random and the config's own strategy)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=arguments.positive_int,
+        default=DEFAULT_SEEDS,
+        metavar="N",
+        help="how many seeds: splits, first items and starts of the model that all strategies "
+        "share (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="compare these finished runs of active-learn instead of running anything",
+    )
+    parser.add_argument(
+        "--workers",
+        type=arguments.positive_int,
+        default=None,
+        metavar="N",
+        help="how many runs at a time, each in a process of its own (default: one per core)",
+    )
+    parser.add_argument(
+        "--baseline",
+        default="random",
+        metavar="NAME",
+        help="what the others are compared with (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=("accuracy", "balanced_accuracy", "macro_f1", "pool_accuracy"),
+        default="accuracy",
+        help="what the curves are of (default: %(default)s)",
+    )
+    arguments.add_run_folder(parser, "one run per strategy and seed, results.csv and report.html")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare."""
+    if args.serialization_dir is None and not args.dry_run:
+        raise ConfigurationError("compare: needs -s DIR, the folder to write the results to")
+    if bool(args.runs) == (args.param_path is not None):
+        raise ConfigurationError("compare: expected a CONFIG to run, or finished runs by --runs")
+    if args.runs:
+        return _compare_runs(args)
+    from allencv_al.common import Params
+
+    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    options = _options(args, params)
+    if args.dry_run:
+        from allencv_al.active_learning.comparison import cells
+
+        cells.check_strategies(options.strategies)
+        planned = cells.plan_cells(params, options.strategies, options.seeds, Path())
+        cells.check_cells(planned, options.source)
+        sys.stdout.write(f"{args.param_path}: no faults found; {len(planned)} runs\n")
+        return 0
+    from allencv_al.active_learning.comparison.compare import compare
+
+    _print(compare(params, args.serialization_dir, options), args.serialization_dir)
+    return 0
+
+
+def _compare_runs(args: argparse.Namespace) -> int:
+    from allencv_al.active_learning.comparison.compare import ComparisonOptions, write_comparison
+    from allencv_al.active_learning.comparison.finished_run import read_folder
+
+    runs = [read_folder(folder) for folder in args.runs]
+    if args.dry_run:
+        sys.stdout.write(f"{len(runs)} runs\n")
+        return 0
+    folder: Path = args.serialization_dir
+    if folder.exists() and any(folder.iterdir()) and not args.force:
+        raise ConfigurationError(f"{folder}: holds files already; --force writes over them")
+    options = ComparisonOptions({}, (), baseline=args.baseline, metric=args.metric)
+    _print(write_comparison(runs, folder, options), folder)
+    return 0
+
+
+def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
+    from allencv_al.active_learning.comparison.cells import parse_strategies, strategies_of
+    from allencv_al.active_learning.comparison.compare import ComparisonOptions
+
+    text = args.strategies or ",".join(strategies_of(params.as_dict()))
+    strategies = parse_strategies(text)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = args.workers or cores or 1
+    workers = min(workers, len(strategies) * args.seeds)
+    return ComparisonOptions(
+        strategies=strategies,
+        seeds=range(args.seeds),
+        workers=workers,
+        threads=max(1, (cores or 1) // workers),
+        baseline=args.baseline,
+        metric=args.metric,
+        recover=args.recover,
+        force=args.force,
+        source=str(args.param_path),
+        packages=args.include_package,
+    )
+
+
+def _print(summary: ComparisonSummary, folder: Path) -> None:
+    width = max(8, *(len(found.strategy) for found in summary.strategies))
+    title = f"minus {summary.baseline}"
+    lines = [f"{'strategy':{width}}  seeds  AUBC %    sd  {title:>14}  p (t, Holm)"]
+    for found in summary.ranked():
+        lines.append(f"{found.strategy:{width}}  {_figures(found)}".rstrip())
+    lines += [*summary.notes, f"report: {folder / 'report.html'}"]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _figures(found: StrategySummary) -> str:
+    text = f"{len(found.seeds):5d}  {100 * found.aubc_mean:6.2f}"
+    text += "     -" if found.aubc_sd is None else f"  {100 * found.aubc_sd:4.2f}"
+    if found.comparison is None:
+        return text
+    text += f"  {100 * found.comparison.aubc.mean_difference:+14.2f}"
+    p = found.comparison.t_p_holm
+    return text if p is None else f"{text}  {p:.2g}"
+
+
+_EPILOG = """\
+The same folder may be called again with --recover and more strategies or seeds: what has been run
+is not run again.
+
+  allencv-al compare CONFIG --strategies random,margin,badge --seeds 10 -s runs/comparison
+  allencv-al compare CONFIG --strategies '{margin: "margin",
+      "few margin": {type: "subsample", size: 1000, strategy: "margin"}}' -s runs/comparison
+  allencv-al compare --runs runs/a runs/b -s runs/both
+"""
