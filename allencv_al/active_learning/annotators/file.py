@@ -78,7 +78,7 @@ class FileAnnotator(Annotator):
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
         if not request.items:
             return []
-        _check_classes(request.classes)
+        _check_names(request)
         path, kept = request.folder / self.path, request.round_folder / KEPT_NAME
         if kept.is_file():  # a run was killed before it had recorded the labels
             content = kept.read_bytes()
@@ -181,12 +181,18 @@ def _choices(classes: Sequence[str] | None) -> str:
     return f"one of {shown}{f' and {more} more' if more > 0 else ''}; or {words}"
 
 
-def _check_classes(classes: Sequence[str] | None) -> None:
-    clashes = [name for name in classes or () if name.strip() in WORDS]
+def _check_names(request: LabelRequest) -> None:
+    clashes = [name for name in request.classes or () if name.strip() in WORDS]
     if clashes:
         raise DataError(
             f"a table cannot ask for the classes {', '.join(map(repr_json, clashes))}, because "
             "these words have a meaning of their own in it; give the classes other names"
+        )
+    broken = [item.id for item in request.items if "\r" in item.id]
+    if broken:
+        raise DataError(
+            f"a table cannot hold the ids {', '.join(map(repr_json, broken))}, because a "
+            "carriage return ends its row; give these images other names"
         )
 
 

@@ -350,6 +350,13 @@ def test_a_class_with_the_name_of_a_word_is_refused_before_anybody_labels(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_id_that_would_break_the_table_is_refused(tmp_path: Path) -> None:
+    asked = make_request(tmp_path, [Instance("a\rb.png", tmp_path / "a\rb.png")])
+    with pytest.raises(DataError, match=r'cannot hold the ids "a\\rb\.png"'):
+        ask(asked)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_class_with_blanks_around_its_name_can_be_given(
     tmp_path: Path, items: list[Instance]
 ) -> None:
