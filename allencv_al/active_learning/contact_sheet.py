@@ -124,7 +124,7 @@ def _draw_thumbnail(
 
 def _draw_caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], pick: PickedImage) -> None:
     x, y = place
-    score = f"score {pick.score:.4g}"
+    score = f"score {pick.score:#.4g}".removesuffix(".")
     rank = str(pick.rank)
     draw.text((x, y), rank, _STRONG, _font(_MEDIUM, bold=True))
     draw.text(

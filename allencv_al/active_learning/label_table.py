@@ -16,7 +16,7 @@ from typing import Any
 from allencv_al.active_learning.picked_image import PickedImage
 from allencv_al.common.atomic_file import write_bytes
 from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.manifest_rows import read_rows
+from allencv_al.data.dataset_readers.manifest_rows import Row, read_rows
 from allencv_al.data.instance import Instance
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
@@ -71,16 +71,38 @@ def has_place_in_table(instance: Instance) -> bool:
     return name == name.rstrip() and "\r" not in name
 
 
-def labels_in_table(path: str | Path) -> int:
-    """Return how many rows of a table have a label.
+def check_replaceable(path: str | Path, labels_are_kept: bool) -> None:
+    """Raise where writing a new table would destroy somebody's work.
+
+    Args:
+        path: Where the table is to be written; nothing may be there.
+        labels_are_kept: Whether all labels of the table that is there come into the new one.
 
     Raises:
-        DataError: It is no table of ours.
+        DataError: A file is there that is no such table, has labels or has further columns.
     """
-    rows = list(read_rows(Path(path), "label", hint=""))
+    path = Path(path)
+    if not path.exists():
+        return
+    try:
+        rows = list(read_rows(path, "label", hint=""))
+    except (DataError, OSError):
+        rows = [Row(1, problem="unreadable")]
     if any(row.problem for row in rows):
-        raise DataError(f"{path}: not a table with the columns {', '.join(COLUMNS)}")
-    return sum(bool(row.values.get("label")) for row in rows)
+        raise DataError(f"{path}: a file is there that is no table of labels; name another one")
+    columns = {name for row in rows for name in row.values}
+    further = sorted(columns.difference(COLUMNS))
+    if further:
+        raise DataError(
+            f"{path}: the table there has columns that the new one would not have "
+            f"({', '.join(further)}); name another file"
+        )
+    labels = sum(bool(row.values.get("label")) for row in rows)
+    if labels and not labels_are_kept:
+        raise DataError(
+            f"{path}: the table there has {labels} labels, which would be lost; name another file, "
+            f"or take them over with --labeled {path}"
+        )
 
 
 def reason_text(reason: Mapping[str, Any]) -> str:

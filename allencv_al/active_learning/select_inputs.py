@@ -42,6 +42,8 @@ def read_pool(text: str) -> list[Instance]:
     Raises:
         DataError: There is no such thing, no image in it, or a line is wrong; all are told.
     """
+    if not text:  # an unset variable of a script must not read the current folder
+        raise DataError('POOL: expected a path, found ""')
     if text == STANDARD_INPUT:
         return _listed(sys.stdin.buffer.read(), "stdin")
     location, part = split_path(text)

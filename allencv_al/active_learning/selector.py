@@ -189,7 +189,8 @@ class SampleSelector:
         if not known or not self.predictors:
             return None, None
         outputs = None
-        if "labeled_embeddings" in self.strategy.needs:
+        # Those that need embeddings look at labeled ones as well where there are some
+        if self.strategy.needs & {"embeddings", "labeled_embeddings"}:
             outputs = self._compute(known, {"embeddings"}, folder, "labeled")
             known = [instance for instance in known if instance.id not in outputs.unreadable]
         return outputs, class_indices(known, self.predictors[0].model.vocab)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from allencv_al.active_learning.label_table import (
     COLUMNS,
+    check_replaceable,
     has_place_in_table,
-    labels_in_table,
     write_label_table,
 )
 from allencv_al.active_learning.picked_image import PickedImage
@@ -175,16 +175,33 @@ def test_names_that_a_table_cannot_hold_are_known(tmp_path: Path) -> None:
     assert not has_place_in_table(Instance("a", "carriage\rreturn.png"))
 
 
-def test_labels_in_a_table_are_counted(tmp_path: Path) -> None:
+def test_work_that_somebody_has_done_is_not_overwritten(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
-    write_label_table(
-        table,
-        [PickedImage(n, Instance(str(n), picture(tmp_path / f"{n}.png")), 0.5) for n in (1, 2, 3)],
-    )
-    assert labels_in_table(table) == 0
+    check_replaceable(table, labels_are_kept=False)
+    picks = [
+        PickedImage(n, Instance(str(n), picture(tmp_path / f"{n}.png")), 0.5) for n in (1, 2, 3)
+    ]
+    write_label_table(table, picks)
+    check_replaceable(table, labels_are_kept=False)
     fill(table, ["cat", "dog"])
-    assert labels_in_table(table) == 2
-    for content in ("a,b\n1,2\n", "path,label\nx\n", ""):
-        table.write_text(content)
-        with pytest.raises(DataError):
-            labels_in_table(table)
+    check_replaceable(table, labels_are_kept=True)
+    with pytest.raises(DataError, match="has 2 labels, which would be lost"):
+        check_replaceable(table, labels_are_kept=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,b\n1,2\n", "no table of labels"),
+        (b"path,label\nx\n", "no table of labels"),
+        (b"", "no table of labels"),
+        (b"\xff\xfe", "no table of labels"),
+        (b"path,label,split\na.png,,train\n", r"would not have \(split\)"),
+    ],
+)
+def test_a_file_of_another_kind_is_not_overwritten(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        check_replaceable(tmp_path / "t.csv", labels_are_kept=True)

@@ -120,6 +120,7 @@ ABSENT = {
     "find-lr": ["find-lr", "absent.jsonnet", "-s", "out"],
     "predict": ["predict", "absent.tar.gz", "."],
     "print-results": ["print-results", "absent"],
+    "select": ["select", "absent.tar.gz", "."],
     "train": ["train", "absent.jsonnet", "-s", "out"],
 }
 

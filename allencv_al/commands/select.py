@@ -1,0 +1,248 @@
+"""`allencv-al select`: the images that are most worth labeling next."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from allencv_al.commands.select_arguments import (
+    DEFAULT_FIRST_STRATEGY,
+    DEFAULT_STRATEGY,
+    add_arguments,
+)
+from allencv_al.common.errors import ArchiveError, ConfigurationFaults, DataError, Fault
+
+if TYPE_CHECKING:
+    from allencv_al.active_learning.selector import SampleSelector
+    from allencv_al.active_learning.strategies import QueryStrategy
+    from allencv_al.data.instance import Instance
+    from allencv_al.predictors.predictor import Predictor
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+NAME = "select"
+HELP = "choose the images that are most worth labeling next"
+
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+_MOST_NAMED = 3
+
+logger = logging.getLogger(__name__)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Choose; what cannot be read is reported and fails nothing."""
+    from allencv_al.commands.select_results import (
+        Results,
+        log_summary,
+        picked_images,
+        write_results,
+    )
+
+    _complete(args)
+    _check_options(args)
+    strategy = _strategy(args.strategy, args.embeddings is not None)
+    # Cheap mistakes are found before the expensive load.
+    inputs = None if args.use_dataset_reader else _inputs(args, None)
+    predictors = _predictors(args, strategy, [] if inputs is None else inputs[1])
+    pool, labeled = _inputs(args, predictors[0]) if inputs is None else inputs
+    _check_labels(args, labeled, predictors)
+    started = time.monotonic()
+    selection = _selector(args, predictors, strategy).select(
+        pool,
+        args.query_size,
+        labeled=labeled,
+        seed=args.seed,
+        folder=args.scores_dir,
+        target=_target(args, predictors),
+    )
+    seconds = time.monotonic() - started - selection.seconds
+    if not len(selection):
+        id, cause = next(iter(selection.unreadable.items()))
+        raise DataError(f"none of the {len(pool)} images can be read; {id}: {cause}")
+    results = Results(
+        picks=picked_images(selection, labeled, predictors if args.embeddings is None else ()),
+        pool=pool,
+        labeled=labeled,
+        unreadable=selection.unreadable,
+        title=f"{len(selection)} of {len(pool)} images, by {args.strategy}",
+    )
+    write_results(results, args.output, args.contact_sheet)
+    log_summary(results, args.output, seconds, selection.seconds)
+    return 0
+
+
+def _complete(args: argparse.Namespace) -> None:
+    """Fill in what depends on whether there is a model."""
+    if args.strategy is None:
+        without_model = args.embeddings is not None
+        args.strategy = DEFAULT_FIRST_STRATEGY if without_model else DEFAULT_STRATEGY
+    if args.pool is None:
+        args.pool, args.archive_file = str(args.archive_file), None
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    from allencv_al.active_learning.label_table import check_replaceable
+    from allencv_al.data.dataset_readers.split_path import split_path
+
+    faults = [*_cold_start_faults(args), *_result_faults(args)]
+    if faults:
+        raise ConfigurationFaults(faults, "the options of select")
+    for archive in (args.archive_file, *args.ensemble):
+        if archive is not None and not archive.exists():
+            raise ArchiveError(f"{archive}: there is no such archive")
+    if args.output is not None and args.output.suffix.lower() == ".csv":
+        source, part = (None, None) if args.labeled is None else split_path(args.labeled)
+        same = source is not None and args.output.exists() and source.exists()
+        is_source = same and source is not None and source.samefile(args.output)
+        check_replaceable(args.output, labels_are_kept=is_source and part is None)
+
+
+def _cold_start_faults(args: argparse.Namespace) -> list[Fault]:
+    if args.embeddings is None:
+        needless = {"--image-size": args.image_size}
+        reason = "is for --embeddings; an archive knows its own transforms"
+    else:
+        needless = {
+            "ARCHIVE": args.archive_file,
+            "--ensemble": args.ensemble,
+            "--overrides": args.overrides,
+            "--use-dataset-reader": args.use_dataset_reader,
+            "--target": args.target,
+        }
+        reason = "has no place beside --embeddings, which takes the place of ARCHIVE"
+    faults = [Fault(name, reason) for name, value in needless.items() if value]
+    if args.embeddings is not None and ":" in args.embeddings and args.weights_file is not None:
+        faults.append(Fault("--weights-file", "the weights are behind the colon of --embeddings"))
+    return faults
+
+
+def _result_faults(args: argparse.Namespace) -> list[Fault]:
+    faults = []
+    for option, path, suffixes in (
+        ("--output", args.output, (".csv", *JSON_LINES)),
+        ("--contact-sheet", args.contact_sheet, (".png",)),
+    ):
+        if path is not None and path.suffix.lower() not in suffixes:
+            known = " or ".join(suffixes[:2])
+            faults.append(Fault(option, f"expected a name that ends in {known}, found {path}"))
+        elif path is not None and path.is_dir():
+            faults.append(Fault(option, f"expected a file, found the folder {path}"))
+    return faults
+
+
+def _strategy(text: str, without_model: bool) -> QueryStrategy:
+    from allencv_al.active_learning.cold_start import check_needs_no_model
+    from allencv_al.active_learning.strategies import QueryStrategy
+    from allencv_al.common.config_check import check
+    from allencv_al.common.jsonnet_file import environment_variables, evaluate_snippet
+
+    config: dict[str, Any] = {"type": text}
+    if text.lstrip().startswith("{"):
+        config = json.loads(evaluate_snippet("--strategy", text, environment_variables()))
+    faults = check(QueryStrategy, config)
+    if faults:
+        raise ConfigurationFaults(faults, "--strategy")
+    strategy: QueryStrategy = QueryStrategy.from_params(config)
+    if without_model:
+        check_needs_no_model(strategy, f"--strategy {text}")
+    return strategy
+
+
+def _inputs(
+    args: argparse.Namespace, predictor: Predictor | None
+) -> tuple[list[Instance], list[Instance]]:
+    from allencv_al.active_learning.select_inputs import separate
+
+    pool = _images(args.pool, predictor)
+    if args.output is not None and args.output.suffix.lower() == ".csv":
+        pool = _with_place_in_table(pool)
+    return separate(pool, args.labeled)
+
+
+def _images(text: str, predictor: Predictor | None) -> list[Instance]:
+    """Read POOL by itself, or with the dataset reader of the predictor, if there is one."""
+    from dataclasses import replace
+
+    from allencv_al.active_learning.select_inputs import read_pool
+
+    if predictor is None:
+        return read_pool(text)
+    dataset = predictor.dataset_reader.read(text)
+    return [replace(instance, label=None) for instance in dataset]
+
+
+def _with_place_in_table(pool: list[Instance]) -> list[Instance]:
+    from allencv_al.active_learning.label_table import has_place_in_table
+
+    kept = [instance for instance in pool if has_place_in_table(instance)]
+    if len(kept) < len(pool):
+        left_out = [instance.id for instance in pool if not has_place_in_table(instance)]
+        logger.warning(
+            "%d images have names that no CSV table can hold, and are left out (%s); "
+            "--output picks.jsonl can hold them",
+            len(left_out),
+            ", ".join(left_out[:_MOST_NAMED]),
+        )
+    if not kept:
+        raise DataError("no image of the pool has a name that a CSV table can hold")
+    return kept
+
+
+def _predictors(
+    args: argparse.Namespace, strategy: QueryStrategy, labeled: Sequence[Instance]
+) -> list[Predictor]:
+    if args.embeddings is not None:
+        return [_embedding_predictor(args, labeled)] if strategy.needs else []
+    from allencv_al.models.archive import load_archive
+    from allencv_al.predictors.predictor import Predictor
+
+    first = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
+    others = [load_archive(path, args.cuda_device) for path in args.ensemble]
+    choice = args.dataset_reader_choice
+    return [Predictor.from_archive(archive, None, choice) for archive in (first, *others)]
+
+
+def _embedding_predictor(args: argparse.Namespace, labeled: Sequence[Instance]) -> Predictor:
+    from allencv_al.active_learning.cold_start import (
+        DEFAULT_IMAGE_SIZE,
+        embedding_predictor,
+        split_weights,
+    )
+
+    name, file = split_weights(args.embeddings)
+    return embedding_predictor(
+        name,
+        file or args.weights_file,
+        args.image_size or DEFAULT_IMAGE_SIZE,
+        classes=[str(instance.label) for instance in labeled],
+        cuda_device=args.cuda_device,
+    )
+
+
+def _check_labels(
+    args: argparse.Namespace, labeled: Sequence[Instance], predictors: Sequence[Predictor]
+) -> None:
+    if labeled and predictors and args.embeddings is None:
+        from allencv_al.active_learning.known_labels import check_known_labels
+
+        check_known_labels(labeled, predictors[0].model.vocab, args.labeled or args.pool)
+
+
+def _selector(
+    args: argparse.Namespace, predictors: Sequence[Predictor], strategy: QueryStrategy
+) -> SampleSelector:
+    from allencv_al.active_learning.scoring import ScoringOptions
+    from allencv_al.active_learning.selector import SampleSelector
+
+    options = ScoringOptions(batch_size=args.batch_size, mc_samples=args.mc_samples, seed=args.seed)
+    return SampleSelector(predictors, strategy, options)
+
+
+def _target(args: argparse.Namespace, predictors: Sequence[Predictor]) -> list[Instance] | None:
+    if args.target is None:
+        return None
+    return _images(args.target, predictors[0] if args.use_dataset_reader else None)
