@@ -59,3 +59,8 @@ def count(value: int | float | None, noun: str = "") -> str:
         return NONE
     whole = f"{round(value):,}"
     return whole if not noun else f"{whole} {noun}" + ("" if round(value) == 1 else "s")
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Return a number of any size with `digits` significant digits."""
+    return NONE if value is None else f"{value:.{digits}g}".replace("-", "−", 1)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from allencv_al.active_learning.comparison.curves import Curve
 from allencv_al.active_learning.comparison.statistics import ComparisonSummary
+from allencv_al.active_learning.reports import formats
 from allencv_al.active_learning.reports.comparison_report import ComparisonContext
+from allencv_al.active_learning.reports.comparison_tables import (
+    TextTable,
+    accuracy_table,
+    aubc_table,
+    penalty_table,
+    savings_table,
+    verdict,
+)
+from allencv_al.active_learning.reports.html import readable
+from allencv_al.active_learning.reports.report_parts import known_environment
+from allencv_al.common.atomic_file import write_text
+
+# What Markdown, or HTML within it, would take for markup. An underscore within a word is none.
+_SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
+_FACTS = ("platform", "processor", "processors", "torch_threads", "cuda")
 
 
 def curve_rows(curves: Sequence[Curve], metric: str = "accuracy") -> list[dict[str, Any]]:
@@ -32,7 +52,13 @@ def write_results_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: The CSV file to write.
         rows: One mapping per line; what a row lacks, and None, is an empty cell.
     """
-    raise NotImplementedError
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    if columns:
+        writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
 
 
 def write_results_markdown(
@@ -45,4 +71,70 @@ def write_results_markdown(
         summary: What `summarize` found.
         context: What else is known.
     """
-    raise NotImplementedError
+    write_text(path, "\n".join(_lines(summary, context)) + "\n")
+
+
+def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[str]:
+    yield f"# {_escaped(context.name)}"
+    if context.description:
+        yield from ("", _escaped(context.description))
+    yield from ("", _escaped(verdict(summary)))
+    notes = [*summary.notes, *context.notes]
+    if notes:
+        yield from ("", *(f"- {_escaped(note)}" for note in notes))
+    yield from _table(
+        aubc_table(summary),
+        "Mean ± standard deviation over the seeds; differences in points and tests are paired by "
+        "seed, p values two-sided.",
+    )
+    resamples = f"{summary.bootstrap.resamples:,} resamples of the seeds"
+    intervals = f"{summary.bootstrap.confidence:.0%} bootstrap intervals ({resamples})"
+    yield from _table(accuracy_table(summary, context.metric), f"In parentheses {intervals}.")
+    savings = savings_table(summary)
+    if savings is not None:
+        text = (
+            f"How many labels each strategy needs to reach the value of the column, and how many "
+            f"times as many {summary.baseline} needs, with {intervals}."
+        )
+        yield from _table(savings, text)
+    yield from _table(
+        penalty_table(summary),
+        "Share of the label counts at which the row was significantly better than the column "
+        "(paired t test, p < 0.05); small numbers in the last row are good.",
+    )
+    yield from _origin(summary, context)
+
+
+def _table(found: TextTable, text: str) -> Iterator[str]:
+    yield from ("", f"## {_escaped(found.caption)}", "", _escaped(text), "")
+    yield _row(found.columns)
+    yield "|" + "|".join(["---", *["--:"] * (len(found.columns) - 1)]) + "|"
+    for row in found.rows:
+        yield _row(row)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _origin(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[str]:
+    environment = known_environment(context.environment)
+    everyone = sorted({seed for found in summary.strategies for seed in found.seeds})
+    started = str(environment.get("started") or datetime.now(UTC).isoformat(timespec="seconds"))
+    facts = {"date": started, "seeds": ", ".join(map(str, everyone))}
+    if context.seconds:
+        facts["computing time"] = formats.duration(sum(context.seconds.values()))
+    facts |= {
+        name.replace("_", " "): str(environment[name])
+        for name in _FACTS
+        if environment.get(name) is not None
+    }
+    versions = environment.get("versions") or {}
+    facts |= {f"{package} version": str(version) for package, version in versions.items()}
+    yield from ("", "## Origin", "", "| what | value |", "|---|---|")
+    for name, value in facts.items():
+        yield _row((name, value))
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", readable(" ".join(text.split())))
