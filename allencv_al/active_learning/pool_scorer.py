@@ -19,7 +19,7 @@ from allencv_al.active_learning.mc_dropout import ConsistentDropout, dropouts
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.models.model import Model
-from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch
+from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of
 from allencv_al.predictors.model_outputs import model_outputs
 from allencv_al.predictors.predictor import Predictor
 
@@ -145,7 +145,7 @@ class PoolScorer:
         logits: list[Tensor] = []
         for number, (model, place) in enumerate(zip(self._models, self._reader_of, strict=True)):
             needs = {"logits", "embeddings"} & {"logits", *(self.needs if number == 0 else ())}
-            image = images[place].to(_device(model))
+            image = images[place].to(device_of(model))
             outputs |= model_outputs(model, image, needs)
             logits.append(outputs["logits"].float().to(images[0].device))
         outputs["mc_logits"] = _stacked(logits)
@@ -163,10 +163,6 @@ def _stacked(logits: Sequence[Tensor]) -> Tensor:
     if len(set(widths)) > 1:
         raise ConfigurationError(f"ensemble: expected equally many logits, found {widths}")
     return torch.stack(list(logits), dim=1)
-
-
-def _device(model: Model) -> torch.device:
-    return next(model.parameters(), torch.empty(0)).device
 
 
 def _check(predictors: Sequence[Predictor], needs: Collection[str], mc_samples: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -34,6 +35,7 @@ Compute = Callable[..., Computed]
 MAX_THREADS = 16
 # Enough decoded images to start the next batch while the model is busy with this one.
 BATCHES_AHEAD = 2
+MAX_CHUNK = 8
 
 
 class PredictionError(AllenCVError):
@@ -183,27 +185,42 @@ class BatchedInference:
         self, inputs: Iterable[Any], to_instance: Callable[[Any], Instance]
     ) -> Generator[list[_Decoded], None, None]:
         remaining = enumerate(inputs)
-        pending: deque[Future[_Decoded]] = deque()
+        pending: deque[Future[list[_Decoded]]] = deque()
+        ahead = 0
         batch: list[_Decoded] = []
         with ThreadPoolExecutor(self._num_threads, "decode") as pool:
             try:
                 while True:
-                    while len(pending) < BATCHES_AHEAD * self._batch_size:
-                        numbered = next(remaining, None)
-                        if numbered is None:
+                    while ahead < BATCHES_AHEAD * self._batch_size:
+                        chunk = list(islice(remaining, self._chunk_size()))
+                        if not chunk:
                             break
-                        pending.append(pool.submit(self._decode, *numbered, to_instance))
+                        pending.append(pool.submit(self._decode_all, chunk, to_instance))
+                        ahead += len(chunk)
                     if not pending:
                         break
-                    batch.append(pending.popleft().result())
-                    if len(batch) >= self._batch_size:
-                        yield batch
-                        batch = []
+                    decoded = pending.popleft().result()
+                    ahead -= len(decoded)
+                    batch += decoded
+                    while len(batch) >= self._batch_size:
+                        size = self._batch_size  # the next one may be smaller
+                        yield batch[:size]
+                        batch = batch[size:]
                 if batch:
                     yield batch
             finally:
                 for future in pending:
                     future.cancel()
+
+    def _chunk_size(self) -> int:
+        # Handing a job to a thread and back costs a third of decoding a CIFAR record. Every thread
+        # still gets jobs of each batch.
+        return max(1, min(MAX_CHUNK, self._batch_size // self._num_threads))
+
+    def _decode_all(
+        self, numbered: Sequence[tuple[int, Any]], to_instance: Callable[[Any], Instance]
+    ) -> list[_Decoded]:
+        return [self._decode(index, item, to_instance) for index, item in numbered]
 
     def _decode(self, index: int, item: Any, to_instance: Callable[[Any], Instance]) -> _Decoded:
         instance = None
@@ -222,9 +239,9 @@ class BatchedInference:
         """Yield parts of the batch with what was computed; images of different sizes are apart."""
         groups: dict[Any, list[_Decoded]] = {}
         for item in batch:
-            if item.samples:
-                kind = tuple((sample.image.shape, sample.image.dtype) for sample in item.samples)
-                groups.setdefault(kind, []).append(item)
+            if item.error is None:
+                kind = [part for sample in item.samples for part in _kind(sample)]
+                groups.setdefault(tuple(kind), []).append(item)
         for group in groups.values():
             start = 0
             while start < len(group):
@@ -247,7 +264,7 @@ class BatchedInference:
 
     def _images(self, items: list[_Decoded]) -> list[torch.Tensor]:
         instances = [item.instance for item in items if item.instance is not None]
-        device = next(self._model.parameters(), torch.empty(0)).device
+        device = device_of(self._model)
         images = []
         for place, reader in enumerate(self._readers):
             batch = collate(instances, [item.samples[place] for item in items])
@@ -274,6 +291,16 @@ def _output_batch(
         arrays,
         [Outcome(item.index, item.id, error=item.error) for item in batch if item.error],
     )
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Return where the first parameter of a model is; the CPU where it has none."""
+    first = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def _kind(sample: Sample) -> tuple[Any, ...]:
+    return sample.image.shape, sample.image.dtype
 
 
 @contextmanager
