@@ -63,4 +63,7 @@ def count(value: int | float | None, noun: str = "") -> str:
 
 def significant(value: float | None, digits: int = 3) -> str:
     """Return a number of any size with `digits` significant digits."""
-    return NONE if value is None else f"{value:.{digits}g}".replace("-", "−", 1)
+    if value is None:
+        return NONE
+    sign = "−" if value < 0 else ""
+    return f"{sign}{abs(value):.{digits}g}"

@@ -63,6 +63,11 @@ _METRICS: Mapping[str, tuple[str, str, _Format]] = {
         "Entropy of the classes of the batch in nats: large means that all classes occur",
         lambda value: formats.number(value, 2),
     ),
+    "agreement": (
+        "Agreement",
+        "Of the predictions with those of the round before, beyond chance (Cohen's kappa)",
+        formats.number,
+    ),
 }
 _PHASES = ("train", "test", "infer", "select", "annotate")
 
