@@ -132,7 +132,11 @@ def costs(records: Sequence[RoundRecord]) -> Section:
         Column("Round"),
         *(Column(phase.capitalize()) for phase in phases),
         Column("In all"),
-        *([Column("Memory to select", "Growth of the peak memory, in MB")] if measured else ()),
+        *(
+            [Column("Memory", "By how much the peak memory grew while choosing")]
+            if measured
+            else ()
+        ),
     ]
     rows: list[list[Node]] = []
     for record in records:

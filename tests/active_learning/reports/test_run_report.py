@@ -37,7 +37,7 @@ def test_the_numbers_are_those_of_the_rounds(tmp_path: Path, read_page, make_rec
         ["3", "12", "80.0%", "0.333", "4.25 s"],
     ]
     heads, *rows = page.table("How long")
-    assert heads == ["Round", "Train", "Select", "Annotate", "In all", "Memory to select"]
+    assert heads == ["Round", "Train", "Select", "Annotate", "In all", "Memory"]
     assert rows[1] == ["1", "1.25 s", "0.50 s", "1 min 40 s", "1 min 42 s", "2 MB"]
     assert rows[-1] == ["All", "7.50 s", "1.50 s", "5 min 00 s", "5 min 09 s", ""]
 
