@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
+import torch
 from overrides import overrides
 
 from allencv_al.active_learning.settings import ActiveLearningSettings
+from allencv_al.common import Params
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import Fault
+from allencv_al.common.targets import Target
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
 from allencv_al.training.experiment import Experiment
+from allencv_al.training.trainer import Trainer
 
 
 class ActiveLearningExperiment(Experiment):
@@ -28,6 +34,16 @@ class ActiveLearningExperiment(Experiment):
         super().__init__(**kwargs)
         self.settings = active_learning or ActiveLearningSettings()
 
+    device: torch.device
+    """Where the model is: as the trainer's `cuda_device` says."""
+
+    @classmethod
+    @overrides
+    def from_checked(cls, params: Params) -> Self:
+        experiment = super().from_checked(params)
+        experiment.device = _trainer_device(params.as_dict().get("trainer"))
+        return experiment
+
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
@@ -38,8 +54,24 @@ class ActiveLearningExperiment(Experiment):
             yield config.fault(
                 "active_learning.test_fraction", "expected it or test_data_path, found both"
             )
+        path = block.get("pool_data_path") if block is not None else None
+        reader = config.child("dataset_reader")
+        if isinstance(path, str) and reader is not None and issubclass(reader.cls, DatasetReader):
+            message = reader.cls.path_fault(path) if path else 'expected a path, found ""'
+            if message is not None:
+                yield config.fault("active_learning.pool_data_path", message)
         if block is None or block.get("cache_embeddings") is True:
             yield from _chance_faults(config)
+
+
+def _trainer_device(trainer: Any) -> torch.device:
+    """Return where the trainer of a config will put the model, which infers before that, too."""
+    config = {"type": trainer} if isinstance(trainer, str) else dict(trainer)
+    target = Target(*Trainer.resolve(config.get("type", Trainer.default_implementation)))
+    argument = target.signature.arguments.get("cuda_device")
+    if argument is None:
+        return torch.device("cpu")
+    return resolve_device(config.get("cuda_device", argument.default))
 
 
 def _chance_faults(config: ConfigView) -> Iterator[Fault]:

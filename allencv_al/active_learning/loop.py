@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from allencv_al.active_learning.annotators.base import LabelRequest, WaitingForLabels
-from allencv_al.active_learning.id_hash import canonical_order
-from allencv_al.active_learning.label_store import LabelKind, LabelStore, NewLabel
+from allencv_al.active_learning.label_store import LabelStore, NewLabel
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.round_metrics import (
@@ -26,6 +26,7 @@ from allencv_al.active_learning.round_metrics import (
     redundancy,
     top_probabilities,
 )
+from allencv_al.active_learning.round_outputs import RoundOutputs, outputs_for
 from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_records import read_record, read_records
 from allencv_al.active_learning.round_store import Query, RoundStore, State
@@ -43,14 +44,6 @@ logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
 _PREDICTIONS = "predictions.json"
-# What a strategy needs, and what of the model's outputs that is
-_OUTPUT_OF = {
-    "logits": "logits",
-    "mc_logits": "mc_logits",
-    "embeddings": "embeddings",
-    "labeled_embeddings": "embeddings",
-    "target_mc_logits": "mc_logits",
-}
 
 
 def _nothing(*_: Any) -> None:
@@ -73,15 +66,6 @@ class LoopHooks:
     on_pause: Callable[[], None] = _nothing
 
 
-@dataclass
-class _Model:
-    """What is in memory of the trained model: nothing that could not be computed again."""
-
-    round: int | None = None
-    outputs: PoolOutputs | None = None
-    needs: frozenset[str] = field(default_factory=frozenset)
-
-
 class ActiveLearningLoop:
     """Runs the rounds of one experiment, each state once, from wherever the run has come to.
 
@@ -95,7 +79,7 @@ class ActiveLearningLoop:
         database: The run's.
         folder: The run's.
         seed: Decides what strategies leave to chance.
-        hooks: Who else wants to know.
+        hooks: Who else wants to know; may be set later.
     """
 
     def __init__(
@@ -113,9 +97,9 @@ class ActiveLearningLoop:
         self.rounds = RoundStore(database)
         self.labels = LabelStore(database)
         self._seed = seed
-        self._hooks = hooks or LoopHooks()
+        self.hooks = hooks or LoopHooks()
         self._items = {item.id: item for item in learner.items}
-        self._model = _Model()
+        self._outputs = RoundOutputs(learner, settings.target_size, seed, self._bring_back)
         self._coverage = Coverage()
 
     def run(self) -> list[RoundRecord]:
@@ -123,23 +107,32 @@ class ActiveLearningLoop:
 
         Raises:
             WaitingForLabels: Somebody must give labels first; the same call goes on afterwards.
+            DataError: Labeled items are no longer in the data.
         """
         self.learner.check(self.settings.strategy.needs)
         self._take_known_labels()
-        self.learner.set_classes(set(self.labels.labels().values()))
+        self.items_of(list(self.labels.labels()))
         round = self._open_round()
         try:
             while self._go_through(round):
                 round += 1
         except WaitingForLabels:
-            self._hooks.on_pause()
+            self.hooks.on_pause()
             raise
-        self._hooks.on_pause()
+        self.hooks.on_pause()
         return self.records()
 
     def records(self) -> list[RoundRecord]:
         """Return the rounds so far."""
         return read_records(self.rounds, self.labels, self.learner.class_names())
+
+    def have_last_model(self) -> None:
+        """Have the model of the last training in memory, if there was one."""
+        trained = [
+            round for round in self.rounds.rounds() if self.rounds.is_finished(round, State.TRAIN)
+        ]
+        if trained:
+            self._outputs.have_model(trained[-1])
 
     def items_of(self, ids: Sequence[str]) -> list[Instance]:
         """Return the items of some ids.
@@ -159,68 +152,85 @@ class ActiveLearningLoop:
     def _open_round(self) -> int:
         last = self.rounds.last()
         if last is None:
-            return 0
+            return 1 if self.labels.labels() else 0  # round 0 chooses what is labeled first
         round, state = last
         return round + 1 if state is State.INGEST else round
 
     def _go_through(self, round: int) -> bool:
         """Do what is left of a round; say whether there is another one."""
         labels = self.labels.labels()
-        if labels:
+        if self.learner.set_classes(set(labels.values())):
+            self._outputs.begin(None)
+        chosen = self.rounds.is_finished(round, State.SELECT)
+        if labels and not chosen:
             self._train(round, labels)
             self._test(round)
             self._infer(round, labels)
-        reason = self._reason_to_stop(round, labels)
+        reason = self._reason_to_stop(labels)
+        if reason is None and not chosen:
+            reason = self._select(round, labels)
         if reason is not None:
-            if not self.rounds.is_finished(round, State.DONE):
-                self.rounds.finish(round, State.DONE, {"reason": reason})
-                self._report(round)
-                logger.info("done: %s", reason)
+            self._finish(round, reason)
             return False
-        self._select(round, labels)
         self._ingest(round)
         self._report(round)
         return True
 
+    def _finish(self, round: int, reason: str) -> None:
+        if self.rounds.is_finished(round, State.DONE):
+            return
+        self.rounds.finish(round, State.DONE, {"reason": reason})
+        self._outputs.drop_files(self._round_folder(round))
+        self._report(round)
+        logger.info("done: %s", reason)
+
     def _train(self, round: int, labels: dict[str, str]) -> None:
         if self.rounds.is_finished(round, State.TRAIN):
             return
-        self._hooks.on_point("TRAIN begun")
+        self.hooks.on_point("TRAIN begun")
         started = time.perf_counter()
         folder = self._round_folder(round)
         folder.mkdir(parents=True, exist_ok=True)
         metrics = self.learner.train(round, labels, folder)
-        self._model = _Model(round)
-        self._hooks.on_point("TRAIN done")
-        plain = {key: value for key, value in metrics.items() if isinstance(value, float | int)}
-        detail = {"labels": len(labels), "seconds": time.perf_counter() - started}
-        self.rounds.finish(round, State.TRAIN, {**detail, "training": plain})
-        self._hooks.on_point("TRAIN recorded")
+        self._outputs.begin(round)
+        self.hooks.on_point("TRAIN done")
+        detail = {
+            "labels": len(labels),
+            "classes": self.learner.class_names(),
+            "seconds": time.perf_counter() - started,
+            "training": {name: value for name, value in metrics.items() if _is_number(value)},
+        }
+        self.rounds.finish(round, State.TRAIN, detail)
+        self.hooks.on_point("TRAIN recorded")
 
     def _test(self, round: int) -> None:
         if self.rounds.is_finished(round, State.TEST):
             return
-        self._have_model(round)
-        self._hooks.on_point("TEST begun")
+        self._outputs.have_model(round)
+        self.hooks.on_point("TEST begun")
         started = time.perf_counter()
         outputs = self.learner.test()
         detail: dict[str, Any] = {"metrics": {}, "unreadable": {}}
         if outputs is not None and len(outputs.labels):
             metrics, confusion = measure_test(outputs)
             unreadable = dict(outputs.unreadable)
-            detail = {"metrics": metrics, "confusion_matrix": confusion, "unreadable": unreadable}
+            detail = {
+                "metrics": _finite(metrics),
+                "confusion_matrix": confusion,
+                "unreadable": unreadable,
+            }
         detail["classes"] = self.learner.class_names()
         detail["seconds"] = time.perf_counter() - started
-        self._hooks.on_point("TEST done")
+        self.hooks.on_point("TEST done")
         self.rounds.finish(round, State.TEST, detail)
-        self._hooks.on_point("TEST recorded")
+        self.hooks.on_point("TEST recorded")
 
     def _infer(self, round: int, labels: dict[str, str]) -> None:
         if self.rounds.is_finished(round, State.INFER):
             return
-        self._hooks.on_point("INFER begun")
+        self.hooks.on_point("INFER begun")
         started = time.perf_counter()
-        outputs = self._outputs(round, labels, self._needs_of_round(labels))
+        outputs = self._outputs_of_pool(round, labels)
         metrics: dict[str, float | None] = {}
         if outputs.logits is not None:
             names = self.learner.class_names()
@@ -230,35 +240,37 @@ class ActiveLearningLoop:
             metrics["pool_accuracy"] = self._pool_accuracy(labels, predicted)
             metrics["agreement"] = self._agreement(round, predicted)
         if outputs.embeddings is not None:
-            batches = self._labeled_batches(round)
-            metrics["coverage_radius"] = self._coverage.radius(
-                outputs.ids, outputs.embeddings, batches
-            )
+            if not self.learner.embeddings_stay():
+                self._coverage = Coverage()
+            labeled = self._outputs.of_labeled(labels)
+            metrics["coverage_radius"] = self._coverage.radius(outputs, labeled)
         detail = {
-            "metrics": metrics,
+            "metrics": _finite(metrics),
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),
             "seconds": time.perf_counter() - started,
         }
-        self._hooks.on_point("INFER done")
+        self.hooks.on_point("INFER done")
         self.rounds.finish(round, State.INFER, detail)
-        self._hooks.on_point("INFER recorded")
+        self.hooks.on_point("INFER recorded")
 
-    def _select(self, round: int, labels: dict[str, str]) -> None:
-        if self.rounds.is_finished(round, State.SELECT):
-            return
-        self._hooks.on_point("SELECT begun")
+    def _select(self, round: int, labels: dict[str, str]) -> str | None:
+        """Choose; where nothing can be chosen, record nothing and return why."""
+        self.hooks.on_point("SELECT begun")
         strategy = self._strategy(labels)
         selection, outputs = self._choose(round, labels, strategy)
+        if not selection.ids:
+            return f"none of the {_items(len(self._pool_ids()))} that are left can be read"
         chosen = outputs.rows(selection.ids)
         detail: dict[str, Any] = {
             "seconds": selection.seconds,
             "peak_mb": selection.peak_bytes / _MEGABYTE,
             "pool_size": len(outputs.ids),
+            "unreadable": dict(outputs.unreadable),
             "metrics": {},
         }
         if chosen.embeddings is not None:
-            detail["metrics"]["redundancy"] = redundancy(chosen.embeddings)
+            detail["metrics"] = _finite({"redundancy": redundancy(chosen.embeddings)})
         if chosen.logits is not None and labels:
             names = self.learner.class_names()
             detail["predicted"] = predicted_classes(chosen.logits, names)
@@ -269,32 +281,37 @@ class ActiveLearningLoop:
                 zip(selection.ids, selection.scores, selection.reasons, strict=True)
             )
         ]
-        self._hooks.on_point("SELECT done")
+        self.hooks.on_point("SELECT done")
         self.rounds.finish(round, State.SELECT, detail, queries)
-        self._hooks.on_point("SELECT recorded")
+        self._outputs.drop_files(self._round_folder(round))
+        self.hooks.on_point("SELECT recorded")
+        return None
 
     def _ingest(self, round: int) -> None:
         """Ask for labels until they are there, and take them in."""
         if self.rounds.is_finished(round, State.INGEST):
             return
-        self._hooks.on_point("WAITING_FOR_LABELS begun")
+        self.hooks.on_point("WAITING_FOR_LABELS begun")
         started = time.perf_counter()
-        found = self.settings.annotator.annotate(self._request(round))
+        request = self._request(round)
+        found = self.settings.annotator.annotate(request)
+        _check_answers(request, found)
         seconds = time.perf_counter() - started
-        self._hooks.on_point("WAITING_FOR_LABELS done")
+        self.hooks.on_point("WAITING_FOR_LABELS done")
         if not self.rounds.is_finished(round, State.WAITING_FOR_LABELS):
             self.rounds.finish(round, State.WAITING_FOR_LABELS, {"seconds": seconds})
-        self._hooks.on_point("WAITING_FOR_LABELS recorded")
+        self.hooks.on_point("WAITING_FOR_LABELS recorded")
         given = [label.label for label in found if label.label is not None]
-        self.learner.set_classes(set(given))
+        if self.learner.set_classes(set(given)):  # names of no class are refused before they count
+            self._outputs.begin(None)
         counts = {name: given.count(name) for name in sorted(set(given))}
         detail = {
             "batch_classes": counts,
             "metrics": {"batch_class_entropy": class_entropy(counts)},
         }
-        self._hooks.on_point("INGEST begun")
+        self.hooks.on_point("INGEST begun")
         self.rounds.finish(round, State.INGEST, detail, labels=found)
-        self._hooks.on_point("INGEST recorded")
+        self.hooks.on_point("INGEST recorded")
 
     # -- Its parts ----------------------------------------------------------------------------
 
@@ -325,13 +342,13 @@ class ActiveLearningLoop:
             size = settings.initial.size
         return size if settings.budget is None else min(size, settings.budget - len(labels))
 
-    def _reason_to_stop(self, round: int, labels: dict[str, str]) -> str | None:
+    def _reason_to_stop(self, labels: dict[str, str]) -> str | None:
         budget = self.settings.budget
         if budget is not None and len(labels) >= budget:
             return f"the budget of {budget} labels is spent"
         if not self._pool_ids():
             return "there is nothing left to label"
-        if not labels:
+        if not (labels and self.settings.stop):
             return None
         measured = [record for record in self.records() if record.labels]
         reasons = (rule.reason_to_stop(measured) for rule in self.settings.stop)
@@ -346,84 +363,46 @@ class ActiveLearningLoop:
         """Return the outputs that this round reads, the stop rules and figures included."""
         budget = self.settings.budget
         last = budget is not None and len(labels) >= budget
-        needs = set() if last else {_OUTPUT_OF[name] for name in self.settings.strategy.needs}
+        needs = set() if last else set(outputs_for(self.settings.strategy.needs))
         if self.settings.evaluate_pool or any(rule.needs_agreement for rule in self.settings.stop):
             needs.add("logits")
         if self.settings.evaluate_pool and self.learner.offers("embeddings"):
             needs.add("embeddings")
         return frozenset(needs)
 
-    def _outputs(self, round: int, labels: dict[str, str], needs: frozenset[str]) -> PoolOutputs:
-        """Return the model's outputs for the pool, from memory where they are there."""
-        kept = self._model
-        if kept.round == round and kept.outputs is not None and needs <= kept.needs:
-            return kept.outputs
+    def _outputs_of_pool(self, round: int, labels: dict[str, str]) -> PoolOutputs:
+        """Return what this round's model makes of the pool; before any label, the initial one."""
         if labels:
-            self._have_model(round)
-        folder = self._round_folder(round) / "outputs"
-        outputs = self.learner.infer(self._pool_ids(), needs, folder)
-        self._model = _Model(round, outputs, needs)
-        return outputs
+            self._outputs.have_model(round)
+            needs = self._needs_of_round(labels)
+        else:
+            self._outputs.begin(None)
+            needs = outputs_for(self._strategy(labels).needs)
+        return self._outputs.of_pool(self._pool_ids(), needs, self._round_folder(round))
 
-    def _have_model(self, round: int) -> None:
-        """Have the model of this round in memory, as another process may have left it."""
-        if self._model.round != round:
-            labels = self.labels.labels()
-            self.learner.restore(round, labels, self._round_folder(round))
-            self._model = _Model(round)
+    def _bring_back(self, round: int) -> None:
+        """Have the learner take up the model of a round."""
+        labels, folder = self.labels.labels(), self._round_folder(round)
+        if self.rounds.detail(round, State.TRAIN)["classes"] == self.learner.class_names():
+            self.learner.restore(round, labels, folder)
+        else:
+            logger.info("round %d is trained again: there are other classes since", round)
+            self.learner.train(round, labels, folder)
 
     def _choose(
         self, round: int, labels: dict[str, str], strategy: QueryStrategy
     ) -> tuple[Selection, PoolOutputs]:
         """Return the choice among the items that can be read, and the outputs it was made by."""
-        needs = self._needs_of_round(labels) if labels else frozenset(_outputs_for(strategy))
-        outputs = self._outputs(round, labels, needs)
+        outputs = self._outputs_of_pool(round, labels)
         seed = item_seed(self._seed, round, "select") >> 1  # within a signed 64-bit integer
         while True:
-            pool = outputs.pool(
-                self._labeled_outputs(labels, strategy.needs),
-                self._label_indices(labels),
-                self._target_outputs(strategy.needs),
-            )
+            pool = self._outputs.strategy_pool(outputs, labels, strategy.needs)
             selection = strategy.select(pool, self._query_size(labels), seed)
-            bad = set(self.learner.unreadable(selection.ids))
+            bad = self.learner.unreadable(selection.ids)
             if not bad:
                 return selection, outputs
-            outputs = outputs.rows([id for id in outputs.ids if id not in bad])
-
-    def _labeled_outputs(
-        self, labels: dict[str, str], needs: Collection[str]
-    ) -> PoolOutputs | None:
-        if "labeled_embeddings" not in needs or not labels:
-            return None
-        return self.learner.infer(list(labels), {"embeddings"}, None)
-
-    def _label_indices(self, labels: dict[str, str]) -> np.ndarray[Any, Any]:
-        places = {name: index for index, name in enumerate(self.learner.class_names())}
-        return np.asarray([places[label] for label in labels.values()], np.int64)
-
-    def _target_outputs(self, needs: Collection[str]) -> PoolOutputs | None:
-        if "target_mc_logits" not in needs:
-            return None
-        ids = list(self._items)
-        order = canonical_order(ids, item_seed(self._seed, 0, "target") >> 1)
-        chosen = [ids[place] for place in order[: self.settings.target_size].tolist()]
-        return self.learner.infer(chosen, {"mc_logits"}, None)
-
-    def _labeled_batches(self, round: int) -> list[Any]:
-        """Return the embeddings of the labeled items, by the round that brought them."""
-        by_round: dict[int, list[str]] = {}
-        for id, event in self.labels.current().items():
-            if event.kind is LabelKind.LABEL:
-                by_round.setdefault(event.round, []).append(id)
-        rounds = [sorted(by_round.get(number, [])) for number in range(round)]
-        ids = [id for batch in rounds for id in batch]
-        outputs = self.learner.infer(ids, {"embeddings"}, None)
-        assert outputs.embeddings is not None
-        places = {id: place for place, id in enumerate(outputs.ids)}
-        return [
-            outputs.embeddings[[places[id] for id in batch if id in places]] for batch in rounds
-        ]
+            left = outputs.rows([id for id in outputs.ids if id not in bad])
+            outputs = replace(left, unreadable={**outputs.unreadable, **bad})
 
     def _pool_accuracy(self, labels: dict[str, str], predicted: dict[str, str]) -> float | None:
         if not (self.settings.evaluate_pool and self.settings.annotator.needs_known_labels):
@@ -474,9 +453,34 @@ class ActiveLearningLoop:
             record.labels or len(self.labels.labels()),
             "" if accuracy is None else f", accuracy {accuracy:.4f}",
         )
-        self._hooks.on_round(record)
+        self.hooks.on_round(record)
 
 
-def _outputs_for(strategy: QueryStrategy) -> set[str]:
-    return {_OUTPUT_OF[name] for name in strategy.needs}
+def _check_answers(request: LabelRequest, found: Sequence[NewLabel]) -> None:
+    """Raise unless each item that was asked for has one answer: else it would be asked for ever."""
+    asked, answered = [item.id for item in request.items], [label.id for label in found]
+    missing = [id for id in asked if id not in set(answered)]
+    foreign = [id for id in answered if id not in set(asked)]
+    if missing or foreign or len(answered) != len(asked):
+        named = ", ".join((missing or foreign or answered)[:5])
+        problem = "has no answer" if missing else "was not asked for" if foreign else "came twice"
+        raise DataError(
+            f"active_learning.annotator: expected one answer for each of {_items(len(asked))}, "
+            f"found {len(answered)}; {problem}: {named}"
+        )
 
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | int) and math.isfinite(value)
+
+
+def _finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return metrics with None for those that are no number, which no file can hold."""
+    return {
+        name: value if value is None or math.isfinite(value) else None
+        for name, value in metrics.items()
+    }

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from allencv_al.active_learning.learners.base import TestOutputs
 from allencv_al.active_learning.pool import FloatArray
+from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.metrics.confusion_matrix import ConfusionMatrix, macro_f1, per_class_accuracy
 from allencv_al.metrics.expected_calibration_error import ExpectedCalibrationError
 
 _BLOCK_FLOATS = 1 << 24  # 64 MB of distances at a time
-_EXACT_AMONG = 8
+# What may be the farthest: at most so many, and so near to the one that seems to be
+_EXACT_AMONG = 64
+_INEXACT = 1e-3
 
 
 def measure_test(outputs: TestOutputs) -> tuple[dict[str, float | None], list[list[int]]]:
@@ -34,7 +37,7 @@ def measure_test(outputs: TestOutputs) -> tuple[dict[str, float | None], list[li
     recalls = [recall for recall in per_class_accuracy(counts) if recall is not None]
     likelihood = torch.nn.functional.cross_entropy(logits.double(), labels)
     metrics: dict[str, float | None] = {
-        "accuracy": float(counts.diagonal().sum() / counts.sum()),
+        "accuracy": int(counts.diagonal().sum()) / int(counts.sum()),  # torch has float32 for it
         "balanced_accuracy": float(np.mean(recalls)),
         "macro_f1": macro_f1(counts),
         "negative_log_likelihood": float(likelihood),
@@ -88,56 +91,64 @@ class Coverage:
     """How far the pool is from what is labeled, kept up to date as labels come.
 
     The coverage radius is the distance of the item that is farthest from its nearest labeled one:
-    what k-center makes small (Sener & Savarese, ICLR 2018). Labels are taken in batch by batch, so
-    that each costs one product of matrices.
+    what k-center makes small (Sener & Savarese, ICLR 2018). Only labels that are new since the last
+    call are compared with the pool, so each costs one product of matrices. That holds as long as
+    the embedding of an item stays the same.
     """
 
     def __init__(self) -> None:
         self._ids: Sequence[str] = ()
         self._squares: NDArray[np.float64] = np.empty(0)
-        self._taken = 0
+        self._taken: frozenset[str] = frozenset()
 
-    def radius(
-        self, ids: Sequence[str], embeddings: FloatArray, batches: Sequence[FloatArray]
-    ) -> float | None:
+    def radius(self, pool: PoolOutputs, labeled: PoolOutputs) -> float | None:
         """Return the radius over the pool; None where it, or what is labeled, is empty.
 
         Args:
-            ids: The items of the pool.
-            embeddings: Theirs, `[N, D]`.
-            batches: The embeddings of the labeled items, round by round, each `[n, D]`: those of
-                earlier calls first and the same.
+            pool: The items that are not labeled, with their `embeddings` `[N, D]`.
+            labeled: The labeled items, with theirs, `[L, D]`.
         """
-        if not len(ids) or not sum(len(batch) for batch in batches):
+        if not len(pool) or not len(labeled):
             return None
-        places = self._places(ids)
-        if places is None:
-            self._taken, squares = 0, np.full(len(ids), np.inf)
-        else:
-            squares = self._squares[places]
-        for batch in batches[self._taken :]:
-            if len(batch):
-                np.minimum(squares, _nearest_squares(embeddings, batch), out=squares)
-        self._ids, self._squares, self._taken = ids, squares, len(batches)
-        far = np.argsort(-squares, kind="stable")[:_EXACT_AMONG]
-        return _exact_radius(embeddings[far], np.concatenate([b for b in batches if len(b)]))
+        assert pool.embeddings is not None
+        assert labeled.embeddings is not None
+        squares = self._known_squares(pool.ids, labeled.ids)
+        new = [place for place, id in enumerate(labeled.ids) if id not in self._taken]
+        if new:
+            batch = labeled.embeddings[np.asarray(new, np.int64)]
+            np.minimum(squares, _nearest_squares(pool.embeddings, batch), out=squares)
+        self._ids, self._squares, self._taken = pool.ids, squares, frozenset(labeled.ids)
+        return _exact_radius(pool.embeddings, squares, labeled.embeddings)
 
-    def _places(self, ids: Sequence[str]) -> NDArray[np.int64] | None:
-        """Return where the items stood in the last call; None where one did not."""
+    def _known_squares(self, pool: Sequence[str], labeled: Sequence[str]) -> NDArray[np.float64]:
+        """Return the squared distances to what earlier calls have taken in."""
         known = {id: place for place, id in enumerate(self._ids)}
-        places = [known.get(id, -1) for id in ids]
-        return None if not known or -1 in places else np.asarray(places, np.int64)
+        places = [known.get(id, -1) for id in pool]
+        # Items that came into the pool, or a label that was taken back: begin anew
+        if -1 in places or not self._taken <= set(labeled):
+            self._taken = frozenset()
+            return np.full(len(pool), np.inf)
+        return self._squares[np.asarray(places, np.int64)]
 
 
-def _exact_radius(far: FloatArray, labeled: FloatArray) -> float:
-    """Return the largest distance of a few rows to their nearest labeled one, without products.
+def _exact_radius(
+    embeddings: FloatArray, squares: NDArray[np.float64], labeled: FloatArray
+) -> float:
+    """Return the largest distance of a row to its nearest labeled one, without float32 products.
 
-    So the figure does not depend on how the batches were cut, as float32 products do in their last
-    digits: a run that was killed and recovered writes the same curve.
+    So the figure does not depend on how the labels were cut into batches, as such products do in
+    their last digits: a run that was killed and recovered writes the same curve.
+
+    Args:
+        embeddings: Those of the pool, `[N, D]`.
+        squares: About how far each is from its nearest labeled one, squared, `[N]`.
+        labeled: The embeddings of what is labeled, `[L, D]`.
     """
+    far = np.argsort(-squares, kind="stable")[:_EXACT_AMONG]
+    far = far[squares[far] >= squares[far[0]] * (1 - _INEXACT)]
     targets = np.asarray(labeled, np.float64)
-    squares = [((targets - row) ** 2).sum(axis=1).min() for row in np.asarray(far, np.float64)]
-    return float(np.sqrt(max(squares)))
+    rows = np.asarray(embeddings[far], np.float64)
+    return float(np.sqrt(max(((targets - row) ** 2).sum(axis=1).min() for row in rows)))
 
 
 def _nearest_squares(embeddings: FloatArray, batch: FloatArray) -> NDArray[np.float64]:

@@ -50,6 +50,9 @@ def _record(
         metrics.update(detail.get("metrics", {}))
     test, selected = details.get(State.TEST, {}), details.get(State.SELECT, {})
     inferred, done = details.get(State.INFER, {}), details.get(State.DONE, {})
+    unreadable: dict[str, str] = {}
+    for detail in (inferred, selected, test):
+        unreadable.update(detail.get("unreadable", {}))
     return RoundRecord(
         round=round,
         labels=details.get(State.TRAIN, {}).get("labels", 0),
@@ -63,7 +66,7 @@ def _record(
         select_peak_mb=selected.get("peak_mb"),
         picks=_picks(rounds.queries(round), events, selected),
         pool_size=selected.get("pool_size", inferred.get("pool_size", 0)),
-        unreadable={**inferred.get("unreadable", {}), **test.get("unreadable", {})},
+        unreadable=unreadable,
         notes=(done["reason"],) if "reason" in done else (),
     )
 

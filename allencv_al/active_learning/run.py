@@ -14,6 +14,7 @@ from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.active_learning.run_files import RunFiles
+from allencv_al.active_learning.run_lock import run_lock
 from allencv_al.common import Params
 from allencv_al.common.seeding import seed_everything
 from allencv_al.training.environment import write_environment
@@ -84,25 +85,40 @@ def active_learn(
     recover = options.recover or (not options.force and is_waiting(folder))
     check_run_folder(folder, params, recover, options.force, CHANGEABLE)
     experiment = ActiveLearningExperiment.from_checked(params)
+    learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
+    learner.check(experiment.settings.strategy.needs)
+    if (folder / DATABASE_NAME).is_file():
+        with run_lock(folder):  # what another process works on is not to be replaced
+            open_run_folder(folder, params, recover, options.force, CHANGEABLE)
+    else:
+        open_run_folder(folder, params, recover, options.force, CHANGEABLE)
+    with run_lock(folder), RunDatabase(folder / DATABASE_NAME) as database:
+        loop = ActiveLearningLoop(
+            learner, experiment.settings, database, folder, experiment.seeds[0]
+        )
+        files = None
+        if options.files:
+            write_environment(folder)
+            files = RunFiles(folder, params, learner, experiment)
+        loop.hooks = _hooks(options, files, loop)
+        return loop.run()
+
+
+def make_learner(experiment: ActiveLearningExperiment, cache_folder: Path) -> Learner:
+    """Return the learner of an experiment; it has looked at the data.
+
+    Args:
+        experiment: What the config describes.
+        cache_folder: Where embeddings are kept.
+
+    Raises:
+        DataError: Something is wrong with the data.
+    """
     seed_everything(*experiment.seeds)
-    cache_folder = options.cache_folder or folder / CACHE_NAME
     learner: Learner = experiment.settings.learner.construct(
         experiment=experiment, cache_folder=cache_folder
     )
-    open_run_folder(folder, params, recover, options.force, CHANGEABLE)
-    with RunDatabase(folder / DATABASE_NAME) as database:
-        files = RunFiles(folder, params, learner, experiment) if options.files else None
-        loop = ActiveLearningLoop(
-            learner,
-            experiment.settings,
-            database,
-            folder,
-            experiment.seeds[0],
-            _hooks(options, files, lambda: loop.records()),
-        )
-        if files is not None:
-            write_environment(folder)
-        return loop.run()
+    return learner
 
 
 def is_waiting(folder: Path) -> bool:
@@ -115,18 +131,17 @@ def is_waiting(folder: Path) -> bool:
     return last is not None and last[1] is State.SELECT
 
 
-def _hooks(
-    options: RunOptions, files: RunFiles | None, records: Callable[[], list[RoundRecord]]
-) -> LoopHooks:
+def _hooks(options: RunOptions, files: RunFiles | None, loop: ActiveLearningLoop) -> LoopHooks:
     def on_round(record: RoundRecord) -> None:
         if options.on_round is not None:
             options.on_round(record)
         if files is not None:
-            files.update(records)
+            files.update(loop.records)
 
     def on_pause() -> None:
         if files is not None:
-            files.write(records(), with_model=True)
+            loop.have_last_model()
+            files.write(loop.records(), with_model=True)
 
     nothing = LoopHooks()
     return LoopHooks(on_round, options.on_point or nothing.on_point, on_pause)

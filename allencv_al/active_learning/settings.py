@@ -15,7 +15,6 @@ from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.from_params import FromParams
 from allencv_al.common.lazy import Lazy
-from allencv_al.data.dataset_readers.split_path import split_path
 
 Retrain = Literal["cold", "warm", "shrink_perturb"]
 
@@ -144,14 +143,6 @@ class ActiveLearningSettings(FromParams):
             if initial.size > budget:
                 message = f"expected at most the budget, {budget}, found {initial.size}"
                 yield config.fault("initial.size", message)
-        path = config.get("pool_data_path")
-        if config.sound("pool_data_path") and path is not None:
-            location, _ = split_path(path)
-            if not path or not location.exists():
-                found = f"none at {path}" if path else '""'
-                yield config.fault("pool_data_path", f"expected images, found {found}")
-
-
 
 
 def _initial_faults(size: int, strategy: QueryStrategy | None) -> Iterator[tuple[str, str]]:

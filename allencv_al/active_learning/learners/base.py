@@ -65,8 +65,16 @@ class Learner(Registrable):
         """Return the names of the classes that the data shows; none where all is unlabeled."""
         return []
 
-    def set_classes(self, labels: Collection[str]) -> None:
-        """Take in the names of classes that only the annotator has shown so far."""
+    def set_classes(self, labels: Collection[str]) -> bool:
+        """Take in the names of classes that only the annotator has shown so far.
+
+        Returns:
+            Whether there are other classes than before: the model is then an untrained one.
+
+        Raises:
+            DataError: The classes are given, and these are none of them.
+        """
+        return False
 
     def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
         """Train on labeled items.
@@ -102,6 +110,10 @@ class Learner(Registrable):
     def unreadable(self, ids: Sequence[str]) -> dict[str, str]:
         """Return which of some items nobody can look at, with the causes."""
         return {}
+
+    def embeddings_stay(self) -> bool:
+        """Say whether an item has the same embedding in every round."""
+        return False
 
     def offers(self, output: str) -> bool:
         """Say whether `infer` gives this output at little more cost than logits alone."""

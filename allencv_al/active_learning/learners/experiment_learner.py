@@ -27,6 +27,7 @@ from allencv_al.active_learning.learners.model_state import (
     write_state,
 )
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
+from allencv_al.active_learning.mc_dropout import dropouts
 from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
@@ -48,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "weights.safetensors"
 TRAINING_FOLDER = "training"
+_NO_CLASS_YET = "no class yet"
 _KEPT_OF_A_TRAINING = frozenset({".json", ".jsonl", ".png"})
 
 
@@ -103,10 +105,10 @@ class ExperimentLearner(Learner):
         return self._data_classes
 
     @overrides
-    def set_classes(self, labels: Collection[str]) -> None:
+    def set_classes(self, labels: Collection[str]) -> bool:
         new = set(labels) - set(self.class_names())
         if not new:
-            return
+            return False
         if self._settings.classes is not None:
             raise DataError(
                 f"labels of no class of active_learning.classes: {', '.join(sorted(new))}"
@@ -114,14 +116,12 @@ class ExperimentLearner(Learner):
         self._shown_classes |= new
         self._vocabulary = self._make_vocabulary()
         self._model, self._cached = None, None
+        return True
 
     @overrides
     def check(self, needs: Collection[str]) -> None:
-        dropout = any(
-            isinstance(module, torch.nn.modules.dropout._DropoutNd)
-            for module in self.model.modules()
-        )
-        if "mc_logits" in needs and not dropout:
+        members = {"mc_logits", "target_mc_logits"} & set(needs)
+        if members and not dropouts(self.model):
             raise ConfigurationError(
                 "active_learning.strategy: needs an ensemble, which dropout gives, and this model "
                 "has none; set model.dropout, to 0.5 for example"
@@ -141,6 +141,10 @@ class ExperimentLearner(Learner):
         return found
 
     @overrides
+    def embeddings_stay(self) -> bool:
+        return self.model.embedding_is_fixed()
+
+    @overrides
     def offers(self, output: str) -> bool:
         return output == "logits" or (output == "embeddings" and self.model.takes_embeddings)
 
@@ -153,6 +157,8 @@ class ExperimentLearner(Learner):
         seeds = [seed + round for seed in self._experiment.seeds]
         seed_everything(seeds[0], seeds[1] % 2**32, seeds[2])
         dataset = self._labeled(labels)
+        if (folder / WEIGHTS_NAME).exists():  # it was complete, and may be half swept away
+            shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
         if self._cached_embeddings() is not None:
             with _quiet("allencv_al.training"):
                 metrics = self._train(model, dataset, None, enable_default_callbacks=False)
@@ -209,7 +215,7 @@ class ExperimentLearner(Learner):
 
     # -- Its parts ----------------------------------------------------------------------------
 
-    def _make_vocabulary(self) -> Vocabulary:
+    def _make_vocabulary(self, *more: str) -> Vocabulary:
         """Number the classes that are known: a label that an annotator hides is not."""
         chosen = self._settings.classes
         shown = {item.label for item in self.items if item.label is not None}
@@ -222,7 +228,7 @@ class ExperimentLearner(Learner):
                 "active_learning.classes: the data has labels that are none of them: "
                 f"{', '.join(sorted(shown - set(chosen)))}"
             )
-        named = [*(chosen or ()), *sorted(self._shown_classes)]
+        named = [*(chosen or ()), *sorted(self._shown_classes), *more]
         datasets = Datasets(
             Dataset(self._experiment.dataset_reader, self.items),
             self._data.validation,
@@ -231,8 +237,11 @@ class ExperimentLearner(Learner):
         return self._experiment.make_vocabulary(datasets, named)
 
     def _build(self) -> None:
+        vocabulary = self._vocabulary
+        if not self.class_names():  # nobody has named a class yet, and a layer has a width
+            vocabulary = self._make_vocabulary(_NO_CLASS_YET)
         seed_everything(*self._experiment.seeds)
-        self._model = self._experiment.make_model(self._vocabulary)
+        self._model = self._experiment.make_model(vocabulary).to(self._experiment.device)
         self._model.eval()
         self._initial = trained_state(self._model)
 

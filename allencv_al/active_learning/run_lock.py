@@ -1,0 +1,32 @@
+"""One process at a time works on a run."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from allencv_al.common.errors import DataError
+
+LOCK_NAME = "run.lock"
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes from working on the run in a folder while the block lasts.
+
+    A lock of the process, not of the open file: workers that are forked meanwhile do not hold it,
+    and a kill ends it.
+
+    Raises:
+        DataError: Another process is at work there.
+    """
+    with (folder / LOCK_NAME).open("wb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: another process is at work on this run; wait for it or stop it first"
+            ) from error
+        yield
