@@ -85,7 +85,7 @@ def round_levels(mean_curve: FloatArray) -> list[float]:
     for step in _STEPS:
         multiples = range(math.floor(start / step), math.ceil(top / step) + 1)
         rounds = [round(step * m, 10) for m in multiples]
-        levels = [level for level in rounds if start + _TOLERANCE < level < top - step / 4]
+        levels = [level for level in rounds if start + _TOLERANCE < level < top - step / 10]
         if len(levels) <= _MOST_LEVELS:
             break
     return [*levels, top]
