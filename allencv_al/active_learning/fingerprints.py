@@ -98,11 +98,17 @@ def describe(value: Any, _within: tuple[int, ...] = ()) -> str:
         return f"[{', '.join(describe(item, within) for item in value)}]"
     if isinstance(value, type) or hasattr(value, "__qualname__"):
         return _name(value)
-    try:
-        state = value.__getstate__()
-    except TypeError:  # it cannot be sent: a compiled pattern, a lock
+    state = _state(value)
+    if state is None:
         return _ADDRESS.sub("", repr(value))
     return f"{_name(type(value))}({describe(state, within)})"
+
+
+def _state(value: Any) -> Any:
+    try:
+        return value.__getstate__()
+    except TypeError:  # it cannot be sent: a lock, a file
+        return None
 
 
 def _name(value: Any) -> str:
