@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from allencv_al.predictors.predictor import Predictor
 
 NAME = "demo"
 HELP = "run the main job on embedded images, to see that everything works"
 
-CONFIG = Path(__file__).with_name("digits.jsonnet")
-PREDICTIONS = 5
+CONFIG = Path(__file__).with_name("digits_active_learning.jsonnet")
+SEEDS = 6  # the fewest with which a Wilcoxon test can reach p < 0.05
+FIRST_LABELS = 50
+PICKS = 20
+
+_FOLDERS = ("comparison", "run")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,60 +27,75 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("allencv-al-demo"),
         metavar="DIR",
-        help="where to write images, config and run; an earlier demo there is replaced "
+        help="where to write images, config and runs; an earlier demo there is replaced "
         "(default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the digits, train on them, and predict a few that training has not seen."""
-    from allencv_al.common import Params, atomic_file
-    from allencv_al.data.sample_data.digits import write_digits
-    from allencv_al.predictors import Predictor
-    from allencv_al.training.run import train
+    """Compare two strategies on the digits, train with one, and choose what to label next."""
+    from allencv_al.common import atomic_file
 
     folder: Path = args.serialization_dir
-    data, config, run_folder = folder / "digits", folder / "digits.jsonnet", folder / "run"
-    _say("1. Write scikit-learn's handwritten digits as class folders")
-    _command("sample-data", "digits", str(data))
-    write_digits(data)
+    for name in _FOLDERS:
+        _remove_run(folder / name)
+    data, config = folder / "digits", folder / "digits_active_learning.jsonnet"
+
+    _say("1. Write scikit-learn's handwritten digits, one folder per class")
+    _allencv_al("sample-data", "digits", str(data), "--no-split")
     atomic_file.write_text(config, CONFIG.read_text(encoding="utf-8"))
+    variable = f"TRAIN_PATH={data / 'all'}"
 
-    paths = {
-        "TRAIN_PATH": str(data / "train"),
-        "VALIDATION_PATH": str(data / "validation"),
-        "TEST_PATH": str(data / "test"),
-    }
-    _say("\n2. Train a small network on them, and measure it on images it has not seen")
-    variables = [f"-V {name}={shlex.quote(value)}" for name, value in paths.items()]
-    _command("train", str(config), "-s", str(run_folder), *variables)
-    params = Params.from_file(config, ext_vars=paths)
-    metrics = train(params, run_folder, force=run_folder.exists(), source=str(config))
-    _say(f"   {metrics['test_accuracy']:.1%} of the test images are right")
+    _say(f"\n2. Is asking for the right labels worth it? Margin against chance, {SEEDS} seeds")
+    comparison = folder / "comparison"
+    _allencv_al(
+        *("compare", str(config), "-V", variable, "--strategies", "random,margin"),
+        *("--seeds", str(SEEDS), "-s", str(comparison)),
+    )
 
-    archive = run_folder / "model.tar.gz"
-    _say("\n3. Predict")
-    _command("predict", str(archive), str(data / "test"))
-    for path, result in _predictions(Predictor.from_path(archive), data / "test"):
-        probability = max(result["probs"])
-        _say(f"   {path.relative_to(data)} is a {result['class']} ({probability:.0%})")
+    _say(f"\n3. Train with the first {FIRST_LABELS} labels that margin asks for")
+    overrides = f'{{"active_learning.budget": {FIRST_LABELS}}}'
+    trained = folder / "run"
+    _allencv_al("active-learn", str(config), "-V", variable, "-o", overrides, "-s", str(trained))
 
-    _say(f"\nPictures and metrics are in {run_folder}: look at training_curves.png and")
-    _say("confusion_matrix.png. Your own photos: the README's section of that name.")
+    _say(f"\n4. Which {PICKS} images should a person label next?")
+    model, table, sheet = trained / "model.tar.gz", folder / "to_label.csv", folder / "picks.png"
+    table.unlink(missing_ok=True)
+    chosen = ["-k", str(PICKS), "--output", str(table), "--contact-sheet", str(sheet)]
+    _allencv_al("select", str(model), str(data / "all"), *chosen)
+
+    _say("\nLook at")
+    _say(f"   {comparison / 'report.html'}   the learning curves, and what the tests say of them")
+    _say(f"   {trained / 'report.html'}   what each round asked for")
+    _say(f"   {sheet}   the {PICKS} picks, most wanted first")
+    _say("\nThree commands to type next")
+    _say("   allencv-al describe query_strategy   # what else can choose")
+    _say(
+        f"   allencv-al compare {config} -V {variable} --strategies random,margin,badge,typiclust "
+        f"--seeds {SEEDS} -s {comparison} --recover"
+    )
+    _say("   allencv-al select --embeddings squeezenet1_1 YOUR/PHOTOS -k 20 --contact-sheet p.png")
     return 0
 
 
-def _predictions(predictor: Predictor, folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Predict one image of each of the first few classes."""
-    classes = sorted(child for child in folder.iterdir() if child.is_dir())[:PREDICTIONS]
-    files = [min(child.glob("*.png")) for child in classes]
-    return [(file, predictor.predict(file)) for file in files]
+def _remove_run(folder: Path) -> None:
+    """Remove what an earlier demo has left, and nothing else."""
+    if (folder / "config.json").is_file():
+        shutil.rmtree(folder)
+
+
+def _allencv_al(*words: str) -> None:
+    """Show a command line as one would type it, and run it here."""
+    from allencv_al.commands.table import SUBCOMMANDS
+
+    _say(f"   $ allencv-al {shlex.join(words)}")
+    name, *rest = words
+    module = SUBCOMMANDS[name].load()
+    parser = argparse.ArgumentParser(prog=f"allencv-al {name}")
+    module.add_arguments(parser)
+    module.run(parser.parse_args(rest))
 
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _command(*words: str) -> None:
-    _say(f"   $ allencv-al {' '.join(words)}")
