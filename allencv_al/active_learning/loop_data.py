@@ -51,13 +51,15 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
     """List the images of a run; none is decoded.
 
     Raises:
-        DataError: There are none, ids occur twice, or test images are in the pool.
+        DataError: There are none, ids occur twice, test images are in the pool, or labels are
+            missing that the annotator is to give.
     """
     settings = experiment.settings
     datasets = experiment.read_unchecked()
-    train, test = datasets.train, datasets.test
+    train, test, name_of_test = datasets.train, datasets.test, "test_data_path"
     if settings.test_fraction is not None:
         train, test = _split(train, experiment, settings.test_fraction)
+        name_of_test = "active_learning.test_fraction"
     sources = [train]
     if settings.pool_data_path is not None:
         found = experiment.dataset_reader.read(settings.pool_data_path)
@@ -65,21 +67,28 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         sources.append(_unlabeled(found) if hidden else found)
     measured = test if test is not None else datasets.validation
     data = LoopData(sources, measured, datasets.validation, test is None)
+    items = data.items()
     _check_distinct(sources)
-    for name, dataset in (("test", test), ("validation", datasets.validation)):
+    for name, dataset in ((name_of_test, test), ("validation_data_path", datasets.validation)):
         if dataset is not None:
-            _check_apart(name, dataset, data.items())
-    if measured is None:
+            _check_apart(name, dataset, items)
+    if settings.annotator.needs_known_labels:
+        _check_labeled(items)
+    _warn_of_measuring(data)
+    return data
+
+
+def _warn_of_measuring(data: LoopData) -> None:
+    if data.test is None:
         logger.warning(
             "nothing to measure with: give test_data_path or active_learning.test_fraction to see "
             "what the labels bring"
         )
-    elif test is None:
+    elif data.test_is_validation:
         logger.warning(
             "there is no test data, so validation_data_path measures, which also chooses the best "
             "epoch: its figures are a little too good"
         )
-    return data
 
 
 def _split(
@@ -101,6 +110,11 @@ def _split(
             "active_learning.test_fraction: no labeled image can be held out to measure with; "
             "expected labels at train_data_path, or a larger share"
         )
+    if len(held_out) == len(dataset):
+        raise DataError(
+            f"active_learning.test_fraction: all {len(dataset)} images would be held out to measure "
+            "with, which leaves none to label; expected more images, or a smaller share"
+        )
     stay = [instance for place, instance in enumerate(dataset) if place not in held_out]
     test = [instance for place, instance in enumerate(dataset) if place in held_out]
     return (
@@ -117,23 +131,46 @@ def _unlabeled(dataset: Dataset) -> Dataset:
 def _check_distinct(sources: Sequence[Dataset]) -> None:
     if len(sources) < 2:
         return  # a reader's ids are distinct
-    known = {instance.id for instance in sources[0]}
-    twice = [instance.id for instance in sources[1] if instance.id in known]
+    first, second = sources
+    known = {instance.id for instance in first}
+    twice = [instance.id for instance in second if instance.id in known]
     if twice:
         raise DataError(
-            f"active_learning.pool_data_path: {len(twice)} ids are at train_data_path too: "
-            f"{_named(twice)}; rename the files, or put them into a folder of their own there"
+            f"active_learning.pool_data_path: {_count(twice, 'id is', 'ids are')} at "
+            f"train_data_path too: {_named(twice)}; rename the files, or put them into a folder of "
+            "their own there"
+        )
+    same = _shared(first, second)
+    if same:
+        raise DataError(
+            f"active_learning.pool_data_path: {_count(same, 'image is', 'images are')} at "
+            f"train_data_path too, under another id: {_named(same)}; expected different images"
         )
 
 
 def _check_apart(name: str, dataset: Dataset, items: Iterable[Instance]) -> None:
-    places = {place for item in items if (place := _place(item)) is not None}
-    both = [instance.id for instance in dataset if _place(instance) in places]
+    both = _shared(items, dataset)
     if both:
         raise DataError(
-            f"{name}_data_path: {len(both)} of its images are in the pool too: {_named(both)}; "
-            "what measures must not be learned from"
+            f"{name}: {_count(both, 'image that measures is', 'images that measure are')} in the "
+            f"pool too: {_named(both)}; what measures must not be learned from"
         )
+
+
+def _check_labeled(items: Sequence[Instance]) -> None:
+    bare = [item.id for item in items if item.label is None]
+    if bare:
+        raise DataError(
+            f"active_learning.annotator: it gives the labels that the data has, and "
+            f"{_count(bare, 'image has', 'images have')} none: {_named(bare)}; expected all to be "
+            'labeled, or an annotator that asks somebody, such as "file"'
+        )
+
+
+def _shared(first: Iterable[Instance], second: Iterable[Instance]) -> list[str]:
+    """Return the ids in `second` of what are images of `first` too."""
+    places = {place for item in first if (place := _place(item)) is not None}
+    return [item.id for item in second if _place(item) in places]
 
 
 def _place(instance: Instance) -> str | None:
@@ -145,6 +182,10 @@ def _place(instance: Instance) -> str | None:
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
         return f"{digest} {instance.id}"
     return None
+
+
+def _count(ids: Sequence[str], one: str, more: str) -> str:
+    return f"{len(ids)} {one if len(ids) == 1 else more}"
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -137,12 +137,11 @@ class ActiveLearningSettings(FromParams):
         given = {name: config.get(name) for name in cls.numbers if config.sound(name)}
         for name, message in _faults(given):
             yield config.fault(name, message)
-        budget = config.get("budget")
-        if config.sound("initial", "budget") and config.get("initial") and budget is not None:
-            initial = config.build("initial")
-            if initial.size > budget:
-                message = f"expected at most the budget, {budget}, found {initial.size}"
-                yield config.fault("initial.size", message)
+        initial, budget = config.child("initial"), given.get("budget") or 0
+        if budget > 0 and initial is not None and initial.sound("size"):
+            size = initial.get("size")
+            if size > budget:
+                yield initial.fault("size", f"expected at most the budget, {budget}, found {size}")
 
 
 def _initial_faults(size: int, strategy: QueryStrategy | None) -> Iterator[tuple[str, str]]:

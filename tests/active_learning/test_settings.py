@@ -1,0 +1,180 @@
+"""The block `active_learning`: all its faults at once, each with its path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.run import active_learn
+from allencv_al.active_learning.settings import ActiveLearningSettings, InitialQuery
+from allencv_al.common import Params
+from allencv_al.common.errors import ConfigurationError, ConfigurationFaults
+from allencv_al.training.experiment import check_experiment
+
+MakeConfig = Callable[..., dict[str, Any]]
+
+
+def faults_of(config: dict[str, Any]) -> dict[str, str]:
+    """Return what is wrong with a config, by path."""
+    try:
+        check_experiment(Params(config), "x.jsonnet", ActiveLearningExperiment)
+    except ConfigurationFaults as error:
+        return {
+            fault.path.removeprefix("active_learning."): fault.message for fault in error.faults
+        }
+    return {}
+
+
+def test_a_right_block_has_no_faults(
+    linear_config: MakeConfig, network_config: MakeConfig, digits: Path
+) -> None:
+    assert faults_of(linear_config()) == {}
+    assert faults_of(network_config(strategy="badge", retrain="warm")) == {}
+    assert faults_of(linear_config(pool_data_path=str(digits))) == {}
+    bare = linear_config()
+    del bare["active_learning"]
+    assert faults_of(bare) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path", "message"),
+    [
+        ("query_size", 0, "query_size", "expected at least 1, found 0"),
+        ("budget", -3, "budget", "expected at least 1, found -3"),
+        ("mc_samples", 0, "mc_samples", "expected at least 1, found 0"),
+        ("target_size", 0, "target_size", "expected at least 1, found 0"),
+        ("test_fraction", 1.0, "test_fraction", "expected a share above 0 and below 1, found 1.0"),
+        ("test_fraction", 0, "test_fraction", "expected a share above 0 and below 1, found 0"),
+        ("shrink", 1.5, "shrink", "expected a number from 0 to 1, found 1.5"),
+        ("perturb", -0.1, "perturb", "expected a number of at least 0, found -0.1"),
+        ("classes", ["a", "b", "a"], "classes", "expected distinct class names, found twice: a"),
+        ("classes", [], "classes", "expected distinct class names, found none"),
+        ("classes", ["a", ""], "classes", "expected distinct class names, found none, or an empty"),
+        ("initial", {"size": 0}, "initial.size", "expected at least 1, found 0"),
+        ("initial", {"size": 13}, "initial.size", "expected at most the budget, 12, found 13"),
+        ("initial", {"strategy": "random"}, "initial.size", "missing key"),
+        ("initial", {"size": 4, "strategy": "margin"}, "initial.strategy", "needs its logits"),
+        (
+            "initial",
+            {"size": 4, "strategy": "batch_bald"},
+            "initial.strategy",
+            "there is no model yet, and this strategy needs its mc_logits",
+        ),
+        (
+            "initial",
+            {"size": 4, "strategy": {"type": "subsample", "size": 9, "strategy": "badge"}},
+            "initial.strategy",
+            "there is no model yet",
+        ),
+        ("pool_data_path", "/no/such", "pool_data_path", "found none at /no/such"),
+        ("pool_data_path", "", "pool_data_path", 'expected a path, found ""'),
+        ("query_sise", 3, "query_sise", 'unknown key; did you mean "query_size"?'),
+        ("strategy", "margni", "strategy", 'did you mean "margin"'),
+        ("retrain", "hot", "retrain", "expected"),
+        ("annotator", {"type": "file", "path": "../x.csv"}, "annotator.path", "within the folder"),
+        ("stop", ["plateu"], "stop.0", 'did you mean "plateau"'),
+        ("stop", [{"type": "budget"}], "stop.0.labels", "expected it or rounds, found neither"),
+        ("learner", "experimnt", "learner", 'did you mean "experiment"'),
+    ],
+    ids=str,
+)
+def test_a_fault_has_a_path_and_says_what_would_be_right(
+    linear_config: MakeConfig, key: str, value: Any, path: str, message: str
+) -> None:
+    found = faults_of(linear_config(**{key: value}))
+    assert list(found) == [path]
+    assert message in found[path]
+
+
+def test_all_faults_are_told_at_once(linear_config: MakeConfig) -> None:
+    config = linear_config(
+        query_size=0,
+        budget=0,
+        initial={"size": 0, "strategy": "entropy"},
+        perturb=-1,
+        pool_data_path="/no/such",
+        stratgy="margin",
+        stop=[{"type": "plateau", "metric": "acuracy", "patience": 0}],
+        _test_data_path="/none",
+        _random_sed=1,
+    )
+    assert set(faults_of(config)) == {
+        *("query_size", "budget", "initial.strategy", "initial.size", "perturb", "stratgy"),
+        *("pool_data_path", "stop.0.metric", "stop.0.patience", "test_fraction"),
+        *("test_data_path", "random_sed"),
+    }
+
+
+def test_a_share_to_measure_on_excludes_test_data(linear_config: MakeConfig, digits: Path) -> None:
+    found = faults_of(linear_config(_test_data_path=str(digits)))
+    assert found == {"test_fraction": "expected it or test_data_path, found both"}
+
+
+def test_images_that_are_encoded_once_do_not_change_by_chance(linear_config: MakeConfig) -> None:
+    flips = {
+        "type": "image_classification_directory",
+        "augmentation": [{"type": "normalize"}, {"type": "horizontal_flip", "p": 0.5}],
+    }
+    found = faults_of(linear_config(_dataset_reader=flips))
+    assert list(found) == ["dataset_reader.augmentation.1"]
+    assert "changes a picture by chance" in found["dataset_reader.augmentation.1"]
+    assert "active_learning.cache_embeddings to false" in found["dataset_reader.augmentation.1"]
+    found = faults_of(linear_config(_validation_dataset_reader=flips))
+    assert list(found) == ["validation_dataset_reader.augmentation.1"]
+    assert faults_of(linear_config(_dataset_reader=flips, cache_embeddings=False)) == {}
+    bare = linear_config(_dataset_reader=flips)
+    del bare["active_learning"]
+    assert list(faults_of(bare)) == ["dataset_reader.augmentation.1"]
+
+
+def test_images_of_an_encoder_that_trains_may_change_by_chance(network_config: MakeConfig) -> None:
+    flips = {
+        "type": "image_classification_directory",
+        "augmentation": [{"type": "horizontal_flip", "p": 0.5}],
+    }
+    assert faults_of(network_config(_dataset_reader=flips)) == {}
+
+
+def test_in_python_a_wrong_value_is_an_error_too() -> None:
+    with pytest.raises(ConfigurationError, match="query_size: expected at least 1, found 0"):
+        ActiveLearningSettings(query_size=0)
+    with pytest.raises(ConfigurationError, match="size: expected at least 1"):
+        InitialQuery(0)
+
+
+@pytest.mark.parametrize("strategy", ["batch_bald", "bald", "epig"])
+def test_an_ensemble_needs_dropout_and_nothing_is_begun_without_it(
+    linear_config: MakeConfig, tmp_path: Path, strategy: str
+) -> None:
+    message = "active_learning.strategy: needs an ensemble, which dropout gives"
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        active_learn(Params(linear_config(strategy=strategy)), tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "the mended config would need --force"
+
+
+def test_training_on_everything_does_not_look_at_the_block(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    from allencv_al.training.run import train
+
+    config = linear_config(strategy="no such one", anything=1)
+    metrics = train(Params(config), tmp_path / "run")
+    assert metrics["training_images"] == 60
+
+
+def test_where_the_model_is_before_it_trains(linear_config: MakeConfig) -> None:
+    """An encoder of 20,000 images must not run on the CPU only because nothing is trained yet."""
+    import torch
+
+    for trainer in ("no_op", {"type": "logistic_regression", "cuda_device": -1}):
+        config = Params(linear_config(_trainer=trainer))
+        assert ActiveLearningExperiment.from_checked(config).device == torch.device("cpu")
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    for trainer in ({}, "logistic_regression", {"type": "gradient_descent"}):
+        config = Params(linear_config(_trainer=trainer))
+        assert ActiveLearningExperiment.from_checked(config).device.type == automatic
