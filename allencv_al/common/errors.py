@@ -6,11 +6,13 @@
     ├── ConfigurationError       a config, an option or a constructor argument is wrong      2
     │   └── ConfigurationFaults  ... several of them, each with its path                     2
     ├── DataError                a data set is missing, empty or not what it should be       2
+    │   └── LabelConflict        ... or labels that others have changed (label_store.py)     2
     ├── ImageDecodeError         one image cannot be read                                    2
     ├── WeightsError             a weights file is absent or does not fit                    2
     ├── ArchiveError             a model archive is damaged, foreign or unsafe               2
     ├── CheckpointError          a checkpoint cannot be written or read                      1
     ├── TrainingError            training cannot go on (NaN loss, out of memory)             1
+    ├── WaitingForLabels         somebody must label first (active_learning/annotators/)     3
     └── TrainingInterrupted      a signal ended the training (training/interruption.py) 130, 143
 """
 
