@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.round_record import RoundRecord
-from allencv_al.active_learning.strategies.wrapping import name_of
+from allencv_al.active_learning.settings import name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 
@@ -71,13 +71,13 @@ class RunFiles:
     def _context(self, records: Sequence[RoundRecord]) -> RunContext:
         from allencv_al.active_learning.reports.run_report import RunContext
 
-        settings, config = self._experiment.settings, self._params.as_dict()
+        config = self._params.as_dict()
         matrix = next((r.confusion_matrix for r in records if r.confusion_matrix), None)
         return RunContext(
             name=self._folder.name,
-            strategy=name_of(settings.strategy),
-            annotator=type(settings.annotator).__name__,
-            retrain=settings.retrain,
+            strategy=name_in(config, "strategy", "margin"),
+            annotator=name_in(config, "annotator", "ground_truth"),
+            retrain=self._experiment.settings.retrain,
             test_items=None if matrix is None else sum(map(sum, matrix)),
             config=config,
         )

@@ -144,6 +144,18 @@ class ActiveLearningSettings(FromParams):
                 yield initial.fault("size", f"expected at most the budget, {budget}, found {size}")
 
 
+def name_in(config: Mapping[str, Any], key: str, default: str) -> str:
+    """Return the registered name that an experiment's config gives a part of its block.
+
+    Args:
+        config: The whole config.
+        key: The key in the block `active_learning`: `strategy`, `annotator` ...
+        default: What stands for an absent key.
+    """
+    value = (config.get("active_learning") or {}).get(key) or default
+    return value if isinstance(value, str) else str(value.get("type", default))
+
+
 def _initial_faults(size: int, strategy: QueryStrategy | None) -> Iterator[tuple[str, str]]:
     if size < 1:
         yield "size", f"expected at least 1, found {size}"

@@ -13,6 +13,7 @@ from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run import DATABASE_NAME
 from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.active_learning.settings import name_in
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common import Params
 from allencv_al.common.config_check import check
@@ -127,9 +128,7 @@ def check_cells(cells: Sequence[Cell], source: str) -> None:
 
 def strategies_of(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the strategies to compare where nobody says: the baseline and the config's own."""
-    block = config.get("active_learning") or {}
-    own = block.get("strategy", "margin")
-    name = own if isinstance(own, str) else own.get("type", "margin")
+    name = name_in(config, "strategy", "margin")
     yield "random"
     if name != "random":
         yield name

@@ -15,6 +15,7 @@ from allencv_al.active_learning.round_records import read_records
 from allencv_al.active_learning.round_store import RoundStore
 from allencv_al.active_learning.run import DATABASE_NAME
 from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.active_learning.settings import name_in
 from allencv_al.common.errors import DataError
 from allencv_al.training.run_folder import CONFIG_NAME
 
@@ -74,8 +75,7 @@ def read_folder(folder: Path) -> FinishedRun:
     if not path.is_file() or not (folder / DATABASE_NAME).is_file():
         raise DataError(f"{folder}: expected the folder of a run of active-learn, found none")
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    own = (config.get("active_learning") or {}).get("strategy", "margin")
-    name = own if isinstance(own, str) else own.get("type", "margin")
+    name = name_in(config, "strategy", "margin")
     return FinishedRun(name, int(config.get("random_seed", 13370)), _records(folder), config)
 
 
