@@ -459,8 +459,8 @@ class ActiveLearningLoop:
 def _check_answers(request: LabelRequest, found: Sequence[NewLabel]) -> None:
     """Raise unless each item that was asked for has one answer: else it would be asked for ever."""
     asked, answered = [item.id for item in request.items], [label.id for label in found]
-    missing = [id for id in asked if id not in set(answered)]
-    foreign = [id for id in answered if id not in set(asked)]
+    missing = list(dict.fromkeys(asked).keys() - set(answered))
+    foreign = list(dict.fromkeys(answered).keys() - set(asked))
     if missing or foreign or len(answered) != len(asked):
         named = ", ".join((missing or foreign or answered)[:5])
         problem = "has no answer" if missing else "was not asked for" if foreign else "came twice"

@@ -112,8 +112,8 @@ def _split(
         )
     if len(held_out) == len(dataset):
         raise DataError(
-            f"active_learning.test_fraction: all {len(dataset)} images would be held out to measure "
-            "with, which leaves none to label; expected more images, or a smaller share"
+            f"active_learning.test_fraction: all {len(dataset)} images would be held out to "
+            "measure with, which leaves none to label; expected more images, or a smaller share"
         )
     stay = [instance for place, instance in enumerate(dataset) if place not in held_out]
     test = [instance for place, instance in enumerate(dataset) if place in held_out]

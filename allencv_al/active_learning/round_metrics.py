@@ -117,7 +117,7 @@ class Coverage:
         if new:
             batch = labeled.embeddings[np.asarray(new, np.int64)]
             np.minimum(squares, _nearest_squares(pool.embeddings, batch), out=squares)
-        self._ids, self._squares, self._taken = pool.ids, squares, frozenset(labeled.ids)
+        self._ids, self._squares, self._taken = tuple(pool.ids), squares, frozenset(labeled.ids)
         return _exact_radius(pool.embeddings, squares, labeled.embeddings)
 
     def _known_squares(self, pool: Sequence[str], labeled: Sequence[str]) -> NDArray[np.float64]:

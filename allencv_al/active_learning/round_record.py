@@ -46,7 +46,8 @@ class Pick:
 class RoundRecord:
     """One round: trained on some labels, measured, and what it asked for next.
 
-    Round 0 trains nothing: it only chooses the first items. The last round asks for nothing.
+    Round 0 trains nothing: it only chooses the first items. There is none where labels come with
+    the data. The last round asks for nothing.
 
     Args:
         round: Its number.
@@ -83,5 +84,6 @@ class RoundRecord:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the record that `to_json` gave."""
+        tuples = {name: tuple(value.get(name, ())) for name in ("classes", "notes")}
         picks = tuple(Pick(**pick) for pick in value.get("picks", ()))
-        return cls(**{**value, "picks": picks})
+        return cls(**{**value, **tuples, "picks": picks})

@@ -14,9 +14,10 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 
 # Of these, less is better
-_FALLING = frozenset(
-    {"negative_log_likelihood", "expected_calibration_error", "coverage_radius", "redundancy"}
-)
+_FALLING = frozenset({"negative_log_likelihood", "expected_calibration_error", "coverage_radius"})
+# Of the batch that a round asks for, which a rule is to decide first
+_TOO_LATE = frozenset({"redundancy", "batch_class_entropy"})
+_KNOWN = tuple(name for name in METRICS if name not in _TOO_LATE)
 
 
 @StopRule.register("target_metric")
@@ -25,7 +26,7 @@ class TargetMetric(StopRule):
 
     Args:
         value: The value; reached from below, or from above for a metric of which less is better
-            (`negative_log_likelihood`, `expected_calibration_error`).
+            (`negative_log_likelihood`, `expected_calibration_error`, `coverage_radius`).
         metric: Which metric of a round: `accuracy`, `balanced_accuracy`, `macro_f1` ...
         patience: For how many rounds in a row it must hold.
     """
@@ -66,7 +67,7 @@ class Plateau(StopRule):
     def __init__(
         self, metric: str = "accuracy", patience: int = 3, min_delta: float = 0.001
     ) -> None:
-        for name, message in _faults(metric, patience):
+        for name, message in _faults(metric, patience, min_delta):
             raise ConfigurationError(f"{name}: {message}")
         self.metric = metric
         self.patience = patience
@@ -84,7 +85,7 @@ class Plateau(StopRule):
         if len(known) <= self.patience:
             return None
         before, lately = max(known[: -self.patience]), max(known[-self.patience :])
-        if before == -math.inf or lately - before >= self.min_delta:
+        if before == -math.inf or (lately > before and lately - before >= self.min_delta):
             return None
         return (
             f"{self.metric} has not got better by {self.min_delta:g} "
@@ -98,14 +99,19 @@ def _score(record: RoundRecord, metric: str) -> float | None:
 
 
 def _config_faults(config: ConfigView) -> Iterator[Fault]:
-    if config.sound("metric", "patience"):
-        for name, message in _faults(config.get("metric"), config.get("patience")):
+    if config.sound("metric", "patience", *({"min_delta"} & config.names)):
+        min_delta = config.get("min_delta", 0.0)
+        for name, message in _faults(config.get("metric"), config.get("patience"), min_delta):
             yield config.fault(name, message)
 
 
-def _faults(metric: str, patience: int) -> Iterator[tuple[str, str]]:
-    if metric not in METRICS:
-        hint = did_you_mean(metric, METRICS) or f"; known: {', '.join(METRICS)}"
+def _faults(metric: str, patience: int, min_delta: float = 0.0) -> Iterator[tuple[str, str]]:
+    if metric in _TOO_LATE:
+        yield "metric", f"{metric} is known only when the next items are chosen"
+    elif metric not in _KNOWN:
+        hint = did_you_mean(metric, _KNOWN) or f"; known: {', '.join(_KNOWN)}"
         yield "metric", f'no metric of a round is called "{metric}"{hint}'
+    if not 0 <= min_delta < math.inf:
+        yield "min_delta", f"expected a number of at least 0, found {min_delta}"
     if patience < 1:
         yield "patience", f"expected at least 1, found {patience}"
