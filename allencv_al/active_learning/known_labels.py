@@ -9,9 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean, repr_json
 from allencv_al.data.dataset_readers.image_classification_directory import (
@@ -82,12 +79,6 @@ def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, sour
             [f"{source}: labels that the model does not know (it knows {classes}):", *lines]
         )
     )
-
-
-def label_indices(labeled: Sequence[Instance], vocabulary: Vocabulary) -> NDArray[np.int64]:
-    """Return the class index of each image, `[L]`; all must be known."""
-    known = vocabulary.get_token_to_index_vocabulary()
-    return np.array([known[str(item.label)] for item in labeled], dtype=np.int64)
 
 
 class _Table:

@@ -220,6 +220,29 @@ def test_the_archive_s_dataset_reader_can_read_the_pool(
     assert picks[0]["id"] not in [pick["id"] for pick in rest]
 
 
+def test_records_without_files_are_labeled_by_their_ids(
+    archive: str, pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = np.random.default_rng(0)
+    records = generator.integers(0, 256, (5, 3073), dtype=np.uint8)
+    records[:, 0] = [0, 1, 2, 3, 4]
+    Path("test_batch.bin").write_bytes(records.tobytes())
+    steps = [{"type": "resize", "height": 8, "width": 8}, {"type": "normalize"}]
+    reader = {"type": "cifar_binary", "classes": 10, "augmentation": steps}
+    command = ["select", archive, "test_batch.bin", "--use-dataset-reader"]
+    command += ["-o", json.dumps({"validation_dataset_reader": reader})]
+    assert main([*command, "-k", "2", "--output", "t.csv"]) == 0
+    assert "these images are no files" in capsys.readouterr().err
+    rows = table("t.csv")
+    assert [row["path"] for row in rows] == ["", ""]
+    Path("labels.csv").write_text(f"id,label\n{rows[0]['id']},Cat\n{rows[1]['id']},\n")
+    rest = select(capsys, *command[1:], "--labeled", "labels.csv")
+    assert {pick["id"] for pick in rest} == {f"test_batch.bin:{number}" for number in range(5)} - {
+        rows[0]["id"]
+    }
+    assert "image_path" not in rest[0]
+
+
 # Unreadable images
 
 

