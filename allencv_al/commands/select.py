@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         title=f"{len(selection)} of {len(pool)} images, by {args.strategy}",
     )
     write_results(results, args.output, args.contact_sheet)
-    log_summary(results, args.output, seconds, selection.seconds)
+    all_scored = bool(strategy.needs) and args.scores_dir is None
+    log_summary(results, args.output, seconds, selection.seconds, all_scored)
     return 0
 
 

@@ -99,7 +99,11 @@ def write_results(results: Results, output: Path | None, contact_sheet: Path | N
 
 
 def log_summary(
-    results: Results, output: Path | None, scoring_seconds: float, choosing_seconds: float
+    results: Results,
+    output: Path | None,
+    scoring_seconds: float,
+    choosing_seconds: float,
+    all_scored: bool = True,
 ) -> None:
     """Say how many images there were, what could not be read, and how long it took.
 
@@ -108,6 +112,7 @@ def log_summary(
         output: Where the picks were written.
         scoring_seconds: How long the model ran.
         choosing_seconds: How long the strategy then took.
+        all_scored: Whether the model ran over all images: then it says how many a second.
     """
     pool, bad = len(results.pool), results.unreadable
     logger.info("%d images to choose from, %d labeled ones", pool, len(results.labeled))
@@ -118,12 +123,10 @@ def log_summary(
         logger.warning("cannot be read: %d images (%s%s)%s", len(bad), named, more, where)
         for id, cause in bad.items():
             logger.debug("cannot be read: %s: %s", id, cause)
+    rate = f" ({pool / max(scoring_seconds, 1e-9):.1f} images/s)" if all_scored else ""
     logger.info(
-        "scored in %.1f s (%.1f images/s), chose %d in %.2f s",
-        scoring_seconds,
-        pool / max(scoring_seconds, 1e-9),
-        len(results.picks),
-        choosing_seconds,
+        "scored in %.1f s%s, chose %d in %.2f s",
+        *(scoring_seconds, rate, len(results.picks), choosing_seconds),
     )
     if output is not None and output.suffix.lower() == ".csv":
         labeled = f"; {len(results.labeled)} labeled ones below them" if results.labeled else ""
