@@ -142,8 +142,10 @@ class ActiveLearningLoop:
         """
         gone = [id for id in ids if id not in self._items]
         if gone:
+            verb = "is" if len(gone) == 1 else "are"
             raise DataError(
-                f"{len(gone)} items of this run are no longer in its data: {', '.join(gone[:5])}"
+                f"{_items(len(gone))} of this run {verb} no longer in its data: "
+                f"{', '.join(gone[:5])}; bring the images back"
             )
         return [self._items[id] for id in ids]
 

@@ -101,7 +101,9 @@ class RoundOutputs:
             labels: Class name by item id.
             needs: What the strategy needs.
         """
-        labeled = self.of_labeled(labels) if labels and "labeled_embeddings" in needs else None
+        # Those that need embeddings look at labeled ones as well where there are some
+        looks = bool({"embeddings", "labeled_embeddings"} & set(needs))
+        labeled = self.of_labeled(labels) if labels and looks else None
         target = self._of_target() if "target_mc_logits" in needs else None
         ids = list(labels) if labeled is None else labeled.ids
         return outputs.pool(labeled, self._class_indices(labels, ids), target)
