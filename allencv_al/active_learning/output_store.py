@@ -30,6 +30,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.active_learning.listing import listed
 from allencv_al.common import atomic_file
 from allencv_al.common.errors import DataError
 
@@ -42,7 +43,6 @@ _LOCK = "outputs.lock"
 _IDS = "ids.jsonl"
 _UNREADABLE = "unreadable.jsonl"
 _FORMAT = "allencv_al outputs 1"
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         """
         absent = [id for id in ids if id not in self._rows]
         if absent:
-            raise DataError(f"{self.folder}: found no rows of {_some(absent)}")
+            raise DataError(f"{self.folder}: found no rows of {listed(absent)}")
         return np.fromiter((self._rows[id] for id in ids), np.int64, len(ids))
 
     # -- Writing ------------------------------------------------------------------------------
@@ -244,11 +244,11 @@ class OutputStore(AbstractContextManager["OutputStore"]):
     def _check_new(self, ids: Sequence[str]) -> None:
         known = [id for id in ids if self.has(id)]
         if known:
-            raise DataError(f"{self.folder}: expected new ids, found again: {_some(known)}")
+            raise DataError(f"{self.folder}: expected new ids, found again: {listed(known)}")
         if len(set(ids)) < len(ids):
             seen: set[str] = set()
             twice = [id for id in ids if id in seen or seen.add(id)]  # type: ignore[func-returns-value]
-            raise DataError(f"{self.folder}: expected distinct ids, found twice: {_some(twice)}")
+            raise DataError(f"{self.folder}: expected distinct ids, found twice: {listed(twice)}")
 
     def _checked_shapes(
         self, count: int, arrays: Mapping[str, NDArray[Any]]
@@ -256,7 +256,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         shapes = {name: list(array.shape[1:]) for name, array in arrays.items()}
         wrong = [name for name, array in arrays.items() if len(array) != count]
         if wrong:
-            raise DataError(f"{self.folder}: expected {count} rows of {_some(wrong)}")
+            raise DataError(f"{self.folder}: expected {count} rows of {listed(wrong)}")
         expected = {name: list(shape) for name, shape in self._index.arrays.items()} or shapes
         if shapes != expected:
             raise DataError(
@@ -340,11 +340,6 @@ def _line(value: Any) -> bytes:
 
 def _bytes_of(array: NDArray[Any]) -> bytes:
     return np.ascontiguousarray(array, dtype=np.float32).tobytes()
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 @contextmanager

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.active_learning.listing import listed
 from allencv_al.active_learning.pool import FloatArray, Pool
 from allencv_al.common.errors import DataError
-
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,7 @@ class PoolOutputs:
         places = {id: place for place, id in enumerate(self.ids)}
         absent = [id for id in ids if id not in places]
         if absent:
-            named = [self._absence(id) for id in absent[:_MOST_NAMED]]
-            more = f" and {len(absent) - _MOST_NAMED} more" if len(absent) > _MOST_NAMED else ""
-            raise DataError(f"no outputs of {', '.join(named)}{more}")
+            raise DataError(f"no outputs of {listed([self._absence(id) for id in absent])}")
         return self.take([places[id] for id in ids])
 
     def _absence(self, id: str) -> str:

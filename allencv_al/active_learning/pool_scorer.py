@@ -15,6 +15,7 @@ from allencv_al.active_learning.fingerprints import (
     embedding_fingerprint,
     weights_fingerprint,
 )
+from allencv_al.active_learning.listing import listed
 from allencv_al.active_learning.mc_dropout import ConsistentDropout, dropouts
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
@@ -185,15 +186,10 @@ def _check(predictors: Sequence[Predictor], needs: Collection[str], mc_samples: 
         if found_classes != classes[0]:
             raise ConfigurationError(
                 "ensemble: expected the same classes in the same order, found "
-                f"{_listed(classes[0])} in the first model and {_listed(found_classes)} in "
-                f"model {number + 1}"
+                f"[{listed(classes[0], _MOST_CLASSES)}] in the first model and "
+                f"[{listed(found_classes, _MOST_CLASSES)}] in model {number + 1}"
             )
 
 
 def _classes(predictor: Predictor) -> list[str]:
     return list(predictor.model.vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE).values())
-
-
-def _listed(classes: Sequence[str]) -> str:
-    more = f", ... ({len(classes)})" if len(classes) > _MOST_CLASSES else ""
-    return f"[{', '.join(classes[:_MOST_CLASSES])}{more}]"

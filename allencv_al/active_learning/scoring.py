@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from allencv_al.active_learning.listing import listed
 from allencv_al.active_learning.output_blocks import BlockWriter, GrowingOutputs, Write, in_order
 from allencv_al.active_learning.output_store import FloatRows, OutputStore
 from allencv_al.active_learning.pool_outputs import PoolOutputs
@@ -21,7 +22,6 @@ from allencv_al.predictors.predictor import Predictor
 
 _OF_OTHER_ITEMS = frozenset({"labeled_embeddings", "target_mc_logits"})
 _NAMELESS = "image"
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,7 @@ def _instance(place: int, image: ImageInput | Instance, predictor: Predictor | N
 
 
 def _twice(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-    return (
-        f"images: expected distinct ids, found more than once: {', '.join(ids[:_MOST_NAMED])}{more}"
-    )
+    return f"images: expected distinct ids, found more than once: {listed(ids)}"
 
 
 def _run(

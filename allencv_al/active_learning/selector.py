@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.active_learning.id_hash import canonical_order
+from allencv_al.active_learning.labeled_items import (
+    Labeled,
+    class_indices,
+    labeled_instances,
+)
 from allencv_al.active_learning.output_blocks import cause_of
 from allencv_al.active_learning.pool import Pool
 from allencv_al.active_learning.pool_outputs import PoolOutputs
@@ -25,22 +29,17 @@ from allencv_al.active_learning.scoring import (
 from allencv_al.active_learning.selection import Selection
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.softmax import softmax
-from allencv_al.common.errors import AllenCVError, ConfigurationError, DataError
+from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.decode_instance import decode_instance
 from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
-from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.predictors.predictor import Predictor
 
-logger = logging.getLogger(__name__)
-
 Images = Iterable[ImageInput | Instance]
-Labeled = Sequence[Instance] | Mapping[str, str]
 
 _COMPUTED = frozenset({"logits", "mc_logits", "embeddings"})
 _MOST_TARGETS = 1000
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class SampleSelector:
         of_labeled, labels = self._of_labeled(known, folder)
         of_target = self._of_target(target, outputs, seed, folder)
         pool = outputs.pool(of_labeled, labels, of_target)
-        readable = _Readable(candidates, self.predictors)
+        readable = _Readable(candidates, self._decode(images))
         chosen = _choose(self.strategy, pool, query_size, seed, readable)
         unreadable = {
             **_of_dataset(images),
@@ -172,6 +171,13 @@ class SampleSelector:
             unreadable=unreadable,
             pool_size=len(outputs) - len(readable.unreadable),
         )
+
+    def _decode(self, images: Images) -> Callable[[Instance], object]:
+        if self.predictors:
+            return self.predictors[0].dataset_reader.decode
+        if isinstance(images, Dataset):
+            return images.reader.decode
+        return lambda instance: decode_instance(instance, DEFAULT_MAX_PIXELS)
 
     def _compute(
         self, images: Images, needs: Collection[str], folder: str | Path | None, part: str
@@ -234,12 +240,12 @@ class SampleSelector:
 class _Readable:
     """Finds out whether images can be read, where nothing that was computed has told it."""
 
-    def __init__(self, instances: Mapping[str, Instance], predictors: Sequence[Predictor]) -> None:
+    def __init__(
+        self, instances: Mapping[str, Instance], decode: Callable[[Instance], object]
+    ) -> None:
         self.unreadable: dict[str, str] = {}
         self._instances = instances
-        self._max_pixels = (
-            predictors[0].dataset_reader.max_pixels if predictors else DEFAULT_MAX_PIXELS
-        )
+        self._decode = decode
         self._seen: set[str] = set()
 
     def all_of(self, ids: Iterable[str]) -> bool:
@@ -254,7 +260,7 @@ class _Readable:
 
     def _cause(self, id: str) -> str | None:
         try:
-            decode_instance(self._instances[id], self._max_pixels)
+            self._decode(self._instances[id])
         except AllenCVError as error:
             return cause_of(error)
         return None
@@ -273,50 +279,8 @@ def _choose(
         pool = pool.take(np.array(kept, np.int64))
 
 
-def labeled_instances(labeled: Labeled, instances: Sequence[Instance]) -> list[Instance]:
-    """Return what is labeled as instances with labels.
-
-    Args:
-        labeled: Instances with labels, or labels by the ids of `instances`.
-        instances: The images that were given to choose from.
-
-    Raises:
-        DataError: A label is missing, an id occurs twice or is not among the images.
-    """
-    if not isinstance(labeled, Mapping):
-        unlabeled = [instance.id for instance in labeled if instance.label is None]
-        if unlabeled:
-            raise DataError(f"labeled: expected a label for each, found none of {_some(unlabeled)}")
-        return list(instances_of(labeled))
-    by_id = {instance.id: instance for instance in instances}
-    absent = [id for id in labeled if id not in by_id]
-    if absent:
-        raise DataError(f"labeled: expected ids of the images, found others: {_some(absent)}")
-    return [replace(by_id[id], label=label) for id, label in labeled.items()]
-
-
-def class_indices(instances: Sequence[Instance], vocab: Vocabulary) -> NDArray[np.int64]:
-    """Return the class index of each labeled instance; unknown classes get numbers behind.
-
-    A class that the model has not seen yet is no fault: the next training will know it.
-    """
-    names = vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE)
-    index_of = {name: index for index, name in names.items()}
-    unknown = sorted({str(item.label) for item in instances} - set(index_of))
-    if unknown:
-        logger.warning("the model has no class %s; it has %s", _some(unknown), _some([*index_of]))
-    index_of |= {name: len(names) + place for place, name in enumerate(unknown)}
-    indices = [index_of[str(instance.label)] for instance in instances]
-    return np.array(indices, dtype=np.int64)
-
-
 def _of_dataset(images: Images) -> dict[str, str]:
     """Return what an eager reader has found unreadable."""
     if not isinstance(images, Dataset):
         return {}
     return {id: error.cause for id, error in images.unreadable.items()}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
