@@ -269,7 +269,9 @@ class BatchedInference:
         for place, reader in enumerate(self._readers):
             batch = collate(instances, [item.samples[place] for item in items])
             # Only the image: a mask or boxes would only lead to a loss
-            images.append(to_device(batch, device, reader.deferred)["image"])
+            # Stacked pictures lie so already, and convolutions are up to 2.8 times as fast on a CPU
+            tensors = to_device(batch, device, reader.deferred, torch.channels_last)
+            images.append(tensors["image"])
         return images
 
 
