@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean, repr_json
 from allencv_al.data.dataset_readers.image_classification_directory import (
@@ -20,6 +23,7 @@ from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.dataset_readers.split_path import split_path
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -33,24 +37,26 @@ def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
     the pool's id. Rows without a label are passed over.
 
     Args:
-        text: A folder with one folder per class; or a CSV file or JSON lines with `label` and
-            `path` (relative to the table), `image_path` (relative to the current folder, as in
-            JSON lines for `predict`) or `id` (of the pool). `::train` behind a table takes the
-            rows of that split.
+        text: A folder with one folder per class; the folder of a run of active-learn; or a CSV
+            file or JSON lines with `label` and `path` (relative to the table), `image_path`
+            (relative to the current folder, as in JSON lines for `predict`) or `id` (of the pool).
+            `::train` behind a table takes the rows of that split.
         pool: The images to choose from.
 
     Raises:
         DataError: There is no such thing, no label in it, or rows are wrong; all are told.
     """
     location, split = split_path(text)
-    if location.is_dir():
+    if (location / DATABASE_NAME).is_file():
+        found = list(_of_run(location, pool))
+    elif location.is_dir():
         found = list(ImageClassificationDirectory(unlabeled="never").read(location))
     elif location.is_file():
         found = _Table(location, split, pool).instances()
     else:
         raise DataError(f"{text}: there is no such file or folder")
     if not found:
-        raise DataError(f"{text}: none of its rows has a label")
+        raise DataError(f"{text}: there is no label in it")
     return _as_in_pool(found, pool)
 
 
@@ -79,6 +85,23 @@ def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, sour
             [f"{source}: labels that the model does not know (it knows {classes}):", *lines]
         )
     )
+
+
+def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
+    """Yield what a run has labeled, as far as the images are in the pool or where they were."""
+    config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    block = config.get("active_learning") or {}
+    roots = [config.get("train_data_path"), block.get("pool_data_path")]
+    by_id = {instance.id: instance for instance in pool}
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        labels = LabelStore(database).labels()
+    for id, label in labels.items():
+        files = [Path(root).expanduser() / id for root in roots if root]
+        file = next((file for file in files if file.is_file()), None)
+        if file is not None:
+            yield Instance(id, file, label)
+        elif id in by_id:
+            yield replace(by_id[id], label=label)
 
 
 class _Table:

@@ -12,7 +12,7 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
 from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_store import RoundStore, State
-from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.run_files import RunFiles
 from allencv_al.active_learning.run_lock import run_lock
 from allencv_al.common import Params
@@ -23,7 +23,6 @@ from allencv_al.training.run_folder import check_run_folder, open_run_folder
 
 logger = logging.getLogger(__name__)
 
-DATABASE_NAME = "run.sqlite"
 CACHE_NAME = "embeddings"
 
 # What may differ in a run that goes on: none of it changes what has been done

@@ -18,6 +18,9 @@ from allencv_al.active_learning.run_schema import APPLICATION_ID, VERSION, state
 from allencv_al.active_learning.sqlite_errors import explained, is_busy
 from allencv_al.common.errors import DataError
 
+DATABASE_NAME = "run.sqlite"
+"""What the file is called in the folder of a run."""
+
 _BUSY_SECONDS = 30.0
 _FORK_SECONDS = 5.0
 

@@ -61,8 +61,10 @@ def run(args: argparse.Namespace) -> int:
     _say(f"\n4. Which {PICKS} images should a person label next?")
     model, table, sheet = trained / "model.tar.gz", folder / "to_label.csv", folder / "picks.png"
     table.unlink(missing_ok=True)
-    chosen = ["-k", str(PICKS), "--output", str(table), "--contact-sheet", str(sheet)]
-    _allencv_al("select", str(model), str(data / "all"), *chosen)
+    _allencv_al(
+        *("select", str(model), str(data / "all"), "-k", str(PICKS), "--labeled", str(trained)),
+        *("--output", str(table), "--contact-sheet", str(sheet)),
+    )
 
     _say("\nLook at")
     _say(f"   {comparison / 'report.html'}   the learning curves, and what the tests say of them")

@@ -20,8 +20,8 @@ from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_store import RoundStore, State
-from allencv_al.active_learning.run import DATABASE_NAME, RunOptions, active_learn, make_learner
-from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.active_learning.run import RunOptions, active_learn, make_learner
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from allencv_al.active_learning.label_store import LabelStore, NewLabel
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.select_inputs import read_pool, separate
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
@@ -248,7 +250,7 @@ def test_a_label_that_stands_twice_counts_once_and_two_labels_are_a_problem(phot
     ("name", "lines", "message"),
     [
         ("nowhere.csv", [], "nowhere.csv: there is no such file or folder"),
-        ("t.csv", ["path,label", "photos/b.jpg,"], "none of its rows has a label"),
+        ("t.csv", ["path,label", "photos/b.jpg,"], "there is no label in it"),
         ("t.csv", ["path,class", "photos/b.jpg,cat"], 'expected a column "label" in the header, '),
         ("t.csv", ["file,label", "photos/b.jpg,cat"], "expected a column path or id beside label"),
         ("t.csv", ["id,label", "c.jpg,cat", "d.jpg,dog"], 'line 3: the id "d.jpg" is not in the'),
@@ -284,3 +286,16 @@ def test_labels_given_apart_come_before_those_of_the_pool(photos: Path) -> None:
     rest, labeled = separate(read_pool(table), fixed)
     assert [item.id for item in rest] == ["photos/a/1.jpg"]
     assert labels(labeled) == {"photos/b.jpg": "dog"}
+
+
+def test_the_labels_of_a_run_are_known_by_its_images(photos: Path) -> None:
+    run = Path("run")
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"train_data_path": "photos/a"}))
+    with RunDatabase(run / DATABASE_NAME) as database:
+        labels = [("1.jpg", "cat"), ("gone.jpg", "dog"), ("b.jpg", "emu")]
+        LabelStore(database).add([NewLabel(id, label, "me", 0, "file") for id, label in labels])
+    rest, labeled = separate(read_pool("photos"), "run")
+    # 1.jpg is the file in photos/a, b.jpg is known by its id alone, and gone.jpg is nowhere
+    assert [(item.id, item.label) for item in labeled] == [("a/1.jpg", "cat"), ("b.jpg", "emu")]
+    assert [item.id for item in rest] == ["a-.webp", "a/2.PNG"]

@@ -11,8 +11,7 @@ from typing import Any
 
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.round_store import RoundStore, State
-from allencv_al.active_learning.run import DATABASE_NAME
-from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.settings import name_in
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common import Params

@@ -13,8 +13,7 @@ from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.round_records import read_records
 from allencv_al.active_learning.round_store import RoundStore
-from allencv_al.active_learning.run import DATABASE_NAME
-from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.settings import name_in
 from allencv_al.common.errors import DataError
 from allencv_al.training.run_folder import CONFIG_NAME
