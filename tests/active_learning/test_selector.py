@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -403,3 +405,28 @@ def test_strategies_of_ones_own_take_part(make: Make, dataset: Dataset) -> None:
     sums = make().embed(dataset).sum(axis=1)
     chosen = SampleSelector(make(), Brightest(), QUIET).select(dataset, 1)
     assert chosen.ids == (dataset[int(sums.argmax())].id,)
+
+
+MEASURED = """
+import resource, sys
+from allencv_al.active_learning import SampleSelector, ScoringOptions
+from allencv_al.predictors import Predictor
+overrides = {"validation_dataset_reader.type": "cifar_binary", "model.dropout": 0.5}
+predictor = Predictor.from_path(sys.argv[1], overrides=overrides)
+images = predictor.dataset_reader.read(sys.argv[2])
+selector = SampleSelector(predictor, sys.argv[3], ScoringOptions(description=None))
+assert len(images) == 10_000 and len(selector.select(images, 100)) == 100
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["margin", "badge", "bald"])
+def test_ten_thousand_records_fit_into_the_memory_that_is_promised(
+    tiny_run: Path, shared_data: Path, strategy: str
+) -> None:
+    """Below 1.5 GB, most of which is torch itself."""
+    records = shared_data / "cifar10" / "test_batch.bin"
+    command = [sys.executable, "-c", MEASURED, str(tiny_run), str(records), strategy]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1500
