@@ -1,50 +1,15 @@
-"""One place for each rule about constructor values: Python callers and configs hear the same."""
+"""Rules about constructor values of modules, beside those of `common.value_checks`."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allencv_al.common.config_check import ConfigView, Fault
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import Problem as Problem
+from allencv_al.common.value_checks import faults_from as faults_from
+from allencv_al.common.value_checks import not_positive as not_positive
+from allencv_al.common.value_checks import raise_problems as raise_problems
 from allencv_al.modules.weights import reading_enabled
-
-Problem = tuple[str, str]
-"""The name of an argument (empty for all of it), and what is wrong."""
-
-
-def raise_problems(problems: Iterable[Problem]) -> None:
-    """Raise one error for all problems; for constructors.
-
-    Raises:
-        ConfigurationError: There is a problem; one line for each.
-    """
-    lines = [f"{argument}: {message}" if argument else message for argument, message in problems]
-    if lines:
-        raise ConfigurationError("\n".join(lines))
-
-
-def faults_from(config: ConfigView, problems: Callable[..., Iterable[Problem]]) -> Iterator[Fault]:
-    """Yield the problems of a config's values, as a component's `config_faults` should.
-
-    Args:
-        config: The component's arguments.
-        problems: A function whose parameters bear the names of constructor parameters. None is
-            passed for a value of a wrong type, so that the others are still checked.
-    """
-    names = inspect.signature(problems).parameters
-    values = {name: config.get(name) if config.sound(name) else None for name in names}
-    for argument, message in problems(**values):
-        yield config.fault(argument, message)
-
-
-def not_positive(**values: int | Sequence[int] | None) -> Iterator[Problem]:
-    """Yield the values, or the lists that hold a value, below 1."""
-    for name, value in values.items():
-        for item in value if isinstance(value, Sequence) else [value]:
-            if item is not None and item < 1:
-                yield name, f"expected at least 1, found {item}"
 
 
 def not_below_one(**values: float | Sequence[float] | None) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import resource
 import sys
 import time
@@ -10,15 +11,29 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from overrides import overrides
 
 from allencv_al.active_learning.id_hash import id_hashes
 from allencv_al.active_learning.pool import Pool
 from allencv_al.active_learning.selection import Picks, Selection
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.config_check import ConfigView
+from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.registrable import Registrable
+from allencv_al.common.value_checks import (
+    Problem,
+    Rule,
+    faults_from,
+    not_positive_and_finite,
+    raise_problems,
+)
 
 _HERE = "allencv_al.active_learning.strategies"
 _MEGABYTE = 2**20
+
+
+def budget_problems(memory_budget_mb: float | None) -> Iterator[Problem]:
+    """Yield what is wrong with a memory budget."""
+    yield from not_positive_and_finite(memory_budget_mb=memory_budget_mb)
 
 
 class QueryStrategy(Registrable):
@@ -52,12 +67,27 @@ class QueryStrategy(Registrable):
     needs: frozenset[str] = frozenset()
     """The arrays of the pool that it reads; see `allencv_al.active_learning.pool.OUTPUTS`."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (budget_problems,)
+    """What is wrong with values of constructor parameters, each by itself; for checks of configs.
+
+    The constructor raises the same. A subclass adds to them: `rules = (*QueryStrategy.rules, own)`.
+    """
+
+    joint_rules: ClassVar[tuple[Rule, ...]] = ()
+    """The same of values that must go together, tried where each is of its type."""
+
     def __init__(self, memory_budget_mb: float = 512.0) -> None:
-        if not memory_budget_mb > 0:
-            raise ConfigurationError(
-                f"memory_budget_mb: expected a positive number of MiB, found {memory_budget_mb}"
-            )
+        raise_problems(budget_problems(memory_budget_mb))
         self.memory_budget_mb = memory_budget_mb
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        for rule in cls.rules:
+            yield from faults_from(config, rule)
+        for rule in cls.joint_rules:
+            if config.sound(*inspect.signature(rule).parameters):
+                yield from faults_from(config, rule)
 
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
         """Return the score of each item, float32 `[N]`, higher = query first.

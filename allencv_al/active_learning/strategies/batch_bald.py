@@ -14,7 +14,7 @@ from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy, highest
 from allencv_al.active_learning.strategies.ensemble import Bald, members_logits
 from allencv_al.active_learning.strategies.softmax import softmax
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import Problem, not_positive, raise_problems
 
 _CELLS_AT_A_TIME = 2**15  # 128 KB of float32; fixed, so that sums do not depend on the budget
 _SMALLEST = np.float32(1e-30)
@@ -85,6 +85,10 @@ class LabelConfigurations:
             yield slice(start, start + step)
 
 
+def _problems(num_configurations: int | None, num_candidates: int | None) -> Iterator[Problem]:
+    yield from not_positive(num_configurations=num_configurations, num_candidates=num_candidates)
+
+
 @QueryStrategy.register("batch_bald")
 class BatchBald(Bald):
     """Builds the batch greedily: each pick adds most to what the labels together tell.
@@ -105,6 +109,8 @@ class BatchBald(Bald):
             same for every value.
     """
 
+    rules = (*Bald.rules, _problems)
+
     def __init__(
         self,
         num_configurations: int = 10_000,
@@ -113,12 +119,7 @@ class BatchBald(Bald):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(temperature, memory_budget_mb)
-        for name, number in (
-            ("num_configurations", num_configurations),
-            ("num_candidates", num_candidates),
-        ):
-            if number < 1:
-                raise ConfigurationError(f"{name}: expected a positive number, found {number}")
+        raise_problems(_problems(num_configurations, num_candidates))
         self.num_configurations = num_configurations
         self.num_candidates = num_candidates
 

@@ -11,8 +11,9 @@ from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows
 from allencv_al.active_learning.strategies.kmeans import assign, fit_centroids
-from allencv_al.active_learning.strategies.softmax import check_temperature
+from allencv_al.active_learning.strategies.softmax import temperature_problems
 from allencv_al.active_learning.strategies.uncertainty import Entropy
+from allencv_al.common.value_checks import raise_problems
 
 _NEAREST_KEPT = 8
 
@@ -35,10 +36,12 @@ class Clue(QueryStrategy):
     """
 
     needs = frozenset({"logits", "embeddings"})
+    rules = (*QueryStrategy.rules, temperature_problems)
 
     def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
         super().__init__(memory_budget_mb)
-        self.temperature = check_temperature(temperature)
+        raise_problems(temperature_problems(temperature))
+        self.temperature = temperature
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:

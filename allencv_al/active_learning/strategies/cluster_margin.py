@@ -14,12 +14,16 @@ from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows
 from allencv_al.active_learning.strategies.kmeans import assign, fit_centroids
 from allencv_al.active_learning.strategies.uncertainty import Margin
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import Problem, not_positive, raise_problems
 
 # The paper cuts its tree where there are about candidates / 1.25 clusters
 _CANDIDATES_PER_CLUSTER = 1.25
 _MOST_CLUSTERS = 500
 _ROWS_PER_BLOCK = 1024
+
+
+def _problems(candidates_per_pick: int | None, num_clusters: int | None) -> Iterator[Problem]:
+    yield from not_positive(candidates_per_pick=candidates_per_pick, num_clusters=num_clusters)
 
 
 @QueryStrategy.register("cluster_margin")
@@ -44,6 +48,7 @@ class ClusterMargin(QueryStrategy):
     """
 
     needs = frozenset({"logits", "embeddings"})
+    rules = (*QueryStrategy.rules, _problems)
 
     def __init__(
         self,
@@ -52,12 +57,7 @@ class ClusterMargin(QueryStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        for name, value in {
-            "candidates_per_pick": candidates_per_pick,
-            "num_clusters": num_clusters,
-        }.items():
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name}: expected at least 1, found {value}")
+        raise_problems(_problems(candidates_per_pick, num_clusters))
         self.candidates_per_pick = candidates_per_pick
         self.num_clusters = num_clusters
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +26,28 @@ from allencv_al.active_learning.strategies.wrapping import (
     pick_among,
     reasons_of,
 )
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.config_check import ConfigView
+from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.common.from_params import FromParams
+from allencv_al.common.value_checks import (
+    Problem,
+    faults_from,
+    not_a_part,
+    not_a_share,
+    not_positive,
+    not_positive_and_finite,
+    raise_problems,
+)
 
 _COVERAGE_SAMPLE = 10_000
+
+
+def _target_problems(target: Sequence[float] | None) -> Iterator[Problem]:
+    if target is None:
+        return
+    finite = all(math.isfinite(share) and share >= 0 for share in target)
+    if not (finite and sum(target) > 0):
+        yield "target", f"expected numbers of at least 0, not all of them 0, found {target}"
 
 
 @QueryStrategy.register("class_balanced")
@@ -48,6 +67,8 @@ class ClassBalanced(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
+    rules = (*WrappingStrategy.rules, _target_problems)
+
     def __init__(
         self,
         strategy: QueryStrategy,
@@ -55,11 +76,7 @@ class ClassBalanced(WrappingStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        finite = target is None or all(math.isfinite(share) and share >= 0 for share in target)
-        if target is not None and not (finite and sum(target) > 0):
-            raise ConfigurationError(
-                f"target: expected numbers of at least 0, not all of them 0, found {target}"
-            )
+        raise_problems(_target_problems(target))
         self.target = target
         self.needs = strategy.needs | {"logits"}
 
@@ -102,6 +119,17 @@ class ClassBalanced(WrappingStrategy):
         return np.asarray(self.target, np.float64)
 
 
+def _part_problems(fraction: float | None) -> Iterator[Problem]:
+    yield from not_a_part(fraction=fraction)
+
+
+def _sum_problems(fractions: Sequence[float]) -> Iterator[Problem]:
+    total = math.fsum(fractions)
+    # Thirds written with two digits are 0.99
+    if abs(total - 1) > 0.011:
+        yield "strategies", f"expected fractions that add up to 1, found {total:g}"
+
+
 class MixturePart(FromParams):
     """One strategy of a mixture.
 
@@ -111,12 +139,14 @@ class MixturePart(FromParams):
     """
 
     def __init__(self, strategy: QueryStrategy, fraction: float) -> None:
-        if not 0 < fraction <= 1:
-            raise ConfigurationError(
-                f"fraction: expected a number above 0, up to 1, found {fraction}"
-            )
+        raise_problems(_part_problems(fraction))
         self.strategy = strategy
         self.fraction = fraction
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _part_problems)
 
 
 @QueryStrategy.register("mixture")
@@ -137,14 +167,22 @@ class Mixture(QueryStrategy):
 
     def __init__(self, strategies: list[MixturePart], memory_budget_mb: float = 512.0) -> None:
         super().__init__(memory_budget_mb)
-        total = math.fsum(part.fraction for part in strategies)
-        # Thirds written with two digits are 0.99
-        if abs(total - 1) > 0.011:
-            raise ConfigurationError(
-                f"strategies: expected fractions that add up to 1, found {total:g}"
-            )
+        raise_problems(_sum_problems([part.fraction for part in strategies]))
         self.strategies = strategies
         self.needs = frozenset[str]().union(*(part.strategy.needs for part in strategies))
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        parts = config.children("strategies")
+        known = len(parts) == len(config.get("strategies") or ())
+        # What is wrong with a fraction is told of it
+        if known and all(part.sound("fraction") for part in parts):
+            fractions = [part.get("fraction") for part in parts]
+            if not any(True for each in fractions for _ in _part_problems(each)):
+                for name, message in _sum_problems(fractions):
+                    yield config.fault(name, message)
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
@@ -161,6 +199,25 @@ class Mixture(QueryStrategy):
             chosen = np.concatenate([chosen, found.indices])
             parts.append(chosen_by(found, name_of(part.strategy), part=index))
         return interleaved(parts, sequence)
+
+
+def _switch_problems(
+    when: str, threshold: float, radius: float | None, num_classes: int | None
+) -> Iterator[Problem]:
+    coverage = when == "coverage"
+    if coverage:
+        yield from not_a_share(threshold=threshold)
+    elif not 0 <= threshold < math.inf:
+        yield "threshold", f"expected a number of at least 0, found {threshold}"
+    if coverage == (radius is None):
+        wanted = "a distance" if coverage else f"none with {when}"
+        yield "radius", f"expected {wanted}, found {'none' if radius is None else radius}"
+    elif radius is not None:
+        yield from not_positive_and_finite(radius=radius)
+    if coverage and num_classes is not None:
+        yield "num_classes", f"expected none with coverage, found {num_classes}"
+    else:
+        yield from not_positive(num_classes=num_classes)
 
 
 @QueryStrategy.register("switch")
@@ -187,6 +244,8 @@ class Switch(QueryStrategy):
             strategies inside have their own. The result is the same for every value.
     """
 
+    joint_rules = (_switch_problems,)
+
     def __init__(
         self,
         before: QueryStrategy,
@@ -198,23 +257,12 @@ class Switch(QueryStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        coverage = when == "coverage"
-        if not (0 <= threshold < math.inf and (threshold <= 1 or not coverage)):
-            most = "from 0 to 1" if coverage else "of at least 0"
-            raise ConfigurationError(f"threshold: expected a number {most}, found {threshold}")
-        if coverage == (radius is None):
-            wanted = "a distance" if coverage else "none with labels_per_class"
-            raise ConfigurationError(f"radius: expected {wanted}, found {radius}")
-        if radius is not None and not 0 < radius < math.inf:
-            raise ConfigurationError(f"radius: expected a positive number, found {radius}")
-        if num_classes is not None and (coverage or num_classes < 1):
-            wanted = "none with coverage" if coverage else "at least 1"
-            raise ConfigurationError(f"num_classes: expected {wanted}, found {num_classes}")
+        raise_problems(_switch_problems(when, threshold, radius, num_classes))
         self.before, self.after = before, after
         self.when, self.threshold = when, threshold
         self.radius, self.num_classes = radius, num_classes
         own: set[str] = set() if num_classes is not None else {"logits"}
-        if coverage:
+        if when == "coverage":
             own = {"embeddings", "labeled_embeddings"}
         self.needs = before.needs | after.needs | own
 

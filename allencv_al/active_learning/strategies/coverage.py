@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -16,20 +16,50 @@ from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows
 from allencv_al.active_learning.strategies.kernel_width import neighbor_distance, pure_radius
 from allencv_al.active_learning.strategies.lazy_greedy import Coverage, Kernel, lazy_greedy
-from allencv_al.active_learning.strategies.softmax import check_temperature
+from allencv_al.active_learning.strategies.softmax import temperature_problems
 from allencv_al.active_learning.strategies.uncertainty import (
     Entropy,
     LeastConfidence,
     Margin,
     UncertaintyStrategy,
 )
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import (
+    Problem,
+    not_a_part,
+    not_positive,
+    not_positive_and_finite,
+    raise_problems,
+)
 
 _UNCERTAINTIES: dict[str, type[UncertaintyStrategy]] = {
     "margin": Margin,
     "entropy": Entropy,
     "least_confidence": LeastConfidence,
 }
+
+
+def _size_problems(max_references: int | None, max_candidates: int | None) -> Iterator[Problem]:
+    yield from not_positive(max_references=max_references, max_candidates=max_candidates)
+
+
+def _ball_problems(
+    radius: float | None, purity: float | None, num_classes: int | None
+) -> Iterator[Problem]:
+    yield from not_positive_and_finite(radius=radius)
+    yield from not_a_part(purity=purity)
+    yield from not_positive(num_classes=num_classes)
+
+
+def _kernel_problems(bandwidth: float | None, neighbor: int | None) -> Iterator[Problem]:
+    yield from not_positive_and_finite(bandwidth=bandwidth)
+    yield from not_positive(neighbor=neighbor)
+
+
+def _weight_problems(uncertainty: str | None, temperature: float | None) -> Iterator[Problem]:
+    if uncertainty is not None and uncertainty not in _UNCERTAINTIES:
+        known = ", ".join(_UNCERTAINTIES)
+        yield "uncertainty", f"expected one of {known}, found {uncertainty}"
+    yield from temperature_problems(temperature)
 
 
 class CoverageStrategy(QueryStrategy):
@@ -48,6 +78,7 @@ class CoverageStrategy(QueryStrategy):
     """
 
     needs = frozenset({"embeddings"})
+    rules = (*QueryStrategy.rules, _size_problems)
 
     def __init__(
         self,
@@ -56,12 +87,7 @@ class CoverageStrategy(QueryStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        for name, value in {
-            "max_references": max_references,
-            "max_candidates": max_candidates,
-        }.items():
-            if value < 1:
-                raise ConfigurationError(f"{name}: expected at least 1, found {value}")
+        raise_problems(_size_problems(max_references, max_candidates))
         self.max_references = max_references
         self.max_candidates = max_candidates
 
@@ -123,6 +149,8 @@ class ProbCover(CoverageStrategy):
             10 MB each, whatever it is.
     """
 
+    rules = (*CoverageStrategy.rules, _ball_problems)
+
     def __init__(
         self,
         radius: float | None = None,
@@ -133,12 +161,7 @@ class ProbCover(CoverageStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(max_references, max_candidates, memory_budget_mb)
-        if radius is not None:
-            _check_positive("radius", radius)
-        if not 0 < purity <= 1:
-            raise ConfigurationError(f"purity: expected above 0 and up to 1, found {purity}")
-        if num_classes is not None and num_classes < 1:
-            raise ConfigurationError(f"num_classes: expected at least 1, found {num_classes}")
+        raise_problems(_ball_problems(radius, purity, num_classes))
         self.radius = radius
         self.purity = purity
         self.num_classes = num_classes
@@ -176,6 +199,8 @@ class MaxHerding(CoverageStrategy):
             10 MB each, whatever it is.
     """
 
+    rules = (*CoverageStrategy.rules, _kernel_problems)
+
     def __init__(
         self,
         bandwidth: float | None = None,
@@ -185,10 +210,7 @@ class MaxHerding(CoverageStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(max_references, max_candidates, memory_budget_mb)
-        if bandwidth is not None:
-            _check_positive("bandwidth", bandwidth)
-        if neighbor < 1:
-            raise ConfigurationError(f"neighbor: expected at least 1, found {neighbor}")
+        raise_problems(_kernel_problems(bandwidth, neighbor))
         self.bandwidth = bandwidth
         self.neighbor = neighbor
 
@@ -228,6 +250,7 @@ class UncertaintyHerding(MaxHerding):
     """
 
     needs = frozenset({"logits", "embeddings"})
+    rules = (*MaxHerding.rules, _weight_problems)
 
     def __init__(
         self,
@@ -240,11 +263,9 @@ class UncertaintyHerding(MaxHerding):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(bandwidth, neighbor, max_references, max_candidates, memory_budget_mb)
-        if uncertainty not in _UNCERTAINTIES:
-            known = ", ".join(_UNCERTAINTIES)
-            raise ConfigurationError(f"uncertainty: expected one of {known}, found {uncertainty}")
+        raise_problems(_weight_problems(uncertainty, temperature))
         self.uncertainty = uncertainty
-        self.temperature = check_temperature(temperature)
+        self.temperature = temperature
 
     @overrides
     def _weights(self, pool: Pool) -> NDArray[np.float32]:
@@ -252,11 +273,6 @@ class UncertaintyHerding(MaxHerding):
         return strategy(temperature=self.temperature, memory_budget_mb=self.memory_budget_mb).score(
             pool
         )
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise ConfigurationError(f"{name}: expected a positive, finite number, found {value}")
 
 
 def _classes_of(pool: Pool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Literal
@@ -16,11 +17,12 @@ from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy, highest
 from allencv_al.active_learning.strategies.softmax import (
     cached_blocks,
-    check_temperature,
     prediction_reasons,
     softmax,
+    temperature_problems,
 )
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import Problem, raise_problems
 
 TINY = float(np.finfo(np.float64).tiny)
 _BYTES_PER_PROBABILITY = 40  # the few float64 of each class that exist at a time
@@ -38,10 +40,12 @@ class EnsembleStrategy(QueryStrategy):
     """
 
     needs = frozenset({"mc_logits"})
+    rules = (*QueryStrategy.rules, temperature_problems)
 
     def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
         super().__init__(memory_budget_mb)
-        self.temperature = check_temperature(temperature)
+        raise_problems(temperature_problems(temperature))
+        self.temperature = temperature
 
     @overrides
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
@@ -135,6 +139,13 @@ class Bald(DisagreementStrategy):
         return mutual_information(block, self.temperature)
 
 
+def _power_problems(variant: str | None, beta: float | None) -> Iterator[Problem]:
+    if variant not in (None, "power", "softmax", "softrank"):
+        yield "variant", f'expected "power", "softmax" or "softrank", found "{variant}"'
+    if beta is not None and not 0 <= beta < math.inf:
+        yield "beta", f"expected a finite number from 0, found {beta}"
+
+
 @QueryStrategy.register("power_bald")
 class PowerBald(Bald):
     """Draws a batch by BALD with noise, so that it is not all alike.
@@ -152,6 +163,8 @@ class PowerBald(Bald):
             same for every value.
     """
 
+    rules = (*Bald.rules, _power_problems)
+
     def __init__(
         self,
         variant: Literal["power", "softmax", "softrank"] = "power",
@@ -160,12 +173,7 @@ class PowerBald(Bald):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(temperature, memory_budget_mb)
-        if variant not in ("power", "softmax", "softrank"):
-            raise ConfigurationError(
-                f'variant: expected "power", "softmax" or "softrank", found "{variant}"'
-            )
-        if not 0 <= beta < float("inf"):
-            raise ConfigurationError(f"beta: expected a finite number from 0, found {beta}")
+        raise_problems(_power_problems(variant, beta))
         self.variant = variant
         self.beta = beta
 

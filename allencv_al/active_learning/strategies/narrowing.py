@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,26 @@ from allencv_al.active_learning.strategies.wrapping import (
     pick_among,
     reasons_of,
 )
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import (
+    Problem,
+    not_a_part,
+    not_a_share,
+    not_one_of_two,
+    not_positive,
+    raise_problems,
+)
 
 _CANDIDATES_AT_A_TIME = 256
 _QUANTILE_SAMPLE = 256
+
+
+def _size_or_fraction(size: int | None, fraction: float | None) -> Iterator[Problem]:
+    yield from not_one_of_two(size=size, fraction=fraction)
+
+
+def _size_problems(size: int | None, fraction: float | None) -> Iterator[Problem]:
+    yield from not_positive(size=size)
+    yield from not_a_part(fraction=fraction)
 
 
 @QueryStrategy.register("subsample")
@@ -51,6 +68,9 @@ class Subsample(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
+    rules = (*WrappingStrategy.rules, _size_problems)
+    joint_rules = (_size_or_fraction,)
+
     def __init__(
         self,
         strategy: QueryStrategy,
@@ -59,15 +79,7 @@ class Subsample(WrappingStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        if (size is None) == (fraction is None):
-            found = "neither" if size is None else "both"
-            raise ConfigurationError(f"size: expected this or fraction, found {found}")
-        if size is not None and size < 1:
-            raise ConfigurationError(f"size: expected at least 1, found {size}")
-        if fraction is not None and not 0 < fraction <= 1:
-            raise ConfigurationError(
-                f"fraction: expected a number above 0, up to 1, found {fraction}"
-            )
+        raise_problems([*_size_or_fraction(size, fraction), *_size_problems(size, fraction)])
         self.size = size
         self.fraction = fraction
 
@@ -79,6 +91,10 @@ class Subsample(WrappingStrategy):
         own_seed = part_seed(seed, "subsample")
         remaining = highest(id_uniforms(pool.ids, own_seed), size, pool, own_seed)
         return pick_among(self.strategy, pool, np.sort(remaining), count, seed)
+
+
+def _chance_problems(epsilon: float | None) -> Iterator[Problem]:
+    yield from not_a_share(epsilon=epsilon)
 
 
 @QueryStrategy.register("epsilon_random")
@@ -96,12 +112,13 @@ class EpsilonRandom(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
+    rules = (*WrappingStrategy.rules, _chance_problems)
+
     def __init__(
         self, strategy: QueryStrategy, epsilon: float = 0.1, memory_budget_mb: float = 512.0
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        if not 0 <= epsilon <= 1:
-            raise ConfigurationError(f"epsilon: expected a number from 0 to 1, found {epsilon}")
+        raise_problems(_chance_problems(epsilon))
         self.epsilon = epsilon
 
     @overrides
@@ -116,6 +133,16 @@ class EpsilonRandom(WrappingStrategy):
         lucky = Picks(drawn, draws[drawn].astype(np.float32))
         parts = [chosen_by(wanted, name_of(self.strategy)), chosen_by(lucky, "chance")]
         return interleaved(parts, by_chance.astype(int).tolist())
+
+
+def _distance_or_quantile(distance: float | None, quantile: float | None) -> Iterator[Problem]:
+    yield from not_one_of_two(distance=distance, quantile=quantile)
+
+
+def _distance_problems(distance: float | None, quantile: float | None) -> Iterator[Problem]:
+    if distance is not None and not 0 <= distance < math.inf:
+        yield "distance", f"expected a finite number of at least 0, found {distance}"
+    yield from not_a_share(quantile=quantile)
 
 
 @QueryStrategy.register("deduplicate")
@@ -140,6 +167,9 @@ class Deduplicate(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
+    rules = (*WrappingStrategy.rules, _distance_problems)
+    joint_rules = (_distance_or_quantile,)
+
     def __init__(
         self,
         strategy: QueryStrategy,
@@ -149,15 +179,9 @@ class Deduplicate(WrappingStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        if (distance is None) == (quantile is None):
-            found = "neither" if distance is None else "both"
-            raise ConfigurationError(f"distance: expected this or quantile, found {found}")
-        if distance is not None and not (distance >= 0 and math.isfinite(distance)):
-            raise ConfigurationError(
-                f"distance: expected a finite number of at least 0, found {distance}"
-            )
-        if quantile is not None and not 0 <= quantile <= 1:
-            raise ConfigurationError(f"quantile: expected a number from 0 to 1, found {quantile}")
+        raise_problems(
+            [*_distance_or_quantile(distance, quantile), *_distance_problems(distance, quantile)]
+        )
         self.distance = distance
         self.quantile = quantile
         self.labeled = labeled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,19 +11,16 @@ from numpy.typing import NDArray
 from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import Problem, not_positive_and_finite
 
 _CACHE_BYTES = 2**20
 # e^-1000 is 0 in float64 too: clipping here changes no probability, but keeps 0 · log 0 at 0
 _LOWEST_SHIFT = -1000.0
 
 
-def check_temperature(temperature: float) -> float:
-    """Return the temperature, or raise where it is none."""
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ConfigurationError(
-            f"temperature: expected a positive, finite number, found {temperature}"
-        )
-    return temperature
+def temperature_problems(temperature: float | None) -> Iterator[Problem]:
+    """Yield what is wrong with a temperature."""
+    yield from not_positive_and_finite(temperature=temperature)
 
 
 def cached_blocks(strategy: QueryStrategy, count: int, bytes_per_row: float) -> Iterator[slice]:

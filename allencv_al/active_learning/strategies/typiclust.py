@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -14,9 +15,17 @@ from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.canonical_rows import CanonicalRows
 from allencv_al.active_learning.strategies.kmeans import assign_all, fit_centroids
 from allencv_al.active_learning.strategies.typicality import ClusterTypicality
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.value_checks import Problem, not_positive, raise_problems
 
 _LARGEST_LOOKED_AT = 4096
+
+
+def _problems(
+    max_clusters: int | None, min_cluster_size: int | None, neighbors: int | None
+) -> Iterator[Problem]:
+    yield from not_positive(max_clusters=max_clusters, neighbors=neighbors)
+    if min_cluster_size is not None and min_cluster_size < 0:
+        yield "min_cluster_size", f"expected at least 0, found {min_cluster_size}"
 
 
 @QueryStrategy.register("typiclust")
@@ -45,6 +54,7 @@ class TypiClust(QueryStrategy):
     """
 
     needs = frozenset({"embeddings"})
+    rules = (*QueryStrategy.rules, _problems)
 
     def __init__(
         self,
@@ -54,13 +64,7 @@ class TypiClust(QueryStrategy):
         memory_budget_mb: float = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        for name, value, least in (
-            ("max_clusters", max_clusters, 1),
-            ("min_cluster_size", min_cluster_size, 0),
-            ("neighbors", neighbors, 1),
-        ):
-            if value < least:
-                raise ConfigurationError(f"{name}: expected at least {least}, found {value}")
+        raise_problems(_problems(max_clusters, min_cluster_size, neighbors))
         self.max_clusters = max_clusters
         self.min_cluster_size = min_cluster_size
         self.neighbors = neighbors

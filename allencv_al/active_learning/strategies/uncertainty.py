@@ -14,11 +14,12 @@ from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy, highest
 from allencv_al.active_learning.strategies.softmax import (
     cached_blocks,
-    check_temperature,
     prediction_reasons,
     shifted,
     softmax,
+    temperature_problems,
 )
+from allencv_al.common.value_checks import raise_problems
 
 _BYTES_PER_LOGIT = 16  # the block itself and what is computed of it
 
@@ -34,10 +35,12 @@ class UncertaintyStrategy(QueryStrategy):
     """
 
     needs = frozenset({"logits"})
+    rules = (*QueryStrategy.rules, temperature_problems)
 
     def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
         super().__init__(memory_budget_mb)
-        self.temperature = check_temperature(temperature)
+        raise_problems(temperature_problems(temperature))
+        self.temperature = temperature
 
     @overrides
     def score(self, pool: Pool) -> NDArray[np.float32]:

@@ -186,7 +186,7 @@ def test_an_empty_pool_gives_no_picks(name: str) -> None:
         ("typiclust", {"min_cluster_size": -1}, "min_cluster_size: expected at least 0"),
         ("typiclust", {"neighbors": 0}, "neighbors: expected at least 1"),
         ("prob_cover", {"radius": 0.0}, "radius: expected a positive"),
-        ("prob_cover", {"purity": 1.1}, "purity: expected above 0 and up to 1, found 1.1"),
+        ("prob_cover", {"purity": 1.1}, "purity: expected a number above 0, up to 1, found 1.1"),
         ("prob_cover", {"num_classes": 0}, "num_classes: expected at least 1"),
         ("prob_cover", {"max_references": 0}, "max_references: expected at least 1"),
         ("max_herding", {"bandwidth": float("nan")}, "bandwidth: expected a positive"),

@@ -198,7 +198,7 @@ def test_without_labels_nothing_is_covered() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"when": "coverage", "threshold": 0.5}, "radius: expected a distance, found None"),
+        ({"when": "coverage", "threshold": 0.5}, "radius: expected a distance, found none"),
         ({"when": "coverage", "threshold": 1.5, "radius": 1.0}, "threshold: .* from 0 to 1"),
         ({"when": "coverage", "threshold": 0.5, "radius": 0.0}, "radius: expected a positive"),
         ({"when": "coverage", "threshold": 0.5, "radius": 1.0, "num_classes": 3}, "num_classes"),
