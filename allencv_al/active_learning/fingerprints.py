@@ -16,6 +16,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.models.model import Model
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_DROPOUT = torch.nn.modules.dropout._DropoutNd
 _PLAIN = (str, bytes, bool, int, float, complex, type(None))
 
 
@@ -59,6 +60,7 @@ def embedding_fingerprint(model: Model) -> str:
             name: module
             for name, module in model.named_children()
             if not any(value.requires_grad for value in module.parameters())
+            and not isinstance(module, _DROPOUT)  # behind them, or the embeddings were not fixed
         }
     )
     state = model.state_dict()

@@ -20,6 +20,7 @@ from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.round_metrics import (
     Coverage,
     class_entropy,
+    column_names,
     measure_test,
     pool_accuracy,
     predicted_classes,
@@ -221,7 +222,7 @@ class ActiveLearningLoop:
                 "confusion_matrix": confusion,
                 "unreadable": unreadable,
             }
-        detail["classes"] = self.learner.class_names()
+            detail["classes"] = column_names(self.learner.class_names(), outputs.logits.shape[1])
         detail["seconds"] = time.perf_counter() - started
         self.hooks.on_point("TEST done")
         self.rounds.finish(round, State.TEST, detail)

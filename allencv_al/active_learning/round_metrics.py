@@ -166,9 +166,15 @@ def _nearest_squares(embeddings: FloatArray, batch: FloatArray) -> NDArray[np.fl
     return nearest
 
 
+def column_names(names: Sequence[str], columns: int) -> list[str]:
+    """Return what the columns of logits are called: a class beyond the names by its number."""
+    return [*names, *(str(index) for index in range(len(names), columns))]
+
+
 def predicted_classes(logits: FloatArray, names: Sequence[str]) -> list[str]:
     """Return the name of the likeliest class of each row."""
-    return [names[index] for index in np.asarray(logits).argmax(axis=1).tolist()]
+    columns = column_names(names, logits.shape[1])
+    return [columns[index] for index in np.asarray(logits).argmax(axis=1).tolist()]
 
 
 def top_probabilities(logits: FloatArray) -> list[float]:

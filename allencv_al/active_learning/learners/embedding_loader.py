@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,6 +31,15 @@ class EmbeddingLoader(DataLoader):
         self._ids: Sequence[str] = [instance.id for instance in loader.dataset]
         order = getattr(loader, "order", None)  # a loader of the user's own may have none
         self._order = order if isinstance(order, BatchOrder) else BatchOrder(len(self._ids), 32)
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether every pass is in a new random order."""
+        return self._order.shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self._order = replace(self._order, shuffle=shuffle)
 
     @overrides
     def __len__(self) -> int:

@@ -36,6 +36,7 @@ from allencv_al.common.seeding import seed_everything
 from allencv_al.data.batch import label_indices
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model
@@ -97,8 +98,7 @@ class ExperimentLearner(Learner):
 
     @overrides
     def class_names(self) -> list[str]:
-        names = self._vocabulary.get_index_to_token_vocabulary("labels")
-        return [names[index] for index in range(len(names))]
+        return _names_in(self._vocabulary)
 
     @overrides
     def data_classes(self) -> list[str]:
@@ -113,8 +113,12 @@ class ExperimentLearner(Learner):
             raise DataError(
                 f"labels of no class of active_learning.classes: {', '.join(sorted(new))}"
             )
+        vocabulary = self._make_vocabulary(*new)
+        unknown = new - set(_names_in(vocabulary))
+        if unknown:
+            raise DataError(f"labels of no class of the vocabulary: {', '.join(sorted(unknown))}")
         self._shown_classes |= new
-        self._vocabulary = self._make_vocabulary()
+        self._vocabulary = vocabulary
         self._model, self._cached = None, None
         return True
 
@@ -369,6 +373,11 @@ class _CachedEmbeddings:
             here = places[:, 0] == number
             taken[here] = array[places[here, 1]]
         return taken
+
+
+def _names_in(vocabulary: Vocabulary) -> list[str]:
+    names = vocabulary.get_index_to_token_vocabulary(LABEL_NAMESPACE)
+    return [names[index] for index in range(len(names))]
 
 
 @contextmanager

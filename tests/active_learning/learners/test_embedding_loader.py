@@ -1,0 +1,100 @@
+"""Batches of embeddings come in the order of the images' batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
+from allencv_al.data.batch import Batch
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.data.data_loaders.multiprocess import MultiprocessDataLoader
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.image_classification_directory import (
+    ImageClassificationDirectory,
+)
+from allencv_al.data.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def dataset(digits: Path) -> Dataset:
+    return ImageClassificationDirectory().read(digits)[:23]
+
+
+def of_numbers(loader: DataLoader, dataset: Dataset) -> EmbeddingLoader:
+    """Return a loader in which the embedding and the label of an item is its number."""
+    numbers = torch.arange(len(dataset))
+    return EmbeddingLoader(loader, numbers[:, None].float(), numbers)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 4},
+        {"batch_size": 4, "shuffle": False},
+        {"batch_size": 5, "drop_last": True},
+        {"batch_size": 3, "batches_per_epoch": 5},
+        {"batch_size": 3, "evaluating": True, "drop_last": True},
+        {"batch_size": 6, "seed": 1},
+        {"batch_size": 30},
+    ],
+    ids=str,
+)
+def test_the_order_is_that_of_the_configured_loader(
+    dataset: Dataset, options: dict[str, Any]
+) -> None:
+    vocab = Vocabulary({"labels": {"one": 1, "two": 1, "zero": 1}})
+    loader = MultiprocessDataLoader(dataset, vocab, **options)
+    ours = of_numbers(loader, dataset)
+    places = {item.id: place for place, item in enumerate(dataset)}
+    assert len(ours) == len(loader)
+    for epoch, start in ((0, 0), (1, 0), (2, 2)):
+        if start > len(loader):
+            continue
+        expected = list(loader.batches(epoch, start))
+        found = list(ours.batches(epoch, start))
+        assert [batch.ids for batch in found] == [batch.ids for batch in expected]
+        assert [batch.index for batch in found] == [batch.index for batch in expected]
+        for batch in found:
+            numbers = torch.tensor([places[id] for id in batch.ids])
+            assert torch.equal(batch.tensors["label"], numbers)
+            assert torch.equal(batch.tensors["embedding"][:, 0], numbers.float())
+
+
+def test_a_trainer_may_forbid_the_shuffling(dataset: Dataset) -> None:
+    """AllenNLP 0.9 has `trainer.shuffle`."""
+    ours = of_numbers(MultiprocessDataLoader(dataset, batch_size=4), dataset)
+    assert ours.shuffle is True
+    ours.shuffle = False
+    found = torch.cat([batch.tensors["label"] for batch in ours.batches(0)])
+    assert torch.equal(found, torch.arange(len(dataset)))
+
+
+class Plain(DataLoader):
+    """A loader of a user's own, which says nothing of its order."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        yield Batch({}, [])
+
+
+def test_a_loader_without_an_order_gets_one(dataset: Dataset) -> None:
+    ours = of_numbers(Plain(dataset), dataset)
+    found = torch.cat([batch.tensors["label"] for batch in ours.batches(0)])
+    assert sorted(found.tolist()) == list(range(len(dataset)))
+
+
+def test_what_the_model_gets_is_on_its_device_and_nothing_is_decoded(dataset: Dataset) -> None:
+    ours = of_numbers(MultiprocessDataLoader(dataset, batch_size=4), dataset)
+    (batch, *_) = ours.batches(0)
+    tensors = ours.to_device(batch, torch.device("meta"))
+    assert {name: tensor.device.type for name, tensor in tensors.items()} == {
+        "embedding": "meta",
+        "label": "meta",
+    }
