@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -41,9 +40,27 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "num_classes": 3,
     },
 }
-NAMES = [name for name, module in QueryStrategy.builtin.items() if importlib.util.find_spec(module)]
+# What other values take another way through the code
+MORE: dict[str, dict[str, Any]] = {
+    "power_bald by rank": {"type": "power_bald", "variant": "softrank"},
+    "power_bald by value": {"type": "power_bald", "variant": "softmax"},
+    "deduplicate by quantile": {
+        "type": "deduplicate",
+        "strategy": {"type": "random"},
+        "quantile": 0.5,
+    },
+    "switch by coverage": {
+        "type": "switch",
+        "before": {"type": "random"},
+        "after": {"type": "margin"},
+        "when": "coverage",
+        "threshold": 0.5,
+        "radius": 1.5,
+    },
+}
+NAMES = [*QueryStrategy.builtin, *MORE]
 ROWS_OF_POOL = ("logits", "mc_logits", "embeddings")
-ONE_ROW, A_FEW_ROWS = 1e-9, 0.002
+ONE_ROW, A_FEW_ROWS, A_FEW_WIDE_ROWS = 1e-9, 0.002, 0.05
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
 few_examples = settings(max_examples=15)
@@ -58,7 +75,7 @@ def build(name: str, memory_budget_mb: float = 512.0) -> QueryStrategy:
         filled = {key: with_budget(item) for key, item in value.items()}
         return {**filled, "memory_budget_mb": memory_budget_mb} if "type" in value else filled
 
-    config = with_budget({"type": name, **OPTIONS.get(name, {})})
+    config = with_budget(MORE.get(name) or {"type": name, **OPTIONS.get(name, {})})
     strategy: QueryStrategy = QueryStrategy.from_params(config)
     return strategy
 
@@ -179,7 +196,7 @@ def test_neither_order_nor_budget_matter_in_a_larger_pool(name: str, seed: int) 
     pool = random_pool(seed, count=300, levels=None if seed else 3)
     expected = build(name).select(pool, 20, seed)
     order = np.random.default_rng(seed).permutation(300)
-    for budget in (512.0, ONE_ROW, A_FEW_ROWS):
+    for budget in (512.0, ONE_ROW, A_FEW_ROWS, A_FEW_WIDE_ROWS):
         assert_same(build(name, budget).select(pool.take(order), 20, seed), expected)
 
 

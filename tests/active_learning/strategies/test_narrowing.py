@@ -178,6 +178,16 @@ def test_the_quantile_is_of_distances_to_the_nearest_other_item() -> None:
     assert set(half.ids) == {"i1", "i3", "i5", "i6", "i7", "i8", "i9"}
 
 
+def test_the_sample_of_a_quantile_does_not_depend_on_the_order_of_the_pool() -> None:
+    """No two distances are the same, so that another sample of 256 gives another quantile."""
+    pool = pool_of(600, embeddings=grid([0.5 * index**2 for index in range(600)]))
+    shuffled = pool.take(np.random.default_rng(0).permutation(600))
+    strategy = Deduplicate(First(), quantile=0.5)
+    expected, found = strategy.select(pool, 600), strategy.select(shuffled, 600)
+    assert found.ids == expected.ids
+    assert found.reasons == expected.reasons
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_quantile_of_a_pool_without_pairs(count: int) -> None:
     pool = pool_of(count, embeddings=np.zeros((count, 2)))
