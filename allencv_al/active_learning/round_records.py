@@ -26,7 +26,7 @@ def read_records(
     Args:
         rounds: The states of the run.
         labels: Its labels.
-        classes: The class names, where no test has recorded them.
+        classes: The class names, for rounds that have trained nothing.
     """
     events = labels.current()
     return [_record(rounds, events, round, classes) for round in rounds.rounds()]
@@ -48,6 +48,7 @@ def _record(
     metrics: dict[str, float | None] = {}
     for detail in details.values():
         metrics.update(detail.get("metrics", {}))
+    trained = details.get(State.TRAIN, {})
     test, selected = details.get(State.TEST, {}), details.get(State.SELECT, {})
     inferred, done = details.get(State.INFER, {}), details.get(State.DONE, {})
     unreadable: dict[str, str] = {}
@@ -55,10 +56,10 @@ def _record(
         unreadable.update(detail.get("unreadable", {}))
     return RoundRecord(
         round=round,
-        labels=details.get(State.TRAIN, {}).get("labels", 0),
+        labels=trained.get("labels", 0),
         metrics={name: metrics.get(name) for name in METRICS},
         confusion_matrix=test.get("confusion_matrix"),
-        classes=tuple(test.get("classes", classes)),
+        classes=tuple(test.get("classes") or trained.get("classes") or classes),
         batch_classes=details.get(State.INGEST, {}).get("batch_classes", {}),
         seconds={
             name: details[state]["seconds"] for name, state in _SECONDS.items() if state in details
