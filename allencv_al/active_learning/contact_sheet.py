@@ -140,8 +140,8 @@ def _draw_caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], pick: Picke
 def _predicted(pick: PickedImage) -> str:
     if pick.predicted is None:
         return ""
-    share = "" if pick.probability is None else f" {100 * pick.probability:.0f} %"
-    return f"{pick.predicted}{share}"
+    share = "" if pick.probability is None else f" ({100 * pick.probability:.0f} %)"
+    return f"predicted {pick.predicted}{share}"
 
 
 def _file_name(instance: Instance) -> str:
