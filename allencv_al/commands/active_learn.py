@@ -36,10 +36,15 @@ def run(args: argparse.Namespace) -> int:
         check_experiment(params, source, ActiveLearningExperiment)
         sys.stdout.write(f"{source}: no faults found\n")
         return 0
+    from allencv_al.active_learning.annotators.base import WaitingForLabels
     from allencv_al.active_learning.run import RunOptions, active_learn
 
     options = RunOptions(recover=args.recover, force=args.force, source=source)
-    records = active_learn(params, args.serialization_dir, options)
+    try:
+        records = active_learn(params, args.serialization_dir, options)
+    except WaitingForLabels as waiting:  # what to do next, which is no error
+        sys.stdout.write(f"{waiting}\n")
+        return waiting.exit_code
     measured = [record for record in records if record.labels]
     if measured:
         last = measured[-1]
@@ -47,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
         shown = "" if accuracy is None else f", accuracy {accuracy:.4f}"
         sys.stdout.write(f"{len(measured)} rounds, {last.labels} labels{shown}\n")
     folder: Path = args.serialization_dir
-    sys.stdout.write(f"report: {folder / 'report.html'}\nmodel: {folder / 'model.tar.gz'}\n")
+    for name, file in (("report", folder / "report.html"), ("model", folder / "model.tar.gz")):
+        if file.is_file():
+            sys.stdout.write(f"{name}: {file}\n")
     return 0
 
 

@@ -1,0 +1,370 @@
+"""`allencv-al active-learn`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allencv_al.__main__ import main
+from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.run import DATABASE_NAME
+from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.predictors.predictor import Predictor
+
+CONFIG: dict[str, Any] = {
+    "dataset_reader": {"type": "image_classification_directory"},
+    "model": {
+        "type": "basic_image_classifier",
+        "im2vec_encoder": {
+            "type": "flatten",
+            "input_channels": 3,
+            "input_height": 8,
+            "input_width": 8,
+        },
+    },
+    "trainer": {"type": "logistic_regression", "cuda_device": -1},
+    "active_learning": {
+        "initial": {"size": 3},
+        "query_size": 3,
+        "budget": 9,
+        "test_fraction": 0.4,
+    },
+}
+
+
+def write_pictures(folder: Path, count: int = 10, first: int = 0) -> Path:
+    """Write pictures of cats, dogs and owls, each class of a color of its own."""
+    generator = np.random.default_rng(first)
+    for channel, name in enumerate(("cat", "dog", "owl")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(first, first + count):
+            pixels = generator.integers(0, 90, (8, 8, 3), dtype=np.uint8)
+            pixels[..., channel] += 90
+            Image.fromarray(pixels).save(folder / name / f"{number:03d}.png")
+    return folder
+
+
+class Project:
+    """A folder with pictures and a config, where commands are run."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.run_folder = folder / "run"
+        self._capsys = capsys
+        self.config = json.loads(json.dumps(CONFIG))
+        self.config["train_data_path"] = str(write_pictures(folder / "pictures"))
+        self.out = self.err = ""
+
+    @property
+    def block(self) -> dict[str, Any]:
+        block: dict[str, Any] = self.config["active_learning"]
+        return block
+
+    @property
+    def table(self) -> Path:
+        return self.run_folder / "to_label.csv"
+
+    def run(self, *arguments: str, command: str = "active-learn") -> int:
+        path = self.folder / "config.jsonnet"
+        path.write_text(json.dumps(self.config))
+        self._capsys.readouterr()
+        code = main([command, str(path), "-s", str(self.run_folder), *arguments])
+        self.out, self.err = self._capsys.readouterr()
+        assert "Traceback" not in self.err
+        return code
+
+    def ask_a_person(self) -> None:
+        """Have the pool unlabeled, and the annotator `file`."""
+        test = self.folder / "test"
+        shutil.move(self.folder / "pictures", self.folder / "labeled")
+        write_pictures(test, count=3, first=50)
+        pool = self.folder / "pictures"
+        pool.mkdir()
+        for file in (self.folder / "labeled").rglob("*.png"):
+            shutil.copy(file, pool / f"{file.parent.name}{file.name}")
+        self.config["test_data_path"] = str(test)
+        del self.block["test_fraction"]
+        self.block["annotator"] = "file"
+
+    def fill_in(self, label: Callable[[str], str] = lambda id: id[:3]) -> list[str]:
+        """Fill in the table, and return the ids that it asked for."""
+        with self.table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        with self.table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            for row in rows:
+                writer.writerow({**row, "label": label(row["id"])})
+        return [row["id"] for row in rows]
+
+    def labels(self) -> dict[str, str]:
+        with RunDatabase(self.run_folder / DATABASE_NAME, create=False) as database:
+            return LabelStore(database).labels()
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
+    return Project(tmp_path, capsys)
+
+
+# --- a run ----------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_labels_a_report_a_curve_and_a_model(project: Project) -> None:
+    assert project.run() == 0
+    folder = project.run_folder
+    assert re.fullmatch(
+        rf"3 rounds, 9 labels, accuracy [01]\.\d{{4}}\nreport: {folder}/report.html\n"
+        rf"model: {folder}/model.tar.gz\n",
+        project.out,
+    )
+    assert "round 3: trained on 9 labels, accuracy" in project.err
+    assert "done: the budget of 9 labels is spent" in project.err
+    assert {path.name for path in folder.iterdir()} >= {
+        *("config.json", "run.sqlite", "report.html", "learning_curve.png", "model.tar.gz"),
+        *("environment.json", "vocabulary", "rounds"),
+    }
+    assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+    with Image.open(folder / "learning_curve.png") as image:
+        assert image.format == "PNG"
+    predictor = Predictor.from_path(folder)
+    files = sorted((project.folder / "pictures").rglob("*.png"))
+    names = [predictor.predict(file)["class"] for file in files]
+    assert (
+        np.mean([name == file.parent.name for name, file in zip(names, files, strict=True)]) > 0.9
+    )
+
+
+def test_a_folder_with_a_run_is_not_run_over(project: Project) -> None:
+    assert project.run() == 0
+    labels = project.labels()
+    assert project.run() == 2
+    assert "holds files already; --recover goes on with the run in it" in project.err
+    assert project.labels() == labels
+    assert project.run("--force", "-o", '{"random_seed": 5}') == 0
+    assert project.labels() != labels
+    assert project.run("--force", "--recover") == 2
+
+
+def test_a_changed_budget_goes_on_and_a_changed_model_is_refused(project: Project) -> None:
+    assert project.run() == 0
+    project.block["budget"] = 12
+    assert project.run("--recover") == 0
+    assert project.out.startswith("4 rounds, 12 labels")
+    assert (
+        json.loads((project.run_folder / "config.json").read_text())["active_learning"]["budget"]
+        == 12
+    )
+    project.config["model"]["dropout"] = 0.5
+    project.block["strategy"] = "random"
+    assert project.run("--recover") == 2
+    assert "its run had another config" in project.err
+    assert 'active_learning.strategy: absent before, "random" now' in project.err
+    assert "model.dropout: absent before, 0.5 now" in project.err
+    assert len(project.labels()) == 12
+
+
+def test_a_dry_run_writes_nothing_and_tells_every_fault(project: Project) -> None:
+    assert project.run("--dry-run") == 0
+    assert project.out == f"{project.folder / 'config.jsonnet'}: no faults found\n"
+    assert not project.run_folder.exists()
+    project.block.update(budget=0, strategy="margni", test_fraction=2)
+    for arguments in (["--dry-run"], []):
+        assert project.run(*arguments) == 2
+        assert "3 faults in" in project.err
+        assert 'active_learning.strategy: "margni" is not a registered' in project.err
+        assert "active_learning.budget: expected at least 1, found 0" in project.err
+        assert "active_learning.test_fraction: expected a share above 0" in project.err
+        assert not project.run_folder.exists()
+
+
+def test_without_the_block_there_are_defaults(project: Project) -> None:
+    del project.config["active_learning"]
+    project.config["test_data_path"] = str(write_pictures(project.folder / "test", 2, first=90))
+    assert project.run() == 0
+    assert project.out.startswith("2 rounds, 30 labels, accuracy")
+
+
+def test_training_on_everything_reads_the_same_file(project: Project) -> None:
+    project.block.update(strategy={"type": "of no interest"}, budget=-1)
+    assert project.run(command="train") == 0
+    assert (project.run_folder / "model.tar.gz").is_file()
+    assert not (project.run_folder / DATABASE_NAME).exists()
+
+
+# --- mistakes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_data_path": "/no/such"}, "train_data_path: expected a file or a folder, found"),
+        ({"active_learning.pool_data_path": "/no/such"}, "pool_data_path: expected a file or"),
+        ({"active_learning.strategy": "bald"}, "active_learning.strategy: needs an ensemble"),
+        ({"active_learning.classes": ["cat", "dog"]}, "the data has labels that are none of them"),
+        ({"active_learning.query_sise": 2}, 'did you mean "query_size"?'),
+        ({"active_learning": 3}, "active_learning: expected"),
+        ({"trainer.cuda_device": 77}, "trainer.cuda_device: GPU 77 was asked for"),
+    ],
+    ids=json.dumps,
+)
+def test_a_mistake_is_a_message_and_leaves_nothing(
+    project: Project, change: dict[str, Any], message: str
+) -> None:
+    assert project.run("-o", json.dumps(change)) == 2
+    assert message in project.err
+    assert not project.run_folder.exists()
+
+
+def test_a_run_needs_a_folder(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.run("--dry-run")
+    assert main(["active-learn", str(project.folder / "config.jsonnet")]) == 2
+    assert "active-learn: needs -s DIR" in capsys.readouterr().err
+
+
+def test_a_database_of_something_else_is_a_message(project: Project) -> None:
+    assert project.run() == 0
+    (project.run_folder / DATABASE_NAME).write_bytes(b"no database " * 100)
+    for arguments in ([], ["--recover"]):
+        assert project.run(*arguments) == 2
+        assert DATABASE_NAME in project.err
+
+
+def test_weights_that_were_lost_are_a_message(project: Project) -> None:
+    assert project.run() == 0
+    shutil.rmtree(project.run_folder / "rounds")
+    assert project.run("--recover") == 1
+    assert "weights.safetensors: cannot be read" in project.err
+
+
+def test_a_second_process_on_a_run_is_told_to_wait(project: Project) -> None:
+    import subprocess
+    import sys
+
+    assert project.run() == 0
+    holder = "\n".join(
+        [
+            "import sys, pathlib",
+            "from allencv_al.active_learning.run_lock import run_lock",
+            "with run_lock(pathlib.Path(sys.argv[1])):",
+            "    print('held', flush=True)",
+            "    sys.stdin.read()",
+        ]
+    )
+    command = [sys.executable, "-c", holder, str(project.run_folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == "held\n"
+        for arguments in (["--recover"], ["--force"]):
+            assert project.run(*arguments) == 2
+            assert "another process is at work on this run" in project.err
+        process.stdin.close()
+    assert len(project.labels()) == 9
+    assert project.run("--recover") == 0
+
+
+# --- labels from a person -------------------------------------------------------------------------
+
+
+def test_a_table_is_filled_in_and_the_same_command_goes_on(project: Project) -> None:
+    project.ask_a_person()
+    asked: list[str] = []
+    for round in range(3):
+        assert project.run() == 3
+        assert project.out.startswith(f"3 images of round {round} wait for labels:\n  1. Open ")
+        assert "error" not in project.out + project.err
+        asked += project.fill_in()
+    assert project.run() == 0
+    assert project.out.startswith("3 rounds, 9 labels, accuracy ")
+    assert list(project.labels()) == asked
+    assert not project.table.exists()
+    assert len(list(project.run_folder.rglob("labeled.csv"))) == 3
+
+
+def test_waiting_shows_what_is_there_so_far(project: Project) -> None:
+    """A report and the model of the round, also when the command is run again for nothing."""
+    project.ask_a_person()
+    assert project.run() == 3
+    assert (project.run_folder / "report.html").is_file()
+    assert not (project.run_folder / "model.tar.gz").exists(), "nothing is trained yet"
+    project.fill_in()
+    assert project.run() == 3
+    images = sorted((project.folder / "pictures").glob("*.png"))
+    expected = Predictor.from_path(project.run_folder).predict_logits(images)
+    assert project.run() == 3  # another process, which has trained nothing
+    assert "0 of 3 images of round 1 have a label" in project.out
+    found = Predictor.from_path(project.run_folder).predict_logits(images)
+    assert np.array_equal(found, expected)
+    assert np.ptp(expected, axis=0).max() > 0.1
+
+
+def test_a_table_that_is_half_full_stays_as_it_is(project: Project) -> None:
+    project.ask_a_person()
+    project.run()
+    first, *_ = project.fill_in(lambda id: "")
+    project.fill_in(lambda id: "cat" if id == first else "")
+    before = project.table.read_bytes()
+    assert project.run() == 3
+    assert "1 of 3 images of round 0 have a label, 2 wait for one" in project.out
+    assert project.table.read_bytes() == before
+    assert project.labels() == {}
+
+
+def test_wrong_labels_are_all_told_and_nothing_is_lost(project: Project) -> None:
+    project.ask_a_person()
+    project.run()
+    answers = iter(["catt", "?maybe", "dog"])
+    project.fill_in(lambda id: next(answers))
+    before = project.table.read_bytes()
+    for _ in range(2):
+        assert project.run() == 2
+        assert '"catt" is no class; did you mean "cat"' in project.err
+        assert '"?maybe" is no class' in project.err
+        assert project.table.read_bytes() == before
+    assert project.labels() == {}
+    asked = project.fill_in()
+    assert project.run() == 3
+    assert list(project.labels()) == asked
+
+
+def test_words_in_place_of_a_class_are_no_labels(project: Project) -> None:
+    project.ask_a_person()
+    project.run()
+    words = iter(["?skip", "?unreadable", "dog"])
+    skipped = project.fill_in(lambda id: next(words))[:2]
+    assert project.run() == 3
+    assert list(project.labels().values()) == ["dog"]
+    assert not set(skipped) & set(project.fill_in())
+
+
+def test_a_person_may_be_asked_for_fewer_after_all(project: Project) -> None:
+    project.ask_a_person()
+    project.run()
+    project.fill_in()
+    assert project.run() == 3
+    project.fill_in()
+    project.block["budget"] = 6
+    assert project.run() == 0
+    assert project.out.startswith("2 rounds, 6 labels")
+
+
+def test_a_waiting_run_with_a_changed_model_is_refused(project: Project) -> None:
+    project.ask_a_person()
+    project.run()
+    project.fill_in()
+    before = project.table.read_bytes()
+    project.config["model"]["dropout"] = 0.2
+    assert project.run() == 2
+    assert "model.dropout: absent before, 0.2 now" in project.err
+    assert project.table.read_bytes() == before
