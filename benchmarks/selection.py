@@ -1,6 +1,8 @@
 """Time the choice of a query, without the model, beside other libraries, in one interleaved run.
 
-    python benchmarks/selection.py [--sizes 10000 50000] [--rounds N] [--strategies k_center badge]
+    python benchmarks/selection.py                                  # 10,000 and 50,000 items
+    python benchmarks/selection.py --only-ours --sizes 1000000 --rounds 1
+    python benchmarks/selection.py --sizes 10000 50000 1000000 --output docs/results/selection.md
 
 Each contender is a process of its own that makes the pool, tries a tiny pool first (imports,
 threads), and then times one call. They take turns. `extra MB` is by how much the process grew
@@ -11,134 +13,37 @@ whether a contender picked what ours did, in the same order; ties may differ.
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib
+import importlib.metadata
 import json
 import os
+import platform
 import re
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from selection_contenders import (
+    CLASSES,
+    CONTENDERS,
+    DETERMINISTIC,
+    DIMENSIONS,
+    FEWER_TARGETS,
+    LABELED,
+    MEMBERS,
+    QUERY,
+    STRATEGIES,
+    TARGETS,
+    make_data,
+)
 
-DIMENSIONS, CLASSES, QUERY, LABELED, MEMBERS = 512, 10, 100, 1000, 20
-DETERMINISTIC = ("entropy", "k_center", "bald")
-
-
-@dataclass
-class Data:
-    """What the contenders choose from."""
-
-    logits: np.ndarray
-    embeddings: np.ndarray
-    labeled: np.ndarray
-    mc_logits: np.ndarray
-
-
-def make_data(strategy: str, count: int) -> Data:
-    """Return features as after a ReLU, and logits; empty where the strategy needs none."""
-    generator = np.random.default_rng(0)
-    logits = 2 * generator.standard_normal((count, CLASSES), dtype=np.float32)
-    members = MEMBERS if strategy == "bald" else 0
-    mc_logits = generator.standard_normal((count, members, CLASSES), dtype=np.float32)
-    wide = DIMENSIONS if strategy in ("k_center", "badge") else 0
-    embeddings = generator.standard_normal((count, wide), dtype=np.float32)
-    np.maximum(embeddings, 0, out=embeddings)
-    labeled = generator.standard_normal((LABELED, wide), dtype=np.float32)
-    return Data(logits, embeddings, np.maximum(labeled, 0), mc_logits)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-Choice = Callable[[], Sequence[int]]
-
-
-def ours(strategy: str, data: Data) -> Choice:
-    """Our strategy of that name."""
-    from allencv_al.active_learning import Pool, QueryStrategy
-
-    chooser = QueryStrategy.by_name(strategy)()
-    pool = Pool(
-        ids=[str(index) for index in range(len(data.logits))],
-        logits=data.logits,
-        embeddings=data.embeddings,
-        labeled_embeddings=data.labeled if strategy == "k_center" else None,
-        mc_logits=data.mc_logits if strategy == "bald" else None,
-    )
-    return lambda: [int(id) for id in chooser.select(pool, QUERY, 0).ids]
-
-
-def scikit_activeml(strategy: str, data: Data) -> Choice:
-    """scikit-activeml; its classifier is a table of the probabilities, which costs nothing."""
-    from skactiveml.base import SkactivemlClassifier
-    from skactiveml.pool import Badge, CoreSet, UncertaintySampling
-
-    class Table(SkactivemlClassifier):
-        def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Table:  # noqa: N803
-            return self
-
-        def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
-            return probabilities
-
-    count = len(data.logits)
-    unlabeled = np.full(count, np.nan)
-    if strategy == "k_center":
-        everything = np.concatenate([data.labeled, data.embeddings])
-        data.labeled = data.embeddings = everything[:0]
-        labels = np.concatenate([np.zeros(LABELED), unlabeled])
-        core_set = CoreSet(random_state=0)
-        return lambda: [i - LABELED for i in core_set.query(everything, labels, batch_size=QUERY)]
-    probabilities = softmax(data.logits)
-    options = {"clf": Table(classes=list(range(CLASSES))), "fit_clf": False, "batch_size": QUERY}
-    if strategy == "badge":
-        badge = Badge(random_state=0)
-        return lambda: badge.query(data.embeddings, unlabeled, **options)
-    sampling = UncertaintySampling(method="entropy", random_state=0)
-    return lambda: sampling.query(data.logits, unlabeled, **options)
-
-
-def baal(strategy: str, data: Data) -> Choice:
-    """baal, whose heuristics rank the whole pool."""
-    from baal.active import heuristics
-
-    if strategy == "bald":
-        probabilities = np.moveaxis(softmax(data.mc_logits), 1, 2)
-        return lambda: heuristics.BALD()(probabilities)[:QUERY]
-    return lambda: heuristics.Entropy()(softmax(data.logits)[..., None])[:QUERY]
-
-
-def lightly_mundig(strategy: str, data: Data) -> Choice:
-    """lightly-mundig, whose diversity is k-center; it counts the labeled items as selected."""
-    from lightly_mundig import Selection
-
-    everything = np.concatenate([data.labeled, data.embeddings])
-    data.labeled = data.embeddings = everything[:0]
-
-    def choose() -> list[int]:
-        selection = Selection()
-        selection.add_diversifying_strategy(everything, 1.0)
-        chosen = selection.run_selection(list(range(LABELED)), len(everything), LABELED + QUERY)
-        return [index - LABELED for index in chosen if index >= LABELED]
-
-    return choose
-
-
-CONTENDERS: dict[str, tuple[str, Callable[[str, Data], Choice], tuple[str, ...]]] = {
-    "allencv_al": ("allencv_al", ours, ("entropy", "bald", "k_center", "badge")),
-    "scikit-activeml": ("skactiveml", scikit_activeml, ("entropy", "k_center", "badge")),
-    "lightly-mundig": ("lightly_mundig", lightly_mundig, ("k_center",)),
-    "baal": ("baal", baal, ("entropy", "bald")),
-}
+COLUMNS = "| strategy | pool | library | s | times ours | extra MB | peak MB | picks |"
 
 
 def status_megabytes(field: str) -> float:
@@ -152,14 +57,14 @@ def status_megabytes(field: str) -> float:
 
 def run_here(contender: str, strategy: str, count: int) -> None:
     """Be the process of one contender: print its figures as JSON."""
-    module, make, _ = CONTENDERS[contender]
+    library = CONTENDERS[contender]
     try:
-        importlib.import_module(module)
+        importlib.import_module(library.module)
     except ImportError:
         print(json.dumps({"absent": True}))
         return
-    make(strategy, make_data(strategy, 3 * QUERY))()
-    choose = make(strategy, make_data(strategy, count))
+    library.make(strategy, make_data(strategy, 3 * QUERY))()
+    choose = library.make(strategy, make_data(strategy, count))
     if Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")  # the height of the memory starts anew
     before = status_megabytes("VmRSS")
@@ -185,13 +90,12 @@ def run_apart(contender: str, strategy: str, count: int, timeout: float) -> dict
     return figures
 
 
-def print_row(strategy: str, count: int, contender: str, runs: list[Any], own: list[Any]) -> None:
-    """Print the medians of one contender, and how many times slower than ours it was."""
+def row(strategy: str, count: int, contender: str, runs: list[Any], own: list[Any]) -> str:
+    """Return the medians of one contender, and how many times slower than ours it was."""
     start = f"| {strategy} | {count:,} | {contender} |"
     odd = next((run for run in runs if "seconds" not in run), None)
     if odd:
-        print(start, odd.get("failed", "absent"), "| | | | |", flush=True)
-        return
+        return f"{start} {odd.get('failed', 'absent')} | | | | |"
     seconds, extra, peak = (
         statistics.median(run[key] for run in runs) for key in ("seconds", "extra", "peak")
     )
@@ -202,37 +106,80 @@ def print_row(strategy: str, count: int, contender: str, runs: list[Any], own: l
     if strategy in DETERMINISTIC and "picks" in own[0]:
         common = len({*runs[0]["picks"]} & {*own[0]["picks"]})
         same = "same" if runs[0]["picks"] == own[0]["picks"] else f"{common} of {QUERY} in common"
-    print(start, f"{seconds:.3f} | {ratio} | {extra:.0f} | {peak:.0f} | {same} |", flush=True)
+    return f"{start} {seconds:.3f} | {ratio} | {extra:.0f} | {peak:.0f} | {same} |"
 
 
-def main() -> None:
-    """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--strategies", nargs="+", default=["entropy", "bald", "k_center", "badge"])
-    parser.add_argument("--only-ours", action="store_true", help="for pools too large for others")
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one contender")
-    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.contender:
-        run_here(options.contender, options.strategies[0], options.sizes[0])
-        return
-    print(f"D={DIMENSIONS}, C={CLASSES}, query {QUERY}, {LABELED} labeled, S={MEMBERS}; medians of")
-    print(f"{options.rounds} interleaved rounds; {os.cpu_count()} cores,", end=" ")
-    print(f"load {os.getloadavg()[0]:.1f}, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS')}\n")
-    print("| strategy | pool | library | s | times ours | extra MB | peak MB | picks |")
-    print("|---|---:|---|---:|---:|---:|---:|---|")
+def introduction(rounds: int) -> Iterator[str]:
+    """Yield what the figures are of."""
+    packages = ["numpy", "scikit-learn", *(library.package for library in CONTENDERS.values())]
+    versions = []
+    for package in packages:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{package} absent")
+    cpu = re.search(r"model name\s*: (.*)", _text("/proc/cpuinfo"))
+    threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    yield f"D={DIMENSIONS}, C={CLASSES}, query {QUERY}, {LABELED:,} labeled, S={MEMBERS},"
+    yield f"{TARGETS:,} targets (above 10,000 items {FEWER_TARGETS}). Medians of"
+    yield f"{rounds} interleaved rounds, {datetime.date.today()}, load {os.getloadavg()[0]:.1f}."
+    yield f"{os.cpu_count()} cores ({cpu[1].strip() if cpu else platform.processor()}),"
+    yield f"OMP_NUM_THREADS {threads}, Python {platform.python_version()};"
+    yield f"{', '.join(versions)}."
+
+
+def _text(path: str) -> str:
+    file = Path(path)
+    return file.read_text() if file.exists() else ""
+
+
+def rows(options: argparse.Namespace) -> Iterator[str]:
+    """Run all cells; yield a row of each."""
     for count in options.sizes:
         for strategy in options.strategies:
-            names = [name for name, (_, _, known) in CONTENDERS.items() if strategy in known]
-            names = names[:1] if options.only_ours else names
+            names = [
+                name
+                for name, library in CONTENDERS.items()
+                if count <= library.largest.get(strategy, 0)
+                and not (options.only_ours and name != "allencv_al")
+            ]
             runs: dict[str, list[Any]] = {name: [] for name in names}
             for _ in range(options.rounds):
                 for name in names:
                     runs[name].append(run_apart(name, strategy, count, options.timeout))
             for name in names:
-                print_row(strategy, count, name, runs[name], runs[names[0]])
+                yield row(strategy, count, name, runs[name], runs[names[0]])
+
+
+def main() -> None:
+    """Run the rounds and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--only-ours", action="store_true", help="leave the other libraries out")
+    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one contender")
+    parser.add_argument("--output", type=Path, help="write the table to this Markdown file, too")
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        run_here(options.contender, options.strategies[0], options.sizes[0])
+        return
+    head = [*introduction(options.rounds), "", COLUMNS, "|---|---:|---|---:|---:|---:|---:|---|"]
+    print("\n".join(head), flush=True)
+    table = []
+    for line in rows(options):
+        print(line, flush=True)
+        table.append(line)
+    if options.output:
+        from allencv_al.common.atomic_file import write_text
+
+        command = " ".join(["python benchmarks/selection.py", *sys.argv[1:]])
+        title = ["# What choosing costs", "", f"Made by `{command}`.", ""]
+        about = ["", *(__doc__ or "").split("\n\n")[2].strip().splitlines()]
+        write_text(options.output, "\n".join([*title, *head, *table, *about]) + "\n")
 
 
 if __name__ == "__main__":

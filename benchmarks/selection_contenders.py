@@ -1,0 +1,228 @@
+"""What `selection.py` compares: the data, and for each library how it chooses from them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DIMENSIONS, CLASSES, QUERY, LABELED, MEMBERS = 512, 10, 100, 1000, 20
+TARGETS, FEWER_TARGETS = 1000, 100
+RADIUS, BANDWIDTH = 17.5, 18.0  # features of this kind are some 18.7 apart
+
+ONE_MODEL = ("random", "least_confidence", "margin", "entropy", "ratio")
+MEMBERS_ONLY = ("variation_ratio", "mean_std", "bald", "power_bald", "batch_bald", "epig")
+FEATURES = ("k_center", "badge", "cluster_margin", "clue", "typiclust")
+COVERAGE = ("prob_cover", "max_herding", "uncertainty_herding")
+WRAPPERS = ("subsample", "deduplicate", "epsilon_random", "class_balanced", "mixture", "switch")
+STRATEGIES = (*ONE_MODEL, *MEMBERS_ONLY, *FEATURES, *COVERAGE, *WRAPPERS)
+
+# Where the choice is no matter of chance, so that picks can be compared
+DETERMINISTIC = (*ONE_MODEL[1:], "bald", "epig", "k_center", "prob_cover", "max_herding")
+
+# Around strategies that read embeddings, which is what a wrapper could copy
+OPTIONS: dict[str, dict[str, Any]] = {
+    "prob_cover": {"radius": RADIUS},
+    "max_herding": {"bandwidth": BANDWIDTH},
+    "uncertainty_herding": {"bandwidth": BANDWIDTH},
+    "subsample": {"strategy": "badge", "fraction": 0.5},
+    "deduplicate": {"strategy": "badge", "quantile": 0.5},
+    "epsilon_random": {"strategy": "badge", "epsilon": 0.2},
+    "class_balanced": {"strategy": "k_center"},
+    "mixture": {
+        "strategies": [
+            {"strategy": "k_center", "fraction": 0.5},
+            {"strategy": "badge", "fraction": 0.3},
+            {"strategy": "margin", "fraction": 0.2},
+        ]
+    },
+    "switch": {
+        "before": "typiclust",
+        "after": "badge",
+        "when": "coverage",
+        "threshold": 0.5,
+        "radius": RADIUS,
+    },
+}
+
+
+@dataclass
+class Data:
+    """What the contenders choose from; an array that a strategy does not need is empty."""
+
+    logits: np.ndarray
+    embeddings: np.ndarray
+    labeled: np.ndarray
+    mc_logits: np.ndarray
+    target_mc_logits: np.ndarray
+
+
+def make_data(strategy: str, count: int) -> Data:
+    """Return features as after a ReLU, and logits."""
+    generator = np.random.default_rng(0)
+    logits = 2 * generator.standard_normal((count, CLASSES), dtype=np.float32)
+    members = MEMBERS if strategy in MEMBERS_ONLY else 0
+    mc_logits = generator.standard_normal((count, members, CLASSES), dtype=np.float32)
+    wide = 0 if strategy in ONE_MODEL + MEMBERS_ONLY else DIMENSIONS
+    embeddings = generator.standard_normal((count, wide), dtype=np.float32)
+    np.maximum(embeddings, 0, out=embeddings)
+    labeled = generator.standard_normal((LABELED, wide), dtype=np.float32)
+    targets = TARGETS if count <= 10_000 else FEWER_TARGETS
+    target_mc_logits = generator.standard_normal((targets, members, CLASSES), dtype=np.float32)
+    return Data(logits, embeddings, np.maximum(labeled, 0), mc_logits, target_mc_logits)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+Choice = Callable[[], Sequence[int]]
+
+
+def ours(strategy: str, data: Data) -> Choice:
+    """Our strategy of that name."""
+    from allencv_al.active_learning import Pool, QueryStrategy
+
+    config = {"type": strategy, **copy.deepcopy(OPTIONS.get(strategy, {}))}
+    chooser = QueryStrategy.from_params(config)
+    # BADGE and those that look at each item alone do not ask what is labeled
+    labeled = strategy not in ("badge", *ONE_MODEL, *MEMBERS_ONLY)
+    pool = Pool(
+        ids=[str(index) for index in range(len(data.logits))],
+        logits=data.logits,
+        embeddings=data.embeddings,
+        labeled_embeddings=data.labeled if labeled else None,
+        mc_logits=data.mc_logits,
+        target_mc_logits=data.target_mc_logits,
+    )
+    return lambda: [int(id) for id in chooser.select(pool, QUERY, 0).ids]
+
+
+def scikit_activeml(strategy: str, data: Data) -> Choice:
+    """scikit-activeml; its classifier is a table of the probabilities, which costs nothing."""
+    from skactiveml import pool
+    from skactiveml.base import SkactivemlClassifier
+
+    class Table(SkactivemlClassifier):
+        def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Table:  # noqa: N803
+            return self
+
+        def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+            return probabilities
+
+    warnings.simplefilter("ignore")
+    unlabeled = np.full(len(data.logits), np.nan)
+    with_labeled: dict[str, Callable[[], Any]] = {
+        "k_center": lambda: pool.CoreSet(random_state=0),
+        "typiclust": lambda: pool.TypiClust(random_state=0, k=20),
+        "prob_cover": lambda: pool.ProbCover(
+            random_state=0, n_classes=CLASSES, deltas=[RADIUS], distance_func=_distances
+        ),
+        "max_herding": lambda: pool.MaxHerding(
+            random_state=0, normalize_samples=False, metric_dict={"gamma": 0.5 / BANDWIDTH**2}
+        ),
+    }
+    if strategy in with_labeled:
+        everything = np.concatenate([data.labeled, data.embeddings])
+        data.labeled = data.embeddings = everything[:0]
+        labels = np.concatenate([np.arange(LABELED) % CLASSES, unlabeled])
+        chooser = with_labeled[strategy]()
+        return lambda: [i - LABELED for i in chooser.query(everything, labels, batch_size=QUERY)]
+    probabilities = softmax(data.logits)
+    rows = data.embeddings if data.embeddings.size else data.logits
+    methods = {"least_confidence": "least_confident", "margin": "margin_sampling"}
+    query: Any = {
+        "badge": lambda: pool.Badge(random_state=0),
+        "clue": lambda: pool.Clue(random_state=0),
+    }.get(
+        strategy,
+        lambda: pool.UncertaintySampling(method=methods.get(strategy, strategy), random_state=0),
+    )().query
+    model = "estimator" if "estimator" in inspect.signature(query).parameters else "clf"
+    options = {
+        model: Table(classes=list(range(CLASSES))),
+        f"fit_{model}": False,
+        "batch_size": QUERY,
+    }
+    return lambda: query(rows, unlabeled, **options)
+
+
+def _distances(rows: np.ndarray) -> np.ndarray:
+    """Return all distances, as scikit-activeml's default does, but of the type of the rows."""
+    from sklearn.metrics import pairwise_distances
+
+    return pairwise_distances(rows)
+
+
+def baal(strategy: str, data: Data) -> Choice:
+    """baal, whose heuristics rank the whole pool."""
+    from baal.active import heuristics
+
+    if strategy == "entropy":
+        return lambda: heuristics.Entropy()(softmax(data.logits)[..., None])[:QUERY]
+    probabilities = np.moveaxis(softmax(data.mc_logits), 1, 2)
+    if strategy == "bald":
+        return lambda: heuristics.BALD()(probabilities)[:QUERY]
+    targets = np.moveaxis(softmax(data.target_mc_logits), 1, 2)
+    return lambda: heuristics.EPIG()(probabilities, targets)[:QUERY]
+
+
+def lightly_mundig(strategy: str, data: Data) -> Choice:
+    """lightly-mundig, whose diversity is k-center; it counts the labeled items as selected."""
+    from lightly_mundig import Selection
+
+    everything = np.concatenate([data.labeled, data.embeddings])
+    data.labeled = data.embeddings = everything[:0]
+
+    def choose() -> list[int]:
+        selection = Selection()
+        selection.add_diversifying_strategy(everything, 1.0)
+        chosen = selection.run_selection(list(range(LABELED)), len(everything), LABELED + QUERY)
+        return [index - LABELED for index in chosen if index >= LABELED]
+
+    return choose
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A library.
+
+    Args:
+        module: What is imported to see whether it is there.
+        package: What it is called where it is installed from.
+        make: Makes a choice of a strategy's name and data.
+        largest: For each strategy the largest pool that it is asked to choose from.
+    """
+
+    module: str
+    package: str
+    make: Callable[[str, Data], Choice]
+    largest: Mapping[str, float]
+
+
+_MILLIONS = float("inf")
+CONTENDERS: dict[str, Contender] = {
+    "allencv_al": Contender("allencv_al", "allencv-al", ours, dict.fromkeys(STRATEGIES, _MILLIONS)),
+    "scikit-activeml": Contender(
+        "skactiveml",
+        "scikit-activeml",
+        scikit_activeml,
+        {
+            **dict.fromkeys(("entropy", "least_confidence", "margin"), 50_000),
+            **dict.fromkeys(("k_center", "badge"), 50_000),
+            # All pairs of items, or as many clusters as labels: minutes and gigabytes beyond
+            **dict.fromkeys(("typiclust", "prob_cover", "clue", "max_herding"), 10_000),
+        },
+    ),
+    "lightly-mundig": Contender(
+        "lightly_mundig", "lightly-mundig", lightly_mundig, {"k_center": 50_000}
+    ),
+    "baal": Contender("baal", "baal", baal, {"entropy": 50_000, "bald": 50_000, "epig": 10_000}),
+}
