@@ -36,7 +36,7 @@ from allencv_al.active_learning.selection import Selection
 from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.active_learning.stop_rules.stable_predictions import cohen_kappa
 from allencv_al.active_learning.strategies.base import QueryStrategy
-from allencv_al.common.atomic_file import write_json
+from allencv_al.common.atomic_file import sweep_temporaries, write_json
 from allencv_al.common.errors import DataError
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.instance import Instance
@@ -114,6 +114,8 @@ class ActiveLearningLoop:
         self._take_known_labels()
         self.items_of(list(self.labels.labels()))
         round = self._open_round()
+        for folder in (self._round_folder(round), *self._round_folder(round).glob("*/")):
+            sweep_temporaries(folder)  # of a process that was killed in this round
         try:
             while self._go_through(round):
                 round += 1

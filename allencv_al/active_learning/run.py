@@ -14,7 +14,7 @@ from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.run_files import RunFiles
-from allencv_al.active_learning.run_lock import run_lock
+from allencv_al.active_learning.run_lock import locked_run_folder
 from allencv_al.common import Params
 from allencv_al.common.seeding import seed_everything
 from allencv_al.training.environment import write_environment
@@ -86,12 +86,14 @@ def active_learn(
     experiment = ActiveLearningExperiment.from_checked(params)
     learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
     learner.check(experiment.settings.strategy.needs)
-    if (folder / DATABASE_NAME).is_file():
-        with run_lock(folder):  # what another process works on is not to be replaced
-            open_run_folder(folder, params, recover, options.force, CHANGEABLE)
-    else:
+
+    def open_folder() -> None:
         open_run_folder(folder, params, recover, options.force, CHANGEABLE)
-    with run_lock(folder), RunDatabase(folder / DATABASE_NAME) as database:
+
+    with (
+        locked_run_folder(folder, open_folder),
+        RunDatabase(folder / DATABASE_NAME) as database,
+    ):
         loop = ActiveLearningLoop(
             learner, experiment.settings, database, folder, experiment.seeds[0]
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,4 +29,24 @@ def run_lock(folder: Path) -> Iterator[None]:
             raise DataError(
                 f"{folder}: another process is at work on this run; wait for it or stop it first"
             ) from error
+        yield
+
+
+@contextmanager
+def locked_run_folder(folder: Path, open_folder: Callable[[], None]) -> Iterator[None]:
+    """Make a run's folder ready and keep other processes from it while the block lasts.
+
+    Args:
+        folder: The folder of the run.
+        open_folder: Makes it ready; where it replaces a run, nobody may be at work on that.
+
+    Raises:
+        DataError: Another process is at work there.
+    """
+    if (folder / LOCK_NAME).exists():
+        with run_lock(folder):
+            open_folder()
+    else:
+        open_folder()
+    with run_lock(folder):
         yield

@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_config(parser, required=False)
     parser.add_argument(
         "--strategies",
-        default="",
         metavar="NAMES",
         help="registered strategies with commas between them, or a jsonnet object that gives "
         "names of your own (default: random and the config's own strategy)",
@@ -90,10 +89,9 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         from allencv_al.active_learning.comparison import cells
 
-        cells.check_strategies(options.strategies)
-        planned = cells.plan_cells(params, options.strategies, options.seeds, Path())
-        cells.check_cells(planned, options.source)
-        sys.stdout.write(f"{args.param_path}: no faults found; {len(planned)} runs\n")
+        cells.check_comparison(params, options.strategies, options.source)
+        count = len(options.strategies) * len(options.seeds)
+        sys.stdout.write(f"{args.param_path}: no faults found; {count} runs\n")
         return 0
     from allencv_al.active_learning.comparison.compare import compare
 
@@ -103,9 +101,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare_runs(args: argparse.Namespace) -> int:
     from allencv_al.active_learning.comparison.compare import ComparisonOptions, write_comparison
-    from allencv_al.active_learning.comparison.finished_run import read_folder
+    from allencv_al.active_learning.comparison.finished_run import read_folder, warn_of_differences
 
     runs = [read_folder(folder) for folder in args.runs]
+    warn_of_differences(runs)
     if args.dry_run:
         sys.stdout.write(f"{len(runs)} runs\n")
         return 0
@@ -118,11 +117,13 @@ def _compare_runs(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
-    from allencv_al.active_learning.comparison.cells import parse_strategies, strategies_of
+    from allencv_al.active_learning.comparison.cells import default_strategies, parse_strategies
     from allencv_al.active_learning.comparison.compare import ComparisonOptions
 
-    text = args.strategies or ",".join(strategies_of(params.as_dict()))
-    strategies = parse_strategies(text)
+    if args.strategies is None:
+        strategies = default_strategies(params.as_dict())
+    else:
+        strategies = parse_strategies(args.strategies)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = args.workers or cores or 1
     workers = min(workers, len(strategies) * args.seeds)

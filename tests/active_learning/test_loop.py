@@ -601,3 +601,15 @@ def test_rounds_take_their_numbers_even_where_folders_are_gone(
     run(linear_config(budget=8), tmp_path)
     shutil.rmtree(tmp_path / "embeddings")
     assert [r.labels for r in run(linear_config(), tmp_path, recover=True)] == [0, 4, 8, 12]
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    run(linear_config(budget=8), tmp_path)
+    (tmp_path / "rounds" / "0002" / "images").mkdir()
+    left = [tmp_path / "rounds" / "0002" / name for name in (".tmp-1.json", "images/.tmp-2.png")]
+    for path in left:
+        path.touch()
+    run(linear_config(), tmp_path, recover=True)
+    assert [path for path in left if path.exists()] == []

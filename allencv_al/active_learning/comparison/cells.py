@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,24 @@ from typing import Any
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
-from allencv_al.active_learning.settings import name_in
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common import Params
 from allencv_al.common.config_check import check
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
-from allencv_al.common.json_values import plain
+from allencv_al.common.json_values import plain, repr_json
 from allencv_al.common.jsonnet_file import evaluate_snippet
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run_folder import CONFIG_NAME
 
 CELLS_FOLDER = "cells"
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+# Names that can be folders as they are, on every system; others get a hash behind them
+_PLAIN_NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,59}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_LENGTH = 40
 # Of seed k, each is so much above the config's: then a seed is one split, start and augmentation
-_SEEDS = {"random_seed": 13370, "numpy_seed": 1337, "pytorch_seed": 133}
+SEEDS = {"random_seed": 13370, "numpy_seed": 1337, "pytorch_seed": 133}
+DEFAULT_SEED = SEEDS["random_seed"]
 
 
 @dataclass(frozen=True)
@@ -80,23 +84,9 @@ def parse_strategies(text: str) -> dict[str, Any]:
             raise ConfigurationError(f"--strategies: expected names with commas, found {found}")
         return {name: {"type": name} for name in names}
     value = json.loads(evaluate_snippet("--strategies", text, {}))
-    return {
-        name: {"type": config} if isinstance(config, str) else config
-        for name, config in value.items()
-    }
-
-
-def check_strategies(strategies: Mapping[str, Any]) -> None:
-    """Raise with everything that is wrong with the strategies."""
-    faults = []
-    for name, config in strategies.items():
-        if not isinstance(config, Mapping):
-            faults.append(Fault(name, f"expected a strategy, found {config!r}"))
-            continue
-        for fault in check(QueryStrategy, config):
-            faults.append(Fault(f"{name}.{fault.path}" if fault.path else name, fault.message))
-    if faults:
-        raise ConfigurationFaults(faults, "--strategies")
+    if not value:
+        raise ConfigurationError("--strategies: expected some, found {}")
+    return {name: _with_type(config) for name, config in value.items()}
 
 
 def plan_cells(
@@ -118,26 +108,74 @@ def plan_cells(
     ]
 
 
-def check_cells(cells: Sequence[Cell], source: str) -> None:
-    """Raise with everything that is wrong with the config of any strategy; nothing is read."""
-    for cell in {cell.strategy: cell for cell in cells}.values():
-        config = Params(dict(cell.config))
-        check_experiment(config, f"{source} with {cell.strategy}", ActiveLearningExperiment)
+def check_comparison(params: Params, strategies: Mapping[str, Any], source: str) -> None:
+    """Raise with everything that is wrong with the config or a strategy; nothing is read.
+
+    Args:
+        params: The config that all share; its own strategy does not matter.
+        strategies: What each is called, and its config.
+        source: What to call the config in messages.
+    """
+    config = Params(_cell_config(plain(params.as_dict()), "random", 0))
+    faults: list[Fault] = []
+    try:
+        check_experiment(config, source, ActiveLearningExperiment)
+    except ConfigurationFaults as error:
+        faults += error.faults
+    for name, strategy in strategies.items():
+        where = f"--strategies {name}"
+        if not isinstance(strategy, Mapping):
+            faults.append(Fault(where, f"expected a strategy, found {repr_json(strategy)}"))
+            continue
+        for fault in check(QueryStrategy, strategy):
+            path = f"{where}: {fault.path}" if fault.path else where
+            faults.append(Fault(path, fault.message))
+    if faults:
+        raise ConfigurationFaults(faults, source)
 
 
-def strategies_of(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the strategies to compare where nobody says: the baseline and the config's own."""
-    name = name_in(config, "strategy", "margin")
-    yield "random"
-    if name != "random":
-        yield name
+def default_strategies(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the strategies to compare where nobody says: the baseline and the config's own."""
+    own = strategy_of(config)
+    return {"random": {"type": "random"}, strategy_name(own): own}
+
+
+def strategy_of(config: Mapping[str, Any]) -> Any:
+    """Return the strategy of a config, as an object."""
+    block = config.get("active_learning")
+    own = block.get("strategy") if isinstance(block, Mapping) else None
+    return _with_type("margin" if own is None else own)
+
+
+def strategy_name(strategy: Any) -> str:
+    """Return what to call a strategy that has no name of somebody's: its type and parameters."""
+    if not isinstance(strategy, Mapping):
+        return repr_json(strategy)
+    rest = {key: value for key, value in sorted(strategy.items()) if key != "type"}
+    name = str(strategy.get("type", "strategy"))
+    return f"{name} {json.dumps(rest, ensure_ascii=False)}" if rest else name
+
+
+def _with_type(strategy: Any) -> Any:
+    return {"type": strategy} if isinstance(strategy, str) else strategy
 
 
 def _cell_folder(folder: Path, name: str, seed: int) -> Path:
-    return folder / CELLS_FOLDER / (_UNSAFE.sub("_", name) or "_") / f"seed_{seed:03d}"
+    return folder / CELLS_FOLDER / _folder_name(name) / f"seed_{seed:03d}"
+
+
+def _folder_name(name: str) -> str:
+    """Return a folder for any name: another one for another name, and never outside."""
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{_UNSAFE.sub('_', name)[:_LENGTH]}-{digest}"
 
 
 def _cell_config(config: Mapping[str, Any], strategy: Any, seed: int) -> dict[str, Any]:
-    block = {**(config.get("active_learning") or {}), "strategy": strategy}
-    seeds = {name: config.get(name, default) + seed for name, default in _SEEDS.items()}
-    return {**config, **seeds, "active_learning": block}
+    block = config.get("active_learning")
+    if block is None or isinstance(block, Mapping):
+        block = {**(block or {}), "strategy": strategy}
+    seeds = {name: config.get(name, default) for name, default in SEEDS.items()}
+    shifted = {n: value + seed if type(value) is int else value for n, value in seeds.items()}
+    return {**config, **shifted, "active_learning": block}

@@ -12,8 +12,7 @@ from typing import Any
 
 from allencv_al.active_learning.comparison.cells import (
     Cell,
-    check_cells,
-    check_strategies,
+    check_comparison,
     plan_cells,
 )
 from allencv_al.active_learning.comparison.curves import Curve, curve_from_records
@@ -22,9 +21,11 @@ from allencv_al.active_learning.comparison.statistics import ComparisonSummary, 
 from allencv_al.active_learning.comparison.workers import WorkerOptions, run_cells
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.run import CACHE_NAME
+from allencv_al.active_learning.run import CACHE_NAME, make_learner
+from allencv_al.active_learning.run_lock import locked_run_folder
+from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common import Params, atomic_file
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
 from allencv_al.common.progress import Progress
 from allencv_al.training.environment import write_environment
 from allencv_al.training.run_folder import check_run_folder, open_run_folder
@@ -85,18 +86,17 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         ConfigurationFaults: The config or a strategy is wrong; nothing was run.
         DataError: Runs failed; what the others found is written all the same.
     """
-    check_strategies(options.strategies)
-    cells = plan_cells(params, options.strategies, options.seeds, folder)
-    check_cells(cells, options.source)
+    check_comparison(params, options.strategies, options.source)
     check_run_folder(folder, params, options.recover, options.force)
+    cells = plan_cells(params, options.strategies, options.seeds, folder)
     if options.recover:
         cells = _with_earlier(cells, params, folder)
-    learner = _learner(cells[0], folder / CACHE_NAME)
-    open_run_folder(folder, params, options.recover, options.force)
-    atomic_file.write_json(folder / PLAN_NAME, _plan(cells))
-    write_environment(folder)
-    learner.prepare()
-    errors = _run(cells, folder, options)
+    learner = _learner(cells, folder / CACHE_NAME, options.metric)
+    with locked_run_folder(folder, lambda: _open(folder, params, options)):
+        atomic_file.write_json(folder / PLAN_NAME, _plan(cells))
+        write_environment(folder)
+        learner.prepare()
+        errors = _run(cells, folder, options)
     done = [cell for cell in cells if cell.name not in errors]
     if not done:
         raise DataError(_failures(errors))
@@ -188,17 +188,35 @@ def _rounds_of(cells: Sequence[Cell]) -> int | None:
     return len(cells) * rounds
 
 
-def _learner(cell: Cell, cache_folder: Path) -> Learner:
-    """Return the learner of a cell, which finds what is wrong with the data before any run."""
-    experiment = ActiveLearningExperiment.from_checked(Params(dict(cell.config)))
-    if not experiment.settings.annotator.needs_known_labels:
+def _open(folder: Path, params: Params, options: ComparisonOptions) -> None:
+    open_run_folder(folder, params, options.recover, options.force)
+
+
+def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Learner:
+    """Return the learner of a cell, which finds what is wrong before any run."""
+    experiment = ActiveLearningExperiment.from_checked(Params(dict(cells[0].config)))
+    settings = experiment.settings
+    if not settings.annotator.needs_known_labels:
         raise ConfigurationError(
             "active_learning.annotator: a comparison runs by itself, so it needs one that knows "
             "all labels (ground_truth)"
         )
-    learner: Learner = experiment.settings.learner.construct(
-        experiment=experiment, cache_folder=cache_folder
-    )
+    if metric == "pool_accuracy" and not settings.evaluate_pool:
+        raise ConfigurationError("active_learning.evaluate_pool: pool_accuracy needs it, is false")
+    learner = make_learner(experiment, cache_folder)
+    if metric != "pool_accuracy" and not learner.measures():
+        raise ConfigurationError(
+            f"nothing measures {metric}: give test_data_path or active_learning.test_fraction"
+        )
+    faults = []
+    for cell in {cell.strategy: cell for cell in cells}.values():
+        strategy = QueryStrategy.from_params(cell.config["active_learning"]["strategy"])
+        try:
+            learner.check(strategy.needs)
+        except ConfigurationError as error:
+            faults.append(Fault(f"--strategies {cell.strategy}", str(error)))
+    if faults:
+        raise ConfigurationFaults(faults)
     return learner
 
 
@@ -227,5 +245,6 @@ def _plan(cells: Iterable[Cell]) -> dict[str, Any]:
 
 
 def _failures(errors: Mapping[str, str]) -> str:
-    lines = [f"{len(errors)} runs failed; --recover runs them again:"]
+    runs, them = ("1 run", "it") if len(errors) == 1 else (f"{len(errors)} runs", "them")
+    lines = [f"{runs} failed; --recover runs {them} again:"]
     return "\n".join([*lines, *(f"  {name}: {message}" for name, message in errors.items())])

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.comparison.cells import Cell
+from allencv_al.active_learning.comparison.cells import (
+    DEFAULT_SEED,
+    SEEDS,
+    Cell,
+    strategy_name,
+    strategy_of,
+)
 from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.round_records import read_records
 from allencv_al.active_learning.round_store import RoundStore
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
-from allencv_al.active_learning.settings import name_in
+from allencv_al.common import Params
 from allencv_al.common.errors import DataError
 from allencv_al.training.run_folder import CONFIG_NAME
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def read_cell(cell: Cell) -> FinishedRun:
 
 
 def read_folder(folder: Path) -> FinishedRun:
-    """Return the run in a folder, named by its strategy and random seed.
+    """Return the run in a folder, named by its strategy with parameters, and its random seed.
 
     Raises:
         DataError: There is no run of active learning.
@@ -74,8 +83,28 @@ def read_folder(folder: Path) -> FinishedRun:
     if not path.is_file() or not (folder / DATABASE_NAME).is_file():
         raise DataError(f"{folder}: expected the folder of a run of active-learn, found none")
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    name = name_in(config, "strategy", "margin")
-    return FinishedRun(name, int(config.get("random_seed", 13370)), _records(folder), config)
+    seed = int(config.get("random_seed", DEFAULT_SEED))
+    return FinishedRun(strategy_name(strategy_of(config)), seed, _records(folder), config)
+
+
+def warn_of_differences(runs: Sequence[FinishedRun]) -> None:
+    """Log where runs differ in more than strategy and seeds, so that they cannot be compared."""
+    flat = [Params(_without_what_may_differ(run.config)).as_flat_dict() for run in runs]
+    keys = sorted(set().union(*flat))
+    differing = [key for key in keys if any(one.get(key) != flat[0].get(key) for one in flat)]
+    if differing:
+        logger.warning(
+            "the runs differ in more than strategy and seeds, so a difference may have another "
+            "cause: %s",
+            ", ".join(differing),
+        )
+
+
+def _without_what_may_differ(config: Mapping[str, Any]) -> dict[str, Any]:
+    block = dict(config.get("active_learning") or {})
+    block.pop("strategy", None)
+    rest = {key: value for key, value in config.items() if key not in SEEDS}
+    return {**rest, "active_learning": block}
 
 
 def _records(folder: Path) -> list[RoundRecord]:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import queue
+import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from allencv_al.active_learning.comparison.cells import Cell
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
+from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_LOOKS = 1.0
+_GRACE_SECONDS = 30.0  # a training finishes its step first
 # Threads of a library would fight over the cores that the other workers use
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -52,56 +55,92 @@ def run_cells(
         workers: How many at a time. One runs here, more in processes of their own.
         options: How they go about it.
         on_round: Called after each round of any of them.
+
+    Raises:
+        TrainingInterrupted: A signal came while a run trained here.
     """
     if workers <= 1 or len(cells) <= 1:
         return _run_here(cells, options, on_round)
-    context = multiprocessing.get_context("spawn")
-    tasks, results = context.Queue(), context.Queue()
-    for number in range(len(cells)):
-        tasks.put(number)
-    for _ in range(workers):
-        tasks.put(None)
-    arguments = (list(cells), tasks, results, options)
-    processes = [context.Process(target=_work, args=arguments) for _ in range(workers)]
+    processes: list[_Worker] = []
     try:
-        with _few_threads(options.threads):
-            for process in processes:
-                process.start()
-        return _watch(cells, processes, results, on_round)
+        with _few_threads(options.threads), _interrupts_held():
+            processes += [_Worker(options) for _ in range(min(workers, len(cells)))]
+        return _watch(list(cells), processes, on_round)
     finally:
-        for process in processes:  # a run may be killed at any moment
-            if process.is_alive():
-                process.terminate()
-        for process in processes:
-            process.join()
+        for worker in processes:  # a run may be killed at any moment
+            worker.process.terminate()
+        for worker in processes:
+            worker.join()
+
+
+class _Worker:
+    """A process that runs cells, one at a time.
+
+    Each has a pipe of its own: a queue that all share has a lock, which one that is killed while
+    it writes would keep.
+    """
+
+    def __init__(self, options: WorkerOptions) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, options))
+        self.process.start()
+        theirs.close()  # the process has one of its own, and its end is seen by that
+        self.cell: Cell | None = None
+
+    def take(self, cell: Cell) -> None:
+        """Have it run a cell."""
+        self.cell = cell
+        with suppress(OSError):  # it has ended, as whoever reads will find
+            self.connection.send(cell)
+
+    def read(self) -> str | None:
+        """Return what it says: None after a round, else how a cell ended; empty for well."""
+        try:
+            message: str | None = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            message = f"its process ended (exit code {self.process.exitcode})"
+        return message
+
+    def join(self) -> None:
+        """Wait until it has ended; a training may want to finish its step."""
+        self.process.join(_GRACE_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
 
 
 def _watch(
-    cells: Sequence[Cell],
-    processes: Sequence[SpawnProcess],
-    results: Any,
-    on_round: Callable[[], None],
+    cells: list[Cell], workers: Sequence[_Worker], on_round: Callable[[], None]
 ) -> dict[str, str]:
     errors: dict[str, str] = {}
-    open_cells = set(range(len(cells)))
-    while open_cells:
-        try:
-            number, message = results.get(timeout=_SECONDS_BETWEEN_LOOKS)
-        except queue.Empty:
-            if not any(process.is_alive() for process in processes):
-                codes = sorted({process.exitcode or 0 for process in processes})
-                for number in sorted(open_cells):
-                    errors[cells[number].name] = f"its process ended (exit code {codes})"
-                return errors
-            continue
-        if message is None:
-            on_round()
-            continue
-        open_cells.discard(number)
-        if message:
-            errors[cells[number].name] = message
-            logger.error("%s: %s", cells[number].name, message)
+    waiting = iter(cells)
+    for worker, cell in zip(workers, waiting, strict=False):
+        worker.take(cell)
+    while busy := {worker.connection: worker for worker in workers if worker.cell is not None}:
+        for connection in wait(list(busy)):
+            worker = busy[cast(Any, connection)]
+            message = worker.read()
+            if message is None:
+                on_round()
+                continue
+            assert worker.cell is not None
+            if message:
+                _note(errors, worker.cell, message)
+            worker.cell = None
+            following = next(waiting, None) if worker.process.is_alive() else None
+            if following is not None:
+                worker.take(following)
+    for cell in waiting:
+        _note(errors, cell, "not run: no worker process is left")
     return errors
+
+
+def _note(errors: dict[str, str], cell: Cell, message: str) -> None:
+    errors[cell.name] = message
+    logger.error("%s: %s", cell.name, message)
 
 
 def _run_here(
@@ -110,16 +149,30 @@ def _run_here(
     errors: dict[str, str] = {}
     with _warnings_only():
         for cell in cells:
-            try:
-                _run_cell(cell, options, on_round)
-            except AllenCVError as error:
-                errors[cell.name] = str(error)
-                logger.error("%s: %s", cell.name, error)
+            message = _error_of(cell, options, on_round)
+            if message:
+                _note(errors, cell, message)
     return errors
+
+
+def _error_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> str:
+    """Run a cell and return what went wrong, empty for nothing: others can go on."""
+    try:
+        _run_cell(cell, options, on_round)
+    except TrainingInterrupted:
+        raise
+    except AllenCVError as error:
+        return str(error)
+    except Exception as error:  # of a user's own strategy, for one
+        logger.exception("%s", cell.name)
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> None:
     begun = (cell.folder / CONFIG_NAME).is_file()
+    if not begun and cell.folder.exists():  # killed before it had written its config
+        shutil.rmtree(cell.folder)
     run_options = RunOptions(
         recover=begun,
         source=cell.name,
@@ -130,12 +183,13 @@ def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
     active_learn(Params(dict(cell.config)), cell.folder, run_options)
 
 
-def _work(cells: Sequence[Cell], tasks: Any, results: Any, options: WorkerOptions) -> None:
-    """Be one of the processes: take cells until there are none left.
+def _work(connection: Any, options: WorkerOptions) -> None:
+    """Be one of the processes: take cells until nobody gives any.
 
-    What is put into `results` is the number of a cell, with None after each of its rounds, an
-    empty text when it is done, and the error when it failed.
+    What it says is None after each round, an empty text when a cell is done, and the error when it
+    failed.
     """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     from allencv_al.common.plugins import import_package, import_plugins
@@ -145,18 +199,30 @@ def _work(cells: Sequence[Cell], tasks: Any, results: Any, options: WorkerOption
     import_plugins()
     for package in options.packages:
         import_package(package)
-    for number in iter(tasks.get, None):
-        try:
-            _run_cell(cells[number], options, partial(results.put, (number, None)))
-        except AllenCVError as error:
-            results.put((number, str(error)))
-        except KeyboardInterrupt:
-            return
-        except Exception as error:
-            logger.exception("%s", cells[number].name)
-            results.put((number, f"{type(error).__name__}: {error}"))
-        else:
-            results.put((number, ""))
+    try:
+        while True:
+            cell: Cell = connection.recv()
+            connection.send(_error_of(cell, options, partial(connection.send, None)))
+    except (EOFError, TrainingInterrupted):
+        return
+
+
+def _end_with_parent() -> None:
+    """End as by a kill once the parent has ended, however it did: nobody else may run its cells."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Have processes that start in the block be left alone by Ctrl-C: the parent ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

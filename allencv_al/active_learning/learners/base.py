@@ -93,6 +93,10 @@ class Learner(Registrable):
         """Go back to the model that `train` left; the arguments are those of `train`."""
         raise NotImplementedError
 
+    def measures(self) -> bool:
+        """Say whether there are test items: whether `test` will return anything."""
+        return True
+
     def test(self) -> TestOutputs | None:
         """Return what the model says of the test items; None where there are none."""
         raise NotImplementedError

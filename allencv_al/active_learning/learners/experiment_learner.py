@@ -177,6 +177,10 @@ class ExperimentLearner(Learner):
         set_state(self.model, read_weights(folder / WEIGHTS_NAME))
 
     @overrides
+    def measures(self) -> bool:
+        return self._data.test is not None
+
+    @overrides
     def test(self) -> TestOutputs | None:
         dataset = self._data.test
         if dataset is None:
