@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.active_learning.row_view import take_rows
 from allencv_al.common.errors import ConfigurationError, DataError
 
 FloatArray = NDArray[np.floating[Any]]
@@ -19,6 +20,7 @@ OUTPUTS = ("logits", "mc_logits", "embeddings", "labeled_embeddings", "target_mc
 
 _ROWS_AT_A_TIME = 65_536
 _MOST_NAMED = 5
+_MOST_COPIED = 64 * 2**20  # bytes of one array
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,14 @@ class Pool:
                 self._check_finite(name)
 
     def take(self, indices: NDArray[np.int64]) -> Pool:
-        """Return the pool of the items at `indices`; their rows are copied."""
+        """Return the pool of the items at `indices`.
+
+        Rows are copied, but those of an array that would take over 64 MiB: it is a `RowView`, which
+        gives blocks of rows like an array.
+        """
 
         def rows(array: FloatArray | None) -> FloatArray | None:
-            return None if array is None else array[indices]
+            return None if array is None else take_rows(array, indices, _MOST_COPIED)
 
         return replace(
             self,

@@ -53,8 +53,8 @@ def pick_among(
 ) -> Picks:
     """Return the picks of a strategy among the items at `among`, as positions in the whole pool.
 
-    Only rows of what the strategy needs, and of logits, are copied; none if `among` is the whole
-    pool.
+    Only rows of what the strategy needs, and of logits, are taken along, and no more than 64 MiB of
+    an array are copied; none if `among` is the whole pool.
     """
     count = min(count, len(among))
     if count <= 0:
