@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 
 if TYPE_CHECKING:
+    from allencv_al.common.from_params import FromParams
     from allencv_al.common.registrable import Registrable
     from allencv_al.common.signatures import Argument
     from allencv_al.common.targets import Target
@@ -25,6 +27,15 @@ NAME = "describe"
 HELP = "list what a config can name, and the parameters of each"
 
 EXPERIMENT = "experiment"
+ACTIVE_LEARNING = "active_learning"
+# What stands in a config without a family: each with the class that takes its keys, and a title
+_PLAIN = {
+    EXPERIMENT: ("allencv_al.training.experiment:Experiment", "the keys at the top of a config"),
+    ACTIVE_LEARNING: (
+        "allencv_al.active_learning.settings:ActiveLearningSettings",
+        "the keys of the block active_learning in a config",
+    ),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "registry",
         nargs="?",
         metavar="REGISTRY",
-        help="a family of components, such as dataset_reader, or experiment for the keys at the "
-        "top of a config; without it all families are listed",
+        help="a family of components, such as dataset_reader; experiment for the keys at the top "
+        "of a config, active_learning for those of its block; without it all families are listed",
     )
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="one component, whose parameters are shown"
@@ -49,17 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the description."""
-    if args.registry == EXPERIMENT and args.name is not None:
+    if args.registry in _PLAIN and args.name is not None:
         raise ConfigurationError(
-            f"{EXPERIMENT} is one thing, found {args.name} behind it; "
+            f"{args.registry} is one thing, found {args.name} behind it; "
             "allencv-al describe lists the registries"
         )
     if args.json:
         sys.stdout.write(json.dumps(_schema(args.registry, args.name), indent=2) + "\n")
     elif args.registry is None:
         sys.stdout.write(_list_families())
-    elif args.registry == EXPERIMENT:
-        sys.stdout.write(_describe_experiment())
+    elif args.registry in _PLAIN:
+        sys.stdout.write(_describe_plain(args.registry))
     elif args.name is None:
         sys.stdout.write(_list_names(_family(args.registry)))
     else:
@@ -85,7 +96,7 @@ def _family(name: str) -> type[Registrable]:
     if name not in families:
         raise ConfigurationError(
             f'no registry is called "{name}"'
-            + (did_you_mean(name, families) or f"; known: {', '.join(families)}")
+            + (did_you_mean(name, [*families, *_PLAIN]) or f"; known: {', '.join(families)}")
         )
     return families[name]
 
@@ -101,6 +112,7 @@ def _list_families() -> str:
     lines += [
         "",
         "allencv-al describe experiment shows the keys at the top of a config,",
+        "allencv-al describe active_learning those of its block for active-learn,",
         "allencv-al describe REGISTRY says what each name does,",
         "allencv-al describe REGISTRY NAME shows its parameters.",
     ]
@@ -121,11 +133,16 @@ def _list_names(base: type[Registrable]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _describe_experiment() -> str:
-    from allencv_al.common.targets import Target
-    from allencv_al.training.experiment import Experiment
+def _plain_class(name: str) -> type[FromParams]:
+    module, _, attribute = _PLAIN[name][0].partition(":")
+    found: type[FromParams] = getattr(importlib.import_module(module), attribute)
+    return found
 
-    return _describe_target("the keys at the top of a config", Target(Experiment))
+
+def _describe_plain(name: str) -> str:
+    from allencv_al.common.targets import Target
+
+    return _describe_target(_PLAIN[name][1], Target(_plain_class(name)))
 
 
 def _describe(base: type[Registrable], name: str) -> str:
@@ -208,10 +225,8 @@ def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
     from allencv_al.common.object_specs import ObjectSpec
 
     definitions: dict[str, Any] = {}
-    if registry in (None, EXPERIMENT):
-        from allencv_al.training.experiment import Experiment
-
-        root = ObjectSpec(Experiment).json_schema(definitions)
+    if registry is None or registry in _PLAIN:
+        root = ObjectSpec(_plain_class(registry or EXPERIMENT)).json_schema(definitions)
     else:
         base = _family(registry)
         root = ObjectSpec(base).json_schema(definitions)

@@ -16,6 +16,7 @@ from allencv_al.commands import describe
 from allencv_al.commands.registries import REGISTRIES, load_registry
 from allencv_al.common import ConfigurationError, FromParams, Lazy, Params, Registrable
 from allencv_al.common.config_check import check
+from allencv_al.common.signatures import signature_of
 
 Describe = Callable[..., str]
 
@@ -216,6 +217,8 @@ def test_the_schema_of_one_component(described: Describe) -> None:
         (["optimizer", "adma"], '"adma" is not a registered optimizer; did you mean "adam'),
         (["optimizer", "adma", "--json"], '"adma" is not a registered optimizer'),
         (["experiment", "model"], "experiment is one thing, found model behind it"),
+        (["active_learning", "x"], "active_learning is one thing, found x behind it"),
+        (["activ_learning"], 'did you mean "active_learning"'),
     ],
 )
 def test_a_misspelt_word_is_a_message(described: Describe, words: list[str], message: str) -> None:
@@ -257,6 +260,31 @@ def test_the_experiment_is_shown_with_every_key(described: Describe) -> None:
         assert f"  {argument}: " in text
     assert "(not documented)" not in text
     assert Experiment.__doc__ is not None and text.splitlines()[2] in Experiment.__doc__
+
+
+def test_the_block_of_active_learning_is_shown_with_every_key(described: Describe) -> None:
+    from allencv_al.active_learning.settings import ActiveLearningSettings
+
+    text = described("active_learning")
+    for argument in signature_of(ActiveLearningSettings).arguments:
+        assert f"\n  {argument}: " in text
+    assert "\nInitialQuery: The items that are labeled before there is a model.\n  size: " in text
+    assert "(not documented)" not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_schema_of_the_block_takes_what_its_check_takes(described: Describe) -> None:
+    from allencv_al.active_learning.settings import ActiveLearningSettings
+
+    schema = json.loads(described("active_learning", "--json"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    right = {"strategy": "margin", "initial": {"size": 3}, "stop": [{"type": "plateau"}]}
+    jsonschema.Draft202012Validator(schema).validate(right)
+    assert check(ActiveLearningSettings, right) == []
+    for wrong in ({"strategy": "margni"}, {"stop": "plateau"}, {"budget": "9"}, {"zzz": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.Draft202012Validator(schema).validate(wrong)
+        assert check(ActiveLearningSettings, wrong)
 
 
 @pytest.fixture(scope="module")
