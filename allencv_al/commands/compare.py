@@ -143,8 +143,10 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
 
 def _print(summary: ComparisonSummary, folder: Path) -> None:
     width = max(8, *(len(found.strategy) for found in summary.strategies))
-    title = f"minus {summary.baseline}"
-    lines = [f"{'strategy':{width}}  seeds  AUBC %    sd  {title:>14}  p (t, Holm)"]
+    head = f"{'strategy':{width}}  seeds  AUBC %    sd"
+    if summary.baseline is not None:
+        head += f"  {f'minus {summary.baseline}':>14}  p (t, Holm)"
+    lines = [head]
     for found in summary.ranked():
         lines.append(f"{found.strategy:{width}}  {_figures(found)}".rstrip())
     lines += [*summary.notes, f"report: {folder / 'report.html'}"]
