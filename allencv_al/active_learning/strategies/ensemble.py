@@ -17,15 +17,15 @@ from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy, highest
 from allencv_al.active_learning.strategies.softmax import (
     cached_blocks,
+    members_softmax,
     prediction_reasons,
-    softmax,
     temperature_problems,
 )
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.value_checks import Problem, raise_problems
 
 TINY = float(np.finfo(np.float64).tiny)
-_BYTES_PER_PROBABILITY = 40  # the few float64 of each class that exist at a time
+_BYTES_PER_LOGIT = 24  # what is computed of each exists as float64, at times three times
 _NOISE = 1e-12  # nats: mutual information below this is rounding
 _GUMBEL_STREAM = 2**64  # apart from the seeds that break ties, which are smaller
 
@@ -75,9 +75,8 @@ class DisagreementStrategy(EnsembleStrategy):
     def _scores(self, pool: Pool) -> NDArray[np.float64]:
         logits = members_logits(pool)
         _, members, classes = logits.shape
-        bytes_per_row = (members * logits.itemsize + _BYTES_PER_PROBABILITY) * classes
         scores = np.empty(len(logits), np.float64)
-        for rows in cached_blocks(self, len(logits), bytes_per_row):
+        for rows in cached_blocks(self, len(logits), members * classes * _BYTES_PER_LOGIT):
             scores[rows] = self._score_block(logits[rows])
         return scores
 
@@ -97,9 +96,8 @@ class VariationRatio(DisagreementStrategy):
     @overrides
     def _score_block(self, block: FloatArray) -> NDArray[np.float64]:
         count, members, classes = block.shape
-        votes = np.zeros((count, classes), np.int64)
-        for member in range(members):
-            votes[np.arange(count), block[:, member].argmax(axis=1)] += 1
+        cells = block.argmax(axis=2) + classes * np.arange(count)[:, None]
+        votes = np.bincount(cells.ravel(), minlength=count * classes).reshape(count, classes)
         shares: NDArray[np.float64] = 1 - votes.max(axis=1) / members
         return shares
 
@@ -114,14 +112,10 @@ class MeanStd(DisagreementStrategy):
 
     @overrides
     def _score_block(self, block: FloatArray) -> NDArray[np.float64]:
-        mean = np.zeros((len(block), block.shape[2]))
-        squares = np.zeros_like(mean)
-        # Welford's update: the mean square less the squared mean would cancel
-        for seen, (probabilities, _) in enumerate(each_member(block, self.temperature), start=1):
-            change = probabilities - mean
-            mean += change / seen
-            squares += change * (probabilities - mean)
-        deviations: NDArray[np.float64] = np.sqrt(squares / block.shape[1]).mean(axis=1)
+        probabilities, _ = members_softmax(block, self.temperature)
+        probabilities -= probabilities.mean(axis=1, keepdims=True)
+        np.square(probabilities, out=probabilities)
+        deviations: NDArray[np.float64] = np.sqrt(probabilities.mean(axis=1)).mean(axis=0)
         return deviations
 
 
@@ -215,32 +209,17 @@ def members_logits(pool: Pool) -> FloatArray:
     return logits
 
 
-def each_member(
-    block: FloatArray, temperature: float
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield each member's probabilities and their logarithms, `[n, C]`, of a block `[n, S, C]`."""
-    for member in range(block.shape[1]):
-        yield softmax(block[:, member], temperature)
-
-
 def mean_probabilities(block: FloatArray, temperature: float) -> NDArray[np.float64]:
     """Return p̄ `[n, C]` of a block of members' logits `[n, S, C]`."""
-    total = np.zeros((len(block), block.shape[2]))
-    for probabilities, _ in each_member(block, temperature):
-        total += probabilities
-    total /= block.shape[1]
-    return total
+    probabilities, _ = members_softmax(block, temperature)
+    return np.ascontiguousarray(probabilities.mean(axis=1).T)
 
 
 def mutual_information(block: FloatArray, temperature: float) -> NDArray[np.float64]:
     """Return BALD `[n]` of a block of members' logits `[n, S, C]`, at least 0."""
-    mean = np.zeros((len(block), block.shape[2]))
-    negative_entropy = np.zeros(len(block))
-    for probabilities, logarithms in each_member(block, temperature):
-        mean += probabilities
-        negative_entropy += (probabilities * logarithms).sum(axis=1)
-    mean /= block.shape[1]
-    of_mean = (mean * np.log(np.maximum(mean, TINY))).sum(axis=1)
-    information: NDArray[np.float64] = negative_entropy / block.shape[1] - of_mean
+    probabilities, negative_entropies = members_softmax(block, temperature)
+    mean = probabilities.mean(axis=1)
+    of_mean = (mean * np.log(np.maximum(mean, TINY))).sum(axis=0)
+    information: NDArray[np.float64] = negative_entropies.mean(axis=0) - of_mean
     information[information < _NOISE] = 0  # so that ties are ties, for the seed to break
     return information

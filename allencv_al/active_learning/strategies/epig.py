@@ -13,10 +13,9 @@ from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.ensemble import (
     TINY,
     EnsembleStrategy,
-    each_member,
     members_logits,
 )
-from allencv_al.active_learning.strategies.softmax import cached_blocks
+from allencv_al.active_learning.strategies.softmax import cached_blocks, members_softmax
 from allencv_al.common.errors import ConfigurationError
 
 # Cells of the joint distributions that exist at a time: 256 KB of float32, which the cache holds.
@@ -57,11 +56,11 @@ class Epig(EnsembleStrategy):
 
     def _ratios(self, block: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return p_s / p̄ `[n, S, C]` and p̄ `[n, C]` of members' logits `[n, S, C]`."""
-        members = [probabilities for probabilities, _ in each_member(block, self.temperature)]
-        probabilities = np.stack(members, axis=1)
+        probabilities, _ = members_softmax(block, self.temperature)
         means = probabilities.mean(axis=1)
-        probabilities /= np.maximum(means, TINY)[:, None, :]
-        return probabilities.astype(np.float32), means.astype(np.float32)
+        probabilities /= np.maximum(means, TINY)[:, None]
+        ratios = np.ascontiguousarray(probabilities.transpose(2, 1, 0), dtype=np.float32)
+        return ratios, np.ascontiguousarray(means.T, dtype=np.float32)
 
 
 def _informations(

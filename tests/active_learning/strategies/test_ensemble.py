@@ -64,6 +64,20 @@ def test_bald_is_that_of_baal() -> None:
     )
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("shape", [(20, 12), (1, 30), (200, 10)])
+def test_no_bit_of_a_score_depends_on_the_budget(
+    strategy: type[EnsembleStrategy], shape: tuple[int, int]
+) -> None:
+    """Sums of many members and classes; numpy adds those of one row up in an order of its own."""
+    logits = random_logits(201, *shape)
+    pool = pool_of(logits)
+    # Before they are rounded to float32, as power_bald compares them
+    expected = strategy()._scores(pool)
+    for budget in (1e-9, 0.02, 0.1):
+        np.testing.assert_array_equal(strategy(memory_budget_mb=budget)._scores(pool), expected)
+
+
 def test_the_mean_deviation_follows_its_formula() -> None:
     probabilities = softmax(random_logits().astype(np.float64), axis=2)
     expected = probabilities.std(axis=1).mean(axis=1)
