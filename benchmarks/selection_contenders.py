@@ -162,16 +162,18 @@ def _distances(rows: np.ndarray) -> np.ndarray:
 
 
 def baal(strategy: str, data: Data) -> Choice:
-    """baal, whose heuristics rank the whole pool."""
+    """baal, whose heuristics rank the whole pool by probabilities; making these counts, as ours."""
     from baal.active import heuristics
+
+    def members(logits: np.ndarray) -> np.ndarray:
+        return np.moveaxis(softmax(logits), 1, 2)
 
     if strategy == "entropy":
         return lambda: heuristics.Entropy()(softmax(data.logits)[..., None])[:QUERY]
-    probabilities = np.moveaxis(softmax(data.mc_logits), 1, 2)
     if strategy == "bald":
-        return lambda: heuristics.BALD()(probabilities)[:QUERY]
-    targets = np.moveaxis(softmax(data.target_mc_logits), 1, 2)
-    return lambda: heuristics.EPIG()(probabilities, targets)[:QUERY]
+        return lambda: heuristics.BALD()(members(data.mc_logits))[:QUERY]
+    targets = data.target_mc_logits
+    return lambda: heuristics.EPIG()(members(data.mc_logits), members(targets))[:QUERY]
 
 
 def lightly_mundig(strategy: str, data: Data) -> Choice:
