@@ -11,7 +11,7 @@ from allencv_al.active_learning.pool import FloatArray
 
 _EPSILON = 1e-5  # the paper's: identical neighbors make no infinite typicality
 _SPARE = 12
-_ROWS_PER_BLOCK = 1024
+_ROWS_PER_BLOCK = 256
 
 
 class ClusterTypicality:
@@ -74,7 +74,8 @@ class ClusterTypicality:
         squares = np.einsum("nd,nd->n", rows, rows)
         for start in range(0, len(rows), _ROWS_PER_BLOCK):
             block = slice(start, min(start + _ROWS_PER_BLOCK, len(rows)))
-            distances = rows[block] @ (-2 * rows.T)
+            distances = rows[block] @ rows.T
+            distances *= -2
             distances += squares[block, None]
             distances += squares
             # Not its own neighbor
