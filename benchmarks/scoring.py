@@ -6,8 +6,8 @@
 from. The bare loop has as many threads that decode and transform, as far ahead and by the same
 handful; it collates and normalizes by the same functions and runs the same network on the same
 batches. Then it keeps the logits in a list: no ids, no errors, no sizes that differ, no blocks, no
-progress, no disk. In each round every contender runs once, in any order, and its time is compared with
-that of the bare loop in the same round. That all give the same logits is checked first.
+progress, no disk. In each round every contender runs once, in any order, and its time is compared
+with that of the bare loop in the same round. That all give the same logits is checked first.
 """
 
 from __future__ import annotations
@@ -138,9 +138,10 @@ def measure(runs: dict[str, Run], rounds: int) -> list[dict[str, tuple[float, fl
     return results
 
 
-def summarize(name: str, results: list[dict[str, tuple[float, float]]], count: int) -> dict:
+def summarize(
+    name: str, floor: str, results: list[dict[str, tuple[float, float]]], count: int
+) -> dict[str, Any]:
     """Return a line of the table."""
-    floor = next(iter(results[0]))
     for_each = [[times[name][clock] / times[floor][clock] for times in results] for clock in (0, 1)]
     low, middle, high = statistics.quantiles(for_each[0], n=4, method="inclusive")
     wall = statistics.median(times[name][0] for times in results)
@@ -190,7 +191,8 @@ def main() -> None:
         equal = check_equal_work(runs)
         results = measure(runs, arguments.rounds)
     conditions["load_after"] = round(os.getloadavg()[0], 1)
-    lines = [summarize(name, results, arguments.images) for name in runs]
+    floor = next(iter(runs))
+    lines = [summarize(name, floor, results, arguments.images) for name in runs]
     same = lines[1]["wall"]
     fair = FAIR[0] <= same <= FAIR[1]
     print(json.dumps(conditions))
