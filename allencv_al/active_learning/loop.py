@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -11,18 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from allencv_al.active_learning.annotators.base import LabelRequest, WaitingForLabels
+from allencv_al.active_learning.annotators.base import (
+    LabelRequest,
+    WaitingForLabels,
+    check_answers,
+)
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
 from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.pool_figures import PoolFigures
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.round_metrics import (
-    Coverage,
     class_entropy,
     column_names,
     measure_test,
-    pool_accuracy,
     predicted_classes,
     redundancy,
     top_probabilities,
@@ -34,9 +34,8 @@ from allencv_al.active_learning.round_store import Query, RoundStore, State
 from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.active_learning.selection import Selection
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.active_learning.stop_rules.stable_predictions import cohen_kappa
 from allencv_al.active_learning.strategies.base import QueryStrategy
-from allencv_al.common.atomic_file import sweep_temporaries, write_json
+from allencv_al.common.atomic_file import sweep_temporaries
 from allencv_al.common.errors import DataError
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.instance import Instance
@@ -44,7 +43,6 @@ from allencv_al.data.instance import Instance
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
-_PREDICTIONS = "predictions.json"
 
 
 def _nothing(*_: Any) -> None:
@@ -101,7 +99,7 @@ class ActiveLearningLoop:
         self.hooks = hooks or LoopHooks()
         self._items = {item.id: item for item in learner.items}
         self._outputs = RoundOutputs(learner, settings.target_size, seed, self._bring_back)
-        self._coverage = Coverage()
+        self._figures = PoolFigures(learner, settings, self._round_folder)
 
     def run(self) -> list[RoundRecord]:
         """Go on until the run is done, and return its rounds.
@@ -236,19 +234,9 @@ class ActiveLearningLoop:
         self.hooks.on_point("INFER begun")
         started = time.perf_counter()
         outputs = self._outputs_of_pool(round, labels)
-        metrics: dict[str, float | None] = {}
-        if outputs.logits is not None:
-            names = self.learner.class_names()
-            predicted = dict(
-                zip(outputs.ids, predicted_classes(outputs.logits, names), strict=True)
-            )
-            metrics["pool_accuracy"] = self._pool_accuracy(labels, predicted)
-            metrics["agreement"] = self._agreement(round, predicted)
-        if outputs.embeddings is not None:
-            if not self.learner.embeddings_stay():
-                self._coverage = Coverage()
-            labeled = self._outputs.of_labeled(labels)
-            metrics["coverage_radius"] = self._coverage.radius(outputs, labeled)
+        metrics = self._figures.measure(
+            round, labels, outputs, lambda: self._outputs.of_labeled(labels)
+        )
         detail = {
             "metrics": _finite(metrics),
             "pool_size": len(outputs.ids),
@@ -300,7 +288,7 @@ class ActiveLearningLoop:
         started = time.perf_counter()
         request = self._request(round)
         found = self.settings.annotator.annotate(request)
-        _check_answers(request, found)
+        check_answers(request, found)
         seconds = time.perf_counter() - started
         self.hooks.on_point("WAITING_FOR_LABELS done")
         if not self.rounds.is_finished(round, State.WAITING_FOR_LABELS):
@@ -368,12 +356,8 @@ class ActiveLearningLoop:
         """Return the outputs that this round reads, the stop rules and figures included."""
         budget = self.settings.budget
         last = budget is not None and len(labels) >= budget
-        needs = set() if last else set(outputs_for(self.settings.strategy.needs))
-        if self.settings.evaluate_pool or any(rule.needs_agreement for rule in self.settings.stop):
-            needs.add("logits")
-        if self.settings.evaluate_pool and self.learner.offers("embeddings"):
-            needs.add("embeddings")
-        return frozenset(needs)
+        needs = frozenset[str]() if last else outputs_for(self.settings.strategy.needs)
+        return needs | self._figures.needs()
 
     def _outputs_of_pool(self, round: int, labels: dict[str, str]) -> PoolOutputs:
         """Return what this round's model makes of the pool; before any label, the initial one."""
@@ -409,27 +393,6 @@ class ActiveLearningLoop:
             left = outputs.rows([id for id in outputs.ids if id not in bad])
             outputs = replace(left, unreadable={**outputs.unreadable, **bad})
 
-    def _pool_accuracy(self, labels: dict[str, str], predicted: dict[str, str]) -> float | None:
-        if not (self.settings.evaluate_pool and self.settings.annotator.needs_known_labels):
-            return None
-        truth = {item.id: item.label for item in self.learner.items if item.label is not None}
-        return pool_accuracy(truth, labels, predicted)
-
-    def _agreement(self, round: int, predicted: dict[str, str]) -> float | None:
-        """Return the kappa with the round before, and keep the predictions for the next."""
-        if not any(rule.needs_agreement for rule in self.settings.stop):
-            return None
-        write_json(self._round_folder(round) / _PREDICTIONS, predicted)
-        before = self._round_folder(round - 1) / _PREDICTIONS
-        if not before.exists():
-            return None
-        earlier: dict[str, str] = json.loads(before.read_text(encoding="utf-8"))
-        both = [id for id in predicted if id in earlier]
-        if not both:
-            return None
-        now = np.asarray([predicted[id] for id in both])
-        return cohen_kappa(now, np.asarray([earlier[id] for id in both]))
-
     def _request(self, round: int) -> LabelRequest:
         detail = self.rounds.detail(round, State.SELECT)
         queries = self.rounds.queries(round)
@@ -459,20 +422,6 @@ class ActiveLearningLoop:
             "" if accuracy is None else f", accuracy {accuracy:.4f}",
         )
         self.hooks.on_round(record)
-
-
-def _check_answers(request: LabelRequest, found: Sequence[NewLabel]) -> None:
-    """Raise unless each item that was asked for has one answer: else it would be asked for ever."""
-    asked, answered = [item.id for item in request.items], [label.id for label in found]
-    missing = list(dict.fromkeys(asked).keys() - set(answered))
-    foreign = list(dict.fromkeys(answered).keys() - set(asked))
-    if missing or foreign or len(answered) != len(asked):
-        named = ", ".join((missing or foreign or answered)[:5])
-        problem = "has no answer" if missing else "was not asked for" if foreign else "came twice"
-        raise DataError(
-            f"active_learning.annotator: expected one answer for each of {_items(len(asked))}, "
-            f"found {len(answered)}; {problem}: {named}"
-        )
 
 
 def _items(count: int) -> str:

@@ -15,6 +15,7 @@ from allencv_al.active_learning.id_hash import id_hashes
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
+from allencv_al.training.label_check import check_labels
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
             _check_apart(name, dataset, items)
     if settings.annotator.needs_known_labels:
         _check_labeled(items)
+        check_labels(datasets)
     _warn_of_measuring(data)
     return data
 

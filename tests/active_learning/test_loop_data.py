@@ -210,3 +210,17 @@ def test_a_path_that_is_no_folder_of_images_is_named(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: found no images"):
         read(linear_config(pool_data_path=str(tmp_path / "empty")))
+
+
+def test_test_images_of_other_classes_measure_nothing(
+    linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path, caplog: Any
+) -> None:
+    test = make_digits(tmp_path / "test", per_class=1, first=20)
+    config = linear_config(test_fraction=None, _test_data_path=str(test))
+    (test / "zero").rename(test / "Zero")
+    read(config)
+    assert "test_data_path: classes that no training image has: Zero" in caplog.text
+    for name in ("one", "two"):
+        (test / name).rename(test / name.upper())
+    with pytest.raises(DataError, match="test_data_path: classes that no training image has: ONE"):
+        read(config)

@@ -116,6 +116,8 @@ def test_an_unknown_option_is_a_usage_fault(capsys: pytest.CaptureFixture[str]) 
 
 
 ABSENT = {
+    "active-learn": ["active-learn", "absent.jsonnet", "-s", "out"],
+    "compare": ["compare", "absent.jsonnet", "-s", "out"],
     "evaluate": ["evaluate", "absent.tar.gz", "data"],
     "find-lr": ["find-lr", "absent.jsonnet", "-s", "out"],
     "predict": ["predict", "absent.tar.gz", "."],
@@ -235,7 +237,9 @@ def test_the_parser_knows_the_arguments_of_the_asked_subcommand_only() -> None:
         build_parser().parse_args(["print-results", "x"])
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "find-lr"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "predict", "find-lr", "active-learn", "compare"]
+)
 def test_overrides_given_twice_are_refused(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,11 +10,12 @@ from typing import ClassVar
 
 from allencv_al.active_learning.label_store import NewLabel
 from allencv_al.active_learning.round_store import Query
-from allencv_al.common.errors import AllenCVError
+from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.common.registrable import Registrable
 from allencv_al.data.instance import Instance
 
 _HERE = "allencv_al.active_learning.annotators"
+_MOST_NAMED = 5
 
 
 class WaitingForLabels(AllenCVError):  # noqa: N818  nothing is wrong
@@ -78,3 +79,26 @@ class Annotator(Registrable):
             WaitingForLabels: Somebody has to do something first.
             DataError: The labels that are there cannot be used.
         """
+
+
+def check_answers(request: LabelRequest, labels: Sequence[NewLabel]) -> None:
+    """Raise unless each item has one answer: without one it would be asked for again for ever.
+
+    Args:
+        request: What was asked.
+        labels: What an annotator returned.
+
+    Raises:
+        DataError: Answers are missing, came twice, or are of other items; the first are named.
+    """
+    asked, answered = [item.id for item in request.items], [label.id for label in labels]
+    missing = list(dict.fromkeys(asked).keys() - set(answered))
+    foreign = list(dict.fromkeys(answered).keys() - set(asked))
+    if not missing and not foreign and len(answered) == len(asked):
+        return
+    named = ", ".join((missing or foreign or answered)[:_MOST_NAMED])
+    problem = "has no answer" if missing else "was not asked for" if foreign else "came twice"
+    raise DataError(
+        f"active_learning.annotator: expected one answer for each of {len(asked)} items, found "
+        f"{len(answered)}; {problem}: {named}"
+    )

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.active_learning.embedding_outputs import outputs_of_embeddings
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
+from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
 from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
 from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
 from allencv_al.active_learning.learners.model_state import (
@@ -28,7 +28,6 @@ from allencv_al.active_learning.learners.model_state import (
 )
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
 from allencv_al.active_learning.mc_dropout import dropouts
-from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
@@ -80,7 +79,7 @@ class ExperimentLearner(Learner):
         self._data_classes = self.class_names()
         self._model: Model | None = None
         self._initial: dict[str, torch.Tensor] = {}
-        self._cached: _CachedEmbeddings | None = None
+        self._cached: CachedEmbeddings | None = None
 
     # -- What there is ------------------------------------------------------------------------
 
@@ -124,6 +123,10 @@ class ExperimentLearner(Learner):
 
     @overrides
     def check(self, needs: Collection[str]) -> None:
+        if "embeddings" in needs and type(self.model).embed is Model.embed:
+            raise ConfigurationError(
+                "active_learning.strategy: needs embeddings, and this model has no method embed"
+            )
         members = {"mc_logits", "target_mc_logits"} & set(needs)
         if members and not dropouts(self.model):
             raise ConfigurationError(
@@ -314,69 +317,19 @@ class ExperimentLearner(Learner):
         labels = torch.tensor(label_indices(dataset, self._vocabulary))
         return EmbeddingLoader(loader, torch.from_numpy(np.array(outputs.embeddings)), labels)
 
-    def _cached_embeddings(self) -> _CachedEmbeddings | None:
+    def _cached_embeddings(self) -> CachedEmbeddings | None:
         """Return what is encoded once; None where images are encoded in every round."""
         model = self.model
         if not (self._settings.cache_embeddings and model.embedding_is_fixed()):
             return None
         if self._cached is None:
             cache = EmbeddingCache(self._cache_folder, model)
-            self._cached = _CachedEmbeddings(cache, self._data, self._experiment)
+            self._cached = CachedEmbeddings(cache, self._data, self._experiment)
         return self._cached
 
     def _options(self, description: str | None = None) -> ScoringOptions:
         samples, seed = self._settings.mc_samples, self._experiment.seeds[2]
         return ScoringOptions(mc_samples=samples, seed=seed, description=description)
-
-
-class _CachedEmbeddings:
-    """The embeddings of all data sets of a run."""
-
-    def __init__(
-        self, cache: EmbeddingCache, data: LoopData, experiment: ActiveLearningExperiment
-    ) -> None:
-        paths = [experiment.paths["train"], experiment.settings.pool_data_path]
-        self._sources = [
-            cache.embed(source, path or "")
-            for source, path in zip(data.sources, paths, strict=False)
-        ]
-        self._places = {
-            id: (number, row)
-            for number, source in enumerate(self._sources)
-            for row, id in enumerate(source.ids)
-        }
-        self.unreadable = {
-            id: cause for source in self._sources for id, cause in source.unreadable.items()
-        }
-        held_out = experiment.settings.test_fraction is not None
-        path = experiment.paths["train" if held_out else "test"] or ""
-        self.validation = self.test = None
-        if data.validation is not None:
-            self.validation = cache.embed(data.validation, experiment.paths["validation"] or "")
-        if data.test is not None and data.test_is_validation:
-            self.test = self.validation
-        elif data.test is not None:
-            self.test = cache.embed(data.test, path)
-
-    def has(self, id: str) -> bool:
-        return id in self._places
-
-    def rows(self, ids: Sequence[str]) -> PoolOutputs:
-        """Return the embeddings of the items that could be read, in this order."""
-        known = [id for id in ids if id in self._places]
-        unreadable = {id: self.unreadable.get(id, "") for id in ids if id not in self._places}
-        places = np.asarray([self._places[id] for id in known], np.int64).reshape(-1, 2)
-        return PoolOutputs(known, embeddings=self._take(places), unreadable=unreadable)
-
-    def _take(self, places: NDArray[np.int64]) -> FloatArray:
-        arrays = [source.embeddings for source in self._sources if source.embeddings is not None]
-        if len(arrays) == 1 or not len(places):
-            return np.asarray(arrays[0][places[:, 1]])
-        taken = np.empty((len(places), arrays[0].shape[1]), np.float32)
-        for number, array in enumerate(arrays):
-            here = places[:, 0] == number
-            taken[here] = array[places[here, 1]]
-        return taken
 
 
 def _names_in(vocabulary: Vocabulary) -> list[str]:

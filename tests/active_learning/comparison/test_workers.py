@@ -91,6 +91,7 @@ def curves_of(folder: Path) -> list[tuple[str, ...]]:
     return [tuple(row[name] for name in measured) for row in rows]
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(
     linear_config: MakeConfig, tmp_path: Path, package: tuple[str, str]
 ) -> None:

@@ -429,6 +429,19 @@ def test_dropout_that_drops_nothing_is_no_ensemble(
             learner_of(linear_config(), tmp_path / "cache").check(needs)
 
 
+def test_a_model_without_embeddings_is_told_before_a_strategy_needs_them(
+    linear_config: MakeConfig,
+    learner_of: LearnerOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learner = learner_of(linear_config(), tmp_path / "cache")
+    monkeypatch.setattr(type(learner.model), "embed", Model.embed)
+    learner.check({"logits"})
+    with pytest.raises(ConfigurationError, match="needs embeddings, and this model has no method"):
+        learner.check({"embeddings"})
+
+
 def test_test_items_without_a_label_or_an_image_do_not_count(
     linear_config: MakeConfig, learner_of: LearnerOf, digits: Path, tmp_path: Path
 ) -> None:
