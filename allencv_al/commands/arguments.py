@@ -106,6 +106,17 @@ def add_cuda_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_batch_size(parser: argparse.ArgumentParser) -> None:
+    """Add ``--batch-size`` for commands that run images through a model."""
+    parser.add_argument(
+        "--batch-size",
+        type=positive_int,
+        default=32,
+        metavar="N",
+        help="images per batch (default: 32)",
+    )
+
+
 def add_archive(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which trained model to load, and how."""
     parser.add_argument(

@@ -46,13 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the JSON lines to this file, and nothing to stdout",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=arguments.positive_int,
-        default=32,
-        metavar="N",
-        help="images per batch (default: 32)",
-    )
+    arguments.add_batch_size(parser)
     parser.add_argument(
         "--silent", action="store_true", help="write nothing to stdout; needs --output-file"
     )

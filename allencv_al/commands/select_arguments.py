@@ -76,13 +76,7 @@ def _add_cold_start(parser: argparse.ArgumentParser, pool: argparse.Action) -> N
 
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--batch-size",
-        type=arguments.positive_int,
-        default=32,
-        metavar="N",
-        help="images per batch (default: 32)",
-    )
+    arguments.add_batch_size(parser)
     parser.add_argument(
         "--ensemble",
         action="append",

@@ -20,6 +20,7 @@ from allencv_al.active_learning.comparison.cells import Cell
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
+from allencv_al.common.log_level import log_level
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import CONFIG_NAME
 
@@ -147,7 +148,8 @@ def _run_here(
     cells: Sequence[Cell], options: WorkerOptions, on_round: Callable[[], None]
 ) -> dict[str, str]:
     errors: dict[str, str] = {}
-    with _warnings_only():
+    # What each run says of its rounds would be too much of many runs
+    with log_level("allencv_al", logging.WARNING):
         for cell in cells:
             message = _error_of(cell, options, on_round)
             if message:
@@ -238,15 +240,3 @@ def _few_threads(count: int) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _warnings_only() -> Iterator[None]:
-    """Leave out what each run says of its rounds: there are many runs."""
-    ours = logging.getLogger("allencv_al")
-    level = ours.level
-    ours.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        ours.setLevel(level)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from allencv_al.active_learning.mc_dropout import dropouts
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
+from allencv_al.common.log_level import log_level
 from allencv_al.common.seeding import seed_everything
 from allencv_al.data.batch import label_indices
 from allencv_al.data.data_loaders import DataLoader
@@ -167,7 +167,8 @@ class ExperimentLearner(Learner):
         if (folder / WEIGHTS_NAME).exists():  # it was complete, and may be half swept away
             shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
         if self._cached_embeddings() is not None:
-            with _quiet("allencv_al.training"):
+            # There are many trainings, each of a second: they say nothing of themselves
+            with log_level("allencv_al.training", logging.WARNING):
                 metrics = self._train(model, dataset, None, enable_default_callbacks=False)
         else:
             metrics = self._train(model, dataset, folder / TRAINING_FOLDER)
@@ -335,18 +336,6 @@ class ExperimentLearner(Learner):
 def _names_in(vocabulary: Vocabulary) -> list[str]:
     names = vocabulary.get_index_to_token_vocabulary(LABEL_NAMESPACE)
     return [names[index] for index in range(len(names))]
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Leave out what a training says of itself: there are many, and each takes a second."""
-    ours = logging.getLogger(name)
-    level = ours.level
-    ours.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        ours.setLevel(level)
 
 
 def _sweep(folder: Path) -> None:
