@@ -6,16 +6,16 @@ import math
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.errors import AllenCVError, ImageDecodeError
+from allencv_al.common.errors import AllenCVError, DataError, ImageDecodeError
 from allencv_al.predictors.batched_inference import OutputBatch
 
 FloatRows = NDArray[np.float32]
@@ -148,10 +148,12 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
 
     def _spill(self) -> None:
         for name, blocks in self._blocks.items():
-            if name not in self._files:
-                self._files[name] = tempfile.TemporaryFile(prefix="allencv_al-")  # noqa: SIM115
-            for rows in blocks:
-                self._files[name].write(rows.data.cast("B") if rows.size else b"")
+            with _explained():
+                if name not in self._files:
+                    self._files[name] = tempfile.TemporaryFile(prefix="allencv_al-")  # noqa: SIM115
+                for rows in blocks:
+                    self._files[name].write(rows.data.cast("B") if rows.size else b"")
+                self._files[name].flush()
             blocks.clear()
 
 
@@ -174,7 +176,7 @@ def in_order(array: FloatRows, rows: NDArray[np.int64], memory_limit_mb: float) 
     if size <= memory_limit_mb * _MEGABYTE:
         return np.asarray(array[rows])
     shape = (len(rows), *array.shape[1:])
-    with tempfile.TemporaryFile(prefix="allencv_al-") as file:
+    with _explained(), tempfile.TemporaryFile(prefix="allencv_al-") as file:
         copy: FloatRows = np.memmap(file, np.float32, "w+", shape=shape)
     step = max(1, _BLOCK_BYTES // array[:1].nbytes)
     for start in range(0, len(rows), step):
@@ -182,8 +184,18 @@ def in_order(array: FloatRows, rows: NDArray[np.int64], memory_limit_mb: float) 
     return copy
 
 
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{tempfile.gettempdir()}: {error.strerror or error}; results over the memory limit go "
+            "there: set TMPDIR to another place, or keep them in a folder of your own"
+        ) from error
+
+
 def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> FloatRows:
-    file.flush()
     if not math.prod(shape):  # nothing can be mapped
         return np.empty(shape, np.float32)
     return np.memmap(file, np.float32, "r", shape=shape)

@@ -220,6 +220,8 @@ class OutputStore(AbstractContextManager["OutputStore"]):
                     raise DataError(f"{self.folder}: another process is writing there") from None
                 logger.info("%s: waiting for another process that is writing there", self.folder)
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:  # some network file systems have no locks
+                logger.debug("%s: cannot be locked: %s", self.folder, error)
             stack.pop_all()
         return lock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -91,7 +91,9 @@ class PoolScorer:
             "embeddings": (0, 0),
         }
 
-    def batches(self, instances: Iterable[Instance], batch_size: int = 32) -> Iterator[OutputBatch]:
+    def batches(
+        self, instances: Iterable[Instance], batch_size: int = 32
+    ) -> Generator[OutputBatch, None, None]:
         """Yield what is needed, batch by batch, in the order of the instances.
 
         Args:

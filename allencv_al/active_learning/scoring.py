@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -162,8 +162,9 @@ def _run(
     with (
         _progress(options.description, total) as progress,
         BlockWriter(write, options.block_size) as blocks,
+        closing(scorer.batches(instances, options.batch_size)) as batches,  # ends its threads
     ):
-        for batch in scorer.batches(instances, options.batch_size):
+        for batch in batches:
             blocks.add(batch)
             if progress is not None:
                 progress.advance(len(batch))

@@ -164,7 +164,7 @@ class BatchedInference:
         inputs: Iterable[Any],
         to_instance: Callable[[Any], Instance],
         compute: Compute[Mapping[str, torch.Tensor]],
-    ) -> Iterator[OutputBatch]:
+    ) -> Generator[OutputBatch, None, None]:
         """Yield the rows of each batch, in the order of the inputs; nothing is done per image.
 
         Args:

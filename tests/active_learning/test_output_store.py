@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from allencv_al.active_learning import output_store
 from allencv_al.active_learning.output_store import OutputStore
 from allencv_al.common.errors import DataError
 
@@ -213,6 +214,18 @@ def test_a_writer_can_wait_for_another(tmp_path: Path, caplog: pytest.LogCapture
     assert "waiting for another process" in caplog.text
 
 
+def test_a_file_system_without_locks_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: Any) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(output_store.fcntl, "flock", unsupported)
+    with OutputStore(tmp_path, "abc") as store:
+        store.append(*block(0, 3))
+    check(OutputStore(tmp_path, "abc"), 3)
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     for content in ("[]", "{}", "not JSON", '{"fingerprint": "a", "lengths": {"../x": 1}}'):
         (tmp_path / "outputs.json").write_text(content)
@@ -379,6 +392,7 @@ import sys
 import threading
 from pathlib import Path
 sys.path.insert(0, {tests!r})
+from allencv_al.active_learning import output_store
 from allencv_al.active_learning.output_store import OutputStore
 from test_output_store import block
 with OutputStore(Path({folder!r}), "abc") as store:

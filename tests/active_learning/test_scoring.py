@@ -391,6 +391,29 @@ def test_much_goes_to_files_that_no_one_need_remove(
     assert [path for path in tmp_path.iterdir() if path.name.startswith("allencv_al-")] == []
 
 
+def test_no_room_for_what_is_over_the_limit_is_explained(
+    make: Make, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    options = replace(QUIET, memory_limit_mb=0)
+    with pytest.raises(DataError, match=r"absent: No such file.*set TMPDIR to another place"):
+        compute_outputs(make(), dataset, {"logits"}, options=options)
+
+
+@pytest.mark.parametrize("folder", [None, "outputs"])
+def test_no_thread_is_left_behind_by_an_error(
+    make: Make, dataset: Dataset, tmp_path: Path, folder: str | None
+) -> None:
+    failing = make()
+    stop_after(failing, 1)
+    place = None if folder is None else tmp_path / folder
+    with pytest.raises(Stopped) as caught:
+        compute_outputs(failing, dataset, {"logits"}, place, QUIET)
+    assert caught.traceback  # which holds on to all that was running
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith(("decode", "outputs"))]
+
+
 class Stopped(Exception):  # noqa: N818  stands for a kill
     pass
 
