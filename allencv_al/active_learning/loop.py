@@ -170,22 +170,24 @@ class ActiveLearningLoop:
             self._test(round)
             self._infer(round, labels)
         reason = self._reason_to_stop(labels)
-        if reason is None and not chosen:
-            reason = self._select(round, labels)
-        if reason is not None:
-            self._finish(round, reason)
+        detail = None if reason is None else {"reason": reason}
+        if detail is None and not chosen:
+            detail = self._select(round, labels)
+        if detail is not None:
+            self._finish(round, detail)
             return False
+        if not chosen:
+            self._report(round)  # before somebody is waited for
         self._ingest(round)
-        self._report(round)
         return True
 
-    def _finish(self, round: int, reason: str) -> None:
+    def _finish(self, round: int, detail: dict[str, Any]) -> None:
         if self.rounds.is_finished(round, State.DONE):
             return
-        self.rounds.finish(round, State.DONE, {"reason": reason})
+        self.rounds.finish(round, State.DONE, detail)
         self._outputs.drop_files(self._round_folder(round))
         self._report(round)
-        logger.info("done: %s", reason)
+        logger.info("done: %s", detail["reason"])
 
     def _train(self, round: int, labels: dict[str, str]) -> None:
         if self.rounds.is_finished(round, State.TRAIN):
@@ -247,13 +249,14 @@ class ActiveLearningLoop:
         self.rounds.finish(round, State.INFER, detail)
         self.hooks.on_point("INFER recorded")
 
-    def _select(self, round: int, labels: dict[str, str]) -> str | None:
-        """Choose; where nothing can be chosen, record nothing and return why."""
+    def _select(self, round: int, labels: dict[str, str]) -> dict[str, Any] | None:
+        """Choose; where nothing can be chosen, record nothing and return why the run ends."""
         self.hooks.on_point("SELECT begun")
         strategy = self._strategy(labels)
         selection, outputs = self._choose(round, labels, strategy)
         if not selection.ids:
-            return f"none of the {_items(len(self._pool_ids()))} that are left can be read"
+            reason = f"none of the {_items(len(self._pool_ids()))} that are left can be read"
+            return {"reason": reason, "unreadable": dict(outputs.unreadable)}
         chosen = outputs.rows(selection.ids)
         detail: dict[str, Any] = {
             "seconds": selection.seconds,

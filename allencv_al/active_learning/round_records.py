@@ -52,7 +52,7 @@ def _record(
     test, selected = details.get(State.TEST, {}), details.get(State.SELECT, {})
     inferred, done = details.get(State.INFER, {}), details.get(State.DONE, {})
     unreadable: dict[str, str] = {}
-    for detail in (inferred, selected, test):
+    for detail in (inferred, selected, done, test):
         unreadable.update(detail.get("unreadable", {}))
     return RoundRecord(
         round=round,

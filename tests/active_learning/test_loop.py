@@ -275,12 +275,12 @@ def test_a_label_that_is_taken_back_makes_its_item_one_to_ask_for(
 ) -> None:
     loop = loop_with(linear_config(budget=None, query_size=32), tmp_path, Answers(folder_of))
 
-    def undo(record: RoundRecord) -> None:
-        if record.round == 0:
-            (first, *_) = loop.labels.events()
-            loop.labels.undo(first.event_id, "test")
+    def undo(point: str) -> None:
+        events = loop.labels.events()
+        if point == "INGEST recorded" and len(events) == 4:
+            loop.labels.undo(events[0].event_id, "test")
 
-    loop.hooks = LoopHooks(on_round=undo)
+    loop.hooks = LoopHooks(on_point=undo)
     records = loop.run()
     first = records[0].picks[0].id
     assert [record.labels for record in records] == [0, 3, 35, 36]
@@ -376,6 +376,19 @@ def test_labels_of_the_data_are_a_start(
         assert rounds.detail(1, State.INFER)["metrics"]["coverage_radius"] > 0
 
 
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [(10, "the budget of 10 labels is spent"), (None, "there is nothing left to label")],
+)
+def test_where_there_are_labels_enough_nobody_is_asked(
+    linear_config: MakeConfig, tmp_path: Path, budget: int | None, reason: str
+) -> None:
+    records = run(linear_config(annotator="file", budget=budget), tmp_path)
+    assert [(record.round, record.labels, record.picks) for record in records] == [(1, 36, ())]
+    assert records[0].notes == (reason,)
+    assert records[0].metrics["accuracy"] is not None
+
+
 def test_ground_truth_hides_the_labels_of_the_data(
     linear_config: MakeConfig, tmp_path: Path
 ) -> None:
@@ -444,10 +457,9 @@ def test_images_that_cannot_be_read_are_listed_and_never_asked_for(
     records = run(config, tmp_path / "run")
     asked = {id for ids in picks_of(records) for id in ids}
     assert asked and not asked & broken
-    test = {file.name for file in data.rglob("*.png")}
-    assert test
-    left = {id for record in records for id in record.unreadable}
-    assert left <= broken
+    listed = {id: cause for record in records for id, cause in record.unreadable.items()}
+    assert set(listed) == broken
+    assert all(cause and id not in cause for id, cause in listed.items())
     assert records[-1].notes[0].startswith("none of the ")
     assert records[-1].notes[0].endswith("items that are left can be read")
     with RunDatabase(tmp_path / "run" / DATABASE_NAME, create=False) as database:
@@ -498,7 +510,12 @@ def test_only_what_the_strategy_needs_is_computed_and_nothing_in_the_last_round(
 def test_rounds_are_told_as_they_come(linear_config: MakeConfig, tmp_path: Path) -> None:
     told: list[RoundRecord] = []
     records = run(linear_config(), tmp_path, on_round=told.append)
-    assert told == records
+    assert [(record.round, record.metrics["accuracy"]) for record in told] == [
+        (record.round, record.metrics["accuracy"]) for record in records
+    ]
+    # Before somebody is waited for: what the round measured, and what it asks for
+    assert picks_of(told) == picks_of(records)
+    assert {pick.outcome for record in told for pick in record.picks} == {"waiting"}
     assert [RoundRecord.from_json(json.loads(json.dumps(r.to_json()))) for r in records] == records
 
 
