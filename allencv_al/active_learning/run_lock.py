@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from allencv_al.common.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 LOCK_NAME = "run.lock"
 
@@ -25,10 +28,12 @@ def run_lock(folder: Path) -> Iterator[None]:
     with (folder / LOCK_NAME).open("wb") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             raise DataError(
                 f"{folder}: another process is at work on this run; wait for it or stop it first"
             ) from error
+        except OSError as error:  # a file system without locks, as some of networks are
+            logger.info("%s: not locked: %s", folder, error.strerror)
         yield
 
 
