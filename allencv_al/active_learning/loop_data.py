@@ -14,6 +14,8 @@ from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.id_hash import id_hashes
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.image_files import scan_images
+from allencv_al.data.dataset_readers.instance_ids import encodable
 from allencv_al.data.instance import Instance
 from allencv_al.training.label_check import check_labels
 
@@ -63,9 +65,7 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         name_of_test = "active_learning.test_fraction"
     sources = [train]
     if settings.pool_data_path is not None:
-        found = experiment.dataset_reader.read(settings.pool_data_path)
-        hidden = not settings.annotator.needs_known_labels
-        sources.append(_unlabeled(found) if hidden else found)
+        sources.append(_read_pool(experiment, settings.pool_data_path))
     measured = test if test is not None else datasets.validation
     data = LoopData(sources, measured, datasets.validation, test is None)
     items = data.items()
@@ -125,9 +125,20 @@ def _split(
     )
 
 
-def _unlabeled(dataset: Dataset) -> Dataset:
+def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
+    """Return the further images: of a folder of image files all of them, whatever the reader."""
+    reader = experiment.dataset_reader
+    hidden = not experiment.settings.annotator.needs_known_labels
+    folder = Path(path).expanduser()
+    if hidden and folder.is_dir():
+        names = [name for name in scan_images(folder) if isinstance(name, str)]
+        if names:
+            return Dataset(reader, [Instance(encodable(name), folder / name) for name in names])
+    dataset = reader.read(path)
+    if not hidden:
+        return dataset
     instances = [replace(instance, label=None) for instance in dataset]
-    return Dataset(dataset.reader, instances, dataset.skipped, dataset.unreadable)
+    return Dataset(reader, instances, dataset.skipped, dataset.unreadable)
 
 
 def _check_distinct(sources: Sequence[Dataset]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from allencv_al.active_learning.corrections import check_no_labels_are_lost, correct_labels
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
@@ -45,6 +46,7 @@ class RunOptions:
         source: What to call the config in messages.
         cache_folder: Where embeddings are kept; by default in the folder of the run.
         files: Whether to write the report, the picture and the model, beside the database.
+        relabel: Corrections: the right class by the id of an item that has a label.
         on_round: Called with the record of each round.
         on_point: Called between any two writes; see `LoopHooks`.
     """
@@ -54,6 +56,7 @@ class RunOptions:
     source: str = "the configuration"
     cache_folder: Path | None = None
     files: bool = True
+    relabel: Mapping[str, str] = field(default_factory=dict)
     on_round: Callable[[RoundRecord], None] | None = None
     on_point: Callable[[str], None] | None = None
 
@@ -65,8 +68,8 @@ def active_learn(
 
     Args:
         params: The config, with the block `active_learning`.
-        serialization_dir: The folder. It ends with config.json, run.sqlite, learning_curve.png,
-            report.html, environment.json and model.tar.gz.
+        serialization_dir: The folder. It ends with config.json, run.sqlite, labels.csv,
+            learning_curve.png, report.html, environment.json and model.tar.gz.
         options: How it is done.
 
     Returns:
@@ -83,6 +86,8 @@ def active_learn(
     # A run that waits is not interrupted: the same command goes on with it
     recover = options.recover or (not options.force and is_waiting(folder))
     check_run_folder(folder, params, recover, options.force, CHANGEABLE)
+    if options.force:
+        check_no_labels_are_lost(folder)
     experiment = ActiveLearningExperiment.from_checked(params)
     learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
     learner.check(experiment.settings.strategy.needs)
@@ -102,6 +107,8 @@ def active_learn(
             write_environment(folder)
             files = RunFiles(folder, params, learner, experiment)
         loop.hooks = _hooks(options, files, loop)
+        allowed = experiment.settings.classes or learner.data_classes()
+        correct_labels(loop.labels, options.relabel, allowed)
         return loop.run()
 
 
@@ -137,12 +144,12 @@ def _hooks(options: RunOptions, files: RunFiles | None, loop: ActiveLearningLoop
         if options.on_round is not None:
             options.on_round(record)
         if files is not None:
-            files.update(loop.records)
+            files.update(loop)
 
     def on_pause() -> None:
         if files is not None:
             loop.have_last_model()
-            files.write(loop.records(), with_model=True)
+            files.write(loop, with_model=True)
 
     nothing = LoopHooks()
     return LoopHooks(on_round, options.on_point or nothing.on_point, on_pause)

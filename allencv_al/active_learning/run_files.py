@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,22 @@ from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 
 if TYPE_CHECKING:
+    from allencv_al.active_learning.loop import ActiveLearningLoop
     from allencv_al.active_learning.reports.run_report import RunContext
 
 logger = logging.getLogger(__name__)
 
+LABELS_NAME = "labels.csv"
+SHEET_NAME = "picks.png"
 THUMBNAIL_SIDE = 96  # pixels
 _SECONDS_BETWEEN = 60.0
 
 
 class RunFiles:
-    """Writes `report.html`, `learning_curve.png` and `model.tar.gz` of a run.
+    """Writes what a run leaves beside its database.
+
+    That is `report.html`, `learning_curve.png`, `labels.csv`, `model.tar.gz`, and `picks.png` while
+    somebody is waited for.
 
     Args:
         folder: The folder of the run.
@@ -48,24 +55,27 @@ class RunFiles:
         self._items = {item.id: item for item in learner.items}
         self._written = time.monotonic()
 
-    def update(self, records: Callable[[], list[RoundRecord]]) -> None:
-        """Write the report and the picture, now and then: rounds may be short."""
+    def update(self, loop: ActiveLearningLoop) -> None:
+        """Write all but the model, now and then: rounds may be short."""
         if time.monotonic() - self._written >= _SECONDS_BETWEEN:
-            self.write(records(), with_model=False)
+            self.write(loop, with_model=False)
 
-    def write(self, records: Sequence[RoundRecord], with_model: bool) -> None:
-        """Write the report and the picture, and if asked for the model as it is."""
+    def write(self, loop: ActiveLearningLoop, with_model: bool) -> None:
+        """Write the files for people, and if asked for the model as it is."""
         from allencv_al.active_learning.reports.curve_lines import run_lines
         from allencv_al.active_learning.reports.learning_curve import FILE_NAME as CURVE_NAME
         from allencv_al.active_learning.reports.learning_curve import write_learning_curve
         from allencv_al.active_learning.reports.run_report import write_run_report
 
+        records = loop.records()
         if with_model and any(record.labels for record in records):
             self._learner.write_archive(self._folder)
         lines = run_lines(records)
         if lines:
             write_learning_curve(self._folder / CURVE_NAME, lines, title=self._folder.name)
         write_run_report(self._folder, records, self._context(records), self._thumbnail)
+        self._write_labels(loop.labels.labels())
+        self._write_contact_sheet(records)
         self._written = time.monotonic()
 
     def _context(self, records: Sequence[RoundRecord]) -> RunContext:
@@ -81,6 +91,31 @@ class RunFiles:
             test_items=None if matrix is None else sum(map(sum, matrix)),
             config=config,
         )
+
+    def _write_labels(self, labels: Mapping[str, str]) -> None:
+        """Write all labels in force, as a table that the reader `manifest` trains on."""
+        from allencv_al.active_learning.label_table import write_label_table
+
+        items = [self._items[id] for id in labels if id in self._items]
+        labeled = [replace(item, label=labels[item.id]) for item in items]
+        write_label_table(self._folder / LABELS_NAME, [], labeled)
+
+    def _write_contact_sheet(self, records: Sequence[RoundRecord]) -> None:
+        """Show what is waited for; nothing where nobody is."""
+        from allencv_al.active_learning.contact_sheet import write_contact_sheet
+        from allencv_al.active_learning.picked_image import PickedImage
+
+        path = self._folder / SHEET_NAME
+        waiting = [pick for pick in records[-1].picks if pick.outcome == "waiting"]
+        if not waiting:
+            path.unlink(missing_ok=True)
+            return
+        picked = [
+            PickedImage(rank, self._items[pick.id], pick.score, pick.predicted)
+            for rank, pick in enumerate(waiting, start=1)
+            if pick.id in self._items
+        ]
+        write_contact_sheet(path, picked, f"{len(picked)} images to label")
 
     def _thumbnail(self, id: str) -> bytes | None:
         from allencv_al.active_learning.contact_sheet import thumbnail_png_bytes

@@ -73,8 +73,9 @@ class ActiveLearningSettings(FromParams):
         test_fraction: Measure on this share of the items at `train_data_path`, held out by class
             and anew for each seed, instead of on `test_data_path`. Without either, on
             `validation_data_path`.
-        pool_data_path: Further unlabeled images, which `dataset_reader` reads; labels they may have
-            are not looked at, unless the annotator is `ground_truth`.
+        pool_data_path: Further unlabeled images: a folder with images at any depth, or what
+            `dataset_reader` reads. Labels they may have are not looked at, unless the annotator is
+            `ground_truth`. Unlabeled images at `train_data_path` are in the pool without it.
         classes: The names of all classes, where the data does not show them; labels of other names
             are then refused.
         cache_embeddings: With an encoder that does not train, whether each image is encoded once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     add_config(parser)
+    parser.add_argument(
+        "--relabel",
+        action="append",
+        type=_correction,
+        default=[],
+        metavar="ID=CLASS",
+        help="correct the label of an item before the run goes on; may be given several times",
+    )
     add_run_folder(parser, "database of labels, report.html, learning_curve.png and model.tar.gz")
 
 
@@ -39,12 +48,21 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.active_learning.annotators.base import WaitingForLabels
     from allencv_al.active_learning.run import RunOptions, active_learn
 
-    options = RunOptions(recover=args.recover, force=args.force, source=source)
+    options = RunOptions(
+        recover=args.recover, force=args.force, source=source, relabel=dict(args.relabel)
+    )
     try:
         records = active_learn(params, args.serialization_dir, options)
     except WaitingForLabels as waiting:  # what to do next, which is no error
-        sys.stdout.write(f"{waiting}\n")
+        files = [args.serialization_dir / name for name in ("picks.png", "report.html")]
+        places = " and ".join(str(file) for file in files if file.is_file())
+        sys.stdout.write(f"{waiting}\n{places} show the images.\n" if places else f"{waiting}\n")
         return waiting.exit_code
+    except KeyboardInterrupt:
+        from allencv_al.training.interruption import TrainingInterrupted
+
+        message = "the same command with --recover goes on where it stopped"
+        raise TrainingInterrupted(signal.SIGINT, message) from None
     measured = [record for record in records if record.labels]
     if measured:
         last = measured[-1]
@@ -58,6 +76,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _correction(text: str) -> tuple[str, str]:
+    id, equals, label = text.rpartition("=")  # a file name may hold the sign, too
+    if not (equals and id and label):
+        raise argparse.ArgumentTypeError(f'expected ID=CLASS, found "{text}"')
+    return id, label
+
+
 _EPILOG = """\
 The config is that of train, with one block more:
 
@@ -65,5 +90,6 @@ The config is that of train, with one block more:
 
 allencv-al describe active_learning shows all its keys. The annotator decides where labels come
 from: ground_truth takes those of the data, to compare strategies; file writes DIR/to_label.csv and
-ends with exit code 3: fill in the column "label" and run the same command again.
+ends with exit code 3: fill in the column "label" and run the same command again. DIR/labels.csv
+holds all labels so far; --relabel corrects one of them.
 """

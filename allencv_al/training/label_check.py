@@ -79,6 +79,7 @@ def _only_labeled(name: str, dataset: Dataset) -> Dataset:
 
 
 def _check_measuring(name: str, found: set[str], known: set[str]) -> None:
+    _warn_of_misspelt(name, found, known)
     unknown = sorted(found - known)
     if not unknown:
         return
@@ -95,6 +96,19 @@ def _check_measuring(name: str, found: set[str], known: set[str]) -> None:
         logger.warning("%s", message)
     else:
         raise DataError(message)
+
+
+def _warn_of_misspelt(name: str, found: set[str], known: set[str]) -> None:
+    """Warn of classes to learn that nothing measures and that look like one that is measured."""
+    for label in sorted(known - found):
+        hint = did_you_mean(label, found)
+        if hint:
+            logger.warning(
+                'training images are of the class "%s", and no image of %s_data_path is%s',
+                label,
+                name,
+                hint,
+            )
 
 
 def _classes(dataset: Dataset) -> set[str]:

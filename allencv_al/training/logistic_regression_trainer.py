@@ -23,6 +23,7 @@ from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.epoch_metrics import with_prefix
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
+from allencv_al.training.pictures import CONFUSION_MATRIX, write_confusion_matrix
 from allencv_al.training.trainer import Trainer
 from allencv_al.training.weights_file import write_weights
 
@@ -122,12 +123,19 @@ class LogisticRegressionTrainer(Trainer):
             found = evaluate(self.model, self.validation_data_loader, self.device, description=None)
             metrics.update(with_prefix("validation", found))
             metrics.update(with_prefix("best_validation", found))
+            self._draw_confusion(found)
         if self.serialization_dir is not None:
             write_environment(self.serialization_dir, device=device_name(self.device))
             weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
             write_weights(self.serialization_dir / BEST_WEIGHTS, weights)
             write_json(self.serialization_dir / "metrics.json", metrics)
         return metrics
+
+    def _draw_confusion(self, found: dict[str, Any]) -> None:
+        matrix = found.get("confusion_matrix")
+        if self.serialization_dir is not None and matrix is not None:
+            path = self.serialization_dir / CONFUSION_MATRIX
+            write_confusion_matrix(path, matrix, self.model.vocab, "validation")
 
     def _collect(self) -> tuple[Features, Labels]:
         """Return the embeddings `[N, D]` and the class indices `[N]` of the training data."""

@@ -224,3 +224,25 @@ def test_test_images_of_other_classes_measure_nothing(
         (test / name).rename(test / name.upper())
     with pytest.raises(DataError, match="test_data_path: classes that no training image has: ONE"):
         read(config)
+
+
+def test_a_folder_of_images_is_a_pool_whatever_the_reader(
+    linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path
+) -> None:
+    photos = make_digits(tmp_path / "photos")
+    table = tmp_path / "labeled.csv"
+    [first, *_] = sorted(photos.rglob("*.png"))
+    table.write_text(f"path,label,id\n{first},zero,labeled\n")
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for number, file in enumerate(sorted(photos.rglob("*.png"))[1:4]):
+        shutil.copy(file, pool / f"{number}.png")
+    config = linear_config(table, pool_data_path=str(pool), test_fraction=None, annotator="file")
+    config["dataset_reader"] = {**config["dataset_reader"], "type": "manifest"}
+    data = read(config)
+    assert [(item.id, item.label) for item in data.items()] == [
+        ("labeled", "zero"),
+        ("0.png", None),
+        ("1.png", None),
+        ("2.png", None),
+    ]

@@ -4,49 +4,44 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from allencv_al.active_learning.run_lock import LOCK_NAME, locked_run_folder, run_lock
+
+
+ANOTHER = """
+import sys
+from pathlib import Path
+from allencv_al.active_learning.run_lock import locked_run_folder
 from allencv_al.common.errors import DataError
 
-
-def in_a_child(action: Any) -> int:
-    """Run a function in a forked process, and return its exit code: 7 for a DataError."""
-    child = os.fork()
-    if not child:
-        try:
-            action()
-        except DataError:
-            os._exit(7)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+folder = Path(sys.argv[1])
+try:
+    with locked_run_folder(folder, lambda: (folder / "replaced").touch()):
+        pass
+except DataError as error:
+    sys.exit(f"refused: {error}")
+"""
 
 
-def test_another_process_is_refused_while_the_block_lasts(tmp_path: Path) -> None:
-    def take() -> None:
-        with run_lock(tmp_path):
-            pass
-
-    with run_lock(tmp_path):
-        assert in_a_child(take) == 7
-    assert in_a_child(take) == 0
+def another_process(folder: Path) -> str:
+    """Have another process replace the run in a folder; return what it complains of."""
+    command = [sys.executable, "-c", ANOTHER, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
-def test_a_run_that_is_worked_on_is_not_replaced(tmp_path: Path) -> None:
+def test_a_run_that_is_worked_on_is_neither_shared_nor_replaced(tmp_path: Path) -> None:
     opened: list[str] = []
-
-    def replace() -> None:
-        with locked_run_folder(tmp_path, lambda: (tmp_path / "replaced").touch()):
-            pass
-
     with locked_run_folder(tmp_path, lambda: opened.append("first")):
-        assert in_a_child(replace) == 7
+        message = f"refused: {tmp_path}: another process is at work on this run; wait for it or"
+        assert another_process(tmp_path).startswith(message)
         assert not (tmp_path / "replaced").exists()
-    assert in_a_child(replace) == 0
+    assert another_process(tmp_path) == ""
     assert (tmp_path / "replaced").exists() and opened == ["first"]
 
 

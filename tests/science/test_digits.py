@@ -1,8 +1,9 @@
 """The published comparison on digits comes out of `allencv-al compare`.
 
-The figures are of an implementation that is not ours: scikit-learn's digits, halves of pool and test
-by class for each of 20 seeds, 10 random digits at first and 10 per round up to 200,
-`LogisticRegression(C=10)` on pixels / 16. Random draws differ, so the means are compared within a point.
+The figures are of an implementation that is not ours: scikit-learn's digits, halves of pool and
+test by class for each of 20 seeds, 10 random digits at first and 10 per round up to 200,
+`LogisticRegression(C=10)` on pixels / 16. Random draws differ, so the means are compared within a
+point.
 """
 
 from __future__ import annotations

@@ -85,3 +85,11 @@ def test_a_data_set_with_labels_of_another_kind_stays_whole() -> None:
     boxes = Dataset(_Nothing(), [Instance("0", pixels, boxes=()), Instance("1", pixels)], {})
     datasets = Datasets(boxes, None, None)
     assert only_labeled(datasets).train is boxes
+
+
+def test_a_class_that_looks_misspelt_beside_those_that_are_measured_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    check(["cat", "dog", "dgo"], ["cat", "dog"])
+    assert 'of the class "dgo"' in caplog.text
+    assert 'did you mean "dog"?' in caplog.text

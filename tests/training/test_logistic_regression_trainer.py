@@ -104,7 +104,8 @@ def test_it_measures_and_leaves_what_an_archive_needs(tmp_path: Path) -> None:
     metrics = trainer.train()
     assert metrics["validation_accuracy"] == pytest.approx(metrics["training_accuracy"])
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    assert {"best.safetensors", "environment.json"} <= {path.name for path in tmp_path.iterdir()}
+    found = {path.name for path in tmp_path.iterdir()}
+    assert {"best.safetensors", "environment.json", "confusion_matrix.png"} <= found
 
 
 def test_an_encoder_that_trains_is_refused() -> None:

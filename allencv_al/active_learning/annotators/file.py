@@ -18,7 +18,7 @@ from allencv_al.active_learning.annotators.filled_table import (
     FilledTable,
     read_filled_table,
 )
-from allencv_al.active_learning.annotators.label_typos import warn_of_typos
+from allencv_al.active_learning.annotators.label_typos import check_typos
 from allencv_al.active_learning.contact_sheet import thumbnail_png_bytes
 from allencv_al.active_learning.label_store import LabelKind, NewLabel
 from allencv_al.active_learning.label_table import has_place_in_table, write_label_table
@@ -97,7 +97,7 @@ class FileAnnotator(Annotator):
     def _labels(self, path: Path, content: bytes, request: LabelRequest) -> list[NewLabel]:
         table = read_filled_table(path, content, self._asked(request))
         if request.classes is None:
-            warn_of_typos(path, table, request.seen)
+            check_typos(path, table, request.seen)
         if table.empty:
             raise WaitingForLabels(_next_message(path, table, request))
         return [self._label(id, text, request.round) for id, text in table.labels.items()]

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from allencv_al.active_learning.annotators.filled_table import WORDS, FilledTable
-
-logger = logging.getLogger(__name__)
+from allencv_al.common.errors import DataError
 
 _LIKENESS = 0.8  # "catt" and "cat" have 0.86, "cat" and "bat" 0.67
 
 
-def warn_of_typos(path: Path, table: FilledTable, seen: Sequence[str]) -> None:
-    """Log a warning for each new class name that looks like a commoner one.
+def check_typos(path: Path, table: FilledTable, seen: Sequence[str]) -> None:
+    """Raise where a new class name looks like a commoner one: a class cannot be taken back.
 
     Args:
         path: The table's file.
         table: What it says.
         seen: The names of earlier rounds, which are taken to be right.
+
+    Raises:
+        DataError: All such names are listed.
     """
+    problems = []
     counts = Counter(label for label in table.labels.values() if label not in WORDS)
     known = [*dict.fromkeys(seen)]
     for name, _ in counts.most_common():  # the commoner one is taken to be right
@@ -32,14 +34,15 @@ def warn_of_typos(path: Path, table: FilledTable, seen: Sequence[str]) -> None:
         near = next((other for other in known if _look_alike(name, other)), None)
         if near is not None:
             lines = [table.lines[id] for id, label in table.labels.items() if label == name]
-            logger.warning(
-                '%s line %d: is "%s" meant to be "%s"? It is taken as a class of its own',
-                path,
-                min(lines),
-                name,
-                near,
-            )
+            problems.append(f'line {min(lines)}: "{name}" looks like "{near}" misspelt')
         known.append(name)
+    if problems:
+        lines = [f"  {problem}" for problem in problems]
+        raise DataError(
+            "\n".join([f"{path}: is that the right name?", *lines])
+            + "\nCorrect it and run the same command again. If it is a class of its own, name all "
+            "classes in active_learning.classes of the config."
+        )
 
 
 def _look_alike(name: str, other: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -317,16 +316,15 @@ def test_a_table_of_id_and_label_is_enough(asked: LabelRequest) -> None:
     assert [new.label for new in ask(asked)] == ["cat", "dog", "cat"]
 
 
-def test_any_class_is_allowed_where_none_is_known(
-    tmp_path: Path, items: list[Instance], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_any_class_is_allowed_where_none_is_known(tmp_path: Path, items: list[Instance]) -> None:
     asked = LabelRequest(
         0, items, [Query(n, item.id, 0.0) for n, item in enumerate(items)], None, tmp_path / "run"
     )
-    fill(asked, "zebra", "zebra", "zebar")
-    with caplog.at_level(logging.WARNING):
-        assert [new.label for new in ask(asked)] == ["zebra", "zebra", "zebar"]
-    assert 'line 4: is "zebar" meant to be "zebra"?' in caplog.text
+    path = fill(asked, "zebra", "zebra", "zebar")
+    with pytest.raises(DataError, match='line 4: "zebar" looks like "zebra" misspelt'):
+        ask(asked)
+    path.write_text(path.read_text("utf-8-sig").replace("zebar", "gnu"), "utf-8")
+    assert [new.label for new in ask(asked)] == ["zebra", "zebra", "gnu"]
 
 
 def test_a_misspelt_word_is_no_class_even_where_any_is_allowed(

@@ -1,0 +1,70 @@
+"""Labels that turn out wrong after they were taken in, and those that must not be thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from allencv_al.active_learning.label_store import LabelKind, LabelStore, NewLabel
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.names import did_you_mean
+
+SOURCE = "correction"
+# Labels of these can be had again; all others are somebody's work
+_NOBODYS_WORK = ("ground_truth", "dataset")
+
+
+def correct_labels(
+    store: LabelStore, corrections: Mapping[str, str], allowed: Collection[str]
+) -> None:
+    """Give items that are labeled another class; the next training learns from it.
+
+    Args:
+        store: The labels of the run.
+        corrections: The right class by item id.
+        allowed: The names of the classes; none: any.
+
+    Raises:
+        DataError: An item has no label, or a class is not allowed; all of them are named.
+    """
+    current = {id: event for id, event in store.current().items() if event.kind is LabelKind.LABEL}
+    problems = []
+    for id, label in corrections.items():
+        if id not in current:
+            hint = did_you_mean(id, current)
+            problems.append(f"{id} has no label in this run{hint}")
+        if allowed and label not in allowed:
+            hint = did_you_mean(label, allowed) or f"; known: {', '.join(sorted(allowed))}"
+            problems.append(f'"{label}" is no class{hint}')
+    if problems:
+        raise DataError("\n  ".join(["labels that cannot be corrected:", *problems]))
+    store.add(
+        [
+            NewLabel(id, label, SOURCE, current[id].round, SOURCE)
+            for id, label in corrections.items()
+            if current[id].label != label
+        ]
+    )
+
+
+def check_no_labels_are_lost(folder: Path) -> None:
+    """Raise where removing a run would remove labels that somebody has given.
+
+    Args:
+        folder: The folder of a run; there may be none in it.
+
+    Raises:
+        ConfigurationError: There are such labels.
+    """
+    if not (folder / DATABASE_NAME).is_file():
+        return
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        events = LabelStore(database).events()
+    count = len({event.id for event in events if event.source not in _NOBODYS_WORK})
+    if count:
+        raise ConfigurationError(
+            f"{folder}: --force would remove the labels of {count} items that somebody has given; "
+            "--recover goes on with the run, -s takes another folder; if they are to go, remove "
+            "the folder yourself"
+        )
