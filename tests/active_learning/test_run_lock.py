@@ -13,7 +13,6 @@ import pytest
 
 from allencv_al.active_learning.run_lock import LOCK_NAME, locked_run_folder, run_lock
 
-
 ANOTHER = """
 import sys
 from pathlib import Path
