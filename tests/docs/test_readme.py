@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.commands.table import SUBCOMMANDS
 from allencv_al.common.jsonnet_file import evaluate_snippet
 from allencv_al.common.params import Params
@@ -51,6 +52,16 @@ def test_the_config_for_your_own_photos_has_no_faults(photos: Path) -> None:
     check_experiment(Params(config), "README.md")
 
 
+@pytest.mark.parametrize("holding", ["pretrained_resnet", "active_learning: {"])
+def test_what_is_added_to_that_config_has_no_faults(photos: Path, holding: str) -> None:
+    config = json.loads(evaluate_snippet("README.md", block("jsonnet", "photos/train"), {}))
+    config |= json.loads(evaluate_snippet("README.md", block("jsonnet", holding), {}))
+    write_photos(photos / "photos" / "unlabeled", "{label}{number}.jpg")
+    if "active_learning" in config:
+        check_experiment(Params(config), "README.md", ActiveLearningExperiment)
+    check_experiment(Params(config), "README.md")
+
+
 def test_a_reader_of_your_own_takes_part_as_printed(photos: Path) -> None:
     write_photos(photos / "flat", "{label}-{number}.jpg")
     (photos / "my_readers.py").write_text(block("python", "by_file_name"))
@@ -66,7 +77,7 @@ def test_a_reader_of_your_own_takes_part_as_printed(photos: Path) -> None:
         "type": "basic_image_classifier",
         "im2vec_encoder": {"type": "pool", "input_channels": 3},
     }
-    config["trainer"]["num_epochs"] = 1
+    config["trainer"] = {"num_epochs": 1}
     (photos / "photos.jsonnet").write_text(json.dumps(config))
     command = (
         block("bash", "--include-package my_readers")
