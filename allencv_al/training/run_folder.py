@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from allencv_al.common import Params, atomic_file
+from allencv_al.common.atomic_file import TEMPORARY_PREFIX
 from allencv_al.common.errors import ConfigurationError
 
 CONFIG_NAME = "config.json"
@@ -40,7 +41,7 @@ def check_run_folder(
         return
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder}: expected a folder for the run, found a file")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and _holds_anything(folder):
         if not force:
             raise ConfigurationError(
                 f"{folder}: holds files already; --recover goes on with the run in it, "
@@ -67,6 +68,11 @@ def open_run_folder(
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     params.to_file(folder / CONFIG_NAME)
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Say whether there is more than what a process leaves that is killed before its first file."""
+    return any(not entry.name.startswith(TEMPORARY_PREFIX) for entry in folder.iterdir())
 
 
 def _check_recoverable(folder: Path, params: Params, changeable: Collection[str]) -> None:

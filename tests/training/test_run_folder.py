@@ -27,6 +27,12 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     assert (tmp_path / "config.json").is_file()
 
 
+def test_what_was_killed_before_its_first_file_was_there_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-0123456789abcdef.json").write_text('{"trainer": ')
+    start(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_files_that_are_there_are_never_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigurationError, match="holds files already"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -173,8 +172,6 @@ def _error_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
 
 def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> None:
     begun = (cell.folder / CONFIG_NAME).is_file()
-    if not begun and cell.folder.exists():  # killed before it had written its config
-        shutil.rmtree(cell.folder)
     run_options = RunOptions(
         recover=begun,
         source=cell.name,
