@@ -112,9 +112,13 @@ def penalty_table(summary: ComparisonSummary) -> TextTable:
 
 
 def verdict(summary: ComparisonSummary) -> str:
-    """Return what was found in a sentence or two: which is highest, and whether that is luck."""
+    """Return what was found in a sentence or two: which is highest, and whether that is luck.
+
+    AUBC is the area under the learning curve divided by its range: the mean accuracy on the way.
+    """
     best = summary.ranked()[0]
-    text = f"{best.strategy} has the highest mean AUBC: {formats.percent(best.aubc_mean, 2)}"
+    height = formats.percent(best.aubc_mean, 2)
+    text = f"{best.strategy} has the highest mean area under the learning curve (AUBC): {height}"
     compared = [found for found in summary.strategies if found.comparison is not None]
     if not compared:
         return f"{text}."
@@ -125,7 +129,11 @@ def verdict(summary: ComparisonSummary) -> str:
         if found.t_p_value is not None:
             holm = formats.p_value(best.comparison.t_p_holm)
             text += f" over {found.seeds} paired seeds (t test, Holm-corrected p = {holm})"
-    return f"{text}. {_significant(summary.baseline or '', compared)}"
+    significance = _significant(summary.baseline or "", compared)
+    # What is found comes first, and nothing found is a finding
+    return (
+        f"{significance} {text}." if significance.startswith("None") else f"{text}. {significance}"
+    )
 
 
 def _significant(baseline: str, compared: Sequence[StrategySummary]) -> str:

@@ -188,7 +188,8 @@ def test_the_verdict_says_what_was_found_and_no_more() -> None:
     better += [_level("margin", s, 0.6 + 0.002 * (s % 2)) for s in range(5)]
     text = verdict(summarize(better))
     assert text.startswith(
-        "margin has the highest mean AUBC: 60.18%, 10.08 points above random over"
+        "margin has the highest mean area under the learning curve (AUBC): 60.18%, "
+        "10.08 points above random over"
     )
     assert text.endswith("Significantly better than random: margin (corrected t test, p < 0.05).")
     luck = [_level("random", s, 0.5) for s in range(4)]
@@ -197,6 +198,11 @@ def test_the_verdict_says_what_was_found_and_no_more() -> None:
     worse = [_level("random", s, 0.7 + 0.002 * (s % 2)) for s in range(5)]
     worse += [_level("margin", s, 0.6) for s in range(5)]
     assert "Significantly worse than random: margin" in verdict(summarize(worse))
-    assert verdict(summarize(worse)).startswith("random has the highest mean AUBC: 70.18%. ")
+    assert verdict(summarize(worse)).startswith(
+        "random has the highest mean area under the learning curve (AUBC): 70.18%. "
+    )
     assert verdict(summarize([better[0], better[5]])).endswith("One seed allows no test.")
-    assert verdict(summarize(better[5:])) == "margin has the highest mean AUBC: 60.18%."
+    assert (
+        verdict(summarize(better[5:]))
+        == "margin has the highest mean area under the learning curve (AUBC): 60.18%."
+    )
