@@ -54,8 +54,9 @@ def fit_centroids(
         model = MiniBatchKMeans(
             **settings, batch_size=_MINI_BATCH, init_size=max(_FEWEST_TO_START_FROM, 3 * count)
         )
-    # Two threads' sums commute; those of more depend on which comes first, in the last bits
-    with threadpool_limits(limits=2, user_api="openmp"), warnings.catch_warnings():
+    # The last bits of sums depend on the number of threads, and picks on them; besides, threads
+    # that wait for each other where other processes keep the cores busy take many times as long
+    with threadpool_limits(limits=1, user_api="openmp"), warnings.catch_warnings():
         # Fewer distinct rows than clusters: some centroids coincide, which is no harm
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(data, sample_weight=weights)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +110,32 @@ def test_the_order_of_a_pool_of_several_blocks_changes_nothing(name: str, layout
     shuffled = replace(shuffled, embeddings=np.asarray(shuffled.embeddings, order=layout))
     strategy = QueryStrategy.by_name(name)()
     same(strategy.select(pool, 60, 3), strategy.select(shuffled, 60, 3))
+
+
+def reasons_of_all() -> dict[str, Any]:
+    pool = make_pool(3000, 1, 4, duplicates=False)
+    selections = {name: QueryStrategy.by_name(name)().select(pool, 40, 3) for name in NAMES}
+    return {name: [each.ids, each.reasons] for name, each in selections.items()}
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    """Nor does it change the last bit of a distance to a centroid."""
+    command = (
+        "import importlib.util, json, sys;"
+        f"spec = importlib.util.spec_from_file_location('laws', {__file__!r});"
+        "laws = importlib.util.module_from_spec(spec); spec.loader.exec_module(laws);"
+        "json.dump(laws.reasons_of_all(), sys.stdout)"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", command],
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "3")
+    ]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(("name", "values"), PARAMETERS)
