@@ -37,9 +37,8 @@ def check_typos(path: Path, table: FilledTable, seen: Sequence[str]) -> None:
             problems.append(f'line {min(lines)}: "{name}" looks like "{near}" misspelt')
         known.append(name)
     if problems:
-        lines = [f"  {problem}" for problem in problems]
         raise DataError(
-            "\n".join([f"{path}: is that the right name?", *lines])
+            "\n  ".join([f"{path}: is that the right name?", *problems])
             + "\nCorrect it and run the same command again. If it is a class of its own, name all "
             "classes in active_learning.classes of the config."
         )
