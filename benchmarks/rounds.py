@@ -2,9 +2,9 @@
 
     python benchmarks/rounds.py [--images 400] [--rounds 3] [--size 96] [--weights FILE]
 
-One process runs the same experiment both ways, in turn; `round` is the median of TRAIN, TEST, INFER and
-SELECT together, without the first round, in which the cache is filled (`first`). Both ask for the same
-images.
+One process runs the same experiment both ways, in turn; a round is TRAIN, TEST, INFER and SELECT
+together. In the first one the cache is filled; the medians are of the others. Both ways ask for the
+same images.
 """
 
 from __future__ import annotations
