@@ -2,7 +2,7 @@
 
     python benchmarks/selection.py                                  # 10,000 and 50,000 items
     python benchmarks/selection.py --only-ours --sizes 1000000 --rounds 1
-    python benchmarks/selection.py --sizes 10000 50000 1000000 --output docs/results/selection.md
+    python benchmarks/selection.py --sizes 10000 50000 1000000 --rounds 3 3 1 --output FILE.md
 
 Each contender is a process of its own that makes the pool, tries a tiny pool first (imports,
 threads), and then times one call. They take turns. `extra MB` is by how much the process grew
@@ -109,7 +109,7 @@ def row(strategy: str, count: int, contender: str, runs: list[Any], own: list[An
     return f"{start} {seconds:.3f} | {ratio} | {extra:.0f} | {peak:.0f} | {same} |"
 
 
-def introduction(rounds: int) -> Iterator[str]:
+def introduction(rounds: dict[int, int]) -> Iterator[str]:
     """Yield what the figures are of."""
     packages = ["numpy", "scikit-learn", *(library.package for library in CONTENDERS.values())]
     versions = []
@@ -121,8 +121,9 @@ def introduction(rounds: int) -> Iterator[str]:
     cpu = re.search(r"model name\s*: (.*)", _text("/proc/cpuinfo"))
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
     yield f"D={DIMENSIONS}, C={CLASSES}, query {QUERY}, {LABELED:,} labeled, S={MEMBERS},"
-    yield f"{TARGETS:,} targets (above 10,000 items {FEWER_TARGETS}). Medians of"
-    yield f"{rounds} interleaved rounds, {datetime.date.today()}, load {os.getloadavg()[0]:.1f}."
+    yield f"{TARGETS:,} targets (above 10,000 items {FEWER_TARGETS}). Medians of rounds in turn:"
+    yield f"{', '.join(f'{turns} at {size:,}' for size, turns in rounds.items())} items."
+    yield f"{datetime.date.today()}, load {os.getloadavg()[0]:.1f},"
     yield f"{os.cpu_count()} cores ({cpu[1].strip() if cpu else platform.processor()}),"
     yield f"OMP_NUM_THREADS {threads}, Python {platform.python_version()};"
     yield f"{', '.join(versions)}."
@@ -133,9 +134,9 @@ def _text(path: str) -> str:
     return file.read_text() if file.exists() else ""
 
 
-def rows(options: argparse.Namespace) -> Iterator[str]:
+def rows(options: argparse.Namespace, rounds: dict[int, int]) -> Iterator[str]:
     """Run all cells; yield a row of each."""
-    for count in options.sizes:
+    for count, turns in rounds.items():
         for strategy in options.strategies:
             names = [
                 name
@@ -144,7 +145,7 @@ def rows(options: argparse.Namespace) -> Iterator[str]:
                 and not (options.only_ours and name != "allencv_al")
             ]
             runs: dict[str, list[Any]] = {name: [] for name in names}
-            for _ in range(options.rounds):
+            for _ in range(turns):
                 for name in names:
                     runs[name].append(run_apart(name, strategy, count, options.timeout))
             for name in names:
@@ -157,7 +158,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, nargs="+", default=[3], help="for each size, or all")
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--only-ours", action="store_true", help="leave the other libraries out")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one contender")
@@ -167,10 +168,14 @@ def main() -> None:
     if options.contender:
         run_here(options.contender, options.strategies[0], options.sizes[0])
         return
-    head = [*introduction(options.rounds), "", COLUMNS, "|---|---:|---|---:|---:|---:|---:|---|"]
+    if len(options.rounds) not in (1, len(options.sizes)):
+        parser.error(f"--rounds: expected 1 number, or {len(options.sizes)}, one for each size")
+    turns = options.rounds * (len(options.sizes) if len(options.rounds) == 1 else 1)
+    rounds = dict(zip(options.sizes, turns, strict=True))
+    head = [*introduction(rounds), "", COLUMNS, "|---|---:|---|---:|---:|---:|---:|---|"]
     print("\n".join(head), flush=True)
     table = []
-    for line in rows(options):
+    for line in rows(options, rounds):
         print(line, flush=True)
         table.append(line)
     if options.output:
