@@ -85,7 +85,9 @@ def test_a_score_that_is_nan_is_named() -> None:
 
 @pytest.mark.parametrize("budget", [0, -1, float("nan")])
 def test_a_budget_is_positive(budget: float) -> None:
-    with pytest.raises(ConfigurationError, match="memory_budget_mb: expected a positive number"):
+    with pytest.raises(
+        ConfigurationError, match="memory_budget_mb: expected a positive, finite number"
+    ):
         QueryStrategy(memory_budget_mb=budget)
 
 
