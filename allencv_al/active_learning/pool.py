@@ -39,6 +39,10 @@ class Pool:
         labeled_embeddings: Features of what is labeled already, `[L, D]`.
         labeled_labels: Class indices of what is labeled already, `[L]`.
         target_mc_logits: Members' logits of items like those that the model will meet, `[M, S, C]`.
+
+    Raises:
+        ConfigurationError: The shape of an array is not that.
+        DataError: Ids occur twice; the first few are named.
     """
 
     ids: Sequence[str]
@@ -50,6 +54,12 @@ class Pool:
     target_mc_logits: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        if len(set(self.ids)) < len(self.ids):
+            counts = Counter(self.ids)
+            twice = [id for id, count in counts.most_common(_MOST_NAMED) if count > 1]
+            raise DataError(
+                f"pool.ids: expected distinct ids, found more than once: {', '.join(twice)}"
+            )
         dimensions = {"logits": 2, "mc_logits": 3, "embeddings": 2}
         for name, count in dimensions.items():
             array = getattr(self, name)
@@ -67,14 +77,8 @@ class Pool:
 
         Raises:
             ConfigurationError: A needed array is absent.
-            DataError: Ids occur twice, or values are not finite; the first few ids are named.
+            DataError: Values are not finite; the first few ids are named.
         """
-        if len(set(self.ids)) < len(self.ids):
-            counts = Counter(self.ids)
-            twice = [id for id, count in counts.most_common(_MOST_NAMED) if count > 1]
-            raise DataError(
-                f"pool.ids: expected distinct ids, found more than once: {', '.join(twice)}"
-            )
         absent = [name for name in OUTPUTS if name in needs and getattr(self, name) is None]
         if absent:
             raise ConfigurationError(f"pool: the strategy needs {', '.join(absent)}, found none")

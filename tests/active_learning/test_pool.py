@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from allencv_al.active_learning.pool import OUTPUTS, Pool
-from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common.errors import ConfigurationError, DataError
 
 IDS = [f"{letter}.png" for letter in "abcdefgh"]
@@ -123,6 +122,10 @@ def test_arrays_may_lie_on_disk(tmp_path: Path) -> None:
 
 
 def test_ids_that_occur_twice_are_named() -> None:
-    pool = Pool(ids=["a.png", "b.png", "a.png"], logits=np.zeros((3, 2)))
     with pytest.raises(DataError, match=r"found more than once: a\.png$"):
-        QueryStrategy.from_params("margin").select(pool, 1)
+        Pool(ids=["a.png", "b.png", "a.png"], logits=np.zeros((3, 2)))
+
+
+def test_taking_an_item_twice_is_refused() -> None:
+    with pytest.raises(DataError, match=r"found more than once: c\.png$"):
+        full_pool().take(np.array([2, 1, 2]))

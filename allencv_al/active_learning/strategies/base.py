@@ -108,7 +108,7 @@ class QueryStrategy(Registrable):
 
         Raises:
             ConfigurationError: The pool lacks an array, or query_size is negative.
-            DataError: Values are NaN or infinite, or ids occur twice.
+            DataError: Values are NaN or infinite.
         """
         if query_size < 0:
             raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")

@@ -48,11 +48,8 @@ class UncertaintyStrategy(QueryStrategy):
         assert logits is not None
         scores = np.empty(len(logits), np.float32)
         for rows in cached_blocks(self, len(logits), logits.shape[1] * _BYTES_PER_LOGIT):
-            shifts, top = shifted(logits[rows], self.temperature)
-            odds = np.exp(shifts)
-            # Without the 1 of the likeliest class nothing is lost where a model is nearly certain
-            np.put_along_axis(odds, top, 0, axis=1)
-            scores[rows] = self._score_block(odds, shifts)
+            shifts = shifted(logits[rows], self.temperature)
+            scores[rows] = self._score_block(_odds_of_the_others(shifts), shifts)
         return scores
 
     @overrides
@@ -68,12 +65,27 @@ class UncertaintyStrategy(QueryStrategy):
 
     @abstractmethod
     def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
-        """Return the scores of a block.
+        """Return the scores of a block, `[n]`.
 
         Args:
-            odds: p(c) / p(1) of each class, `[n, C]`, but 0 for the likeliest.
+            odds: p(c) / p(1) of each class, `[C, n]`, but 0 for the likeliest.
             shifts: The logarithm of that, 0 for the likeliest.
         """
+
+
+def _odds_of_the_others(shifts: FloatArray) -> FloatArray:
+    """Return e^shifts with 0 in place of the 1 of the likeliest class, of one where several tie.
+
+    So nothing is lost where a model is nearly certain, and the others add up to next to nothing.
+    """
+    odds: FloatArray = np.exp(shifts)
+    likeliest = shifts == 0
+    odds -= likeliest
+    tied = np.flatnonzero(likeliest.sum(axis=0) > 1)
+    if len(tied):
+        odds[:, tied] += likeliest[:, tied]
+        odds[likeliest[:, tied].argmax(axis=0), tied] = 0
+    return odds
 
 
 @QueryStrategy.register("least_confidence")
@@ -85,7 +97,7 @@ class LeastConfidence(UncertaintyStrategy):
 
     @overrides
     def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
-        rest = odds.sum(axis=1)
+        rest = odds.sum(axis=0)
         scores: FloatArray = rest / (1 + rest)
         return scores
 
@@ -100,8 +112,8 @@ class Margin(UncertaintyStrategy):
 
     @overrides
     def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
-        rest = odds.sum(axis=1)
-        scores: FloatArray = (rest + odds.max(axis=1)) / (1 + rest)
+        rest = odds.sum(axis=0)
+        scores: FloatArray = (rest + odds.max(axis=0)) / (1 + rest)
         return scores
 
 
@@ -114,7 +126,7 @@ class Ratio(UncertaintyStrategy):
 
     @overrides
     def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
-        runner_up: FloatArray = odds.max(axis=1)
+        runner_up: FloatArray = odds.max(axis=0)
         return runner_up
 
 
@@ -141,9 +153,9 @@ class Entropy(UncertaintyStrategy):
 
     @overrides
     def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
-        rest = odds.sum(axis=1)
-        entropies: FloatArray = np.log1p(rest) - (odds * shifts).sum(axis=1) / (1 + rest)
-        classes = odds.shape[1]
+        rest = odds.sum(axis=0)
+        entropies: FloatArray = np.log1p(rest) - (odds * shifts).sum(axis=0) / (1 + rest)
+        classes = len(odds)
         if self.normalize and classes > 1:
             entropies /= math.log(classes)
         return entropies
