@@ -17,6 +17,7 @@ from allencv_al.active_learning.annotators.base import (
 )
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
 from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.pick_reasons import named_reason
 from allencv_al.active_learning.pool_figures import PoolFigures
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.round_metrics import (
@@ -271,8 +272,10 @@ class ActiveLearningLoop:
             names = self.learner.class_names()
             detail["predicted"] = predicted_classes(chosen.logits, names)
             detail["probabilities"] = top_probabilities(chosen.logits)
+        classes = dict(enumerate(self.learner.class_names()))
+        labeled = self._outputs.labeled_ids(labels, strategy.needs)
         queries = [
-            Query(rank, id, float(score), reason)
+            Query(rank, id, float(score), named_reason(reason, classes, labeled))
             for rank, (id, score, reason) in enumerate(
                 zip(selection.ids, selection.scores, selection.reasons, strict=True)
             )

@@ -101,16 +101,26 @@ class RoundOutputs:
             labels: Class name by item id.
             needs: What the strategy needs.
         """
-        # Those that need embeddings look at labeled ones as well where there are some
-        looks = bool({"embeddings", "labeled_embeddings"} & set(needs))
-        labeled = self.of_labeled(labels) if labels and looks else None
+        labeled = self._seen_labeled(labels, needs)
         target = self._of_target() if "target_mc_logits" in needs else None
-        ids = list(labels) if labeled is None else labeled.ids
+        ids = self.labeled_ids(labels, needs)
         return outputs.pool(labeled, self._class_indices(labels, ids), target)
+
+    def labeled_ids(self, labels: Mapping[str, str], needs: Collection[str]) -> Sequence[str]:
+        """Return the ids of the labeled items, in the order in which a strategy sees them."""
+        labeled = self._seen_labeled(labels, needs)
+        return list(labels) if labeled is None else labeled.ids
 
     def drop_files(self, folder: Path) -> None:
         """Remove what a round has left on the disk, once nobody will ask for it again."""
         shutil.rmtree(folder / OUTPUTS_NAME, ignore_errors=True)
+
+    def _seen_labeled(
+        self, labels: Mapping[str, str], needs: Collection[str]
+    ) -> PoolOutputs | None:
+        # Those that need embeddings look at labeled ones as well where there are some
+        looks = bool({"embeddings", "labeled_embeddings"} & set(needs))
+        return self.of_labeled(labels) if labels and looks else None
 
     def _class_indices(self, labels: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.int64]:
         places = {name: index for index, name in enumerate(self._learner.class_names())}

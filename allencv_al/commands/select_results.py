@@ -11,6 +11,7 @@ from typing import Any
 
 from allencv_al.active_learning.contact_sheet import write_contact_sheet
 from allencv_al.active_learning.label_table import has_place_in_table, write_label_table
+from allencv_al.active_learning.pick_reasons import named_reason
 from allencv_al.active_learning.picked_image import PickedImage
 from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
 from allencv_al.active_learning.selector import Pick, SampleSelection
@@ -176,10 +177,7 @@ def _reason(pick: Pick, labeled: Sequence[str], names: Mapping[int, str]) -> dic
     """Return what the pick does not say elsewhere, names in the place of numbers."""
     known = {"rank"} if pick.predicted is None else {"rank", "predicted", "probability"}
     kept = {name: value for name, value in pick.reason.items() if name not in known}
-    for key, names_of in (("runner_up", names), ("nearest_labeled", dict(enumerate(labeled)))):
-        if kept.get(key) in names_of:
-            kept[key] = names_of[kept[key]]
-    return kept
+    return named_reason(kept, names, labeled)
 
 
 def _line(pick: PickedImage) -> str:
