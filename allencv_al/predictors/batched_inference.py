@@ -98,7 +98,16 @@ class OutputBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
+class Decoded:
+    """One input, decoded and transformed; or the error in its place.
+
+    Args:
+        index: Its position among the inputs.
+        instance: What was made of it; None where not even that could be.
+        samples: What each of the readers made of its picture.
+        error: Why it has no samples.
+    """
+
     index: int
     instance: Instance | None = None
     samples: tuple[Sample, ...] = ()
@@ -153,11 +162,19 @@ class BatchedInference:
         """
         with closing(self._batches(inputs, to_instance)) as batches:  # ends the threads at once
             for batch in batches:
-                values: dict[int, T] = {}
-                for items, computed in self._parts(batch, compute):
-                    values.update(zip((item.index for item in items), computed, strict=True))
-                for item in batch:
-                    yield Outcome(item.index, item.id, values.get(item.index), item.error)
+                yield from self.computed(batch, compute)
+
+    def computed(self, batch: Sequence[Decoded], compute: Compute[Sequence[T]]) -> list[Outcome[T]]:
+        """Return one outcome per decoded input, in their order.
+
+        Args:
+            batch: Inputs with different indices; one that has an error keeps it.
+            compute: Turns the images of a batch into one value per image.
+        """
+        values: dict[int, T] = {}
+        for items, computed in self._parts(batch, compute):
+            values.update(zip((item.index for item in items), computed, strict=True))
+        return [Outcome(item.index, item.id, values.get(item.index), item.error) for item in batch]
 
     def output_batches(
         self,
@@ -183,11 +200,11 @@ class BatchedInference:
 
     def _batches(
         self, inputs: Iterable[Any], to_instance: Callable[[Any], Instance]
-    ) -> Generator[list[_Decoded], None, None]:
+    ) -> Generator[list[Decoded], None, None]:
         remaining = enumerate(inputs)
-        pending: deque[Future[list[_Decoded]]] = deque()
+        pending: deque[Future[list[Decoded]]] = deque()
         ahead = 0
-        batch: list[_Decoded] = []
+        batch: list[Decoded] = []
         with ThreadPoolExecutor(self._num_threads, "decode") as pool:
             try:
                 while True:
@@ -219,25 +236,33 @@ class BatchedInference:
 
     def _decode_all(
         self, numbered: Sequence[tuple[int, Any]], to_instance: Callable[[Any], Instance]
-    ) -> list[_Decoded]:
-        return [self._decode(index, item, to_instance) for index, item in numbered]
+    ) -> list[Decoded]:
+        return [self.decoded(index, item, to_instance) for index, item in numbered]
 
-    def _decode(self, index: int, item: Any, to_instance: Callable[[Any], Instance]) -> _Decoded:
+    def decoded(self, index: int, item: Any, to_instance: Callable[[Any], Instance]) -> Decoded:
+        """Decode and transform one input; any number of threads may do so at once.
+
+        Args:
+            index: Its position among the inputs.
+            item: The input.
+            to_instance: Makes an instance of it; its `AllenCVError`s, and those of decoding, stand
+                in what is returned.
+        """
         instance = None
         try:
             instance = to_instance(item)
             # Seeded as epoch 0 of a run with seed 0: random transforms give the same every time.
             seed = item_seed(0, 0, instance.id)
             samples = tuple(reader.load(instance, seed) for reader in self._readers)
-            return _Decoded(index, instance, samples)
+            return Decoded(index, instance, samples)
         except AllenCVError as error:
-            return _Decoded(index, instance, error=error)
+            return Decoded(index, instance, error=error)
 
     def _parts(
-        self, batch: list[_Decoded], compute: Compute[Computed]
-    ) -> Iterator[tuple[list[_Decoded], Computed]]:
+        self, batch: Sequence[Decoded], compute: Compute[Computed]
+    ) -> Iterator[tuple[list[Decoded], Computed]]:
         """Yield parts of the batch with what was computed; images of different sizes are apart."""
-        groups: dict[Any, list[_Decoded]] = {}
+        groups: dict[Any, list[Decoded]] = {}
         for item in batch:
             if item.error is None:
                 kind = [part for sample in item.samples for part in _kind(sample)]
@@ -262,7 +287,7 @@ class BatchedInference:
         torch.cuda.empty_cache()
         logger.warning("out of memory: going on with batches of %d", self._batch_size)
 
-    def _images(self, items: list[_Decoded]) -> list[torch.Tensor]:
+    def _images(self, items: list[Decoded]) -> list[torch.Tensor]:
         instances = [item.instance for item in items if item.instance is not None]
         device = device_of(self._model)
         images = []
@@ -276,7 +301,7 @@ class BatchedInference:
 
 
 def _output_batch(
-    batch: list[_Decoded], parts: list[tuple[list[_Decoded], dict[str, FloatRows]]]
+    batch: list[Decoded], parts: list[tuple[list[Decoded], dict[str, FloatRows]]]
 ) -> OutputBatch:
     items = [item for some, _ in parts for item in some]
     arrays = parts[0][1] if parts else {}

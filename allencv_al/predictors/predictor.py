@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ from allencv_al.models.archive import Archive, load_archive
 from allencv_al.models.model import Model
 from allencv_al.predictors.batched_inference import (
     BatchedInference,
+    Decoded,
     FloatRows,
     Outcome,
     OutputBatch,
@@ -182,6 +184,28 @@ class Predictor(Registrable):
             batch_size: Images per batch.
         """
         return self._inference(batch_size).outcomes(inputs, self.to_instance, self._predict_batch)
+
+    # -- In two halves, for whoever brings together what comes one by one ----------------------
+
+    def decode(self, item: Any) -> Decoded:
+        """Decode and transform one input; any number of threads may do so at once.
+
+        Args:
+            item: Anything that `predict` takes. What is wrong with it stands in what is returned.
+        """
+        return self._inference(1).decoded(0, item, self.to_instance)
+
+    def predict_decoded(self, items: Sequence[Decoded]) -> list[Outcome[JsonDict]]:
+        """Run the model over decoded inputs at once; one thread at a time may do so.
+
+        Args:
+            items: What `decode` returned for each of them.
+
+        Returns:
+            For each, in their order, a prediction or the error in its place.
+        """
+        numbered = [replace(item, index=index) for index, item in enumerate(items)]
+        return self._inference(max(len(items), 1)).computed(numbered, self._predict_batch)
 
     # -- Arrays -------------------------------------------------------------------------------
 

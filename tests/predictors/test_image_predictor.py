@@ -375,3 +375,16 @@ def test_a_predictor_of_ones_own_takes_part_by_a_decorator(
 def test_predict_takes_one_image(predictor: Predictor, container: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"one image, found a .*iterate or outcomes"):
         predictor.predict(container(["a.jpg"]))
+
+
+def test_the_two_halves_give_what_predict_gives(predictor: Predictor, files: list[Path]) -> None:
+    inputs = [files[0], {"image": "no numbers"}, files[1].read_bytes(), b"no picture"]
+    outcomes = predictor.predict_decoded([predictor.decode(item) for item in inputs])
+    assert [outcome.index for outcome in outcomes] == [0, 1, 2, 3]
+    for place in (0, 2):
+        expected = predictor.predict(inputs[place])
+        assert outcomes[place].unwrap()["class"] == expected["class"]
+        assert outcomes[place].unwrap()["logits"] == pytest.approx(expected["logits"], abs=1e-6)
+    assert isinstance(outcomes[1].error, DataError)
+    assert isinstance(outcomes[3].error, ImageDecodeError)
+    assert predictor.predict_decoded([]) == []
