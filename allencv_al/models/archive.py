@@ -49,6 +49,7 @@ class Archive(NamedTuple):
         validation_dataset_reader: The reader with the transforms of validation; the same as
             `dataset_reader` where the config has no other.
         meta: The versions of Python and packages that the archive was made with.
+        samples: The files of images to try the model on, JPEG or PNG, in order.
     """
 
     model: Model
@@ -56,6 +57,7 @@ class Archive(NamedTuple):
     dataset_reader: DatasetReader
     validation_dataset_reader: DatasetReader
     meta: dict[str, str]
+    samples: tuple[bytes, ...] = ()
 
     def extract_module(self, path: str, freeze: bool = True) -> torch.nn.Module:
         """Return a part of the model, to build it into another one.
@@ -102,7 +104,9 @@ def archive_model(
     _read_tensors(contents)
     _warn_of_unloadable(contents)
     path = folder / ARCHIVE_NAME if archive_path is None else Path(archive_path)
-    write_archive(path, contents.config, contents.vocabulary, contents.weights)
+    write_archive(
+        path, contents.config, contents.vocabulary, contents.weights, samples=contents.samples
+    )
     logger.info("wrote %s", path)
     return path
 
@@ -146,7 +150,8 @@ def load_archive(
         )
     _fill(model, contents, weights_file)
     model.to(device).eval()
-    return Archive(model, params, reader, validation_reader, dict(contents.versions))
+    samples = tuple(content for _, content in sorted(contents.samples.items()))
+    return Archive(model, params, reader, validation_reader, dict(contents.versions), samples)
 
 
 def _build_vocabulary(contents: ArchiveContents, config: Mapping[str, Any]) -> Vocabulary:

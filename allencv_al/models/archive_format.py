@@ -5,6 +5,7 @@ An archive is data, never code::
     manifest.json         format version, SHA-256 and size of every other member, versions used
     config.json           the experiment's config as plain JSON
     vocabulary/*.txt      one file per namespace
+    samples/NN.png|jpg    images to try the model on, if the experiment asks for some
     model.safetensors     the weights
 """
 
@@ -26,12 +27,15 @@ MANIFEST_NAME = "manifest.json"
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 VOCABULARY_FOLDER = "vocabulary"
+SAMPLES_FOLDER = "samples"
+FOLDERS = (VOCABULARY_FOLDER, SAMPLES_FOLDER)
 REQUIRED_NAMES = (CONFIG_NAME, WEIGHTS_NAME)
 
 MEBIBYTE = 1 << 20
 # Far above what a real member needs, far below what would hurt: they stop bombs, not users.
 SIZE_LIMITS = {MANIFEST_NAME: 4 * MEBIBYTE, CONFIG_NAME: 16 * MEBIBYTE}
 VOCABULARY_SIZE_LIMIT = 64 * MEBIBYTE
+SAMPLE_SIZE_LIMIT = 2 * MEBIBYTE
 WEIGHTS_SIZE_LIMIT = 64 << 30
 MAX_VOCABULARY_FILES = 1000
 MAX_NAME_BYTES = 100  # what a tar header holds
@@ -40,6 +44,7 @@ MAX_JSON_DEPTH = 64
 _VOCABULARY_NAME = re.compile(
     rf"{VOCABULARY_FOLDER}/[^./\\\x00-\x1f\ud800-\udfff][^/\\\x00-\x1f\ud800-\udfff]{{0,90}}\.txt"
 )
+_SAMPLE_NAME = re.compile(rf"{SAMPLES_FOLDER}/[0-9]{{2}}\.(png|jpg)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -134,12 +139,14 @@ def size_limit(name: str, source: str) -> int:
         return SIZE_LIMITS[name]
     if _VOCABULARY_NAME.fullmatch(name) and len(name.encode()) <= MAX_NAME_BYTES:
         return VOCABULARY_SIZE_LIMIT
+    if _SAMPLE_NAME.fullmatch(name):
+        return SAMPLE_SIZE_LIMIT
     parts = re.split(r"[/\\]", name)
     if ".." in parts or parts[0] == "" or ":" in parts[0]:
         raise ArchiveError(f"{source}: member {name!r}: the path leads outside the archive")
     raise ArchiveError(
         f"{source}: member {name!r} is foreign to a model archive, which holds {MANIFEST_NAME}, "
-        f"{CONFIG_NAME}, {WEIGHTS_NAME} and {VOCABULARY_FOLDER}/*.txt"
+        f"{CONFIG_NAME}, {WEIGHTS_NAME}, {VOCABULARY_FOLDER}/*.txt and {SAMPLES_FOLDER}/NN.png|jpg"
     )
 
 

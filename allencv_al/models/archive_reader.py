@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import ArchiveError
 from allencv_al.models.archive_format import (
     CONFIG_NAME,
+    FOLDERS,
     MANIFEST_NAME,
     MAX_VOCABULARY_FILES,
+    SAMPLES_FOLDER,
     VOCABULARY_FOLDER,
     WEIGHTS_NAME,
     Manifest,
@@ -35,6 +37,7 @@ class ArchiveContents:
         vocabulary: File name to content.
         weights: The bytes of the safetensors file.
         versions: What the archive was made with: package name to version.
+        samples: File name to content of images to try the model on.
     """
 
     source: str
@@ -42,6 +45,7 @@ class ArchiveContents:
     vocabulary: dict[str, bytes]
     weights: bytes | bytearray
     versions: Mapping[str, str]
+    samples: dict[str, bytes] = field(default_factory=dict)
 
 
 def read_archive(path: str | Path) -> ArchiveContents:
@@ -58,7 +62,7 @@ def read_archive(path: str | Path) -> ArchiveContents:
     if not path.exists():
         raise ArchiveError(f"{path}: there is no such archive")
     if not path.is_dir():
-        return _checked(read_members(path, _limits(path), VOCABULARY_FOLDER), str(path))
+        return _checked(read_members(path, _limits(path), FOLDERS), str(path))
     if (path / MANIFEST_NAME).exists():
         return _checked(_read_unpacked(path), str(path))
     return _read_run(path)
@@ -110,18 +114,22 @@ def _checked(members: Mapping[str, bytes | bytearray], source: str) -> ArchiveCo
         manifest.check(name, members[name], source)
     config = parse_json(bytes(members[CONFIG_NAME]), f"{source}: {CONFIG_NAME}")
     check_config(config, source)
-    prefix = f"{VOCABULARY_FOLDER}/"
     return ArchiveContents(
         source=source,
         config=config,
-        vocabulary={
-            name.removeprefix(prefix): bytes(content)
-            for name, content in members.items()
-            if name.startswith(prefix)
-        },
+        vocabulary=_below(VOCABULARY_FOLDER, members),
         weights=members[WEIGHTS_NAME],
         versions=manifest.versions,
+        samples=_below(SAMPLES_FOLDER, members),
     )
+
+
+def _below(folder: str, members: Mapping[str, bytes | bytearray]) -> dict[str, bytes]:
+    return {
+        name.removeprefix(f"{folder}/"): bytes(content)
+        for name, content in members.items()
+        if name.startswith(f"{folder}/")
+    }
 
 
 def _read_unpacked(folder: Path) -> dict[str, bytes]:
@@ -149,6 +157,7 @@ def read_run_folder(folder: Path, weights: Path) -> ArchiveContents:
         vocabulary=_read_vocabulary(folder),
         weights=_read_file(weights.parent, weights.name, limit_of=WEIGHTS_NAME),
         versions={},
+        samples=_read_samples(folder),
     )
 
 
@@ -185,6 +194,11 @@ def _read_vocabulary(folder: Path) -> dict[str, bytes]:
             limits(f"{VOCABULARY_FOLDER}/{name}")
             contents[name] = _read_file(folder, f"{VOCABULARY_FOLDER}/{name}")
     return contents
+
+
+def _read_samples(folder: Path) -> dict[str, bytes]:
+    names = sorted(file.name for file in (folder / SAMPLES_FOLDER).glob("[0-9][0-9].*"))
+    return {name: _read_file(folder, f"{SAMPLES_FOLDER}/{name}") for name in names}
 
 
 def _read_file(folder: Path, name: str, limit_of: str | None = None) -> bytes:

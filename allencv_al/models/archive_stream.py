@@ -15,7 +15,7 @@ import hashlib
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 
@@ -71,13 +71,15 @@ def write_members(path: Path, members: Mapping[str, bytes | bytearray]) -> None:
         file.write(digest.digest())
 
 
-def read_members(path: Path, size_limit: Callable[[str], int], folder: str) -> dict[str, bytearray]:
+def read_members(
+    path: Path, size_limit: Callable[[str], int], folders: Collection[str]
+) -> dict[str, bytearray]:
     """Read every member of a .tar.gz into memory; nothing is written anywhere.
 
     Args:
         path: The archive.
         size_limit: Gives the most bytes a member may have, or raises for a foreign name.
-        folder: The one folder that may have an entry of its own.
+        folders: The folders that may have an entry of their own.
 
     Raises:
         ArchiveError: It is damaged, cut short, a bomb, or holds anything but plain, known files.
@@ -87,7 +89,7 @@ def read_members(path: Path, size_limit: Callable[[str], int], folder: str) -> d
         _check_header(file, str(path))
         stream = _Inflated(file, str(path))
         while (info := _next_member(stream)) is not None:
-            if info.isdir() and info.name.rstrip("/") == folder:
+            if info.isdir() and info.name.rstrip("/") in folders:
                 continue
             _check_plain_file(info, str(path))
             limit = size_limit(info.name)

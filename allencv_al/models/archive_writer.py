@@ -12,6 +12,7 @@ from typing import Any
 from allencv_al.models.archive_format import (
     CONFIG_NAME,
     MANIFEST_NAME,
+    SAMPLES_FOLDER,
     VOCABULARY_FOLDER,
     WEIGHTS_NAME,
     Manifest,
@@ -29,6 +30,7 @@ def write_archive(
     vocabulary: Mapping[str, bytes],
     weights: bytes | bytearray,
     versions: Mapping[str, str] | None = None,
+    samples: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write an archive, whole or not at all.
 
@@ -38,16 +40,18 @@ def write_archive(
         vocabulary: File name to content.
         weights: The bytes of a safetensors file.
         versions: What it was made with; the versions installed here by default.
+        samples: File name to content of images to try the model on.
 
     Raises:
-        ArchiveError: A vocabulary file has a name that no archive may hold.
+        ArchiveError: A vocabulary file or a sample has a name that no archive may hold.
     """
     text = json.dumps(dict(config), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # The small members come first, so that whatever is wrong with them is found soon.
     members: dict[str, bytes | bytearray] = {CONFIG_NAME: text.encode()}
-    for name in sorted(vocabulary):
-        size_limit(f"{VOCABULARY_FOLDER}/{name}", str(path))
-        members[f"{VOCABULARY_FOLDER}/{name}"] = vocabulary[name]
+    for folder, contents in ((VOCABULARY_FOLDER, vocabulary), (SAMPLES_FOLDER, samples or {})):
+        for name in sorted(contents):
+            size_limit(f"{folder}/{name}", str(path))
+            members[f"{folder}/{name}"] = contents[name]
     members[WEIGHTS_NAME] = weights
     manifest = Manifest(
         {name: Member.of(content) for name, content in members.items()},

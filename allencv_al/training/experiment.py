@@ -22,6 +22,7 @@ from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
+from allencv_al.training.archive_samples import MAX_SAMPLES
 from allencv_al.training.label_check import check_labels
 from allencv_al.training.parameter_group_check import parameter_group_faults
 from allencv_al.training.trainer import Trainer
@@ -47,6 +48,10 @@ class Datasets:
     train: Dataset
     validation: Dataset | None
     test: Dataset | None
+
+    def for_samples(self) -> Dataset | None:
+        """Return the images that an archive may show: none that the model learned from."""
+        return self.validation if self.validation is not None else self.test
 
     def present(self, names: Sequence[Split] = SPLITS) -> list[Dataset]:
         """Return those that are there, in the order train, validation, test."""
@@ -78,6 +83,9 @@ class Experiment(FromParams):
         random_seed: Seed of Python's generator, of the order of images and of their transforms.
         numpy_seed: Seed of NumPy's global generator.
         pytorch_seed: Seed of torch's generators: initial weights and dropout.
+        archive_samples: How many validation images (test images, if there are no others) go into
+            the archive, at most 512 pixels a side, for people who try the model on the page of
+            `allencv-al serve`. None by default: whoever gets the archive sees them.
         active_learning: How labels are chosen, for `allencv-al active-learn`; training on all
             labels does not look at it.
     """
@@ -101,6 +109,7 @@ class Experiment(FromParams):
         random_seed: int = 13370,
         numpy_seed: int = 1337,
         pytorch_seed: int = 133,
+        archive_samples: int = 0,
         active_learning: dict[str, Any] | None = None,
     ) -> None:
         self.dataset_reader = dataset_reader
@@ -113,6 +122,7 @@ class Experiment(FromParams):
         self.evaluate_on_test = evaluate_on_test
         self.vocabulary_names = datasets_for_vocab_creation or list(SPLITS)
         self.seeds = (random_seed, numpy_seed, pytorch_seed)
+        self.archive_samples = archive_samples
         self._model = model
         self._trainer = trainer
         self._vocabulary = vocabulary or Lazy(Vocabulary.from_params)
@@ -152,6 +162,7 @@ class Experiment(FromParams):
                 yield config.fault(old, f"expected either this or {name}, found both")
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
+        yield from _sample_faults(config)
         yield from _shape_faults(config)
         yield from parameter_group_faults(config)
 
@@ -291,6 +302,17 @@ def _reader_class(config: Any) -> type[DatasetReader]:
     except ConfigurationError:
         return DatasetReader  # the check of the reader itself says what is wrong with its name
     return found if issubclass(found, DatasetReader) else DatasetReader
+
+
+def _sample_faults(config: ConfigView) -> Iterator[Fault]:
+    if not config.sound("archive_samples"):
+        return
+    count = config.get("archive_samples")
+    if not 0 <= count <= MAX_SAMPLES:
+        yield config.fault("archive_samples", f"expected 0 to {MAX_SAMPLES}, found {count}")
+    paths = (config.get("validation_data_path"), config.get("test_data_path"))
+    if count and paths == (None, None):
+        yield config.fault("archive_samples", "needs validation_data_path, found none")
 
 
 def _shape_faults(config: ConfigView) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ from allencv_al.common.seeding import seed_everything
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
+from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.experiment import Datasets, Experiment, check_experiment
 from allencv_al.training.label_check import only_labeled
@@ -77,6 +78,7 @@ def train(
             loader.close()
         _list_unreadable(folder, loaders.all())
     atomic_file.write_json(folder / METRICS_NAME, metrics)
+    write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
     archive_model(folder)
     return metrics
 

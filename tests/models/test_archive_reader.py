@@ -546,6 +546,25 @@ def test_an_archive_is_not_written_with_a_name_that_cannot_be_read(tmp_path: Pat
     assert archive_format.FORMAT_VERSION == 1
 
 
+def test_samples_travel_along(tmp_path: Path) -> None:
+    samples = {"01.jpg": b"second", "00.png": b"first"}
+    path = tmp_path / "model.tar.gz"
+    write_archive(path, CONFIG, VOCABULARY, WEIGHTS, samples=samples)
+    assert read_archive(path).samples == samples
+    folder = tmp_path / "unpacked"
+    with tarfile.open(path) as tar:
+        tar.extractall(folder, filter="data")
+    assert read_archive(folder).samples == samples
+
+
+@pytest.mark.parametrize(
+    "name", ["0.png", "00.svg", "000.jpg", "../00.png", "00.png.html", "٠٠.png"]
+)
+def test_a_sample_of_another_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArchiveError, match="member"):
+        write_archive(tmp_path / "x.tar.gz", CONFIG, VOCABULARY, WEIGHTS, samples={name: b"x"})
+
+
 def test_a_vocabulary_file_may_have_any_language_in_its_name(tmp_path: Path) -> None:
     vocabulary = {**VOCABULARY, "käfer_標籤.txt": b"x\n"}
     write_archive(tmp_path / "model.tar.gz", CONFIG, vocabulary, WEIGHTS)

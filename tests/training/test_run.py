@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from PIL import Image
 
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import DataError
+from allencv_al.models import load_archive
+from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run import train
 
 
@@ -60,6 +63,31 @@ def test_a_run_leaves_everything_about_it(config: dict[str, Any], tmp_path: Path
         "training_curves.png",
         "vocabulary",
     }
+
+
+def test_the_archive_takes_along_the_samples_that_are_asked_for(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "validation" / "bright" / "0.png").write_bytes(b"unreadable")
+    Image.new("RGB", (900, 600), (225,) * 3).save(tmp_path / "validation" / "bright" / "1.png")
+    config["dataset_reader"]["augmentation"].insert(0, {"type": "resize", "height": 8, "width": 8})
+    config["dataset_reader"]["max_unreadable"] = 0.5
+    train(Params({**config, "archive_samples": 3}), tmp_path / "run")
+    samples = load_archive(tmp_path / "run" / "model.tar.gz").samples
+    pictures = [Image.open(io.BytesIO(content)) for content in samples]
+    assert [picture.format for picture in pictures] == ["PNG", "JPEG", "PNG"]
+    assert pictures[1].size == (512, 341)
+    brightness = [picture.convert("L").getpixel((0, 0)) for picture in pictures]
+    assert brightness == pytest.approx([30, 225, 31], abs=1)
+
+
+def test_samples_are_never_images_that_the_model_learned_from(config: dict[str, Any]) -> None:
+    alone = {**config, "archive_samples": 101, "evaluate_on_test": False}
+    del alone["validation_data_path"], alone["test_data_path"]
+    with pytest.raises(ConfigurationError) as refused:
+        check_experiment(Params(alone), "it")
+    assert "archive_samples: expected 0 to 100, found 101" in str(refused.value)
+    assert "archive_samples: needs validation_data_path, found none" in str(refused.value)
 
 
 @pytest.mark.parametrize(

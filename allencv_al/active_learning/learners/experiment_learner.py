@@ -40,6 +40,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model
 from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpointer import BEST_WEIGHTS
 from allencv_al.training.experiment import Datasets
 from allencv_al.training.run_folder import VOCABULARY_NAME
@@ -223,6 +224,8 @@ class ExperimentLearner(Learner):
         state = self.model.state_dict()
         weights = {name: value.detach().cpu().clone() for name, value in state.items()}
         write_weights(folder / BEST_WEIGHTS, weights)
+        shown = self._data.test if self._data.validation is None else self._data.validation
+        write_archive_samples(folder, shown, self._experiment.archive_samples)
         return archive_model(folder)
 
     # -- Its parts ----------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""The images that an archive takes along, for people who try the model."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from itertools import islice, zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from allencv_al.common import atomic_file
+from allencv_al.common.errors import ImageDecodeError
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.image_io import load_reduced
+from allencv_al.data.instance import Instance
+from allencv_al.models.archive_format import SAMPLES_FOLDER
+
+MAX_SAMPLES = 100  # NN.jpg
+MAX_SIDE = 512
+_SMALL = 64 * 64  # pixels; below it JPEG would show more of itself than of the image
+_QUALITY = 90
+
+logger = logging.getLogger(__name__)
+
+
+def write_archive_samples(folder: Path, dataset: Dataset | None, count: int) -> None:
+    """Write sample images to where `archive_model` finds them.
+
+    The classes take turns; no metadata of the files (place, camera) is kept.
+
+    Args:
+        folder: The folder of the run.
+        dataset: The images to choose from, in its order.
+        count: How many; there are fewer if the data set has fewer that can be read.
+    """
+    if count == 0 or dataset is None:
+        return
+    target = folder / SAMPLES_FOLDER
+    target.mkdir(exist_ok=True)
+    readable = _readable(_in_turn(dataset), dataset.reader.max_pixels)
+    for number, pixels in enumerate(islice(readable, count)):
+        suffix, content = _encoded(pixels)
+        atomic_file.write_bytes(target / f"{number:02d}.{suffix}", content)
+
+
+def _in_turn(dataset: Dataset) -> Iterator[Instance]:
+    by_label: dict[str, list[Instance]] = {}
+    for instance in dataset:
+        by_label.setdefault(instance.label or "", []).append(instance)
+    for row in zip_longest(*(by_label[label] for label in sorted(by_label))):
+        yield from (instance for instance in row if instance is not None)
+
+
+def _readable(instances: Iterator[Instance], max_pixels: int) -> Iterator[NDArray[np.uint8]]:
+    for instance in instances:
+        try:
+            yield load_reduced(instance.image, MAX_SIDE, max_pixels)
+        except ImageDecodeError as error:
+            logger.debug("no sample: %s", error)
+
+
+def _encoded(pixels: NDArray[np.uint8]) -> tuple[str, bytes]:
+    image = Image.fromarray(pixels)
+    stream = io.BytesIO()
+    if image.width * image.height <= _SMALL:
+        image.save(stream, "PNG", optimize=True)
+        return "png", stream.getvalue()
+    image.thumbnail((MAX_SIDE, MAX_SIDE))
+    image.save(stream, "JPEG", quality=_QUALITY)
+    return "jpg", stream.getvalue()
