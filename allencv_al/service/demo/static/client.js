@@ -1,0 +1,66 @@
+// Talking to the server: one image in, one answer or one understandable error out.
+
+const MAX_TRIES = 6;
+const DEFAULT_RETRY_SECONDS = 2;
+
+/** What went wrong, in words for people. `canRetry` says whether the same image may work later. */
+export class PredictionError extends Error {
+  constructor(message, canRetry) {
+    super(message);
+    this.canRetry = canRetry;
+  }
+}
+
+/** Return what the page has to know of the server and its model. */
+export async function serverInfo() {
+  const response = await fetch("api/info");
+  if (!response.ok) throw await errorOf(response);
+  return response.json();
+}
+
+/** Return `{answer, milliseconds, decode, model}` for the bytes of an image. */
+export async function predict(blob) {
+  for (let tries = 1; ; tries += 1) {
+    const began = performance.now();
+    const response = await post(blob);
+    if (response.ok) {
+      return { answer: await response.json(), milliseconds: performance.now() - began, ...timing(response) };
+    }
+    if (response.status !== 503 || tries === MAX_TRIES) throw await errorOf(response);
+    await response.body?.cancel();
+    await pause(Number(response.headers.get("Retry-After")) || DEFAULT_RETRY_SECONDS);
+  }
+}
+
+async function post(blob) {
+  const headers = { "Content-Type": blob.type || "application/octet-stream", Accept: "application/json" };
+  try {
+    return await fetch("predict", { method: "POST", body: blob, headers });
+  } catch {
+    throw new PredictionError("The server cannot be reached.", true);
+  }
+}
+
+async function errorOf(response) {
+  let message = `The server answered ${response.status}.`;
+  try {
+    message = (await response.json()).error.message;
+  } catch {
+    // an answer of a proxy in between: its number has to do
+  }
+  if (response.status === 401) message = "You are not logged in any more: reload the page.";
+  return new PredictionError(message, response.status >= 500 || response.status === 401);
+}
+
+function timing(response) {
+  const found = {};
+  for (const part of (response.headers.get("Server-Timing") ?? "").split(",")) {
+    const match = /^\s*(\w+);dur=([\d.]+)\s*$/.exec(part);
+    if (match) found[match[1]] = Number(match[2]);
+  }
+  return { decode: found.decode, model: found.model };
+}
+
+function pause(seconds) {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+}

@@ -1,0 +1,103 @@
+// The images on the page, and the few that are on their way to the server.
+
+import { PredictionError, predict } from "./client.js";
+import { entropy, margin, top } from "./uncertainty.js";
+
+const AT_ONCE = 4;
+
+/** A list of images that tells when one of them changes. */
+export class Items extends EventTarget {
+  #items = [];
+  #waiting = [];
+  #underWay = 0;
+  #added = 0;
+
+  constructor(maxBytes) {
+    super();
+    this.maxBytes = maxBytes;
+  }
+
+  get all() {
+    return [...this.#items];
+  }
+
+  /** Take in files and send them, in their order. */
+  add(files) {
+    const items = files.map((file) => this.#item(file));
+    this.#items.push(...items);
+    this.#tell("added", items);
+    for (const item of items) this.#send(item);
+    return items;
+  }
+
+  /** Send an image again whose prediction failed. */
+  retry(item) {
+    item.error = null;
+    this.#tell("changed", item);
+    this.#send(item);
+  }
+
+  clear() {
+    for (const item of this.#items) URL.revokeObjectURL(item.url);
+    this.#items = [];
+    this.#waiting = [];
+    this.#tell("cleared");
+  }
+
+  #item(file) {
+    return {
+      order: this.#added++,
+      file,
+      name: file.name || "pasted image",
+      url: URL.createObjectURL(file),
+      result: null,
+      error: null,
+    };
+  }
+
+  #send(item) {
+    if (item.file.size > this.maxBytes) {
+      const mib = (bytes) => (bytes / 2 ** 20).toFixed(1);
+      item.error = new PredictionError(
+        `The file has ${mib(item.file.size)} MiB, at most ${mib(this.maxBytes)} MiB may be sent.`,
+        false,
+      );
+      this.#tell("changed", item);
+      return;
+    }
+    this.#waiting.push(item);
+    this.#next();
+  }
+
+  async #next() {
+    if (this.#underWay === AT_ONCE || this.#waiting.length === 0) return;
+    const item = this.#waiting.shift();
+    this.#underWay += 1;
+    try {
+      item.result = described(await predict(item.file));
+    } catch (error) {
+      item.error = error instanceof PredictionError ? error : new PredictionError(String(error), true);
+    }
+    this.#underWay -= 1;
+    if (this.#items.includes(item)) this.#tell("changed", item);
+    this.#next();
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** Add to an answer what the page shows besides: the sure class, its probability, how unsure. */
+function described({ answer, ...times }) {
+  const probs = Array.isArray(answer.probs) ? answer.probs : null;
+  return {
+    answer,
+    ...times,
+    probs,
+    name: answer.class ?? null,
+    probability: probs ? probs[top(probs)] : null,
+    margin: probs ? margin(probs) : null,
+    entropy: probs ? entropy(probs) : null,
+  };
+}
