@@ -8,15 +8,20 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
 
 from allencv_al.common.errors import AllenCVError
 from allencv_al.predictors.batched_inference import MAX_THREADS, Decoded, device_of
 from allencv_al.predictors.json_values import JsonDict
 from allencv_al.predictors.predictor import Predictor
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +33,7 @@ GPU_BATCH_SIZE = 32
 BATCHES_AHEAD = 2
 DEFAULT_MAX_WAITING = 256
 MAX_RETRY_SECONDS = 30
+_WARM_UP_SIZE = (240, 320)
 
 
 class BusyError(AllenCVError):
@@ -70,6 +76,18 @@ class _Job:
     future: Future[Prediction] = field(default_factory=Future)
     decoded: Decoded | None = None
     decode_seconds: float = 0.0
+
+
+def in_a_thread(load: Callable[[], T]) -> T:
+    """Return what `load` returns, run in a thread that ends with it.
+
+    OpenMP gives each thread that computes helpers of its own, and they live as long as it does.
+    With the helpers of a thread that loaded the model beside those of the one that runs it there
+    are more than processors, so OpenMP lets all of them sleep after each layer: a ResNet-18 then
+    takes half as long again.
+    """
+    with ThreadPoolExecutor(1, "load") as pool:
+        return pool.submit(load).result()
 
 
 class Batcher:
@@ -118,6 +136,12 @@ class Batcher:
         """Start the threads, if they are not running."""
         with self._lock:
             self._start()
+
+    def warm_up(self) -> None:
+        """Predict for a gray image, so that the first sender does not wait for what is lazy."""
+        [prediction] = self.predict([np.full((*_WARM_UP_SIZE, 3), 128, dtype=np.uint8)])
+        if prediction.error is not None:  # a model that takes other images only
+            logger.debug("warming up: %s", prediction.error)
 
     def predict(self, items: Sequence[object], timeout: float | None = None) -> list[Prediction]:
         """Predict for some images, and wait for it.

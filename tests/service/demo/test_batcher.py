@@ -15,7 +15,7 @@ import pytest
 from allencv_al.common.errors import DataError, ImageDecodeError
 from allencv_al.models import load_archive
 from allencv_al.predictors import Predictor
-from allencv_al.service.demo.batcher import Batcher, BusyError
+from allencv_al.service.demo.batcher import Batcher, BusyError, in_a_thread
 
 DEADLINE = 30.0
 
@@ -201,6 +201,24 @@ def test_closing_answers_everyone_and_ends_the_threads(predictor: Predictor, gat
     assert threading.active_count() == before
     with pytest.raises(BusyError, match="closing"):
         batcher.submit([picture(0)])
+
+
+def test_warming_up_leaves_nothing_behind(
+    batcher: Batcher, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher.warm_up()
+    assert batcher.waiting == 0
+    monkeypatch.setattr(predictor, "predict_decoded", lambda items: 1 / 0)
+    batcher.warm_up()  # a model that takes no such image is no fault
+
+
+def test_what_is_loaded_in_a_thread_leaves_no_thread() -> None:
+    before = threading.active_count()
+    name = in_a_thread(lambda: threading.current_thread().name)
+    assert name != threading.current_thread().name
+    assert threading.active_count() == before
+    with pytest.raises(KeyError):
+        in_a_thread(lambda: {}["absent"])
 
 
 def test_a_batcher_that_never_ran_closes(predictor: Predictor) -> None:
