@@ -1,0 +1,23 @@
+// The light and the dark look: the system's, until the button of the page says otherwise.
+
+const KEY = "allencv-al-theme";
+const root = document.documentElement;
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+const kept = localStorage.getItem(KEY);
+if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+
+const current = () => root.dataset.theme ?? (system.matches ? "dark" : "light");
+const other = () => (current() === "dark" ? "light" : "dark");
+
+/** Let a button change the look; it says what it would change it to. */
+export function listenToTheme(button) {
+  const show = () => { button.textContent = other() === "dark" ? "Dark look" : "Light look"; };
+  button.addEventListener("click", () => {
+    root.dataset.theme = other();
+    localStorage.setItem(KEY, root.dataset.theme);
+    show();
+  });
+  system.addEventListener("change", show);
+  show();
+}

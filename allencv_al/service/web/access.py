@@ -1,0 +1,148 @@
+"""Who may send requests: tokens, and who each of them belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from allencv_al.common.errors import ConfigurationError
+
+ALL_SCOPES = "*"
+_SESSION = b"allencv-al session"
+_LEAST_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends a request.
+
+    Args:
+        name: The name that labels and logs carry; empty for everybody.
+        scopes: What it may do; `*` is everything.
+    """
+
+    name: str
+    scopes: frozenset[str] = frozenset({ALL_SCOPES})
+
+    def may(self, scope: str | None) -> bool:
+        """Say whether it may do what needs `scope`; None needs nothing but to be known."""
+        return scope is None or ALL_SCOPES in self.scopes or scope in self.scopes
+
+
+class Access(Protocol):
+    """Who is let in."""
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a request without a token is refused."""
+
+    def identify(self, token: str) -> Identity | None:
+        """Return whom a token belongs to, in a time that does not depend on how wrong it is."""
+
+    def identify_session(self, session: str) -> Identity | None:
+        """The same for what `session_of` returned, which a browser keeps as a cookie."""
+
+
+class OpenAccess:
+    """Everybody who can reach the server, which is then this machine only."""
+
+    needs_token = False
+
+    def identify(self, token: str) -> Identity | None:
+        """Return nobody: there are no tokens."""
+        return None
+
+    def identify_session(self, session: str) -> Identity | None:
+        """Return nobody: there are no sessions."""
+        return None
+
+
+class TokenAccess:
+    """Whoever has one of some tokens.
+
+    Args:
+        identities: Whom each token belongs to. Only the hashes of the tokens are kept.
+
+    Raises:
+        ConfigurationError: There is none, or one is too short to be a secret.
+    """
+
+    needs_token = True
+
+    def __init__(self, identities: Mapping[str, Identity]) -> None:
+        if not identities:
+            raise ConfigurationError("token: expected at least one, found none")
+        if any(len(token) < _LEAST_CHARACTERS for token in identities):
+            raise ConfigurationError(
+                f"token: expected at least {_LEAST_CHARACTERS} characters, found a shorter one"
+            )
+        self._known = {_digest(token): identity for token, identity in identities.items()}
+
+    def identify(self, token: str) -> Identity | None:
+        """Return whom a token belongs to."""
+        given = _digest(token)
+        found = None
+        for digest, identity in self._known.items():  # all of them: the time tells nothing
+            if hmac.compare_digest(digest, given):
+                found = identity
+        return found
+
+    def identify_session(self, session: str) -> Identity | None:
+        """Return whom a session belongs to."""
+        given = session.encode("utf-8", "surrogatepass")
+        found = None
+        for digest, identity in self._known.items():
+            if hmac.compare_digest(_session(digest).encode(), given):
+                found = identity
+        return found
+
+
+def session_of(token: str) -> str:
+    """Return what a browser keeps in place of a token, which cannot be told from it."""
+    return _session(_digest(token))
+
+
+def load_or_make_token(path: Path) -> tuple[str, bool]:
+    """Return the token that a file holds, made where there is none, and whether it was made now.
+
+    The file can be read by its owner only.
+
+    Raises:
+        ConfigurationError: Others can read the file, or it holds no token.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_token(path), False
+    token = secrets.token_urlsafe(32)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(f"{token}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return token, True
+
+
+def _read_token(path: Path) -> str:
+    if os.name != "nt" and path.stat().st_mode & 0o077:
+        raise ConfigurationError(
+            f"{path}: others can read this token; `chmod 600 {path}`, or remove it for a new one"
+        )
+    token = path.read_text(encoding="utf-8", errors="replace").strip()
+    if len(token) < _LEAST_CHARACTERS or not token.isascii():
+        raise ConfigurationError(f"{path}: expected a token, found something else; remove it")
+    return token
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _session(digest: bytes) -> str:
+    return hmac.new(digest, _SESSION, hashlib.sha256).hexdigest()

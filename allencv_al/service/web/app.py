@@ -1,0 +1,307 @@
+"""`WebApp`: a Flask application in which nothing is reachable unguarded."""
+
+from __future__ import annotations
+
+import functools
+import mimetypes
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import flask
+from flask import Response, g, request
+from pydantic import BaseModel, ConfigDict
+from werkzeug.exceptions import NotFound
+
+import allencv_al
+from allencv_al.service.web import bodies
+from allencv_al.service.web.access import Identity, session_of
+from allencv_al.service.web.containment import contained
+from allencv_al.service.web.errors import ErrorBody, WebError, error_body, error_response
+from allencv_al.service.web.guards import add_headers, check_host, check_origin, identity_of
+from allencv_al.service.web.openapi import Operation, document
+from allencv_al.service.web.request_metrics import RequestMetrics
+from allencv_al.service.web.settings import WebSettings
+
+_SHARED = Path(__file__).resolve().parent.parent / "static"
+_JSON = ("application/json",)
+_KINDS = {".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}  # of any system
+_USUAL = (400, 401, 403, 413, 415, 421, 422, 500)
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class StatusAnswer(BaseModel):
+    """How the server is."""
+
+    status: str
+
+
+class LoginRequest(BaseModel):
+    """A token, to be traded for a cookie."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str
+
+
+class WebApp(flask.Flask):
+    """A web application whose every answer passes the same guards.
+
+    `operation`, `page` and `folder` are the ways to make something reachable. All of it is refused
+    to those whom `settings.access` does not know, but what is declared open; `/healthz`,
+    `/readyz`, `/metrics`, `/openapi.json`, `/static/` and `/login` are there by themselves.
+
+    Args:
+        name: A short name, of which the cookie has its own.
+        settings: Where it listens, who is let in, and how much it takes.
+        title: What `/openapi.json` calls it.
+        body_of_errors: Makes the JSON of an error answer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: WebSettings,
+        title: str,
+        body_of_errors: ErrorBody = error_body,
+    ) -> None:
+        super().__init__(name, static_folder=None, root_path=str(_SHARED))
+        self.settings = settings
+        self.title = title
+        self.metrics = RequestMetrics()
+        self.operations: list[Operation] = []
+        self._readiness: list[Callable[[], str | None]] = []
+        self._closers: list[Callable[[], None]] = []
+        self._open: set[str] = set()
+        self._scopes: dict[str, str | None] = {}
+        self._pages: set[str] = set()
+        self._cookie = f"{name}-session"
+        self._body_of_errors = body_of_errors
+        self.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+        self.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
+        self.config["MAX_FORM_PARTS"] = 2 * settings.max_images
+        self.json.sort_keys = False  # type: ignore[attr-defined]
+        self.before_request(self._guard)
+        self.after_request(self._finish)
+        self.register_error_handler(Exception, self._answer_error)
+        self._add_own_routes()
+
+    # -- What an application is made of --------------------------------------------------------
+
+    def operation(
+        self,
+        method: str,
+        rule: str,
+        *,
+        answer: type[BaseModel] | None,
+        body: type[BaseModel] | None = None,
+        query: type[BaseModel] | None = None,
+        summary: str = "",
+        scope: str | None = None,
+        is_open: bool = False,
+        accepts: Sequence[str] = _JSON,
+        responses: Sequence[int] = (),
+        produces: str = "",
+        status: int = 200,
+    ) -> Callable[[_View], _View]:
+        """Make a function answer requests, and describe it in `/openapi.json`.
+
+        The function gets the parts of the address, and `body` and `query` where they are declared;
+        it returns a model, or a Flask response for what is no JSON.
+
+        Args:
+            method: The HTTP method.
+            rule: The address, as Flask writes it.
+            answer: The model of a success; None for what is no JSON.
+            body: The model of the body; None where the function reads it itself, or there is none.
+            query: The model of what stands behind the question mark.
+            summary: What it does, in one line.
+            scope: What a token must allow.
+            is_open: Whether it takes no token.
+            accepts: The media types of the body, or `("*/*",)`.
+            responses: Further statuses that it may answer with, beside those of every request.
+            produces: The media type of a success that is no JSON.
+            status: The status of a success.
+        """
+
+        def decorate(view: _View) -> _View:
+            operation = Operation(
+                *(method, rule, summary or _first_line(view), answer, body, query),
+                *(tuple(accepts), (*_USUAL, *responses), produces, status),
+            )
+            self.operations.append(operation)
+            self._add(method, rule, self._wrapped(view, operation), is_open, scope)
+            return view
+
+        return decorate
+
+    def page(self, rule: str, path: Path, *, is_open: bool = False) -> None:
+        """Serve an HTML file; who has to log in first is sent to do so.
+
+        Args:
+            rule: The address.
+            path: The file.
+            is_open: Whether it takes no token.
+        """
+
+        def show() -> Response:
+            return _file(path)
+
+        self._pages.add(f"GET {rule}")
+        self._add("GET", rule, show, is_open, None)
+
+    def folder(self, rule: str, folder: Path, *, is_open: bool = False) -> None:
+        """Serve the files of a folder.
+
+        Args:
+            rule: The address, which ends in a slash.
+            folder: The folder; nothing outside is served, wherever a symbolic link leads.
+            is_open: Whether it takes no token.
+        """
+        root = folder.resolve()
+
+        def show(name: str) -> Response:
+            path = contained(root, name)
+            if path is None:
+                raise NotFound
+            return _file(path)
+
+        self._add("GET", f"{rule}<path:name>", show, is_open, None)
+
+    def add_readiness(self, check: Callable[[], str | None]) -> None:
+        """Have `/readyz` ask something; it returns why the server is not ready, or None."""
+        self._readiness.append(check)
+
+    def on_close(self, close: Callable[[], None]) -> None:
+        """Have something called when the server has ended."""
+        self._closers.append(close)
+
+    def close(self) -> None:
+        """Call what `on_close` was given, the last first."""
+        while self._closers:
+            self._closers.pop()()
+
+    # -- Requests ------------------------------------------------------------------------------
+
+    def _add(
+        self, method: str, rule: str, view: Callable[..., Any], is_open: bool, scope: str | None
+    ) -> None:
+        name = f"{method} {rule}"
+        if is_open:
+            self._open.add(name)
+        self._scopes[name] = scope
+        self.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False)
+
+    def _guard(self) -> Response | None:
+        g.began = time.perf_counter()
+        check_host(request, self.settings)
+        check_origin(request)
+        g.identity = identity_of(request, self.settings, self._cookie)
+        name = request.endpoint
+        if g.identity is None and name not in self._open:
+            if name in self._pages:
+                return Response(status=302, headers={"Location": f"{request.script_root}/login"})
+            raise WebError(401, "unauthorized", "expected a token of this server")
+        scope = None if name is None else self._scopes.get(name)
+        if name not in self._open and g.identity is not None and not g.identity.may(scope):
+            raise WebError(403, "scope", f"this token does not allow {scope}")
+        return None
+
+    def _finish(self, response: Response) -> Response:
+        seconds = time.perf_counter() - g.began if "began" in g else 0.0
+        rule = request.url_rule.rule if request.url_rule is not None else "none"
+        self.metrics.observe(request.method, rule, response.status_code, seconds)
+        if response.status_code == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return add_headers(response)
+
+    def _answer_error(self, error: Exception) -> Response:
+        return error_response(error, self._body_of_errors)
+
+    def _wrapped(self, view: Callable[..., Any], operation: Operation) -> Callable[..., Response]:
+        @functools.wraps(view)
+        def answer(**arguments: Any) -> Response:
+            if operation.body is not None:
+                bodies.check_content_type(operation.accepts)
+                depth = self.settings.max_json_depth
+                arguments["body"] = bodies.parse_body(operation.body, depth)
+            if operation.query is not None:
+                arguments["query"] = bodies.parse_query(operation.query, request.args)
+            return _response(view(**arguments), operation.status)
+
+        return answer
+
+    # -- What every application has ------------------------------------------------------------
+
+    def _add_own_routes(self) -> None:
+        self.folder("/static/", _SHARED, is_open=True)
+        self.page("/login", _SHARED / "login.html", is_open=True)
+
+        @self.operation("GET", "/healthz", answer=StatusAnswer, is_open=True)
+        def healthz() -> StatusAnswer:
+            """Say that the server runs."""
+            return StatusAnswer(status="ok")
+
+        @self.operation("GET", "/readyz", answer=StatusAnswer, responses=(503,))
+        def readyz() -> StatusAnswer:
+            """Say whether the server can do its work now."""
+            causes = [cause for check in self._readiness if (cause := check()) is not None]
+            if causes:
+                raise WebError(503, "not_ready", "; ".join(causes), retry_after=1)
+            return StatusAnswer(status="ready")
+
+        @self.operation(
+            "GET", "/metrics", answer=None, produces="text/plain; version=0.0.4; charset=utf-8"
+        )
+        def metrics() -> Response:
+            """Return counts and times of requests, in the text format of Prometheus."""
+            return Response(self.metrics.text(), content_type=self.metrics.content_type)
+
+        @self.operation("POST", "/login", body=LoginRequest, answer=StatusAnswer, is_open=True)
+        def login(body: LoginRequest) -> Response:
+            """Trade a token for a cookie."""
+            if self.settings.access.identify(body.token) is None:
+                raise WebError(401, "unauthorized", "this is not a token of this server")
+            response = flask.jsonify(status="ok")
+            response.set_cookie(
+                self._cookie, session_of(body.token), httponly=True, samesite="Strict"
+            )
+            return response
+
+        self._add("GET", "/openapi.json", self._openapi, False, None)
+
+    def _openapi(self) -> Response:
+        needs_token = self.settings.access.needs_token
+        return flask.jsonify(
+            document(self.title, allencv_al.__version__, self.operations, needs_token)
+        )
+
+
+def current_identity() -> Identity:
+    """Return who sends the request that is being answered."""
+    identity: Identity | None = g.get("identity")
+    assert identity is not None
+    return identity
+
+
+def _file(path: Path) -> Response:
+    """Return a file that the browser may keep, but asks for again each time."""
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    response = Response(path.read_bytes(), mimetype=_KINDS.get(path.suffix, kind))
+    response.headers["Cache-Control"] = "no-cache"
+    response.add_etag()
+    return cast(Response, response.make_conditional(request))
+
+
+def _response(result: Any, status: int) -> Response:
+    if isinstance(result, BaseModel):
+        return Response(
+            result.model_dump_json(by_alias=True), mimetype="application/json", status=status
+        )
+    assert isinstance(result, Response)
+    return result
+
+
+def _first_line(view: Callable[..., Any]) -> str:
+    return (view.__doc__ or view.__name__).strip().splitlines()[0]

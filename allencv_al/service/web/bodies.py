@@ -1,0 +1,159 @@
+"""Bodies of requests: counted while they come in, and read as strict JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import MultiDict
+
+from allencv_al.service.web.errors import WebError
+
+ANYTHING = ("*/*",)
+
+_MOST_DIGITS = 4_000  # Python refuses longer integers with an error of its own
+_SHOWN = 80  # characters of hostile text that an error repeats
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_body() -> bytes:
+    """Return the whole body of this request.
+
+    Raises:
+        RequestEntityTooLarge: It is longer than the server takes; nothing more of it is read.
+    """
+    return request.get_data(cache=False)
+
+
+def check_content_type(accepts: Sequence[str]) -> None:
+    """Raise a `WebError` unless this request says it holds what is accepted.
+
+    Args:
+        accepts: Media types; `ANYTHING` takes all.
+    """
+    if tuple(accepts) != ANYTHING and request.mimetype not in accepts:
+        found = request.mimetype[:_SHOWN] or "none"
+        raise WebError(
+            415, "media_type", f"Content-Type: expected {' or '.join(accepts)}, found {found}"
+        )
+
+
+def parse_json(content: bytes, max_depth: int = 32) -> Any:
+    """Return the value that strict JSON holds.
+
+    Raises:
+        WebError: It is no UTF-8 or no JSON, is nested too deep, or holds a key twice, a number
+            that is not finite or one of thousands of digits.
+    """
+    _check_depth(content, max_depth)
+    try:
+        return json.loads(
+            content.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except UnicodeDecodeError as error:
+        raise _bad(f"expected UTF-8, found another byte at {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise _bad(
+            f"expected JSON; line {error.lineno} column {error.colno}: {error.msg}"
+        ) from None
+    except RecursionError:
+        raise _bad(f"JSON: expected at most {max_depth} levels") from None
+
+
+def parse_body(model: type[_Model], max_depth: int) -> _Model:
+    """Return the body of this request as a model.
+
+    Raises:
+        WebError: It is no JSON (400), or not what the model says (422).
+    """
+    return validated(model, parse_json(read_body(), max_depth))
+
+
+def validated(model: type[_Model], value: Any) -> _Model:
+    """Return a JSON value as a model, nothing converted.
+
+    Raises:
+        WebError: It is not what the model says; the first fault is named with its place.
+    """
+    try:
+        return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise _fault(error) from None
+
+
+def parse_query(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
+    """Return what stands behind the question mark as a model.
+
+    Raises:
+        WebError: It is not what the model says, or something is there twice.
+    """
+    twice = [name for name, values in arguments.lists() if len(values) > 1]
+    if twice:
+        raise WebError(422, "invalid", "expected it once", field=twice[0][:_SHOWN])
+    try:
+        return model.model_validate(arguments.to_dict())
+    except ValidationError as error:
+        raise _fault(error) from None
+
+
+def _fault(error: ValidationError) -> WebError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])[:_SHOWN]
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return WebError(
+        422, "invalid", f"{place}: {message}" if place else message, field=place or None
+    )
+
+
+def _check_depth(content: bytes, max_depth: int) -> None:
+    depth = 0
+    for found in _TOKENS.finditer(content):
+        token = found[0]
+        if token in b"[{":
+            depth += 1
+            if depth > max_depth:
+                raise _bad(f"JSON: expected at most {max_depth} levels, found more")
+        elif token in b"]}":
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _bad(f"JSON: a key is there twice: {key[:_SHOWN]!r}")
+            seen.add(key)
+    return found
+
+
+def _constant(text: str) -> Any:
+    raise _bad(f"JSON: expected finite numbers, found {text}")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _bad("JSON: expected finite numbers, found a larger one")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise _bad(f"JSON: expected numbers of at most {_MOST_DIGITS} digits, found a longer one")
+    return int(text)
+
+
+def _bad(message: str) -> WebError:
+    return WebError(400, "bad_request", message)

@@ -1,0 +1,22 @@
+"""The only place that decides whether a file lies in a folder."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+
+def contained(root: Path, name: str) -> Path | None:
+    """Return the plain file that a name means, if it lies in the folder; else None.
+
+    Args:
+        root: The folder, without symbolic links in its own path (`Path.resolve`).
+        name: A path as it was sent: relative to the folder, or absolute. Symbolic links are
+            followed first, so that one which leads outside is refused.
+    """
+    try:
+        path = (root / name).resolve(strict=True)
+        is_inside = path.is_relative_to(root) and stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError, RuntimeError):  # absent; a zero byte; links in a circle
+        return None
+    return path if is_inside else None

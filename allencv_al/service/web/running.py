@@ -1,0 +1,205 @@
+"""A running server: waitress in this process, with an end that lets requests finish."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+from waitress.task import ErrorTask
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.guards import HEADERS
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 10.0
+_POLL_SECONDS = 1.0
+_MOST_CONNECTIONS = 1_000
+_IDLE_SECONDS = 30
+
+
+class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
+    """Answers what waitress refuses by itself in the shape of all other errors."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        status = int(error.code)
+        body = json.dumps(
+            {
+                "error": {
+                    "code": "too_large" if status in (413, 431) else "bad_request",
+                    "message": error.reason.lower(),
+                    "field": None,
+                }
+            }
+        ).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers = [
+            ("Content-Length", str(len(body))),
+            ("Content-Type", "application/json"),
+            *HEADERS.items(),
+        ]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    error_task_class = _JSONErrorTask
+
+
+class RunningServer:
+    """A server that takes requests from when it is made.
+
+    Args:
+        app: The application; its settings say where it listens.
+
+    Raises:
+        ConfigurationError: The address cannot be listened on.
+    """
+
+    def __init__(self, app: WebApp) -> None:
+        settings = app.settings
+        self._app = app
+        try:
+            self._server: Any = create_server(
+                app,
+                host=settings.listens_on,
+                port=settings.port,
+                threads=settings.max_waiting,
+                connection_limit=_MOST_CONNECTIONS,
+                channel_timeout=_IDLE_SECONDS,
+                max_request_body_size=settings.max_body_bytes,
+                ident="allencv-al",
+                asyncore_use_poll=hasattr(__import__("select"), "poll"),
+                clear_untrusted_proxy_headers=True,
+            )
+        except OSError as error:
+            raise ConfigurationError(_port_fault(error, settings.host, settings.port)) from error
+        self._server.channel_class = _Channel
+        self.port: int = self._server.effective_port
+        self._stopping = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        host = self._app.settings.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+    def run(self) -> None:
+        """Answer requests until `stop` is called, then finish those under way, and end."""
+        try:
+            self._loop(lambda: self._stopping.is_set())
+            self._server.accepting = False
+            self._server.socket.close()
+            self._server.del_channel()
+            deadline = time.monotonic() + DRAIN_SECONDS
+            self._loop(lambda: self._is_idle() or time.monotonic() > deadline, 0.05)
+        finally:
+            left = DRAIN_SECONDS if self._is_idle() else 0.1
+            self._server.task_dispatcher.shutdown(timeout=left)
+            wasyncore.close_all(self._server._map, ignore_all=True)
+            self._app.close()
+
+    def stop(self) -> None:
+        """Take no more requests; `run` ends when those under way are answered."""
+        self._stopping.set()
+        self._server.pull_trigger()
+
+    def _loop(self, is_over: Callable[[], bool], seconds: float = _POLL_SECONDS) -> None:
+        use_poll = self._server.adj.asyncore_use_poll
+        while not is_over():
+            wasyncore.loop(timeout=seconds, use_poll=use_poll, map=self._server._map, count=1)
+
+    def _is_idle(self) -> bool:
+        return not any(
+            channel.requests or channel.total_outbufs_len or channel.request is not None
+            for channel in list(self._server.active_channels.values())
+        )
+
+
+def serve(app: WebApp, announce: Callable[[str], None] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; requests under way are finished.
+
+    Args:
+        app: The application; its settings say where it listens.
+        announce: Told the address, once it can be asked.
+
+    Returns:
+        The exit code: 130 or 143.
+
+    Raises:
+        ConfigurationError: The address cannot be listened on.
+    """
+    server = RunningServer(app)
+    received: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if received:  # the second one does not wait
+            sys.exit(128 + number)
+        received.append(number)
+        server.stop()
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        if announce is not None:
+            announce(server.url)
+        server.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 + (received[0] if received else signal.SIGTERM)
+
+
+class ServerThread:
+    """A server that runs in a thread of this process.
+
+    Args:
+        app: The application.
+    """
+
+    def __init__(self, app: WebApp) -> None:
+        self._server = RunningServer(app)
+        self._thread = threading.Thread(target=self._server.run, name=app.name, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return self._server.url
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._server.port
+
+    def close(self) -> None:
+        """End it, when requests under way are answered."""
+        self._server.stop()
+        self._thread.join()
+
+
+def start_in_thread(app: WebApp) -> ServerThread:
+    """Start a server in a thread of this process, and return it."""
+    return ServerThread(app)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _port_fault(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use by another program; choose another with --port"
+    return f"cannot listen on {host}, port {port}: {error.strerror or error}"

@@ -1,0 +1,67 @@
+"""`WebSettings`: where a server listens, who is let in, and how much it takes."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.web.access import Access, OpenAccess
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """Where a server listens, who is let in, and how much it takes.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 takes any that is free.
+        access: Who is let in. On an address that others can reach it must need a token.
+        allowed_hosts: Further names by which the server may be called, as a browser writes them
+            into the address bar; `localhost`, `host` and any IP address are allowed already.
+        max_body_bytes: The longest body of a request.
+        max_pixels: The largest image, known from its header.
+        max_images: The most images of one request.
+        max_json_depth: How deep JSON may be nested.
+        max_waiting: How many requests may wait at once before others are sent away for a while.
+
+    Raises:
+        ConfigurationError: Others can reach the address, and no token is needed.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    access: Access = field(default_factory=OpenAccess)
+    allowed_hosts: Sequence[str] = ()
+    max_body_bytes: int = 16 * 2**20
+    max_pixels: int = 40_000_000
+    max_images: int = 64
+    max_json_depth: int = 32
+    max_waiting: int = 64
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigurationError(f"port: expected 0 to 65535, found {self.port}")
+        if not is_loopback(self.host) and not self.access.needs_token:
+            raise ConfigurationError(
+                f"host: others can reach {self.host}, so a token is needed; give one, or listen on "
+                "127.0.0.1"
+            )
+
+    @property
+    def listens_on(self) -> str:
+        """The address as sockets take it: `localhost` is one, not two."""
+        return "127.0.0.1" if self.host == "localhost" else self.host
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address."""
+    if host in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
