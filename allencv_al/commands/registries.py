@@ -15,6 +15,7 @@ REGISTRIES = {
     "vocabulary": "allencv_al.data.vocabulary:Vocabulary",
     "im2im_encoder": "allencv_al.modules.im2im_encoders:Im2ImEncoder",
     "im2vec_encoder": "allencv_al.modules.im2vec_encoders:Im2VecEncoder",
+    "convolution": "allencv_al.modules.convolutions:Convolution",
     "activation": "allencv_al.modules.activations:Activation",
     "initializer": "allencv_al.modules.initializers:Initializer",
     "regularizer": "allencv_al.modules.regularizers:Regularizer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from overrides import overrides
@@ -56,6 +56,9 @@ class BasicImageClassifier(Model):
         num_labels: Number of classes; that of the vocabulary by default.
         label_namespace: Where in the vocabulary the class names are.
         initializer: Initial values by regular expressions on parameter names.
+        loss: What training makes small: "cross_entropy", or "multi_margin", the hinge loss of a
+            support vector machine over several classes (Weston and Watkins 1999,
+            `torch.nn.MultiMarginLoss`).
         label_smoothing: Share of the target spread evenly over all classes, 0 to below 1 (Szegedy
             et al. 2015, arXiv:1512.00567); in the loss of evaluation too.
         class_weights: Weight of each class in the loss: a list in the vocabulary's (sorted) order,
@@ -86,15 +89,17 @@ class BasicImageClassifier(Model):
         class_weights: list[float] | dict[str, float] | None = None,
         regularizer: RegularizerApplicator | None = None,
         weights_file: Path | None = None,
+        loss: Literal["cross_entropy", "multi_margin"] = "cross_entropy",
     ) -> None:
         super().__init__(vocab, regularizer)
-        raise_problems(_problems(dropout, num_labels, label_smoothing, class_weights, None))
+        raise_problems(_problems(dropout, num_labels, label_smoothing, class_weights, None, loss))
         if im2im_encoder is not None:
             channels = im2im_encoder.get_input_channels()
             im2vec_encoder.check_input(*im2im_encoder.output_shape(channels, None, None))
         self._label_namespace = label_namespace
         self._num_labels = _label_count(vocab, label_namespace, num_labels)
         self._label_smoothing = label_smoothing
+        self._loss = loss
         self._im2im_encoder = im2im_encoder
         self._im2vec_encoder = im2vec_encoder
         self._dropout = torch.nn.Dropout(dropout) if dropout else None
@@ -217,10 +222,15 @@ class BasicImageClassifier(Model):
         logits = self._classification_layer(vectors).float()
         outputs = {"logits": logits, "probs": logits.softmax(dim=-1)}
         if label is not None:
-            outputs["loss"] = F.cross_entropy(
-                logits, label, self._class_weights, label_smoothing=self._label_smoothing
-            )
+            outputs["loss"] = self._loss_of(logits, label)
         return outputs
+
+    def _loss_of(self, logits: Tensor, label: Tensor) -> Tensor:
+        if self._loss == "multi_margin":
+            return F.multi_margin_loss(logits, label, weight=self._class_weights)
+        return F.cross_entropy(
+            logits, label, self._class_weights, label_smoothing=self._label_smoothing
+        )
 
     def _count(self, logits: Tensor, label: Tensor) -> None:
         if self.training:
@@ -325,8 +335,11 @@ def _problems(
     label_smoothing: float | None,
     class_weights: list[float] | dict[str, float] | None,
     weights_file: Path | str | None,
+    loss: str | None,
 ) -> Iterator[Problem]:
     yield from not_below_one(dropout=dropout, label_smoothing=label_smoothing)
+    if loss not in (None, "cross_entropy") and label_smoothing:
+        yield "label_smoothing", f'expected 0 with loss "{loss}", found {label_smoothing}'
     if num_labels is not None:
         yield from not_positive(num_labels=num_labels)
     weights = class_weights.values() if isinstance(class_weights, dict) else class_weights or ()

@@ -128,6 +128,15 @@ def test_it_learns(changes: dict[str, Any]) -> None:
     assert model.get_metrics()["accuracy"] == 1.0
 
 
+def test_the_multi_margin_loss_is_torchs() -> None:
+    torch.manual_seed(0)
+    model = build(loss="multi_margin", class_weights=[1.0, 2.0, 0.5]).eval()
+    images, labels = torch.randn(6, 3, 8, 8), torch.tensor([0, 1, 2, 2, 1, 0])
+    outputs = model(images, labels)
+    expected = torch.nn.MultiMarginLoss(weight=torch.tensor([1.0, 2.0, 0.5]))
+    torch.testing.assert_close(outputs["loss"], expected(outputs["logits"], labels))
+
+
 def test_label_smoothing_and_class_weights_are_torchs() -> None:
     images, labels = batch()
     model = build(label_smoothing=0.1, class_weights=[1.0, 2.0, 0.5]).eval()
@@ -154,6 +163,10 @@ def test_class_weights_by_name() -> None:
     [
         ({"dropout": 1.5}, "dropout: expected a number from 0 to below 1, found 1.5"),
         ({"label_smoothing": -0.1}, "label_smoothing: expected a number from 0"),
+        (
+            {"loss": "multi_margin", "label_smoothing": 0.1},
+            'label_smoothing: expected 0 with loss "multi_margin", found 0.1',
+        ),
         ({"num_labels": 0}, "num_labels: expected at least 1"),
         ({"num_labels": 2}, 'num_labels: expected at least 3, the classes in "labels", found 2'),
         ({"class_weights": [1.0]}, "class_weights: expected 3 weights, one for each class"),

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from allencv_al.modules.im2im_encoders.cifar_resnet import (
         CifarResnetEncoder as CifarResnetEncoder,
     )
+    from allencv_al.modules.im2im_encoders.conv_levels import (
+        ConvLevelsEncoder as ConvLevelsEncoder,
+    )
     from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder as FeatureEncoder
     from allencv_al.modules.im2im_encoders.feedforward import (
         FeedforwardEncoder as FeedforwardEncoder,
@@ -25,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "CifarResnetEncoder": "allencv_al.modules.im2im_encoders.cifar_resnet",
+        "ConvLevelsEncoder": "allencv_al.modules.im2im_encoders.conv_levels",
         "FeatureEncoder": "allencv_al.modules.im2im_encoders.feature_encoder",
         "FeedforwardEncoder": "allencv_al.modules.im2im_encoders.feedforward",
         "Im2ImEncoder": "allencv_al.modules.im2im_encoders.base",

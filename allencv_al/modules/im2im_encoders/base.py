@@ -23,6 +23,7 @@ class Im2ImEncoder(torch.nn.Module, Registrable):
 
     builtin: ClassVar[dict[str, str]] = {
         "cifar_resnet": f"{_FOLDER}.cifar_resnet",
+        "conv_levels": f"{_FOLDER}.conv_levels",
         "feedforward": f"{_FOLDER}.feedforward",
         "pretrained_resnet": f"{_FOLDER}.pretrained_resnet",
         "timm": f"{_FOLDER}.timm",

@@ -14,6 +14,7 @@ from allencv_al.modules.weights import building_without_weights
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "cifar_resnet": {"depth": 8, "base_width": 4},
+    "conv_levels": {"conv": "custom", "base_channels": 4},
     "feedforward": {
         "input_channels": 3,
         "num_layers": 2,
@@ -25,7 +26,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "timm": {"model": "resnet10t"},
     "torchvision": {"model": "squeezenet1_1"},
 }
-FREEZABLE = sorted(set(CONFIGS) - {"feedforward"})
+FREEZABLE = sorted(set(CONFIGS) - {"conv_levels", "feedforward"})
 SIZE = 64
 
 
