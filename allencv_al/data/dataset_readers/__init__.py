@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
     from allencv_al.data.dataset_readers.base import ImageDatasetReader as ImageDatasetReader
     from allencv_al.data.dataset_readers.cifar_binary import CifarBinary as CifarBinary
+    from allencv_al.data.dataset_readers.cifar_python import CifarPython as CifarPython
     from allencv_al.data.dataset_readers.dataset import Dataset as Dataset
     from allencv_al.data.dataset_readers.image_annotation import (
         ImageAnnotationReader as ImageAnnotationReader,
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "CifarBinary": f"{_HERE}.cifar_binary",
+        "CifarPython": f"{_HERE}.cifar_python",
         "Dataset": f"{_HERE}.dataset",
         "DatasetReader": f"{_HERE}.base",
         "ImageAnnotationReader": f"{_HERE}.image_annotation",

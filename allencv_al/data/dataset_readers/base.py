@@ -69,6 +69,7 @@ class DatasetReader(Registrable):
         name: f"allencv_al.data.dataset_readers.{name}"
         for name in (
             "cifar_binary",
+            "cifar_python",
             "image_annotation",
             "image_classification_directory",
             "manifest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -72,7 +72,8 @@ class CifarBinary(DatasetReader):
         train_data_path: "data/cifar-10-binary.tar.gz::train"
         test_data_path:  "data/cifar-10-binary.tar.gz::test"
 
-    Behind the colons stands `train`, `test`, `all` or the name of a batch file. Ids are
+    Behind the colons stands `train`, `test`, `all` or names of batch files with commas between
+    (`::data_batch_1.bin,data_batch_2.bin`). Ids are
     `test_batch.bin:17`: the file, however it is compressed, and the record's number from 0.
     Label names come from the meta file beside the batches (`batches.meta.txt`,
     `fine_label_names.txt`, `coarse_label_names.txt`); without one, the names of CIFAR-10 are the
@@ -145,15 +146,18 @@ class CifarBinary(DatasetReader):
             raise DataError(f"{source}: it is one batch file, so nothing can stand behind ::")
         choice = part or self.split
         if choice is not None or single:
-            return read_files(source, _wanted(choice or "all"))
-        files = read_files(source, _wanted("train"))
+            files = read_files(source, wanted_names(choice or "all", BATCH_NAMES))
+            if missing := missing_names(part, files.batches):
+                raise DataError(f"{source}: no such batches: {missing}; {_found_instead(files)}")
+            return files
+        files = read_files(source, wanted_names("train", BATCH_NAMES))
         if files.batches:
             logger.info(
                 "%s: reading the training batches (%s); the test batch is %s::test",
                 *(source, ", ".join(files.batches), source),
             )
             return files
-        return read_files(source, _wanted("test"))
+        return read_files(source, wanted_names("test", BATCH_NAMES))
 
     def _layout(self, source: Path, files: CifarFiles) -> dict[str, LabelByte]:
         if not files.batches:
@@ -193,15 +197,29 @@ def _option_faults(split: Any, classes: Any, labels: Any) -> Iterator[tuple[str,
         yield "labels", 'expected "fine", as CIFAR-10 has no coarse labels, found "coarse"'
 
 
-def _wanted(part: str) -> Callable[[str], bool]:
-    """Return the test for a file name: a split's batches, or the one file of that name."""
+def wanted_names(part: str, batches: Mapping[str, re.Pattern[str]]) -> Callable[[str], bool]:
+    """Return the test for a file name: a split's batches, or the files that `part` names.
+
+    Args:
+        part: "train", "test", "all", or names with commas between.
+        batches: How the batches of "train" and "test" are called.
+    """
     if part == "all":
-        patterns = list(BATCH_NAMES.values())
-    elif part in BATCH_NAMES:
-        patterns = [BATCH_NAMES[part]]
-    else:
-        patterns = [re.compile(re.escape(plain_name(part)))]
-    return lambda name: any(pattern.fullmatch(name) for pattern in patterns)
+        return lambda name: any(pattern.fullmatch(name) for pattern in batches.values())
+    if part in batches:
+        return lambda name: batches[part].fullmatch(name) is not None
+    named = _named(part)
+    return lambda name: name in named
+
+
+def missing_names(part: str | None, found: Container[str]) -> str:
+    """Return those of the files that `part` names which are not among the found ones."""
+    named = [] if part is None or part in SPLITS else _named(part)
+    return ", ".join(name for name in named if name not in found)
+
+
+def _named(part: str) -> list[str]:
+    return [plain_name(name.strip()) for name in part.split(",")]
 
 
 def _class_count(files: CifarFiles) -> int | None:
@@ -223,10 +241,7 @@ def _found_instead(files: CifarFiles) -> str:
     others = ", ".join(files.others[:8]) or "nothing"
     hint = ""
     if {"data_batch_1", "test_batch", "batches.meta"} & set(files.others):
-        hint = (
-            "; this is the Python version of CIFAR, made of pickles, which can run code when they "
-            "are read: take the binary version"
-        )
+        hint = "; this is the Python version of CIFAR, which the dataset reader cifar_python reads"
     return f"{CifarBinary.__name__} looks for {CifarBinary.layout}; found {others}{hint}"
 
 
@@ -249,17 +264,7 @@ def _records(name: str, data: NDArray[np.uint8], layout: dict[str, LabelByte]) -
 def _labels(
     name: str, records: NDArray[np.uint8], byte: LabelByte, meta: dict[str, list[str]]
 ) -> list[str]:
-    names = meta.get(byte.meta_name)
-    if names is None:
-        logger.info(
-            "%s: no %s beside it, so the labels are called %s, %s ...",
-            name,
-            byte.meta_name,
-            *byte.default_names[:2],
-        )
-        names = list(byte.default_names)
-    if len(names) != byte.count:
-        raise DataError(f"{byte.meta_name}: expected {byte.count} label names, found {len(names)}")
+    names = label_names(name, byte, byte.meta_name, meta.get(byte.meta_name))
     numbers = records[:, byte.position]
     wrong = np.flatnonzero(numbers >= byte.count)
     if wrong.size:
@@ -269,3 +274,29 @@ def _labels(
             "damaged or has another layout (classes of the dataset reader)"
         )
     return [names[number] for number in numbers.tolist()]
+
+
+def label_names(
+    batch: str, byte: LabelByte, meta_name: str, given: Sequence[str] | None
+) -> Sequence[str]:
+    """Return the names of the labels: those given, or the ones that stand in for them.
+
+    Args:
+        batch: What to call the batch in messages.
+        byte: Which labels.
+        meta_name: The file that names them.
+        given: What it says; None where it is absent.
+
+    Raises:
+        DataError: They are too few or too many.
+    """
+    if given is None:
+        first, second = byte.default_names[:2]
+        logger.info(
+            "%s: no %s beside it, so the labels are called %s, %s ...",
+            *(batch, meta_name, first, second),
+        )
+        return byte.default_names
+    if len(given) != byte.count:
+        raise DataError(f"{meta_name}: expected {byte.count} label names, found {len(given)}")
+    return given

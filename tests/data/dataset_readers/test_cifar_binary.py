@@ -302,10 +302,10 @@ def test_links_in_an_archive_lead_nowhere(tmp_path: Path):
         CifarBinary().read(f"{archive}::test")
 
 
-def test_the_pickle_version_is_refused_with_the_reason(tmp_path: Path):
+def test_the_pickle_version_is_referred_to_its_reader(tmp_path: Path):
     for name in ("data_batch_1", "test_batch", "batches.meta"):
         (tmp_path / name).write_bytes(b"\x80\x02.")
-    with pytest.raises(DataError, match=r"pickles, which can run code.*take the binary version"):
+    with pytest.raises(DataError, match="which the dataset reader cifar_python reads"):
         CifarBinary().read(tmp_path)
 
 
@@ -315,6 +315,17 @@ def test_an_unknown_part_says_what_is_there(tmp_path: Path):
         CifarBinary().read(f"{tmp_path}::validation")
     with pytest.raises(DataError, match="nothing can stand behind ::"):
         CifarBinary().read(f"{tmp_path / 'test_batch.bin'}::test")
+
+
+def test_a_part_may_name_several_batches(tmp_path: Path):
+    write_cifar10(tmp_path)
+    found = CifarBinary().read(f"{tmp_path}::data_batch_10.bin, data_batch_1.bin.gz")
+    assert Counter(i.id.partition(":")[0] for i in found) == {
+        "data_batch_1.bin": 4,
+        "data_batch_10.bin": 2,
+    }
+    with pytest.raises(DataError, match=r"no such batches: data_batch_7\.bin"):
+        CifarBinary().read(f"{tmp_path}::test_batch.bin,data_batch_7.bin")
 
 
 def test_coarse_labels_of_cifar10_are_refused(tmp_path: Path):
