@@ -99,6 +99,21 @@ def load_reduced(
         return _to_rgb(_upright(_loaded(image, max_pixels)))
 
 
+def image_size(source: str | Path | bytes) -> tuple[int, int]:
+    """Return width and height as the header of an image says, nothing decoded.
+
+    What follows the header may still be damaged.
+
+    Args:
+        source: A path, or the bytes of a file.
+
+    Raises:
+        ImageDecodeError: It is empty, or none of the known raster formats.
+    """
+    with _decoding(source), _opened(source) as image:
+        return image.size
+
+
 def load_mask(
     source: ImageInput | NDArray[np.integer[Any]], max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> NDArray[np.uint8]:
