@@ -23,6 +23,17 @@ def cuda_device(text: str) -> int | str:
     return number
 
 
+def port(text: str) -> int:
+    """Convert the text of ``--port``: 0 to 65535."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f'expected a port from 0 to 65535, found "{text}"')
+    return number
+
+
 def positive_int(text: str) -> int:
     """Convert a text to an integer of at least 1."""
     try:

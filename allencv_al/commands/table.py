@@ -53,6 +53,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "allencv_al.commands.predict",
         "predict the classes of images, as JSON lines",
     ),
+    "serve": Subcommand(
+        "allencv_al.commands.serve",
+        "show a trained model on a page, and answer predictions over HTTP",
+    ),
     "select": Subcommand(
         "allencv_al.commands.select",
         "choose the images that are most worth labeling next",

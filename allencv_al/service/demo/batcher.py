@@ -120,6 +120,7 @@ class Batcher:
         )
         self._lock = threading.Condition()
         self._ahead = threading.Semaphore(BATCHES_AHEAD * self.max_batch_size)
+        self.batches = self.images = 0  # that the model has run, for whoever watches
         self._decoded: deque[_Job] = deque()
         self._waiting = 0
         self._seconds_per_image = 0.0
@@ -251,6 +252,8 @@ class Batcher:
             predictions = self._predict(jobs)
             seconds = time.perf_counter() - began
             self._seconds_per_image += 0.2 * (seconds / len(jobs) - self._seconds_per_image)
+            self.batches += 1
+            self.images += len(jobs)
             for job, prediction in zip(jobs, predictions, strict=True):
                 self._finish(job, prediction)
 

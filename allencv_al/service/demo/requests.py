@@ -38,17 +38,6 @@ class ImageRequest(BaseModel):
     )
 
 
-class PredictionAnswer(BaseModel):
-    """What the model says of one image; a model of one's own may say other things."""
-
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
-
-    logits: list[float | None] = Field(default=[], description="One number per class.")
-    probs: list[float | None] = Field(default=[], description="The probability of each class.")
-    prediction: int | None = Field(None, description="The index of the most probable class.")
-    class_name: str | None = Field(None, alias="class", description="The name of that class.")
-
-
 class RequestInputs:
     """Turns what was sent into inputs of a predictor; paths only below the one folder.
 

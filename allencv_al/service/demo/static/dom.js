@@ -15,7 +15,7 @@ export function picture(item, className, alternative) {
   image.addEventListener(
     "error",
     () => {
-      image.src = "demo/picture.svg";
+      image.src = "static/demo/picture.svg";
       image.classList.add("no-picture");
     },
     { once: true },

@@ -9,6 +9,7 @@ import { Grid, sorted } from "./grid.js";
 import { Items } from "./items.js";
 import { showSamples } from "./samples.js";
 import { listen } from "./sources.js";
+import { listenToTheme } from "../theme.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -118,6 +119,7 @@ function about(classes) {
 }
 
 async function open() {
+  listenToTheme(byId("theme"));
   const info = await serverInfo();
   document.title = info.title;
   byId("title").textContent = info.title;

@@ -1,0 +1,198 @@
+"""The demo server as a web application, for waitress in one process or gunicorn in many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flask
+from prometheus_client import CollectorRegistry, Gauge
+
+from allencv_al.common.errors import AllenCVError, ConfigurationError
+from allencv_al.models.archive import load_archive
+from allencv_al.predictors.batched_inference import PredictionError
+from allencv_al.predictors.json_values import to_json_value
+from allencv_al.predictors.predictor import Predictor
+from allencv_al.service.demo.answers import BatchAnswer, InfoAnswer, PredictionAnswer
+from allencv_al.service.demo.batcher import Batcher, BusyError, Prediction, in_a_thread
+from allencv_al.service.demo.bodies import BodyReader
+from allencv_al.service.demo.image_root import ImageRoot
+from allencv_al.service.demo.requests import RequestInputs
+from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.settings import WebSettings
+
+STATIC = Path(__file__).parent / "static"
+PREDICT_SECONDS = 60.0
+_PNG = b"\x89PNG"
+
+
+def create_app(
+    archive_path: str | Path,
+    predictor: str | None = None,
+    *,
+    weights_file: str | Path | None = None,
+    cuda_device: int | str = -1,
+    overrides: str | Mapping[str, Any] = "",
+    title: str = "Image classifier",
+    static_dir: str | Path | None = None,
+    image_root: str | Path | None = None,
+    draws_boxes: bool = False,
+    batch_size: int | None = None,
+    settings: WebSettings | None = None,
+) -> WebApp:
+    """Load a model and return the application that serves it.
+
+    `gunicorn 'allencv_al.service.demo.app:create_app("model.tar.gz")'` runs one in each of its
+    workers (without `--preload`: threads of torch do not survive a fork).
+
+    Args:
+        archive_path: A `model.tar.gz`, a folder with its contents, or the folder of a run.
+        predictor: A registered name; the model's default by default.
+        weights_file: Weights to take instead of the archive's own.
+        cuda_device: Where the model goes: -1 is the CPU, n the n-th GPU, "auto" the first if any.
+        overrides: Changes to the archive's config.
+        title: The heading of the page.
+        static_dir: A folder with a page of one's own (`index.html`) to show instead.
+        image_root: A folder whose images requests may name by path.
+        draws_boxes: Whether the page draws boxes that the model answers with.
+        batch_size: The most images that are run together.
+        settings: Address, access and limits; by default, this machine only.
+
+    Raises:
+        ArchiveError: The archive is absent, damaged or unsafe.
+        ConfigurationError: A name, a folder or an option is wrong.
+    """
+    at = WebSettings() if settings is None else settings
+    page = _page_of(STATIC if static_dir is None else Path(static_dir))
+    root = None if image_root is None else ImageRoot(Path(image_root), at.max_body_bytes)
+    archive = in_a_thread(lambda: load_archive(archive_path, cuda_device, overrides, weights_file))
+    loaded = Predictor.from_archive(archive, predictor)
+    batcher = Batcher(loaded, batch_size)
+    _, height, width = loaded.dataset_reader.image_shape()
+    info = InfoAnswer(
+        title=title,
+        classes=_classes_of(loaded),
+        samples=len(archive.samples),
+        max_body_bytes=at.max_body_bytes,
+        max_images=at.max_images,
+        draws_boxes=draws_boxes,
+        input_size=None if height is None or width is None else (height, width),
+    )
+    app = WebApp("demo", at, title)
+    _add_routes(app, batcher, BodyReader(RequestInputs(loaded, root), at), info, archive.samples)
+    app.page("/", page)
+    app.folder("/static/demo/", STATIC, is_open=True)
+    if static_dir is not None:
+        app.folder("/", Path(static_dir))
+    _add_metrics(app.metrics.registry, batcher)
+    app.on_close(batcher.close)
+    batcher.warm_up()
+    return app
+
+
+def _add_routes(
+    app: WebApp, batcher: Batcher, bodies: BodyReader, info: InfoAnswer, samples: Sequence[bytes]
+) -> None:
+    @app.operation(
+        "POST",
+        "/predict",
+        answer=PredictionAnswer,
+        accepts=("*/*",),
+        summary="Predict one image: its bytes, a form with one file, a data URL, or JSON "
+        '{"image": data URL or numbers, "image_shape": [height, width, channels]}.',
+        responses=(400, 413, 422, 503),
+    )
+    def predict() -> flask.Response:
+        [found] = _predictions(batcher, [bodies.single()])
+        if found.error is not None:
+            raise _web_error(found.error)
+        return _json(found.row, _timing([found]))
+
+    @app.operation(
+        "POST",
+        "/predict_batch",
+        answer=BatchAnswer,
+        accepts=("*/*",),
+        summary="Predict several images: a form with files, or a JSON list of what /predict "
+        "takes. An image that cannot be predicted has an error in its place.",
+        responses=(400, 413, 422, 503),
+    )
+    def predict_batch() -> flask.Response:
+        found = _predictions(batcher, bodies.several())
+        return _json([_row_or_fault(prediction) for prediction in found], _timing(found))
+
+    @app.operation("GET", "/api/info", answer=InfoAnswer, summary="What the page has to know.")
+    def api_info() -> InfoAnswer:
+        return info
+
+    @app.operation(
+        "GET",
+        "/api/samples/<int:number>",
+        answer=None,
+        produces="image/jpeg",
+        summary="A sample image that came with the model, as JPEG or PNG.",
+        responses=(404,),
+    )
+    def api_sample(number: int) -> flask.Response:
+        if number >= len(samples):
+            raise WebError(404, "not_found", f"there are {len(samples)} samples, from 0 on")
+        content = samples[number]
+        kind = "image/png" if content.startswith(_PNG) else "image/jpeg"
+        return flask.Response(content, mimetype=kind)
+
+
+def _add_metrics(registry: CollectorRegistry, batcher: Batcher) -> None:
+    def gauge(name: str, what: str, value: Callable[[], float]) -> None:
+        Gauge(name, what, registry=registry).set_function(value)
+
+    gauge("demo_images_waiting", "Images not yet answered.", lambda: batcher.waiting)
+    gauge("demo_batches", "Batches that the model has run.", lambda: batcher.batches)
+    gauge("demo_images", "Images in these batches.", lambda: batcher.images)
+
+
+def _predictions(batcher: Batcher, inputs: Sequence[object]) -> list[Prediction]:
+    try:
+        return batcher.predict(inputs, PREDICT_SECONDS)
+    except BusyError as error:
+        raise WebError(503, "busy", str(error), retry_after=error.retry_after) from error
+
+
+def _web_error(error: Exception) -> Exception:
+    if isinstance(error, PredictionError):
+        return WebError(422, "model", str(error))
+    return WebError(422, "image", str(error)) if isinstance(error, AllenCVError) else error
+
+
+def _row_or_fault(prediction: Prediction) -> object:
+    if prediction.error is None:
+        return prediction.row
+    fault = _web_error(prediction.error)
+    if not isinstance(fault, WebError):
+        raise fault
+    return {"error": {"code": fault.code, "message": str(fault)}}
+
+
+def _json(value: object, timing: str) -> flask.Response:
+    response = flask.jsonify(to_json_value(value))
+    response.headers["Server-Timing"] = timing
+    return response
+
+
+def _timing(predictions: Sequence[Prediction]) -> str:
+    decode = sum(prediction.decode_seconds for prediction in predictions)
+    model = max((prediction.model_seconds for prediction in predictions), default=0.0)
+    return f"decode;dur={1000 * decode:.1f}, model;dur={1000 * model:.1f}"
+
+
+def _classes_of(predictor: Predictor) -> list[str]:
+    names = predictor.model.vocab.get_index_to_token_vocabulary()
+    return [names[index] for index in sorted(names)]
+
+
+def _page_of(folder: Path) -> Path:
+    page = folder / "index.html"
+    if not page.is_file():
+        raise ConfigurationError(f"--static-dir: expected a folder with index.html, found {folder}")
+    return page

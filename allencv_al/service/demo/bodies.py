@@ -1,0 +1,98 @@
+"""The body of a request, in any of the forms that clients send, as inputs of a predictor."""
+
+from __future__ import annotations
+
+import flask
+from werkzeug.datastructures import FileStorage
+
+from allencv_al.common.errors import AllenCVError
+from allencv_al.service.demo.data_url import decode_data_url, is_data_url
+from allencv_al.service.demo.requests import RequestInputs
+from allencv_al.service.web.bodies import parse_json, read_body
+from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.images import check_image
+from allencv_al.service.web.settings import WebSettings
+
+_FORM = "multipart/form-data"
+_SAMPLE = 64  # bytes in which the first one that is no space must be
+_EXPECTED = "expected the bytes of an image, a form with files, a data URL or JSON"
+
+
+class BodyReader:
+    """Reads the body of the request that is being served.
+
+    What a body is shows in itself: the content type is not believed, because AllenCV's page sends
+    the text of a data URL as image/jpeg, and curl sends everything as a form.
+
+    Args:
+        inputs: Turns JSON into inputs.
+        settings: The limits.
+    """
+
+    def __init__(self, inputs: RequestInputs, settings: WebSettings) -> None:
+        self._inputs = inputs
+        self._settings = settings
+
+    def single(self) -> object:
+        """Return the input of a request that holds one image.
+
+        Raises:
+            AllenCVError: It holds something else.
+        """
+        parts = self._parts()
+        if len(parts) != 1:
+            raise WebError(
+                422,
+                "image",
+                f"expected one image, found {len(parts)}; several go to /predict_batch",
+            )
+        if isinstance(parts[0], AllenCVError):
+            raise parts[0]
+        return parts[0]
+
+    def several(self) -> list[object]:
+        """Return the inputs of a request that holds some images; a wrong one is its error.
+
+        Raises:
+            AllenCVError: It holds no images, or too many.
+        """
+        parts = self._parts()
+        if not parts:
+            raise WebError(422, "image", f"{_EXPECTED}; found no image")
+        return parts
+
+    def _parts(self) -> list[object]:
+        if flask.request.mimetype == _FORM:
+            found: list[object] = [file.read() for file in _files()]
+        else:
+            found = self._of_body(read_body())
+        if len(found) > self._settings.max_images:
+            most = self._settings.max_images
+            raise WebError(413, "too_many", f"expected at most {most} images, found {len(found)}")
+        return [self._checked(part) for part in found]
+
+    def _of_body(self, body: bytes) -> list[object]:
+        if is_data_url(body):
+            return [decode_data_url(body)]
+        if not _is_json(body):
+            return [body]
+        value = parse_json(body, self._settings.max_json_depth)
+        return self._inputs.of_json_list(value if isinstance(value, list) else [value])
+
+    def _checked(self, part: object) -> object:
+        if not isinstance(part, bytes):
+            return part
+        try:
+            check_image(part, self._settings.max_pixels)
+        except AllenCVError as error:
+            return error
+        return part
+
+
+def _files() -> list[FileStorage]:
+    return [file for _, file in flask.request.files.items(multi=True)]
+
+
+def _is_json(body: bytes) -> bool:
+    """Say whether a body can only be JSON: no image begins with such a character."""
+    return body[:_SAMPLE].lstrip()[:1] in (b"{", b"[", b'"')
