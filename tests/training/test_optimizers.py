@@ -301,24 +301,27 @@ class TestGroups:
 
 
 class TestMuon:
-    def test_updates_matrices_like_pytorchs(self) -> None:
+    @pytest.mark.parametrize("adjustment", ["original", "match_rms_adamw", "spectral_unclamped"])
+    def test_updates_matrices_like_pytorchs(self, adjustment: str) -> None:
         """PyTorch iterates in bfloat16 everywhere, so the numbers agree to its 8 bits."""
-        for adjustment in ("original", "match_rms_adamw", "spectral_unclamped"):
-            torch.manual_seed(0)
-            ours = torch.nn.ModuleList(
-                [torch.nn.Linear(a, b, bias=False) for a, b in ((6, 4), (4, 9), (5, 5), (6, 4))]
-            )
-            theirs = copy.deepcopy(ours)
-            mine = make({"type": "muon", "lr": 0.1, "adjust_lr_fn": adjustment}, ours)
+        torch.manual_seed(0)
+        ours = torch.nn.ModuleList(
+            [torch.nn.Linear(a, b, bias=False) for a, b in ((6, 4), (4, 9), (5, 5), (6, 4))]
+        )
+        theirs = copy.deepcopy(ours)
+        mine = make({"type": "muon", "lr": 0.1, "adjust_lr_fn": adjustment}, ours)
+        try:
             oracle = torch.optim.Muon(theirs.parameters(), lr=0.1, adjust_lr_fn=adjustment)
-            for _ in range(3):
-                for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-                    a.grad = torch.randn_like(a)
-                    b.grad = a.grad.clone()
-                mine.step()
-                oracle.step()
+        except ValueError as error:
+            pytest.skip(f"torch {torch.__version__}: {error}")
+        for _ in range(3):
             for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-                torch.testing.assert_close(a, b, atol=0.02, rtol=0.02)
+                a.grad = torch.randn_like(a)
+                b.grad = a.grad.clone()
+            mine.step()
+            oracle.step()
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(a, b, atol=0.02, rtol=0.02)
 
     def test_takes_a_filter_as_the_matrix_of_its_outputs(self) -> None:
         torch.manual_seed(0)
