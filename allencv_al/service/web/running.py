@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -21,6 +23,7 @@ from waitress.task import ErrorTask
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.guards import HEADERS
+from allencv_al.service.web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
@@ -73,23 +76,20 @@ class RunningServer:
     def __init__(self, app: WebApp) -> None:
         settings = app.settings
         self._app = app
-        try:
-            self._server: Any = create_server(
-                app,
-                host=settings.listens_on,
-                port=settings.port,
-                threads=settings.max_waiting,
-                connection_limit=_MOST_CONNECTIONS,
-                channel_timeout=_IDLE_SECONDS,
-                max_request_body_size=settings.max_body_bytes,
-                ident="allencv-al",
-                asyncore_use_poll=hasattr(__import__("select"), "poll"),
-                clear_untrusted_proxy_headers=True,
-            )
-        except OSError as error:
-            raise ConfigurationError(_port_fault(error, settings.host, settings.port)) from error
+        listener = _listener(settings)
+        self.port: int = listener.getsockname()[1]
+        self._server: Any = create_server(
+            app,
+            sockets=[listener],
+            threads=settings.max_waiting,
+            connection_limit=_MOST_CONNECTIONS,
+            channel_timeout=_IDLE_SECONDS,
+            max_request_body_size=settings.max_body_bytes,
+            ident="allencv-al",
+            asyncore_use_poll=hasattr(select, "poll"),
+            clear_untrusted_proxy_headers=True,
+        )
         self._server.channel_class = _Channel
-        self.port: int = self._server.effective_port
         self._stopping = threading.Event()
 
     @property
@@ -197,6 +197,16 @@ def start_in_thread(app: WebApp) -> ServerThread:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _listener(settings: WebSettings) -> socket.socket:
+    host, port = settings.listens_on, settings.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, address = found[0][0], found[0][4]
+        return socket.create_server(address[:2], family=family, backlog=_MOST_CONNECTIONS)
+    except OSError as error:
+        raise ConfigurationError(_port_fault(error, settings.host, port)) from error
 
 
 def _port_fault(error: OSError, host: str, port: int) -> str:

@@ -1,0 +1,195 @@
+"""Bodies and queries that are wrong: the right 4xx, one shape, and nothing of ours in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allencv_al.service.web import WebApp
+from allencv_al.service.web.bodies import parse_json
+from allencv_al.service.web.errors import WebError, without_paths
+from allencv_al.service.web.running import start_in_thread
+
+MakeApp = Callable[..., WebApp]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=4), children, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+def error_of(found: Any, status: int) -> dict[str, Any]:
+    assert found.status_code == status, found.get_data()
+    assert set(found.json) <= {"error", "state"}
+    assert set(found.json["error"]) == {"code", "message", "field"}
+    return dict(found.json["error"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "part"),
+    [
+        (b"", 400, "line 1 column 1"),
+        (b"{", 400, "line 1"),
+        (b'{"n": 1} x', 400, "Extra data"),
+        (b'{"n": 1, "n": 2}', 400, "twice: 'n'"),
+        (b'{"n": NaN}', 400, "finite"),
+        (b'{"n": -Infinity}', 400, "finite"),
+        (b'{"n": 1e999}', 400, "finite"),
+        (b'{"n": ' + b"9" * 5_000 + b"}", 400, "digits"),
+        (b"\xff\xfe", 400, "UTF-8"),
+        (b'{"n": 1, "name": "\xed\xa0\x80"}', 400, "UTF-8"),
+        (b"[" * 100_000, 400, "levels"),
+        (b'{"n": ' + b"[" * 33 + b"]" * 33 + b"}", 400, "levels"),
+        (b"{}", 422, "n: field required"),
+        (b"[]", 422, ""),
+        (b"null", 422, ""),
+        (b'{"n": "1"}', 422, "n: "),
+        (b'{"n": true}', 422, "n: "),
+        (b'{"n": 1.5}', 422, "n: "),
+        (b'{"n": 1, "m": 2}', 422, "m: "),
+        (b'{"n": 1, "name": null}', 422, "name: "),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_wrong_with_a_body_is_said(
+    body: bytes, status: int, part: str, app: WebApp
+) -> None:
+    found = app.test_client().post("/double", data=body, content_type="application/json")
+    assert part in error_of(found, status)["message"]
+
+
+def test_what_is_right_is_taken(app: WebApp) -> None:
+    found = app.test_client().post("/double", json={"n": -3, "name": "\N{PILE OF POO}"})
+    assert (found.status_code, found.json) == (200, {"n": -6, "who": ""})
+
+
+@given(VALUES)
+def test_strict_json_is_json(value: Any) -> None:
+    assert parse_json(json.dumps(value).encode(), 100) == value
+
+
+@given(st.binary(max_size=60))
+def test_other_bytes_are_a_fault_or_what_json_says(content: bytes) -> None:
+    try:
+        found = parse_json(content)
+    except WebError as error:
+        assert error.status == 400
+    else:
+        assert found == json.loads(content)
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "multipart/form-data", "application/xml"])
+def test_another_media_type_is_refused(kind: str | None, app: WebApp) -> None:
+    found = app.test_client().post("/double", data=b'{"n": 1}', content_type=kind)
+    assert "expected application/json" in error_of(found, 415)["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("limit=x", "limit"), ("limit=1&limit=2", "limit"), ("other=1", "other"), ("limit=", "limit")],
+)
+def test_a_wrong_query_names_its_part(query: str, field: str, app: WebApp) -> None:
+    found = app.test_client().get(f"/items/3?{query}")
+    assert error_of(found, 422)["field"] == field
+
+
+@pytest.mark.parametrize("length", [1_000, 1_001])
+def test_a_body_may_be_as_long_as_the_limit(length: int, make_app: MakeApp) -> None:
+    client = make_app(max_body_bytes=1_000).test_client()
+    found = client.post("/raw", data=b"x" * length)
+    if length == 1_000:
+        assert (found.status_code, found.data) == (200, b"1000")
+    else:
+        error_of(found, 413)
+
+
+def test_a_body_that_does_not_say_how_long_it_is_is_counted(make_app: MakeApp) -> None:
+    server = start_in_thread(make_app(max_body_bytes=10_000))
+    head = b"POST /raw HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    try:
+        for chunks, status in ((9, b"200"), (40, b"413")):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(head)
+                try:
+                    for _ in range(chunks):
+                        connection.sendall(b"3e8\r\n" + b"x" * 1_000 + b"\r\n")
+                    connection.sendall(b"0\r\n\r\n")
+                except OSError:
+                    pass  # the server has answered and hung up
+                assert connection.recv(100).split(b" ")[1] == status
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("GET", "/items/x", 404, "not_found"),
+        ("GET", "/items/-1", 404, "not_found"),
+        ("PUT", "/items/3", 405, "method_not_allowed"),
+        ("GET", "/double", 405, "method_not_allowed"),
+        ("OPTIONS", "/double", 405, "method_not_allowed"),
+        ("TRACE", "/healthz", 405, "method_not_allowed"),
+    ],
+)
+def test_what_is_not_there_has_the_same_shape(
+    method: str, path: str, status: int, code: str, app: WebApp
+) -> None:
+    assert error_of(app.test_client().open(path, method=method), status)["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("bug", 500, "internal"),
+        ("data", 422, "unprocessable"),
+        ("image", 422, "unprocessable"),
+        ("conflict", 409, "conflict"),
+        ("full", 507, "disk_full"),
+        ("other disk fault", 500, "internal"),
+    ],
+)
+def test_no_path_token_or_traceback_leaves_the_server(
+    kind: str,
+    status: int,
+    code: str,
+    app: WebApp,
+    tokens: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        found = app.test_client().post(f"/raise/{kind}", json={})
+    assert error_of(found, status)["code"] == code
+    for secret in ("/home", "Traceback", "secret", "run.sqlite", tokens["anna"]):
+        assert secret not in found.get_data(as_text=True)
+    if status == 500:  # the log has what the answer only numbers
+        number = found.json["error"]["message"].rsplit(" ", 1)[1]
+        assert number in caplog.text and "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/home/me/photos/cat.jpg: expected an image", "cat.jpg: expected an image"),
+        (r"C:\Users\me\cat.jpg: no", "cat.jpg: no"),
+        ("photos/cat.jpg and 3/4 of /x", "photos/cat.jpg and 3/4 of /x"),
+        ("'/tmp/a/b' is none", "'b' is none"),
+        ("see http://localhost:8000/a/b", "see http://localhost:8000/a/b"),
+    ],
+)
+def test_paths_become_names(text: str, expected: str) -> None:
+    assert without_paths(text) == expected

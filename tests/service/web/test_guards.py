@@ -1,0 +1,190 @@
+"""Who may send what from where, and what every answer forbids."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+from werkzeug.test import TestResponse
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.web import Identity, OpenAccess, TokenAccess, WebApp, WebSettings
+
+MakeApp = Callable[..., WebApp]
+Tokens = dict[str, str]
+
+OWN = "http://localhost"
+SITES = (None, "same-origin", "none", "same-site", "cross-site")
+ORIGINS = (None, OWN, "http://evil.example", "null")
+CREDENTIALS = ("none", "cookie", "bearer", "wrong bearer", "wrong bearer beside the cookie")
+
+
+def expected_status(method: str, site: str | None, origin: str | None, credential: str) -> int:
+    """The table, written out anew: what a page of another site sends is refused before all else."""
+    is_foreign = site in ("same-site", "cross-site") or origin in ("http://evil.example", "null")
+    if method == "POST" and is_foreign:
+        return 403
+    return 200 if credential in ("cookie", "bearer") else 401
+
+
+@pytest.mark.parametrize(
+    ("method", "site", "origin", "credential"),
+    list(itertools.product(("GET", "POST"), SITES, ORIGINS, CREDENTIALS)),
+)
+def test_who_may_send_what_from_where(
+    method: str,
+    site: str | None,
+    origin: str | None,
+    credential: str,
+    closed_app: WebApp,
+    tokens: Tokens,
+) -> None:
+    client = closed_app.test_client()
+    headers = {}
+    if "cookie" in credential:
+        assert client.post("/login", json={"token": tokens["anna"]}).status_code == 200
+    if "bearer" in credential:
+        token = "no-token-of-anybody-here" if "wrong" in credential else tokens["anna"]
+        headers["Authorization"] = f"Bearer {token}"
+    if site is not None:
+        headers["Sec-Fetch-Site"] = site
+    if origin is not None:
+        headers["Origin"] = origin
+    found = (
+        client.get("/items/3", headers=headers)
+        if method == "GET"
+        else client.post("/double", headers=headers, json={"n": 1})
+    )
+    assert found.status_code == expected_status(method, site, origin, credential)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:1", "[::1]:80", "10.0.0.7:8000"),
+        *("label.example", "label.example:8000"),
+    ],
+)
+def test_the_server_answers_to_its_own_names_and_to_addresses(host: str, make_app: MakeApp) -> None:
+    client = make_app(allowed_hosts=["label.example"]).test_client()
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "localhost.evil.example", "evil.example:8000", "127.0.0.1.evil.example"),
+        *("localhost@evil.example", "localhost/x", "localhost:port", "[::1", "", " ", "a b"),
+    ],
+)
+def test_a_name_that_was_made_to_point_here_is_refused(host: str, app: WebApp) -> None:
+    found = app.test_client().get("/healthz", headers={"Host": host})
+    assert found.status_code in (400, 421)
+    assert "error" in found.json
+
+
+def routes(app: WebApp) -> list[tuple[str, str]]:
+    """Return every method and address, something filled in for the parts of the address."""
+    found = []
+    for rule in app.url_map.iter_rules():
+        address = (
+            rule.rule.replace("<int:n>", "3")
+            .replace("<kind>", "data")
+            .replace("<path:name>", "base.css")
+        )
+        found += [(method, address) for method in sorted(rule.methods or ())]
+    assert len(found) > 12
+    return found
+
+
+OPEN = {"/healthz", "/login", "/static/base.css"}
+
+
+def test_without_a_token_nothing_but_the_open_routes_answers(closed_app: WebApp) -> None:
+    client = closed_app.test_client()
+    for method, address in [*routes(closed_app), ("GET", "/nothing"), ("PUT", "/items/3")]:
+        if address in OPEN:
+            continue
+        found = client.open(address, method=method)
+        if address == "/":
+            assert (found.status_code, found.headers["Location"]) == (302, "/login")
+        else:
+            assert found.status_code == 401, (method, address)
+            assert found.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Bearer {short}", "Bearer {token}x", "Bearer {upper}", "Bearer", "Bearer "),
+        *("Basic {token}", "{token}", "Bearer {token} {token}", "Bearer \xe9\xe9"),
+    ],
+)
+def test_nearly_a_token_is_none(header: str, closed_app: WebApp, tokens: Tokens) -> None:
+    token = tokens["anna"]
+    sent = header.format(token=token, short=token[:-1], upper=token.upper())
+    found = closed_app.test_client().get("/items/3", headers={"Authorization": sent})
+    assert found.status_code == 401
+
+
+def test_a_token_allows_what_its_scopes_say(closed_app: WebApp, tokens: Tokens) -> None:
+    client = closed_app.test_client()
+    by = {
+        "ben": {"Authorization": f"Bearer {tokens['ben']}"},
+        "anna": {"Authorization": f"bearer {tokens['anna']}"},
+    }
+    assert client.delete("/items/3", headers=by["ben"]).status_code == 403
+    assert client.delete("/items/3", headers=by["anna"]).status_code == 200
+    found = client.post("/double", json={"n": 1}, headers=by["ben"])
+    assert found.json == {"n": 2, "who": "ben"}
+
+
+def test_the_cookie_holds_no_token_and_no_script_reads_it(
+    closed_app: WebApp, tokens: Tokens
+) -> None:
+    cookie = (
+        closed_app.test_client()
+        .post("/login", json={"token": tokens["anna"]})
+        .headers["Set-Cookie"]
+    )
+    assert tokens["anna"] not in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+
+
+def test_a_cookie_of_a_token_that_was_replaced_is_nobody_s(
+    closed_app: WebApp, tokens: Tokens
+) -> None:
+    client = closed_app.test_client()
+    client.post("/login", json={"token": tokens["anna"]})
+    assert client.get("/items/3").status_code == 200
+    closed_app.settings = WebSettings(access=TokenAccess({tokens["ben"]: Identity("ben")}))
+    assert client.get("/items/3").status_code == 401
+
+
+def headers_of(found: TestResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in found.headers.items()}
+
+
+def test_every_answer_forbids_what_a_page_does_not_need(closed_app: WebApp, tokens: Tokens) -> None:
+    for headers in ({}, {"Authorization": f"Bearer {tokens['anna']}"}, {"Host": "evil.example"}):
+        client = closed_app.test_client()
+        for method, address in [*routes(closed_app), ("GET", "/nothing"), ("PUT", "/items/3")]:
+            found = headers_of(client.open(address, method=method, headers=headers))
+            policy = found["content-security-policy"]
+            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+            assert "unsafe" not in policy
+            assert "frame-ancestors 'none'" in policy
+            assert found["x-content-type-options"] == "nosniff"
+            assert found["referrer-policy"] == "no-referrer"
+            assert "access-control-allow-origin" not in found
+            assert found["cache-control"] in ("no-store", "no-cache")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "label.example"])
+def test_an_address_that_others_reach_needs_a_token(host: str, tokens: Tokens) -> None:
+    with pytest.raises(ConfigurationError, match=r"others can reach .*, so a token is needed"):
+        WebSettings(host=host, access=OpenAccess())
+    access = TokenAccess({tokens["anna"]: Identity("anna")})
+    assert WebSettings(host=host, access=access).host == host

@@ -1,0 +1,175 @@
+"""A server in this process, in one of its own, and in several by gunicorn."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.web import WebApp
+from allencv_al.service.web.running import RunningServer, start_in_thread
+
+MakeApp = Callable[..., WebApp]
+
+PROGRAM = '''
+import sys, time
+from flask import Response
+from allencv_al.service.web import WebApp, WebSettings
+from allencv_al.service.web.running import serve
+
+def create_app(port=0):
+    app = WebApp("slow", WebSettings(port=port), "Slow")
+
+    @app.operation("GET", "/slow/<int:ms>", answer=None, produces="text/plain")
+    def slow(ms):
+        """Wait."""
+        time.sleep(ms / 1000)
+        return Response("done", mimetype="text/plain")
+
+    app.on_close(lambda: print("closed", flush=True))
+    return app
+
+if __name__ == "__main__":
+    sys.exit(serve(create_app(), lambda url: print(url, flush=True)))
+'''
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """The file of a small server."""
+    (tmp_path / "slow_server.py").write_text(PROGRAM)
+    return tmp_path / "slow_server.py"
+
+
+@pytest.fixture
+def process(program: Path) -> Iterator[subprocess.Popen[str]]:
+    """The small server as a process."""
+    command = [sys.executable, str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+        yield started
+        started.kill()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_lets_requests_finish(
+    process: subprocess.Popen[str], number: signal.Signals, code: int
+) -> None:
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        answers.append(urllib.request.urlopen(f"{url}slow/700", timeout=20).read())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(0.3)  # the request is under way, and stays so for longer
+    process.send_signal(number)
+    assert process.wait(timeout=15) == code
+    thread.join()
+    assert answers == [b"done"]
+    assert process.stdout.read() == "closed\n"
+
+
+def test_a_second_signal_does_not_wait(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    port = int(url.rsplit(":", 1)[1].strip("/"))
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /slow/60000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=8) == 143
+
+
+def test_a_port_in_use_is_one_sentence(make_app: MakeApp) -> None:
+    first = start_in_thread(make_app())
+    try:
+        with pytest.raises(ConfigurationError, match=f"port {first.port} .* is in use"):
+            RunningServer(make_app(port=first.port))
+    finally:
+        first.close()
+
+
+def test_what_the_server_itself_refuses_has_the_shape_of_all_errors(make_app: MakeApp) -> None:
+    server = start_in_thread(make_app())
+    try:
+        for sent in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert head.split(b" ")[1] == b"400"
+            assert set(json.loads(body)["error"]) == {"code", "message", "field"}
+    finally:
+        server.close()
+
+
+def test_readiness_names_what_is_missing(make_app: MakeApp) -> None:
+    app = make_app()
+    causes: list[str] = []
+    app.add_readiness(lambda: causes[0] if causes else None)
+    client = app.test_client()
+    assert client.get("/readyz").json == {"status": "ready"}
+    causes.append("the model is being loaded")
+    found = client.get("/readyz")
+    assert (found.status_code, found.headers["Retry-After"]) == (503, "1")
+    assert "the model is being loaded" in found.json["error"]["message"]
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.slow
+def test_gunicorn_runs_it_in_several_processes(program: Path) -> None:
+    pytest.importorskip("gunicorn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "gunicorn", "-w", "2", "-b", f"127.0.0.1:{port}"]
+    with subprocess.Popen(
+        [*command, "slow_server:create_app()"],
+        cwd=program.parent,
+        env={**os.environ, "PYTHONPATH": str(program.parent)},
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            until = time.monotonic() + 30
+            while True:
+                try:
+                    url = f"http://127.0.0.1:{port}/slow/1"
+                    assert urllib.request.urlopen(url, timeout=10).read() == b"done"
+                    break
+                except (urllib.error.URLError, ConnectionError):
+                    assert time.monotonic() < until and process.poll() is None
+                    time.sleep(0.1)
+            began = time.monotonic()
+            threads = [
+                threading.Thread(
+                    target=urllib.request.urlopen,
+                    args=(f"http://127.0.0.1:{port}/slow/1500",),
+                    kwargs={"timeout": 20},
+                )
+                for _ in range(2)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert time.monotonic() - began < 2.9, "one after the other"
+        finally:
+            process.terminate()
+            assert process.wait(timeout=30) == 0
