@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from allencv_al.active_learning.run_database import RunDatabase, is_encodable
+from allencv_al.active_learning.database import Database, is_encodable
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
 
@@ -101,10 +101,13 @@ _INSERT = (
     f"INSERT INTO label_event ({', '.join(_COLUMNS[1:])}) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(_COLUMNS[1:]))})"
 )
+PER_ITEM = ("id",)
+PER_ANNOTATOR = ("id", "annotator", "source")
+
 # CROSS JOIN: in this order. Left to itself, SQLite joins the other way round in quadratic time.
 _IN_FORCE = """
 FROM (
-    SELECT min(event_id) AS first, max(event_id) AS newest FROM label_event GROUP BY id
+    SELECT min(event_id) AS first, max(event_id) AS newest FROM label_event GROUP BY {columns}
 ) item
 CROSS JOIN label_event last ON last.event_id = item.newest
 LEFT JOIN label_event undone ON last.kind = 'undo' AND undone.event_id = last.supersedes
@@ -122,10 +125,13 @@ class LabelStore:
 
     Args:
         database: Where they are kept.
+        scope: The columns in which a new event agrees with the one that it supersedes: `PER_ITEM`,
+            where the newest word on an item counts, or `PER_ANNOTATOR`, where everybody's does.
     """
 
-    def __init__(self, database: RunDatabase) -> None:
+    def __init__(self, database: Database, scope: tuple[str, ...] = PER_ITEM) -> None:
         self._database = database
+        self._scope = scope
 
     def add(self, labels: Sequence[NewLabel]) -> list[LabelEvent]:
         """Store all of them or, if one is not right, none.
@@ -144,7 +150,7 @@ class LabelStore:
         if faults:
             raise DataError("\n".join(["these labels cannot be stored:", *faults]))
         with self._database.transaction() as connection:
-            return [_add(connection, new) for new in labels]
+            return [self._add(connection, new) for new in labels]
 
     def undo(self, event_id: int, annotator: str) -> LabelEvent:
         """Take back an event that is in force: what it superseded is in force again.
@@ -167,7 +173,7 @@ class LabelStore:
             known = _event(connection, "WHERE e.kind = 'undo' AND e.supersedes = ?", event_id)
             if known is not None:
                 return known
-            _check_is_in_force(connection, event)
+            self._check_is_in_force(connection, event)
             new = NewLabel(
                 event.id, None, annotator, event.round, event.source, kind=LabelKind.UNDO
             )
@@ -184,27 +190,56 @@ class LabelStore:
 
     def current(self) -> dict[str, LabelEvent]:
         """Return the event in force of each item that has one, in the order of first events."""
-        return {event.id: event for event in self._read(f"{_EVENT} {_IN_FORCE}")}
+        return {event.id: event for event in self.in_force()}
 
     def labels(self) -> dict[str, str]:
         """Return the label in force of each item that has one, in the order of first events."""
         return {id: event.label for id, event in self.current().items() if event.label is not None}
 
+    def in_force(self) -> list[LabelEvent]:
+        """Return all events in force, in the order of first events."""
+        columns = ", ".join(self._scope)
+        return self._read(f"{_EVENT} {_IN_FORCE.format(columns=columns)}")
+
     def _read(self, sql: str, *parameters: int) -> list[LabelEvent]:
         return [_from_row(row) for row in self._database.rows(sql, parameters)]
 
+    def _add(self, connection: sqlite3.Connection, new: NewLabel) -> LabelEvent:
+        known = _event(connection, "WHERE e.client_key = ?", new.client_key)
+        if known is None:
+            return _append(connection, new, self._in_force(connection, new))
+        if (known.id, known.label, known.kind) != (new.id, new.label, new.kind):
+            raise LabelConflict(
+                f"the client_key {repr_json(new.client_key)} belongs to event {known.event_id} "
+                f"({known.kind} {repr_json(known.label)} of {repr_json(known.id)}), found it with "
+                f"{new.kind} {repr_json(new.label)} of {repr_json(new.id)}; a new label needs a new "
+                "key"
+            )
+        return known
 
-def _add(connection: sqlite3.Connection, new: NewLabel) -> LabelEvent:
-    known = _event(connection, "WHERE e.client_key = ?", new.client_key)
-    if known is None:
-        return _append(connection, new, _in_force(connection, new.id))
-    if (known.id, known.label, known.kind) != (new.id, new.label, new.kind):
-        raise LabelConflict(
-            f"the client_key {repr_json(new.client_key)} belongs to event {known.event_id} "
-            f"({known.kind} {repr_json(known.label)} of {repr_json(known.id)}), found it with "
-            f"{new.kind} {repr_json(new.label)} of {repr_json(new.id)}; a new label needs a new key"
-        )
-    return known
+    def _in_force(self, connection: sqlite3.Connection, of: NewLabel | LabelEvent) -> int | None:
+        columns = " AND ".join(f"e.{column} = ?" for column in self._scope)
+        values = [getattr(of, column) for column in self._scope]
+        newest = _event(connection, f"WHERE {columns} ORDER BY e.event_id DESC LIMIT 1", *values)
+        if newest is None:
+            return None
+        if newest.kind != LabelKind.UNDO:
+            return newest.event_id
+        undone = _event(connection, "WHERE e.event_id = ?", newest.supersedes)
+        assert undone is not None
+        return undone.supersedes
+
+    def _check_is_in_force(self, connection: sqlite3.Connection, event: LabelEvent) -> None:
+        if event.kind == LabelKind.UNDO:
+            raise LabelConflict(
+                f"event {event.event_id} is an undo, which is not taken back; give the label again"
+            )
+        in_force = self._in_force(connection, event)
+        if in_force != event.event_id:
+            raise LabelConflict(
+                f"event {event.event_id} of {repr_json(event.id)} is not in force: event {in_force} "
+                "is"
+            )
 
 
 def _append(connection: sqlite3.Connection, new: NewLabel, supersedes: int | None) -> LabelEvent:
@@ -217,33 +252,10 @@ def _append(connection: sqlite3.Connection, new: NewLabel, supersedes: int | Non
     return _from_row((event_id, *row))
 
 
-def _in_force(connection: sqlite3.Connection, id: str) -> int | None:
-    newest = _event(connection, "WHERE e.id = ? ORDER BY e.event_id DESC LIMIT 1", id)
-    if newest is None:
-        return None
-    if newest.kind != LabelKind.UNDO:
-        return newest.event_id
-    undone = _event(connection, "WHERE e.event_id = ?", newest.supersedes)
-    assert undone is not None
-    return undone.supersedes
-
-
-def _check_is_in_force(connection: sqlite3.Connection, event: LabelEvent) -> None:
-    if event.kind == LabelKind.UNDO:
-        raise LabelConflict(
-            f"event {event.event_id} is an undo, which is not taken back; give the label again"
-        )
-    in_force = _in_force(connection, event.id)
-    if in_force != event.event_id:
-        raise LabelConflict(
-            f"event {event.event_id} of {repr_json(event.id)} is not in force: event {in_force} is"
-        )
-
-
 def _event(
-    connection: sqlite3.Connection, where: str, parameter: str | int | None
+    connection: sqlite3.Connection, where: str, *parameters: str | int | None
 ) -> LabelEvent | None:
-    row = connection.execute(f"{_SELECT} {where}", (parameter,)).fetchone()
+    row = connection.execute(f"{_SELECT} {where}", parameters).fetchone()
     return None if row is None else _from_row(row)
 
 

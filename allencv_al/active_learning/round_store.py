@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from allencv_al.active_learning.database import Database, is_encodable
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
-from allencv_al.active_learning.run_database import RunDatabase, is_encodable
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
 
@@ -52,7 +52,7 @@ class RoundStore:
         database: Where they are kept.
     """
 
-    def __init__(self, database: RunDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._labels = LabelStore(database)
 

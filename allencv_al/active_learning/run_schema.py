@@ -2,16 +2,7 @@
 
 ::
 
-    label_event                       one row per thing an annotator did; only ever appended
-      event_id    1, 2, 3 ...         in the order in which they were committed
-      id          the item
-      label       the class name, where kind is label
-      kind        label | skip | unsure | unreadable | undo
-      annotator   who               source      by what: ground_truth, file, page ...
-      round       in which          client_key  given by a client so that it may send twice
-      seconds     how long it took  time        when it was stored, seconds since 1970
-      supersedes  ─> event_id         what was in force for this item before (NULL: nothing);
-                                      of an undo, this is the event that it undoes
+    label_event                       see `allencv_al.active_learning.label_schema`
 
     round_state                       one row per state of a round that is finished
       sequence    1, 2, 3 ...         in the order in which they were finished
@@ -31,45 +22,10 @@ undo, what the undone event had superseded (never an undo). So nothing is ever r
 
 from __future__ import annotations
 
-import sqlite3
+from allencv_al.active_learning.database import Schema
+from allencv_al.active_learning.label_schema import LABEL_EVENTS
 
-APPLICATION_ID = 0x616C4356
-"""What marks the file as ours (`alCV`), in the header of every SQLite file."""
-
-VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE label_event (
-    event_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL,
-    label TEXT,
-    kind TEXT NOT NULL CHECK (kind IN ('label', 'skip', 'unsure', 'unreadable', 'undo')),
-    annotator TEXT NOT NULL,
-    source TEXT NOT NULL,
-    round INTEGER NOT NULL,
-    client_key TEXT UNIQUE,
-    seconds REAL,
-    time REAL NOT NULL,
-    supersedes INTEGER REFERENCES label_event (event_id),
-    CHECK ((kind = 'label') = (label IS NOT NULL)),
-    CHECK (kind != 'undo' OR supersedes IS NOT NULL)
-);
-CREATE INDEX label_event_by_id ON label_event (id);
-CREATE UNIQUE INDEX label_event_undone_once ON label_event (supersedes) WHERE kind = 'undo';
-
-CREATE TRIGGER label_event_no_update BEFORE UPDATE ON label_event
-BEGIN SELECT RAISE(ABORT, 'label events are only ever appended'); END;
-CREATE TRIGGER label_event_no_delete BEFORE DELETE ON label_event
-BEGIN SELECT RAISE(ABORT, 'label events are only ever appended'); END;
--- INSERT OR REPLACE deletes without asking the trigger above.
-CREATE TRIGGER label_event_no_replace BEFORE INSERT ON label_event
-WHEN EXISTS (
-    SELECT 1 FROM label_event
-    WHERE event_id = NEW.event_id OR client_key = NEW.client_key
-        OR (NEW.kind = 'undo' AND kind = 'undo' AND supersedes = NEW.supersedes)
-)
-BEGIN SELECT RAISE(ABORT, 'label events are only ever appended'); END;
-
+_ROUNDS = """
 CREATE TABLE round_state (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     round INTEGER NOT NULL,
@@ -90,16 +46,4 @@ CREATE TABLE query (
 ) WITHOUT ROWID;
 """
 
-
-def statements() -> list[str]:
-    """Return what makes the tables, statement by statement, and marks the file at last.
-
-    Not one script: `executescript` commits what is open, and the tables come all or none.
-    """
-    found, pending = [], ""
-    for line in _SCHEMA.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            found.append(pending)
-            pending = ""
-    return [*found, f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {VERSION}"]
+RUN_SCHEMA = Schema("the database of a run", 0x616C4356, 1, LABEL_EVENTS + _ROUNDS)  # "alCV"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.active_learning import run_database
+from allencv_al.active_learning import database as database_module
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
 from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.common.errors import DataError
@@ -323,7 +323,7 @@ def test_who_waits_too_long_for_another_process_is_told(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     RunDatabase(path).close()
-    monkeypatch.setattr(run_database, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with RunDatabase(path) as database:
