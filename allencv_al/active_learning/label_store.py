@@ -212,8 +212,8 @@ class LabelStore:
             raise LabelConflict(
                 f"the client_key {repr_json(new.client_key)} belongs to event {known.event_id} "
                 f"({known.kind} {repr_json(known.label)} of {repr_json(known.id)}), found it with "
-                f"{new.kind} {repr_json(new.label)} of {repr_json(new.id)}; a new label needs a new "
-                "key"
+                f"{new.kind} {repr_json(new.label)} of {repr_json(new.id)}; a new label needs "
+                "a new key"
             )
         return known
 
@@ -237,8 +237,8 @@ class LabelStore:
         in_force = self._in_force(connection, event)
         if in_force != event.event_id:
             raise LabelConflict(
-                f"event {event.event_id} of {repr_json(event.id)} is not in force: event {in_force} "
-                "is"
+                f"event {event.event_id} of {repr_json(event.id)} is not in force: event "
+                f"{in_force} is"
             )
 
 

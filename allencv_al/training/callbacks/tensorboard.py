@@ -38,6 +38,7 @@ class TensorBoardCallback(TrainerCallback):
         should_log_parameter_statistics: Whether to write mean and deviation of each parameter and
             of its gradient.
         should_log_learning_rate: Whether to write the learning rate of each parameter group.
+        log_dir: Folder for `train` and `validation`, in place of `log` in the run's folder.
 
     Raises:
         ConfigurationError: The extra is not installed, or there is no folder.
@@ -51,19 +52,21 @@ class TensorBoardCallback(TrainerCallback):
         batch_size_interval: int | None = None,
         should_log_parameter_statistics: bool | None = None,
         should_log_learning_rate: bool | None = None,
+        log_dir: Path | None = None,
     ) -> None:
         super().__init__(serialization_dir)
-        if self.serialization_dir is None:
-            raise ConfigurationError("tensorboard: needs a serialization_dir to write to")
+        if log_dir is None:
+            if self.serialization_dir is None:
+                raise ConfigurationError("tensorboard: needs a serialization_dir to write to")
+            log_dir = self.serialization_dir / _LOG_FOLDER
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise ConfigurationError(
                 'tensorboard: is not installed; pip install "allencv-al[tensorboard]"'
             ) from error
-        folder = self.serialization_dir / _LOG_FOLDER
-        self._training: SummaryWriter = SummaryWriter(str(folder / "train"))
-        self._validation: SummaryWriter = SummaryWriter(str(folder / "validation"))
+        self._training: SummaryWriter = SummaryWriter(str(log_dir / "train"))
+        self._validation: SummaryWriter = SummaryWriter(str(log_dir / "validation"))
         self._summary_interval = summary_interval
         self._distribution_interval = distribution_interval
         self._batch_size_interval = batch_size_interval

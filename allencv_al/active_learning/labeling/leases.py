@@ -1,0 +1,97 @@
+"""Who is looking at what, so that no image is labeled twice without need."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from allencv_al.active_learning.database import Database
+from allencv_al.active_learning.labeling.items import SELECT_ITEM, item_of
+from allencv_al.active_learning.labeling.records import Item
+
+LEASE_SECONDS = 120.0
+
+_OPEN = (
+    "JOIN batch b ON b.batch = i.batch WHERE b.is_open AND i.kind IS NULL AND i.answers < "
+    "b.labels_per_image AND NOT i.is_conflict "
+)
+_LEFT = f"SELECT count(*) FROM item i {_OPEN}"  # noqa: S608
+# Others look at it, and with what is said already that is enough
+_IS_FREE = (
+    "AND i.answers + (SELECT count(*) FROM lease l WHERE l.item = i.item AND l.annotator != :who) "
+    "< b.labels_per_image "
+)
+
+
+class LeaseStore:
+    """Hands out items; an item is promised for two minutes, and again whenever its holder asks.
+
+    Args:
+        database: Where leases are kept.
+        clock: The time in seconds since 1970.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+
+    def next_items(
+        self, annotator: str, count: int, skipped: bool = False
+    ) -> list[tuple[Item, float]]:
+        """Return items for an annotator, each with the time when its promise ends.
+
+        Those that are promised already come first, so that a page that is loaded again shows the
+        same image. Where few are left, each gets a part of them.
+
+        Args:
+            annotator: Who asks.
+            count: How many.
+            skipped: Whether to return those that this annotator has skipped, and no others.
+        """
+        now = self._clock()
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
+            standing = "s.kind = 'skip'" if skipped else "s.kind IS NULL"
+            query = (
+                f"{SELECT_ITEM} LEFT JOIN standing s ON s.item = i.item AND s.annotator = :who "
+                f"LEFT JOIN lease m ON m.item = i.item AND m.annotator = :who {_OPEN} "
+                f"AND {standing} {_IS_FREE} ORDER BY m.item IS NULL, i.rank LIMIT :count"
+            )
+            rows = connection.execute(
+                query, {"who": annotator, "count": self._share(connection, annotator, count)}
+            ).fetchall()
+            expires = now + LEASE_SECONDS
+            connection.executemany(
+                "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)",
+                ((row[0], annotator, expires) for row in rows),
+            )
+        return [(item_of(row), expires) for row in rows]
+
+    def hold(self, annotator: str, item: int) -> None:
+        """Promise an item to an annotator, who wants it back."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)",
+                (item, annotator, self._clock() + LEASE_SECONDS),
+            )
+
+    def extend(self, annotator: str) -> None:
+        """Renew what is promised to an annotator, who is still there."""
+        now = self._clock()
+        rows = self._database.rows(
+            "SELECT min(expires) FROM lease WHERE annotator = ? AND expires > ?", (annotator, now)
+        )
+        if rows[0][0] is None or rows[0][0] > now + LEASE_SECONDS / 2:
+            return  # nothing to write: a page asks every few seconds
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE lease SET expires = ? WHERE annotator = ? AND expires > ?",
+                (now + LEASE_SECONDS, annotator, now),
+            )
+
+    def _share(self, connection: sqlite3.Connection, annotator: str, count: int) -> int:
+        [(left,)] = connection.execute(_LEFT)
+        [(others,)] = connection.execute(
+            "SELECT count(DISTINCT annotator) FROM lease WHERE annotator != ?", (annotator,)
+        )
+        return min(count, max(1, int(left) // (1 + int(others))))
