@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,13 @@ CACHE_NAME = "embeddings"
 
 # What may differ in a run that goes on: none of it changes what has been done
 CHANGEABLE = (
+    *(
+        f"active_learning.annotator.{key}"
+        for key in (
+            *("port", "host", "labels_per_image", "token_file", "allowed_hosts"),
+            "settle_seconds",
+        )
+    ),
     "active_learning.budget",
     "active_learning.classes",
     "active_learning.pool_data_path",
@@ -98,6 +106,7 @@ def active_learn(
     with (
         locked_run_folder(folder, open_folder),
         RunDatabase(folder / DATABASE_NAME) as database,
+        closing(experiment.settings.annotator),
     ):
         loop = ActiveLearningLoop(
             learner, experiment.settings, database, folder, experiment.seeds[0]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from allencv_al.common.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = "run.lock"
+
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.05
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     """
     with (folder / LOCK_NAME).open("wb") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except (BlockingIOError, PermissionError) as error:
             raise DataError(
                 f"{folder}: another process is at work on this run; wait for it or stop it first"
@@ -55,3 +60,29 @@ def locked_run_folder(folder: Path, open_folder: Callable[[], None]) -> Iterator
         open_folder()
     with run_lock(folder):
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Say whether another process is at work on the run in a folder.
+
+    Not for a process that holds the lock itself: it would lose it.
+    """
+    try:
+        with (folder / LOCK_NAME).open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # there is no such file, or no lock on this file system
+        return False
+    return False
+
+
+def _lock(file: BinaryIO) -> None:
+    """Take the lock; who only looks whether it is held has it for a moment."""
+    for _ in range(_ATTEMPTS):
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except (BlockingIOError, PermissionError):
+            time.sleep(_PAUSE_SECONDS)
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

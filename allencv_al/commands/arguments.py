@@ -105,7 +105,7 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_cuda_device(parser: argparse.ArgumentParser) -> None:
+def add_cuda_device(parser: argparse._ActionsContainer) -> None:
     """Add ``--cuda-device`` for commands that use a trained model."""
     parser.add_argument(
         "--cuda-device",

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     _complete(args)
     _check_options(args)
-    strategy = _strategy(args.strategy, args.embeddings is not None)
+    strategy = read_strategy(args.strategy, args.embeddings is not None)
     # Cheap mistakes are found before the expensive load.
     inputs = None if args.use_dataset_reader else _inputs(args, None)
     predictors = _predictors(args, strategy, [] if inputs is None else inputs[1])
@@ -135,7 +135,17 @@ def _result_faults(args: argparse.Namespace) -> list[Fault]:
     return faults
 
 
-def _strategy(text: str, without_model: bool) -> QueryStrategy:
+def read_strategy(text: str, without_model: bool) -> QueryStrategy:
+    """Return the strategy that `--strategy` names.
+
+    Args:
+        text: A registered name, or a jsonnet object.
+        without_model: Whether there is no trained model, so that it can need embeddings only.
+
+    Raises:
+        ConfigurationFaults: There is no such strategy, or its options are wrong.
+        ConfigurationError: It needs a trained model.
+    """
     from allencv_al.active_learning.cold_start import check_needs_no_model
     from allencv_al.active_learning.strategies import QueryStrategy
     from allencv_al.common.config_check import check
@@ -197,7 +207,7 @@ def _predictors(
     args: argparse.Namespace, strategy: QueryStrategy, labeled: Sequence[Instance]
 ) -> list[Predictor]:
     if args.embeddings is not None:
-        return [_embedding_predictor(args, labeled)] if strategy.needs else []
+        return [cold_predictor(args, labeled)] if strategy.needs else []
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.predictor import Predictor
 
@@ -207,7 +217,13 @@ def _predictors(
     return [Predictor.from_archive(archive, None, choice) for archive in (first, *others)]
 
 
-def _embedding_predictor(args: argparse.Namespace, labeled: Sequence[Instance]) -> Predictor:
+def cold_predictor(args: argparse.Namespace, labeled: Sequence[Instance]) -> Predictor:
+    """Return what embeds images where there is no trained model.
+
+    Args:
+        args: With `embeddings`, `weights_file`, `image_size` and `cuda_device`.
+        labeled: Images whose labels are the classes.
+    """
     from allencv_al.active_learning.cold_start import (
         DEFAULT_IMAGE_SIZE,
         embedding_predictor,

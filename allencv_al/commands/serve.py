@@ -5,14 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from allencv_al.commands import arguments
+from allencv_al.commands import arguments, server_arguments
 from allencv_al.common.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from allencv_al.service.web.access import Access
-    from allencv_al.service.web.settings import WebSettings
 
 NAME = "serve"
 HELP = "show a trained model on a page, and answer predictions over HTTP"
@@ -48,7 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_overrides(parser)
     arguments.add_include_package(parser)
     _add_page_arguments(parser.add_argument_group("page"))
-    _add_server_arguments(parser.add_argument_group("server"))
+    server = parser.add_argument_group("server")
+    server_arguments.add_server(server, port=8000)
+    server.add_argument(
+        "--image-root",
+        type=Path,
+        metavar="DIR",
+        help="let requests name images in this folder by image_path; without it none may",
+    )
+    server.add_argument(
+        "--batch-size",
+        type=arguments.positive_int,
+        metavar="N",
+        help="the most images that are run together (default: 8 on a CPU, 32 on a GPU)",
+    )
 
 
 def _add_page_arguments(group: argparse._ArgumentGroup) -> None:
@@ -84,55 +92,6 @@ def _add_page_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_server_arguments(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--port",
-        type=arguments.port,
-        default=8000,
-        metavar="N",
-        help="the port to listen on (default: 8000; 0 takes a free one)",
-    )
-    group.add_argument(
-        "--host",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="the address to listen on (default: 127.0.0.1, this machine only); any other needs "
-        "a token",
-    )
-    group.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="ask for the token in this file, which is made if it is absent",
-    )
-    group.add_argument(
-        "--token",
-        metavar="TEXT",
-        help="ask for this token; others on this machine can see it in the list of processes, a "
-        "file they cannot",
-    )
-    group.add_argument(
-        "--allowed-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name under which the server may be asked for, besides localhost and --host; may "
-        "be given several times",
-    )
-    group.add_argument(
-        "--image-root",
-        type=Path,
-        metavar="DIR",
-        help="let requests name images in this folder by image_path; without it none may",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=arguments.positive_int,
-        metavar="N",
-        help="the most images that are run together (default: 8 on a CPU, 32 on a GPU)",
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """Load the model and serve until interrupted."""
     if (args.archive_file is None) == (args.archive_path is None):
@@ -154,36 +113,10 @@ def run(args: argparse.Namespace) -> int:
         image_root=args.image_root,
         draws_boxes=args.detection,
         batch_size=args.batch_size,
-        settings=_settings(args),
+        settings=server_arguments.settings(args, server_arguments.shared_access(args)),
     )
     return serve(app, lambda url: _announce(args.title, url))
 
 
 def _announce(title: str, url: str) -> None:
     sys.stderr.write(f"serving {title!r} at {url} (Ctrl-C ends it)\n")
-
-
-def _settings(args: argparse.Namespace) -> WebSettings:
-    from allencv_al.service.web.settings import WebSettings
-
-    return WebSettings(
-        host=args.host, port=args.port, access=_access(args), allowed_hosts=args.allowed_host
-    )
-
-
-def _access(args: argparse.Namespace) -> Access:
-    from allencv_al.service.web.access import (
-        Identity,
-        OpenAccess,
-        TokenAccess,
-        load_or_make_token,
-    )
-
-    if args.token is not None and args.token_file is not None:
-        raise ConfigurationError("serve: expected --token or --token-file, found both")
-    token = args.token
-    if args.token_file is not None:
-        token, is_new = load_or_make_token(args.token_file)
-        if is_new:
-            sys.stderr.write(f"made a token, kept in {args.token_file}: {token}\n")
-    return OpenAccess() if token is None else TokenAccess({token: Identity("")})

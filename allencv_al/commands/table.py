@@ -57,6 +57,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "allencv_al.commands.serve",
         "show a trained model on a page, and answer predictions over HTTP",
     ),
+    "label": Subcommand(
+        "allencv_al.commands.label",
+        "label images on a page, alone or with others",
+    ),
     "select": Subcommand(
         "allencv_al.commands.select",
         "choose the images that are most worth labeling next",

@@ -63,6 +63,7 @@ class Annotator(Registrable):
     builtin: ClassVar[Mapping[str, str]] = {
         "ground_truth": f"{_HERE}.ground_truth",
         "file": f"{_HERE}.file",
+        "labeling_server": "allencv_al.service.labeling.annotator",
     }
 
     needs_known_labels: ClassVar[bool] = False
@@ -79,6 +80,9 @@ class Annotator(Registrable):
             WaitingForLabels: Somebody has to do something first.
             DataError: The labels that are there cannot be used.
         """
+
+    def close(self) -> None:
+        """Let go of what is held; called when the run ends, or stops."""
 
 
 def check_answers(request: LabelRequest, labels: Sequence[NewLabel]) -> None:

@@ -15,6 +15,11 @@ from allencv_al.common.json_values import repr_json
 
 MOST_CHARACTERS = 100
 
+_USED = (
+    "SELECT 1 FROM item i JOIN batch b ON b.batch = i.batch "
+    "WHERE i.class_id = ? AND b.round IS NOT NULL AND NOT b.is_open LIMIT 1"
+)
+
 
 class ClassStore:
     """The classes, in the order in which they came.
@@ -64,7 +69,8 @@ class ClassStore:
 
         Raises:
             DataError: The name is no name.
-            LabelConflict: There is no such class, or another one has the name.
+            LabelConflict: There is no such class, another one has the name, or a round that is over
+                has used it.
         """
         name = check_class_name(name)
         with self._database.transaction() as connection:
@@ -75,6 +81,11 @@ class ClassStore:
                 raise LabelConflict(f"there is no class {class_id}")
             if row[0] == name:
                 return
+            if connection.execute(_USED, (class_id,)).fetchone():
+                raise LabelConflict(
+                    f"the class {repr_json(row[0])} has labels of rounds that are over, and keeps "
+                    "its name"
+                )
             self._check_is_new(connection, name)
             connection.execute("UPDATE class SET name = ? WHERE class_id = ?", (name, class_id))
             _record(connection, class_id, row[0], name, annotator)

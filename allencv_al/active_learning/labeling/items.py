@@ -21,7 +21,7 @@ _COLUMNS = (
     "is_conflict",
 )
 SELECT_ITEM = f"SELECT {', '.join(f'i.{name}' for name in _COLUMNS)} FROM item i "  # noqa: S608
-_SELECT_BATCH = "SELECT batch, round, labels_per_image, is_open FROM batch "
+_SELECT_BATCH = "SELECT batch, round, labels_per_image, has_fixed_classes, is_open FROM batch "
 
 
 class ItemStore:
@@ -37,11 +37,21 @@ class ItemStore:
         self._folder = database.path.parent
 
     def open_batch(
-        self, items: Sequence[NewItem], round: int | None, labels_per_image: int
+        self,
+        items: Sequence[NewItem],
+        round: int | None = None,
+        labels_per_image: int = 1,
+        has_fixed_classes: bool = False,
     ) -> Batch:
         """Return the batch of a round, or of a folder, made where there is none.
 
         A batch that is there gets the items that it lacks, so that a folder may grow.
+
+        Args:
+            items: What is to be labeled, in the order of asking.
+            round: The round of the loop; None for a folder.
+            labels_per_image: How many annotators look at each image.
+            has_fixed_classes: Whether classes can be neither added nor renamed.
 
         Raises:
             DataError: An id or a path is no text that can be stored.
@@ -53,17 +63,18 @@ class ItemStore:
                 f"{_SELECT_BATCH} WHERE round IS ? ORDER BY batch DESC LIMIT 1", (round,)
             ).fetchone()
             if row is None:
-                row = self._make_batch(connection, round, labels_per_image)
-            elif row[2] != labels_per_image:
+                number = self._make_batch(connection, round, labels_per_image, has_fixed_classes)
+                row = (number, round, labels_per_image, has_fixed_classes, 1)
+            elif (row[2], bool(row[3])) != (labels_per_image, has_fixed_classes):
                 connection.execute(
-                    "UPDATE batch SET labels_per_image = ? WHERE batch = ?",
-                    (labels_per_image, row[0]),
+                    "UPDATE batch SET labels_per_image = ?, has_fixed_classes = ? WHERE batch = ?",
+                    (labels_per_image, has_fixed_classes, row[0]),
                 )
                 for (item,) in connection.execute(
                     "SELECT item FROM item WHERE batch = ?", (row[0],)
                 ).fetchall():
                     renew(connection, item, labels_per_image)
-                row = (row[0], row[1], labels_per_image, row[3])
+                row = (row[0], row[1], labels_per_image, has_fixed_classes, row[4])
             self._add_items(connection, row[0], items)
         return _batch(row)
 
@@ -101,13 +112,19 @@ class ItemStore:
         return content
 
     def _make_batch(
-        self, connection: sqlite3.Connection, round: int | None, labels_per_image: int
-    ) -> tuple[Any, ...]:
+        self,
+        connection: sqlite3.Connection,
+        round: int | None,
+        labels_per_image: int,
+        has_fixed_classes: bool,
+    ) -> int:
         connection.execute("UPDATE batch SET is_open = 0")  # one at a time
         number = connection.execute(
-            "INSERT INTO batch (round, labels_per_image) VALUES (?, ?)", (round, labels_per_image)
+            "INSERT INTO batch (round, labels_per_image, has_fixed_classes) VALUES (?, ?, ?)",
+            (round, labels_per_image, has_fixed_classes),
         ).lastrowid
-        return (number, round, labels_per_image, 1)
+        assert number is not None
+        return number
 
     def _add_items(
         self, connection: sqlite3.Connection, batch: int, items: Sequence[NewItem]
@@ -150,7 +167,7 @@ def item_of(row: Sequence[Any]) -> Item:
 
 
 def _batch(row: Sequence[Any]) -> Batch:
-    return Batch(row[0], row[1], row[2], bool(row[3]))
+    return Batch(row[0], row[1], row[2], bool(row[3]), bool(row[4]))
 
 
 def _json(item: NewItem) -> str | None:

@@ -100,12 +100,14 @@ class Batch:
         batch: Its number.
         round: The round of the loop; None for a folder.
         labels_per_image: How many annotators look at each image.
+        has_fixed_classes: Whether classes can be neither added nor renamed.
         is_open: Whether it still takes answers.
     """
 
     batch: int
     round: int | None
     labels_per_image: int
+    has_fixed_classes: bool
     is_open: bool
 
 

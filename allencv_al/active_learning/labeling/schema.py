@@ -16,6 +16,7 @@
     batch           what is to be labeled together: a round of a loop, or a folder
       batch         1, 2, 3 ...       round       of the loop; NULL for a folder
       labels_per_image                is_open     whether it still takes answers
+      has_fixed_classes               whether classes can be neither added nor renamed
 
     item            the images
       item          1, 2, 3 ...       what addresses name, instead of the id
@@ -63,6 +64,7 @@ CREATE TABLE batch (
     batch INTEGER PRIMARY KEY,
     round INTEGER,
     labels_per_image INTEGER NOT NULL,
+    has_fixed_classes INTEGER NOT NULL,
     is_open INTEGER NOT NULL DEFAULT 1
 );
 

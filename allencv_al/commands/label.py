@@ -1,0 +1,315 @@
+"""`allencv-al label`: a page on which people label a folder of images, or what a run waits for."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allencv_al.commands import arguments, server_arguments
+from allencv_al.common.errors import ArchiveError, ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from allencv_al.active_learning.labeling.records import NewItem
+    from allencv_al.active_learning.labeling.store import LabelingStore
+    from allencv_al.active_learning.selector import Pick
+    from allencv_al.data.instance import Instance
+    from allencv_al.predictors.predictor import Predictor
+    from allencv_al.service.web.access import Access
+
+NAME = "label"
+HELP = "label images on a page, alone or with others"
+
+TABLE_NAME = "labels.csv"
+_TOKENS_NAME = "tokens"
+_OWNER = "owner"
+_MOST_NAMED = 3
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "source",
+        metavar="RUN_OR_FOLDER",
+        help="the folder of a run of active-learn; or images: a folder, a table or a list, as "
+        "select takes them",
+    )
+    parser.add_argument(
+        "--classes",
+        type=_names,
+        default=[],
+        metavar="A,B",
+        help="the classes to begin with; the page can add others",
+    )
+    parser.add_argument(
+        "-s",
+        "--labeling-dir",
+        type=Path,
+        metavar="DIR",
+        help="where the labels are kept (default: FOLDER-labels beside FOLDER)",
+    )
+    parser.add_argument(
+        "--labels-per-image",
+        type=arguments.positive_int,
+        default=1,
+        metavar="N",
+        help="how many people look at each image (default: 1)",
+    )
+    _add_order(parser.add_argument_group("order"))
+    server = parser.add_argument_group("server")
+    server_arguments.add_server(server, port=8010)
+    server.add_argument(
+        "--annotator",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="make a token of their own for this person, who then labels under this name; may be "
+        "given several times",
+    )
+
+
+def _add_order(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--strategy",
+        metavar="NAME|JSON",
+        help="label first what this query strategy picks first (default: by chance)",
+    )
+    group.add_argument(
+        "--archive", type=Path, metavar="ARCHIVE", help="the trained model that it asks"
+    )
+    group.add_argument(
+        "--embeddings",
+        metavar="MODEL[:WEIGHTS]",
+        help="in place of --archive: a classifier of torchvision, as select takes it",
+    )
+    group.add_argument(
+        "-k",
+        "--query-size",
+        type=arguments.positive_int,
+        metavar="N",
+        help="label only the first N images (default: all)",
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="what chance starts from (default: 0)"
+    )
+    arguments.add_cuda_device(group)
+    group.set_defaults(weights_file=None, image_size=None)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve the page until interrupted; what is said is stored as it is said."""
+    from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+    from allencv_al.active_learning.run_database import DATABASE_NAME
+
+    _check_options(args)
+    source = Path(args.source)
+    is_run = (source / DATABASE_NAME).is_file()
+    if is_run and (args.classes or args.labeling_dir or args.strategy):
+        raise ConfigurationError(
+            f"label: {source} is a run, whose config says what is labeled; --classes, "
+            "--labeling-dir and --strategy are for a folder of images"
+        )
+    folder = source if is_run else _labeling_folder(args, source)
+    with LabelingStore(folder / LABELING_NAME) as store:
+        _check_is_alone(store, source)
+        if not is_run:
+            _fill(store, args)
+        return _serve(args, store, folder, None if is_run else folder / TABLE_NAME)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    if args.annotator and (args.token is not None or args.token_file is not None):
+        raise ConfigurationError("label: --annotator makes tokens; expected no other")
+    if args.archive is not None and args.embeddings is not None:
+        raise ConfigurationError("label: expected --archive or --embeddings, found both")
+    if args.strategy is None and (args.archive is not None or args.embeddings is not None):
+        args.strategy = "margin" if args.archive is not None else "typiclust"
+    if args.archive is not None and not args.archive.exists():
+        raise ArchiveError(f"{args.archive}: there is no such archive")
+
+
+def _labeling_folder(args: argparse.Namespace, source: Path) -> Path:
+    if args.labeling_dir is not None:
+        folder: Path = args.labeling_dir
+        return folder
+    if not source.exists():
+        raise DataError(f"{args.source}: there is no such folder")
+    of = source.resolve()
+    return of.with_name(f"{of.name if of.is_dir() else of.stem}-labels")
+
+
+def _check_is_alone(store: LabelingStore, source: Path) -> None:
+    url = store.server()
+    if url is not None:
+        raise DataError(f"{source}: is being labeled at {url} already; open that page")
+
+
+def _fill(store: LabelingStore, args: argparse.Namespace) -> None:
+    """Have what is to be labeled in the store; what is there stays as it is."""
+    from allencv_al.active_learning.labeling.records import NewItem
+
+    store.classes.add(args.classes, _OWNER)
+    if len(store.classes.all()) < 1:
+        logger.info("no classes yet: the page can add some, or --classes cat,dog names them")
+    pool = _pool(args.source)
+    known = store.items.numbers()
+    if args.query_size is not None or args.strategy is not None:
+        items = [] if known else _picked(args, pool)
+    else:
+        new = [item for item in pool if item.id not in known]
+        random.Random(args.seed).shuffle(new)
+        items = [NewItem(item.id, _image(item)) for item in new]
+    store.items.open_batch(items, None, args.labels_per_image)
+
+
+def _pool(text: str) -> list[Instance]:
+    from allencv_al.active_learning.database import is_encodable
+    from allencv_al.active_learning.select_inputs import read_pool
+
+    pool = [item for item in read_pool(text) if item.label is None]
+    named = [item for item in pool if is_encodable(str(item.image))]
+    if len(named) < len(pool):
+        left = [item.id for item in pool if not is_encodable(str(item.image))]
+        logger.warning(
+            "%d images have names that are no text, and are left out (%s)",
+            len(left),
+            ", ".join(left[:_MOST_NAMED]),
+        )
+    if not named:
+        raise DataError(f"{text}: there is no image without a label to ask for")
+    return named
+
+
+def _picked(args: argparse.Namespace, pool: Sequence[Instance]) -> list[NewItem]:
+    """Return what the strategy picks, in its order, with its reasons."""
+    from allencv_al.active_learning.labeling.records import NewItem
+    from allencv_al.active_learning.selector import SampleSelector
+    from allencv_al.commands.select import read_strategy
+
+    strategy = read_strategy(args.strategy or "random", args.archive is None)
+    predictors = _predictors(args, bool(strategy.needs))
+    selector = SampleSelector(predictors, strategy)
+    found = selector.select(pool, args.query_size or len(pool), seed=args.seed)
+    for id, cause in list(found.unreadable.items())[:_MOST_NAMED]:
+        logger.warning("%s: %s", id, cause)
+    if len(found.unreadable) > _MOST_NAMED:
+        logger.warning("%d images cannot be read, and are left out", len(found.unreadable))
+    return [
+        NewItem(pick.id, _image(pick.instance), _reason(pick, len(found.picks)), _guess(pick))
+        for pick in found.picks
+    ]
+
+
+def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
+    if not is_needed:
+        return []
+    if args.archive is None and args.embeddings is None:
+        raise ConfigurationError(
+            f"label: --strategy {args.strategy} looks at images by a model; give --archive, or "
+            "--embeddings squeezenet1_1"
+        )
+    if args.archive is None:
+        from allencv_al.commands.select import cold_predictor
+
+        return [cold_predictor(args, [])]
+    from allencv_al.models.archive import load_archive
+    from allencv_al.predictors.predictor import Predictor
+
+    return [Predictor.from_archive(load_archive(args.archive, args.cuda_device))]
+
+
+def _reason(pick: Pick, count: int) -> str:
+    from allencv_al.active_learning.label_table import reason_text
+
+    more = reason_text({key: value for key, value in pick.reason.items() if key != "rank"})
+    text = f"pick {pick.reason['rank'] + 1} of {count}, score {pick.score:.4g}"
+    return f"{text}; {more}" if more else text
+
+
+def _guess(pick: Pick) -> list[tuple[str, float]]:
+    if pick.predicted is None or pick.probability is None:
+        return []
+    return [(pick.predicted, pick.probability)]
+
+
+def _image(item: Instance) -> Path | bytes:
+    return item.image if isinstance(item.image, bytes) else Path(str(item.image))
+
+
+def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: Path | None) -> int:
+    from allencv_al.service.labeling.app import create_app
+    from allencv_al.service.labeling.keeper import Keeper
+    from allencv_al.service.web.running import serve
+
+    tokens = {name: folder / _TOKENS_NAME / name for name in args.annotator}
+    settings = server_arguments.settings(args, _access(args, tokens))
+    app = create_app(folder, title=Path(args.source).resolve().name, settings=settings)
+    keepers: list[Keeper] = []
+
+    def announce(url: str) -> None:
+        keepers.append(Keeper(store, url, table))
+        sys.stderr.write(f"labeling {args.source} at {url} (Ctrl-C ends it)\n")
+        for name, file in tokens.items():
+            token = server_arguments.token_in(file)
+            sys.stderr.write(f"  {name}: {url}login#{token}\n")
+
+    try:
+        return serve(app, announce)
+    finally:
+        for keeper in keepers:
+            keeper.close()
+        _say_what_is_done(store, table)
+
+
+def _access(args: argparse.Namespace, tokens: dict[str, Path]) -> Access:
+    from allencv_al.service.web.access import Identity, TokenAccess, load_or_make_token
+
+    if not tokens:
+        return server_arguments.shared_access(args)
+    for name in tokens:
+        if not name.strip() or name.startswith(".") or "/" in name or "\\" in name:
+            raise ConfigurationError(f"--annotator: expected a name, found {name!r}")
+    return TokenAccess(
+        {load_or_make_token(file)[0]: Identity(name) for name, file in tokens.items()}
+    )
+
+
+def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
+    batch = store.items.batch()
+    if batch is None:
+        return
+    progress = store.counts.progress(batch.batch, "")
+    sys.stderr.write(f"{progress.done} of {progress.total} images are done\n")
+    if table is not None and table.is_file():
+        sys.stderr.write(
+            f"{table} holds the labels; train on it with dataset_reader manifest, or give it to "
+            "select --labeled\n"
+        )
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(f'expected names with commas between, found "{text}"')
+    return names
+
+
+_EPILOG = """\
+What is said is stored at once in DIR/labeling.sqlite; the labels so far stand in DIR/labels.csv,
+which the dataset reader "manifest" reads. The same command goes on where it was; images that came
+into the folder meanwhile are asked for at the end.
+
+Number keys choose a class, z takes back the last answer, ? shows all keys. Several people may label
+at once; no two get the same image, unless --labels-per-image says so.
+
+A run of active-learn with annotator: "labeling_server" has a page of its own while it waits. label
+RUN serves the same page without the loop, which takes the answers when it goes on.
+"""

@@ -1,0 +1,1 @@
+"""The labeling page: images, buttons, and what people say of them."""

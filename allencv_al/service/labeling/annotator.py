@@ -1,0 +1,210 @@
+"""Labels that people give on a page while the loop waits."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from overrides import overrides
+from PIL import Image
+
+from allencv_al.active_learning.annotators.base import Annotator, LabelRequest
+from allencv_al.active_learning.label_store import NewLabel
+from allencv_al.active_learning.label_table import reason_text
+from allencv_al.active_learning.labeling.records import Batch, NewItem
+from allencv_al.active_learning.labeling.store import LABELING_NAME, FinalLabel, LabelingStore
+from allencv_al.active_learning.round_store import Query
+from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.data.image_io import load_image
+from allencv_al.data.instance import Instance
+from allencv_al.service.labeling.app import create_app
+from allencv_al.service.labeling.keeper import Keeper
+from allencv_al.service.web.access import (
+    Access,
+    Identity,
+    OpenAccess,
+    TokenAccess,
+    load_or_make_token,
+)
+from allencv_al.service.web.running import ServerThread, start_in_thread
+from allencv_al.service.web.settings import WebSettings, is_loopback
+
+logger = logging.getLogger(__name__)
+
+_NAME = "labeling_server"
+_PAUSE_SECONDS = 0.25
+_SAID_SECONDS = 30.0
+_OWNER = "config"
+
+
+@Annotator.register("labeling_server")
+class LabelingServerAnnotator(Annotator):
+    """Shows the images of a round on a page, and waits until they are labeled.
+
+    The page is at http://127.0.0.1:8010/ while the loop runs. Several people may label at once, on
+    several machines if there is a token. When all images are labeled, and nobody has changed
+    anything for some seconds, the round is over; whoever has skipped images ends it by a button. A
+    loop that is interrupted and goes on finds what was said meanwhile: `allencv-al label RUN`
+    serves the same page without the loop.
+
+    Args:
+        port: The port of the page; 0 takes a free one.
+        host: The address to listen on; any but this machine needs a `token_file`.
+        labels_per_image: How many people look at each image. The most frequent answer counts; where
+            there is none, a review on the page decides.
+        token_file: A file with the token that the page asks for; made where it is missing.
+        allowed_hosts: Names under which browsers call the page, besides IP addresses.
+        settle_seconds: How long all images must have been labeled before the round is over, so that
+            the last answer can be taken back.
+    """
+
+    def __init__(
+        self,
+        port: int = 8010,
+        host: str = "127.0.0.1",
+        labels_per_image: int = 1,
+        token_file: Path | None = None,
+        allowed_hosts: Sequence[str] = (),
+        settle_seconds: float = 5.0,
+    ) -> None:
+        self.port = port
+        self.host = host
+        self.labels_per_image = labels_per_image
+        self.token_file = token_file
+        self.allowed_hosts = tuple(allowed_hosts)
+        self.settle_seconds = settle_seconds
+        self._server: ServerThread | None = None
+        self._keeper: Keeper | None = None
+        self._store: LabelingStore | None = None
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        for name, least, most in (
+            ("port", 0, 65535),
+            ("labels_per_image", 1, 100),
+            ("settle_seconds", 0, 3600),
+        ):
+            if config.sound(name) and not least <= config.get(name) <= most:
+                found = config.get(name)
+                yield config.fault(name, f"expected {least} to {most}, found {found}")
+        is_open = config.sound("token_file") and config.get("token_file") is None
+        if config.sound("host") and is_open and not is_loopback(config.get("host")):
+            yield config.fault(
+                "token_file", "others can reach this host, so a file with a token is needed"
+            )
+
+    @overrides
+    def annotate(self, request: LabelRequest) -> list[NewLabel]:
+        if not request.items:
+            return []
+        store = self._opened(request.folder)
+        store.classes.add(list(request.classes or request.seen), _OWNER)
+        batch = store.items.open_batch(
+            [
+                _new_item(*pair, request)
+                for pair in zip(request.items, request.queries, strict=True)
+            ],
+            request.round,
+            self.labels_per_image,
+            has_fixed_classes=request.classes is not None,
+        )
+        if batch.is_open:
+            self._wait(store, batch, request.folder)
+        return [_label(final, batch) for final in store.finals(batch.batch)]
+
+    @overrides
+    def close(self) -> None:
+        if self._server is not None:
+            time.sleep(min(self.settle_seconds, _PAUSE_SECONDS * 4))  # the page asks how it ended
+            self._server.close()
+            self._server = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _opened(self, folder: Path) -> LabelingStore:
+        if self._store is None:
+            self._store = LabelingStore(folder / LABELING_NAME)
+        return self._store
+
+    def _wait(self, store: LabelingStore, batch: Batch, folder: Path) -> None:
+        """Wait until a batch is closed, and close it when nothing is left to say."""
+        said = -_SAID_SECONDS
+        shown = -1
+        while True:
+            newest = store.items.batch()
+            if newest is None or newest.batch != batch.batch or not newest.is_open:
+                return
+            url = store.server() or self._serve(store, folder)
+            done = store.counts.progress(batch.batch, "").done
+            if done != shown and time.monotonic() - said > _SAID_SECONDS:
+                total = store.counts.progress(batch.batch, "").total
+                logger.info("round %s: %d of %d labeled at %s", batch.round, done, total, url)
+                said, shown = time.monotonic(), done
+            if store.is_complete(batch.batch):
+                quiet = time.time() - store.last_change(batch.batch)
+                if quiet > self.settle_seconds and store.finish(batch.batch, allow_skips=False):
+                    return
+            time.sleep(_PAUSE_SECONDS)
+
+    def _serve(self, store: LabelingStore, folder: Path) -> str:
+        settings = WebSettings(
+            host=self.host,
+            port=self.port,
+            access=self._access(),
+            allowed_hosts=self.allowed_hosts,
+        )
+        app = create_app(folder, title=folder.resolve().name, has_loop=True, settings=settings)
+        self._server = start_in_thread(app)
+        keeper = Keeper(store, self._server.url)
+        app.on_close(keeper.close)
+        return self._server.url
+
+    def _access(self) -> Access:
+        if self.token_file is None:
+            return OpenAccess()
+        token, is_new = load_or_make_token(self.token_file)
+        if is_new:
+            logger.warning("made a token, kept in %s: %s", self.token_file, token)
+        return TokenAccess({token: Identity("")})
+
+
+def _new_item(item: Instance, query: Query, request: LabelRequest) -> NewItem:
+    predicted = request.predicted.get(item.id)
+    probability = request.probabilities.get(item.id)
+    guess = [] if predicted is None or probability is None else [(predicted, float(probability))]
+    return NewItem(item.id, _image(item), _reason(query, len(request.items)), guess)
+
+
+def _image(item: Instance) -> Path | bytes:
+    if isinstance(item.image, str | Path):
+        return Path(item.image)
+    if isinstance(item.image, bytes):
+        return item.image
+    buffer = io.BytesIO()
+    Image.fromarray(load_image(item.image)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _reason(query: Query, count: int) -> str:
+    more = reason_text({key: value for key, value in query.reason.items() if key != "rank"})
+    text = f"pick {query.rank + 1} of {count}, score {query.score:.4g}"
+    return f"{text}; {more}" if more else text
+
+
+def _label(final: FinalLabel, batch: Batch) -> NewLabel:
+    key = f"labeling:{final.event_id or f'{batch.batch}:{final.id}'}"
+    return NewLabel(
+        id=final.id,
+        label=final.label,
+        annotator=final.annotator or _NAME,
+        round=batch.round or 0,
+        source=_NAME,
+        kind=final.kind,
+        client_key=key,
+        seconds=final.seconds,
+    )

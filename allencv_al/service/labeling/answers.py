@@ -1,0 +1,215 @@
+"""What the labeling server answers, as the models that its /openapi.json is made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class ItemAnswer(BaseModel):
+    """An image to label."""
+
+    id: str = Field(description="What addresses name; never a path.")
+    file_name: str = Field(description="The id of the image in the data, to be shown.")
+    image_url: str
+    thumb_url: str
+    reason: str | None = Field(description="Why it was picked.")
+    has_guess: bool = Field(description="Whether the model has looked at it.")
+    lease_expires: float | None = Field(
+        description="Until when it is promised, seconds since 1970."
+    )
+
+
+class SaidAnswer(BaseModel):
+    """What somebody said of an image."""
+
+    event_id: int
+    item: str
+    file_name: str
+    thumb_url: str
+    kind: str
+    class_id: str | None
+    class_name: str | None
+    annotator: str
+    seconds: float | None
+    time: float
+    in_force: bool
+
+
+class ClassAnswer(BaseModel):
+    """A class."""
+
+    id: str
+    name: str
+    key: str | None = Field(description="The key that chooses it.")
+    count: int = Field(description="How many images it is the label of.")
+
+
+class ClassesAnswer(BaseModel):
+    """All classes."""
+
+    classes: list[ClassAnswer]
+
+
+class ClassChangeAnswer(BaseModel):
+    """What was done to a class."""
+
+    id: str
+    old: str | None
+    new: str
+    annotator: str
+    time: float
+
+
+class ClassHistoryAnswer(BaseModel):
+    """What was done to the classes, the oldest first."""
+
+    changes: list[ClassChangeAnswer]
+
+
+class ProgressAnswer(BaseModel):
+    """How far the batch is."""
+
+    total: int
+    done: int = Field(description="Images something has come of.")
+    mine: int = Field(description="Those that the asking annotator has answered.")
+    skipped: int = Field(description="Those that were only skipped.")
+    conflicts: int = Field(description="Those that a review has to decide.")
+    labels_per_minute: float | None
+    seconds_left: float | None
+
+
+class BatchAnswer(BaseModel):
+    """What is labeled together."""
+
+    id: int | None
+    round: int | None = Field(description="The round of the loop; null for a folder.")
+    state: Literal["open", "done", "none"]
+    labels_per_image: int
+
+
+class RoundAnswer(BaseModel):
+    """A round of the loop."""
+
+    round: int
+    labels: int
+    accuracy: float | None
+
+
+class LoopAnswer(BaseModel):
+    """How the loop is."""
+
+    state: Literal["waiting", "training", "finished", "absent"]
+    rounds: list[RoundAnswer]
+
+
+class SessionAnswer(BaseModel):
+    """How everything is; cheap, so that a page can ask every few seconds."""
+
+    annotator: str
+    needs_name: bool = Field(description="Whether the page has to ask who labels.")
+    title: str
+    batch: BatchAnswer
+    classes: list[ClassAnswer]
+    may_edit_classes: bool
+    progress: ProgressAnswer
+    loop: LoopAnswer | None = Field(description="Null where a folder is labeled.")
+    annotators: list[str]
+
+
+class NextAnswer(BaseModel):
+    """Images to label; none where nothing is left for this annotator."""
+
+    items: list[ItemAnswer]
+
+
+class StoredAnswer(BaseModel):
+    """What was stored; it is on the disk."""
+
+    answer: SaidAnswer
+    progress: ProgressAnswer
+
+
+class UndoneAnswer(BaseModel):
+    """What was taken back, and the image to look at again."""
+
+    answer: SaidAnswer
+    item: ItemAnswer
+    progress: ProgressAnswer
+
+
+class HistoryAnswer(BaseModel):
+    """Answers of one's own that were not taken back, the newest first."""
+
+    answers: list[SaidAnswer]
+
+
+class ReviewedAnswer(BaseModel):
+    """An image with all that is said of it."""
+
+    item: ItemAnswer
+    answers: list[SaidAnswer]
+    decision: SaidAnswer | None
+    kind: str | None = Field(description="What comes of it; null where nothing does yet.")
+    class_id: str | None
+    class_name: str | None
+    conflict: bool
+
+
+class ReviewAnswer(BaseModel):
+    """Images to review."""
+
+    items: list[ReviewedAnswer]
+    next: str | None = Field(description="What `after` has to be for those behind them.")
+
+
+class DecidedAnswer(BaseModel):
+    """How many images were decided."""
+
+    decided: int
+    progress: ProgressAnswer
+
+
+class PairAnswer(BaseModel):
+    """How far two annotators agree."""
+
+    first: str
+    second: str
+    both: int
+    agreed: int
+    kappa: float | None = Field(description="Cohen's kappa.")
+
+
+class CountAnswer(BaseModel):
+    """How much an annotator has done."""
+
+    name: str
+    answers: int
+
+
+class AgreementAnswer(BaseModel):
+    """How far the annotators agree."""
+
+    pairs: list[PairAnswer]
+    annotators: list[CountAnswer]
+    conflicts: int
+
+
+class GuessedClass(BaseModel):
+    """A class with its probability."""
+
+    class_name: str
+    probability: float
+
+
+class GuessAnswer(BaseModel):
+    """What the model takes an image for, the most probable class first."""
+
+    probabilities: list[GuessedClass]
+
+
+class FinishedAnswer(BaseModel):
+    """The batch, closed."""
+
+    batch: BatchAnswer

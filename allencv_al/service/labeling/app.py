@@ -1,0 +1,401 @@
+"""The labeling server as a web application, for waitress in one process or gunicorn in many."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from urllib.parse import unquote
+
+import flask
+
+from allencv_al.active_learning.label_store import LabelKind
+from allencv_al.active_learning.labeling.records import Batch
+from allencv_al.active_learning.labeling.store import (
+    LABELING_NAME,
+    LabelingStore,
+    ReviewFilter,
+)
+from allencv_al.common.errors import ImageDecodeError
+from allencv_al.service.labeling import answers, messages
+from allencv_al.service.labeling.loop_state import LoopState
+from allencv_al.service.labeling.pictures import kind_of, picture, tag
+from allencv_al.service.labeling.presenter import Presenter, number_of
+from allencv_al.service.web.app import WebApp, current_identity
+from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.settings import WebSettings
+
+STATIC = Path(__file__).parent / "static"
+DEFAULT_ANNOTATOR = "annotator"
+_MOST_CHARACTERS = 64
+_HEADER = "X-Annotator"
+
+
+def create_app(
+    folder: str | Path,
+    *,
+    title: str = "Label images",
+    has_loop: bool = False,
+    settings: WebSettings | None = None,
+) -> WebApp:
+    """Return the application that serves the labeling in a folder.
+
+    `gunicorn 'allencv_al.service.labeling.app:create_app("photos-labels")'` runs one in each of
+    its workers; they share the folder's `labeling.sqlite`.
+
+    Args:
+        folder: Where `labeling.sqlite` is: the folder of a labeling, or of a run.
+        title: The heading of the page.
+        has_loop: Whether the loop that asks runs in this process.
+        settings: Address, access and limits; by default, this machine only.
+
+    Raises:
+        DataError: There is no labeling in the folder, or it cannot be used.
+    """
+    store = LabelingStore(Path(folder) / LABELING_NAME, create=False)
+    app = WebApp("labeling", WebSettings() if settings is None else settings, title)
+    loop = LoopState(Path(folder), has_loop)
+    LabelingRoutes(app, store, loop).add()
+    app.page("/", STATIC / "index.html")
+    app.folder("/static/labeling/", STATIC, is_open=True)
+    app.on_close(store.close)
+    return app
+
+
+class LabelingRoutes:
+    """The routes of the labeling page.
+
+    Args:
+        app: Where they are added.
+        store: The labeling.
+        loop: The run that it belongs to, if it does.
+    """
+
+    def __init__(self, app: WebApp, store: LabelingStore, loop: LoopState) -> None:
+        self._app = app
+        self._store = store
+        self._loop = loop
+        self._presenter = Presenter(store)
+        app.on_close(loop.close)
+
+    def add(self) -> None:
+        """Add them."""
+        self._add_session()
+        self._add_labeling()
+        self._add_review()
+        self._add_classes()
+        self._add_images()
+
+    def _add_session(self) -> None:
+        store, presenter = self._store, self._presenter
+
+        @self._app.operation(
+            "GET",
+            "/api/session",
+            answer=answers.SessionAnswer,
+            summary="How everything is; whoever asks keeps what is promised to them.",
+        )
+        def session() -> answers.SessionAnswer:
+            annotator = self._annotator()
+            batch = store.items.batch()
+            store.leases.extend(annotator)
+            is_loop = batch is not None and batch.round is not None
+            return answers.SessionAnswer(
+                annotator=annotator,
+                needs_name=not current_identity().name and _HEADER not in flask.request.headers,
+                title=self._app.title,
+                batch=presenter.batch(batch),
+                classes=presenter.classes(),
+                may_edit_classes=not (batch is not None and batch.has_fixed_classes),
+                progress=presenter.progress(batch, annotator),
+                loop=self._loop.read(batch is not None and batch.is_open) if is_loop else None,
+                annotators=store.counts.annotators(),
+            )
+
+        @self._app.operation(
+            "GET",
+            "/api/agreement",
+            answer=answers.AgreementAnswer,
+            summary="How far the annotators agree.",
+        )
+        def agreement() -> answers.AgreementAnswer:
+            found = store.counts.agreement()
+            return answers.AgreementAnswer(
+                pairs=[
+                    answers.PairAnswer(
+                        first=pair.first,
+                        second=pair.second,
+                        both=pair.both,
+                        agreed=pair.agreed,
+                        kappa=pair.kappa,
+                    )
+                    for pair in found.pairs
+                ],
+                annotators=[
+                    answers.CountAnswer(name=name, answers=count)
+                    for name, count in found.answers.items()
+                ],
+                conflicts=found.conflicts,
+            )
+
+    def _add_labeling(self) -> None:
+        store, presenter, app = self._store, self._presenter, self._app
+
+        @app.operation(
+            "POST",
+            "/api/next",
+            body=messages.NextRequest,
+            answer=answers.NextAnswer,
+            summary="Images to label, promised to who asks.",
+        )
+        def next_items(body: messages.NextRequest) -> answers.NextAnswer:
+            found = store.leases.next_items(self._annotator(), body.count, body.skipped)
+            return answers.NextAnswer(
+                items=[presenter.item(item, expires) for item, expires in found]
+            )
+
+        @app.operation(
+            "POST",
+            "/api/answers",
+            body=messages.AnswerRequest,
+            answer=answers.StoredAnswer,
+            summary="Say what an image shows; it is on the disk when this is answered.",
+            responses=(409, 507),
+        )
+        def answer(body: messages.AnswerRequest) -> answers.StoredAnswer:
+            annotator = self._annotator()
+            stored = store.answers.answer(
+                annotator,
+                body.client_id,
+                number_of(body.item),
+                LabelKind(body.kind),
+                None if body.class_id is None else number_of(body.class_id),
+                body.seconds,
+            )
+            [said] = presenter.said([stored])
+            return answers.StoredAnswer(answer=said, progress=self._progress(annotator))
+
+        @app.operation(
+            "POST",
+            "/api/undo",
+            body=messages.UndoRequest,
+            answer=answers.UndoneAnswer,
+            summary="Take back an answer of one's own, and look at the image again.",
+            responses=(409,),
+        )
+        def undo(body: messages.UndoRequest) -> answers.UndoneAnswer:
+            annotator = self._annotator()
+            undone = store.answers.undo(annotator, body.event_id)
+            store.leases.hold(annotator, undone.item)
+            [said] = presenter.said([undone])
+            return answers.UndoneAnswer(
+                answer=said,
+                item=presenter.item(store.items.item(undone.item)),
+                progress=self._progress(annotator),
+            )
+
+        @app.operation(
+            "GET",
+            "/api/history",
+            query=messages.HistoryQuery,
+            answer=answers.HistoryAnswer,
+            summary="One's own answers, the newest first.",
+        )
+        def history(query: messages.HistoryQuery) -> answers.HistoryAnswer:
+            found = store.answers.history(self._annotator(), query.before, query.limit)
+            return answers.HistoryAnswer(answers=presenter.said(found))
+
+        @app.operation(
+            "POST",
+            "/api/guess",
+            body=messages.GuessRequest,
+            answer=answers.GuessAnswer,
+            summary="What the model takes an image for; only when asked, because it biases.",
+            responses=(409,),
+        )
+        def guess(body: messages.GuessRequest) -> answers.GuessAnswer:
+            item = store.items.item(number_of(body.item))
+            return answers.GuessAnswer(
+                probabilities=[
+                    answers.GuessedClass(class_name=name, probability=probability)
+                    for name, probability in item.guess
+                ]
+            )
+
+        @app.operation(
+            "POST",
+            "/api/finish",
+            body=messages.FinishRequest,
+            answer=answers.FinishedAnswer,
+            summary="Close the batch: nothing comes of what was skipped.",
+            responses=(409,),
+        )
+        def finish(body: messages.FinishRequest) -> answers.FinishedAnswer:
+            batch = store.items.batch()
+            if batch is not None and batch.is_open:
+                store.finish(batch.batch)
+            return answers.FinishedAnswer(batch=presenter.batch(store.items.batch()))
+
+    def _add_review(self) -> None:
+        store, presenter, app = self._store, self._presenter, self._app
+
+        @app.operation(
+            "GET",
+            "/api/review",
+            query=messages.ReviewQuery,
+            answer=answers.ReviewAnswer,
+            summary="Images that something was said of, with all that was said.",
+        )
+        def review(query: messages.ReviewQuery) -> answers.ReviewAnswer:
+            batch = store.items.batch()
+            number = None if query.batch == "all" or batch is None else batch.batch
+            wanted = ReviewFilter(
+                batch=number,
+                class_id=None if query.class_id is None else number_of(query.class_id),
+                kind=None if query.kind is None else LabelKind(query.kind),
+                annotator=query.annotator,
+                conflicts=query.conflicts,
+            )
+            after = None if query.after is None else number_of(query.after)
+            found = store.review(wanted, after, query.limit)
+            last = f"i{found[-1].item.item}" if len(found) == query.limit else None
+            return answers.ReviewAnswer(items=presenter.reviewed(found), next=last)
+
+        @app.operation(
+            "POST",
+            "/api/review",
+            body=messages.ReviewRequest,
+            answer=answers.DecidedAnswer,
+            summary="Decide what images show, whatever the answers say; all of them, or none.",
+            responses=(409, 507),
+        )
+        def decide(body: messages.ReviewRequest) -> answers.DecidedAnswer:
+            annotator = self._annotator()
+            decided = store.answers.decide(
+                annotator,
+                body.client_id,
+                [number_of(item) for item in body.items],
+                LabelKind(body.kind),
+                None if body.class_id is None else number_of(body.class_id),
+            )
+            return answers.DecidedAnswer(decided=decided, progress=self._progress(annotator))
+
+    def _add_classes(self) -> None:
+        store, presenter, app = self._store, self._presenter, self._app
+
+        @app.operation(
+            "POST",
+            "/api/classes",
+            body=messages.ClassRequest,
+            answer=answers.ClassAnswer,
+            summary="Add a class.",
+            responses=(409,),
+        )
+        def add_class(body: messages.ClassRequest) -> answers.ClassAnswer:
+            self._check_may_edit()
+            added = store.classes.add_one(body.name, self._annotator())
+            return presenter.class_of(added.class_id)
+
+        @app.operation(
+            "PATCH",
+            "/api/classes/<id>",
+            body=messages.ClassRequest,
+            answer=answers.ClassAnswer,
+            summary="Give a class another name; its labels stay with it.",
+            responses=(409,),
+        )
+        def rename_class(id: str, body: messages.ClassRequest) -> answers.ClassAnswer:
+            self._check_may_edit()
+            store.classes.rename(number_of(id), body.name, self._annotator())
+            return presenter.class_of(number_of(id))
+
+        @app.operation(
+            "GET",
+            "/api/classes/history",
+            answer=answers.ClassHistoryAnswer,
+            summary="What was done to the classes.",
+        )
+        def class_history() -> answers.ClassHistoryAnswer:
+            return answers.ClassHistoryAnswer(
+                changes=[
+                    answers.ClassChangeAnswer(
+                        id=f"c{change.class_id}",
+                        old=change.old,
+                        new=change.new,
+                        annotator=change.annotator,
+                        time=change.time,
+                    )
+                    for change in store.classes.history()
+                ]
+            )
+
+    def _add_images(self) -> None:
+        store = self._store
+
+        @self._app.operation(
+            "GET",
+            "/api/images/<id>",
+            query=messages.ImageQuery,
+            answer=None,
+            produces="image/jpeg",
+            summary="An image, upright and encoded anew, as JPEG or PNG.",
+            responses=(404, 409),
+        )
+        def image(id: str, query: messages.ImageQuery) -> flask.Response:
+            item = store.items.item(number_of(id))
+            source = store.items.image(item)
+            try:
+                entity = tag(source, query.size)
+            except OSError:
+                raise WebError(404, "not_found", "the file of this image is gone") from None
+            response = flask.Response(mimetype="image/jpeg")
+            response.set_etag(entity)
+            response.headers["Cache-Control"] = "private, max-age=3600"
+            if entity not in flask.request.if_none_match:
+                try:
+                    content = picture(source, query.size, self._app.settings.max_pixels)
+                except ImageDecodeError as error:
+                    cause = str(error).partition(": ")[2]
+                    raise WebError(422, "image", cause or "it cannot be read") from error
+                response.data = content
+                response.mimetype = kind_of(content)
+            response.make_conditional(flask.request)
+            return response
+
+    def _check_may_edit(self) -> None:
+        batch = self._batch()
+        if batch is not None and batch.has_fixed_classes:
+            raise WebError(409, "conflict", "the config of this loop fixes its classes")
+
+    def _progress(self, annotator: str) -> answers.ProgressAnswer:
+        return self._presenter.progress(self._batch(), annotator)
+
+    def _batch(self) -> Batch | None:
+        return self._store.items.batch()
+
+    def _annotator(self) -> str:
+        """Return who asks: whose token it is, or the name that the page was given."""
+        name = current_identity().name
+        if name:
+            return name
+        sent = flask.request.headers.get(_HEADER)
+        if sent is None:
+            return DEFAULT_ANNOTATOR
+        return check_annotator_name(unquote(sent, errors="replace"))
+
+
+def check_annotator_name(name: str) -> str:
+    """Return the name of an annotator, without space around it.
+
+    Raises:
+        WebError: It is empty, too long, or holds what cannot be seen.
+    """
+    name = unicodedata.normalize("NFC", name.strip())
+    is_plain = not any(unicodedata.category(mark) in ("Cc", "Cs") for mark in name)
+    if not 0 < len(name) <= _MOST_CHARACTERS or not is_plain:
+        raise WebError(
+            422,
+            "annotator",
+            f"{_HEADER}: expected a name of 1 to {_MOST_CHARACTERS} characters",
+            field=_HEADER,
+        )
+    return name

@@ -1,0 +1,87 @@
+"""What goes on beside a labeling server: it says that it is there, and keeps a table of labels."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from allencv_al.active_learning.label_store import LabelKind
+from allencv_al.active_learning.label_table import write_label_table
+from allencv_al.active_learning.labeling.store import HEARTBEAT_SECONDS, LabelingStore
+from allencv_al.common.errors import AllenCVError
+from allencv_al.data.instance import Instance
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 1.0
+
+
+class Keeper:
+    """A thread that keeps what others find of a labeling up to date.
+
+    Args:
+        store: The labeling.
+        url: The address of the server.
+        table: A CSV table of the labels, written when something was said, once a second at most;
+            None for none.
+    """
+
+    def __init__(self, store: LabelingStore, url: str, table: Path | None = None) -> None:
+        self._store = store
+        self._url = url
+        self._table = table
+        self._written: tuple[int, int] | None = None
+        self._beat = 0.0
+        self._ending = threading.Event()
+        store.claim_server(url)
+        self._thread = threading.Thread(target=self._run, name="labeling-keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it; the table is as it should be afterwards."""
+        self._ending.set()
+        self._thread.join()
+        self._write()
+        self._store.release_server()
+
+    def _run(self) -> None:
+        while not self._ending.wait(_PAUSE_SECONDS):
+            try:
+                self._write()
+                if time.monotonic() - self._beat > HEARTBEAT_SECONDS:
+                    self._store.claim_server(self._url)
+                    self._beat = time.monotonic()
+            except (AllenCVError, OSError) as error:  # the disk is full: it may not stay so
+                logger.warning("%s", error)
+
+    def _write(self) -> None:
+        if self._table is None:
+            return
+        [newest] = self._store.database.rows(
+            "SELECT (SELECT coalesce(max(event_id), 0) FROM label_event), "
+            "(SELECT coalesce(max(sequence), 0) FROM class_change)"
+        )
+        if newest == self._written:
+            return
+        write_labels(self._store, self._table)
+        self._written = (newest[0], newest[1])
+
+
+def write_labels(store: LabelingStore, table: Path) -> int:
+    """Write the labels as a table that the reader `manifest` takes, and return how many there are.
+
+    Args:
+        store: The labeling.
+        table: The CSV file.
+    """
+    batch = store.items.batch()
+    finals = [] if batch is None else store.finals(batch.batch)
+    labeled = [
+        Instance(final.id, final.image, final.label)
+        for final in finals
+        if final.kind is LabelKind.LABEL
+    ]
+    write_label_table(table, [], labeled)
+    return len(labeled)

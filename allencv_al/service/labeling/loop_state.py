@@ -1,0 +1,74 @@
+"""How the loop is that a labeling belongs to, read from the database of its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.round_records import read_records
+from allencv_al.active_learning.round_store import RoundStore, State
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.active_learning.run_lock import is_locked
+from allencv_al.service.labeling.answers import LoopAnswer, RoundAnswer
+
+
+class LoopState:
+    """Reads how far a run is; anew only when something was recorded since.
+
+    Args:
+        folder: The folder of the run.
+        is_here: Whether the loop runs in this process, which then holds the lock of the run.
+    """
+
+    def __init__(self, folder: Path, is_here: bool = False) -> None:
+        self._folder = folder
+        self._is_here = is_here
+        self._database: RunDatabase | None = None
+        self._seen: tuple[int, int] | None = None
+        self._rounds: list[RoundAnswer] = []
+
+    def read(self, batch_is_open: bool) -> LoopAnswer:
+        """Return the rounds, and what the loop does now.
+
+        Args:
+            batch_is_open: Whether the batch of the newest round still takes answers.
+        """
+        database = self._opened()
+        if database is None:
+            return LoopAnswer(state="absent", rounds=[])
+        [newest] = database.rows(
+            "SELECT (SELECT coalesce(max(sequence), 0) FROM round_state), "
+            "(SELECT coalesce(max(event_id), 0) FROM label_event)"
+        )
+        if newest != self._seen:
+            self._rounds = _rounds(database)
+            self._seen = (newest[0], newest[1])
+        rounds = RoundStore(database)
+        last = rounds.last()
+        if last is not None and last[1] is State.DONE:
+            return LoopAnswer(state="finished", rounds=self._rounds)
+        if not (self._is_here or is_locked(self._folder)):
+            return LoopAnswer(state="absent", rounds=self._rounds)
+        return LoopAnswer(state="waiting" if batch_is_open else "training", rounds=self._rounds)
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._database is not None:
+            self._database.close()
+
+    def _opened(self) -> RunDatabase | None:
+        path = self._folder / DATABASE_NAME
+        if self._database is None and path.is_file():
+            self._database = RunDatabase(path, create=False)
+        return self._database
+
+
+def _rounds(database: RunDatabase) -> list[RoundAnswer]:
+    records = read_records(RoundStore(database), LabelStore(database))
+    return [
+        RoundAnswer(
+            round=record.round, labels=record.labels, accuracy=record.metrics.get("accuracy")
+        )
+        for record in records
+        if record.labels
+    ]

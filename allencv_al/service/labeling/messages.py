@@ -1,0 +1,102 @@
+"""What the labeling server is asked, as the models that its /openapi.json is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST_ITEMS = 6
+MOST_LISTED = 200
+MOST_DECIDED = 1_000
+
+ItemId = Annotated[str, Field(pattern=r"^i[1-9][0-9]{0,15}$", description="An image: i1, i2 ...")]
+ClassId = Annotated[str, Field(pattern=r"^c[1-9][0-9]{0,15}$", description="A class: c1, c2 ...")]
+ClientId = Annotated[
+    str,
+    Field(
+        min_length=8,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Chosen by the client, new for each answer: what is sent twice is stored once.",
+    ),
+]
+Said = Literal["label", "skip", "unsure", "unreadable"]
+Decided = Literal["label", "unsure", "unreadable"]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NextRequest(_Request):
+    """Asks for images to label."""
+
+    count: int = Field(1, ge=1, le=MOST_ITEMS, description="How many at most.")
+    skipped: bool = Field(False, description="Those that were skipped, and no others.")
+
+
+class AnswerRequest(_Request):
+    """Says what an image shows."""
+
+    client_id: ClientId
+    item: ItemId
+    kind: Said
+    class_id: ClassId | None = Field(None, description="The class, where `kind` is `label`.")
+    seconds: float | None = Field(None, ge=0, le=86_400, description="How long it took.")
+
+
+class UndoRequest(_Request):
+    """Takes back an answer of one's own."""
+
+    event_id: int = Field(ge=1, le=2**53)
+
+
+class ReviewRequest(_Request):
+    """Decides what images show, whatever the answers say."""
+
+    client_id: ClientId
+    items: list[ItemId] = Field(min_length=1, max_length=MOST_DECIDED)
+    kind: Decided
+    class_id: ClassId | None = None
+
+
+class ClassRequest(_Request):
+    """Names a class."""
+
+    name: str = Field(min_length=1, max_length=400)
+
+
+class GuessRequest(_Request):
+    """Asks what the model takes an image for."""
+
+    item: ItemId
+
+
+class FinishRequest(_Request):
+    """Closes the batch."""
+
+
+class HistoryQuery(_Request):
+    """Which answers of one's own are returned."""
+
+    before: int | None = Field(None, ge=1, le=2**53, description="Only older ones than this event.")
+    limit: int = Field(50, ge=1, le=MOST_LISTED)
+
+
+class ReviewQuery(_Request):
+    """Which images a review shows."""
+
+    batch: Literal["current", "all"] = "current"
+    class_id: ClassId | None = None
+    kind: Decided | None = None
+    annotator: str | None = Field(None, max_length=64)
+    conflicts: bool = False
+    after: ItemId | None = Field(None, description="Only those behind this image.")
+    limit: int = Field(60, ge=1, le=MOST_LISTED)
+
+
+class ImageQuery(_Request):
+    """How large an image is sent."""
+
+    size: Literal["full", "thumb"] = "full"

@@ -1,0 +1,164 @@
+"""Makes answers of what the store holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from allencv_al.active_learning.label_store import LabelConflict
+from allencv_al.active_learning.labeling.records import Answer, Batch, Item, LabelClass, Reviewed
+from allencv_al.active_learning.labeling.store import LabelingStore
+from allencv_al.service.labeling.answers import (
+    BatchAnswer,
+    ClassAnswer,
+    ItemAnswer,
+    ProgressAnswer,
+    ReviewedAnswer,
+    SaidAnswer,
+)
+
+_KEYS = "123456789"
+_NUMBER = re.compile(r"^[ic]([1-9][0-9]*)$")
+
+
+class Presenter:
+    """Makes answers of the records of one labeling.
+
+    Args:
+        store: The labeling.
+    """
+
+    def __init__(self, store: LabelingStore) -> None:
+        self._store = store
+
+    def classes(self) -> list[ClassAnswer]:
+        """Return the classes."""
+        return [self.one_class(place, one) for place, one in enumerate(self._store.classes.all())]
+
+    def class_of(self, class_id: int) -> ClassAnswer:
+        """Return one class."""
+        of = {number_of(one.id): one for one in self.classes()}
+        if class_id not in of:
+            raise LabelConflict(f"there is no class {class_id}")
+        return of[class_id]
+
+    def one_class(self, place: int, one: LabelClass) -> ClassAnswer:
+        """Return a class.
+
+        Args:
+            place: Its place, from 0.
+            one: The class.
+        """
+        key = _KEYS[place] if place < len(_KEYS) else None
+        return ClassAnswer(
+            id=f"c{one.class_id}",
+            name=one.name,
+            key=key,
+            count=one.count,
+        )
+
+    def item(self, item: Item, expires: float | None = None) -> ItemAnswer:
+        """Return an image.
+
+        Args:
+            item: The image.
+            expires: Until when it is promised.
+        """
+        return ItemAnswer(
+            id=f"i{item.item}",
+            file_name=item.id,
+            image_url=f"api/images/i{item.item}?size=full",
+            thumb_url=thumb_url(item.item),
+            reason=item.reason,
+            has_guess=bool(item.guess),
+            lease_expires=expires,
+        )
+
+    def said(self, answers: Sequence[Answer]) -> list[SaidAnswer]:
+        """Return what was said."""
+        names = self._names() if answers else {}
+        files: dict[int, str] = {}
+        for answer in answers:
+            if answer.item not in files:
+                files[answer.item] = self._store.items.item(answer.item).id
+        return [_said(answer, files[answer.item], names) for answer in answers]
+
+    def reviewed(self, found: Sequence[Reviewed]) -> list[ReviewedAnswer]:
+        """Return images with all that is said of them."""
+        names = self._names()
+        return [
+            ReviewedAnswer(
+                item=self.item(one.item),
+                answers=[_said(answer, one.item.id, names) for answer in one.answers],
+                decision=None if one.decision is None else _said(one.decision, one.item.id, names),
+                kind=one.item.kind,
+                class_id=_class(one.item.class_id),
+                class_name=names.get(one.item.class_id or 0),
+                conflict=one.item.is_conflict,
+            )
+            for one in found
+        ]
+
+    def batch(self, batch: Batch | None) -> BatchAnswer:
+        """Return a batch."""
+        if batch is None:
+            return BatchAnswer(id=None, round=None, state="none", labels_per_image=1)
+        return BatchAnswer(
+            id=batch.batch,
+            round=batch.round,
+            state="open" if batch.is_open else "done",
+            labels_per_image=batch.labels_per_image,
+        )
+
+    def progress(self, batch: Batch | None, annotator: str) -> ProgressAnswer:
+        """Return how far a batch is, as an annotator sees it."""
+        found = self._store.counts.progress(0 if batch is None else batch.batch, annotator)
+        return ProgressAnswer(
+            total=found.total,
+            done=found.done,
+            mine=found.mine,
+            skipped=found.skipped,
+            conflicts=found.conflicts,
+            labels_per_minute=found.labels_per_minute,
+            seconds_left=found.seconds_left,
+        )
+
+    def _names(self) -> dict[int, str]:
+        return {one.class_id: one.name for one in self._store.classes.all()}
+
+
+def number_of(id: str) -> int:
+    """Return the number in `i12` or `c3`.
+
+    Raises:
+        LabelConflict: It is no such id.
+    """
+    found = _NUMBER.match(id)
+    if found is None or len(id) > 17:
+        raise LabelConflict(f"there is nothing that is called {id[:40]!r}")
+    return int(found[1])
+
+
+def thumb_url(item: int) -> str:
+    """Return where the small picture of an item is."""
+    return f"api/images/i{item}?size=thumb"
+
+
+def _class(class_id: int | None) -> str | None:
+    return None if class_id is None else f"c{class_id}"
+
+
+def _said(answer: Answer, file_name: str, names: Mapping[int, str]) -> SaidAnswer:
+    return SaidAnswer(
+        event_id=answer.event_id,
+        item=f"i{answer.item}",
+        file_name=file_name,
+        thumb_url=thumb_url(answer.item),
+        kind=answer.kind,
+        class_id=_class(answer.class_id),
+        class_name=names.get(answer.class_id or 0),
+        annotator=answer.annotator,
+        seconds=answer.seconds,
+        time=answer.time,
+        in_force=answer.is_in_force,
+    )
