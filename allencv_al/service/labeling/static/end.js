@@ -1,0 +1,108 @@
+// The screen where nothing is left to label: what is next, and what the labels have brought.
+
+import { ApiError, post } from "./api.js";
+import { byId, button, count, element, showNotice } from "./dom.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Show what is next. `acts` has lookAtSkipped, review and refresh. */
+export function showEnd(session, outbox, acts) {
+  const { title, text, buttons } = content(session, outbox, acts);
+  const key = JSON.stringify([title, text, session.loop?.rounds]);
+  if (byId("view-end").dataset.key === key) return; // nothing new: keep the focus where it is
+  byId("view-end").dataset.key = key;
+  byId("end-title").textContent = title;
+  byId("end-text").textContent = text;
+  byId("end-buttons").replaceChildren(...buttons);
+  byId("end-curve").replaceChildren(...curve(session.loop?.rounds ?? []));
+}
+
+function content(session, outbox, acts) {
+  const { batch, loop, progress } = session;
+  const finish = button(loop ? "Finish this round" : "Finish", () => finishBatch(acts), "primary");
+  const review = button("Review the labels", acts.review);
+  if (outbox.waiting.length > 0) {
+    const waiting = count(outbox.waiting.length, "label");
+    return { title: "Sending", text: `${waiting} of yours are on their way.`, buttons: [] };
+  }
+  if (batch.state === "none") {
+    return { title: "Nothing to label yet", text: "The first images come when the loop asks for them.", buttons: [] };
+  }
+  if (batch.state === "done") return loop ? ofLoop(loop, batch) : ofFolder(progress, [review]);
+  const left = progress.total - progress.done - progress.skipped - progress.conflicts;
+  if (left > 0) {
+    return { title: "Others have the rest", text: `${count(left, "image")} are with others now. This page goes on by itself if one comes back.`, buttons: [review] };
+  }
+  if (progress.conflicts > 0) {
+    return { title: "Conflicts are left", text: `Of ${count(progress.conflicts, "image")} people say different things. A review decides.`, buttons: [button("Review the conflicts", acts.conflicts, "primary")] };
+  }
+  if (progress.skipped > 0) {
+    const again = button("Look at them again", acts.lookAtSkipped);
+    return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} were skipped. Look at them again, or finish without them.`, buttons: [again, finish, review] };
+  }
+  if (loop) return { title: `Round ${batch.round} is labeled`, text: "The loop goes on in a moment. Until then the last answer can be taken back (z).", buttons: [finish, review] };
+  return ofFolder(progress, [review]);
+}
+
+function ofFolder(progress, buttons) {
+  return { title: "All images are labeled", text: `${count(progress.done, "image")} are done. The labels are stored; you can close this page, or look at them once more.`, buttons };
+}
+
+function ofLoop(loop, batch) {
+  const measured = loop.rounds.filter((one) => one.accuracy !== null);
+  const gained = measured.length > 1 ? measured.at(-1).accuracy - measured[0].accuracy : null;
+  const result = measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : ""}${percent(gained)} since the first round`}.` : "";
+  if (loop.state === "finished") return { title: "The loop is done", text: `${result} Thank you.`, buttons: [] };
+  if (loop.state === "absent") return { title: `Round ${batch.round} is labeled`, text: `The loop does not run now; when it goes on, it takes these labels. ${result}`, buttons: [] };
+  return { title: `Round ${batch.round} is labeled`, text: `The model is being trained; the next images come by themselves. ${result}`, buttons: [] };
+}
+
+async function finishBatch(acts) {
+  try {
+    await post("finish", {});
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    showNotice(error.message);
+  }
+  acts.refresh();
+}
+
+/** Return a picture of accuracy over labels, and the same as a table for those who cannot see it. */
+function curve(rounds) {
+  const points = rounds.filter((one) => one.accuracy !== null);
+  if (points.length < 2) return [];
+  const [width, height, pad] = [520, 220, 44];
+  const labels = points.map((one) => one.labels);
+  const accuracies = points.map((one) => one.accuracy);
+  const low = Math.max(0, Math.floor(10 * Math.min(...accuracies)) / 10);
+  const high = Math.min(1, Math.ceil(10 * Math.max(...accuracies) + 0.001) / 10);
+  const x = (value) => pad + ((width - 1.5 * pad) * (value - labels[0])) / (labels.at(-1) - labels[0] || 1);
+  const y = (value) => height - pad - ((height - 1.6 * pad) * (value - low)) / (high - low || 1);
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img", "aria-label": "Accuracy after each round" });
+  for (const value of [low, (low + high) / 2, high]) {
+    drawing.append(svg("line", { x1: pad, x2: width - pad / 2, y1: y(value), y2: y(value), class: "curve-grid" }));
+    drawing.append(svg("text", { x: pad - 8, y: y(value) + 4, class: "curve-text", "text-anchor": "end" }, percent(value, 0)));
+  }
+  drawing.append(svg("polyline", { points: points.map((one) => `${x(one.labels)},${y(one.accuracy)}`).join(" "), class: "curve-line" }));
+  const step = Math.ceil(points.length / 8);
+  points.forEach((one, place) => {
+    drawing.append(svg("circle", { cx: x(one.labels), cy: y(one.accuracy), r: 4, class: "curve-point" }));
+    const isShown = place === points.length - 1 || (place % step === 0 && points.length - 1 - place >= step);
+    if (isShown) drawing.append(svg("text", { x: x(one.labels), y: height - pad / 2, class: "curve-text", "text-anchor": "middle" }, String(one.labels)));
+  });
+  drawing.append(svg("text", { x: width / 2, y: height - 4, class: "curve-text", "text-anchor": "middle" }, "labels"));
+  const rows = points.map((one) => element("tr", "", [element("td", "", String(one.labels)), element("td", "", percent(one.accuracy))]));
+  const head = element("tr", "", [element("th", "", "Labels"), element("th", "", "Accuracy")]);
+  return [drawing, element("table", "visually-hidden", [head, ...rows])];
+}
+
+function svg(tag, attributes, text = "") {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.textContent = text;
+  return made;
+}
+
+function percent(share, digits = 1) {
+  return `${(100 * share).toFixed(digits)} %`;
+}

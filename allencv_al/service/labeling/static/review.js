@@ -1,0 +1,166 @@
+// The grid of what was labeled, to find mistakes and to mend several at once.
+
+import { get, newClientId, post } from "./api.js";
+import { announce, byId, button, count, element, showNotice } from "./dom.js";
+
+const KINDS = { unsure: "Not sure", unreadable: "Unreadable" };
+
+export class Review {
+  constructor(onProgress) {
+    this.onProgress = onProgress;
+    this.items = [];
+    this.selected = new Set();
+    this.last = null;
+    this.session = null;
+    for (const id of ["review-class", "review-person", "review-batch", "review-conflicts"]) {
+      byId(id).addEventListener("change", () => this.load());
+    }
+    byId("review-more").addEventListener("click", () => this.#loadMore());
+    byId("review-grid").addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  /** Take over classes and people. */
+  setSession(session) {
+    const key = JSON.stringify([session.classes.map(({ id, name }) => [id, name]), session.annotators, session.loop !== null]);
+    this.session = session;
+    if (key === this.key) return;
+    this.key = key;
+    const kinds = Object.entries(KINDS).map(([id, name]) => [id, name]);
+    options("review-class", [["", "all"], ...session.classes.map(({ id, name }) => [id, name]), ...kinds]);
+    options("review-person", [["", "all"], ...session.annotators.map((name) => [name, name])]);
+    byId("review-batch").parentElement.hidden = session.loop === null;
+    byId("decide-classes").replaceChildren(
+      ...session.classes.map((one) => button([one.name], () => this.#decide("label", one))),
+      ...kinds.map(([kind, name]) => button([name], () => this.#decide(kind), "quiet")),
+    );
+    this.#drawSelection();
+  }
+
+  /** Show only conflicts. */
+  showConflicts() {
+    byId("review-conflicts").checked = true;
+    byId("review-class").value = byId("review-person").value = "";
+  }
+
+  /** Load what the filters say. */
+  async load() {
+    this.items = [];
+    this.selected.clear();
+    this.next = null;
+    await this.#loadMore();
+  }
+
+  /** Do what a key means here; return whether it means something. */
+  key1(key) {
+    const one = this.session?.classes.find((candidate) => candidate.key === key);
+    if (!one || this.selected.size === 0) return false;
+    this.#decide("label", one);
+    return true;
+  }
+
+  async #loadMore() {
+    const chosen = byId("review-class").value;
+    const query = {
+      batch: byId("review-batch").value,
+      class_id: chosen in KINDS ? "" : chosen,
+      kind: chosen in KINDS ? chosen : "",
+      annotator: byId("review-person").value,
+      conflicts: byId("review-conflicts").checked ? "true" : "",
+      after: this.next,
+    };
+    try {
+      const found = await get("review", query);
+      this.items.push(...found.items);
+      this.next = found.next;
+    } catch (error) {
+      showNotice(error.message);
+    }
+    this.#draw();
+  }
+
+  async #decide(kind, one = null) {
+    const items = [...this.selected];
+    if (items.length === 0) {
+      announce("Select images first.");
+      return;
+    }
+    const body = { client_id: newClientId(), items, kind };
+    if (one) body.class_id = one.id;
+    try {
+      const { decided, progress } = await post("review", body);
+      this.onProgress(progress);
+      announce(`${count(decided, "image")}: ${one ? one.name : KINDS[kind]}`);
+      await this.load();
+    } catch (error) {
+      showNotice(error.message);
+    }
+  }
+
+  #toggle(place, isRange) {
+    if (isRange && this.last !== null) {
+      const [from, to] = [Math.min(place, this.last), Math.max(place, this.last)];
+      for (const one of this.items.slice(from, to + 1)) this.selected.add(one.item.id);
+    } else {
+      const { id } = this.items[place].item;
+      if (!this.selected.delete(id)) this.selected.add(id);
+      this.last = place;
+    }
+    this.#drawSelection();
+  }
+
+  #key(event) {
+    const tiles = [...byId("review-grid").querySelectorAll("button")];
+    const place = tiles.indexOf(document.activeElement);
+    if (place < 0) return;
+    if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
+      for (const one of this.items) this.selected.add(one.item.id);
+      this.#drawSelection();
+    } else {
+      const top = tiles[0].offsetTop;
+      const columns = tiles.filter((tile) => tile.offsetTop === top).length;
+      const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
+      if (step === undefined) return;
+      tiles[Math.min(tiles.length - 1, Math.max(0, place + step))].focus();
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  #draw() {
+    byId("review-empty").hidden = this.items.length > 0;
+    byId("review-more").hidden = this.next === null;
+    byId("review-grid").replaceChildren(...this.items.map((one, place) => this.#tile(one, place)));
+    this.#drawSelection();
+  }
+
+  #tile(one, place) {
+    const label = one.conflict ? "Conflict" : one.class_name ?? KINDS[one.kind] ?? "Not enough answers";
+    const said = one.answers.map((answer) => `${answer.annotator}: ${answer.class_name ?? KINDS[answer.kind] ?? answer.kind}`);
+    if (one.decision) said.push(`decided by ${one.decision.annotator}`);
+    const picture = element("img", "", [], { src: one.item.thumb_url, alt: "", loading: "lazy" });
+    const tile = button(
+      [picture, element("span", one.conflict ? "tile-label conflict" : "tile-label", label), element("span", "tile-said soft", said.join(", "))],
+      (event) => this.#toggle(place, event.shiftKey),
+      "tile",
+      { "aria-pressed": "false", title: one.item.file_name },
+    );
+    tile.dataset.item = one.item.id;
+    tile.prepend(element("span", "visually-hidden", `${one.item.file_name}: `));
+    return element("li", "", [tile]);
+  }
+
+  #drawSelection() {
+    for (const tile of byId("review-grid").querySelectorAll("button")) {
+      tile.setAttribute("aria-pressed", String(this.selected.has(tile.dataset.item)));
+    }
+    const number = this.selected.size;
+    byId("selected").textContent = number ? `${count(number, "image")} selected; they are:` : "Select images to change them";
+    for (const one of byId("decide-classes").children) one.disabled = number === 0;
+  }
+}
+
+function options(id, pairs) {
+  const before = byId(id).value;
+  byId(id).replaceChildren(...pairs.map(([value, name]) => element("option", "", name, { value })));
+  if (pairs.some(([value]) => value === before)) byId(id).value = before;
+}
