@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -18,11 +20,21 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
-def skip_or_fail(reason: str) -> None:
-    """Skip the running test, or fail it where CI has promised that nothing is absent."""
-    if os.environ.get("ALLENCV_AL_REQUIRE") == "all":
-        pytest.fail(f"required by ALLENCV_AL_REQUIRE=all, but {reason}")
+def _skip_or_fail(reason: str, what: str) -> NoReturn:
+    required = os.environ.get("ALLENCV_AL_REQUIRE", "").split(",")
+    if "all" in required or what in required:
+        pytest.fail(f"required by ALLENCV_AL_REQUIRE, but {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def skip_or_fail() -> Callable[[str, str], NoReturn]:
+    """Return a function that skips the test, or fails it where CI has promised what is absent.
+
+    It takes the reason, and what is absent: `ALLENCV_AL_REQUIRE` names what has been promised, with
+    commas: `data`, `browser`, or `all`.
+    """
+    return _skip_or_fail
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +43,7 @@ def shared_data() -> Path:
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("ALLENCV_AL_DATA", default))
     if not folder.is_dir():
-        skip_or_fail(f"no real data at {folder}; set ALLENCV_AL_DATA")
+        _skip_or_fail(f"no real data at {folder}; set ALLENCV_AL_DATA", "data")
     return folder
 
 

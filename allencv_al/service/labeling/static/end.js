@@ -31,21 +31,21 @@ function content(session, outbox, acts) {
   if (batch.state === "done") return loop ? ofLoop(loop, batch) : ofFolder(progress, [review]);
   const left = progress.total - progress.done - progress.skipped - progress.conflicts;
   if (left > 0) {
-    return { title: "Others have the rest", text: `${count(left, "image")} are with others now. This page goes on by itself if one comes back.`, buttons: [review] };
+    return { title: "Others have the rest", text: `${count(left, "image")} ${left === 1 ? "is" : "are"} with others now. This page goes on by itself if one comes back.`, buttons: [review] };
   }
   if (progress.conflicts > 0) {
     return { title: "Conflicts are left", text: `Of ${count(progress.conflicts, "image")} people say different things. A review decides.`, buttons: [button("Review the conflicts", acts.conflicts, "primary")] };
   }
   if (progress.skipped > 0) {
     const again = button("Look at them again", acts.lookAtSkipped);
-    return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} were skipped. Look at them again, or finish without them.`, buttons: [again, finish, review] };
+    return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish without.`, buttons: [again, finish, review] };
   }
   if (loop) return { title: `Round ${batch.round} is labeled`, text: "The loop goes on in a moment. Until then the last answer can be taken back (z).", buttons: [finish, review] };
   return ofFolder(progress, [review]);
 }
 
 function ofFolder(progress, buttons) {
-  return { title: "All images are labeled", text: `${count(progress.done, "image")} are done. The labels are stored; you can close this page, or look at them once more.`, buttons };
+  return { title: "All images are labeled", text: `${progress.done} of ${count(progress.total, "image")} have an answer. The labels are stored; you can close this page, or look at them once more.`, buttons };
 }
 
 function ofLoop(loop, batch) {

@@ -15,6 +15,7 @@ export class Labeler extends EventTarget {
     this.queue = []; // images promised to us; the first one is shown
     this.given = []; // answers that can be taken back, the newest last
     this.classes = [];
+    this.answered = new Set(); // what the server may still offer, because it was asked before
     this.skippedAgain = false;
     this.shown = null;
     this.filling = null;
@@ -36,6 +37,7 @@ export class Labeler extends EventTarget {
       className: answer.class_name,
     }));
     for (const answer of this.outbox.waiting) {
+      this.answered.add(answer.item);
       this.given.push({
         item: { id: answer.item, file_name: answer.file_name, ...urlsOf(answer.item) },
         clientId: answer.client_id,
@@ -63,6 +65,8 @@ export class Labeler extends EventTarget {
   /** Look at what was skipped. */
   async lookAtSkipped() {
     this.skippedAgain = true;
+    this.answered.clear();
+    await this.filling;
     await this.fill();
   }
 
@@ -70,6 +74,7 @@ export class Labeler extends EventTarget {
   async restart() {
     this.queue = [];
     this.given = [];
+    this.answered.clear();
     this.skippedAgain = false;
     this.#show();
     await this.start();
@@ -82,6 +87,7 @@ export class Labeler extends EventTarget {
     const seconds = Math.min(86400, (performance.now() - this.shownAt) / 1000);
     const clientId = newClientId();
     this.queue.shift();
+    this.answered.add(item.id);
     this.given.push({ item, clientId, kind, className: one?.name });
     const body = { client_id: clientId, item: item.id, kind, seconds };
     if (one) body.class_id = one.id;
@@ -107,6 +113,7 @@ export class Labeler extends EventTarget {
         last.item = { ...last.item, ...undone.item };
       }
       this.given = this.given.filter((other) => other !== last);
+      this.answered.delete(last.item.id);
       this.queue = [last.item, ...this.queue.filter((item) => item.id !== last.item.id)];
       announce(`Taken back: ${last.item.file_name}`);
       this.#show();
@@ -182,7 +189,7 @@ export class Labeler extends EventTarget {
       try {
         const { items } = await post("next", { count: AHEAD, skipped: this.skippedAgain });
         const known = new Set(this.queue.map((item) => item.id));
-        const fresh = items.filter((item) => !known.has(item.id) && !this.outbox.holds(item.id));
+        const fresh = items.filter((item) => !known.has(item.id) && !this.answered.has(item.id));
         this.queue.push(...fresh.slice(0, AHEAD - this.queue.length));
       } catch (error) {
         if (!error.isTemporary) showNotice(error.message);

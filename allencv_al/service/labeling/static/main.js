@@ -25,6 +25,7 @@ const review = new Review(showProgress);
 const team = new Team(refresh);
 let session = null;
 let view = "label";
+let isStarted = false; // whether it is known who labels
 let isAlone = false; // whether the server could not be reached the last time
 
 async function refresh() {
@@ -50,6 +51,7 @@ async function refresh() {
   labeler.setClasses(session.classes);
   review.setSession(session);
   showProgress(session.progress);
+  if (!isStarted) return session;
   if (isNewBatch) await labeler.restart();
   else if (!labeler.current && session.batch.state === "open") await labeler.fill();
   showView();
@@ -74,7 +76,7 @@ function showOutbox() {
 }
 
 function showView() {
-  const isEnd = view === "label" && !labeler.current && session !== null;
+  const isEnd = view === "label" && !labeler.current && isStarted;
   byId("view-label").hidden = view !== "label" || isEnd;
   byId("view-end").hidden = !isEnd;
   byId("view-review").hidden = view !== "review";
@@ -125,7 +127,10 @@ function listen() {
     if (annotatorName() !== before) location.reload();
   });
   outbox.addEventListener("change", () => { showOutbox(); showView(); });
-  labeler.addEventListener("progress", ({ detail }) => showProgress(detail));
+  labeler.addEventListener("progress", ({ detail }) => {
+    showProgress(detail);
+    if (!labeler.current && outbox.waiting.length === 0) refresh(); // what is next?
+  });
   labeler.addEventListener("shown", showView);
   addEventListener("keydown", onKey);
 }
@@ -144,17 +149,18 @@ function onKey(event) {
 }
 
 async function poll() {
-  if (document.visibilityState === "visible") await refresh();
+  if (!isStarted) await begin();
+  else if (document.visibilityState === "visible") await refresh();
   setTimeout(poll, POLL_MS);
 }
 
-async function start() {
-  listen();
+async function begin() {
   await refresh();
   if (session?.needs_name && !annotatorName()) {
     await askForName();
     await refresh();
   }
+  isStarted = session !== null;
   outbox.start();
   try {
     if (session !== null) await labeler.start();
@@ -162,6 +168,11 @@ async function start() {
     showNotice(error.message);
   }
   showView();
+}
+
+async function start() {
+  listen();
+  await begin();
   setTimeout(poll, POLL_MS);
 }
 

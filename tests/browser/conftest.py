@@ -1,0 +1,109 @@
+"""A real browser for the pages: whatever it complains about fails the test.
+
+`CHROMIUM` names the program, if it is not on the path. Without one these tests skip, and fail where
+`ALLENCV_AL_REQUIRE` has promised a browser.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+SERIOUS = {"serious", "critical"}
+TIMEOUT_MS = 10_000
+
+
+@pytest.fixture(scope="session")
+def browser(skip_or_fail: Callable[[str, str], NoReturn]) -> Iterator[Browser]:
+    """Chromium without a window."""
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        skip_or_fail("there is no Chromium; CHROMIUM says where it is", "browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        skip_or_fail("the package playwright is not installed", "browser")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Pages:
+    """Makes pages, and keeps what their consoles say and what they ask for.
+
+    Args:
+        browser: The browser.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._stack = ExitStack()
+        self.complaints: list[str] = []
+        self.allowed: list[str] = []
+        """Parts of complaints that a test expects."""
+
+    def __call__(self, width: int = 1280, height: int = 800, **options: Any) -> Page:
+        """Return a new page in a browser profile of its own."""
+        context = self._browser.new_context(viewport={"width": width, "height": height}, **options)
+        self._stack.callback(context.close)
+        page = context.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
+        page.on("request", self._on_request)
+        return page
+
+    def close(self) -> None:
+        """Close all of them."""
+        self._stack.close()
+
+    def unexpected(self) -> list[str]:
+        """Return the complaints that no test expects."""
+        return [text for text in self.complaints if not any(part in text for part in self.allowed)]
+
+    def _on_console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"console {message.type}: {message.text}")
+
+    def _on_request(self, request: Any) -> None:
+        address = urlsplit(request.url)
+        if address.scheme not in ("blob", "data") and address.hostname != "127.0.0.1":
+            self.complaints.append(f"request to another host: {request.url}")
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Pages]:
+    """Return a function that makes a page; at the end nothing may have gone wrong in any."""
+    pages = Pages(browser)
+    yield pages
+    pages.close()
+    assert pages.unexpected() == []
+
+
+@pytest.fixture
+def assert_accessible() -> Callable[[Any], None]:
+    """Return a function that finds no serious fault of accessibility on a page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def check(page: Any) -> None:
+        found = Axe().run(page).response["violations"]
+        faults = [
+            f"{one['id']} ({one['impact']}): {one['help']}: "
+            + "; ".join(node["html"][:120] for node in one["nodes"][:3])
+            for one in found
+            if one["impact"] in SERIOUS
+        ]
+        assert faults == []
+
+    return check

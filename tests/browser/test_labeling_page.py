@@ -1,0 +1,416 @@
+"""The labeling page in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from allencv_al.active_learning.labeling.records import NewItem
+from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.service.labeling.app import create_app
+from allencv_al.service.web.running import ServerThread, start_in_thread
+from allencv_al.service.web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+NewPage = Callable[..., "Page"]
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+class Labeling:
+    """A labeling with a server that can be stopped and started again on the same port."""
+
+    def __init__(self, folder: Path, count: int, **batch: Any) -> None:
+        self.folder = folder
+        self.store = LabelingStore(folder / LABELING_NAME)
+        self.store.classes.add(["cat", "dog"], "owner")
+        generator = np.random.default_rng(0)
+        items = []
+        for number in range(count):
+            path = folder / f"{number:02d}.png"
+            pixels = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((320, 240), Image.Resampling.NEAREST).save(path)
+            guess = [("cat", 0.75)]
+            items.append(NewItem(path.name, path, f"pick {number + 1} of {count}", guess))
+        self.store.items.open_batch(items, **batch)
+        self._server: ServerThread | None = None
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        app = create_app(self.folder, title="Animals", settings=WebSettings(port=self.port))
+        self._server = start_in_thread(app)
+        self.port = self._server.port
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._server = None
+
+    def close(self) -> None:
+        self.stop()
+        self.store.close()
+
+    def said(self) -> dict[str, str]:
+        """Return what has come of each image."""
+        return {
+            final.id: final.label or final.kind.value
+            for final in self.store.finals(1)
+            if final.event_id is not None
+        }
+
+    def wait(self, count: int) -> dict[str, str]:
+        """Return the same when something has come of so many."""
+        until = time.monotonic() + 15
+        while len(said := self.said()) < count:
+            assert time.monotonic() < until, said
+            time.sleep(0.02)
+        return said
+
+
+@pytest.fixture
+def make_labeling(tmp_path: Path) -> Iterator[Callable[..., Labeling]]:
+    """Return a function that starts a labeling of some images."""
+    made: list[Labeling] = []
+
+    def make(count: int = 5, **batch: Any) -> Labeling:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Labeling(folder, count, **batch))
+        return made[-1]
+
+    yield make
+    for labeling in made:
+        labeling.close()
+
+
+def enter(page: Page, labeling: Labeling, name: str = "Anna") -> None:
+    """Open the page, and say who labels."""
+    page.goto(labeling.url)
+    page.fill("#name", name)
+    page.keyboard.press("Enter")
+    expect(page.locator("#file-name")).not_to_be_empty()
+
+
+def file_name(page: Page) -> str:
+    return page.locator("#file-name").inner_text()
+
+
+def press(page: Page, key: str) -> str:
+    """Press a key; return the image that it was said of."""
+    before = file_name(page)
+    page.keyboard.press(key)
+    expect(page.locator("#file-name")).not_to_have_text(before)
+    return before
+
+
+def test_thirty_images_by_keyboard_alone(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(31)
+    page = new_page()
+    enter(page, labeling)
+    expected: dict[str, str] = {}
+    words = {"1": "cat", "2": "dog", "u": "unsure", "x": "unreadable", "s": "skip"}
+    for key in [*"12121", "s", *"ux", *"1122" * 5]:
+        expected[press(page, key)] = words[key]
+    for _ in range(3):  # back three, and other answers
+        page.keyboard.press("z")
+        page.wait_for_timeout(50)
+    labeling.wait(25)
+    expect(page.locator("#undo")).to_be_enabled()
+    for key in "211" + "12":
+        expected[press(page, key)] = words[key]
+    assert len(expected) == 30
+    until = time.monotonic() + 10
+    while labeling.said() != expected:
+        assert time.monotonic() < until, (labeling.said(), expected)
+        time.sleep(0.05)
+    expect(page.locator("#counts")).to_have_text("29 of 31")
+    kinds = [event.kind.value for event in labeling.store.answers.events()]
+    assert kinds.count("undo") <= 3, "what was not sent yet needs none"
+
+
+def test_undo_goes_back_through_a_reload(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(5)
+    page = new_page()
+    enter(page, labeling)
+    first, second = press(page, "1"), press(page, "2")
+    labeling.wait(2)
+    page.reload()
+    expect(page.locator("#file-name")).not_to_be_empty()
+    for expected in (second, first):
+        page.keyboard.press("z")
+        expect(page.locator("#file-name")).to_have_text(expected)
+    assert labeling.said() == {}
+    assert page.locator("#undo").is_disabled()
+
+
+def test_two_browsers_never_show_the_same_image(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(16)
+    anna, ben = new_page(), new_page()
+    enter(anna, labeling, "Anna")
+    enter(ben, labeling, "Ben")
+    seen: list[str] = []
+    for _ in range(5):
+        seen += [press(anna, "1"), press(ben, "2")]
+    said = labeling.wait(10)
+    assert len(set(seen)) == 10
+    assert sorted(said.values()) == ["cat"] * 5 + ["dog"] * 5
+    assert labeling.store.counts.annotators() == ["Anna", "Ben"]
+
+
+def test_labels_outlive_a_lost_server_and_a_reload(
+    new_page: Any, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(8)
+    new_page.allowed += ["Failed to load resource"]
+    page = new_page()
+    enter(page, labeling)
+    press(page, "1")
+    labeling.wait(1)
+    labeling.stop()
+    press(page, "2")
+    press(page, "2")
+    page.wait_for_selector("#outbox:not([hidden])")
+    assert "2 labels wait for the connection" in page.locator("#outbox").inner_text()
+    labeling.start()
+    said = labeling.wait(3)
+    assert sorted(said.values()) == ["cat", "dog", "dog"]
+    page.wait_for_selector("#outbox", state="hidden")
+    # once more, with the page loaded anew before the labels could be sent
+    page.route("**/api/answers", lambda route: route.abort())
+    press(page, "1")
+    page.wait_for_selector("#outbox:not([hidden])")
+    page.unroute("**/api/answers")
+    page.reload()
+    assert len(labeling.wait(4)) == 4
+    assert len(labeling.store.answers.events()) == 4
+
+
+def test_an_answer_that_comes_too_late_is_said(
+    new_page: Any, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(3)
+    new_page.allowed += ["Failed to load resource", "409"]
+    page = new_page()
+    enter(page, labeling)
+    item = labeling.store.items.numbers()[file_name(page)]
+    from allencv_al.active_learning.label_store import LabelKind
+
+    labeling.store.answers.answer("Ben", "another-key", item, LabelKind.LABEL, 2)
+    late = press(page, "1")
+    page.wait_for_selector("#notice:not([hidden])")
+    text = page.locator("#notice-text").inner_text()
+    assert late in text and "somebody else has labeled this image meanwhile" in text
+    assert labeling.said() == {late: "dog"}
+
+
+def test_hostile_names_are_shown_as_text(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(3)
+    labeling.store.classes.add([HOSTILE], "owner")
+    page = new_page()
+    page.on("dialog", lambda dialog: pytest.fail("a script ran"))
+    enter(page, labeling, HOSTILE)
+    assert page.locator(".class-button").nth(2).inner_text().startswith(HOSTILE)
+    press(page, "3")
+    labeling.wait(1)
+    page.keyboard.press("r")
+    page.wait_for_selector(".tile")
+    assert page.locator(".tile-said").inner_text() == f"{HOSTILE}: {HOSTILE}"
+    page.keyboard.press("c")
+    page.wait_for_selector("#people td")
+    assert page.locator("#people td").first.inner_text() == HOSTILE
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_review_mends_several_at_once(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(5)
+    page = new_page()
+    enter(page, labeling)
+    for key in "1111":
+        press(page, key)
+    labeling.wait(4)
+    page.get_by_role("button", name="Review").click()
+    page.wait_for_selector(".tile")
+    tiles = page.locator(".tile")
+    tiles.nth(0).click()
+    tiles.nth(2).click(modifiers=["Shift"])
+    assert page.locator("#selected").inner_text().startswith("3 images selected")
+    page.locator("#decide-classes").get_by_role("button", name="dog").click()
+    expect(page.locator(".tile-label", has_text="dog")).to_have_count(3)
+    assert sorted(labeling.said().values()) == ["cat", "dog", "dog", "dog"]
+    page.select_option("#review-class", label="cat")
+    expect(tiles).to_have_count(1)
+    tiles.nth(0).focus()  # by keyboard: space selects, a number decides
+    page.keyboard.press("Space")
+    page.keyboard.press("2")
+    page.wait_for_selector("#review-empty:not([hidden])")
+    assert sorted(labeling.said().values()) == ["dog"] * 4
+
+
+def test_conflicts_are_found_and_decided(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(2, labels_per_image=2)
+    anna, ben = new_page(), new_page()
+    enter(anna, labeling, "Anna")
+    press(anna, "1")
+    anna.keyboard.press("1")
+    enter(ben, labeling, "Ben")
+    press(ben, "1")
+    ben.keyboard.press("2")
+    ben.wait_for_selector("text=Conflicts are left")
+    ben.get_by_role("button", name="Review the conflicts").click()
+    ben.wait_for_selector(".tile-label.conflict")
+    ben.locator(".tile").click()
+    ben.locator("#decide-classes").get_by_role("button", name="dog").click()
+    ben.wait_for_selector("#review-empty:not([hidden])")
+    assert sorted(labeling.said().values()) == ["cat", "dog"]
+    ben.keyboard.press("c")
+    ben.wait_for_selector("#agreement:not([hidden])")
+    assert ben.locator("#agreement td").all_inner_texts()[:3] == ["Anna and Ben", "2", "1"]
+
+
+def test_classes_are_added_and_renamed(
+    new_page: Any, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(3)
+    new_page.allowed += ["409"]
+    page = new_page()
+    enter(page, labeling)
+    press(page, "2")
+    labeling.wait(1)
+    page.keyboard.press("c")
+    page.fill("#class-name", "bird")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#class-list li:nth-child(3)")
+    page.get_by_role("button", name="Rename dog").click()
+    page.keyboard.type("hound")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#class-list >> text=hound")
+    assert list(labeling.said().values()) == ["hound"]
+    page.get_by_role("button", name="Label", exact=True).click()
+    press(page, "3")
+    assert "bird" in labeling.wait(2).values()
+    page.keyboard.press("c")
+    page.fill("#class-name", "cat")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice-text")).to_have_text('there is a class "cat" already')
+
+
+def test_skipped_images_come_back_at_the_end(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(3)
+    page = new_page()
+    enter(page, labeling)
+    skipped = press(page, "s")
+    press(page, "1")
+    page.keyboard.press("1")
+    page.wait_for_selector("text=All but the skipped ones")
+    page.get_by_role("button", name="Look at them again").click()
+    expect(page.locator("#file-name")).to_have_text(skipped)
+    page.keyboard.press("2")
+    page.wait_for_selector("text=All images are labeled")
+    assert labeling.said()[skipped] == "dog"
+
+
+def test_the_guess_is_shown_only_when_asked_for(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(3)
+    page = new_page()
+    enter(page, labeling)
+    assert "75" not in page.content()
+    page.keyboard.press("g")
+    page.wait_for_selector("#guess-text:not([hidden])")
+    assert page.locator("#guess-text").inner_text() == "The model says: cat 75 %"
+    press(page, "1")
+    assert page.locator("#guess-text").is_hidden()
+
+
+def test_zoom_and_pan_by_keys_and_wheel(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    page = new_page()
+    enter(page, make_labeling(2))
+
+    def width() -> float:
+        box = page.locator("#image").bounding_box()
+        assert box is not None
+        return float(box["width"])
+
+    def left() -> float:
+        box = page.locator("#image").bounding_box()
+        assert box is not None
+        return float(box["x"])
+
+    whole = width()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert width() > 1.9 * whole
+    before = left()
+    page.keyboard.press("ArrowRight")
+    assert left() < before
+    page.keyboard.press("0")
+    assert width() == pytest.approx(whole)
+    page.mouse.move(300, 300)
+    page.mouse.wheel(0, -300)
+    expect(page.locator("#frame")).to_have_class("frame zoomed")
+    assert width() > 2 * whole
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_is_accessible_and_fits(
+    new_page: NewPage,
+    make_labeling: Callable[..., Labeling],
+    assert_accessible: Callable[[Any], None],
+    width: int,
+    scheme: str,
+) -> None:
+    labeling = make_labeling(4, labels_per_image=1)
+    labeling.store.classes.add(["a class with a name that is very long " * 2], "owner")
+    page = new_page(width, 844, color_scheme=scheme)
+    page.goto(labeling.url)
+    page.wait_for_selector("#name-dialog[open]")
+    assert_accessible(page)
+    page.keyboard.press("Enter")
+    expect(page.locator("#file-name")).not_to_be_empty()
+    for key, selector in (
+        ("1", "#last:not(:empty)"),
+        ("?", "#help-dialog[open]"),
+        ("Escape", "#view-label:not([hidden])"),
+        ("r", ".tile"),
+        ("c", "#people td"),
+    ):
+        page.keyboard.press(key)
+        page.wait_for_selector(selector, state="attached")
+        assert_accessible(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.keyboard.press("l")
+    for _ in range(3):
+        page.keyboard.press("1")
+    page.wait_for_selector("text=All images are labeled")
+    assert_accessible(page)
