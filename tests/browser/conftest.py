@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 SERIOUS = {"serious", "critical"}
+LOCAL = ("127.0.0.1", "localhost")
+ARGUMENTS = ("--no-sandbox", "--use-fake-device-for-media-stream")  # a camera that shows a clock
 TIMEOUT_MS = 10_000
 
 
@@ -34,7 +36,7 @@ def browser(skip_or_fail: Callable[[str, str], NoReturn]) -> Iterator[Browser]:
     except ImportError:
         skip_or_fail("the package playwright is not installed", "browser")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield started
         started.close()
 
@@ -62,6 +64,7 @@ class Pages:
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
         page.on("request", self._on_request)
+        page.on("websocket", self._on_request)
         return page
 
     def close(self) -> None:
@@ -78,7 +81,7 @@ class Pages:
 
     def _on_request(self, request: Any) -> None:
         address = urlsplit(request.url)
-        if address.scheme not in ("blob", "data") and address.hostname != "127.0.0.1":
+        if address.scheme not in ("blob", "data") and address.hostname not in LOCAL:
             self.complaints.append(f"request to another host: {request.url}")
 
 
@@ -92,11 +95,22 @@ def new_page(browser: Browser) -> Iterator[Pages]:
 
 
 @pytest.fixture
-def assert_accessible() -> Callable[[Any], None]:
-    """Return a function that finds no serious fault of accessibility on a page."""
-    from axe_playwright_python.sync_playwright import Axe
+def page(new_page: Pages) -> Page:
+    """A page as wide as a desk's screen."""
+    return new_page()
 
-    def check(page: Any) -> None:
+
+@pytest.fixture
+def assert_accessible(
+    skip_or_fail: Callable[[str, str], NoReturn],
+) -> Callable[[Page], None]:
+    """Return a function that finds no serious fault of accessibility on a page."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ImportError:
+        skip_or_fail("the package axe-playwright-python is not installed", "browser")
+
+    def check(page: Page) -> None:
         found = Axe().run(page).response["violations"]
         faults = [
             f"{one['id']} ({one['impact']}): {one['help']}: "

@@ -34,7 +34,7 @@
     lease           who is looking at what
       item, annotator                 expires
 
-    server          one row, while a server runs: url, pid, heartbeat
+    server          one row, while a server runs: url, machine, pid, heartbeat
 
 `item.answers ... is_conflict` and `standing` follow from the events, and are written in the same
 transaction.
@@ -105,6 +105,7 @@ CREATE TABLE lease (
 CREATE TABLE server (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     url TEXT NOT NULL,
+    machine TEXT NOT NULL,
     pid INTEGER NOT NULL,
     heartbeat REAL NOT NULL
 );

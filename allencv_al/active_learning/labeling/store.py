@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -205,24 +206,38 @@ class LabelingStore:
 
     def server(self) -> str | None:
         """Return the address of the server that runs on this labeling, if one does."""
-        rows = self.database.rows("SELECT url, heartbeat FROM server")
-        if not rows or rows[0][1] < self._clock() - _SILENT_SECONDS:
+        rows = self.database.rows("SELECT url, machine, pid, heartbeat FROM server")
+        if not rows:
             return None
-        url: str = rows[0][0]
-        return url
+        url, machine, pid, heartbeat = rows[0]
+        if heartbeat < self._clock() - _SILENT_SECONDS:
+            return None
+        if machine == platform.node() and not _is_running(pid):  # it was killed
+            return None
+        return str(url)
 
     def claim_server(self, url: str) -> None:
         """Say that a server of this process runs; to be repeated as its heartbeat."""
         with self.database.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO server VALUES (1, ?, ?, ?)",
-                (url, os.getpid(), self._clock()),
+                "INSERT OR REPLACE INTO server VALUES (1, ?, ?, ?, ?)",
+                (url, platform.node(), os.getpid(), self._clock()),
             )
 
     def release_server(self) -> None:
         """Say that the server of this process has ended."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM server WHERE pid = ?", (os.getpid(),))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def _conditions(of: ReviewFilter) -> tuple[list[str], list[object]]:

@@ -1,0 +1,157 @@
+"""A loop that waits for the labeling page."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.active_learning.run import RunOptions, active_learn
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.common import Params
+from allencv_al.common.errors import ConfigurationFaults
+
+MakeConfig = Callable[..., dict[str, Any]]
+
+
+def labels_of(run: Path) -> dict[str, str]:
+    with RunDatabase(run / DATABASE_NAME, create=False) as database:
+        return LabelStore(database).labels()
+
+
+def test_a_loop_goes_on_with_what_people_say(
+    make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    person = make_person(run)
+    records = active_learn(Params(make_config()), run, RunOptions(files=False))
+    person.stop()
+    assert [record.labels for record in records] == [0, 6, 12, 18]
+    assert labels_of(run) == person.given
+    accuracy = [record.metrics["accuracy"] for record in records if record.labels]
+    assert accuracy[-1] is not None and accuracy[-1] > 0.8
+    with RunDatabase(run / DATABASE_NAME, create=False) as database:
+        events = LabelStore(database).events()
+    assert {(event.annotator, event.source) for event in events} == {("Anna", "labeling_server")}
+    states = {session["loop"]["state"] for session in person.sessions}
+    assert "waiting" in states
+    rounds = max((session["loop"]["rounds"] for session in person.sessions), key=len)
+    assert [one["labels"] for one in rounds][:2] == [6, 12]
+
+
+def test_the_same_labels_make_the_same_run_as_those_of_the_data(
+    make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Who says it must not matter: picks and curve are those of a loop with the file annotator."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    person = make_person(first)
+    by_page = active_learn(Params(make_config()), first, RunOptions(files=False))
+    person.stop()
+    others = [make_person(second, name=name, pause=0.01) for name in ("Ben", "Cleo")]
+    by_two = active_learn(Params(make_config()), second, RunOptions(files=False))
+    for other in others:
+        other.stop()
+    assert [[pick.id for pick in one.picks] for one in by_page] == [
+        [pick.id for pick in one.picks] for one in by_two
+    ]
+    assert [one.metrics["accuracy"] for one in by_page] == [
+        one.metrics["accuracy"] for one in by_two
+    ]
+    assert sorted(others[0].given) != sorted(others[1].given)
+    assert not set(others[0].given) & set(others[1].given)
+
+
+def test_wrong_options_are_faults_of_the_config(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(port=70_000, labels_per_image=0, host="0.0.0.0", settle_seconds=-1)
+    with pytest.raises(ConfigurationFaults) as raised:
+        active_learn(Params(config), tmp_path / "run")
+    assert {fault.path for fault in raised.value.faults} == {
+        f"active_learning.annotator.{key}"
+        for key in ("port", "labels_per_image", "token_file", "settle_seconds")
+    }
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_kills_lose_no_label_and_change_no_pick(
+    make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    person = make_person(whole)
+    expected = active_learn(Params(make_config()), whole, RunOptions(files=False))
+    person.stop()
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(make_config()))
+    command = [sys.executable, "-m", "allencv_al", "active-learn", str(config), "-s", str(cut)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    person = make_person(cut, pause=0.15)
+    for kill_at in (4, 9, 14):
+        process = subprocess.Popen(
+            [*command, *(["--recover"] if cut.exists() else [])],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + 90
+        while len(person.given) < kill_at:
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(
+        [*command, "--recover"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    person.stop()
+    assert labels_of(cut) == labels_of(whole)
+    with RunDatabase(cut / DATABASE_NAME, create=False) as database:
+        assert len(LabelStore(database).events()) == 18
+    assert len(expected) == 4
+
+
+@pytest.mark.slow
+def test_the_page_is_served_without_the_loop_which_joins_later(
+    make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(make_config()))
+    module = [sys.executable, "-m", "allencv_al"]
+    loop = [*module, "active-learn", str(config), "-s", str(run)]
+    with subprocess.Popen(loop, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        while not (run / LABELING_NAME).is_file():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        with LabelingStore(run / LABELING_NAME) as store:
+            while store.server() is None:
+                assert time.monotonic() < until
+                time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    server = [*module, "label", str(run), "--port", "0"]
+    with subprocess.Popen(server, stderr=subprocess.PIPE, text=True) as page:
+        person = make_person(run)
+        with LabelingStore(run / LABELING_NAME) as store:
+            until = time.monotonic() + 60
+            while not store.items.batch() or not store.is_complete(1):
+                assert time.monotonic() < until
+                time.sleep(0.1)
+        assert any(one["loop"]["state"] == "absent" for one in person.sessions)
+        again = subprocess.run([*loop, "--recover"], capture_output=True, text=True, timeout=120)
+        assert again.returncode == 0, again.stderr
+        page.send_signal(signal.SIGTERM)
+        assert page.wait(30) == 143
+        assert page.stderr is not None
+        assert "6 of 6 images are done" in page.stderr.read()
+    assert labels_of(run) == person.given
