@@ -1,0 +1,179 @@
+"""Servers that are treated badly, and a table of what came of it.
+
+pytest tests/abuse                 small, as CI runs it
+pytest tests/abuse --full -s       as large as docs/reliability.md says; it prints the table
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allencv_al.active_learning.labeling.records import NewItem
+from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+
+_FIGURES: list[tuple[str, str, str]] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--full`."""
+    parser.addoption("--full", action="store_true", help="abuse at full size (an hour or so)")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the table."""
+    if _FIGURES:
+        terminalreporter.write_line("\n| what | size | found |\n|---|---:|---|")
+        for row in sorted(_FIGURES):
+            terminalreporter.write_line(f"| {' | '.join(row)} |")
+
+
+@pytest.fixture
+def record() -> Callable[[str, object, str], None]:
+    """Return a function that adds a line to the table: what, how often, what was found."""
+
+    def add(what: str, size: object, found: str) -> None:
+        _FIGURES.append((what, f"{size:,}" if isinstance(size, int) else str(size), found))
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def size(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """Return a function of the small and the full size."""
+    is_full = bool(request.config.getoption("--full", default=False))
+    return lambda small, full: full if is_full else small
+
+
+class Process:
+    """A server in a process of its own, which says its address on standard error.
+
+    Args:
+        command: The arguments of `allencv-al`.
+        log: Where it writes to.
+    """
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as stream:
+            start = log.stat().st_size
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "allencv_al", *command],
+                stdout=stream,
+                stderr=stream,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        until = time.monotonic() + 120
+        while True:
+            text = log.read_bytes()[start:].decode(errors="replace")
+            found = re.search(r" at http://127\.0\.0\.1:(\d+)/ \(Ctrl-C", text)
+            if found:
+                break
+            assert self.process.poll() is None and time.monotonic() < until, text
+            time.sleep(0.02)
+        self.port = int(found[1])
+
+    @property
+    def text(self) -> str:
+        """What it has written."""
+        return self._log.read_text(errors="replace")
+
+    def resident_mb(self) -> float:
+        """Return the memory that it takes, in MB; 0 where the system does not say."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return 0.0
+        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
+
+    def open_files(self) -> int:
+        """Return how many files and connections it has open; 0 where the system does not say."""
+        folder = Path(f"/proc/{self.process.pid}/fd")
+        return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+    def kill(self) -> None:
+        """Kill it at once."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Return a function that starts a server."""
+    made: list[Process] = []
+
+    def make(*command: str) -> Process:
+        made.append(Process([*command, "--port", "0"], tmp_path / f"{len(made)}.log"))
+        return made[-1]
+
+    yield make
+    for process in made:
+        process.kill()
+
+
+@pytest.fixture
+def demo(make_process: Callable[..., Process], tiny_run: Path) -> Process:
+    """The demo server over a tiny model."""
+    return make_process("serve", str(tiny_run))
+
+
+@pytest.fixture
+def labeling(make_process: Callable[..., Process], images: Path) -> Process:
+    """The labeling server over some images."""
+    return make_process("label", str(images), "--classes", "cat,dog")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with twenty small pictures."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number:02d}.png").write_bytes(picture(number))
+    return folder
+
+
+@pytest.fixture
+def make_labeling(tmp_path: Path) -> Iterator[Callable[..., LabelingStore]]:
+    """Return a function that makes a labeling of so many images, which are not there."""
+    made: list[LabelingStore] = []
+
+    def make(count: int, **batch: Any) -> LabelingStore:
+        store = LabelingStore(tmp_path / f"labels{len(made)}" / LABELING_NAME)
+        made.append(store)
+        store.classes.add(["cat", "dog"], "owner")
+        items = [
+            NewItem(f"{number:06d}.png", tmp_path / f"{number}.png") for number in range(count)
+        ]
+        store.items.open_batch(items, **batch)
+        return store
+
+    yield make
+    for store in made:
+        store.close()
+
+
+def picture(seed: int, width: int = 24, height: int = 16, kind: str = "PNG") -> bytes:
+    """Return a small picture of noise."""
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def make_picture() -> Callable[..., bytes]:
+    """Return a function that makes a small picture: seed, width, height, format."""
+    return picture

@@ -1,0 +1,184 @@
+"""F1 and F8: labels outlive kills, and many annotators do not get in each other's way."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from allencv_al.active_learning.label_store import LabelConflict, LabelKind
+from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+
+Size = Callable[[int, int], int]
+Record = Callable[[str, object, str], None]
+
+
+class Poster(threading.Thread):
+    """Labels whatever it gets, and keeps what was acknowledged; what was not, it sends again.
+
+    Args:
+        port: Returns the port of the server, which changes as it is killed.
+        name: Under which name.
+    """
+
+    def __init__(self, port: Callable[[], int], name: str) -> None:
+        super().__init__(daemon=True)
+        self.acknowledged: dict[str, tuple[str, int]] = {}
+        self.repeats = 0
+        self.failures: list[str] = []
+        self._port = port
+        self._who = name
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        while not self.ending.is_set():
+            found = self._send("next", {"count": 6})
+            for item in [] if found is None else found["items"]:
+                body = {
+                    "client_id": uuid.uuid4().hex,
+                    "item": item["id"],
+                    "kind": "label",
+                    "class_id": random.choice(["c1", "c2"]),
+                }
+                stored = self._send("answers", body)
+                if stored is not None:
+                    event = stored["answer"]["event_id"]
+                    self.acknowledged[body["client_id"]] = (item["file_name"], event)
+
+    def _send(self, path: str, body: Any) -> Any:
+        """Send until it is answered; None where it is refused, or all is over."""
+        while not self.ending.is_set():
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{self._port()}/api/{path}",
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json", "X-Annotator": self._who},
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 409:
+                    self.failures.append(f"{error.code}: {error.read()[:200]!r}")
+                return None
+            except (OSError, ValueError):
+                self.repeats += 1
+                time.sleep(0.01)
+        return None
+
+
+def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
+    make_process: Callable[..., Any],
+    make_labeling: Callable[..., LabelingStore],
+    tmp_path: Path,
+    size: Size,
+    record: Record,
+) -> None:
+    """F1: the items outnumber what four clients can label, so that they post all the time."""
+    kills, between = size(4, 200), size(20, 250)
+    store = make_labeling(size(4_000, 120_000))
+    folder = store.database.path.parent
+    store.close()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "one.png").write_bytes(b"")
+    command = ("label", str(tmp_path / "images"), "-s", str(folder), "-k", "1")
+    server = make_process(*command)
+    current = [server]
+    posters = [Poster(lambda: current[0].port, f"client {number}") for number in range(4)]
+    for poster in posters:
+        poster.start()
+    draw = random.Random(1)
+    for _ in range(kills):
+        done = sum(len(poster.acknowledged) for poster in posters)
+        until = time.monotonic() + 30
+        while sum(len(poster.acknowledged) for poster in posters) < done + between:
+            assert time.monotonic() < until
+            time.sleep(0.005)
+        time.sleep(0.05 * draw.random())
+        current[0].kill()
+        current[0] = make_process(*command)
+    time.sleep(0.3)
+    for poster in posters:
+        poster.ending.set()
+    for poster in posters:
+        poster.join()
+    current[0].kill()
+    assert [failure for poster in posters for failure in poster.failures] == []
+    with LabelingStore(folder / LABELING_NAME, create=False) as again:
+        assert again.database.rows("PRAGMA integrity_check") == [("ok",)]
+        events = again.answers.events()
+    stored = {event.client_key: (event.id, event.event_id) for event in events}
+    said = {key: value for poster in posters for key, value in poster.acknowledged.items()}
+    lost = [key for key, value in said.items() if stored.get(key) != value]
+    doubled = [key for key, times in Counter(e.client_key for e in events).items() if times > 1]
+    per_item = Counter(event.id for event in events)
+    assert lost == [] and doubled == []
+    assert max(per_item.values()) == 1, "two have labeled the same image"
+    repeats = sum(poster.repeats for poster in posters)
+    assert len(said) >= between * kills
+    record(
+        "F1 kills of the labeling server, 4 clients",
+        kills,
+        f"{len(said):,} acknowledged, 0 lost, 0 doubled, {repeats:,} requests sent again",
+    )
+
+
+def test_many_annotators_label_each_image_as_often_as_is_wanted(
+    make_labeling: Callable[..., LabelingStore], size: Size, record: Record
+) -> None:
+    """F8: eight threads with a connection each, as processes have; they undo and skip at random."""
+    people, items, wanted = size(8, 32), size(100, 1_000), 2
+    store = make_labeling(items, labels_per_image=wanted)
+    times: list[float] = []
+    faults: list[BaseException] = []
+
+    def work(number: int) -> None:
+        draw, who = random.Random(number), f"person {number}"
+        try:
+            while True:
+                found = store.leases.next_items(who, draw.randint(1, 6))
+                if not found:
+                    found = store.leases.next_items(who, 6, skipped=True)
+                if not found:
+                    return
+                for item, _ in found:
+                    kind = LabelKind.SKIP if draw.random() < 0.1 else LabelKind.LABEL
+                    class_id = draw.choice([1, 2]) if kind is LabelKind.LABEL else None
+                    began = time.monotonic()
+                    try:
+                        said = store.answers.answer(
+                            who, uuid.uuid4().hex, item.item, kind, class_id
+                        )
+                    except LabelConflict:
+                        continue  # somebody was faster
+                    times.append(time.monotonic() - began)
+                    if draw.random() < 0.1:
+                        store.answers.undo(who, said.event_id)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(people)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    # what is left was promised to others when the last one looked; one person finishes it
+    for number in range(people):
+        work(number)
+    answers = Counter(item.answers for item in store.items.items(1))
+    assert answers == {wanted: items}
+    times.sort()
+    record(
+        f"F8 {people} annotators, each image {wanted} times",
+        items,
+        f"each labeled {wanted} times, p95 {1000 * times[int(0.95 * len(times))]:.0f} ms, "
+        "0 times locked out",
+    )

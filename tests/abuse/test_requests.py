@@ -1,0 +1,364 @@
+"""A1, A3, A4, A7 and A10: requests that mean no good."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import threading
+import time
+import urllib.parse
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Size = Callable[[int, int], int]
+Record = Callable[[str, object, str], None]
+
+SECONDS = 20
+GROWTH_MB = 50
+JUNK: list[Any] = [
+    *(None, True, -1, 0, 1.5, 10**30, 2**63, "", "x" * 5_000, "\0", "\u202e", "i1", "c1", "../i1"),
+    *([], {}, [[]], [None] * 50, {"a": {"b": []}}, "label", "current", "data:image/png;base64,AA"),
+]
+BODIES = [
+    *(b"", b"{", b"null", b"[1,", b"\xff\xfe{}", b'{"a":NaN}', b'{"a":1e999}', b'{"a":1,"a":2}'),
+    *(b"[" * 5_000, b'{"a":' * 3_000, b"9" * 9_000, b'"\\ud800"', b"\0" * 100, b"--x\r\n\r\n--x--"),
+]
+KINDS = [
+    *("application/json", "text/plain", "multipart/form-data; boundary=x", "multipart/form-data"),
+    *(
+        "application/json; charset=utf-16",
+        "x" * 300,
+        "image/png",
+        "application/x-www-form-urlencoded",
+    ),
+]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "BREW"]
+HEADERS = [
+    *(("X-Annotator", "%00"), ("X-Annotator", "a" * 200), ("Origin", "http://evil.example")),
+    *(("Host", "evil.example"), ("Authorization", "Bearer x"), ("Cookie", "a=" + "b" * 500)),
+    *(("Range", "bytes=0-"), ("If-None-Match", '"x"'), ("Expect", "nonsense")),
+    *(("Content-Length", "-1"), ("Transfer-Encoding", "nonsense"), ("X-Forwarded-For", "1.1.1.1")),
+]
+RAW = [
+    *(b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n"),
+    *(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc",),
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 3_000 + b"\r\n",
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+]
+
+
+class Client:
+    """Sends requests over a connection that stays open."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: Any = ()
+    ) -> tuple[int, bytes]:
+        """Return status and body of the answer; a connection that is closed is opened again."""
+        for attempt in (0, 1):
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection(
+                    "127.0.0.1", self._port, timeout=SECONDS
+                )
+            try:
+                sent = dict(headers)
+                self._connection.putrequest(method, path, skip_host="Host" in sent)
+                for name, value in sent.items():
+                    self._connection.putheader(name, value)
+                if body is not None and "Content-Length" not in sent:
+                    self._connection.putheader("Content-Length", str(len(body)))
+                self._connection.endheaders(body)
+                with self._connection.getresponse() as answer:
+                    return answer.status, answer.read()
+            except (http.client.HTTPException, BrokenPipeError, ConnectionError):
+                self.close()
+                if attempt:
+                    raise
+        raise AssertionError
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+
+def ask(
+    port: int, method: str, path: str, body: bytes | None = None, headers: Any = ()
+) -> tuple[int, bytes]:
+    """Return status and body of the answer to one request."""
+    client = Client(port)
+    try:
+        return client.send(method, path, body, headers)
+    finally:
+        client.close()
+
+
+def get_json(port: int, path: str) -> Any:
+    status, body = ask(port, "GET", path)
+    assert status == 200
+    return json.loads(body)
+
+
+def operations(port: int) -> list[tuple[str, str, list[str]]]:
+    """Return method, address and names of the body's fields of every operation."""
+    description = get_json(port, "/openapi.json")
+    found = []
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {})
+            reference = str(content).partition("#/components/schemas/")[2].partition("'")[0]
+            schema = description["components"]["schemas"].get(reference, {})
+            fields = list(schema.get("properties", {}))
+            found.append((method.upper(), path, fields))
+    return found
+
+
+def malformed(
+    draw: random.Random, known: list[tuple[str, str, list[str]]]
+) -> tuple[str, str, bytes | None, dict[str, str]]:
+    """Return a request in which something is wrong: method, path, body, headers."""
+    method, path, fields = draw.choice(known)
+    for part in ("{id}", "{number}", "{name}"):
+        path = path.replace(part, urllib.parse.quote(str(draw.choice(JUNK))[:200], safe=""))
+    if draw.random() < 0.1:
+        method = draw.choice(METHODS)
+    if draw.random() < 0.2:
+        query = {draw.choice(["limit", "after", "size", "x"]): str(draw.choice(JUNK))[:100]}
+        path += "?" + urllib.parse.urlencode(query, errors="replace")
+    headers = {"Content-Type": "application/json"}
+    if draw.random() < 0.2:
+        headers["Content-Type"] = draw.choice(KINDS)
+    if draw.random() < 0.15:
+        name, value = draw.choice(HEADERS)
+        headers[name] = value
+    body: bytes | None = None
+    if method not in ("GET", "HEAD"):
+        value = {name: draw.choice(JUNK) for name in fields if draw.random() < 0.8}
+        body = json.dumps(value).encode() if draw.random() < 0.7 else draw.choice(BODIES)
+        if draw.random() < 0.1:
+            body = bytes(draw.randrange(256) for _ in range(draw.randrange(200)))
+    return method, path, body, headers
+
+
+def raw(port: int, content: bytes) -> None:
+    """Send what is no request, and expect that the server hangs up or answers."""
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        try:
+            connection.sendall(content)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
+        except ConnectionError:
+            pass
+
+
+@pytest.mark.parametrize("which", ["demo", "labeling"])
+def test_malformed_requests_are_refused(
+    which: str, request: pytest.FixtureRequest, size: Size, record: Record
+) -> None:
+    """A1."""
+    server = request.getfixturevalue(which)
+    known, count = operations(server.port), size(400, 10_000)
+    draw, client = random.Random(which), Client(server.port)
+    statuses: Counter[int] = Counter()
+    for number in range(count):
+        if number == count // 10:
+            before = server.resident_mb()
+        if draw.random() < 0.02:
+            raw(server.port, draw.choice(RAW))
+            continue
+        method, path, body, headers = malformed(draw, known)
+        try:
+            status, answer = client.send(method, path, body, headers)
+        except ValueError:
+            continue  # our own client refuses to send it
+        statuses[status] += 1
+        assert status < 500 or status == 501, (method, path, body, headers, answer)
+        assert b"Traceback" not in answer
+    client.close()
+    growth = server.resident_mb() - before
+    assert growth < GROWTH_MB
+    assert ask(server.port, "GET", "/healthz")[0] == 200
+    assert "Traceback" not in server.text
+    refused = sum(number for status, number in statuses.items() if status >= 400)
+    assert refused > 0.3 * count
+    record(
+        f"A1 malformed requests, {which}",
+        count,
+        f"0 answers of 5xx, 0 hangs, {refused:,} refused, memory +{growth:.0f} MB",
+    )
+
+
+def probes() -> Iterator[str]:
+    """Yield ways to write a path that leads out."""
+    for up in ("..", "%2e%2e", "%252e%252e", ".%2e", "..%00", "%c0%ae%c0%ae", "\uff0e\uff0e"):
+        for slash in ("/", "%2f", "%252f", "\\", "%5c"):
+            yield f"{up}{slash}" * 3 + "canary.txt"
+            yield f"{up}{slash}canary.txt"
+    yield from ("/canary.txt", "//canary.txt", "C:\\canary.txt", "\\\\host\\canary.txt")
+    yield from (
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "link.png",
+        "up/canary.txt",
+        "canary.txt\0.png",
+    )
+    yield "x" * 5_000
+
+
+def test_no_path_leads_out(
+    make_process: Callable[..., Any], tiny_run: Path, images: Path, record: Record
+) -> None:
+    """A3."""
+    secret = "the canary sings"
+    (images.parent / "canary.txt").write_text(secret)
+    (images / "link.png").symlink_to(images.parent / "canary.txt")
+    (images / "up").symlink_to(images.parent, target_is_directory=True)
+    demo = make_process("serve", str(tiny_run), "--image-root", str(images))
+    labeling = make_process("label", str(images), "--classes", "cat,dog")
+    count = 0
+    for probe in probes():
+        quoted = urllib.parse.quote(probe, safe="%/\\")
+        for server, below in (
+            *((demo, "/static/"), (demo, "/static/demo/"), (demo, "/api/samples/"), (demo, "/")),
+            *((labeling, "/static/labeling/"), (labeling, "/api/images/"), (labeling, "/")),
+        ):
+            status, answer = ask(server.port, "GET", below + quoted)
+            assert secret.encode() not in answer and b"root:" not in answer
+            assert 300 <= status < 500
+            count += 1
+        for path in (probe, str(images / probe)):
+            body = json.dumps({"image_path": path}).encode()
+            status, answer = ask(
+                demo.port, "POST", "/predict", body, {"Content-Type": "application/json"}
+            )
+            assert 400 <= status < 500, (path, answer)
+            assert secret.encode() not in answer
+            count += 1
+    inside = json.dumps({"image_path": "00.png"}).encode()
+    assert ask(demo.port, "POST", "/predict", inside)[0] == 200
+    record("A3 paths that lead out", count, "0 bytes from outside")
+
+
+def test_no_field_makes_the_server_call(
+    demo: Any, labeling: Any, tiny_run: Path, record: Record
+) -> None:
+    """A4."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.3)
+        port = listener.getsockname()[1]
+        targets = [f"http://127.0.0.1:{port}/x.png", f"//127.0.0.1:{port}/x", "file:///etc/passwd"]
+        count = 0
+        for server in (demo, labeling):
+            for method, path, fields in operations(server.port):
+                for target in targets:
+                    quoted = path.replace("{id}", urllib.parse.quote(target, safe=""))
+                    names = fields or ["image", "image_path", "url"]
+                    for name in names:
+                        body = json.dumps({name: target}).encode()
+                        headers = {"Content-Type": "application/json", "Referer": target}
+                        ask(server.port, method, quoted, body, headers)
+                        count += 1
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    record("A4 addresses in every field", count, "0 connections")
+
+
+def test_without_a_token_nothing_answers(
+    make_process: Callable[..., Any], tiny_run: Path, images: Path, tmp_path: Path, record: Record
+) -> None:
+    """A7."""
+    token = tmp_path / "token"
+    count = 0
+    for command in (("serve", str(tiny_run)), ("label", str(images), "--classes", "cat")):
+        server = make_process(*command, "--token-file", str(token))
+        secret = token.read_text().strip()
+        known = {"Authorization": f"Bearer {secret}"}
+        status, body = ask(server.port, "GET", "/openapi.json", None, known)
+        assert status == 200
+        for path, methods in json.loads(body)["paths"].items():
+            for method in methods:
+                for sent in (None, "wrong", secret[:-1], secret + "x", secret.swapcase()):
+                    headers = {} if sent is None else {"Authorization": f"Bearer {sent}"}
+                    status, answer = ask(
+                        server.port,
+                        method.upper(),
+                        path,
+                        b"{}",
+                        {**headers, "Content-Type": "application/json"},
+                    )
+                    is_open = path in ("/healthz", "/login")
+                    assert status == 401 or (is_open and status in (200, 422)), (method, path)
+                    assert secret.encode() not in answer
+                    count += 1
+        assert server.text.count(secret) == (1 if command[0] == "serve" else 0)
+    record("A7 requests without the token", count, "401 everywhere but /healthz and /login")
+
+
+def test_slow_and_broken_clients_leave_nothing_behind(
+    demo: Any, make_picture: Callable[..., bytes], size: Size, record: Record
+) -> None:
+    """A10."""
+    seconds, clients = size(4, 60), size(16, 64)
+    content = make_picture(0)
+    statuses: Counter[int] = Counter()
+    times: list[float] = []
+    lock = threading.Lock()
+    for _ in range(20):
+        ask(demo.port, "POST", "/predict", content)
+    files, memory = demo.open_files(), demo.resident_mb()
+    until = time.monotonic() + seconds
+
+    def load(number: int) -> None:
+        client = Client(demo.port)
+        draw = random.Random(number)
+        while time.monotonic() < until:
+            if draw.random() < 0.05:  # hang up in the middle of the body
+                with socket.create_connection(("127.0.0.1", demo.port)) as connection:
+                    head = (
+                        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n"
+                    )
+                    connection.sendall(head + content[:20])
+                continue
+            began = time.monotonic()
+            status, _ = client.send("POST", "/predict", content)
+            with lock:
+                statuses[status] += 1
+                times.append(time.monotonic() - began)
+        client.close()
+
+    slow = [socket.create_connection(("127.0.0.1", demo.port)) for _ in range(20)]
+    for one in slow:
+        one.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n")
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in slow:
+        one.close()
+    assert set(statuses) <= {200, 429, 503}
+    assert statuses[200] > 50
+    deadline = time.monotonic() + 10
+    while demo.open_files() > files + 2:
+        assert time.monotonic() < deadline, "connections stay open"
+        time.sleep(0.1)
+    growth = demo.resident_mb() - memory
+    assert growth < GROWTH_MB
+    times.sort()
+    p50, p99 = (1000 * times[int(share * (len(times) - 1))] for share in (0.5, 0.99))
+    record(
+        f"A10 load, {clients} clients for {seconds} s, 20 that stall",
+        sum(statuses.values()),
+        f"{statuses[200]:,} answered, {statuses[503]:,} sent away, p50 {p50:.0f} ms, "
+        f"p99 {p99:.0f} ms, memory +{growth:.0f} MB",
+    )
