@@ -425,8 +425,8 @@ def test_the_look_is_the_systems_until_the_button_says_otherwise(
     assert not is_dark()
 
 
-def test_hostile_names_are_shown_as_text(
-    page: Page, start: Start, digits: Path, tmp_path: Path
+def test_hostile_names_are_shown_as_text_and_fit(
+    new_page: NewPage, start: Start, digits: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     for name, digit in ((HOSTILE, 0), ("<b>bold", 1)):
@@ -437,7 +437,7 @@ def test_hostile_names_are_shown_as_text(
     files = [tmp_path / f"{HOSTILE}{digit}.png" for digit in range(2)]
     for digit, path in enumerate(files):
         path.write_bytes(first_of(digits, digit).read_bytes())
-    enter(page, server.url)
+    page = enter(new_page(width=390), server.url)
     assert page.title() == page.locator("h1").inner_text() == HOSTILE
     assert page.locator("#about").inner_text() == f"Tells apart: <b>bold, {HOSTILE}"
     choose(page, files[0])
@@ -449,6 +449,7 @@ def test_hostile_names_are_shown_as_text(
     all_done(page)
     assert page.locator(".tile-class").all_inner_texts() == [HOSTILE, "<b>bold"]
     assert page.locator("img[src=x], main b").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_lost_server_is_said_and_tried_again(
