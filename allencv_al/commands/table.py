@@ -61,6 +61,14 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "allencv_al.commands.label",
         "label images on a page, alone or with others",
     ),
+    "export-labels": Subcommand(
+        "allencv_al.commands.export_labels",
+        "write the labels of a run or a labeling for other programs",
+    ),
+    "import-labels": Subcommand(
+        "allencv_al.commands.import_labels",
+        "add labels of other programs to a labeling",
+    ),
     "select": Subcommand(
         "allencv_al.commands.select",
         "choose the images that are most worth labeling next",

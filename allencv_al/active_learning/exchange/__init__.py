@@ -1,0 +1,1 @@
+"""Labels on their way to other programs and back."""

@@ -1,0 +1,70 @@
+"""`allencv-al export-labels`: the labels of a run or a labeling for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from allencv_al.common.errors import DataError
+
+NAME = "export-labels"
+HELP = "write the labels of a run or a labeling for other programs"
+
+FORMATS = ("csv", "jsonl", "folders", "label-studio", "label-studio-min")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="RUN_OR_LABELING",
+        help="the folder of a run of active-learn, or the one in which label keeps its labels",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        required=True,
+        help="a table; JSON lines; one folder a class with the images; JSON or JSON_MIN of Label "
+        "Studio",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="the file, or the folder, to write; without it files go to standard output",
+    )
+    parser.add_argument(
+        "--all-answers",
+        action="store_true",
+        help="what everybody has said, instead of what comes of it",
+    )
+    parser.add_argument(
+        "--links", action="store_true", help="for folders: symbolic links instead of copies"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write them; nothing is there before all of it is."""
+    from allencv_al.active_learning.exchange.class_folders import write_class_folders
+    from allencv_al.active_learning.exchange.formats import FOLDERS, TEXT_FORMATS
+    from allencv_al.active_learning.exchange.sources import image_files, read_records
+    from allencv_al.common.atomic_file import write_text
+
+    records = read_records(args.folder, args.all_answers)
+    if not records:
+        raise DataError(f"{args.folder}: there are no labels yet")
+    if args.format == FOLDERS:
+        if args.output is None:
+            raise DataError("export-labels: --format folders needs --output DIR")
+        count = write_class_folders(args.output, records, image_files(args.folder), args.links)
+        sys.stdout.write(f"{count} images in class folders: {args.output}\n")
+        return 0
+    text = TEXT_FORMATS[args.format].write(records)
+    if args.output is None:
+        sys.stdout.write(text)
+        return 0
+    write_text(args.output, text)
+    sys.stdout.write(f"{len(records)} labels: {args.output}\n")
+    return 0
