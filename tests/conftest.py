@@ -83,16 +83,13 @@ TINY_CONFIG = {
 }
 
 
-@pytest.fixture
-def tiny_run(tmp_path: Path) -> Path:
-    """The folder of a run, as training leaves it: a tiny classifier of Cat, Dog and Emu."""
+def _make_tiny_run(folder: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
     from allencv_al.data.vocabulary import Vocabulary
     from allencv_al.models.model import Model
 
-    folder = tmp_path / "run"
     folder.mkdir()
     vocabulary = Vocabulary({"labels": {"Cat": 1, "Dog": 1, "Emu": 1}})
     vocabulary.save_to_files(folder / "vocabulary")
@@ -102,6 +99,18 @@ def tiny_run(tmp_path: Path) -> Path:
         model = Model.from_params(TINY_CONFIG["model"], vocab=vocabulary)
     save_file(model.state_dict(), folder / "best.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_tiny_run() -> Callable[[Path], Path]:
+    """Return a function that fills a new folder as `tiny_run` is, for what several tests share."""
+    return _make_tiny_run
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path) -> Path:
+    """The folder of a run, as training leaves it: a tiny classifier of Cat, Dog and Emu."""
+    return _make_tiny_run(tmp_path / "run")
 
 
 @pytest.fixture

@@ -1,18 +1,19 @@
 """Servers that are treated badly, and a table of what came of it.
 
-pytest tests/abuse                 small, as CI runs it
-pytest tests/abuse --full -s       as large as docs/reliability.md says; it prints the table
+pytest tests/abuse             small, as CI runs it
+pytest tests/abuse --full      as large as docs/reliability.md says
 """
 
 from __future__ import annotations
 
 import io
 import os
+import platform
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import allencv_al
 from allencv_al.active_learning.labeling.records import NewItem
 from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 
@@ -28,15 +30,32 @@ _FIGURES: list[tuple[str, str, str]] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--full`."""
-    parser.addoption("--full", action="store_true", help="abuse at full size (an hour or so)")
+    parser.addoption("--full", action="store_true", help="abuse at full size (half an hour)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give what is large its time."""
+    if _is_full(config):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(7_200))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the table."""
     if _FIGURES:
-        terminalreporter.write_line("\n| what | size | found |\n|---|---:|---|")
+        write = terminalreporter.write_line
+        write(
+            f"\nallencv-al {allencv_al.__version__}, Python {platform.python_version()}, "
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+            f"{time.strftime('%Y-%m-%d', time.gmtime())}"
+        )
+        write("\n| what | size | found |\n|---|---:|---|")
         for row in sorted(_FIGURES):
-            terminalreporter.write_line(f"| {' | '.join(row)} |")
+            write(f"| {' | '.join(row)} |")
+
+
+def _is_full(config: pytest.Config) -> bool:
+    return bool(config.getoption("--full", default=False))
 
 
 @pytest.fixture
@@ -52,7 +71,7 @@ def record() -> Callable[[str, object, str], None]:
 @pytest.fixture(scope="session")
 def size(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     """Return a function of the small and the full size."""
-    is_full = bool(request.config.getoption("--full", default=False))
+    is_full = _is_full(request.config)
     return lambda small, full: full if is_full else small
 
 
@@ -62,14 +81,15 @@ class Process:
     Args:
         command: The arguments of `allencv-al`.
         log: Where it writes to.
+        before: What starts it, such as `("unshare", "-rm")`.
     """
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, before: Sequence[str] = ()) -> None:
         self._log = log
         with log.open("ab") as stream:
             start = log.stat().st_size
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "allencv_al", *command],
+                [*before, sys.executable, "-m", "allencv_al", *command, "--port", "0"],
                 stdout=stream,
                 stderr=stream,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -113,8 +133,8 @@ def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     """Return a function that starts a server."""
     made: list[Process] = []
 
-    def make(*command: str) -> Process:
-        made.append(Process([*command, "--port", "0"], tmp_path / f"{len(made)}.log"))
+    def make(*command: str, before: Sequence[str] = ()) -> Process:
+        made.append(Process(command, tmp_path / f"{len(made)}.log", before))
         return made[-1]
 
     yield make
@@ -122,22 +142,34 @@ def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
         process.kill()
 
 
-@pytest.fixture
-def demo(make_process: Callable[..., Process], tiny_run: Path) -> Process:
-    """The demo server over a tiny model."""
-    return make_process("serve", str(tiny_run))
+@pytest.fixture(scope="session")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, make_tiny_run: Callable[[Path], Path]
+) -> Iterator[Process]:
+    """The demo server over a tiny model, which has to live through several tests."""
+    folder = tmp_path_factory.mktemp("demo")
+    process = Process(("serve", str(make_tiny_run(folder / "run"))), folder / "log")
+    yield process
+    process.kill()
 
 
-@pytest.fixture
-def labeling(make_process: Callable[..., Process], images: Path) -> Process:
-    """The labeling server over some images."""
-    return make_process("label", str(images), "--classes", "cat,dog")
+@pytest.fixture(scope="session")
+def labeling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The labeling server over some images, which has to live through several tests."""
+    folder = tmp_path_factory.mktemp("labeling")
+    images = _make_images(folder / "images")
+    process = Process(("label", str(images), "--classes", "cat,dog"), folder / "log")
+    yield process
+    process.kill()
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """A folder with twenty small pictures."""
-    folder = tmp_path / "images"
+    return _make_images(tmp_path / "images")
+
+
+def _make_images(folder: Path) -> Path:
     folder.mkdir()
     for number in range(20):
         (folder / f"{number:02d}.png").write_bytes(picture(number))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,15 +84,13 @@ def mutated(draw: random.Random, seeds: list[bytes]) -> bytes:
 def test_tampered_images_are_refused_or_predicted(
     demo: Any, make_picture: Callable[..., bytes], size: Size, record: Record
 ) -> None:
-    from http.client import HTTPConnection
-
     seeds = [make_picture(number, kind=kind) for number, kind in enumerate(FORMATS)]
     draw = random.Random(2)
     whole = seeds[1]
     cases = [
         *odd(),
         *(whole[:length] for length in range(0, len(whole), size(16, 1))),
-        *(mutated(draw, seeds) for _ in range(size(400, 10_000))),
+        *(mutated(draw, seeds) for _ in range(size(400, 50_000))),
     ]
     connection = HTTPConnection("127.0.0.1", demo.port, timeout=30)
     statuses: Counter[int] = Counter()
@@ -107,18 +108,15 @@ def test_tampered_images_are_refused_or_predicted(
     assert demo.process.poll() is None and "Traceback" not in demo.text
     assert statuses[200] > 20 and statuses[422] > 100
     record(
-        "A2 tampered images",
+        "A2 tampered images, demo",
         len(cases),
         f"{statuses[200]:,} predicted, {sum(statuses.values()) - statuses[200]:,} refused, "
-        f"0 crashes, memory +{growth:.0f} MB",
+        f"0 crashes, memory {growth:+.0f} MB",
     )
 
 
 def test_a_turned_photo_is_seen_upright(demo: Any, record: Record) -> None:
     """All eight EXIF orientations of one picture are the same picture."""
-    import json
-    from http.client import HTTPConnection
-
     generator = np.random.default_rng(1)
     upright = Image.fromarray(generator.integers(0, 256, (20, 30, 3), dtype=np.uint8))
     turn = Image.Transpose
@@ -144,3 +142,43 @@ def test_a_turned_photo_is_seen_upright(demo: Any, record: Record) -> None:
         connection.close()
     assert np.allclose(found, found[0])
     record("A2 EXIF orientations", 8, "8 of 8 the same answer")
+
+
+def test_tampered_images_in_a_folder_are_refused_or_shown(
+    make_process: Callable[..., Any],
+    make_picture: Callable[..., bytes],
+    tmp_path: Path,
+    size: Size,
+    record: Record,
+) -> None:
+    """Whoever labels photos of others sees which cannot be read, and goes on."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    draw = random.Random(3)
+    seeds = [make_picture(number, kind=kind) for number, kind in enumerate(FORMATS)]
+    cases = [*odd(), *(mutated(draw, seeds) for _ in range(size(60, 5_000)))]
+    for number, content in enumerate(cases):
+        (folder / f"{number:05d}{draw.choice(('.png', '.jpg', '.tiff'))}").write_bytes(content)
+    server = make_process("label", str(folder), "--classes", "cat")
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    statuses: Counter[int] = Counter()
+    for number in range(1, len(cases) + 1):
+        for shown in ("full", "thumb"):
+            connection.request("GET", f"/api/images/i{number}?size={shown}")
+            with connection.getresponse() as answer:
+                content = answer.read()
+                statuses[answer.status] += 1
+            if answer.status == 200:  # encoded anew: nothing of what was hidden in it is left
+                assert answer.headers["Content-Type"] in ("image/jpeg", "image/png")
+                assert b"<script" not in content and b"<svg" not in content
+            else:
+                assert answer.status == 422, content
+                assert str(folder).encode() not in content and b"Traceback" not in content
+    connection.close()
+    assert server.process.poll() is None and "Traceback" not in server.text
+    assert statuses[200] > 20 and statuses[422] > 20
+    record(
+        "A2 tampered images, labeling",
+        len(cases),
+        f"{statuses[200] // 2:,} shown, {statuses[422] // 2:,} refused, 0 crashes",
+    )

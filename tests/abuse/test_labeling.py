@@ -11,6 +11,7 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class Poster(threading.Thread):
                 if error.code != 409:
                     self.failures.append(f"{error.code}: {error.read()[:200]!r}")
                 return None
-            except (OSError, ValueError):
+            except (OSError, HTTPException, ValueError):  # killed before, while or after it wrote
                 self.repeats += 1
                 time.sleep(0.01)
         return None
@@ -109,6 +110,7 @@ def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
         poster.ending.set()
     for poster in posters:
         poster.join()
+        assert poster.acknowledged, "one of the four has labeled nothing"
     current[0].kill()
     assert [failure for poster in posters for failure in poster.failures] == []
     with LabelingStore(folder / LABELING_NAME, create=False) as again:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
@@ -38,7 +39,8 @@ class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
 
     def execute(self) -> None:
         error = self.request.error
-        status = int(error.code)
+        # A coding of the body that is not known leaves its length unknown: a fault of the request
+        status = 400 if error.code == 501 else int(error.code)
         body = json.dumps(
             {
                 "error": {
@@ -48,7 +50,7 @@ class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
                 }
             }
         ).encode()
-        self.status = f"{error.code} {error.reason}"
+        self.status = f"{status} {HTTPStatus(status).phrase}"
         self.response_headers = [
             ("Content-Length", str(len(body))),
             ("Content-Type", "application/json"),

@@ -108,7 +108,11 @@ def test_a_port_in_use_is_one_sentence(make_app: MakeApp) -> None:
 def test_what_the_server_itself_refuses_has_the_shape_of_all_errors(make_app: MakeApp) -> None:
     server = start_in_thread(make_app())
     try:
-        for sent in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"):
+        for sent in (
+            b"nonsense\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: nonsense\r\n\r\n",
+        ):
             with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
                 connection.sendall(sent)
                 connection.shutdown(socket.SHUT_WR)
