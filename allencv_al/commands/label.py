@@ -118,10 +118,11 @@ def run(args: argparse.Namespace) -> int:
             "--labeling-dir and --strategy are for a folder of images"
         )
     folder = source if is_run else _labeling_folder(args, source)
+    pool = [] if is_run else _pool(args.source)  # before anything is written
     with LabelingStore(folder / LABELING_NAME) as store:
         _check_is_alone(store, source)
         if not is_run:
-            _fill(store, args)
+            _fill(store, args, pool)
         return _serve(args, store, folder, None if is_run else folder / TABLE_NAME)
 
 
@@ -152,14 +153,13 @@ def _check_is_alone(store: LabelingStore, source: Path) -> None:
         raise DataError(f"{source}: is being labeled at {url} already; open that page")
 
 
-def _fill(store: LabelingStore, args: argparse.Namespace) -> None:
+def _fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance]) -> None:
     """Have what is to be labeled in the store; what is there stays as it is."""
     from allencv_al.active_learning.labeling.records import NewItem
 
     store.classes.add(args.classes, _OWNER)
     if len(store.classes.all()) < 1:
         logger.info("no classes yet: the page can add some, or --classes cat,dog names them")
-    pool = _pool(args.source)
     known = store.items.numbers()
     if args.query_size is not None or args.strategy is not None:
         items = [] if known else _picked(args, pool)

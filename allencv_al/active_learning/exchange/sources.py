@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -57,7 +58,8 @@ def image_files(folder: Path) -> dict[str, Path]:
         with LabelingStore(folder / LABELING_NAME, create=False) as store:
             rows = store.database.rows("SELECT id, image FROM item WHERE image IS NOT NULL")
         found.update({id: folder / image for id, image in rows})
-    return found
+    # resolve() would follow links, by which an image may have its name
+    return {id: Path(os.path.abspath(file)) for id, file in found.items()}  # noqa: PTH100
 
 
 def import_records(folder: Path, records: Sequence[LabelRecord], annotator: str | None) -> int:

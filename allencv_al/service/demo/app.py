@@ -19,6 +19,7 @@ from allencv_al.service.demo.batcher import Batcher, BusyError, Prediction, in_a
 from allencv_al.service.demo.bodies import BodyReader
 from allencv_al.service.demo.image_root import ImageRoot
 from allencv_al.service.demo.requests import RequestInputs
+from allencv_al.service.label_studio.routes import LabelStudioRoutes
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.errors import WebError
 from allencv_al.service.web.settings import WebSettings
@@ -82,6 +83,10 @@ def create_app(
     )
     app = WebApp("demo", at, title)
     _add_routes(app, batcher, BodyReader(RequestInputs(loaded, root), at), info, archive.samples)
+    LabelStudioRoutes(
+        lambda inputs: _predictions(batcher, inputs),
+        *(info.classes, root, _version(archive_path), at.max_pixels, at.max_images),
+    ).add_to(app)
     app.page("/", page)
     app.folder("/static/demo/", STATIC, is_open=True)
     if static_dir is not None:
@@ -189,6 +194,12 @@ def _timing(predictions: Sequence[Prediction]) -> str:
 def _classes_of(predictor: Predictor) -> list[str]:
     names = predictor.model.vocab.get_index_to_token_vocabulary()
     return [names[index] for index in sorted(names)]
+
+
+def _version(archive_path: str | Path) -> str:
+    """Return what tells this model from others: the name of its run."""
+    path = Path(archive_path).resolve()
+    return path.parent.name if path.name.startswith("model.") else path.name
 
 
 def _page_of(folder: Path) -> Path:

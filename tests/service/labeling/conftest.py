@@ -57,8 +57,10 @@ def make_config(pool: Path, test_data: Path) -> Callable[..., dict[str, Any]]:
             "model": {
                 "type": "basic_image_classifier",
                 "im2vec_encoder": {
-                    "type": "flatten", "input_channels": 3,
-                    "input_height": 8, "input_width": 8,
+                    "type": "flatten",
+                    "input_channels": 3,
+                    "input_height": 8,
+                    "input_width": 8,
                 },
             },
             "trainer": {"type": "logistic_regression", "cuda_device": -1},
@@ -69,7 +71,9 @@ def make_config(pool: Path, test_data: Path) -> Callable[..., dict[str, Any]]:
                 "budget": 18,
                 "classes": list(NAMES),
                 "annotator": {
-                    "type": "labeling_server", "port": 0, "settle_seconds": 0.2,
+                    "type": "labeling_server",
+                    "port": 0,
+                    "settle_seconds": 0.2,
                     **annotator,
                 },
             },

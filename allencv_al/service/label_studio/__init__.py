@@ -1,0 +1,1 @@
+"""Our model as the machine-learning backend of Label Studio."""
