@@ -122,6 +122,14 @@ class Process:
         folder = Path(f"/proc/{self.process.pid}/fd")
         return len(list(folder.iterdir())) if folder.is_dir() else 0
 
+    def processor_seconds(self) -> float:
+        """Return how long it has computed; 0 where the system does not say."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """Kill it at once."""
         self.process.kill()

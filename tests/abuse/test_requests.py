@@ -418,3 +418,22 @@ def test_slow_and_broken_clients_leave_nothing_behind(
         f"{statuses[200]:,} answered, {statuses[503]:,} sent away, p50 {p50:.0f} ms, "
         f"p99 {p99:.0f} ms, memory {growth:+.0f} MB",
     )
+
+
+def test_more_connections_than_files_are_no_flood(
+    make_process: Callable[..., Any], images: Path, record: Record
+) -> None:
+    """A10: whoever only connects takes neither the time of the server nor the disk for its log."""
+    files, count = 256, 400
+    few_files = ("sh", "-ec", f'ulimit -n {files} && exec "$@"', "sh")
+    server = make_process("label", str(images), "--classes", "cat", before=few_files)
+    waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(count)]
+    used = server.processor_seconds()
+    time.sleep(1)
+    assert server.processor_seconds() - used < 0.5
+    assert server.open_files() < files
+    for one in waiting:
+        one.close()
+    assert ask(server.port, "GET", "/healthz")[0] == 200
+    assert len(server.text) < 10_000
+    record("A10 connections that ask nothing", count, f"{files} files allowed: it goes on")

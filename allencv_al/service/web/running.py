@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 _MOST_CONNECTIONS = 1_000
+_FEWEST_CONNECTIONS = 32
+_FILES_PER_THREAD = 4  # a database with its log and its shared memory, and an image
+_OTHER_FILES = 64
 _IDLE_SECONDS = 30
 
 
@@ -84,7 +87,7 @@ class RunningServer:
             app,
             sockets=[listener],
             threads=settings.max_waiting,
-            connection_limit=_MOST_CONNECTIONS,
+            connection_limit=_connection_limit(settings.max_waiting),
             channel_timeout=_IDLE_SECONDS,
             max_request_body_size=settings.max_body_bytes,
             ident="allencv-al",
@@ -199,6 +202,22 @@ def start_in_thread(app: WebApp) -> ServerThread:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _connection_limit(threads: int) -> int:
+    """Return how many connections may be open at once: each takes one of the files of a process.
+
+    Where none is left, accepting fails again and again, and the log says so each time.
+    """
+    if sys.platform == "win32":
+        return _MOST_CONNECTIONS
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    left = files - threads * _FILES_PER_THREAD - _OTHER_FILES
+    return max(_FEWEST_CONNECTIONS, min(_MOST_CONNECTIONS, left))
 
 
 def _listener(settings: WebSettings) -> socket.socket:
