@@ -1,0 +1,134 @@
+"""A loop on photographs whose annotator is somebody with a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+BUDGET, QUERY_SIZE = 24, 8
+SECONDS = 240
+
+
+@pytest.fixture
+def photos(shared_data: Path, tmp_path: Path) -> Path:
+    """Folders `pool`, without classes, and `test`, with them."""
+    with tarfile.open(shared_data / "cats_dogs.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tmp_path / "pool").mkdir()
+    for kind in ("cat", "dog"):
+        for file in sorted((tmp_path / "cats_dogs" / "train" / kind).iterdir())[:40]:
+            file.rename(tmp_path / "pool" / f"{kind}-{file.name}")
+        for file in sorted((tmp_path / "cats_dogs" / "test" / kind).iterdir())[20:]:
+            file.unlink()
+    (tmp_path / "cats_dogs" / "test").rename(tmp_path / "test")
+    return tmp_path
+
+
+def config_of(photos: Path, weights: Path) -> dict[str, Any]:
+    return {
+        "dataset_reader": {
+            "type": "image_classification_directory",
+            "augmentation": [
+                {"type": "resize", "height": 96, "width": 96, "interpolation": "area"},
+                {"type": "normalize"},
+            ],
+        },
+        "train_data_path": str(photos / "pool"),
+        "test_data_path": str(photos / "test"),
+        "model": {
+            "type": "basic_image_classifier",
+            "im2im_encoder": {
+                "type": "torchvision", "model": "squeezenet1_1", "requires_grad": False,
+                "weights": str(weights),
+            },
+            "im2vec_encoder": {"type": "pool", "input_channels": 512, "mode": "average"},
+        },
+        "trainer": {"type": "logistic_regression", "cuda_device": -1},
+        "active_learning": {
+            "initial": {"size": QUERY_SIZE, "strategy": "typiclust"},
+            "strategy": "margin", "query_size": QUERY_SIZE, "budget": BUDGET,
+            "classes": ["cat", "dog"],
+            "annotator": {"type": "labeling_server", "port": 0, "settle_seconds": 1},
+        },
+    }
+
+
+def url_of(run: Path, process: subprocess.Popen[str]) -> str:
+    """Return the address of the page, when the loop serves it."""
+    until = time.monotonic() + SECONDS
+    while True:
+        assert process.poll() is None and time.monotonic() < until
+        if (run / LABELING_NAME).is_file():
+            with LabelingStore(run / LABELING_NAME) as store:
+                url = store.server()
+            if url is not None:
+                return url
+        time.sleep(0.1)
+
+
+def label_all(page: Page, process: subprocess.Popen[str]) -> list[str]:
+    """Label by keys whatever the page shows, until the loop is done; return what was shown."""
+    seen: list[str] = []
+    until = time.monotonic() + SECONDS
+    while process.poll() is None:
+        assert time.monotonic() < until
+        name = (
+            page.locator("#file-name").inner_text()
+            if page.locator("#view-label").is_visible()
+            else ""
+        )
+        if name and name not in seen[-1:]:
+            seen.append(name)
+            page.keyboard.press("1" if name.startswith("cat-") else "2")
+        page.wait_for_timeout(50)
+    return seen
+
+
+@pytest.mark.slow
+def test_a_loop_is_driven_to_its_end_by_a_browser(
+    photos: Path, shared_data: Path, new_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    new_page.allowed += ["Failed to load resource"]  # type: ignore[attr-defined]  at the end
+    run, config = tmp_path / "run", tmp_path / "config.json"
+    weights = shared_data / "weights" / "squeezenet1_1-caffe-acdec127.pth"
+    config.write_text(json.dumps(config_of(photos, weights)))
+    command = [sys.executable, "-m", "allencv_al", "active-learn", str(config), "-s", str(run)]
+    log = tmp_path / "log.txt"
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, stderr=stream, text=True, env=dict(os.environ))
+    try:
+        page = new_page()
+        page.goto(url_of(run, process))
+        page.fill("#name", "Anna")
+        page.keyboard.press("Enter")
+        seen = label_all(page, process)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+    assert len(set(seen)) == BUDGET
+    with RunDatabase(run / DATABASE_NAME, create=False) as database:
+        labels = LabelStore(database).labels()
+        people = {event.annotator for event in LabelStore(database).events()}
+    assert labels == {name: name.split("-")[0] for name in seen}
+    assert people == {"Anna"}
+    report = (run / "report.html").read_text()
+    assert (run / "learning_curve.png").stat().st_size > 5_000
+    assert report.count("data:image/") == BUDGET, "the pictures of the picks"
+    assert "<svg" in report, "the curve"
+    assert (run / "model.tar.gz").is_file()
