@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from flask import request
@@ -18,7 +17,6 @@ ANYTHING = ("*/*",)
 
 _MOST_DIGITS = 4_000  # Python refuses longer integers with an error of its own
 _SHOWN = 80  # characters of hostile text that an error repeats
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -51,9 +49,8 @@ def parse_json(content: bytes, max_depth: int = 32) -> Any:
         WebError: It is no UTF-8 or no JSON, is nested too deep, or holds a key twice, a number
             that is not finite or one of thousands of digits.
     """
-    _check_depth(content, max_depth)
     try:
-        return json.loads(
+        value = json.loads(
             content.decode("utf-8"),
             object_pairs_hook=_object,
             parse_constant=_constant,
@@ -67,7 +64,10 @@ def parse_json(content: bytes, max_depth: int = 32) -> Any:
             f"expected JSON; line {error.lineno} column {error.colno}: {error.msg}"
         ) from None
     except RecursionError:
-        raise _bad(f"JSON: expected at most {max_depth} levels") from None
+        raise _too_deep(max_depth) from None
+    if content.count(b"[") + content.count(b"{") > max_depth:
+        _check_depth(value, max_depth)
+    return value
 
 
 def parse_body(model: type[_Model], max_depth: int) -> _Model:
@@ -115,16 +115,26 @@ def _fault(error: ValidationError) -> WebError:
     )
 
 
-def _check_depth(content: bytes, max_depth: int) -> None:
-    depth = 0
-    for found in _TOKENS.finditer(content):
-        token = found[0]
-        if token in b"[{":
-            depth += 1
-            if depth > max_depth:
-                raise _bad(f"JSON: expected at most {max_depth} levels, found more")
-        elif token in b"]}":
-            depth -= 1
+def _check_depth(value: Any, max_depth: int) -> None:
+    level = [value]
+    for _ in range(max_depth):
+        level = [child for parent in level for child in _children(parent) if _is_deep(child)]
+    if level:
+        raise _too_deep(max_depth)
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _is_deep(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _too_deep(max_depth: int) -> WebError:
+    return _bad(f"JSON: expected at most {max_depth} levels, found more")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -79,6 +81,38 @@ def test_what_is_right_is_taken(app: WebApp) -> None:
 @given(VALUES)
 def test_strict_json_is_json(value: Any) -> None:
     assert parse_json(json.dumps(value).encode(), 100) == value
+
+
+@given(VALUES, st.integers(1, 6))
+def test_depth_counts_what_is_nested_and_no_brackets_in_text(value: Any, most: int) -> None:
+    def depth(value: Any) -> int:
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            return 1 + max(map(depth, inner), default=0)
+        return 0
+
+    content = json.dumps([value, "[[[[[[[[{{{{"]).encode()
+    if 1 + depth(value) <= most:
+        assert parse_json(content, most) == json.loads(content)
+    else:
+        with pytest.raises(WebError, match=f"at most {most} levels"):
+            parse_json(content, most)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b'"' + b'\\"' * 10**6, b'"' * 10**6, b"[]," * 10**6, b'{"' * 10**6, b"\\" * 10**6),
+        *(b"[" + b'"a",' * 10**6 + b"0]", b'"' + b"\\u0000" * 10**6 + b'"', b"1e" + b"9" * 10**6),
+    ],
+    ids=lambda content: ascii(content[:9]),
+)
+def test_no_body_takes_long(content: bytes) -> None:
+    """Time grows as the length does: one of these took minutes when strings were sought in it."""
+    began = time.process_time()
+    with suppress(WebError):
+        parse_json(content)
+    assert time.process_time() - began < 3
 
 
 @given(st.binary(max_size=60))
