@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 import flask
 from werkzeug.datastructures import FileStorage
 
@@ -66,9 +68,7 @@ class BodyReader:
             found: list[object] = [file.read() for file in _files()]
         else:
             found = self._of_body(read_body())
-        if len(found) > self._settings.max_images:
-            most = self._settings.max_images
-            raise WebError(413, "too_many", f"expected at most {most} images, found {len(found)}")
+        self._check_number(found)
         return [self._checked(part) for part in found]
 
     def _of_body(self, body: bytes) -> list[object]:
@@ -77,7 +77,14 @@ class BodyReader:
         if not _is_json(body):
             return [body]
         value = parse_json(body, self._settings.max_json_depth)
-        return self._inputs.of_json_list(value if isinstance(value, list) else [value])
+        values = value if isinstance(value, list) else [value]
+        self._check_number(values)  # of millions of values each would become an error first
+        return self._inputs.of_json_list(values)
+
+    def _check_number(self, found: Sized) -> None:
+        most = self._settings.max_images
+        if len(found) > most:
+            raise WebError(413, "too_many", f"expected at most {most} images, found {len(found)}")
 
     def _checked(self, part: object) -> object:
         if not isinstance(part, bytes):
