@@ -32,9 +32,10 @@ def browser(skip_or_fail: Callable[[str, str], NoReturn]) -> Iterator[Browser]:
     if program is None:
         skip_or_fail("there is no Chromium; CHROMIUM says where it is", "browser")
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         skip_or_fail("the package playwright is not installed", "browser")
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield started
@@ -61,6 +62,8 @@ class Pages:
         self._stack.callback(context.close)
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
+        # Playwright takes a moment to begin to catch file choosers, and a test may be quicker.
+        page.on("filechooser", lambda chooser: None)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
         page.on("dialog", self._on_dialog)

@@ -301,8 +301,6 @@ def test_what_is_shown_is_saved_as_a_table(
 
 
 def test_the_keyboard_is_enough(page: Page, url: str, several: list[Path]) -> None:
-    # Listening takes a moment to begin, and a key is quicker.
-    page.on("filechooser", lambda chooser: None)
     enter(page, url)
 
     def tab_to(selector: str) -> None:
