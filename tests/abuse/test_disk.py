@@ -42,7 +42,7 @@ def small_disk(
     store = make_labeling(2_000)
     source = store.database.path.parent
     store.close()
-    script = SCRIPT.format(size=2_048, folder=folder, source=source)
+    script = SCRIPT.format(size=8_192, folder=folder, source=source)
     return folder, [*DISK, "sh", "-ec", script, "sh"]
 
 

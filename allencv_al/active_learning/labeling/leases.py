@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from allencv_al.active_learning.database import Database
 from allencv_al.active_learning.labeling.items import SELECT_ITEM, item_of
@@ -11,16 +12,18 @@ from allencv_al.active_learning.labeling.records import Item
 
 LEASE_SECONDS = 120.0
 
-_OPEN = (
-    "JOIN batch b ON b.batch = i.batch WHERE b.is_open AND i.kind IS NULL AND i.answers < "
-    "b.labels_per_image AND NOT i.is_conflict "
-)
-_LEFT = f"SELECT count(*) FROM item i {_OPEN}"  # noqa: S608
+# As the index `item_open` says it
+_OPEN = "i.batch = :batch AND i.kind IS NULL AND i.is_conflict = 0 AND i.answers < :wanted "
+_LEFT = f"SELECT count(*) FROM (SELECT 1 FROM item i WHERE {_OPEN} LIMIT :enough)"  # noqa: S608
+_STANDING = "LEFT JOIN standing s ON s.item = i.item AND s.annotator = :who "
 # Others look at it, and with what is said already that is enough
 _IS_FREE = (
     "AND i.answers + (SELECT count(*) FROM lease l WHERE l.item = i.item AND l.annotator != :who) "
-    "< b.labels_per_image "
+    "< :wanted "
 )
+_IS_MINE = "i.item IN (SELECT m.item FROM lease m WHERE m.annotator = :who)"
+_MINE = f"{_OPEN.replace('i.batch', '+i.batch')} AND {_IS_MINE}"  # +: the few leases come first
+_OTHERS = f"{_OPEN} AND NOT {_IS_MINE}"
 
 
 class LeaseStore:
@@ -51,15 +54,21 @@ class LeaseStore:
         now = self._clock()
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
+            open_batch = connection.execute(
+                "SELECT batch, labels_per_image FROM batch WHERE is_open"
+            ).fetchone()
+            if open_batch is None:
+                return []
+            values = {"who": annotator, "batch": open_batch[0], "wanted": open_batch[1]}
             standing = "s.kind = 'skip'" if skipped else "s.kind IS NULL"
-            query = (
-                f"{SELECT_ITEM} LEFT JOIN standing s ON s.item = i.item AND s.annotator = :who "
-                f"LEFT JOIN lease m ON m.item = i.item AND m.annotator = :who {_OPEN} "
-                f"AND {standing} {_IS_FREE} ORDER BY m.item IS NULL, i.rank LIMIT :count"
-            )
-            rows = connection.execute(
-                query, {"who": annotator, "count": self._share(connection, annotator, count)}
-            ).fetchall()
+            share = self._share(connection, count, values)
+            rows: list[tuple[Any, ...]] = []
+            for which in (_MINE, _OTHERS):
+                rows += connection.execute(
+                    f"{SELECT_ITEM} {_STANDING} WHERE {which} AND {standing} {_IS_FREE} "
+                    "ORDER BY i.rank LIMIT :left",
+                    {**values, "left": share - len(rows)},
+                )
             expires = now + LEASE_SECONDS
             connection.executemany(
                 "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)",
@@ -89,9 +98,10 @@ class LeaseStore:
                 (now + LEASE_SECONDS, annotator, now),
             )
 
-    def _share(self, connection: sqlite3.Connection, annotator: str, count: int) -> int:
-        [(left,)] = connection.execute(_LEFT)
+    def _share(self, connection: sqlite3.Connection, count: int, values: Mapping[str, Any]) -> int:
         [(others,)] = connection.execute(
-            "SELECT count(DISTINCT annotator) FROM lease WHERE annotator != ?", (annotator,)
+            "SELECT count(DISTINCT annotator) FROM lease WHERE annotator != :who", values
         )
-        return min(count, max(1, int(left) // (1 + int(others))))
+        people = 1 + int(others)
+        [(left,)] = connection.execute(_LEFT, {**values, "enough": count * people})
+        return min(count, max(1, int(left) // people))

@@ -28,19 +28,28 @@ class ProgressStore:
 
     def progress(self, batch: int, annotator: str) -> Progress:
         """Return how far a batch is, as an annotator sees it."""
-        rows = self._database.rows(
-            "SELECT count(*), count(kind), coalesce(sum(is_conflict), 0), "
-            "(SELECT count(*) FROM standing s JOIN item j ON j.item = s.item "
+        total = done = conflicts = left = 0
+        for kind, is_conflict, answers, wanted, count in self._database.rows(
+            "SELECT i.kind, i.is_conflict, i.answers, b.labels_per_image, count(*) FROM batch b "
+            "JOIN item i ON i.batch = b.batch WHERE b.batch = ? "
+            "GROUP BY i.kind, i.is_conflict, i.answers",
+            (batch,),
+        ):
+            total += count
+            done += count if kind is not None else 0
+            conflicts += count if is_conflict else 0
+            if kind is None and not is_conflict:
+                left += count * max(wanted - answers, 0)
+        # CROSS: SQLite is to begin with what was said, which is less than all items
+        [(mine, skipped)] = self._database.rows(
+            "SELECT (SELECT count(*) FROM standing s CROSS JOIN item j ON j.item = s.item "
             "WHERE j.batch = :batch AND s.annotator = :who AND s.kind != 'skip'), "
-            "(SELECT count(DISTINCT j.item) FROM item j JOIN standing s ON s.item = j.item "
-            "WHERE j.batch = :batch AND j.kind IS NULL AND NOT j.is_conflict AND s.kind = 'skip') "
-            "FROM item WHERE batch = :batch",
+            "(SELECT count(DISTINCT j.item) FROM standing s CROSS JOIN item j ON j.item = s.item "
+            "WHERE s.kind = 'skip' AND j.batch = :batch AND j.kind IS NULL AND NOT j.is_conflict)",
             {"batch": batch, "who": annotator},
         )
-        total, done, conflicts, mine, skipped = rows[0]
         paces = self._paces()
         together = sum(paces.values())
-        left = self._answers_left(batch)
         return Progress(
             *(total, done, mine, skipped, conflicts, paces.get(annotator)),
             60 * left / together if together else None,
@@ -69,15 +78,6 @@ class ProgressStore:
             "SELECT annotator FROM standing UNION SELECT annotator FROM lease ORDER BY 1"
         )
         return [name for (name,) in rows]
-
-    def _answers_left(self, batch: int) -> int:
-        [(left,)] = self._database.rows(
-            "SELECT coalesce(sum(max(b.labels_per_image - i.answers, 0)), 0) FROM item i "
-            "JOIN batch b ON b.batch = i.batch WHERE i.batch = ? AND i.kind IS NULL "
-            "AND NOT i.is_conflict",
-            (batch,),
-        )
-        return int(left)
 
     def _paces(self) -> dict[str, float]:
         """Return the answers per minute of each who has been at work in the last minutes."""

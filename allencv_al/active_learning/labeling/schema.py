@@ -84,6 +84,9 @@ CREATE TABLE item (
     CHECK ((image IS NULL) != (picture IS NULL))
 );
 CREATE INDEX item_by_rank ON item (batch, rank);
+-- Each answer counts what is done, and asks what is left: of wide rows that took long
+CREATE INDEX item_by_outcome ON item (batch, kind, is_conflict, answers);
+CREATE INDEX item_open ON item (batch, rank) WHERE kind IS NULL AND is_conflict = 0;
 
 CREATE TABLE standing (
     item INTEGER NOT NULL REFERENCES item (item),
@@ -94,6 +97,7 @@ CREATE TABLE standing (
     PRIMARY KEY (item, annotator)
 ) WITHOUT ROWID;
 CREATE INDEX standing_by_annotator ON standing (annotator, item);
+CREATE INDEX standing_skipped ON standing (item) WHERE kind = 'skip';
 
 CREATE TABLE lease (
     item INTEGER NOT NULL REFERENCES item (item),

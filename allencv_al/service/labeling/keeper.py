@@ -16,6 +16,7 @@ from allencv_al.data.instance import Instance
 logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
+_MOST_SHARE = 20  # of the time that answers have, one in so many seconds goes into the table
 
 
 class Keeper:
@@ -24,8 +25,8 @@ class Keeper:
     Args:
         store: The labeling.
         url: The address of the server.
-        table: A CSV table of the labels, written when something was said, once a second at most;
-            None for none.
+        table: A CSV table of the labels, written when something was said, once a second at most,
+            and less often where writing it takes long; None for none.
     """
 
     def __init__(self, store: LabelingStore, url: str, table: Path | None = None) -> None:
@@ -33,7 +34,7 @@ class Keeper:
         self._url = url
         self._table = table
         self._written: tuple[int, int] | None = None
-        self._beat = 0.0
+        self._next = self._beat = 0.0
         self._ending = threading.Event()
         store.claim_server(url)
         self._thread = threading.Thread(target=self._run, name="labeling-keeper", daemon=True)
@@ -49,7 +50,11 @@ class Keeper:
     def _run(self) -> None:
         while not self._ending.wait(_PAUSE_SECONDS):
             try:
-                self._write()
+                if time.monotonic() >= self._next:
+                    began = time.monotonic()
+                    self._write()
+                    took = time.monotonic() - began
+                    self._next = began + took * _MOST_SHARE
                 if time.monotonic() - self._beat > HEARTBEAT_SECONDS:
                     self._store.claim_server(self._url)
                     self._beat = time.monotonic()
