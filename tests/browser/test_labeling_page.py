@@ -113,6 +113,7 @@ def file_name(page: Page) -> str:
 
 def press(page: Page, key: str) -> str:
     """Press a key; return the image that it was said of."""
+    expect(page.locator("#file-name")).not_to_be_empty()  # a slow server has not sent the next yet
     before = file_name(page)
     page.keyboard.press(key)
     expect(page.locator("#file-name")).not_to_have_text(before)
@@ -130,8 +131,7 @@ def test_thirty_images_by_keyboard_alone(
     for key in [*"12121", "s", *"ux", *"1122" * 5]:
         expected[press(page, key)] = words[key]
     for _ in range(3):  # back three, and other answers
-        page.keyboard.press("z")
-        page.wait_for_timeout(50)
+        press(page, "z")
     labeling.wait(25)
     expect(page.locator("#undo")).to_be_enabled()
     for key in "211" + "12":
