@@ -25,6 +25,7 @@ import allencv_al
 from allencv_al.active_learning.labeling.records import NewItem
 from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 
+CANARY = "the canary sings"
 _FIGURES: list[tuple[str, str, str]] = []
 
 
@@ -151,37 +152,38 @@ def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 
 @pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with twenty small pictures, and links that lead out of it, to a canary."""
+    folder = tmp_path_factory.mktemp("home") / "images"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number:02d}.png").write_bytes(picture(number))
+    (folder.parent / "canary.txt").write_text(CANARY)
+    (folder / "link.png").symlink_to(folder.parent / "canary.txt")
+    (folder / "up").symlink_to(folder.parent, target_is_directory=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo(
-    tmp_path_factory: pytest.TempPathFactory, make_tiny_run: Callable[[Path], Path]
+    tmp_path_factory: pytest.TempPathFactory, make_tiny_run: Callable[[Path], Path], images: Path
 ) -> Iterator[Process]:
     """The demo server over a tiny model, which has to live through several tests."""
     folder = tmp_path_factory.mktemp("demo")
-    process = Process(("serve", str(make_tiny_run(folder / "run"))), folder / "log")
+    run = make_tiny_run(folder / "run")
+    process = Process(("serve", str(run), "--image-root", str(images)), folder / "log")
     yield process
     process.kill()
 
 
 @pytest.fixture(scope="session")
-def labeling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+def labeling(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Process]:
     """The labeling server over some images, which has to live through several tests."""
     folder = tmp_path_factory.mktemp("labeling")
-    images = _make_images(folder / "images")
-    process = Process(("label", str(images), "--classes", "cat,dog"), folder / "log")
+    command = ("label", str(images), "--classes", "cat,dog", "-s", str(folder / "labels"))
+    process = Process(command, folder / "log")
     yield process
     process.kill()
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    """A folder with twenty small pictures."""
-    return _make_images(tmp_path / "images")
-
-
-def _make_images(folder: Path) -> Path:
-    folder.mkdir()
-    for number in range(20):
-        (folder / f"{number:02d}.png").write_bytes(picture(number))
-    return folder
 
 
 @pytest.fixture

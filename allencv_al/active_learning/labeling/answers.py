@@ -160,6 +160,21 @@ class AnswerStore:
                 found[item] = _from_row((*rows[0][:-1], True))
         return found
 
+    def of_batch(self, batch: int) -> tuple[dict[int, list[Answer]], dict[int, Answer]]:
+        """Return what `standing` and `decisions` do, for all items of a batch at once.
+
+        Items that nothing was said of are not there.
+        """
+        answers: dict[int, list[Answer]] = {}
+        for row in self._database.rows(
+            f"{_ANSWER} WHERE i.batch = ? AND s.item IS NOT NULL ORDER BY e.event_id", (batch,)
+        ):
+            answers.setdefault(row[1], []).append(_from_row(row))
+        decided = self._database.rows(
+            f"{_ANSWER} WHERE i.batch = ? AND e.source = ? ORDER BY e.event_id", (batch, REVIEW)
+        )
+        return answers, {row[1]: _from_row((*row[:-1], True)) for row in decided}
+
     def events(self) -> list[LabelEvent]:
         """Return all events, the oldest first."""
         return self._events.events()

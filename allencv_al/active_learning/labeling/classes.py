@@ -39,6 +39,10 @@ class ClassStore:
         )
         return [LabelClass(*row) for row in rows]
 
+    def names(self) -> dict[int, str]:
+        """Return the name of each class by its number; nothing is counted."""
+        return dict(self._database.rows("SELECT class_id, name FROM class"))
+
     def add(self, names: Sequence[str], annotator: str) -> None:
         """Add classes; those that are there already stay as they are.
 

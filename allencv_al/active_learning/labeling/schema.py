@@ -86,6 +86,7 @@ CREATE TABLE item (
 CREATE INDEX item_by_rank ON item (batch, rank);
 -- Each answer counts what is done, and asks what is left: of wide rows that took long
 CREATE INDEX item_by_outcome ON item (batch, kind, is_conflict, answers);
+CREATE INDEX item_by_class ON item (class_id) WHERE class_id IS NOT NULL;
 CREATE INDEX item_open ON item (batch, rank) WHERE kind IS NULL AND is_conflict = 0;
 
 CREATE TABLE standing (

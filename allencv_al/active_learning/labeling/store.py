@@ -182,13 +182,12 @@ class LabelingStore:
 
         An item of which nothing has come is a skip.
         """
-        names = {one.class_id: one.name for one in self.classes.all()}
-        items = self.items.items(batch)
-        numbers = [item.item for item in items]
-        answers, decisions = self.answers.standing(numbers), self.answers.decisions(numbers)
+        names = self.classes.names()
+        answers, decisions = self.answers.of_batch(batch)
         found = []
-        for item in items:
-            said = _said_by(item.kind, item.class_id, answers[item.item], decisions.get(item.item))
+        for item in self.items.items(batch):
+            of_item = answers.get(item.item, [])
+            said = _said_by(item.kind, item.class_id, of_item, decisions.get(item.item))
             found.append(
                 FinalLabel(
                     item.id,

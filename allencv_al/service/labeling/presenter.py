@@ -76,7 +76,7 @@ class Presenter:
 
     def said(self, answers: Sequence[Answer]) -> list[SaidAnswer]:
         """Return what was said."""
-        names = self._names() if answers else {}
+        names = self._store.classes.names() if answers else {}
         files: dict[int, str] = {}
         for answer in answers:
             if answer.item not in files:
@@ -85,7 +85,7 @@ class Presenter:
 
     def reviewed(self, found: Sequence[Reviewed]) -> list[ReviewedAnswer]:
         """Return images with all that is said of them."""
-        names = self._names()
+        names = self._store.classes.names()
         return [
             ReviewedAnswer(
                 item=self.item(one.item),
@@ -122,9 +122,6 @@ class Presenter:
             labels_per_minute=found.labels_per_minute,
             seconds_left=found.seconds_left,
         )
-
-    def _names(self) -> dict[int, str]:
-        return {one.class_id: one.name for one in self._store.classes.all()}
 
 
 def number_of(id: str) -> int:
