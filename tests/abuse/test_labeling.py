@@ -83,8 +83,8 @@ def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
     record: Record,
 ) -> None:
     """F1: the items outnumber what four clients can label, so that they post all the time."""
-    kills, between = size(4, 200), size(20, 250)
-    store = make_labeling(size(4_000, 100_000))
+    kills, between = size(4, 200), size(20, 100)
+    store = make_labeling(size(4_000, 40_000))
     folder = store.database.path.parent
     store.close()
     (tmp_path / "images").mkdir()
