@@ -19,8 +19,14 @@ from allencv_al.service.web import bodies
 from allencv_al.service.web.access import Identity, session_of
 from allencv_al.service.web.containment import contained
 from allencv_al.service.web.errors import ErrorBody, WebError, error_body, error_response
-from allencv_al.service.web.guards import add_headers, check_host, check_origin, identity_of
-from allencv_al.service.web.openapi import Operation, document
+from allencv_al.service.web.guards import (
+    add_headers,
+    check_host,
+    check_origin,
+    check_peer,
+    identity_of,
+)
+from allencv_al.service.web.openapi import ErrorAnswer, Operation, document
 from allencv_al.service.web.request_metrics import RequestMetrics
 from allencv_al.service.web.settings import WebSettings
 
@@ -57,6 +63,7 @@ class WebApp(flask.Flask):
         settings: Where it listens, who is let in, and how much it takes.
         title: What `/openapi.json` calls it.
         body_of_errors: Makes the JSON of an error answer.
+        error_answer: Its model, for `/openapi.json`.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class WebApp(flask.Flask):
         settings: WebSettings,
         title: str,
         body_of_errors: ErrorBody = error_body,
+        error_answer: type[BaseModel] = ErrorAnswer,
     ) -> None:
         super().__init__(name, static_folder=None, root_path=str(_SHARED))
         self.settings = settings
@@ -78,6 +86,7 @@ class WebApp(flask.Flask):
         self._pages: set[str] = set()
         self._cookie = f"{name}-session"
         self._body_of_errors = body_of_errors
+        self._error_answer = error_answer
         self.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
         self.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
         self.config["MAX_FORM_PARTS"] = 2 * settings.max_images
@@ -197,6 +206,7 @@ class WebApp(flask.Flask):
         g.began = time.perf_counter()
         check_host(request, self.settings)
         check_origin(request)
+        check_peer(request, self.settings)
         g.identity = identity_of(request, self.settings, self._cookie)
         name = request.endpoint
         if g.identity is None and name not in self._open:
@@ -274,7 +284,13 @@ class WebApp(flask.Flask):
     def _openapi(self) -> Response:
         needs_token = self.settings.access.needs_token
         return flask.jsonify(
-            document(self.title, allencv_al.__version__, self.operations, needs_token)
+            document(
+                self.title,
+                allencv_al.__version__,
+                self.operations,
+                needs_token,
+                self._error_answer,
+            )
         )
 
 

@@ -9,7 +9,7 @@ from flask import Request, Response
 
 from allencv_al.service.web.access import Identity
 from allencv_al.service.web.errors import WebError
-from allencv_al.service.web.settings import LOOPBACK_NAMES, WebSettings
+from allencv_al.service.web.settings import LOOPBACK_NAMES, WebSettings, is_loopback
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -39,6 +39,17 @@ def check_host(request: Request, settings: WebSettings) -> None:
         raise WebError(
             421, "host", "this server is not called by this name; start it with --allowed-host NAME"
         )
+
+
+def check_peer(request: Request, settings: WebSettings) -> None:
+    """Raise where another machine asks and no token is needed.
+
+    A server of ours does not listen to others without a token, but who runs the application by
+    another server, such as gunicorn, may have let it.
+    """
+    peer = request.remote_addr  # empty behind a socket of this machine
+    if not settings.access.needs_token and peer and not is_loopback(peer):
+        raise WebError(403, "token_needed", "without a token this server is for its machine only")
 
 
 def check_origin(request: Request) -> None:

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 _RULE_PART = re.compile(r"<(?:(?P<type>\w+):)?(?P<name>\w+)>")
 _TYPES = {"int": "integer", "float": "number"}
+_FIRST_FAULT = 400
 _MEANINGS = {
+    202: "It is done later; `Location` says where to ask.",
     400: "The request cannot be understood.",
     401: "A token is needed.",
     403: "The token does not allow this, or a page of another site sent it.",
@@ -26,6 +28,7 @@ _MEANINGS = {
     421: "The server is not called by this name.",
     422: "The request is not what it should be; `field` says where.",
     500: "Something is wrong with the server.",
+    502: "Another server did not answer as it should.",
     503: "Too many requests wait; try again after `Retry-After` seconds.",
     507: "The disk of the server is full.",
 }
@@ -75,7 +78,11 @@ class Operation:
 
 
 def document(
-    title: str, version: str, operations: Sequence[Operation], needs_token: bool
+    title: str,
+    version: str,
+    operations: Sequence[Operation],
+    needs_token: bool,
+    error: type[BaseModel],
 ) -> dict[str, Any]:
     """Return the OpenAPI document.
 
@@ -84,11 +91,12 @@ def document(
         version: That of this package.
         operations: What can be asked.
         needs_token: Whether a token is needed.
+        error: The model of everything that goes wrong.
     """
     paths: dict[str, PathItem] = {}
     for operation in operations:
         item = paths.setdefault(_RULE_PART.sub(r"{\g<name>}", operation.rule), PathItem())
-        setattr(item, operation.method.lower(), _operation(operation))
+        setattr(item, operation.method.lower(), _operation(operation, error))
     api = construct_open_api_with_schema_class(
         OpenAPI(info=Info(title=title, version=version), paths=paths)
     )
@@ -101,7 +109,7 @@ def document(
     return dumped
 
 
-def _operation(operation: Operation) -> OpenAPIOperation:
+def _operation(operation: Operation, error: type[BaseModel]) -> OpenAPIOperation:
     success = Response(description="Success.")
     if operation.answer is not None:
         success.content = _json(operation.answer)
@@ -109,10 +117,7 @@ def _operation(operation: Operation) -> OpenAPIOperation:
         success.content = {operation.produces: MediaType()}
     responses: Mapping[str, Response] = {
         str(operation.status): success,
-        **{
-            str(status): Response(description=_MEANINGS[status], content=_json(ErrorAnswer))
-            for status in sorted(operation.responses)
-        },
+        **{str(status): _other(status, error) for status in sorted(operation.responses)},
     }
     return OpenAPIOperation(
         summary=operation.summary,
@@ -120,6 +125,11 @@ def _operation(operation: Operation) -> OpenAPIOperation:
         requestBody=_request_body(operation),
         responses=dict(responses),
     )
+
+
+def _other(status: int, error: type[BaseModel]) -> Response:
+    content = None if status < _FIRST_FAULT else _json(error)
+    return Response(description=_MEANINGS[status], content=content)
 
 
 def _request_body(operation: Operation) -> RequestBody | None:

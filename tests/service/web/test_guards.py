@@ -182,6 +182,28 @@ def test_every_answer_forbids_what_a_page_does_not_need(closed_app: WebApp, toke
             assert found["cache-control"] in ("no-store", "no-cache")
 
 
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.9.9.9", 200),
+        ("::1", 200),
+        ("", 200),
+        ("192.168.1.7", 403),
+        ("2001:db8::1", 403),
+    ],
+)
+def test_without_a_token_other_machines_get_nothing(
+    peer: str, status: int, app: WebApp, closed_app: WebApp, tokens: Tokens
+) -> None:
+    """Whatever server runs the application, and wherever it listens."""
+    environ = {"REMOTE_ADDR": peer}
+    assert app.test_client().get("/healthz", environ_base=environ).status_code == status
+    headers = {"Authorization": f"Bearer {tokens['anna']}"}
+    found = closed_app.test_client().get("/items/3", headers=headers, environ_base=environ)
+    assert found.status_code == 200
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "label.example"])
 def test_an_address_that_others_reach_needs_a_token(host: str, tokens: Tokens) -> None:
     with pytest.raises(ConfigurationError, match=r"others can reach .*, so a token is needed"):

@@ -1,0 +1,98 @@
+"""What infer says of a record, as logits and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.service.pipeline.errors import PipelineError
+from allencv_al.service.pipeline.returns import as_array
+
+NAMES = ("pre_softmax", "logits", "softmax", "sigmoid")
+_SMALLEST = 1e-12
+
+
+def to_logits(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
+    """Return the logits of each record, `[N, C]`, in the order of the dictionary.
+
+    A record is a vector of logits, or a dictionary with one of `pre_softmax`, `logits`, `softmax`
+    or `sigmoid`. Of probabilities come log p (softmax) and log p / (1 - p) (sigmoid).
+
+    Args:
+        outputs: By record.
+
+    Raises:
+        PipelineError: A record has no such vector, the lengths differ, or numbers are not finite
+            (422); the records are named.
+    """
+    rows = [_vector(record, value) for record, value in outputs.items()]
+    if not rows:
+        return np.zeros((0, 0))
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        odd = next(r for r, row in zip(outputs, rows, strict=True) if len(row) != len(rows[0]))
+        raise _error(odd, f"expected {len(rows[0])} numbers as before, found another count")
+    logits = np.stack(rows)
+    bad = ~np.isfinite(logits).all(axis=1)
+    if bad.any():
+        raise _error(list(outputs)[int(bad.argmax())], "found a number that is not finite")
+    return logits
+
+
+def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return what a score distribution shows of logits `[N, C]`.
+
+    Returns:
+        `softmax` `[N, C]`; and of each record the greatest probability (`confidence`), its distance
+        from the second (`margin`) and the entropy in nats (`entropy`), each `[N]`.
+    """
+    if logits.size == 0:
+        empty = np.zeros(len(logits))
+        return {"softmax": logits, "confidence": empty, "margin": empty, "entropy": empty}
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logged = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    softmax = np.exp(logged)
+    ranked = np.sort(softmax, axis=1)[:, ::-1]
+    second = ranked[:, 1] if logits.shape[1] > 1 else np.zeros(len(logits))
+    return {
+        "softmax": softmax,
+        "confidence": ranked[:, 0],
+        "margin": ranked[:, 0] - second,
+        "entropy": -(softmax * logged).sum(axis=1),
+    }
+
+
+def _vector(record: int, value: Any) -> NDArray[np.float64]:
+    name = "logits"
+    if isinstance(value, Mapping):
+        name = next((name for name in NAMES if name in value), "")
+        if not name:
+            found = ", ".join(map(str, list(value)[:8]))
+            raise _error(record, f"expected one of {', '.join(NAMES)}, found {found or 'nothing'}")
+        value = value[name]
+    try:
+        vector = np.asarray(_unpacked(value), dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        raise _error(record, f"{name}: expected numbers") from None
+    if not len(vector):
+        raise _error(record, f"{name}: expected numbers, found none")
+    if name == "softmax":
+        return np.log(np.clip(vector, _SMALLEST, None))
+    if name == "sigmoid":
+        clipped = np.clip(vector, _SMALLEST, 1 - _SMALLEST)
+        return np.log(clipped) - np.log1p(-clipped)
+    return vector
+
+
+def _unpacked(value: Any) -> Any:
+    value = as_array(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [as_array(one) for one in value]
+    return value
+
+
+def _error(record: int, message: str) -> PipelineError:
+    return PipelineError(422, "outputs", f"infer: outputs[{record}]: {message}", "infer")

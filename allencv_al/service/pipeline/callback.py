@@ -1,0 +1,61 @@
+"""Tells somebody that a loop is done."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+from allencv_al.service.pipeline.errors import PipelineError
+from allencv_al.service.pipeline.messages import OneLoopRequest
+
+_ATTEMPTS = 4
+_FIRST_PAUSE = 0.5
+_SECONDS = 20
+
+
+def call_back(url: str, body: OneLoopRequest, token: str | None) -> None:
+    """POST `URL/end_of_task`, again with growing pauses where it cannot be reached.
+
+    Args:
+        url: The address that the pipeline was made with.
+        body: The loop's request.
+        token: Sent as bearer token, if there is one.
+
+    Raises:
+        PipelineError: It was not heard (502).
+    """
+    value = {
+        "experiment_id": body.experiment_id,
+        "project_id": body.project_id,
+        "user_id": body.user_id,
+        "n_rec": body.n_rec,
+        "n_loop": body.n_loop,
+        "cur_loop": body.cur_loop,
+    }
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(  # noqa: S310  http or https, as Pipeline has checked
+        f"{url.rstrip('/')}/end_of_task", json.dumps(value).encode(), headers, method="POST"
+    )
+    cause = ""
+    for attempt in range(_ATTEMPTS):
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310  the owner's
+                return
+        except urllib.error.HTTPError as error:
+            cause = f"status {error.code}"
+            if error.code < 500:
+                break
+        except OSError as error:
+            cause = str(error)
+        if attempt < _ATTEMPTS - 1:
+            time.sleep(_FIRST_PAUSE * 2**attempt)
+    raise PipelineError(
+        502,
+        "callback",
+        f"Loop Failed - non 200 status returned: the callback was not heard ({cause})",
+        loop=body.cur_loop,
+    )

@@ -1,0 +1,140 @@
+"""How far the loops of an experiment are, and who is at work: files that processes share."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common.atomic_file import write_json
+from allencv_al.service.pipeline.errors import PipelineError
+from allencv_al.service.pipeline.storage import check_id
+
+LOCK_NAME = "pipeline.lock"
+
+
+@contextmanager
+def busy(folder: Path, what: str) -> Iterator[None]:
+    """Keep every other request, thread and process from running functions meanwhile.
+
+    Args:
+        folder: Of the pipeline's state.
+        what: What is done, to be told to others.
+
+    Raises:
+        PipelineError: Another one is at work (409).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK_NAME).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            doing = file.read(200) or "another request"
+            raise PipelineError(409, "busy", f"the pipeline is busy with {doing}") from None
+        file.truncate(0)
+        file.write(what)
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+class ExperimentState:
+    """The finished phases of an experiment.
+
+    Args:
+        folder: Of the pipeline's state.
+        experiment: Its key, of checked ids.
+    """
+
+    def __init__(self, folder: Path, experiment: str) -> None:
+        self._path = folder / "experiments" / f"{experiment}.json"
+
+    def phase(self, loop: int, phase: str, asked: str) -> dict[str, Any] | None:
+        """Return what a finished phase has brought, if it was asked for the same.
+
+        Args:
+            loop: The loop.
+            phase: The phase.
+            asked: What tells the same request from another, such as a hash of the records.
+        """
+        found = self._read().get(str(loop), {}).get(phase)
+        if found is None or found["asked"] != asked:
+            return None
+        detail: dict[str, Any] = found["detail"]
+        return detail
+
+    def finish(self, loop: int, phase: str, asked: str, detail: dict[str, Any]) -> None:
+        """Record a finished phase; those that followed it once have to be done again."""
+        state = self._read()
+        phases = state.setdefault(str(loop), {})
+        names = list(phases)
+        if phase in names:
+            for later in names[names.index(phase) :]:
+                del phases[later]
+        phases[phase] = {"asked": asked, "detail": detail, "time": time.time()}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, state)
+
+    def _read(self) -> dict[str, Any]:
+        if not self._path.is_file():
+            return {}
+        found: dict[str, Any] = json.loads(self._path.read_text())
+        return found
+
+
+class Jobs:
+    """Requests that are answered later.
+
+    Args:
+        folder: Of the pipeline's state.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "jobs"
+
+    def start(self) -> str:
+        """Return the id of a new job."""
+        job = uuid.uuid4().hex
+        self.write(job, "running")
+        return job
+
+    def write(self, job: str, state: str, **more: Any) -> None:
+        """Say how a job is."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        value = {"id": job, "state": state, "pid": os.getpid(), "time": time.time(), **more}
+        write_json(self._folder / f"{job}.json", value)
+
+    def read(self, job: str) -> dict[str, Any]:
+        """Return how a job is; one whose process has ended has failed.
+
+        Raises:
+            PipelineError: There is none (404).
+        """
+        path = self._folder / f"{check_id('job', job)}.json"
+        if not path.is_file():
+            raise PipelineError(404, "not_found", "there is no such job")
+        found: dict[str, Any] = json.loads(path.read_text())
+        if found["state"] == "running" and not _is_alive(found["pid"]):
+            found.update(state="failed", error={"type": "killed", "message": "its process ended"})
+        found.pop("pid")
+        return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,180 @@
+"""The functions of a user, with what goes into them and what comes out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from allencv_al.service.pipeline.calling import UserFunction
+from allencv_al.service.pipeline.errors import FunctionError, PipelineError
+from allencv_al.service.pipeline.infer_keys import by_record
+from allencv_al.service.pipeline.metrics import queried_per_class
+from allencv_al.service.pipeline.returns import mapping_with, to_plain
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training has brought.
+
+    Args:
+        seconds: How long it took.
+        queried_per_class: How many records of each class it was trained on, if the function says.
+        hyperparams: What it says of itself.
+    """
+
+    seconds: float
+    queried_per_class: dict[str, int] | None
+    hyperparams: Any = None
+
+
+class Functions:
+    """A user's train, test, infer and getdatasetstate.
+
+    Args:
+        train: Trains on some records and writes a checkpoint.
+        test: Returns predictions and labels.
+        infer: Returns an output for each record that is not labeled.
+        getstate: Returns what records there are; None where there is no such function.
+        args: What every function may read; always the same object.
+        calling: How functions are called; see `UserFunction`.
+        key_policy: How outputs of infer find their records; see `by_record`.
+
+    Raises:
+        ConfigurationError: A function cannot be called so.
+    """
+
+    def __init__(
+        self,
+        train: Function,
+        test: Function,
+        infer: Function,
+        getstate: Function | None,
+        args: dict[str, Any],
+        calling: str = "auto",
+        key_policy: str = "auto",
+    ) -> None:
+        self.args = args
+        self._key_policy = key_policy
+        train_keys = ("labeled", "resume_from", "ckpt_file")
+        self._train = UserFunction(train, "train", train_keys, calling)
+        self._test = UserFunction(test, "test", ("ckpt_file",), calling)
+        self._infer = UserFunction(infer, "infer", ("ckpt_file", "unlabeled"), calling)
+        self._getstate = (
+            None if getstate is None else UserFunction(getstate, "getdatasetstate", (), "auto")
+        )
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a getdatasetstate."""
+        return self._getstate is not None
+
+    def train(self, payload: Mapping[str, Any], loop: int | None = None) -> Trained:
+        """Train.
+
+        Args:
+            payload: labeled, resume_from and ckpt_file, and whatever else the request had.
+            loop: The number of the loop.
+
+        Raises:
+            PipelineError: The function has raised something (500).
+        """
+        began = time.perf_counter()
+        found = self._call(self._train, payload, loop)
+        seconds = time.perf_counter() - began
+        if not isinstance(found, Mapping):
+            return Trained(seconds, None)  # some return nothing, others a sentence
+        queried = None
+        if "labels" in found:
+            queried = queried_per_class(found["labels"], len(payload["labeled"]))
+        return Trained(seconds, queried, to_plain(found.get("hyperparams"), "train"))
+
+    def test(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[str, Any]:
+        """Return predictions and labels, as plain values.
+
+        Raises:
+            PipelineError: The function has raised something (500), or returned something else.
+        """
+        found = mapping_with(
+            self._call(self._test, payload, loop), ("predictions", "labels"), "test"
+        )
+        return {key: to_plain(found[key], "test", key) for key in ("predictions", "labels")}
+
+    def infer(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[int, Any]:
+        """Return the output for each record, as it was returned.
+
+        Raises:
+            PipelineError: The function has raised something (500), or records are missing (422).
+        """
+        found = mapping_with(self._call(self._infer, payload, loop), ("outputs",), "infer")
+        return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
+
+    def state(self) -> Any:
+        """Return what records there are, as plain values; None where nobody says.
+
+        Raises:
+            PipelineError: There is no such function (404), or it has raised something (500).
+        """
+        if self._getstate is None:
+            raise PipelineError(
+                404, "not_found", "this pipeline has no getdatasetstate", "getdatasetstate"
+            )
+        return to_plain(self._call(self._getstate, {}, None), "getdatasetstate")
+
+    def _call(self, function: UserFunction, payload: Mapping[str, Any], loop: int | None) -> Any:
+        if loop is not None:
+            self.args["cur_loop"] = self.args["current_loop"] = loop
+        logdir = str(self.args.get("LOG_DIR", "")) or None
+        try:
+            return function(copy.copy(dict(payload)), self.args, loop, logdir)
+        except PipelineError:
+            raise
+        except FileNotFoundError as error:
+            raise PipelineError(
+                404, "not_found", f"{function.phase}: {error}", function.phase, loop
+            ) from error
+        except Exception as error:
+            raise FunctionError(error, function.phase, loop) from error
+
+
+def check_records(records: Sequence[int], size: int | None, name: str) -> list[int]:
+    """Return the indices of records, sorted.
+
+    Args:
+        records: The indices.
+        size: How many records there are, if that is known.
+        name: What messages call them.
+
+    Raises:
+        PipelineError: One is there twice, or there is no such record (422); they are named.
+    """
+    found = sorted(records)
+    twice = sorted({one for one, other in pairwise(found) if one == other})
+    if twice:
+        raise PipelineError(422, "records", f"{name}: there twice: {_some(twice)}")
+    bad = [one for one in found if one < 0 or (size is not None and one >= size)]
+    if bad:
+        most = "" if size is None else f" to {size - 1}"
+        raise PipelineError(422, "records", f"{name}: expected 0{most}, found {_some(bad)}")
+    return found
+
+
+def checkpoint_of(args: Mapping[str, Any], name: str | None) -> Path | None:
+    """Return the file of a checkpoint, if it is there; users' functions may add a suffix."""
+    if not name:
+        return None
+    folder = Path(str(args["EXPT_DIR"]))
+    matches = [folder / name, *sorted(folder.glob(f"{name}.*"))]
+    return next((path for path in matches if path.exists()), None)
+
+
+def _some(numbers: Sequence[int]) -> str:
+    more = len(numbers) - 8
+    shown = ", ".join(map(str, numbers[:8]))
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,223 @@
+"""One loop: train, test, infer, and what is kept of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from allencv_al.common.errors import DataError
+from allencv_al.service.pipeline.activations import distribution, to_logits
+from allencv_al.service.pipeline.errors import PipelineError
+from allencv_al.service.pipeline.experiment_state import ExperimentState
+from allencv_al.service.pipeline.functions import Functions, check_records, checkpoint_of
+from allencv_al.service.pipeline.metrics import classification_metrics
+from allencv_al.service.pipeline.returns import to_plain
+from allencv_al.service.pipeline.storage import Storage
+
+
+@dataclass(frozen=True)
+class LoopRequest:
+    """What a loop is to do.
+
+    Args:
+        loop: Its number, from 0.
+        prefix: Where its files are in the storage.
+        size: How many records there are; None where only the pipeline knows.
+        selected: The records that were chosen for this loop; None where they are in the storage.
+        class_labels: The names of the classes by their numbers, if they are known.
+    """
+
+    loop: int
+    prefix: str
+    size: int | None
+    selected: Sequence[int] | None
+    class_labels: Mapping[int, str] | None
+
+
+class LoopRunner:
+    """Does loops, each phase once: after a kill, what is finished is not done again.
+
+    Args:
+        functions: The user's.
+        storage: Where results are kept.
+        state: How far the experiment is.
+        on_phase: Called with the name of each phase that begins.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        storage: Storage,
+        state: ExperimentState,
+        on_phase: Callable[[str], None] = lambda phase: None,
+    ) -> None:
+        self._functions = functions
+        self._storage = storage
+        self._state = state
+        self._on_phase = on_phase
+
+    def run(self, request: LoopRequest) -> dict[str, Any]:
+        """Do a loop; return its metrics, the addresses of its files and the seconds of its phases.
+
+        Raises:
+            PipelineError: Something is wrong with the request, the functions, or the storage.
+        """
+        size = self._size(request)
+        labeled = self._labeled(request, size)
+        extension = str(self._functions.args.get("CKPT_EXT", ""))
+        checkpoint = f"ckpt_{request.loop}{extension}"
+        asked = hashlib.sha256(json.dumps([labeled, size]).encode()).hexdigest()
+        artifacts: dict[str, str] = {}
+        trained = self._once(
+            request, "train", asked, lambda: self._train(request, labeled, checkpoint)
+        )
+        artifacts.update(trained.pop("artifacts"))
+        tested = self._once(request, "test", asked, lambda: self._test(request, checkpoint))
+        artifacts.update(tested.pop("artifacts"))
+        unlabeled = sorted(set(range(size)) - set(labeled))
+        inferred = self._once(
+            request, "infer", asked, lambda: self._infer(request, checkpoint, unlabeled)
+        )
+        artifacts.update(inferred.pop("artifacts"))
+        return {
+            "loop": request.loop,
+            "metrics": tested["metrics"],
+            "artifacts": artifacts,
+            "phases": {"train": trained, "infer": inferred},
+        }
+
+    def _once(
+        self, request: LoopRequest, phase: str, asked: str, act: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        found = self._state.phase(request.loop, phase, asked)
+        if found is None:
+            self._on_phase(phase)
+            found = act()
+            self._state.finish(request.loop, phase, asked, found)
+        return dict(found)
+
+    def _size(self, request: LoopRequest) -> int:
+        if request.size is not None:
+            return request.size
+        if self._functions.has_state:
+            state = self._functions.state()
+            if isinstance(state, Mapping | list):
+                return len(state)
+        raise PipelineError(
+            422,
+            "training_set_size",
+            "how many records are there? The request may say training_set_size, meta.json "
+            "train_size, or getdatasetstate may return them",
+            loop=request.loop,
+        )
+
+    def _labeled(self, request: LoopRequest, size: int) -> list[int]:
+        """Return all records that were chosen up to this loop."""
+        if request.selected is not None:
+            chosen = check_records(request.selected, size, "selected_indices")
+            path = f"{request.prefix}/selected_indices_{request.loop}.json"
+            self._storage.write_json(path, chosen)
+        found: list[int] = []
+        for loop in range(request.loop + 1):
+            path = f"{request.prefix}/selected_indices_{loop}.json"
+            try:
+                found += self._storage.read_json(path)
+            except DataError as error:
+                raise PipelineError(
+                    422, "selected_indices", f"loop {loop}: {error}", loop=request.loop
+                ) from error
+        labeled = check_records(found, size, "the records chosen so far")
+        if not labeled:
+            raise PipelineError(
+                422, "selected_indices", "no records were chosen", loop=request.loop
+            )
+        return labeled
+
+    def _train(self, request: LoopRequest, labeled: list[int], checkpoint: str) -> dict[str, Any]:
+        resume_from = None
+        artifacts = {}
+        if request.loop > 0:
+            extension = str(self._functions.args.get("CKPT_EXT", ""))
+            resume_from = f"ckpt_{request.loop - 1}{extension}"
+            if checkpoint_of(self._functions.args, resume_from) is None:
+                raise PipelineError(
+                    409,
+                    "checkpoint",
+                    f"train: expected the checkpoint {resume_from} of the loop before in EXPT_DIR",
+                    "train",
+                    request.loop,
+                )
+        elif self._functions.has_state:
+            path = f"{request.prefix}/data_map.json"
+            artifacts["data_map"] = self._storage.write_json(path, self._functions.state())
+        payload = {"labeled": labeled, "resume_from": resume_from, "ckpt_file": checkpoint}
+        trained = self._functions.train(payload, request.loop)
+        insights = {
+            "train_time": trained.seconds,
+            "num_queried_per_class": trained.queried_per_class,
+            "hyperparams": trained.hyperparams,
+        }
+        path = f"{request.prefix}/insights_{request.loop}.json"
+        artifacts["insights"] = self._storage.write_json(path, insights)
+        return {
+            "artifacts": artifacts,
+            **{k: v for k, v in asdict(trained).items() if v is not None},
+        }
+
+    def _test(self, request: LoopRequest, checkpoint: str) -> dict[str, Any]:
+        tested = self._functions.test({"ckpt_file": checkpoint}, request.loop)
+        metrics = classification_metrics(
+            tested["predictions"], tested["labels"], request.class_labels
+        )
+        names = {
+            "test_predictions": (f"test_predictions_{request.loop}.json", tested["predictions"]),
+            "metrics": (f"metrics_{request.loop}.json", metrics),
+        }
+        if request.loop == 0:
+            names["test_ground_truth"] = ("test_ground_truth.json", tested["labels"])
+        artifacts = {
+            name: self._storage.write_json(f"{request.prefix}/{file}", value)
+            for name, (file, value) in names.items()
+        }
+        return {"artifacts": artifacts, "metrics": metrics}
+
+    def _infer(self, request: LoopRequest, checkpoint: str, unlabeled: list[int]) -> dict[str, Any]:
+        if not unlabeled:
+            return {"artifacts": {}, "count": 0}
+        payload = {"ckpt_file": checkpoint, "unlabeled": unlabeled}
+        outputs = self._functions.infer(payload, request.loop)
+        address = store_outputs(
+            self._storage, f"{request.prefix}/infer_outputs_{request.loop}", outputs
+        )
+        return {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
+
+
+def store_outputs(storage: Storage, stem: str, outputs: Mapping[int, Any]) -> str:
+    """Write outputs as NPZ where they are logits, else as JSON; return the address.
+
+    The NPZ file holds `index` `[N]`, `logits` `[N, C]`, and what follows from them: `softmax`,
+    `confidence`, `margin` and `entropy`.
+
+    Args:
+        storage: Where to.
+        stem: The path without its suffix.
+        outputs: By record.
+
+    Raises:
+        PipelineError: They are no plain values (422).
+    """
+    if _is_detection(outputs):
+        return storage.write_json(f"{stem}.json", to_plain(dict(outputs), "infer", "outputs"))
+    logits = to_logits(outputs)
+    arrays = {"index": np.array(list(outputs), dtype=np.int64), "logits": logits}
+    return storage.write_arrays(f"{stem}.npz", {**arrays, **distribution(logits)})
+
+
+def _is_detection(outputs: Mapping[int, Any]) -> bool:
+    first = next(iter(outputs.values()), None)
+    return isinstance(first, Mapping) and "boxes" in first

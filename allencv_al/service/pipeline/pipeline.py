@@ -1,0 +1,154 @@
+"""`Pipeline`: train, test and infer functions of a user's own, behind HTTP."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.pipeline.config_file import complete
+from allencv_al.service.pipeline.errors import body_of
+from allencv_al.service.pipeline.functions import Functions
+from allencv_al.service.pipeline.infer_keys import POLICIES
+from allencv_al.service.pipeline.messages import ErrorAnswer
+from allencv_al.service.pipeline.routes import PipelineRoutes
+from allencv_al.service.pipeline.storage import Storage
+from allencv_al.service.web.access import Access, Identity, OpenAccess, TokenAccess
+from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.settings import WebSettings
+
+STATE_NAME = "pipeline-state"
+STORAGE_NAME = "storage"
+MAX_BODY_BYTES = 256 * 2**20
+
+
+class Pipeline:
+    """A pipeline of one's own, which a loop drives over HTTP.
+
+    ::
+
+        pipeline = Pipeline("flowers", train, test, infer, getdatasetstate, args=config)
+        app = pipeline.app        # gunicorn --bind 0.0.0.0:5000 --timeout 2500000 main:app
+        pipeline(port=5000)       # or in this process
+
+    Args:
+        name: What it is called.
+        train_fn: Trains on the records `labeled` and writes the checkpoint `ckpt_file`.
+        test_fn: Returns `{"predictions": ..., "labels": ...}`.
+        infer_fn: Returns `{"outputs": ...}`, one output for each record of `unlabeled`.
+        getstate_fn: Returns what records there are, by index.
+        args: What every function may read: the values of a `config.yaml`. `EXPT_DIR` (default
+            `./log`) and `LOG_DIR` are made.
+        token: Whoever sends requests needs this secret; without it only this machine may.
+        calling: How functions are called: auto, payload, kwargs or args.
+        key_policy: How outputs of infer find their records: auto or positional.
+        storage_url: Where loops keep their results: a folder, or what fsspec knows, such as
+            `s3://bucket/prefix`. By default in EXPT_DIR.
+        storage_options: For fsspec, such as `endpoint_url`.
+        class_labels: The names of the classes by their numbers.
+        callback_url: Told of each finished loop: `URL/end_of_task`.
+        allowed_hosts: Names by which the pipeline may be called, besides IP addresses.
+        max_body_bytes: The longest request.
+        debug: Whether errors of functions come with their traceback.
+
+    Raises:
+        ConfigurationError: A function cannot be called, or an option is wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        train_fn: Callable[..., Any],
+        test_fn: Callable[..., Any],
+        infer_fn: Callable[..., Any],
+        getstate_fn: Callable[..., Any] | None = None,
+        args: dict[str, Any] | None = None,
+        token: str | None = None,
+        *,
+        calling: str = "auto",
+        key_policy: str = "auto",
+        storage_url: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        class_labels: Mapping[int, str] | None = None,
+        callback_url: str | None = None,
+        allowed_hosts: Sequence[str] = (),
+        max_body_bytes: int = MAX_BODY_BYTES,
+        debug: bool = False,
+    ) -> None:
+        if key_policy not in POLICIES:
+            expected = " or ".join(POLICIES)
+            raise ConfigurationError(f"key_policy: expected {expected}, found {key_policy!r}")
+        if callback_url is not None and not callback_url.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"callback_url: expected http:// or https://, found {callback_url!r:.200}"
+            )
+        self.name = name
+        self.args = complete({} if args is None else args)
+        self._access = _access(token)
+        self._allowed_hosts = tuple(allowed_hosts)
+        self._max_body_bytes = max_body_bytes
+        self._debug = debug
+        folder = Path(str(self.args["EXPT_DIR"])).absolute()
+        functions = Functions(
+            *(train_fn, test_fn, infer_fn, getstate_fn, self.args, calling, key_policy)
+        )
+        storage = Storage(storage_url or str(folder / STORAGE_NAME), storage_options)
+        self._routes = PipelineRoutes(
+            name,
+            functions,
+            storage,
+            folder / STATE_NAME,
+            dict(class_labels) if class_labels else None,
+            callback_url,
+            token,
+        )
+        self.app = self._make_app("127.0.0.1", 5000)
+
+    def __call__(self, debug: bool | None = None, host: str = "127.0.0.1", port: int = 5000) -> int:
+        """Serve until interrupted.
+
+        Args:
+            debug: Whether errors of functions come with their traceback.
+            host: The address to listen on; any but this machine needs a token.
+            port: The port; 0 takes a free one.
+
+        Returns:
+            130 or 143.
+
+        Raises:
+            ConfigurationError: The address cannot be listened on, or needs a token.
+        """
+        from allencv_al.service.web.running import serve
+
+        if debug is not None:
+            self._debug = debug
+        app = self._make_app(host, port)
+        return serve(app, lambda url: _announce(self.name, url))
+
+    def _make_app(self, host: str, port: int) -> WebApp:
+        settings = WebSettings(
+            host=host,
+            port=port,
+            access=self._access,
+            allowed_hosts=self._allowed_hosts,
+            max_body_bytes=self._max_body_bytes,
+        )
+        app = WebApp(
+            "pipeline",
+            settings,
+            self.name,
+            lambda problem: body_of(problem, self._debug),
+            ErrorAnswer,
+        )
+        self._routes.add_to(app)
+        return app
+
+
+def _access(token: str | None) -> Access:
+    return OpenAccess() if token is None else TokenAccess({token: Identity("")})
+
+
+def _announce(name: str, url: str) -> None:
+    sys.stderr.write(f"the pipeline {name!r} is at {url} (Ctrl-C ends it)\n")

@@ -1,0 +1,313 @@
+"""The routes of a pipeline."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import flask
+from pydantic import BaseModel
+
+from allencv_al.common.errors import AllenCVError, DataError
+from allencv_al.service.pipeline import messages
+from allencv_al.service.pipeline.callback import call_back
+from allencv_al.service.pipeline.errors import PipelineError
+from allencv_al.service.pipeline.experiment_state import LOCK_NAME, ExperimentState, Jobs, busy
+from allencv_al.service.pipeline.functions import Functions, check_records
+from allencv_al.service.pipeline.loop import LoopRequest, LoopRunner, store_outputs
+from allencv_al.service.pipeline.metrics import classification_metrics
+from allencv_al.service.pipeline.returns import to_plain
+from allencv_al.service.pipeline.storage import Storage, check_id
+from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.errors import without_paths
+
+PROTOCOL = 1
+HEADER = "X-AllenCV-AL-Protocol"
+_RESPONSES = (404, 409)
+
+logger = logging.getLogger(__name__)
+
+
+class PipelineRoutes:
+    """The routes of a pipeline.
+
+    Args:
+        name: What it is called.
+        functions: The user's.
+        storage: Where loops keep their results.
+        folder: Where the state is kept, on this machine.
+        class_labels: The names of the classes, if they are known.
+        callback_url: Told of each finished loop, if there is one.
+        token: What it is told with.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        functions: Functions,
+        storage: Storage,
+        folder: Path,
+        class_labels: Mapping[int, str] | None,
+        callback_url: str | None,
+        token: str | None,
+    ) -> None:
+        self._name = name
+        self._functions = functions
+        self._storage = storage
+        self._folder = folder
+        self._class_labels = class_labels
+        self._callback_url = callback_url
+        self._token = token
+        self._jobs = Jobs(folder)
+
+    def add_to(self, app: WebApp) -> None:
+        """Add them to an application."""
+        app.after_request(_with_protocol)
+        self._add_functions(app)
+        self._add_loops(app)
+        self._add_info(app)
+
+    def _add_functions(self, app: WebApp) -> None:
+        functions = self._functions
+
+        @app.operation(
+            "POST",
+            "/train",
+            body=messages.TrainRequest,
+            answer=messages.TrainAnswer,
+            summary="Train on some records, and write a checkpoint.",
+            responses=_RESPONSES,
+        )
+        def train(body: messages.TrainRequest) -> messages.TrainAnswer:
+            labeled = check_records(body.labeled, None, "labeled")
+            _check_name(body.ckpt_file, "ckpt_file")
+            if body.resume_from is not None:
+                _check_name(body.resume_from, "resume_from")
+            payload = {**_payload(body), "labeled": labeled}
+            with busy(self._folder, "train"):
+                trained = functions.train(payload)
+            return messages.TrainAnswer(
+                train_time=trained.seconds, num_queried_per_class=trained.queried_per_class
+            )
+
+        @app.operation(
+            "POST",
+            "/test",
+            body=messages.TestRequest,
+            answer=messages.TestAnswer,
+            summary="Test a checkpoint.",
+            responses=_RESPONSES,
+        )
+        def test(body: messages.TestRequest) -> messages.TestAnswer:
+            _check_name(body.ckpt_file, "ckpt_file")
+            with busy(self._folder, "test"):
+                tested = functions.test(_payload(body))
+            try:
+                metrics = classification_metrics(
+                    tested["predictions"], tested["labels"], self._class_labels
+                )
+            except PipelineError:  # boxes, or several classes a record: its values are answered
+                metrics = None
+            return messages.TestAnswer(**tested, metrics=metrics)
+
+        @app.operation(
+            "POST",
+            "/infer",
+            body=messages.InferRequest,
+            query=messages.InferQuery,
+            answer=messages.InferAnswer,
+            summary="Infer outputs of records.",
+            responses=_RESPONSES,
+        )
+        def infer(body: messages.InferRequest, query: messages.InferQuery) -> messages.InferAnswer:
+            _check_name(body.ckpt_file, "ckpt_file")
+            unlabeled = check_records(body.unlabeled, None, "unlabeled")
+            with busy(self._folder, "infer"):
+                found = functions.infer({**_payload(body), "unlabeled": unlabeled})
+            if query.store:
+                stem = f"outputs/{_slug(body.ckpt_file)}"
+                address = store_outputs(self._storage, stem, found)
+                return messages.InferAnswer(artifact=address, count=len(found))
+            outputs = {str(key): to_plain(value, "infer", str(key)) for key, value in found.items()}
+            return messages.InferAnswer(outputs=outputs, artifact=None, count=len(found))
+
+        @app.operation(
+            "POST",
+            "/getdatasetstate",
+            body=messages.StateRequest,
+            answer=messages.StateAnswer,
+            summary="What records there are.",
+            responses=_RESPONSES,
+        )
+        def getdatasetstate(body: messages.StateRequest) -> messages.StateAnswer:
+            with busy(self._folder, "getdatasetstate"):
+                state = functions.state()
+            size = len(state) if isinstance(state, dict | list) else None
+            return messages.StateAnswer(state=state, size=size)
+
+    def _add_loops(self, app: WebApp) -> None:
+        @app.operation(
+            "POST",
+            "/one_loop",
+            body=messages.OneLoopRequest,
+            answer=messages.LoopAnswer,
+            summary="Train, test and infer, and keep what comes of it; each phase once. With "
+            "`Prefer: respond-async` it is answered with 202 and the address of a job.",
+            responses=(202, 409, 502),
+        )
+        def one_loop(body: messages.OneLoopRequest) -> messages.LoopAnswer | flask.Response:
+            request = self._loop_request(body)
+            if "respond-async" not in flask.request.headers.get("Prefer", ""):
+                with busy(self._folder, f"loop {request.loop}"):
+                    return self._answer(self._run(request), body)
+            job = self._jobs.start()
+            started = threading.Event()
+            refused: list[AllenCVError] = []
+            work = threading.Thread(
+                target=self._run_job, args=(job, request, body, started, refused), daemon=True
+            )
+            work.start()
+            started.wait()
+            if refused:
+                raise refused[0]
+            answer = flask.jsonify({"status": 202, "id": job})
+            answer.status_code = 202
+            answer.headers["Location"] = f"/jobs/{job}"
+            return answer
+
+        @app.operation(
+            "GET",
+            "/jobs/<job>",
+            answer=messages.JobAnswer,
+            summary="How a job is.",
+            responses=(404,),
+        )
+        def jobs(job: str) -> messages.JobAnswer:
+            return messages.JobAnswer.model_validate(self._jobs.read(job))
+
+        @app.operation(
+            "POST",
+            "/end_exp",
+            body=messages.EndRequest,
+            answer=messages.EndAnswer,
+            summary="Say that an experiment is over.",
+        )
+        def end_exp(body: messages.EndRequest) -> messages.EndAnswer:
+            return messages.EndAnswer()
+
+    def _add_info(self, app: WebApp) -> None:
+        @app.operation(
+            "GET", "/v1/info", answer=messages.InfoAnswer, summary="What this pipeline is."
+        )
+        def info() -> messages.InfoAnswer:
+            functions = ["train", "test", "infer"]
+            if self._functions.has_state:
+                functions.append("getdatasetstate")
+            return messages.InfoAnswer(
+                protocol=PROTOCOL,
+                name=self._name,
+                functions=functions,
+                busy=bool(_doing(self._folder)),
+            )
+
+    # -- Loops -----------------------------------------------------------------------------------
+
+    def _loop_request(self, body: messages.OneLoopRequest) -> LoopRequest:
+        parts = [
+            check_id("project_id", body.project_id),
+            check_id("experiment_id", body.experiment_id),
+        ]
+        if body.user_id is not None:
+            parts.insert(0, check_id("user_id", body.user_id))
+        if body.bucket_name is not None:
+            parts.insert(0, check_id("bucket_name", body.bucket_name))
+        prefix = "/".join(parts)
+        size, labels = body.training_set_size, body.class_labels
+        if size is None or labels is None:
+            meta = self._meta(f"{'/'.join(parts[:-1])}/meta.json")
+            size = size if size is not None else meta.get("train_size")
+            labels = labels if labels is not None else meta.get("class_labels")
+        named = _class_numbers(labels) if labels else self._class_labels
+        return LoopRequest(body.cur_loop, prefix, size, body.selected_indices, named)
+
+    def _meta(self, path: str) -> dict[str, Any]:
+        try:
+            found = self._storage.read_json(path)
+        except DataError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _run(
+        self, request: LoopRequest, on_phase: Callable[[str], None] = lambda phase: None
+    ) -> dict[str, Any]:
+        state = ExperimentState(self._folder, request.prefix.replace("/", "__"))
+        return LoopRunner(self._functions, self._storage, state, on_phase).run(request)
+
+    def _answer(self, found: dict[str, Any], body: messages.OneLoopRequest) -> messages.LoopAnswer:
+        if self._callback_url is not None:
+            call_back(self._callback_url, body, self._token)
+        return messages.LoopAnswer(**found)
+
+    def _run_job(
+        self,
+        job: str,
+        request: LoopRequest,
+        body: messages.OneLoopRequest,
+        started: threading.Event,
+        refused: list[AllenCVError],
+    ) -> None:
+        try:
+            with busy(self._folder, f"loop {request.loop}"):
+                started.set()
+                found = self._run(
+                    request, lambda phase: self._jobs.write(job, "running", phase=phase)
+                )
+                answer = self._answer(found, body)
+                self._jobs.write(job, "done", result=answer.model_dump(mode="json"))
+        except Exception as error:
+            if not started.is_set() and isinstance(error, AllenCVError):
+                refused.append(error)
+            elif not isinstance(error, AllenCVError):
+                logger.exception("job %s failed", job)
+            fault = {"type": type(error).__name__, "message": without_paths(str(error))}
+            self._jobs.write(job, "failed", error=fault)
+        finally:
+            started.set()
+
+
+def _payload(body: BaseModel) -> dict[str, Any]:
+    """Return what was sent, further keys included."""
+    return body.model_dump()
+
+
+def _check_name(name: str, field: str) -> None:
+    """Raise unless a checkpoint is named by a name alone: functions put it into paths."""
+    check_id(field, name)
+
+
+def _slug(name: str) -> str:
+    return check_id("ckpt_file", name)
+
+
+def _class_numbers(labels: Mapping[str, str] | list[str]) -> dict[int, str]:
+    if isinstance(labels, list):
+        return dict(enumerate(labels))
+    try:
+        return {int(number): name for number, name in labels.items()}
+    except ValueError:
+        raise PipelineError(
+            422, "class_labels", 'class_labels: expected numbers as keys: {"0": "car"}'
+        ) from None
+
+
+def _doing(folder: Path) -> str:
+    path = folder / LOCK_NAME
+    return path.read_text() if path.is_file() else ""
+
+
+def _with_protocol(response: flask.Response) -> flask.Response:
+    response.headers[HEADER] = str(PROTOCOL)
+    return response

@@ -1,0 +1,152 @@
+"""Where a pipeline keeps what its loops bring: a folder, or any place that fsspec knows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import posixpath
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.service.pipeline.errors import PipelineError
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MANIFEST = "manifest.json"
+
+
+def check_id(name: str, value: Any) -> str:
+    """Return an id that may become a part of a path.
+
+    Raises:
+        PipelineError: It is none (400).
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or ID.fullmatch(text) is None:
+        raise PipelineError(
+            400,
+            "bad_request",
+            f"{name}: expected letters, digits, dots, dashes and underscores (at most 128, a "
+            f"letter or a digit first), found {value!r:.80}",
+        )
+    return text
+
+
+class Storage:
+    """A place for files. A file is there whole or not at all; nothing is ever unpickled.
+
+    Args:
+        url: A folder, or what fsspec knows: `s3://bucket/prefix`, `memory://name`.
+        options: For fsspec, such as `endpoint_url` and `key` of S3.
+
+    Raises:
+        ConfigurationError: There is no such kind of place, or a package for it is missing.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url, **dict(options or {}))
+        except (ValueError, ImportError) as error:
+            raise ConfigurationError(f"storage_url: {url}: {error}") from error
+        self._is_local = "file" in _protocols(self._files)
+        self._root = self._root.rstrip("/")
+
+    def url(self, path: str) -> str:
+        """Return the address of a file."""
+        found: str = self._files.unstrip_protocol(self._place(path))
+        return found
+
+    def exists(self, path: str) -> bool:
+        """Say whether a file is there."""
+        return bool(self._files.exists(self._place(path)))
+
+    def write(self, path: str, content: bytes) -> str:
+        """Write a file, whole or not at all; return its address."""
+        place = self._place(path)
+        self._files.makedirs(posixpath.dirname(place), exist_ok=True)
+        if self._is_local:
+            temporary = f"{place}.{uuid.uuid4().hex}.tmp"
+            self._files.pipe_file(temporary, content)
+            self._files.mv(temporary, place)
+        else:  # an object of a store is there when all of it is
+            self._files.pipe_file(place, content)
+        self._note(path, content)
+        return self.url(path)
+
+    def write_json(self, path: str, value: Any) -> str:
+        """Write a JSON file; return its address."""
+        return self.write(path, json.dumps(value, allow_nan=False).encode())
+
+    def write_arrays(self, path: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+        """Write an NPZ file; return its address."""
+        stream = io.BytesIO()
+        named: dict[str, Any] = dict(arrays)
+        np.savez_compressed(stream, **named)
+        return self.write(path, stream.getvalue())
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            DataError: It is not there, or is not what was written.
+        """
+        try:
+            content: bytes = self._files.cat_file(self._place(path))
+        except FileNotFoundError:
+            raise DataError(f"{path}: there is no such file in the storage") from None
+        known = self._manifest(path).get(posixpath.basename(path))
+        if known is not None and known != hashlib.sha256(content).hexdigest():
+            raise DataError(f"{path}: is not what was written (its SHA-256 differs)")
+        return content
+
+    def read_json(self, path: str) -> Any:
+        """Return the value of a JSON file.
+
+        Raises:
+            DataError: It is not there, not what was written, or no JSON.
+        """
+        try:
+            return json.loads(self.read(path))
+        except ValueError as error:
+            raise DataError(f"{path}: expected JSON: {error}") from None
+
+    def read_arrays(self, path: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of an NPZ file.
+
+        Raises:
+            DataError: It is not there, or not what was written.
+        """
+        with np.load(io.BytesIO(self.read(path)), allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+
+    def _note(self, path: str, content: bytes) -> None:
+        if posixpath.basename(path) == MANIFEST:
+            return
+        hashes = self._manifest(path)
+        hashes[posixpath.basename(path)] = hashlib.sha256(content).hexdigest()
+        self.write_json(posixpath.join(posixpath.dirname(path), MANIFEST), hashes)
+
+    def _manifest(self, path: str) -> dict[str, str]:
+        place = self._place(posixpath.join(posixpath.dirname(path), MANIFEST))
+        try:
+            found: dict[str, str] = json.loads(self._files.cat_file(place))
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def _place(self, path: str) -> str:
+        parts = path.split("/")
+        assert all(ID.fullmatch(part) for part in parts), path
+        return f"{self._root}/{path}"
+
+
+def _protocols(files: Any) -> tuple[str, ...]:
+    found = files.protocol
+    return (found,) if isinstance(found, str) else tuple(found)
