@@ -35,12 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Add them, all or none; what is there already is not added again."""
     from allencv_al.active_learning.exchange.formats import format_of, read_file
-    from allencv_al.active_learning.exchange.sources import import_records
+    from allencv_al.active_learning.exchange.importing import import_records
 
     if not args.file.exists():
         raise DataError(f"{args.file}: there is no such file")
     name = format_of(args.file) if args.format == "auto" else args.format
-    records = read_file(args.file, name)
-    added = import_records(args.folder, records, args.annotator)
-    sys.stdout.write(f"{added} of {len(records)} labels are new in {args.folder}\n")
+    found = import_records(args.folder, read_file(args.file, name), args.annotator)
+    sys.stdout.write(f"{found.new} of {sum(found)} labels are new in {args.folder}\n")
+    if found.silent:
+        sys.stdout.write(f"entries of {args.file} that hold no label: {found.silent}\n")
     return 0

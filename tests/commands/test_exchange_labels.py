@@ -133,7 +133,7 @@ def test_label_studio_names_are_found_again(
             }
         ],
     }
-    local = {**task, "id": 2, "data": {"image": "/data/local-files/?d=photos/3.png"}}
+    local = {**task, "id": 2, "data": {"image": "/data/local-files/?d=photos%2F3%2Epng"}}
     file.write_text(json.dumps([task, local]))
     assert main(["import-labels", str(file), str(folder), "--annotator", "cleo"]) == 0
     assert finals(folder) == [
@@ -149,9 +149,54 @@ def test_faults_are_named_together_and_nothing_is_stored(
     file.write_text("id,label\n0.png,cat\n1.png,catt\n9.png,cat\n")
     assert main(["import-labels", str(file), str(folder)]) == 2
     said = capsys.readouterr().err
-    assert '2: 1.png: "catt" is no class; did you mean "cat"?' in said
-    assert "3: 9.png: there is no such image" in said and "Traceback" not in said
+    assert 'line 3: "1.png": "catt" is no class; did you mean "cat"?' in said
+    assert 'line 4: "9.png": there is no such image' in said and "Traceback" not in said
     assert finals(folder) == []
+
+
+def test_answers_that_do_not_fit_are_named_together(
+    labeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, before = tmp_path / "labels.jsonl", finals(labeled)
+    rows = [
+        {"id": "3.png", "label": "cat", "annotator": "cleo"},
+        {"id": "0.png", "label": "cat", "annotator": "cleo"},
+        {"id": "1.png", "label": "cat", "annotator": "cleo"},
+        {"id": "3.png", "label": "cat", "annotator": "two\nlines"},
+        {"id": "\x1b[31m", "label": "cat"},
+    ]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert main(["import-labels", str(file), str(labeled)]) == 2
+    said = capsys.readouterr().err
+    for fault in (
+        'line 2: "0.png": somebody else has labeled this image',
+        'line 3: "1.png": somebody else has labeled this image',
+        "line 4: \"3.png\": annotator: expected a name on one line, found 'two\\nlines'",
+        'line 5: "\\u001b[31m": there is no such image',
+    ):
+        assert fault in said
+    assert finals(labeled) == before
+
+
+@pytest.mark.parametrize("more", [[], ["--all-answers"]])
+def test_what_is_there_already_is_not_added_again(
+    more: list[str], labeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with LabelingStore(labeled / LABELING_NAME, create=False) as store:
+        store.answers.decide("boss", "review-1", [1], LabelKind.LABEL, 2)
+    output = str(tmp_path / "labels.csv")
+    assert main(["export-labels", str(labeled), "--format", "csv", "--output", output, *more]) == 0
+    assert main(["import-labels", output, str(labeled)]) == 0
+    assert "0 of" in capsys.readouterr().out
+
+
+def test_entries_without_a_label_are_counted(
+    labeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.csv").write_text("id,class\n0.png,cat\n1.png,cat\n")
+    assert main(["import-labels", str(tmp_path / "x.csv"), str(labeled)]) == 0
+    said = capsys.readouterr().out
+    assert "0 of 2 labels are new" in said and "that hold no label: 2" in said
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from allencv_al.active_learning.exchange.record import LabelRecord
 from allencv_al.active_learning.exchange.tables import from_json_lines, to_json_lines
 from allencv_al.common.atomic_file import atomic_directory
 from allencv_al.common.errors import DataError
+from allencv_al.common.json_values import repr_json
 
 RECORDS_NAME = "labels.jsonl"
-_FILE = "file"
+_FILE = "allencv_al_file"  # where the image of a record lies
 _SAFE = " !#$&'()+,-.;=@[]^_`{}~"
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST = 200  # bytes of a name
@@ -25,10 +26,13 @@ _LONGEST = 200  # bytes of a name
 def folder_name(label: str) -> str:
     """Return a name for the folder of a class, from which `label_of` makes the class again.
 
-    What has a meaning in paths, on any system, is written as `%XX`.
+    What has a meaning in paths, on any system, and what cannot be seen is written as `%XX`.
     """
-    name = quote(label, safe=_SAFE + "".join(mark for mark in label if ord(mark) > 127))
-    if name.startswith((".", " ")) or _RESERVED.match(name):
+    name = "".join(
+        mark if ord(mark) > 127 and mark.isprintable() else quote(mark, safe=_SAFE)
+        for mark in label
+    )
+    if name.startswith((".", " ")) or _RESERVED.match(name) or name.casefold() == RECORDS_NAME:
         name = f"%{ord(name[0]):02X}{name[1:]}"
     if name.endswith((".", " ")):
         name = f"{name[:-1]}%{ord(name[-1]):02X}"
@@ -36,8 +40,12 @@ def folder_name(label: str) -> str:
 
 
 def label_of(name: str) -> str:
-    """Return the class that the name of a folder means."""
-    return unquote(name)
+    """Return the class that the name of a folder means.
+
+    A name that `folder_name` never gives was given by somebody else, and is the class itself.
+    """
+    label = unquote(name)
+    return label if folder_name(label) == name else name
 
 
 def write_class_folders(
@@ -55,7 +63,7 @@ def write_class_folders(
         How many images are in the folders.
 
     Raises:
-        DataError: A file is not there, or the name of a class is too long for a folder.
+        DataError: A file is not there, or the name of a class is no name for a folder here.
     """
     if folder.exists():
         raise DataError(f"{folder}: is there already; name another folder")
@@ -63,24 +71,21 @@ def write_class_folders(
     missing = [record.id for record in labeled if not _is_file(images.get(record.id))]
     if missing:
         raise DataError(
-            f"the files of {len(missing)} labeled images are not there; the first is {missing[0]}"
+            f"the files of {len(missing)} labeled images are not there; "
+            f"the first is {repr_json(missing[0])}"
         )
     names = {label: folder_name(label) for record in labeled if (label := record.label)}
-    long = [label for label, name in names.items() if len(os.fsencode(name)) > _LONGEST]
-    if long:
-        raise DataError(f"the name of a class is too long for a folder: {long[0][:80]} ...")
     taken: set[str] = set()
     placed = {}
     with atomic_directory(folder) as target:
+        _make_folders(target, names)
         for record in labeled:
             source = images[record.id]
-            file = _free_name(f"{names[str(record.label)]}/{source.name}", taken)
-            place = target / file
-            place.parent.mkdir(exist_ok=True)
+            file = f"{names[str(record.label)]}/{_free_name(source.name, taken)}"
             if links:
-                place.symlink_to(source.resolve())
+                (target / file).symlink_to(source.resolve())
             else:
-                shutil.copyfile(source, place)
+                shutil.copyfile(source, target / file)
             placed[id(record)] = file
         kept = [
             replace(record, extra={**record.extra, _FILE: placed[id(record)]})
@@ -88,7 +93,7 @@ def write_class_folders(
             else record
             for record in records
         ]
-        (target / RECORDS_NAME).write_text(to_json_lines(kept), encoding="utf-8")
+        (target / RECORDS_NAME).write_bytes(to_json_lines(kept).encode())
     return len(labeled)
 
 
@@ -98,6 +103,8 @@ def read_class_folders(folder: Path) -> list[LabelRecord]:
     Raises:
         DataError: There are no class folders, or `labels.jsonl` is damaged.
     """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder of class folders, found a file")
     files = {
         f"{place.name}/{file.name}"
         for place in folder.iterdir()
@@ -107,40 +114,71 @@ def read_class_folders(folder: Path) -> list[LabelRecord]:
     }
     if not files:
         raise DataError(f"{folder}: expected one folder a class with images in it, found none")
-    found, known = [], set()
-    if (folder / RECORDS_NAME).is_file():
-        text = (folder / RECORDS_NAME).read_text(encoding="utf-8")
-        by_name = {PurePosixPath(file).name: file for file in sorted(files)}
-        for record in from_json_lines(text, str(folder / RECORDS_NAME)):
-            file = record.extra.get(_FILE)
-            extra = {key: value for key, value in record.extra.items() if key != _FILE}
-            if isinstance(file, str):
-                now = file if file in files else by_name.get(PurePosixPath(file).name)
-                if now is None:
-                    continue  # somebody has taken it out
-                known.add(now)
-                found.append(replace(record, label=_class_of(now), kind="label", extra=extra))
-            else:
-                found.append(replace(record, extra=extra))
-    for file in sorted(files - known):
-        place = str(folder / file)
-        found.append(LabelRecord(PurePosixPath(file).name, place, _class_of(file), "label"))
+    found = []
+    for record in _known_records(folder):
+        written = record.extra.get(_FILE)
+        extra = {key: value for key, value in record.extra.items() if key != _FILE}
+        if not isinstance(written, str):
+            found.append(replace(record, extra=extra))
+            continue
+        file = _where_now(written, files)
+        if file is not None:  # else somebody has taken it out
+            files.discard(file)
+            label = label_of(PurePosixPath(file).parts[0])
+            found.append(replace(record, label=label, kind="label", extra=extra, place=file))
+    for file in sorted(files):
+        path = PurePosixPath(file)
+        label = label_of(path.parts[0])
+        found.append(LabelRecord(path.name, str(folder / file), label, "label", place=file))
     return found
 
 
-def _class_of(file: str) -> str:
-    return label_of(PurePosixPath(file).parts[0])
+def _make_folders(target: Path, names: Mapping[str, str]) -> None:
+    long = [label for label, name in names.items() if len(os.fsencode(name)) > _LONGEST]
+    if long:
+        raise DataError(f"the name of a class is too long for a folder: {long[0][:80]!a} ...")
+    for label, name in names.items():
+        try:
+            (target / name).mkdir()
+        except FileExistsError:  # where "Cat" and "cat" are one
+            raise DataError(
+                f"{target.parent}: class {repr_json(label)} has the folder of another one there, "
+                "because the disk knows no upper and lower case; rename the class, or export "
+                "another format"
+            ) from None
+
+
+def _known_records(folder: Path) -> list[LabelRecord]:
+    path = folder / RECORDS_NAME
+    if not path.is_file():
+        return []
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8, found another byte at {error.start}") from None
+    return from_json_lines(text, str(path))
+
+
+def _where_now(written: str, files: set[str]) -> str | None:
+    """Return where a file lies that was written to a place and perhaps moved since.
+
+    No two files were written under one name, so a name finds its file in any folder.
+    """
+    if written in files:
+        return written
+    name = PurePosixPath(written).name
+    return min((file for file in files if PurePosixPath(file).name == name), default=None)
 
 
 def _is_file(path: Path | None) -> bool:
     return path is not None and path.is_file()
 
 
-def _free_name(file: str, taken: set[str]) -> str:
+def _free_name(name: str, taken: set[str]) -> str:
     """Return a name that no other image has, on file systems that know no case either."""
-    path, number, name = PurePosixPath(file), 1, file
+    path, number = PurePosixPath(name), 1
     while name.casefold() in taken:
         number += 1
-        name = str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+        name = f"{path.stem}-{number}{path.suffix}"
     taken.add(name.casefold())
     return name

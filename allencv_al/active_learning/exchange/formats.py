@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from allencv_al.active_learning.exchange.class_folders import read_class_folders
-from allencv_al.active_learning.exchange.label_studio import (
-    from_label_studio,
+from allencv_al.active_learning.exchange.label_studio import from_label_studio, to_label_studio
+from allencv_al.active_learning.exchange.label_studio_min import (
     from_label_studio_min,
     is_min,
-    to_label_studio,
     to_label_studio_min,
 )
-from allencv_al.active_learning.exchange.record import LabelRecord
+from allencv_al.active_learning.exchange.record import LabelRecord, strict_json
 from allencv_al.active_learning.exchange.tables import (
     from_csv,
     from_json_lines,
@@ -64,8 +62,8 @@ def format_of(path: Path) -> str:
     if suffix != ".json":
         raise DataError(f"{path}: which format is it? --format says one of {', '.join(NAMES)}")
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        value = strict_json(_text_of(path))
+    except ValueError as error:
         raise DataError(f"{path}: expected JSON: {error}") from None
     return "label-studio-min" if is_min(value) else "label-studio"
 
@@ -82,8 +80,14 @@ def read_file(path: Path, name: str) -> list[LabelRecord]:
     """
     if name == FOLDERS:
         return read_class_folders(path)
+    return TEXT_FORMATS[name].read(_text_of(path), str(path))
+
+
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        # read_text() would change the ends of lines, also those that stand in names
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8, found another byte at {error.start}") from None
-    return TEXT_FORMATS[name].read(text, str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from allencv_al.active_learning.database import is_encodable
 
 KINDS = ("label", "skip", "unsure", "unreadable")
 
@@ -26,6 +29,7 @@ class LabelRecord:
         prediction: What a model took it for.
         score: How much a strategy wanted it.
         extra: What else a file says of it, kept for those who put it there.
+        place: Where it stands in the file that it was read from, for messages.
     """
 
     id: str
@@ -40,18 +44,22 @@ class LabelRecord:
     prediction: str | None = None
     score: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    place: str | None = field(default=None, compare=False, repr=False)
 
 
-FIELDS = tuple(one.name for one in fields(LabelRecord) if one.name != "extra")
+FIELDS = tuple(one.name for one in fields(LabelRecord) if one.name not in ("extra", "place"))
 _NUMBERS = {"time": float, "seconds": float, "score": float, "round": int}
 
 
-def record_of(values: Mapping[str, Any], extra: Mapping[str, Any]) -> LabelRecord:
+def record_of(
+    values: Mapping[str, Any], extra: Mapping[str, Any], place: str | None = None
+) -> LabelRecord:
     """Return a record of values that a file holds.
 
     Args:
         values: By the names of the fields; None where there is nothing. Numbers may be texts.
         extra: What else there is.
+        place: Where they stand.
 
     Raises:
         ValueError: A value is not what its field takes; the message names it.
@@ -67,7 +75,9 @@ def record_of(values: Mapping[str, Any], extra: Mapping[str, Any]) -> LabelRecor
         raise ValueError(f"kind: expected one of {', '.join(KINDS)}, found {found['kind']!r:.80}")
     if (found["kind"] == "label") != (found["label"] is not None):
         raise ValueError(f"kind {found['kind']} does not go with the label {found['label']!r:.80}")
-    return LabelRecord(**found, extra=dict(extra))
+    if found["seconds"] is not None and found["seconds"] < 0:
+        raise ValueError(f"seconds: expected a number from 0, found {found['seconds']}")
+    return LabelRecord(**found, extra=dict(extra), place=place)
 
 
 def _converted(name: str, value: Any) -> Any:
@@ -76,9 +86,11 @@ def _converted(name: str, value: Any) -> Any:
     kind = _NUMBERS.get(name)
     if kind is None:
         if isinstance(value, str):
+            if not is_encodable(value):
+                raise ValueError(f"{name}: expected Unicode text, found {value[:80]!a}")
             return value
         if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
+            return str(value)  # json.loads has refused more digits than str() writes
         raise ValueError(f"{name}: expected a text, found {value!r:.80}")
     if isinstance(value, bool):
         raise ValueError(f"{name}: expected a number, found {value}")
@@ -89,3 +101,19 @@ def _converted(name: str, value: Any) -> Any:
     if number != number or number in (float("inf"), float("-inf")):
         raise ValueError(f"{name}: expected a finite number, found {value!r:.80}")
     return number
+
+
+def strict_json(text: str) -> Any:
+    """Return the value of JSON that has no NaN and no Infinity.
+
+    Raises:
+        ValueError: It is no such JSON, or nests too deep.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"expected a number, found {name}")

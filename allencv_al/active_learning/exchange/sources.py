@@ -1,32 +1,20 @@
-"""The labels of a run or of a labeling, as records, and records that go into them."""
+"""The labels of a run or of a labeling, as records."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from allencv_al.active_learning.exchange.record import LabelRecord
-from allencv_al.active_learning.label_store import (
-    LabelConflict,
-    LabelEvent,
-    LabelKind,
-    LabelStore,
-)
+from allencv_al.active_learning.label_store import LabelEvent, LabelStore
 from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.errors import DataError
-from allencv_al.common.names import did_you_mean
 from allencv_al.data.dataset_readers.manifest_rows import read_rows
-from allencv_al.data.dataset_readers.skipped import raise_problems
 
 _TABLE_NAME = "labels.csv"  # which a run writes, with the paths of its labeled images
-_IMPORTED = "import"
 
 
 def read_records(folder: Path, all_answers: bool = False) -> list[LabelRecord]:
@@ -60,45 +48,6 @@ def image_files(folder: Path) -> dict[str, Path]:
         found.update({id: folder / image for id, image in rows})
     # resolve() would follow links, by which an image may have its name
     return {id: Path(os.path.abspath(file)) for id, file in found.items()}  # noqa: PTH100
-
-
-def import_records(folder: Path, records: Sequence[LabelRecord], annotator: str | None) -> int:
-    """Add what records say to a labeling; all of it, or nothing.
-
-    An item is found by its id, or else by the name of its file, if only one has it. What is there
-    already is not added again.
-
-    Args:
-        folder: The folder of a labeling, or of a run that has one.
-        records: What was said.
-        annotator: Under whose name; by default that of each record.
-
-    Returns:
-        How many answers are new.
-
-    Raises:
-        DataError: There is no labeling, or records do not fit it; all the faults are named.
-    """
-    if not (folder / LABELING_NAME).is_file():
-        raise DataError(
-            f"{folder}: expected the folder of a labeling (allencv-al label makes one), found none"
-        )
-    problems: list[str] = []
-    with ExitStack() as stack:
-        store = stack.enter_context(LabelingStore(folder / LABELING_NAME, create=False))
-        before = len(store.answers.events())
-        try:
-            with store.database.transaction():
-                for number, record in enumerate(records, start=1):
-                    if record.kind is None:
-                        continue
-                    problem = _import_one(store, record, annotator)
-                    if problem is not None:
-                        problems.append(f"{number}: {record.id}: {problem}")
-                raise_problems("what was to be imported", problems)
-        except LabelConflict as error:
-            raise DataError(str(error)) from error
-        return len(store.answers.events()) - before
 
 
 def _of_run(folder: Path, images: Mapping[str, Path]) -> list[LabelRecord]:
@@ -184,45 +133,3 @@ def _files_of_table(folder: Path) -> Iterator[tuple[str, Path]]:
         parts = PurePosixPath(path).parts
         for start in range(len(parts)):
             yield "/".join(parts[start:]), file
-
-
-def _import_one(store: LabelingStore, record: LabelRecord, annotator: str | None) -> str | None:
-    """Add one record; return what is wrong with it."""
-    item, problem = _item_of(store, record)
-    if item is None:
-        return problem
-    class_id = None
-    if record.label is not None:
-        classes = {one.name: one.class_id for one in store.classes.all()}
-        class_id = classes.get(record.label)
-        if class_id is None:
-            hint = did_you_mean(record.label, classes) or f"; known: {', '.join(classes)}"
-            return f'"{record.label}" is no class{hint}'
-    who = annotator or record.annotator or _IMPORTED
-    said = {**asdict(record), "extra": None, "image": None, "annotator": who}
-    key = f"import:{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]}"
-    try:
-        kind = LabelKind(record.kind or LabelKind.SKIP)
-        store.answers.answer(who, key, item, kind, class_id, record.seconds)
-    except DataError as error:
-        return str(error)
-    return None
-
-
-def _item_of(store: LabelingStore, record: LabelRecord) -> tuple[int | None, str]:
-    numbers = store.items.numbers()
-    if record.id in numbers:
-        return numbers[record.id], ""
-    names = {_file_name(name) for name in (record.id, record.image) if name}
-    # Label Studio puts eight letters before the name of a file that was sent to it
-    names |= {name[9:] for name in names if len(name) > 9 and name[8] == "-"}
-    found = [number for id, number in numbers.items() if _file_name(id) in names]
-    if len(found) == 1:
-        return found[0], ""
-    if found:
-        return None, f"{len(found)} images have this name"
-    return None, f"there is no such image{did_you_mean(record.id, numbers)}"
-
-
-def _file_name(text: str) -> str:
-    return PurePosixPath(text.partition("?d=")[2] or text).name

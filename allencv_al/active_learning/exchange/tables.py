@@ -8,12 +8,17 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from allencv_al.active_learning.exchange.record import FIELDS, LabelRecord, record_of
+from allencv_al.active_learning.exchange.record import (
+    FIELDS,
+    LabelRecord,
+    record_of,
+    strict_json,
+)
 from allencv_al.data.dataset_readers.skipped import raise_problems
 
 _EXTRA = "extra"
 _MARK = "\ufeff"
-_SHOWN = 20
+_DELIMITERS = ",;\t"  # spreadsheets of some languages and .tsv files have other ones
 
 csv.field_size_limit(2**24)
 
@@ -33,6 +38,8 @@ def to_csv(records: Sequence[LabelRecord]) -> str:
 def from_csv(text: str, where: str) -> list[LabelRecord]:
     """Return the records of a table; columns that are no field are kept.
 
+    Cells are divided by what divides the header: commas, semicolons or tabs.
+
     Args:
         text: The table.
         where: What messages call it.
@@ -40,10 +47,17 @@ def from_csv(text: str, where: str) -> list[LabelRecord]:
     Raises:
         DataError: Rows are wrong; they are named by their lines.
     """
-    rows = csv.DictReader(io.StringIO(text.removeprefix(_MARK), newline=""), strict=True)
+    text = text.removeprefix(_MARK)
+    delimiter = next((mark for mark in text.partition("\n")[0] if mark in _DELIMITERS), ",")
+    stream = io.StringIO(text, newline="")
+    rows = csv.DictReader(stream, strict=True, delimiter=delimiter)
     problems: list[str] = []
     found: list[LabelRecord] = []
     try:
+        columns = rows.fieldnames or ()
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            problems.append(f"line 1: the columns {', '.join(map(ascii, twice))} are there twice")
         for row in rows:
             if None in row or None in row.values():
                 problems.append(f"line {rows.line_num}: more or fewer cells than the header has")
@@ -72,8 +86,8 @@ def from_json_lines(text: str, where: str) -> list[LabelRecord]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            value = strict_json(line)
+        except ValueError as error:
             problems.append(f"line {number}: no JSON: {error}")
             continue
         if not isinstance(value, dict):
@@ -89,7 +103,7 @@ def _take(
 ) -> None:
     extra = dict(_extra(values))
     try:
-        found.append(record_of(values, extra))
+        found.append(record_of(values, extra, f"line {number}"))
     except ValueError as error:
         problems.append(f"line {number}: {error}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from allencv_al.active_learning.exchange.class_folders import (
     read_class_folders,
     write_class_folders,
 )
+from allencv_al.active_learning.exchange.formats import TEXT_FORMATS, format_of, read_file
 from allencv_al.active_learning.exchange.label_studio import (
     from_label_studio,
-    from_label_studio_min,
     labeling_config,
     to_label_studio,
+)
+from allencv_al.active_learning.exchange.label_studio_min import (
+    from_label_studio_min,
     to_label_studio_min,
 )
 from allencv_al.active_learning.exchange.record import KINDS, LabelRecord
@@ -81,16 +85,12 @@ def test_json_lines_lose_nothing(many: list[LabelRecord]) -> None:
 def test_label_studio_loses_nothing(many: list[LabelRecord]) -> None:
     said = [one for one in many if one.kind is not None]
     found = from_label_studio(to_label_studio(said), "x")
-    assert found == [_as_task(one) for one in said]
+    assert found == said
 
 
 @given(st.lists(records(), max_size=4))
 def test_label_studio_min_loses_nothing(many: list[LabelRecord]) -> None:
     assert from_label_studio_min(to_label_studio_min(many), "x") == many
-
-
-def _as_task(record: LabelRecord) -> LabelRecord:
-    return record
 
 
 # What Label Studio exports, with its own keys, several people, several controls, skips and drafts
@@ -137,6 +137,8 @@ EXPORTED: list[dict[str, Any]] = [
     },
     {"id": 2, "annotations": [], "data": {"img": "s3://bucket/b.jpg"}, "predictions": []},
     {"id": 3, "data": {"image": "https://example.com/c.jpg"}},
+    {"data": {"image": "twice.jpg"}, "annotations": None},
+    {"data": {"image": "twice.jpg"}, "annotations": None},
     {
         "id": 4,
         "annotations": [
@@ -165,6 +167,7 @@ EXPORTED_MIN: list[dict[str, Any]] = [
     },
     {"image": "b.jpg", "id": 2, "choice": {"choices": ["cat", "dog"]}, "annotator": 2},
     {"image": "c.jpg", "id": 3, "annotator": 2, "taken": "2020"},
+    {"taken": "2020", "picture": "d.jpg", "id": 4, "animal": "dog", "annotator": 2},
 ]
 
 
@@ -174,9 +177,7 @@ def test_what_label_studio_exports_is_written_back_as_it_was() -> None:
     assert [(one.label, one.kind) for one in found] == [
         ("cat", "label"),
         (None, "skip"),
-        (None, None),
-        (None, None),
-        (None, None),
+        *[(None, None)] * 5,
     ]
     first = found[0]
     assert (first.annotator, first.seconds) == ("anna@example.com", 4.288)
@@ -187,7 +188,36 @@ def test_what_label_studio_exports_is_written_back_as_it_was() -> None:
 def test_what_label_studio_exports_min_is_written_back_as_it_was() -> None:
     found = from_label_studio_min(json.dumps(EXPORTED_MIN), "x")
     assert json.loads(to_label_studio_min(found)) == EXPORTED_MIN
-    assert [(one.label, one.annotator) for one in found] == [("cat", "1"), (None, "2"), (None, "2")]
+    assert [(one.label, one.annotator) for one in found] == [
+        ("cat", "1"),
+        (None, "2"),
+        (None, "2"),
+        ("dog", "2"),
+    ]
+
+
+def test_what_others_add_to_what_we_wrote_is_kept() -> None:
+    record = LabelRecord("a.jpg", None, "cat", "label", "anna", 1.5)
+    [task] = json.loads(to_label_studio([record]))
+    task["meta"], task["annotations"][0]["ground_truth"] = {"site": 3}, True
+    [row] = json.loads(to_label_studio_min([record]))
+    row["agreement"] = 0.5
+    [read], [read_min] = (
+        from_label_studio(json.dumps([task]), "x"),
+        from_label_studio_min(json.dumps([row]), "x"),
+    )
+    assert (read.label, read.annotator) == (read_min.label, read_min.annotator) == ("cat", "anna")
+    assert json.loads(to_label_studio([read])) == [task]
+    assert json.loads(to_label_studio_min([read_min])) == [row]
+    [skipped] = json.loads(to_label_studio([replace(read, label=None, kind="skip")]))
+    assert from_label_studio(json.dumps([skipped]), "x")[0].kind == "skip"
+    assert skipped["meta"] == {"site": 3}
+
+
+def test_a_column_that_is_called_as_our_own_is_kept() -> None:
+    many = [LabelRecord("a", extra={"label_studio": "x", "label_studio_min": "y"}, kind="skip")]
+    assert from_label_studio(to_label_studio(many), "x") == many
+    assert from_label_studio_min(to_label_studio_min(many), "x") == many
 
 
 def test_what_goes_through_other_formats_comes_back_to_label_studio_as_it_was() -> None:
@@ -197,8 +227,6 @@ def test_what_goes_through_other_formats_comes_back_to_label_studio_as_it_was() 
 
 
 def test_a_changed_label_changes_only_itself() -> None:
-    from dataclasses import replace
-
     found = from_label_studio(json.dumps(EXPORTED), "x")
     written = json.loads(to_label_studio([replace(found[0], label="dog"), *found[1:]]))
     [annotation, _] = written[0]["annotations"]
@@ -223,6 +251,8 @@ def test_names_in_the_labeling_config_are_text() -> None:
         ("id,time\n1,soon\n2,nan\n", "line 2: time: expected a number"),
         ("label\ncat\n", "line 2: expected an id or an image"),
         ("id,kind,label\n1,skip,cat\n", "kind skip does not go with"),
+        ("id,label,label\n1,cat,dog\n", "line 1: the columns 'label' are there twice"),
+        ("id,seconds\n1,-2\n", "line 2: seconds: expected a number from 0"),
     ],
 )
 def test_wrong_rows_are_named(text: str, fault: str) -> None:
@@ -237,6 +267,8 @@ def test_wrong_rows_are_named(text: str, fault: str) -> None:
         ("{\n", "line 1: no JSON"),
         ('{"id": {"a": 1}}\n', "line 1: id: expected a text"),
         ('{"id": "a", "seconds": true}\n', "seconds: expected a number"),
+        ('{"id": "a"}\n{"id": "a", "seconds": Infinity}\n', "line 2: no JSON: .*Infinity"),
+        ('{"id": "a", "annotator": "\\ud800"}\n', "annotator: expected Unicode text"),
     ],
 )
 def test_wrong_lines_are_named(text: str, fault: str) -> None:
@@ -250,13 +282,56 @@ def test_wrong_lines_are_named(text: str, fault: str) -> None:
         ("{}", "expected a JSON list"),
         ("[", "expected JSON"),
         ("[1]", 'task 1: expected an object with "data"'),
-        ('[{"data": {}}]', "task 1: expected an image or an id"),
+        ('[{"data": {}}]', "task 1: expected an id or an image"),
         ('[{"data": {"image": "a"}, "annotations": 3}]', "annotations: expected a list"),
+        ("[" * 100_000, "nested too deep"),
+        ('[{"data": {"image": "a"}, "annotations": [{"allencv_al": 5}]}]', "task 1: allencv_al"),
+        (
+            '[{"data": {"image": "a"}, "annotations": [{"allencv_al": {"kind": 5}}]}]',
+            "task 1: kind: expected one of",
+        ),
     ],
 )
 def test_what_is_no_export_is_said(text: str, fault: str) -> None:
     with pytest.raises(DataError, match=fault):
         from_label_studio(text, "x.json")
+
+
+# -- Files -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_ends_of_lines_in_names_survive_a_file(name: str, tmp_path: Path) -> None:
+    path, many = tmp_path / "x", [LabelRecord("a\rb\r\n", None, "c\n\rd", "label")]
+    path.write_bytes(TEXT_FORMATS[name].write(many).encode())
+    assert read_file(path, name) == many
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.csv", "\ufeffid;label\na,b;cat\n"),
+        ("x.tsv", "id\tlabel\na,b\tcat\n"),
+        ("x.CSV", 'id,label\n"a,b",cat\n'),
+        ("x.ndjson", '{"id": "a,b", "label": "cat"}\n'),
+        ("x.json", '[{"data": {"allencv_al_id": "a,b"}, "annotations": [{"result": [%s]}]}]'),
+        ("x.json", '[{"image": "a,b", "id": 1, "choice": "cat", "annotator": 1}]'),
+    ],
+)
+def test_the_format_of_a_file_is_seen(name: str, text: str, tmp_path: Path) -> None:
+    path, choice = tmp_path / name, '{"type": "choices", "value": {"choices": ["cat"]}}'
+    path.write_text(text.replace("%s", choice), encoding="utf-8")
+    [found] = read_file(path, format_of(path))
+    assert (found.id, found.label) == ("a,b", "cat")
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\xff")
+    for path, name in ((tmp_path, "csv"), (tmp_path / "x.csv", "folders"), (tmp_path / "x", "csv")):
+        with pytest.raises(DataError, match=r"cannot be read|found a file"):
+            read_file(path, name)
+    with pytest.raises(DataError, match="expected UTF-8, found another byte at 0"):
+        read_file(tmp_path / "x.csv", "csv")
 
 
 # -- Folders -----------------------------------------------------------------------------------
@@ -268,6 +343,27 @@ def test_every_class_has_a_folder_of_its_own(label: str) -> None:
     assert label_of(name) == label
     assert "/" not in name and "\\" not in name and "\0" not in name
     assert name not in (".", "..") and not name.startswith(".")
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("Größe 猫", "Größe 猫"),
+        ("a/b", "a%2Fb"),
+        ("\u202egpj", "%E2%80%AEgpj"),
+        ("labels.jsonl", "%6Cabels.jsonl"),
+        ("con", "%63on"),
+        ("100%", "100%25"),
+    ],
+)
+def test_folders_are_called_as_the_class_where_that_can_be(label: str, name: str) -> None:
+    assert folder_name(label) == name
+    assert label_of(name) == label
+
+
+@pytest.mark.parametrize("name", ["50%41", "%FF", "100%", "%"])
+def test_names_that_others_gave_are_the_class(name: str) -> None:
+    assert label_of(name) == name
 
 
 @pytest.fixture
@@ -310,6 +406,35 @@ def test_what_is_moved_has_another_class(images: dict[str, Path], tmp_path: Path
     (target / "cat" / "1-2.png").unlink()
     found = {one.id: one.label for one in read_class_folders(target)}
     assert found == {"a/1.png": "bird", "2.png": "../<dog>", "3.png": None, "new.png": "bird"}
+
+
+def test_an_image_is_found_by_its_name_only_where_it_is_moved_to(
+    images: dict[str, Path], tmp_path: Path
+) -> None:
+    target = tmp_path / "out"
+    write_class_folders(target, [LABELED[0], replace(LABELED[1], label="dog")], images, links=False)
+    (target / "bird").mkdir()
+    (target / "cat" / "1.png").rename(target / "bird" / "1.png")
+    found = {one.id: one.label for one in read_class_folders(target)}
+    assert found == {"a/1.png": "bird", "b/1.png": "dog"}
+
+
+def test_what_a_file_says_besides_survives_folders(images: dict[str, Path], tmp_path: Path) -> None:
+    many = [
+        LabelRecord("a/1.png", None, "Cat", "label", extra={"file": "x"}),
+        LabelRecord("b/1.png", None, "cat", "label"),
+        LabelRecord("c", None, None, "skip", extra={"file": "x"}),
+    ]
+    write_class_folders(tmp_path / "out", many, images, links=False)
+    assert read_class_folders(tmp_path / "out") == many
+
+
+def test_a_class_with_too_long_a_name_is_said(images: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="too long for a folder: '/////"):
+        write_class_folders(
+            tmp_path / "out", [replace(LABELED[0], label="/" * 100)], images, links=False
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_folders_of_others_are_read(tmp_path: Path) -> None:
