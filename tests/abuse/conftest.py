@@ -26,6 +26,37 @@ from allencv_al.active_learning.labeling.records import NewItem
 from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 
 CANARY = "the canary sings"
+PIPELINE = """
+import pathlib
+import sys
+
+from allencv_al.service.pipeline import Pipeline
+
+folder = pathlib.Path(sys.argv[1])
+
+
+def train(args, labeled, resume_from, ckpt_file):
+    (folder / ckpt_file).write_text("trained")
+
+
+def test(args, ckpt_file):
+    return {"predictions": [0, 1, 1], "labels": [0, 1, 0]}
+
+
+def infer(args, unlabeled, ckpt_file):
+    return {"outputs": {record: {"pre_softmax": [0.5, 0.25]} for record in unlabeled}}
+
+
+def getdatasetstate(args):
+    return {record: f"{record}.png" for record in range(9)}
+
+
+token = sys.argv[2] if len(sys.argv) > 2 else None
+pipeline = Pipeline(
+    "any", train, test, infer, getdatasetstate, {"EXPT_DIR": str(folder)}, token
+)
+sys.exit(pipeline(port=0))
+"""
 _FIGURES: list[tuple[str, str, str]] = []
 
 
@@ -80,7 +111,7 @@ class Process:
     """A server in a process of its own, which says its address on standard error.
 
     Args:
-        command: The arguments of `allencv-al`.
+        command: The arguments of `python`, such as `-m allencv_al serve`.
         log: Where it writes to.
         before: What starts it, such as `("unshare", "-rm")`.
     """
@@ -90,7 +121,7 @@ class Process:
         with log.open("ab") as stream:
             start = log.stat().st_size
             self.process = subprocess.Popen(
-                [*before, sys.executable, "-m", "allencv_al", *command, "--port", "0"],
+                [*before, sys.executable, *command],
                 stdout=stream,
                 stderr=stream,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -139,11 +170,11 @@ class Process:
 
 @pytest.fixture
 def make_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Return a function that starts a server."""
+    """Return a function that starts a server: a program, or a command of `allencv-al`."""
     made: list[Process] = []
 
     def make(*command: str, before: Sequence[str] = ()) -> Process:
-        made.append(Process(command, tmp_path / f"{len(made)}.log", before))
+        made.append(Process(_arguments(*command), tmp_path / f"{len(made)}.log", before))
         return made[-1]
 
     yield make
@@ -171,7 +202,7 @@ def demo(
     """The demo server over a tiny model, which has to live through several tests."""
     folder = tmp_path_factory.mktemp("demo")
     run = make_tiny_run(folder / "run")
-    process = Process(("serve", str(run), "--image-root", str(images)), folder / "log")
+    process = Process(_arguments("serve", str(run), "--image-root", str(images)), folder / "log")
     yield process
     process.kill()
 
@@ -181,9 +212,32 @@ def labeling(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator
     """The labeling server over some images, which has to live through several tests."""
     folder = tmp_path_factory.mktemp("labeling")
     command = ("label", str(images), "--classes", "cat,dog", "-s", str(folder / "labels"))
-    process = Process(command, folder / "log")
+    process = Process(_arguments(*command), folder / "log")
     yield process
     process.kill()
+
+
+@pytest.fixture(scope="session")
+def pipeline_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline with functions that take anything; its arguments are a folder and a token."""
+    path = tmp_path_factory.mktemp("pipeline") / "main.py"
+    path.write_text(PIPELINE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pipeline(pipeline_program: Path) -> Iterator[Process]:
+    """The pipeline, which has to live through several tests."""
+    folder = pipeline_program.parent
+    process = Process((str(pipeline_program), str(folder / "experiment")), folder / "log")
+    yield process
+    process.kill()
+
+
+def _arguments(*command: str) -> list[str]:
+    if command[0].endswith(".py"):
+        return list(command)
+    return ["-m", "allencv_al", *command, "--port", "0"]
 
 
 @pytest.fixture

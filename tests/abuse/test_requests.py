@@ -24,6 +24,7 @@ SECONDS = 20
 GROWTH_MB = 50
 JUNK: list[Any] = [
     *(None, True, -1, 0, 1.5, 10**30, 2**63, "", "x" * 5_000, "\0", "\u202e", "i1", "c1", "../i1"),
+    *([0, 1], [2**63, 10**30], [-1], [0, 0], "ckpt_0", "a__b", {"0": "cat"}, {"x": "y"}),
     *([], {}, [[]], [None] * 50, {"a": {"b": []}}, "label", "current", "data:image/png;base64,AA"),
 ]
 BODIES = [
@@ -214,7 +215,7 @@ def raw(port: int, content: bytes) -> int:
     return status
 
 
-@pytest.mark.parametrize("which", ["demo", "labeling"])
+@pytest.mark.parametrize("which", ["demo", "labeling", "pipeline"])
 def test_malformed_requests_are_refused(
     which: str, request: pytest.FixtureRequest, size: Size, record: Record
 ) -> None:
@@ -297,14 +298,16 @@ def test_no_path_leads_out(demo: Any, labeling: Any, images: Path, record: Recor
     record("A3 paths that lead out", count, "0 bytes from outside")
 
 
-def test_no_field_makes_the_server_call(demo: Any, labeling: Any, record: Record) -> None:
+def test_no_field_makes_the_server_call(
+    demo: Any, labeling: Any, pipeline: Any, record: Record
+) -> None:
     """A4."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.3)
         port = listener.getsockname()[1]
         targets = [f"http://127.0.0.1:{port}/x.png", f"//127.0.0.1:{port}/x", "file:///etc/passwd"]
         count = 0
-        for server in (demo, labeling):
+        for server in (demo, labeling, pipeline):
             for operation in operations(server.port):
                 for target in targets:
                     quoted = urllib.parse.quote(target, safe="")
@@ -322,34 +325,41 @@ def test_no_field_makes_the_server_call(demo: Any, labeling: Any, record: Record
 
 
 def test_without_a_token_nothing_answers(
-    make_process: Callable[..., Any], tiny_run: Path, images: Path, tmp_path: Path, record: Record
+    make_process: Callable[..., Any],
+    tiny_run: Path,
+    images: Path,
+    pipeline_program: Path,
+    tmp_path: Path,
+    record: Record,
 ) -> None:
-    """A7."""
-    token = tmp_path / "token"
-    count = 0
+    """A7: a token that is given, and one that is made and printed once."""
+    token, secret, made = tmp_path / "token", "a-secret-of-this-test-0123", tmp_path / "made"
+    token.touch(0o600)
+    token.write_text(secret)
     label = ("label", str(images), "--classes", "cat", "-s", str(tmp_path / "labels"))
-    for command in (("serve", str(tiny_run)), label):
-        server = make_process(*command, "--token-file", str(token))
-        secret = token.read_text().strip()
-        known = {"Authorization": f"Bearer {secret}"}
-        status, body = ask(server.port, "GET", "/openapi.json", None, known)
+    count = 0
+    for command in (
+        ("serve", str(tiny_run), "--token-file", str(token)),
+        (*label, "--token-file", str(made)),
+        (str(pipeline_program), str(tmp_path / "experiment"), secret),
+    ):
+        server = make_process(*command)
+        right = made.read_text().strip() if made.exists() and command[0] == "label" else secret
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {right}"}
+        status, body = ask(server.port, "GET", "/openapi.json", None, headers)
         assert status == 200
         for path, methods in json.loads(body)["paths"].items():
             for method in methods:
-                for sent in (None, "wrong", secret[:-1], secret + "x", secret.swapcase()):
-                    headers = {} if sent is None else {"Authorization": f"Bearer {sent}"}
-                    status, answer = ask(
-                        server.port,
-                        method.upper(),
-                        path,
-                        b"{}",
-                        {**headers, "Content-Type": "application/json"},
-                    )
+                for sent in (None, "wrong", right[:-1], right + "x", right.swapcase()):
+                    headers = {"Content-Type": "application/json"}
+                    if sent is not None:
+                        headers["Authorization"] = f"Bearer {sent}"
+                    status, answer = ask(server.port, method.upper(), path, b"{}", headers)
                     is_open = path in ("/healthz", "/login")
                     assert status == 401 or (is_open and status in (200, 422)), (method, path)
-                    assert secret.encode() not in answer
+                    assert right.encode() not in answer
                     count += 1
-        assert server.text.count(secret) == (1 if command[0] == "serve" else 0)
+        assert server.text.count(right) == (1 if command[0] == "label" else 0)
     record("A7 requests without the token", count, "401 everywhere but /healthz and /login")
 
 
