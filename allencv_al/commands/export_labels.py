@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what everybody has said, instead of what comes of it",
     )
     parser.add_argument(
+        "--local-files",
+        type=Path,
+        metavar="DIR",
+        help="for Label Studio: the folder, above the images, that it serves local files from",
+    )
+    parser.add_argument(
         "--links", action="store_true", help="for folders: symbolic links instead of copies"
     )
 
@@ -49,12 +55,17 @@ def run(args: argparse.Namespace) -> int:
     """Write them; nothing is there before all of it is."""
     from allencv_al.active_learning.exchange.class_folders import write_class_folders
     from allencv_al.active_learning.exchange.formats import FOLDERS, TEXT_FORMATS
+    from allencv_al.active_learning.exchange.label_studio import with_local_addresses
     from allencv_al.active_learning.exchange.sources import image_files, read_records
     from allencv_al.common.atomic_file import write_text
 
     records = read_records(args.folder, args.all_answers)
     if not records:
         raise DataError(f"{args.folder}: there are no labels yet")
+    if args.local_files is not None:
+        if not args.format.startswith("label-studio"):
+            raise DataError("export-labels: --local-files goes with the formats of Label Studio")
+        records = with_local_addresses(records, args.local_files)
     if args.format == FOLDERS:
         if args.output is None:
             raise DataError("export-labels: --format folders needs --output DIR")

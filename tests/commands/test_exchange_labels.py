@@ -111,6 +111,28 @@ def test_the_labels_of_a_run_are_exported(tmp_path: Path) -> None:
     assert row["image"] == str(tmp_path / "photos" / "a" / "1.png")
 
 
+@pytest.mark.parametrize("name", ["label-studio", "label-studio-min"])
+def test_label_studio_is_told_where_it_serves_the_images(
+    name: str,
+    make_labeling: Callable[..., Path],
+    labeled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = tmp_path / "photos"
+    output = tmp_path / "labels.json"
+    command = ["export-labels", str(labeled), "--format", name, "--output", str(output)]
+    assert main([*command, "--local-files", str(tmp_path)]) == 0
+    rows = json.loads(output.read_text())
+    addresses = [row.get("data", row)["image"] for row in rows]
+    assert addresses == [f"/data/local-files/?d=photos/{number}.png" for number in range(3)]
+    other = make_labeling("other")
+    assert main(["import-labels", str(output), str(other)]) == 0
+    assert finals(other) == finals(labeled)
+    assert main([*command, "--local-files", str(photos / "other")]) == 2
+    assert "3 images do not lie below" in capsys.readouterr().err
+
+
 def test_label_studio_names_are_found_again(
     make_labeling: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -205,6 +227,10 @@ def test_entries_without_a_label_are_counted(
         (["export-labels", "{empty}", "--format", "csv"], "expected the folder of a run"),
         (["export-labels", "{new}", "--format", "csv"], "there are no labels yet"),
         (["export-labels", "{labeled}", "--format", "folders"], "needs --output"),
+        (
+            ["export-labels", "{labeled}", "--format", "csv", "--local-files", "{empty}"],
+            "goes with the formats of Label Studio",
+        ),
         (["import-labels", "{empty}/x.csv", "{new}"], "there is no such file"),
         (["import-labels", "{text}", "{new}"], "which format is it?"),
         (["import-labels", "{csv}", "{empty}"], "expected the folder of a labeling"),

@@ -7,9 +7,12 @@ says besides labels is kept in `extra` and written back as it was.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from allencv_al.active_learning.exchange.label_studio_values import (
@@ -29,6 +32,8 @@ from allencv_al.active_learning.exchange.label_studio_values import (
     seconds_of,
 )
 from allencv_al.active_learning.exchange.record import LabelRecord
+from allencv_al.common.errors import DataError
+from allencv_al.common.json_values import repr_json
 
 CONFIG = """\
 <View>
@@ -61,6 +66,31 @@ def labeling_config(classes: Sequence[str]) -> str:
     """Return a labeling config of Label Studio for these classes."""
     lines = [f"    <Choice value={quoteattr(name)}/>" for name in classes]
     return CONFIG.format(choices="\n".join(lines))
+
+
+def with_local_addresses(records: Sequence[LabelRecord], root: Path) -> list[LabelRecord]:
+    """Return records whose images have the addresses under which Label Studio serves local files.
+
+    Args:
+        records: What was said; their images are paths.
+        root: Its LOCAL_FILES_DOCUMENT_ROOT.
+
+    Raises:
+        DataError: Images do not lie below it.
+    """
+    # resolve() would follow links, by which an image may have its name
+    start = Path(os.path.abspath(root))  # noqa: PTH100
+    outside = [one for one in records if one.image is None or start not in Path(one.image).parents]
+    if outside:
+        raise DataError(
+            f"{len(outside)} images do not lie below {root}; the first is "
+            f"{repr_json(outside[0].image or outside[0].id, 200)}"
+        )
+    found = []
+    for record in records:
+        path = Path(str(record.image)).relative_to(start).as_posix()
+        found.append(replace(record, image=f"/data/local-files/?d={quote(path)}"))
+    return found
 
 
 def _records_of(task: Any, place: str) -> Iterator[LabelRecord]:

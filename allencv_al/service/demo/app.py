@@ -85,7 +85,7 @@ def create_app(
     _add_routes(app, batcher, BodyReader(RequestInputs(loaded, root), at), info, archive.samples)
     LabelStudioRoutes(
         lambda inputs: _predictions(batcher, inputs),
-        *(info.classes, root, _version(archive_path), at.max_pixels, at.max_images),
+        *(info.classes, root, _version(archive_path), at.max_pixels),
     ).add_to(app)
     app.page("/", page)
     app.folder("/static/demo/", STATIC, is_open=True)

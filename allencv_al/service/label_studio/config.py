@@ -1,8 +1,12 @@
-"""What a labeling config of Label Studio asks for."""
+"""What a labeling config of Label Studio asks for.
+
+Tags: https://labelstud.io/tags/choices and https://labelstud.io/tags/choice.
+"""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from allencv_al.common.errors import DataError
@@ -18,13 +22,18 @@ class LabelingConfig:
         control: The `name` of the `Choices` tag.
         target: The `name` of the `Image` tag that it belongs to.
         key: The key of a task's data that holds the image.
-        choices: The class names as they stand in the config.
+        choices: How each choice is written in a result, by its value and by its alias; None where
+            each task brings its own.
     """
 
     control: str
     target: str
     key: str
-    choices: tuple[str, ...]
+    choices: Mapping[str, str] | None
+
+    def written(self, name: str) -> str | None:
+        """Return how a class is written in a result, or None if it cannot be chosen."""
+        return name if self.choices is None else self.choices.get(name)
 
 
 def parse_config(text: str) -> LabelingConfig:
@@ -43,9 +52,14 @@ def parse_config(text: str) -> LabelingConfig:
     for control in root.iter("Choices"):
         name, target = control.get("name"), control.get("toName")
         if name and target in images and target is not None:
-            values = (
-                choice.get("value") or choice.get("alias") for choice in control.iter("Choice")
-            )
-            key = images[target].lstrip("$")
-            return LabelingConfig(name, target, key, tuple(filter(None, values)))
+            return LabelingConfig(name, target, images[target].lstrip("$"), _choices(control))
     raise DataError('label_config: expected <Choices toName="..."> of an <Image name="...">')
+
+
+def _choices(control: ElementTree.Element) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for choice in control.iter("Choice"):
+        value, alias = choice.get("value", ""), choice.get("alias", "")
+        if value or alias:  # an alias takes the place of the value in results
+            found[alias or value] = found[value or alias] = alias or value
+    return None if not found and control.get("value", "").startswith("$") else found

@@ -1,14 +1,16 @@
 """The routes that Label Studio calls: /health, /setup, /predict and /webhook.
 
-As in `label_studio_ml/api.py` of github.com/HumanSignal/label-studio-ml-backend. Nothing is ever
-fetched: an image comes as a data URL, or lies in the folder that the server was started with.
+As in `label_studio_ml/api.py` of github.com/HumanSignal/label-studio-ml-backend. What becomes of
+the answers stands in `label_studio/ml/models.py` of github.com/HumanSignal/label-studio: the tasks
+of a project come in one request, and an answer without `result` makes no prediction. Nothing is
+ever fetched: an image comes as a data URL, or lies in the folder that the server was started with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,8 +24,11 @@ from allencv_al.service.web.errors import without_paths
 from allencv_al.service.web.images import check_image
 
 PREFIX = "/label-studio"
-_MEDIA = "/data/"
-_LOCAL_FILES = "/data/local-files/"
+_MEDIA, _UPLOADS = "/data/", "/data/upload/"
+_LOCAL_FILES = "/data/local-files"
+_NO_KEY = "$undefined$"  # of the data of tasks that a storage was the source of
+_AT_ONCE = 32  # images in memory; a GPU takes as many in a batch
+_MOST_TASKS = 10_000
 
 
 class _Lenient(BaseModel):
@@ -48,7 +53,7 @@ class Task(_Lenient):
 class PredictRequest(_Lenient):
     """Asks for predictions."""
 
-    tasks: list[Task]
+    tasks: list[Task] = Field(max_length=_MOST_TASKS)
     label_config: str
 
 
@@ -78,11 +83,16 @@ class TaskPrediction(BaseModel):
 
     model_version: str
     score: float = Field(
-        description="By how much the most probable class is before the second, 0 to 1: what has "
-        "the lowest score is most worth labeling."
+        description="The margin: by how much the most probable class is before the second, 0 to 1. "
+        "What has the lowest score is most worth labeling."
     )
     result: list[dict[str, Any]]
-    error: str | None = Field(None, description="Why there is no result.")
+
+
+class TaskFault(BaseModel):
+    """Why the model says nothing of a task."""
+
+    error: str
 
 
 class PredictAnswer(BaseModel):
@@ -90,7 +100,7 @@ class PredictAnswer(BaseModel):
 
     model_config = ConfigDict(protected_namespaces=())
 
-    results: list[TaskPrediction]
+    results: list[TaskPrediction | TaskFault]
     model_version: str
 
 
@@ -109,7 +119,6 @@ class LabelStudioRoutes:
         image_root: The folder in which images may be named; None for none.
         version: What Label Studio calls the model.
         max_pixels: The largest image.
-        max_images: The most tasks of one request.
     """
 
     def __init__(
@@ -119,14 +128,12 @@ class LabelStudioRoutes:
         image_root: ImageRoot | None,
         version: str,
         max_pixels: int,
-        max_images: int,
     ) -> None:
         self._predict = predict
         self._classes = classes
         self._image_root = image_root
         self._version = version
         self._max_pixels = max_pixels
-        self._max_images = max_images
 
     def add_to(self, app: WebApp) -> None:
         """Add them to an application."""
@@ -162,11 +169,11 @@ class LabelStudioRoutes:
         )
         def predict(body: PredictRequest) -> PredictAnswer:
             config = parse_config(body.label_config)
-            if len(body.tasks) > self._max_images:
-                raise DataError(
-                    f"tasks: expected at most {self._max_images}, found {len(body.tasks)}"
-                )
-            results = self._results(body.tasks, config)
+            results = [
+                result
+                for start in range(0, len(body.tasks), _AT_ONCE)
+                for result in self._results(body.tasks[start : start + _AT_ONCE], config)
+            ]
             return PredictAnswer(results=results, model_version=self._version)
 
         @app.operation(
@@ -180,19 +187,21 @@ class LabelStudioRoutes:
         def webhook(body: WebhookRequest) -> WebhookAnswer:
             return WebhookAnswer(status="ignored")
 
-    def _results(self, tasks: Sequence[Task], config: LabelingConfig) -> list[TaskPrediction]:
+    def _results(
+        self, tasks: Sequence[Task], config: LabelingConfig
+    ) -> list[TaskPrediction | TaskFault]:
         inputs: list[bytes | AllenCVError] = [self._input(task, config) for task in tasks]
         good = [content for content in inputs if isinstance(content, bytes)]
         predictions = iter(self._predict(good) if good else [])
         return [
-            self._failed(str(content))
+            _fault(content)
             if isinstance(content, AllenCVError)
             else self._prediction(next(predictions), config)
             for content in inputs
         ]
 
     def _input(self, task: Task, config: LabelingConfig) -> bytes | AllenCVError:
-        value = task.data.get(config.key)
+        value = task.data.get(config.key, task.data.get(_NO_KEY))
         try:
             if not isinstance(value, str):
                 raise DataError(f"data.{config.key}: expected the image, found none")
@@ -206,26 +215,27 @@ class LabelStudioRoutes:
         data = value.encode("utf-8", "surrogatepass")
         if is_data_url(data):
             return decode_data_url(data)
-        parts = urlsplit(value)
-        if parts.scheme or parts.netloc:
+        name = _file_of(value)
+        if name is None:
             raise DataError("this server fetches nothing: expected a data URL or a local file")
         if self._image_root is None:
             raise DataError("this server opens no files; start it with --image-root DIR")
-        if parts.path == _LOCAL_FILES:
-            return self._image_root.read(parse_qs(parts.query).get("d", [""])[0])
-        return self._image_root.read(value.removeprefix(_MEDIA))
+        return self._image_root.read(name)
 
-    def _prediction(self, prediction: Prediction, config: LabelingConfig) -> TaskPrediction:
+    def _prediction(
+        self, prediction: Prediction, config: LabelingConfig
+    ) -> TaskPrediction | TaskFault:
         if prediction.error is not None:
             if not isinstance(prediction.error, AllenCVError):
                 raise prediction.error
-            return self._failed(str(prediction.error))
+            return _fault(prediction.error)
         row: Any = prediction.row
         if not isinstance(row, Mapping) or "probs" not in row:
-            return self._failed("the model answers no probabilities")
-        name = str(row["class"])
-        if name not in config.choices:
-            return self._failed(f'the class "{name}" is no choice of the labeling config')
+            return TaskFault(error="the model answers no probabilities")
+        name = config.written(str(row["class"]))
+        if name is None:
+            cause = f'the class "{row["class"]}" is no choice of the labeling config'
+            return TaskFault(error=cause)
         probabilities = sorted((float(one) for one in row["probs"]), reverse=True)
         margin = probabilities[0] - (probabilities[1] if len(probabilities) > 1 else 0.0)
         result = {
@@ -234,11 +244,29 @@ class LabelStudioRoutes:
             "type": "choices",
             "value": {"choices": [name]},
         }
-        return TaskPrediction(
-            model_version=self._version, score=margin, result=[result], error=None
-        )
+        return TaskPrediction(model_version=self._version, score=margin, result=[result])
 
-    def _failed(self, cause: str) -> TaskPrediction:
-        return TaskPrediction(
-            model_version=self._version, score=0.0, result=[], error=without_paths(cause)
-        )
+
+def _file_of(value: str) -> str | None:
+    """Return the name of the file that a task means, or None if it is an address of elsewhere.
+
+    Label Studio's own addresses are names of files, with the name of its host before them if it
+    was given one.
+    """
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return None
+    is_address = parts.scheme in ("http", "https") and bool(parts.netloc)
+    if (parts.scheme or parts.netloc) and not is_address:
+        return None
+    if parts.path.rstrip("/").endswith(_LOCAL_FILES):
+        return parse_qs(parts.query).get("d", [""])[0]
+    _, found, name = parts.path.partition(_UPLOADS)
+    if found:
+        return unquote(f"{_UPLOADS.removeprefix(_MEDIA)}{name}")
+    return None if is_address else value.removeprefix(_MEDIA)
+
+
+def _fault(error: AllenCVError) -> TaskFault:
+    return TaskFault(error=without_paths(str(error)))

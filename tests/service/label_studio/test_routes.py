@@ -39,6 +39,7 @@ def folder(tmp_path: Path) -> Path:
     upload = tmp_path / "media" / "upload" / "1"
     upload.mkdir(parents=True)
     (upload / "1234abcd-a.png").write_bytes(png(1))
+    (upload / "1234abcd-a ü.png").write_bytes(png(4))
     (tmp_path / "media" / "b.png").write_bytes(png(2))
     (tmp_path / "secret.png").write_bytes(png(3))
     return tmp_path / "media"
@@ -101,7 +102,10 @@ def test_tasks_get_what_the_predictor_says(
     data_url = "data:image/png;base64," + base64.b64encode(png(5)).decode()
     images = {
         "/data/upload/1/1234abcd-a.png": png(1),
+        "/data/upload/1/1234abcd-a%20%C3%BC.png": png(4),
         "/data/local-files/?d=b.png": png(2),
+        "https://labels.example.com/studio/data/local-files/?d=upload/1/1234abcd-a.png": png(1),
+        "http://localhost:8080/data/upload/1/1234abcd-a.png": png(1),
         "b.png": png(2),
         str(folder / "b.png"): png(2),
         data_url: png(5),
@@ -126,6 +130,11 @@ def test_tasks_get_what_the_predictor_says(
     ("image", "cause"),
     [
         ("http://localhost:1/x.png", "fetches nothing"),
+        ("http://localhost:1/b.png", "fetches nothing"),
+        ("http://[/b.png", "fetches nothing"),
+        ("ftp://host/data/upload/1/1234abcd-a.png", "fetches nothing"),
+        ("/data/upload/%2E%2E/%2E%2E/secret.png", "no such image"),
+        ("http://x/data/local-files/?d=../secret.png", "no such image"),
         ("s3://bucket/x.png", "fetches nothing"),
         ("//host/x.png", "fetches nothing"),
         ("file:///etc/passwd", "fetches nothing"),
@@ -142,9 +151,40 @@ def test_an_image_that_may_not_be_read_is_said_of_its_task_alone(
 ) -> None:
     client = make_client(image_root=folder)
     bad, good = client.post("/label-studio/predict", json=request(image, "b.png")).json["results"]
-    assert cause in bad["error"] and bad["result"] == []
-    assert good["error"] is None and good["result"]
+    assert cause in bad["error"] and "result" not in bad  # else it would be a prediction
+    assert "error" not in good and good["result"]
     assert str(folder) not in str(bad)
+
+
+def test_all_the_tasks_of_a_project_come_in_one_request(
+    make_client: Callable[..., FlaskClient], folder: Path
+) -> None:
+    client, images = make_client(image_root=folder), ["b.png", "upload/1/1234abcd-a.png", "c.png"]
+    found = client.post("/label-studio/predict", json=request(*images * 34)).json["results"]
+    assert found == found[:3] * 34
+    assert found[0] != found[1] and "error" in found[2]
+
+
+def test_tasks_of_a_storage_name_no_key(
+    make_client: Callable[..., FlaskClient], folder: Path
+) -> None:
+    body = request("b.png")
+    body["tasks"][0]["data"] = {"$undefined$": "/data/local-files/?d=b.png"}
+    client = make_client(image_root=folder)
+    [found] = client.post("/label-studio/predict", json=body).json["results"]
+    assert found["result"]
+
+
+def test_an_alias_takes_the_place_of_a_class(
+    make_client: Callable[..., FlaskClient], folder: Path
+) -> None:
+    config = CONFIG
+    for name in ("Cat", "Dog", "Emu"):
+        config = config.replace(f'value="{name}"', f'value="{name}" alias="the {name}"')
+    client = make_client(image_root=folder)
+    body = request("b.png", config=config)
+    [found] = client.post("/label-studio/predict", json=body).json["results"]
+    assert found["result"][0]["value"]["choices"][0] in ("the Cat", "the Dog", "the Emu")
 
 
 def test_without_a_folder_no_file_is_read(make_client: Callable[..., FlaskClient]) -> None:
@@ -194,4 +234,15 @@ def test_comments_and_aliases_are_understood() -> None:
         "</View>"
     )
     assert (found.control, found.target, found.key) == ("c", "i", "url")
-    assert found.choices == ("x", "a & b")
+    assert found.choices == {"x": "x", "a & b": "a & b"}
+
+
+def test_choices_that_come_with_the_tasks_take_any_class() -> None:
+    text = '<View><Image name="i" value="$u"/><Choices name="c" toName="i" value="$all"/></View>'
+    assert parse_config(text).written("cat") == "cat"
+    assert parse_config(text.replace(' value="$all"', "")).written("cat") is None
+
+
+def test_deep_tags_are_no_labeling_config() -> None:
+    with pytest.raises(DataError, match="label_config"):
+        parse_config("<a>" * 28_000 + "</a>" * 28_000)
