@@ -22,6 +22,7 @@ Record = Callable[[str, object, str], None]
 
 SECONDS = 20
 GROWTH_MB = 50
+JSON = {"Content-Type": "application/json"}
 JUNK: list[Any] = [
     *(None, True, -1, 0, 1.5, 10**30, 2**63, "", "x" * 5_000, "\0", "\u202e", "i1", "c1", "../i1"),
     *([0, 1], [2**63, 10**30], [-1], [0, 0], "ckpt_0", "a__b", {"0": "cat"}, {"x": "y"}),
@@ -253,6 +254,16 @@ def test_malformed_requests_are_refused(
     )
 
 
+def label_studio_tasks(image: str) -> bytes:
+    """Return what Label Studio sends for one task."""
+    choices = "".join(f"<Choice value='{name}'/>" for name in ("Cat", "Dog", "Emu"))
+    config = (
+        "<View><Image name='i' value='$image'/>"
+        f"<Choices name='c' toName='i'>{choices}</Choices></View>"
+    )
+    return json.dumps({"tasks": [{"data": {"image": image}}], "label_config": config}).encode()
+
+
 def probes() -> Iterator[str]:
     """Yield ways to write a path that leads out."""
     for up in ("..", "%2e%2e", "%252e%252e", ".%2e", "..%00", "%c0%ae%c0%ae", "\uff0e\uff0e"):
@@ -287,14 +298,22 @@ def test_no_path_leads_out(demo: Any, labeling: Any, images: Path, record: Recor
             count += 1
         for path in (probe, str(images / probe)):
             body = json.dumps({"image_path": path}).encode()
-            status, answer = ask(
-                demo.port, "POST", "/predict", body, {"Content-Type": "application/json"}
-            )
+            status, answer = ask(demo.port, "POST", "/predict", body, JSON)
             assert 400 <= status < 500, (path, answer)
             assert secret not in answer
             count += 1
+        for path in (probe, f"/data/upload/{quoted}", f"/data/local-files/?d={quoted}"):
+            status, answer = ask(
+                demo.port, "POST", "/label-studio/predict", label_studio_tasks(path), JSON
+            )
+            assert status == 200 and set(json.loads(answer)["results"][0]) == {"error"}
+            assert secret not in answer and str(images).encode() not in answer
+            count += 1
     inside = json.dumps({"image_path": "00.png"}).encode()
     assert ask(demo.port, "POST", "/predict", inside)[0] == 200
+    tasks = label_studio_tasks("/data/local-files/?d=00.png")
+    status, answer = ask(demo.port, "POST", "/label-studio/predict", tasks, JSON)
+    assert "result" in json.loads(answer)["results"][0]
     record("A3 paths that lead out", count, "0 bytes from outside")
 
 
@@ -319,6 +338,9 @@ def test_no_field_makes_the_server_call(
                         whole = f"{path}?{name}={quoted}"
                         ask(server.port, operation.method, whole, body, headers)
                         count += 1
+        for target in targets:
+            ask(demo.port, "POST", "/label-studio/predict", label_studio_tasks(target), JSON)
+            count += 1
         with pytest.raises(TimeoutError):
             listener.accept()
     record("A4 addresses in every field", count, "0 connections")
