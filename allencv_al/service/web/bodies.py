@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from flask import request
+from flask import current_app, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from allencv_al.service.web.errors import WebError
 
@@ -26,7 +27,13 @@ def read_body() -> bytes:
     Raises:
         RequestEntityTooLarge: It is longer than the server takes; nothing more of it is read.
     """
-    return request.get_data(cache=False)
+    most = current_app.config["MAX_CONTENT_LENGTH"]
+    # Of a body that does not say its length Werkzeug leaves out what is behind the limit, silently
+    request.max_content_length = most + 1
+    content = request.get_data(cache=False)
+    if len(content) > most:
+        raise RequestEntityTooLarge
+    return content
 
 
 def check_content_type(accepts: Sequence[str]) -> None:

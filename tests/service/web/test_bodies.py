@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import socket
@@ -146,6 +147,24 @@ def test_a_body_may_be_as_long_as_the_limit(length: int, make_app: MakeApp) -> N
     found = client.post("/raw", data=b"x" * length)
     if length == 1_000:
         assert (found.status_code, found.data) == (200, b"1000")
+    else:
+        error_of(found, 413)
+
+
+@pytest.mark.parametrize("length", [999, 1_000, 1_001, 5_000])
+def test_nothing_of_a_body_is_left_out(length: int, make_app: MakeApp) -> None:
+    """Servers such as gunicorn hand on what comes in chunks, without its length."""
+    found = (
+        make_app(max_body_bytes=1_000)
+        .test_client()
+        .post(
+            "/raw",
+            input_stream=io.BytesIO(b"x" * length),
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+    )
+    if length <= 1_000:
+        assert (found.status_code, found.data) == (200, str(length).encode())
     else:
         error_of(found, 413)
 
