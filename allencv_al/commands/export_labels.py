@@ -6,12 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from allencv_al.active_learning.exchange import FORMATS
 from allencv_al.common.errors import DataError
 
 NAME = "export-labels"
 HELP = "write the labels of a run or a labeling for other programs"
-
-FORMATS = ("csv", "jsonl", "folders", "label-studio", "label-studio-min")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

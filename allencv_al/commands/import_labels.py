@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands.export_labels import FORMATS
+from allencv_al.active_learning.exchange import FORMATS
 from allencv_al.common.errors import DataError
 
 NAME = "import-labels"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from allencv_al.active_learning.exchange import FORMATS
 from allencv_al.active_learning.exchange.class_folders import read_class_folders
 from allencv_al.active_learning.exchange.label_studio import from_label_studio, to_label_studio
 from allencv_al.active_learning.exchange.label_studio_min import (
@@ -43,7 +44,6 @@ TEXT_FORMATS = {
     "label-studio": TextFormat(to_label_studio, from_label_studio),
     "label-studio-min": TextFormat(to_label_studio_min, from_label_studio_min),
 }
-NAMES = (*TEXT_FORMATS, FOLDERS)
 
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -60,7 +60,7 @@ def format_of(path: Path) -> str:
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     if suffix != ".json":
-        raise DataError(f"{path}: which format is it? --format says one of {', '.join(NAMES)}")
+        raise DataError(f"{path}: which format is it? --format says one of {', '.join(FORMATS)}")
     try:
         value = strict_json(_text_of(path))
     except ValueError as error:

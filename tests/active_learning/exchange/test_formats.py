@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allencv_al.active_learning.exchange import FORMATS
 from allencv_al.active_learning.exchange.class_folders import (
     folder_name,
     label_of,
     read_class_folders,
     write_class_folders,
 )
-from allencv_al.active_learning.exchange.formats import TEXT_FORMATS, format_of, read_file
+from allencv_al.active_learning.exchange.formats import FOLDERS, TEXT_FORMATS, format_of, read_file
 from allencv_al.active_learning.exchange.label_studio import (
     from_label_studio,
     labeling_config,
@@ -298,6 +299,10 @@ def test_what_is_no_export_is_said(text: str, fault: str) -> None:
 
 
 # -- Files -------------------------------------------------------------------------------------
+
+
+def test_the_names_that_help_shows_are_the_formats() -> None:
+    assert {*TEXT_FORMATS, FOLDERS} == set(FORMATS)
 
 
 @pytest.mark.parametrize("name", TEXT_FORMATS)
