@@ -12,6 +12,7 @@ import time
 import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,10 +44,22 @@ KINDS = [
 ]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "BREW"]
 HEADERS = [
-    *(("X-Annotator", "%00"), ("X-Annotator", "a" * 200), ("Origin", "http://evil.example")),
-    *(("Host", "evil.example"), ("Authorization", "Bearer x"), ("Cookie", "a=" + "b" * 500)),
-    *(("Range", "bytes=0-"), ("If-None-Match", '"x"'), ("Expect", "nonsense")),
-    *(("Content-Length", "-1"), ("Transfer-Encoding", "nonsense"), ("X-Forwarded-For", "1.1.1.1")),
+    *("X-Annotator", "Origin", "Host", "Authorization", "Cookie", "Range", "If-None-Match"),
+    *("Expect", "Content-Length", "Transfer-Encoding", "X-Forwarded-For", "Sec-Fetch-Site"),
+    *(
+        "Prefer",
+        "Accept",
+        "Accept-Encoding",
+        "Content-Encoding",
+        "If-Modified-Since",
+        "Content-MD5",
+    ),
+]
+VALUES = [
+    *("", "x", "%00", "%ff%zz", "a" * 5_000, "-1", "9" * 400, "\xff\xfe", "null", "a=b;;=;", '"x'),
+    *("http://[::1", "http://a]b", "http://evil.example", "evil.example", "localhost:port", "[::1"),
+    *("bytes=0-", "bytes=9-1,-5,x", "Bearer x", "Bearer", "nonsense", "chunked", "gzip, chunked"),
+    *("respond-async", "cross-site", "*/*;q=x", "Thu, 99 Nov 2026", "a, b", "100-continue", "\t"),
 ]
 RAW = [
     *(b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n"),
@@ -162,8 +175,7 @@ def malformed(
     if draw.random() < 0.2:
         headers["Content-Type"] = draw.choice(KINDS)
     if draw.random() < 0.15:
-        name, value = draw.choice(HEADERS)
-        headers[name] = value
+        headers[draw.choice(HEADERS)] = draw.choice(VALUES)
     body: bytes | None = None
     if method not in ("GET", "HEAD"):
         names = chosen.fields or ["image", "image_shape", "image_path", "x"]
@@ -200,6 +212,14 @@ def form(draw: random.Random) -> tuple[str, bytes]:
     return f"multipart/form-data; boundary={draw.choice(['b', 'c', '', 'b' * 300])}", body
 
 
+def written(method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+    """Return a request as it is sent."""
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if "Host" not in headers:
+        lines.append("Host: localhost")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
 def raw(port: int, content: bytes) -> int:
     """Send what is no request; return the status of the answer, 0 where it only hangs up."""
     answer = b""
@@ -209,11 +229,30 @@ def raw(port: int, content: bytes) -> int:
             connection.shutdown(socket.SHUT_WR)
             while more := connection.recv(65_536):
                 answer += more
-        except ConnectionError:
+        except TimeoutError:
+            raise
+        except OSError:  # it has hung up
             pass
     status = int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0
     assert status < 500, (content[:80], answer)
     return status
+
+
+def sent_malformed(
+    client: Client, port: int, draw: random.Random, known: list[Operation]
+) -> tuple[int, bytes]:
+    """Send something; return status and body of the answer, status 0 where there is none."""
+    if draw.random() < 0.02:
+        return raw(port, draw.choice(RAW)), b""
+    method, path, body, headers = malformed(draw, known)
+    try:
+        if headers.keys() & {"Content-Length", "Transfer-Encoding"}:  # more may be to come
+            return raw(port, written(method, path, body, headers)), b""
+        status, answer = client.send(method, path, body, headers)
+    except ValueError:  # our own client refuses to send it
+        return 0, b""
+    assert status < 500, (method, path, body, headers, answer)
+    return status, answer
 
 
 @pytest.mark.parametrize("which", ["demo", "labeling", "pipeline"])
@@ -223,23 +262,14 @@ def test_malformed_requests_are_refused(
     """A1."""
     server = request.getfixturevalue(which)
     known, count = operations(server.port), size(400, 10_000)
-    draw, client = random.Random(which), Client(server.port)
-    statuses: Counter[int] = Counter()
-    for number in range(count):
-        if number == count // 10:
-            before = server.resident_mb()
-        if draw.random() < 0.02:
-            statuses[raw(server.port, draw.choice(RAW))] += 1
-            continue
-        method, path, body, headers = malformed(draw, known)
-        try:
-            status, answer = client.send(method, path, body, headers)
-        except ValueError:  # our own client refuses to send it
-            status, answer = 0, b""
-        statuses[status] += 1
-        assert status < 500, (method, path, body, headers, answer)
-        assert b"Traceback" not in answer
-    client.close()
+    draw, statuses = random.Random(which), Counter[int]()
+    with closing(Client(server.port)) as client:
+        for number in range(count):
+            if number == count // 10:
+                before = server.resident_mb()
+            status, answer = sent_malformed(client, server.port, draw, known)
+            statuses[status] += 1
+            assert b"Traceback" not in answer
     growth = server.resident_mb() - before
     assert growth < GROWTH_MB
     assert ask(server.port, "GET", "/healthz")[0] == 200

@@ -58,8 +58,9 @@ def check_origin(request: Request) -> None:
         return
     site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get("Origin")
-    own = origin is None or urlsplit(origin).netloc.lower() == request.headers["Host"].lower()
-    if site not in ("same-origin", "none") or not own:
+    host = request.headers["Host"].lower()
+    is_own = origin is None or origin.lower() in (f"http://{host}", f"https://{host}")
+    if site not in ("same-origin", "none") or not is_own:
         raise WebError(403, "origin", "a page of another site may not send this")
 
 

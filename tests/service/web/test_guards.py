@@ -60,6 +60,25 @@ def test_who_may_send_what_from_where(
 
 
 @pytest.mark.parametrize(
+    "origin",
+    [
+        *("", "//localhost", "localhost", "ftp://localhost", "http://localhost.evil.example"),
+        *("http://localhost:99999", "http://[::1", "http://[x]/", "http://a]b", "\xff"),
+        *("http://localhost/", "http://x@localhost", "http://localhost,http://evil.example"),
+    ],
+)
+def test_an_origin_that_is_none_is_another_site(origin: str, app: WebApp) -> None:
+    found = app.test_client().post("/double", json={"n": 1}, headers={"Origin": origin})
+    assert found.status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://localhost", "https://localhost", "HTTP://LOCALHOST"])
+def test_its_own_pages_may_send(origin: str, app: WebApp) -> None:
+    found = app.test_client().post("/double", json={"n": 1}, headers={"Origin": origin})
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize(
     "host",
     [
         *("localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:1", "[::1]:80", "10.0.0.7:8000"),
