@@ -175,7 +175,11 @@ def _is_file(path: Path | None) -> bool:
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """Return a name that no other image has, on file systems that know no case either."""
+    """Return a name that no other image has, on file systems that know no case either.
+
+    It is not hidden: hidden files are no images when folders are read.
+    """
+    name = name.lstrip(".") or "image"
     path, number = PurePosixPath(name), 1
     while name.casefold() in taken:
         number += 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allencv_al.active_learning.exchange import FORMATS
@@ -400,6 +401,34 @@ def test_folders_lose_nothing(links: bool, images: dict[str, Path], tmp_path: Pa
     assert files == {"cat/1.png", "cat/1-2.png", "..%2F%3Cdog%3E/2.png".replace("..", "%2E.", 1)}
     assert (target / "cat" / "1-2.png").read_bytes() == b"b/1.png"
     assert (target / "cat" / "1.png").is_symlink() == links
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+            st.sampled_from(["1.png", "1-2.png", "1.PNG", ".png", "..x", "a b#%41.png", "1"]),
+        ),
+        max_size=6,
+    )
+)
+def test_no_class_and_no_image_is_lost_in_folders(many: list[tuple[str, str]]) -> None:
+    with TemporaryDirectory() as folder:
+        images, labeled = {}, []
+        for number, (label, name) in enumerate(many):
+            path = Path(folder) / str(number) / name
+            path.parent.mkdir()
+            path.write_bytes(str(number).encode())
+            images[str(number)] = path
+            labeled.append(LabelRecord(str(number), None, label, "label"))
+        target = Path(folder) / "out"
+        assert write_class_folders(target, labeled, images, links=False) == len(many)
+        if many:
+            assert read_class_folders(target) == labeled
+        written = [path for path in target.rglob("*") if path.is_file()]
+        assert len(written) == len(many) + 1
+        assert {path.parent.parent for path in written if path.name != "labels.jsonl"} <= {target}
 
 
 def test_what_is_moved_has_another_class(images: dict[str, Path], tmp_path: Path) -> None:
