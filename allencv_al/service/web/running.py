@@ -67,6 +67,11 @@ class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
 class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _JSONErrorTask
 
+    def send_continue(self) -> None:
+        """Ask for the body, unless it is here: waitress waits on for one that is empty."""
+        if not self.request.completed:
+            super().send_continue()
+
 
 class RunningServer:
     """A server that takes requests from when it is made.

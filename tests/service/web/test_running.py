@@ -124,6 +124,24 @@ def test_what_the_server_itself_refuses_has_the_shape_of_all_errors(make_app: Ma
         server.close()
 
 
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_who_asks_whether_to_go_on_is_answered(body: bytes, make_app: MakeApp) -> None:
+    server = start_in_thread(make_app())
+    head = f"POST /double HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    try:
+        for at_once in (True, False):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                sent = f"{head}Connection: close\r\nExpect: 100-continue\r\n\r\n".encode()
+                connection.sendall(sent + body if at_once else sent)
+                if not at_once and body:
+                    assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+                    connection.sendall(body)
+                answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+                assert answer.count(b"HTTP/1.1 415 ") == 1
+    finally:
+        server.close()
+
+
 def test_readiness_names_what_is_missing(make_app: MakeApp) -> None:
     app = make_app()
     causes: list[str] = []
