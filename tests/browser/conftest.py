@@ -72,7 +72,7 @@ class Pages:
         return page
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all of them; closed ones stay closed."""
         self._stack.close()
 
     def unexpected(self) -> list[str]:

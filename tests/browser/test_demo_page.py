@@ -83,7 +83,7 @@ def url(archive: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def start(archive: Path) -> Iterator[Start]:
+def start(archive: Path, new_page: Any) -> Iterator[Start]:
     """Return a function that starts a server which the test may stop."""
     running: list[ServerThread] = []
 
@@ -95,6 +95,7 @@ def start(archive: Path) -> Iterator[Start]:
         return running[-1]
 
     yield make
+    new_page.close()  # first: a page that asks a server which has gone complains
     for server in running:
         server.close()
 

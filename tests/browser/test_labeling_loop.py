@@ -54,7 +54,9 @@ def config_of(photos: Path, weights: Path) -> dict[str, Any]:
         "model": {
             "type": "basic_image_classifier",
             "im2im_encoder": {
-                "type": "torchvision", "model": "squeezenet1_1", "requires_grad": False,
+                "type": "torchvision",
+                "model": "squeezenet1_1",
+                "requires_grad": False,
                 "weights": str(weights),
             },
             "im2vec_encoder": {"type": "pool", "input_channels": 512, "mode": "average"},
@@ -62,7 +64,9 @@ def config_of(photos: Path, weights: Path) -> dict[str, Any]:
         "trainer": {"type": "logistic_regression", "cuda_device": -1},
         "active_learning": {
             "initial": {"size": QUERY_SIZE, "strategy": "typiclust"},
-            "strategy": "margin", "query_size": QUERY_SIZE, "budget": BUDGET,
+            "strategy": "margin",
+            "query_size": QUERY_SIZE,
+            "budget": BUDGET,
             "classes": ["cat", "dog"],
             "annotator": {"type": "labeling_server", "port": 0, "settle_seconds": 1},
         },

@@ -84,7 +84,7 @@ class Labeling:
 
 
 @pytest.fixture
-def make_labeling(tmp_path: Path) -> Iterator[Callable[..., Labeling]]:
+def make_labeling(tmp_path: Path, new_page: Any) -> Iterator[Callable[..., Labeling]]:
     """Return a function that starts a labeling of some images."""
     made: list[Labeling] = []
 
@@ -95,6 +95,7 @@ def make_labeling(tmp_path: Path) -> Iterator[Callable[..., Labeling]]:
         return made[-1]
 
     yield make
+    new_page.close()  # first: a page that asks a server which has gone complains
     for labeling in made:
         labeling.close()
 

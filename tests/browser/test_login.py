@@ -35,4 +35,5 @@ def test_it_lets_in_whoever_has_the_token(tmp_path: Path, new_page: Any) -> None
         expect(other.locator("#who")).to_have_text("Anna")
         assert token not in other.url
     finally:
+        new_page.close()  # first: a page that asks a server which has gone complains
         server.close()
