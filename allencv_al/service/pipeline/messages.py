@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-Index = int
+Index = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class TrainRequest(BaseModel):

@@ -243,7 +243,7 @@ class PipelineRoutes:
     def _run(
         self, request: LoopRequest, on_phase: Callable[[str], None] = lambda phase: None
     ) -> dict[str, Any]:
-        state = ExperimentState(self._folder, request.prefix.replace("/", "__"))
+        state = ExperimentState(self._folder, request.prefix.replace("/", ","))
         return LoopRunner(self._functions, self._storage, state, on_phase).run(request)
 
     def _answer(self, found: dict[str, Any], body: messages.OneLoopRequest) -> messages.LoopAnswer:

@@ -35,6 +35,7 @@ def create_app(port=0):
     @app.operation("GET", "/slow/<int:ms>", answer=None, produces="text/plain")
     def slow(ms):
         """Wait."""
+        print("asked", flush=True)
         time.sleep(ms / 1000)
         return Response("done", mimetype="text/plain")
 
@@ -75,7 +76,7 @@ def test_a_signal_lets_requests_finish(
 
     thread = threading.Thread(target=ask)
     thread.start()
-    time.sleep(0.3)  # the request is under way, and stays so for longer
+    assert process.stdout.readline() == "asked\n"
     process.send_signal(number)
     assert process.wait(timeout=15) == code
     thread.join()
@@ -89,11 +90,23 @@ def test_a_second_signal_does_not_wait(process: subprocess.Popen[str]) -> None:
     port = int(url.rsplit(":", 1)[1].strip("/"))
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"GET /slow/60000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        time.sleep(0.3)
+        assert process.stdout.readline() == "asked\n"
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        wait_until_closed(port)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=8) == 143
+
+
+def wait_until_closed(port: int) -> None:
+    """Return when nobody listens any more."""
+    until = time.monotonic() + 8
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_port_in_use_is_one_sentence(make_app: MakeApp) -> None:

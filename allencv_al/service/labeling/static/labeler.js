@@ -97,11 +97,15 @@ export class Labeler extends EventTarget {
     this.fill();
   }
 
-  /** Take the last answer back, and show its image again. */
-  async undo() {
+  /** Take the last answer back, and show its image again; asked for several times, so many. */
+  undo() {
+    this.undoing = (this.undoing ?? Promise.resolve()).then(() => this.#undo());
+    return this.undoing;
+  }
+
+  async #undo() {
     const last = this.given.at(-1);
-    if (!last || this.undoing) return;
-    this.undoing = true;
+    if (!last) return;
     try {
       if (last.clientId && !this.outbox.remove(last.clientId)) {
         await this.outbox.settled(last.clientId);
@@ -120,8 +124,6 @@ export class Labeler extends EventTarget {
     } catch (error) {
       showNotice(`Undo: ${error.message}`);
       if (error.status === 409) this.given = this.given.filter((other) => other !== last);
-    } finally {
-      this.undoing = false;
     }
   }
 
