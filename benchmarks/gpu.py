@@ -1,6 +1,6 @@
 """Time training and prediction on a GPU beside bare PyTorch loops, in one interleaved run.
 
-    python benchmarks/cuda.py [--images N] [--rounds N] [--batch-size N] [--json FILE]
+    python benchmarks/gpu.py [--images N] [--rounds N] [--batch-size N] [--json FILE]
 
 A ResNet-18 at 224 px, from random weights, channels last; training in bf16, prediction in fp32. The
 images are uint8 pixels in memory, so that decoding, which is the processor's work and not the
