@@ -111,6 +111,20 @@ def reason_text(reason: Mapping[str, Any]) -> str:
     return text.replace("\r", " ")
 
 
+def pick_text(rank: int, count: int, score: float, reason: Mapping[str, Any]) -> str:
+    """Return why an image was picked, in one line: `pick 3 of 20, score 0.12; cluster: 4`.
+
+    Args:
+        rank: Its place in the order of picking, from 0.
+        count: How many were picked.
+        score: Its score when it was picked.
+        reason: What the strategy says besides.
+    """
+    more = reason_text({key: value for key, value in reason.items() if key != "rank"})
+    text = f"pick {rank + 1} of {count}, score {score:.4g}"
+    return f"{text}; {more}" if more else text
+
+
 def _pick_row(pick: PickedImage, folder: Path) -> dict[str, Any]:
     return {
         "path": _path(pick.instance, folder),

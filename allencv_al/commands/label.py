@@ -190,6 +190,7 @@ def _pool(text: str) -> list[Instance]:
 
 def _picked(args: argparse.Namespace, pool: Sequence[Instance]) -> list[NewItem]:
     """Return what the strategy picks, in its order, with its reasons."""
+    from allencv_al.active_learning.label_table import pick_text
     from allencv_al.active_learning.labeling.records import NewItem
     from allencv_al.active_learning.selector import SampleSelector
     from allencv_al.commands.select import read_strategy
@@ -203,7 +204,12 @@ def _picked(args: argparse.Namespace, pool: Sequence[Instance]) -> list[NewItem]
     if len(found.unreadable) > _MOST_NAMED:
         logger.warning("%d images cannot be read, and are left out", len(found.unreadable))
     return [
-        NewItem(pick.id, _image(pick.instance), _reason(pick, len(found.picks)), _guess(pick))
+        NewItem(
+            pick.id,
+            _image(pick.instance),
+            pick_text(pick.reason["rank"], len(found.picks), pick.score, pick.reason),
+            _guess(pick),
+        )
         for pick in found.picks
     ]
 
@@ -224,14 +230,6 @@ def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
     from allencv_al.predictors.predictor import Predictor
 
     return [Predictor.from_archive(load_archive(args.archive, args.cuda_device))]
-
-
-def _reason(pick: Pick, count: int) -> str:
-    from allencv_al.active_learning.label_table import reason_text
-
-    more = reason_text({key: value for key, value in pick.reason.items() if key != "rank"})
-    text = f"pick {pick.reason['rank'] + 1} of {count}, score {pick.score:.4g}"
-    return f"{text}; {more}" if more else text
 
 
 def _guess(pick: Pick) -> list[tuple[str, float]]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from allencv_al.active_learning.annotators.base import Annotator, LabelRequest
 from allencv_al.active_learning.label_store import NewLabel
-from allencv_al.active_learning.label_table import reason_text
+from allencv_al.active_learning.label_table import pick_text
 from allencv_al.active_learning.labeling.records import Batch, NewItem
 from allencv_al.active_learning.labeling.store import LABELING_NAME, FinalLabel, LabelingStore
 from allencv_al.active_learning.round_store import Query
@@ -177,7 +177,12 @@ def _new_item(item: Instance, query: Query, request: LabelRequest) -> NewItem:
     predicted = request.predicted.get(item.id)
     probability = request.probabilities.get(item.id)
     guess = [] if predicted is None or probability is None else [(predicted, float(probability))]
-    return NewItem(item.id, _image(item), _reason(query, len(request.items)), guess)
+    return NewItem(
+        item.id,
+        _image(item),
+        pick_text(query.rank, len(request.items), query.score, query.reason),
+        guess,
+    )
 
 
 def _image(item: Instance) -> Path | bytes:
@@ -188,12 +193,6 @@ def _image(item: Instance) -> Path | bytes:
     buffer = io.BytesIO()
     Image.fromarray(load_image(item.image)).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _reason(query: Query, count: int) -> str:
-    more = reason_text({key: value for key, value in query.reason.items() if key != "rank"})
-    text = f"pick {query.rank + 1} of {count}, score {query.score:.4g}"
-    return f"{text}; {more}" if more else text
 
 
 def _label(final: FinalLabel, batch: Batch) -> NewLabel:
