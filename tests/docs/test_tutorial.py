@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from allencv_al.common.params import Params
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TUTORIAL = REPOSITORY / "docs" / "tutorials" / "cats_and_dogs.md"
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -94,3 +97,25 @@ def test_every_command_runs_as_printed(checkout: Path) -> None:
     assert "^_classification_layer" in done.stderr
     [line] = [line for line in done.stdout.splitlines() if line.startswith("{")][:1]
     assert set(json.loads(line)) >= {"logits", "probs", "prediction", "class"}
+    check_server(checkout, environment, json.loads(line))
+
+
+def check_server(checkout: Path, environment: dict[str, str], expected: dict[str, Any]) -> None:
+    """Start the demo server as printed, on a free port, and ask it what `predict` was asked."""
+    [(_, text)] = blocks("console")
+    command = f"exec {text.removeprefix('$ ').rstrip()} --port 0"
+    with subprocess.Popen(
+        ["bash", "-c", command], cwd=checkout, env=environment, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr is not None
+        try:
+            found = next(filter(None, map(ADDRESS.search, server.stderr)))
+            with urllib.request.urlopen(f"{found[0]}api/info", timeout=20) as answer:
+                assert json.load(answer)["title"] == "Cats and Dogs Classifier"
+            image = sorted((checkout / "data" / "PetImages" / "val" / "Cat").glob("*.jpg"))[0]
+            with urllib.request.urlopen(f"{found[0]}predict", image.read_bytes(), 60) as answer:
+                said = json.load(answer)
+        finally:
+            server.terminate()
+    assert said["class"] == expected["class"]
+    assert said["probs"] == pytest.approx(expected["probs"], abs=1e-4)
