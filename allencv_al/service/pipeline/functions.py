@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from allencv_al.service.pipeline.errors import FunctionError, PipelineError
 from allencv_al.service.pipeline.infer_keys import by_record
 from allencv_al.service.pipeline.metrics import queried_per_class
 from allencv_al.service.pipeline.returns import mapping_with, to_plain
+from allencv_al.service.pipeline.sql_client import create_connection, remap
 
 Function = Callable[..., Any]
 
@@ -113,6 +115,24 @@ class Functions:
             PipelineError: The function has raised something (500), or records are missing (422).
         """
         found = mapping_with(self._call(self._infer, payload, loop), ("outputs",), "infer")
+        return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
+
+    def infer_or_database(self, payload: Mapping[str, Any], loop: int) -> dict[int, Any] | Path:
+        """Return the outputs, or the file `infer_outputs_LOOP.db` in EXPT_DIR, its rows by record.
+
+        A function that returns nothing may have written that file; see `sql_client`.
+
+        Raises:
+            PipelineError: As `infer`; or there is neither.
+        """
+        path = Path(str(self.args["EXPT_DIR"])) / f"infer_outputs_{loop}.db"
+        path.unlink(missing_ok=True)  # of an attempt that was killed
+        returned = self._call(self._infer, payload, loop)
+        if returned is None and path.is_file():
+            with closing(create_connection(path)) as conn:
+                remap(conn, payload["unlabeled"])
+            return path
+        found = mapping_with(returned, ("outputs",), "infer")
         return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
 
     def state(self) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,10 +191,12 @@ class LoopRunner:
         if not unlabeled:
             return {"artifacts": {}, "count": 0}
         payload = {"ckpt_file": checkpoint, "unlabeled": unlabeled}
-        outputs = self._functions.infer(payload, request.loop)
-        address = store_outputs(
-            self._storage, f"{request.prefix}/infer_outputs_{request.loop}", outputs
-        )
+        stem = f"{request.prefix}/infer_outputs_{request.loop}"
+        outputs = self._functions.infer_or_database(payload, request.loop)
+        if isinstance(outputs, Path):
+            address = self._storage.write_file(f"{stem}.db", outputs)
+            return {"artifacts": {"infer_outputs": address}, "count": len(unlabeled)}
+        address = store_outputs(self._storage, stem, outputs)
         return {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
 
 

@@ -9,6 +9,7 @@ import posixpath
 import re
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -80,6 +81,18 @@ class Storage:
         self._note(path, content)
         return self.url(path)
 
+    def write_file(self, path: str, source: Path) -> str:
+        """Write what a file of this machine holds, in parts; return its address."""
+        place = self._place(path)
+        self._files.makedirs(posixpath.dirname(place), exist_ok=True)
+        target = f"{place}.{uuid.uuid4().hex}.tmp" if self._is_local else place
+        self._files.put_file(str(source), target)
+        if self._is_local:
+            self._files.mv(target, place)
+        with source.open("rb") as stream:
+            self._note_hash(path, hashlib.file_digest(stream, "sha256").hexdigest())
+        return self.url(path)
+
     def write_json(self, path: str, value: Any) -> str:
         """Write a JSON file; return its address."""
         return self.write(path, json.dumps(value, allow_nan=False).encode())
@@ -127,10 +140,12 @@ class Storage:
             return {name: found[name] for name in found.files}
 
     def _note(self, path: str, content: bytes) -> None:
-        if posixpath.basename(path) == MANIFEST:
-            return
+        if posixpath.basename(path) != MANIFEST:
+            self._note_hash(path, hashlib.sha256(content).hexdigest())
+
+    def _note_hash(self, path: str, digest: str) -> None:
         hashes = self._manifest(path)
-        hashes[posixpath.basename(path)] = hashlib.sha256(content).hexdigest()
+        hashes[posixpath.basename(path)] = digest
         self.write_json(posixpath.join(posixpath.dirname(path), MANIFEST), hashes)
 
     def _manifest(self, path: str) -> dict[str, str]:

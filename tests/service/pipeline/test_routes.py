@@ -410,6 +410,29 @@ def test_results_can_lie_anywhere_that_fsspec_knows(make_pipeline: MakePipeline)
         make_pipeline(storage_url="nonsense://x")
 
 
+@pytest.mark.parametrize("storage_url", [None, "memory://databases"])
+def test_infer_may_write_a_database(
+    storage_url: str | None, make_pipeline: MakePipeline, tmp_path: Path
+) -> None:
+    from allencv_al.service.pipeline import sql_client
+
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> None:
+        with sql_client.database(f"{args['EXPT_DIR']}/infer_outputs_{args['cur_loop']}.db") as conn:
+            sql_client.add_many(conn, ((j, np.array([r])) for j, r in enumerate(unlabeled)))
+
+    pipeline = make_pipeline(infer_fn=infer, storage_url=storage_url)
+    found = pipeline.app.test_client().post("/one_loop", json=loop(0, [0, 1, 5])).json
+    assert found["artifacts"]["infer_outputs"].endswith("/infer_outputs_0.db")
+    storage = Storage(storage_url or str(tmp_path / "log" / "storage"))
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(storage.read("bucket/me/proj/exp-1/infer_outputs_0.db"))
+    with sql_client.database(copy) as conn:
+        rows = [(row_id, int(array[0])) for row_id, array in sql_client.read_rows(conn)]
+    assert rows == [(r, r) for r in range(60) if r not in (0, 1, 5)]
+    short = make_pipeline(infer_fn=lambda args, unlabeled, ckpt_file: None)
+    error_of(short.app.test_client().post("/one_loop", json=loop(0, [0, 1, 2])), 422)
+
+
 def test_a_file_that_was_changed_is_noticed(make_pipeline: MakePipeline, tmp_path: Path) -> None:
     client = make_pipeline().app.test_client()
     client.post("/one_loop", json=loop(0, [0, 1, 2]))
