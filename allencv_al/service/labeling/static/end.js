@@ -40,7 +40,7 @@ function content(session, outbox, acts) {
     const again = button("Look at them again", acts.lookAtSkipped);
     return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish without.`, buttons: [again, finish, review] };
   }
-  if (loop) return { title: `Round ${batch.round} is labeled`, text: "The loop goes on in a moment. Until then the last answer can be taken back (z).", buttons: [finish, review] };
+  if (loop) return { title: `Round ${batch.round} is labeled`, text: `The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, review] };
   return ofFolder(progress, [review]);
 }
 
@@ -48,10 +48,15 @@ function ofFolder(progress, buttons) {
   return { title: "All images are labeled", text: `${progress.done} of ${count(progress.total, "image")} have an answer. The labels are stored; you can close this page, or look at them once more.`, buttons };
 }
 
-function ofLoop(loop, batch) {
+/** Return what the labels of the rounds before have brought, in a sentence. */
+function resultOf(loop) {
   const measured = loop.rounds.filter((one) => one.accuracy !== null);
   const gained = measured.length > 1 ? measured.at(-1).accuracy - measured[0].accuracy : null;
-  const result = measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : ""}${percent(gained)} since the first round`}.` : "";
+  return measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.` : "";
+}
+
+function ofLoop(loop, batch) {
+  const result = resultOf(loop);
   if (loop.state === "finished") return { title: "The loop is done", text: `${result} Thank you.`, buttons: [] };
   if (loop.state === "absent") return { title: `Round ${batch.round} is labeled`, text: `The loop does not run now; when it goes on, it takes these labels. ${result}`, buttons: [] };
   return { title: `Round ${batch.round} is labeled`, text: `The model is being trained; the next images come by themselves. ${result}`, buttons: [] };
