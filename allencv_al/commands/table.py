@@ -69,6 +69,10 @@ SUBCOMMANDS: dict[str, Subcommand] = {
         "allencv_al.commands.import_labels",
         "add labels of other programs to a labeling",
     ),
+    "token": Subcommand(
+        "allencv_al.commands.token",
+        "make, list and revoke tokens for pipelines",
+    ),
     "select": Subcommand(
         "allencv_al.commands.select",
         "choose the images that are most worth labeling next",

@@ -18,6 +18,7 @@ from allencv_al.service.pipeline.storage import Storage
 from allencv_al.service.web.access import Access, Identity, OpenAccess, TokenAccess
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.token_file import FileAccess, TokenFile
 
 STATE_NAME = "pipeline-state"
 STORAGE_NAME = "storage"
@@ -44,6 +45,8 @@ class Pipeline:
         token: Whoever sends requests needs this secret; without it only this machine may.
         calling: How functions are called: auto, payload, kwargs or args.
         key_policy: How outputs of infer find their records: auto or positional.
+        token_file: A file of tokens that `allencv-al token` makes, each with what it allows, in
+            place of the one token.
         storage_url: Where loops keep their results: a folder, or what fsspec knows, such as
             `s3://bucket/prefix`. By default in EXPT_DIR.
         storage_options: For fsspec, such as `endpoint_url`.
@@ -69,6 +72,7 @@ class Pipeline:
         *,
         calling: str = "auto",
         key_policy: str = "auto",
+        token_file: str | Path | None = None,
         storage_url: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
         class_labels: Mapping[int, str] | None = None,
@@ -86,7 +90,9 @@ class Pipeline:
             )
         self.name = name
         self.args = complete({} if args is None else args)
-        self._access = _access(token)
+        if token is not None and token_file is not None:
+            raise ConfigurationError("token: expected token or token_file, found both")
+        self._access = _access(token, token_file)
         self._allowed_hosts = tuple(allowed_hosts)
         self._max_body_bytes = max_body_bytes
         self._debug = debug
@@ -146,7 +152,9 @@ class Pipeline:
         return app
 
 
-def _access(token: str | None) -> Access:
+def _access(token: str | None, token_file: str | Path | None) -> Access:
+    if token_file is not None:
+        return FileAccess(TokenFile(Path(token_file)))
     return OpenAccess() if token is None else TokenAccess({token: Identity("")})
 
 

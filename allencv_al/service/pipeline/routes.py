@@ -76,6 +76,7 @@ class PipelineRoutes:
         @app.operation(
             "POST",
             "/train",
+            scope="train",
             body=messages.TrainRequest,
             answer=messages.TrainAnswer,
             summary="Train on some records, and write a checkpoint.",
@@ -96,6 +97,7 @@ class PipelineRoutes:
         @app.operation(
             "POST",
             "/test",
+            scope="test",
             body=messages.TestRequest,
             answer=messages.TestAnswer,
             summary="Test a checkpoint.",
@@ -116,6 +118,7 @@ class PipelineRoutes:
         @app.operation(
             "POST",
             "/infer",
+            scope="infer",
             body=messages.InferRequest,
             query=messages.InferQuery,
             answer=messages.InferAnswer,
@@ -137,6 +140,7 @@ class PipelineRoutes:
         @app.operation(
             "POST",
             "/getdatasetstate",
+            scope="state",
             body=messages.StateRequest,
             answer=messages.StateAnswer,
             summary="What records there are.",
@@ -152,6 +156,7 @@ class PipelineRoutes:
         @app.operation(
             "POST",
             "/one_loop",
+            scope="loop",
             body=messages.OneLoopRequest,
             answer=messages.LoopAnswer,
             summary="Train, test and infer, and keep what comes of it; each phase once. With "
@@ -181,6 +186,7 @@ class PipelineRoutes:
         @app.operation(
             "GET",
             "/jobs/<job>",
+            scope="loop",
             answer=messages.JobAnswer,
             summary="How a job is.",
             responses=(404,),
@@ -191,6 +197,7 @@ class PipelineRoutes:
         @app.operation(
             "POST",
             "/end_exp",
+            scope="loop",
             body=messages.EndRequest,
             answer=messages.EndAnswer,
             summary="Say that an experiment is over.",

@@ -82,11 +82,11 @@ class TokenAccess:
             raise ConfigurationError(
                 f"token: expected at least {_LEAST_CHARACTERS} characters, found a shorter one"
             )
-        self._known = {_digest(token): identity for token, identity in identities.items()}
+        self._known = {digest_of(token): identity for token, identity in identities.items()}
 
     def identify(self, token: str) -> Identity | None:
         """Return whom a token belongs to."""
-        given = _digest(token)
+        given = digest_of(token)
         found = None
         for digest, identity in self._known.items():  # all of them: the time tells nothing
             if hmac.compare_digest(digest, given):
@@ -98,14 +98,14 @@ class TokenAccess:
         given = session.encode("utf-8", "surrogatepass")
         found = None
         for digest, identity in self._known.items():
-            if hmac.compare_digest(_session(digest).encode(), given):
+            if hmac.compare_digest(session_of_digest(digest).encode(), given):
                 found = identity
         return found
 
 
 def session_of(token: str) -> str:
     """Return what a browser keeps in place of a token, which cannot be told from it."""
-    return _session(_digest(token))
+    return session_of_digest(digest_of(token))
 
 
 def load_or_make_token(path: Path) -> tuple[str, bool]:
@@ -140,9 +140,11 @@ def _read_token(path: Path) -> str:
     return token
 
 
-def _digest(token: str) -> bytes:
+def digest_of(token: str) -> bytes:
+    """Return what is kept of a token, from which it cannot be told."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def _session(digest: bytes) -> str:
+def session_of_digest(digest: bytes) -> str:
+    """Return what a browser keeps for the token of a digest."""
     return hmac.new(digest, _SESSION, hashlib.sha256).hexdigest()
