@@ -16,7 +16,7 @@ from allencv_al.service.pipeline.activations import distribution, to_logits
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.experiment_state import ExperimentState
 from allencv_al.service.pipeline.functions import Functions, check_records, checkpoint_of
-from allencv_al.service.pipeline.metrics import classification_metrics
+from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage
 
@@ -172,9 +172,7 @@ class LoopRunner:
 
     def _test(self, request: LoopRequest, checkpoint: str) -> dict[str, Any]:
         tested = self._functions.test({"ckpt_file": checkpoint}, request.loop)
-        metrics = classification_metrics(
-            tested["predictions"], tested["labels"], request.class_labels
-        )
+        metrics = metrics_of(tested["predictions"], tested["labels"], request.class_labels)
         names = {
             "test_predictions": (f"test_predictions_{request.loop}.json", tested["predictions"]),
             "metrics": (f"metrics_{request.loop}.json", metrics),

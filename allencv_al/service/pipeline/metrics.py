@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from allencv_al.service.pipeline.detection import detection_metrics, is_detection
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.returns import as_array
 
@@ -74,6 +75,19 @@ def classification_metrics(
         matrix[place[one], place[other]] += 1
     names = [str(number) for number in classes]
     return {"classes": names, **_of_matrix(matrix, names)}
+
+
+def metrics_of(
+    predictions: Any, labels: Any, class_labels: Mapping[int, str] | None = None
+) -> dict[str, Any]:
+    """Return what test's values are measured by: boxes by average precision, classes by the rest.
+
+    Raises:
+        PipelineError: They do not fit together, or are neither (422).
+    """
+    if is_detection(predictions) and isinstance(labels, Mapping):
+        return detection_metrics(predictions, labels, class_labels)
+    return classification_metrics(predictions, labels, class_labels)
 
 
 def queried_per_class(labels: Any, count: int) -> dict[str, int] | None:

@@ -18,7 +18,7 @@ from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.experiment_state import LOCK_NAME, ExperimentState, Jobs, busy
 from allencv_al.service.pipeline.functions import Functions, check_records
 from allencv_al.service.pipeline.loop import LoopRequest, LoopRunner, store_outputs
-from allencv_al.service.pipeline.metrics import classification_metrics
+from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage, check_id
 from allencv_al.service.web.app import WebApp
@@ -108,10 +108,8 @@ class PipelineRoutes:
             with busy(self._folder, "test"):
                 tested = functions.test(_payload(body))
             try:
-                metrics = classification_metrics(
-                    tested["predictions"], tested["labels"], self._class_labels
-                )
-            except PipelineError:  # boxes, or several classes a record: its values are answered
+                metrics = metrics_of(tested["predictions"], tested["labels"], self._class_labels)
+            except PipelineError:  # several classes a record, say: its values are answered
                 metrics = None
             return messages.TestAnswer(**tested, metrics=metrics)
 

@@ -410,6 +410,24 @@ def test_results_can_lie_anywhere_that_fsspec_knows(make_pipeline: MakePipeline)
         make_pipeline(storage_url="nonsense://x")
 
 
+def test_a_pipeline_may_detect(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+    box = [0.0, 0.0, 10.0, 10.0]
+
+    def test(args: Any, ckpt_file: Any) -> Any:
+        found = {"boxes": [box], "objects": [1], "scores": np.array([0.9])}
+        return {"predictions": {5: found}, "labels": {5: {"boxes": [box], "objects": [1]}}}
+
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> Any:
+        one = {"boxes": [box], "scores": [0.5], "pre_softmax": [[0.1, 0.2]]}
+        return {"outputs": dict.fromkeys(unlabeled, one)}
+
+    client = make_pipeline(test_fn=test, infer_fn=infer).app.test_client()
+    found = client.post("/one_loop", json=loop(0, [0, 1, 2])).json
+    assert found["metrics"]["mAP"] == pytest.approx(1)
+    assert found["artifacts"]["infer_outputs"].endswith(".json")
+    assert client.post("/test", json={"ckpt_file": "c"}).json["metrics"]["AP"]["1"] == 1
+
+
 @pytest.mark.parametrize("storage_url", [None, "memory://databases"])
 def test_infer_may_write_a_database(
     storage_url: str | None, make_pipeline: MakePipeline, tmp_path: Path
