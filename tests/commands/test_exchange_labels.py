@@ -257,3 +257,11 @@ def test_mistakes_are_one_message(
     assert main([word.format(**places) for word in command]) == 2
     said = capsys.readouterr().err
     assert fault in said and "Traceback" not in said
+
+
+def test_the_folder_of_the_images_leads_to_that_of_the_labels(
+    make_labeling: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = make_labeling("photos-labels")
+    assert main(["export-labels", str(tmp_path / "photos"), "--format", "csv"]) == 2
+    assert f"did you mean {labels}?" in capsys.readouterr().err

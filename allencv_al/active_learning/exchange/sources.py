@@ -32,7 +32,9 @@ def read_records(folder: Path, all_answers: bool = False) -> list[LabelRecord]:
         return _of_run(folder, images)
     if not (folder / LABELING_NAME).is_file():
         kind = "labeling" if all_answers else "run or labeling"
-        raise DataError(f"{folder}: expected the folder of a {kind}, found none in it")
+        raise DataError(
+            f"{folder}: expected the folder of a {kind}, found none in it{_beside(folder)}"
+        )
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
         return list(_all_answers(store, images) if all_answers else _finals(store, images))
 
@@ -48,6 +50,12 @@ def image_files(folder: Path) -> dict[str, Path]:
         found.update({id: folder / image for id, image in rows})
     # resolve() would follow links, by which an image may have its name
     return {id: Path(os.path.abspath(file)) for id, file in found.items()}  # noqa: PTH100
+
+
+def _beside(folder: Path) -> str:
+    """Return a hint where `label` keeps the labels of this very folder beside it."""
+    labels = folder.with_name(f"{folder.name}-labels")
+    return f"; did you mean {labels}?" if (labels / LABELING_NAME).is_file() else ""
 
 
 def _of_run(folder: Path, images: Mapping[str, Path]) -> list[LabelRecord]:

@@ -75,6 +75,9 @@ class ItemStore:
                 ).fetchall():
                     renew(connection, item, labels_per_image)
                 row = (row[0], row[1], labels_per_image, has_fixed_classes, row[4])
+            if round is None and not row[4]:  # a folder may always be labeled on
+                connection.execute("UPDATE batch SET is_open = 1 WHERE batch = ?", (row[0],))
+                row = (*row[:4], 1)
             self._add_items(connection, row[0], items)
         return _batch(row)
 

@@ -226,11 +226,13 @@ class LabelingRoutes:
             "/api/finish",
             body=messages.FinishRequest,
             answer=answers.FinishedAnswer,
-            summary="Close the batch: nothing comes of what was skipped.",
+            summary="Close the batch of a loop: nothing comes of what was skipped.",
             responses=(409,),
         )
         def finish(body: messages.FinishRequest) -> answers.FinishedAnswer:
             batch = store.items.batch()
+            if batch is not None and batch.round is None:
+                raise WebError(409, "conflict", "a folder is not finished: its labels may change")
             if batch is not None and batch.is_open:
                 store.finish(batch.batch)
             return answers.FinishedAnswer(batch=presenter.batch(store.items.batch()))

@@ -169,14 +169,25 @@ def test_what_is_no_picture_says_so(path: str, status: int, client: FlaskClient)
     assert "/" not in found.json["error"]["message"]
 
 
-def test_a_batch_ends_when_nothing_waits(client: FlaskClient) -> None:
+def test_the_batch_of_a_loop_ends_when_nothing_waits(
+    client: FlaskClient, store: LabelingStore
+) -> None:
+    store.items.open_batch([NewItem(f"new {number}", photo(4, 4)) for number in range(2)], 1)
     found = client.post("/api/finish", json={})
     assert (found.status_code, found.json["error"]["code"]) == (409, "conflict")
-    for number in range(1, 4):
-        answer(client, f"i{number}", client_id=f"client-{number}")
-    answer(client, "i4", client_id="client-4", kind="skip", class_id=None)
+    answer(client, "i5")
+    answer(client, "i6", client_id="client-6", kind="skip", class_id=None)
     assert client.post("/api/finish", json={}).json["batch"]["state"] == "done"
-    assert answer(client, "i4", client_id="client-5").status_code == 409
+    assert answer(client, "i6", client_id="client-7").status_code == 409
+
+
+def test_a_folder_is_never_closed(client: FlaskClient) -> None:
+    for number in range(1, 5):
+        answer(client, f"i{number}", client_id=f"client-{number}")
+    found = client.post("/api/finish", json={})
+    assert (found.status_code, found.json["error"]["code"]) == (409, "conflict")
+    assert client.get("/api/session").json["batch"]["state"] == "open"
+    assert answer(client, "i1", client_id="client-9", class_id="c2").status_code == 200
 
 
 def test_classes_change_and_keep_their_labels(client: FlaskClient) -> None:

@@ -19,7 +19,7 @@ export function showEnd(session, outbox, acts) {
 
 function content(session, outbox, acts) {
   const { batch, loop, progress } = session;
-  const finish = button(loop ? "Finish this round" : "Finish", () => finishBatch(acts), "primary");
+  const finish = button("Finish this round", () => finishBatch(acts), progress.skipped > 0 ? "" : "primary");
   const review = button("Review the labels", acts.review);
   if (outbox.waiting.length > 0) {
     const waiting = count(outbox.waiting.length, "label");
@@ -37,15 +37,18 @@ function content(session, outbox, acts) {
     return { title: "Conflicts are left", text: `Of ${count(progress.conflicts, "image")} people say different things. A review decides.`, buttons: [button("Review the conflicts", acts.conflicts, "primary")] };
   }
   if (progress.skipped > 0) {
-    const again = button("Look at them again", acts.lookAtSkipped);
-    return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish without.`, buttons: [again, finish, review] };
+    const again = button("Look at them again", acts.lookAtSkipped, "primary");
+    if (!loop) {
+      return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped and ${progress.skipped === 1 ? "has" : "have"} no label yet. The other labels are stored; you may leave it at that.`, buttons: [again, review] };
+    }
+    return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish this round without them; it cannot be opened again.`, buttons: [again, finish, review] };
   }
   if (loop) return { title: `Round ${batch.round} is labeled`, text: `The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, review] };
   return ofFolder(progress, [review]);
 }
 
 function ofFolder(progress, buttons) {
-  return { title: "All images are labeled", text: `${progress.done} of ${count(progress.total, "image")} have an answer. The labels are stored; you can close this page, or look at them once more.`, buttons };
+  return { title: "All images are labeled", text: `${progress.done} of ${count(progress.total, "image")} have an answer. The labels are stored, and stand in labels.csv beside the images' folder; you can close this page, or look at them once more.`, buttons };
 }
 
 /** Return what the labels of the rounds before have brought, in a sentence. */

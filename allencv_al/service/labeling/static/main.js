@@ -97,6 +97,7 @@ function showView() {
 
 async function open(name) {
   view = name;
+  byId("notice").hidden = true;
   showView();
   if (name === "review") await review.load();
   if (name === "team" && session) await team.load(await refresh());

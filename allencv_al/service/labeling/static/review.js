@@ -89,7 +89,8 @@ export class Review {
     try {
       const { decided, progress } = await post("review", body);
       this.onProgress(progress);
-      announce(`${count(decided, "image")}: ${one ? one.name : KINDS[kind]}`);
+      this.said = `Done: ${count(decided, "image")} ${decided === 1 ? "is" : "are"} now: ${one ? one.name : KINDS[kind]}`;
+      announce(this.said);
       await this.load();
     } catch (error) {
       showNotice(error.message);
@@ -154,7 +155,7 @@ export class Review {
       tile.setAttribute("aria-pressed", String(this.selected.has(tile.dataset.item)));
     }
     const number = this.selected.size;
-    byId("selected").textContent = number ? `${count(number, "image")} selected; they are:` : "Select images to change them";
+    byId("selected").textContent = number ? `${count(number, "image")} selected; ${number === 1 ? "it is" : "they are"}:` : this.said ?? "Select images to change them";
     for (const one of byId("decide-classes").children) one.disabled = number === 0;
   }
 }
