@@ -76,5 +76,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     write_text(args.output, text)
-    sys.stdout.write(f"{len(records)} labels: {args.output}\n")
+    labels = sum(record.label is not None for record in records)
+    others = len(records) - labels
+    more = f" and {others} without one (not sure, unreadable, skipped)" if others else ""
+    sys.stdout.write(f"{labels} labels{more}: {args.output}\n")
     return 0

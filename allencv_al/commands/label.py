@@ -26,7 +26,7 @@ HELP = "label images on a page, alone or with others"
 
 TABLE_NAME = "labels.csv"
 _TOKENS_NAME = "tokens"
-_OWNER = "owner"
+_OWNER = "the command line"
 _MOST_NAMED = 3
 
 logger = logging.getLogger(__name__)

@@ -263,6 +263,14 @@ def test_a_review_mends_several_at_once(
     page.locator("#decide-classes").get_by_role("button", name="dog").click()
     expect(page.locator(".tile-label", has_text="dog")).to_have_count(3)
     assert sorted(labeling.said().values()) == ["cat", "dog", "dog", "dog"]
+    page.keyboard.press("z")  # and back
+    expect(page.locator(".tile-label", has_text="dog")).to_have_count(0)
+    assert sorted(labeling.said().values()) == ["cat"] * 4
+    for place in range(3):
+        tiles.nth(place).click()
+    page.locator("#decide-classes").get_by_role("button", name="dog").click()
+    expect(page.locator("#selected")).to_have_text("Done: 3 images are now: dog")
+    expect(page.locator(".tile-label", has_text="dog")).to_have_count(3)
     page.select_option("#review-class", label="cat")
     expect(tiles).to_have_count(1)
     tiles.nth(0).focus()  # by keyboard: space selects, a number decides
@@ -317,6 +325,10 @@ def test_classes_are_added_and_renamed(
     press(page, "3")
     assert "bird" in labeling.wait(2).values()
     page.keyboard.press("c")
+    page.fill("#class-name", "wrong")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Remove wrong").click()
+    expect(page.locator("#class-list li")).to_have_count(3)
     page.fill("#class-name", "cat")
     page.keyboard.press("Enter")
     expect(page.locator("#notice-text")).to_have_text('there is a class "cat" already')

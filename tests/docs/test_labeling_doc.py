@@ -16,5 +16,7 @@ def test_the_routes_are_those_of_the_server(tmp_path: Path) -> None:
     app = create_app(tmp_path)
     served = {(one.method, re.sub(r"<(\w+)>", r"{\1}", one.rule)) for one in app.operations}
     app.close()
-    written = set(re.findall(r"^\| `(GET|POST|PATCH) (/[^` ]+)` \|", DOCUMENT.read_text(), re.M))
+    written = set(
+        re.findall(r"^\| `(GET|POST|PATCH|DELETE) (/[^` ]+)` \|", DOCUMENT.read_text(), re.M)
+    )
     assert written == served | {("GET", "/openapi.json")}

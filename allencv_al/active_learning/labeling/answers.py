@@ -15,7 +15,12 @@ from allencv_al.active_learning.label_store import (
     LabelStore,
     NewLabel,
 )
-from allencv_al.active_learning.labeling.outcomes import class_number, is_said, renew
+from allencv_al.active_learning.labeling.outcomes import (
+    NOT_UNDONE,
+    class_number,
+    is_said,
+    renew,
+)
 from allencv_al.active_learning.labeling.records import PAGE, REVIEW, Answer
 from allencv_al.common.errors import DataError
 
@@ -24,10 +29,6 @@ _ANSWER = (
     "s.event_id IS NOT NULL FROM label_event e JOIN item i ON i.id = e.id "
     "LEFT JOIN standing s ON s.item = i.item AND s.annotator = e.annotator "
     "AND s.event_id = e.event_id "
-)
-_NOT_UNDONE = (
-    "e.kind != 'undo' AND NOT EXISTS (SELECT 1 FROM label_event u "
-    "WHERE u.kind = 'undo' AND u.supersedes = e.event_id)"
 )
 
 
@@ -125,6 +126,32 @@ class AnswerStore:
                 renew(connection, item, labels_per_image)
         return len(set(items))
 
+    def undo_decision(self, annotator: str, client_key: str) -> int:
+        """Take back what one call of `decide` has decided; what was before counts again.
+
+        A repeated call stores nothing more.
+
+        Returns:
+            How many items it was.
+
+        Raises:
+            LabelConflict: There is no such decision of this annotator, one of them was decided
+                again since, or the batch is closed.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT e.event_id, i.item FROM label_event e JOIN item i ON i.id = e.id "
+                "WHERE e.source = ? AND e.annotator = ? AND e.client_key BETWEEN ? AND ?",
+                (REVIEW, annotator, f"{client_key}:", f"{client_key}:~"),
+            ).fetchall()
+            if not rows:
+                raise LabelConflict(f"there is no such decision of {annotator}")
+            for event_id, item in rows:
+                labels_per_image = _check_is_open(connection, item)
+                self._events.undo(event_id, annotator)
+                renew(connection, item, labels_per_image)
+        return len(rows)
+
     def history(self, annotator: str, before: int | None, limit: int) -> list[Answer]:
         """Return the answers of an annotator that were not taken back, the newest first.
 
@@ -135,7 +162,7 @@ class AnswerStore:
         """
         rows = self._database.rows(
             f"{_ANSWER} WHERE e.annotator = ? AND e.source = ? AND e.event_id < ? "
-            f"AND {_NOT_UNDONE} ORDER BY e.event_id DESC LIMIT ?",
+            f"AND {NOT_UNDONE} ORDER BY e.event_id DESC LIMIT ?",
             (annotator, PAGE, 2**62 if before is None else before, limit),
         )
         return [_from_row(row) for row in rows]
@@ -153,7 +180,8 @@ class AnswerStore:
         found = {}
         for item in items:
             rows = self._database.rows(
-                f"{_ANSWER} WHERE i.item = ? AND e.source = ? ORDER BY e.event_id DESC LIMIT 1",
+                f"{_ANSWER} WHERE i.item = ? AND e.source = ? AND {NOT_UNDONE} "
+                "ORDER BY e.event_id DESC LIMIT 1",
                 (item, REVIEW),
             )
             if rows:
@@ -171,7 +199,8 @@ class AnswerStore:
         ):
             answers.setdefault(row[1], []).append(_from_row(row))
         decided = self._database.rows(
-            f"{_ANSWER} WHERE i.batch = ? AND e.source = ? ORDER BY e.event_id", (batch, REVIEW)
+            f"{_ANSWER} WHERE i.batch = ? AND e.source = ? AND {NOT_UNDONE} ORDER BY e.event_id",
+            (batch, REVIEW),
         )
         return answers, {row[1]: _from_row((*row[:-1], True)) for row in decided}
 

@@ -65,7 +65,7 @@ class ClassStore:
         """
         name = check_class_name(name)
         with self._database.transaction() as connection:
-            self._check_is_new(connection, name)
+            self._check_is_new(connection, name, None)
             return LabelClass(self._insert(connection, name, annotator), name)
 
     def rename(self, class_id: int, name: str, annotator: str) -> None:
@@ -90,9 +90,29 @@ class ClassStore:
                     f"the class {repr_json(row[0])} has labels of rounds that are over, and keeps "
                     "its name"
                 )
-            self._check_is_new(connection, name)
+            self._check_is_new(connection, name, class_id)
             connection.execute("UPDATE class SET name = ? WHERE class_id = ?", (name, class_id))
             _record(connection, class_id, row[0], name, annotator)
+
+    def remove(self, class_id: int, annotator: str) -> None:
+        """Remove a class that nobody has chosen yet.
+
+        Raises:
+            LabelConflict: There is no such class, or it has been chosen.
+        """
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "SELECT name FROM class WHERE class_id = ?", (class_id,)
+            ).fetchone()
+            if row is None:
+                raise LabelConflict(f"there is no class {class_id}")
+            used = "SELECT 1 FROM label_event WHERE label = ? LIMIT 1"
+            if connection.execute(used, (str(class_id),)).fetchone():
+                raise LabelConflict(
+                    f"the class {repr_json(row[0])} has been chosen, and stays; it can be renamed"
+                )
+            connection.execute("DELETE FROM class WHERE class_id = ?", (class_id,))
+            _record(connection, class_id, row[0], "", annotator)
 
     def history(self) -> list[ClassChange]:
         """Return what was done to the classes, the oldest first."""
@@ -103,9 +123,11 @@ class ClassStore:
             )
         ]
 
-    def _check_is_new(self, connection: sqlite3.Connection, name: str) -> None:
-        if connection.execute("SELECT 1 FROM class WHERE name = ?", (name,)).fetchone():
-            raise LabelConflict(f"there is a class {repr_json(name)} already")
+    def _check_is_new(self, connection: sqlite3.Connection, name: str, but: int | None) -> None:
+        """Raise where a class has the name, or one that differs in upper and lower case only."""
+        for class_id, other in connection.execute("SELECT class_id, name FROM class"):
+            if class_id != but and other.casefold() == name.casefold():
+                raise LabelConflict(f"there is a class {repr_json(other)} already")
 
     def _insert(self, connection: sqlite3.Connection, name: str, annotator: str) -> int:
         class_id = connection.execute("INSERT INTO class (name) VALUES (?)", (name,)).lastrowid

@@ -8,6 +8,12 @@ from collections import Counter
 from allencv_al.active_learning.label_store import LabelKind
 from allencv_al.active_learning.labeling.records import REVIEW
 
+NOT_UNDONE = (
+    "e.kind != 'undo' AND NOT EXISTS (SELECT 1 FROM label_event u "
+    "WHERE u.kind = 'undo' AND u.supersedes = e.event_id)"
+)
+"""What an event `e` is that was not taken back."""
+
 Outcome = tuple[str, int | None]  # kind, class_id
 
 
@@ -46,8 +52,9 @@ def renew(connection: sqlite3.Connection, item: int, labels_per_image: int) -> N
         "SELECT kind, class_id FROM standing WHERE item = ? AND kind != 'skip'", (item,)
     ).fetchall()
     decision = connection.execute(
-        "SELECT kind, label FROM label_event WHERE id = (SELECT id FROM item WHERE item = ?) "
-        "AND source = ? ORDER BY event_id DESC LIMIT 1",
+        "SELECT e.kind, e.label FROM label_event e "  # noqa: S608  a constant
+        "WHERE e.id = (SELECT id FROM item WHERE item = ?) AND e.source = ? "
+        f"AND {NOT_UNDONE} ORDER BY e.event_id DESC LIMIT 1",
         (item, REVIEW),
     ).fetchone()
     decided = None if decision is None else (decision[0], class_number(decision[1]))

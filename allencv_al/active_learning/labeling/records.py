@@ -34,7 +34,7 @@ class ClassChange:
     Args:
         class_id: The class.
         old: Its name before; None where it was added.
-        new: Its name afterwards.
+        new: Its name afterwards; empty where it was removed.
         annotator: By whom.
         time: When, in seconds since 1970.
     """

@@ -10,7 +10,8 @@
       class_id      1, 2, 3 ...       name
 
     class_change    what was done to them; only ever appended
-      class_id      which             old, new    names; old is NULL where the class was added
+      class_id      which             old, new    names; old is NULL where the class was added,
+                                                  new is empty where it was removed
       annotator     by whom           time
 
     batch           what is to be labeled together: a round of a loop, or a folder
@@ -47,13 +48,13 @@ from allencv_al.active_learning.label_schema import LABEL_EVENTS
 
 _TABLES = """
 CREATE TABLE class (
-    class_id INTEGER PRIMARY KEY,
+    class_id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE
 );
 
 CREATE TABLE class_change (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    class_id INTEGER NOT NULL REFERENCES class (class_id),
+    class_id INTEGER NOT NULL,
     old TEXT,
     new TEXT NOT NULL,
     annotator TEXT NOT NULL,

@@ -281,6 +281,19 @@ class LabelingRoutes:
             )
             return answers.DecidedAnswer(decided=decided, progress=self._progress(annotator))
 
+        @app.operation(
+            "POST",
+            "/api/review/undo",
+            body=messages.ReviewUndoRequest,
+            answer=answers.DecidedAnswer,
+            summary="Take back what one request has decided.",
+            responses=(409,),
+        )
+        def undo_decision(body: messages.ReviewUndoRequest) -> answers.DecidedAnswer:
+            annotator = self._annotator()
+            undone = store.answers.undo_decision(annotator, body.client_id)
+            return answers.DecidedAnswer(decided=undone, progress=self._progress(annotator))
+
     def _add_classes(self) -> None:
         store, presenter, app = self._store, self._presenter, self._app
 
@@ -309,6 +322,18 @@ class LabelingRoutes:
             self._check_may_edit()
             store.classes.rename(number_of(id), body.name, self._annotator())
             return presenter.class_of(number_of(id))
+
+        @app.operation(
+            "DELETE",
+            "/api/classes/<id>",
+            answer=answers.ClassesAnswer,
+            summary="Remove a class that nobody has chosen yet.",
+            responses=(409,),
+        )
+        def remove_class(id: str) -> answers.ClassesAnswer:
+            self._check_may_edit()
+            store.classes.remove(number_of(id), self._annotator())
+            return answers.ClassesAnswer(classes=presenter.classes())
 
         @app.operation(
             "GET",

@@ -61,6 +61,12 @@ class ReviewRequest(_Request):
     class_id: ClassId | None = None
 
 
+class ReviewUndoRequest(_Request):
+    """Takes back what one request of a review has decided."""
+
+    client_id: ClientId
+
+
 class ClassRequest(_Request):
     """Names a class."""
 

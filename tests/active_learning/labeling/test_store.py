@@ -177,6 +177,23 @@ def test_a_tie_is_a_conflict_that_a_review_decides(make_store: MakeStore) -> Non
     assert store.counts.progress(1, "anna").conflicts == 0
 
 
+def test_a_decision_is_taken_back_as_a_whole(store: LabelingStore) -> None:
+    label(store, "anna", 1, CAT)
+    label(store, "anna", 2, CAT)
+    store.answers.decide("cleo", "first", [1, 2, 3], LABEL, DOG)
+    store.answers.decide("cleo", "second", [1], UNSURE)
+    with pytest.raises(LabelConflict, match="not in force"):
+        store.answers.undo_decision("cleo", "first")
+    assert store.answers.undo_decision("cleo", "second") == 1
+    assert finals(store)[:3] == [("label", "dog")] * 3
+    for _ in range(2):  # a repeated request
+        assert store.answers.undo_decision("cleo", "first") == 3
+    assert finals(store)[:3] == [("label", "cat"), ("label", "cat"), ("skip", None)]
+    for name, who in (("first", "anna"), ("firs", "cleo"), ("none", "cleo")):
+        with pytest.raises(LabelConflict, match="no such decision"):
+            store.answers.undo_decision(who, name)
+
+
 def test_a_review_is_all_or_nothing(store: LabelingStore) -> None:
     with pytest.raises(LabelConflict, match="no item 99"):
         store.answers.decide("cleo", "r", [1, 99], LABEL, DOG)
@@ -275,13 +292,32 @@ def test_a_renamed_class_keeps_its_labels(store: LabelingStore) -> None:
     assert changes == [(None, "cat", "owner"), (None, "dog", "owner"), ("dog", "hound", "ben")]
 
 
-@pytest.mark.parametrize("name", ["cat", " cat ", "", " ", "a" * 101, "a\nb", "\ud800", "\0"])
+@pytest.mark.parametrize(
+    "name", ["cat", " cat ", "CAT", "", " ", "a" * 101, "a\nb", "\ud800", "\0"]
+)
 def test_a_name_that_is_none_or_taken_is_refused(name: str, store: LabelingStore) -> None:
     with pytest.raises(DataError):
         store.classes.add_one(name, "anna")
     with pytest.raises(DataError):
         store.classes.rename(DOG, name, "anna")
     assert len(store.classes.all()) == 2
+
+
+def test_a_class_that_nobody_has_chosen_can_be_removed(store: LabelingStore) -> None:
+    added = store.classes.add_one("Kat", "anna")
+    store.classes.remove(added.class_id, "anna")
+    assert [one.name for one in store.classes.all()] == ["cat", "dog"]
+    assert [(c.old, c.new) for c in store.classes.history()][-2:] == [(None, "Kat"), ("Kat", "")]
+    assert store.classes.add_one("Kat", "anna").class_id > added.class_id
+    event = label(store, "anna", 1, CAT)
+    store.answers.undo("anna", event)
+    with pytest.raises(LabelConflict, match="has been chosen"):
+        store.classes.remove(CAT, "anna")
+    with pytest.raises(LabelConflict, match="no class 99"):
+        store.classes.remove(99, "anna")
+    with pytest.raises(LabelConflict, match="no class"):
+        label(store, "anna", 1, added.class_id)
+    store.classes.rename(DOG, "DOG", "anna")  # its own name in another case
 
 
 def test_hostile_names_are_text(store: LabelingStore) -> None:

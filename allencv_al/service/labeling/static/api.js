@@ -42,6 +42,11 @@ export function patch(path, body) {
   return request("PATCH", path, body);
 }
 
+/** Return what a DELETE answers. */
+export function remove(path) {
+  return request("DELETE", path);
+}
+
 /** Return an id that no other request has. */
 export function newClientId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -21,6 +21,7 @@ function content(session, outbox, acts) {
   const { batch, loop, progress } = session;
   const finish = button("Finish this round", () => finishBatch(acts), progress.skipped > 0 ? "" : "primary");
   const review = button("Review the labels", acts.review);
+  const undo = button("Undo the last answer", acts.undo);
   if (outbox.waiting.length > 0) {
     const waiting = count(outbox.waiting.length, "label");
     return { title: "Sending", text: `${waiting} of yours are on their way.`, buttons: [] };
@@ -39,12 +40,12 @@ function content(session, outbox, acts) {
   if (progress.skipped > 0) {
     const again = button("Look at them again", acts.lookAtSkipped, "primary");
     if (!loop) {
-      return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped and ${progress.skipped === 1 ? "has" : "have"} no label yet. The other labels are stored; you may leave it at that.`, buttons: [again, review] };
+      return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped and ${progress.skipped === 1 ? "has" : "have"} no label yet. The other labels are stored; you may leave it at that.`, buttons: [again, undo, review] };
     }
-    return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish this round without them; it cannot be opened again.`, buttons: [again, finish, review] };
+    return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish this round without them; it cannot be opened again.`, buttons: [again, finish, undo, review] };
   }
-  if (loop) return { title: `Round ${batch.round} is labeled`, text: `The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, review] };
-  return ofFolder(progress, [review]);
+  if (loop) return { title: `Round ${batch.round} is labeled`, text: `The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, undo, review] };
+  return ofFolder(progress, [review, undo]);
 }
 
 function ofFolder(progress, buttons) {

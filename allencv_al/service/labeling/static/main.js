@@ -88,6 +88,7 @@ function showView() {
   if (isEnd) {
     showEnd(session, outbox, {
       lookAtSkipped: () => labeler.lookAtSkipped(),
+      undo: () => labeler.undo(),
       review: () => open("review"),
       conflicts: () => { review.showConflicts(); open("review"); },
       refresh,

@@ -15,6 +15,7 @@ export class Review {
     for (const id of ["review-class", "review-person", "review-batch", "review-conflicts"]) {
       byId(id).addEventListener("change", () => this.load());
     }
+    byId("review-undo").addEventListener("click", () => this.undo());
     byId("review-more").addEventListener("click", () => this.#loadMore());
     byId("review-grid").addEventListener("keydown", (event) => this.#key(event));
   }
@@ -52,6 +53,10 @@ export class Review {
 
   /** Do what a key means here; return whether it means something. */
   key1(key) {
+    if (key === "z" && this.undoable) {
+      this.undo();
+      return true;
+    }
     const one = this.session?.classes.find((candidate) => candidate.key === key);
     if (!one || this.selected.size === 0) return false;
     this.#decide("label", one);
@@ -89,7 +94,24 @@ export class Review {
     try {
       const { decided, progress } = await post("review", body);
       this.onProgress(progress);
+      this.undoable = body.client_id;
       this.said = `Done: ${count(decided, "image")} ${decided === 1 ? "is" : "are"} now: ${one ? one.name : KINDS[kind]}`;
+      announce(this.said);
+      await this.load();
+    } catch (error) {
+      showNotice(error.message);
+    }
+  }
+
+  /** Take the last change back. */
+  async undo() {
+    if (!this.undoable) return;
+    const clientId = this.undoable;
+    this.undoable = null;
+    try {
+      const { decided, progress } = await post("review/undo", { client_id: clientId });
+      this.onProgress(progress);
+      this.said = `Taken back: ${count(decided, "image")}`;
       announce(this.said);
       await this.load();
     } catch (error) {
@@ -157,6 +179,7 @@ export class Review {
     const number = this.selected.size;
     byId("selected").textContent = number ? `${count(number, "image")} selected; ${number === 1 ? "it is" : "they are"}:` : this.said ?? "Select images to change them";
     for (const one of byId("decide-classes").children) one.disabled = number === 0;
+    byId("review-undo").hidden = !this.undoable;
   }
 }
 

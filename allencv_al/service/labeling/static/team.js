@@ -1,6 +1,6 @@
 // Classes, with names that can be changed, and people, with how far they agree.
 
-import { get, patch, post } from "./api.js";
+import { get, patch, post, remove } from "./api.js";
 import { announce, byId, button, count, element, showNotice } from "./dom.js";
 
 export class Team {
@@ -30,6 +30,9 @@ export class Team {
     const parts = [element("span", "class-name", one.name), element("span", "soft", count(one.count, "image"))];
     if (this.session.may_edit_classes) {
       parts.push(button("Rename", (event) => this.#edit(event.target.closest("li"), one), "quiet", { "aria-label": `Rename ${one.name}` }));
+    }
+    if (this.session.may_edit_classes && one.count === 0) {
+      parts.push(button("Remove", () => this.#change(() => remove(`classes/${one.id}`), `Removed ${one.name}`), "quiet", { "aria-label": `Remove ${one.name}` }));
     }
     return element("li", "", parts);
   }
@@ -84,6 +87,6 @@ function row(cells) {
 
 function changeRow(change) {
   const when = new Date(change.time * 1000).toLocaleString();
-  const what = change.old === null ? `added ${change.new}` : `renamed ${change.old} to ${change.new}`;
+  const what = change.new === "" ? `removed ${change.old}` : change.old === null ? `added ${change.new}` : `renamed ${change.old} to ${change.new}`;
   return element("li", "", `${when}: ${change.annotator} ${what}`);
 }
