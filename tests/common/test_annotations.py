@@ -216,7 +216,9 @@ GOOD: list[Any] = [
 
 
 def name_of(value: Any) -> str:
-    """Return the same in every process: without addresses."""
+    """Return the same in every process: without addresses, and sets in order."""
+    if isinstance(value, (set, frozenset)):
+        return f"{type(value).__name__}({sorted(value, key=repr)!r})"
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 

@@ -24,6 +24,9 @@ function content(session, outbox, acts) {
   const undo = button("Undo the last answer", acts.undo);
   if (outbox.waiting.length > 0) {
     const waiting = count(outbox.waiting.length, "label");
+    if (outbox.isStuck) {
+      return { title: "The server cannot be reached", text: `${waiting} of yours ${outbox.waiting.length === 1 ? "is" : "are"} kept in this browser, and sent when the server is back. Leave this page open, or open it again then.`, buttons: [undo] };
+    }
     return { title: "Sending", text: `${waiting} of yours are on their way.`, buttons: [] };
   }
   if (batch.state === "none") {

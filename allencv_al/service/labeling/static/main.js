@@ -71,7 +71,7 @@ function showOutbox() {
   const number = outbox.waiting.length;
   const isStuck = outbox.isStuck || (isAlone && session !== null);
   byId("outbox").hidden = !isStuck;
-  const kept = number ? ` ${count(number, "label")} ${number === 1 ? "waits" : "wait"} for the connection; go on, or reload: nothing is lost.` : "";
+  const kept = number ? ` ${count(number, "label")} ${number === 1 ? "waits" : "wait"} for the connection, kept in this browser; go on.` : "";
   byId("outbox").textContent = isStuck ? `The server cannot be reached.${kept}` : "";
 }
 
