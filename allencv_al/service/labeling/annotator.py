@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from overrides import overrides
@@ -14,6 +14,7 @@ from PIL import Image
 from allencv_al.active_learning.annotators.base import Annotator, LabelRequest
 from allencv_al.active_learning.label_store import NewLabel
 from allencv_al.active_learning.label_table import pick_text
+from allencv_al.active_learning.labeling.classes import check_class_name
 from allencv_al.active_learning.labeling.records import Batch, NewItem
 from allencv_al.active_learning.labeling.store import LABELING_NAME, FinalLabel, LabelingStore
 from allencv_al.active_learning.round_store import Query
@@ -114,7 +115,9 @@ class LabelingServerAnnotator(Annotator):
         )
         if batch.is_open:
             self._wait(store, batch, request.folder)
-        return [_label(final, batch) for final in store.finals(batch.batch)]
+        # The store holds names composed and stripped; the data may write them otherwise
+        given = {check_class_name(name): name for name in request.classes or request.seen}
+        return [_label(final, batch, given) for final in store.finals(batch.batch)]
 
     @overrides
     def close(self) -> None:
@@ -195,11 +198,11 @@ def _image(item: Instance) -> Path | bytes:
     return buffer.getvalue()
 
 
-def _label(final: FinalLabel, batch: Batch) -> NewLabel:
+def _label(final: FinalLabel, batch: Batch, given: Mapping[str, str]) -> NewLabel:
     key = f"labeling:{final.event_id or f'{batch.batch}:{final.id}'}"
     return NewLabel(
         id=final.id,
-        label=final.label,
+        label=None if final.label is None else given.get(final.label, final.label),
         annotator=final.annotator or _NAME,
         round=batch.round or 0,
         source=_NAME,

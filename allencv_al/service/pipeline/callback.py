@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 
-from allencv_al.service.pipeline.errors import PipelineError
+from allencv_al.service.pipeline.errors import LOOP_FAILED, PipelineError
 from allencv_al.service.pipeline.messages import OneLoopRequest
 
 _ATTEMPTS = 4
@@ -49,13 +50,13 @@ def call_back(url: str, body: OneLoopRequest, token: str | None) -> None:
             cause = f"status {error.code}"
             if error.code < 500:
                 break
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             cause = str(error)
         if attempt < _ATTEMPTS - 1:
             time.sleep(_FIRST_PAUSE * 2**attempt)
     raise PipelineError(
         502,
         "callback",
-        f"Loop Failed - non 200 status returned: the callback was not heard ({cause})",
+        f"{LOOP_FAILED}: the callback was not heard ({cause})",
         loop=body.cur_loop,
     )

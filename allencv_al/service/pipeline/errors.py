@@ -8,6 +8,8 @@ from typing import Any
 
 from allencv_al.service.web.errors import Problem, WebError, without_paths
 
+LOOP_FAILED = "Loop Failed - non 200 status returned"
+
 
 class PipelineError(WebError):
     """An answer that is no success, with where it happened.
@@ -37,12 +39,12 @@ class FunctionError(PipelineError):
     """A function of the user has raised something, which is the `__cause__`.
 
     Args:
-        error: What was raised.
+        error: What was raised; SystemExit, too, which a parser of arguments raises.
         phase: Which function.
         loop: The number of the loop.
     """
 
-    def __init__(self, error: Exception, phase: str, loop: int | None = None) -> None:
+    def __init__(self, error: BaseException, phase: str, loop: int | None = None) -> None:
         text = f"{phase}: {type(error).__name__}: {error}"
         super().__init__(500, type(error).__name__, text[:2_000], phase, loop)
 
@@ -67,4 +69,6 @@ def body_of(problem: Problem, debug: bool = False) -> dict[str, Any]:
     if debug and error is not None and error.__cause__ is not None:
         lines = traceback.format_exception(error.__cause__)
         found["traceback"] = without_paths("".join(lines))
+    if problem.code == "callback":  # clients of the second generation look there
+        return {"status": problem.status, "Message": LOOP_FAILED, "error": found}
     return {"status": problem.status, "error": found}

@@ -36,16 +36,29 @@ def busy(folder: Path, what: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            doing = file.read(200) or "another request"
+            doing = file.read(200).partition("\n")[0] or "another request"
             raise PipelineError(409, "busy", f"the pipeline is busy with {doing}") from None
         file.truncate(0)
-        file.write(what)
+        file.write(f"{what}\n{os.getpid()}")
         file.flush()
         try:
             yield
         finally:
             file.truncate(0)
             fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def is_busy(folder: Path) -> bool:
+    """Say whether somebody is at work; a process that was killed is not, though its note stays.
+
+    The lock is not tried for that: who tries it at the same moment would be refused.
+
+    Args:
+        folder: Of the pipeline's state.
+    """
+    path = folder / LOCK_NAME
+    pid = path.read_text().partition("\n")[2] if path.is_file() else ""
+    return pid.isdigit() and _is_alive(int(pid))
 
 
 class ExperimentState:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -17,6 +19,8 @@ from allencv_al.service.pipeline.infer_keys import by_record
 from allencv_al.service.pipeline.metrics import queried_per_class
 from allencv_al.service.pipeline.returns import mapping_with, to_plain
 from allencv_al.service.pipeline.sql_client import create_connection, remap
+
+logger = logging.getLogger(__name__)
 
 Function = Callable[..., Any]
 
@@ -91,7 +95,9 @@ class Functions:
         found = self._call(self._train, payload, loop)
         seconds = time.perf_counter() - began
         if not isinstance(found, Mapping):
-            return Trained(seconds, None)  # some return nothing, others a sentence
+            if found is not None:  # some return a sentence
+                logger.warning("train: what it returned is ignored: a %s", type(found).__name__)
+            return Trained(seconds, None)
         queried = None
         if "labels" in found:
             queried = queried_per_class(found["labels"], len(payload["labeled"]))
@@ -130,7 +136,7 @@ class Functions:
         returned = self._call(self._infer, payload, loop)
         if returned is None and path.is_file():
             with closing(create_connection(path)) as conn:
-                remap(conn, payload["unlabeled"])
+                _remap(conn, payload["unlabeled"])
             return path
         found = mapping_with(returned, ("outputs",), "infer")
         return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
@@ -159,8 +165,16 @@ class Functions:
             raise PipelineError(
                 404, "not_found", f"{function.phase}: {error}", function.phase, loop
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise FunctionError(error, function.phase, loop) from error
+
+
+def _remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
+    try:
+        remap(conn, unlabeled)
+    except sqlite3.Error as error:
+        message = f"infer: the database cannot be read: {error}"
+        raise PipelineError(422, "return_value", message, "infer") from error
 
 
 def check_records(records: Sequence[int], size: int | None, name: str) -> list[int]:

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 POLICIES = ("auto", "positional")
 _SHOWN = 8
+_DIGITS = 100  # a number of any length would be an integer, but slow to read
 
 
 def by_record(outputs: Any, unlabeled: Sequence[int], policy: str = "auto") -> dict[int, Any]:
@@ -35,10 +36,11 @@ def by_record(outputs: Any, unlabeled: Sequence[int], policy: str = "auto") -> d
     records = sorted(unlabeled)
     outputs = as_array(outputs)
     if isinstance(outputs, Mapping):
-        return _of_mapping(
-            {_integer(key): value for key, value in outputs.items()}, records, policy
-        )
-    if isinstance(outputs, list | tuple | np.ndarray):
+        found = {_integer(key): value for key, value in outputs.items()}
+        if len(found) != len(outputs):
+            raise _error("the same key is there twice, as a number and as a text")
+        return _of_mapping(found, records, policy)
+    if isinstance(outputs, list | tuple) or (isinstance(outputs, np.ndarray) and outputs.ndim):
         if len(outputs) != len(records):
             raise _error(f"expected {len(records)} outputs, found {len(outputs)}")
         return dict(zip(records, outputs, strict=True))
@@ -80,12 +82,18 @@ def _some(numbers: list[int]) -> str:
 
 def _integer(key: Any) -> Any:
     key = as_array(key)
-    if isinstance(key, np.integer) or (isinstance(key, np.ndarray) and key.ndim == 0):
+    if isinstance(key, np.ndarray) and key.size != 1:
+        raise _error(f"expected keys of one number, found an array of {key.size}")
+    if isinstance(key, np.generic | np.ndarray):
         key = key.item()
+    if isinstance(key, float) and key.is_integer():
+        return int(key)
     if isinstance(key, str):
         stripped = key.strip()
         digits = stripped.removeprefix("-")
-        if digits.isascii() and digits.isdigit() and len(digits) < 19:
+        if digits.isascii() and digits.isdigit():
+            if len(digits) > _DIGITS:
+                raise _error(f"not asked for: a key of {len(digits)} digits")
             return int(stripped)
     return key
 

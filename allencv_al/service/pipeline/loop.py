@@ -119,25 +119,35 @@ class LoopRunner:
 
     def _labeled(self, request: LoopRequest, size: int) -> list[int]:
         """Return all records that were chosen up to this loop."""
-        if request.selected is not None:
+        found = [one for loop in range(request.loop) for one in self._selected(request, loop)]
+        if request.selected is None:
+            chosen = self._selected(request, request.loop)
+        else:
             chosen = check_records(request.selected, size, "selected_indices")
-            path = f"{request.prefix}/selected_indices_{request.loop}.json"
-            self._storage.write_json(path, chosen)
-        found: list[int] = []
-        for loop in range(request.loop + 1):
-            path = f"{request.prefix}/selected_indices_{loop}.json"
-            try:
-                found += self._storage.read_json(path)
-            except DataError as error:
-                raise PipelineError(
-                    422, "selected_indices", f"loop {loop}: {error}", loop=request.loop
-                ) from error
-        labeled = check_records(found, size, "the records chosen so far")
+        labeled = check_records([*found, *chosen], size, "the records chosen so far")
         if not labeled:
             raise PipelineError(
                 422, "selected_indices", "no records were chosen", loop=request.loop
             )
+        if request.selected is not None:  # only now: what is refused must not stay
+            self._storage.write_json(_selected_path(request, request.loop), chosen)
         return labeled
+
+    def _selected(self, request: LoopRequest, loop: int) -> list[int]:
+        try:
+            found = self._storage.read_json(_selected_path(request, loop))
+        except DataError as error:
+            raise PipelineError(
+                422, "selected_indices", f"loop {loop}: {error}", loop=request.loop
+            ) from error
+        if not isinstance(found, list) or any(type(one) is not int for one in found):
+            raise PipelineError(
+                422,
+                "selected_indices",
+                f"loop {loop}: {_selected_path(request, loop)}: expected a list of whole numbers",
+                loop=request.loop,
+            )
+        return found
 
     def _train(self, request: LoopRequest, labeled: list[int], checkpoint: str) -> dict[str, Any]:
         resume_from = None
@@ -196,6 +206,10 @@ class LoopRunner:
             return {"artifacts": {"infer_outputs": address}, "count": len(unlabeled)}
         address = store_outputs(self._storage, stem, outputs)
         return {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
+
+
+def _selected_path(request: LoopRequest, loop: int) -> str:
+    return f"{request.prefix}/selected_indices_{loop}.json"
 
 
 def store_outputs(storage: Storage, stem: str, outputs: Mapping[int, Any]) -> str:

@@ -172,4 +172,5 @@ class ErrorAnswer(BaseModel):
     """Everything that is no success."""
 
     status: int = Field(description="That of the answer.")
+    Message: str | None = Field(None, description="Of a loop whose callback was not heard.")
     error: Fault

@@ -157,10 +157,16 @@ def _numbers(values: Iterable[Any], what: str) -> list[int]:
         value = as_array(value)
         if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1:
             value = value.item()
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        if not _is_whole(value):
             raise _error(f"{what}: expected the numbers of classes, found {value!r:.80}")
         found.append(int(value))
     return found
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _error(message: str) -> PipelineError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -15,18 +16,19 @@ from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.service.pipeline import messages
 from allencv_al.service.pipeline.callback import call_back
 from allencv_al.service.pipeline.errors import PipelineError
-from allencv_al.service.pipeline.experiment_state import LOCK_NAME, ExperimentState, Jobs, busy
+from allencv_al.service.pipeline.experiment_state import ExperimentState, Jobs, busy, is_busy
 from allencv_al.service.pipeline.functions import Functions, check_records
 from allencv_al.service.pipeline.loop import LoopRequest, LoopRunner, store_outputs
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
-from allencv_al.service.pipeline.storage import Storage, check_id
+from allencv_al.service.pipeline.storage import Storage, check_folder_id, check_id
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.errors import without_paths
 
 PROTOCOL = 1
 HEADER = "X-AllenCV-AL-Protocol"
 _RESPONSES = (404, 409)
+_LONGEST_KEY = 200
 
 logger = logging.getLogger(__name__)
 
@@ -215,25 +217,25 @@ class PipelineRoutes:
                 protocol=PROTOCOL,
                 name=self._name,
                 functions=functions,
-                busy=bool(_doing(self._folder)),
+                busy=is_busy(self._folder),
             )
 
     # -- Loops -----------------------------------------------------------------------------------
 
     def _loop_request(self, body: messages.OneLoopRequest) -> LoopRequest:
         parts = [
-            check_id("project_id", body.project_id),
-            check_id("experiment_id", body.experiment_id),
+            check_folder_id("project_id", body.project_id),
+            check_folder_id("experiment_id", body.experiment_id),
         ]
         if body.user_id is not None:
-            parts.insert(0, check_id("user_id", body.user_id))
+            parts.insert(0, check_folder_id("user_id", body.user_id))
         if body.bucket_name is not None:
-            parts.insert(0, check_id("bucket_name", body.bucket_name))
+            parts.insert(0, check_folder_id("bucket_name", body.bucket_name))
         prefix = "/".join(parts)
         size, labels = body.training_set_size, body.class_labels
         if size is None or labels is None:
             meta = self._meta(f"{'/'.join(parts[:-1])}/meta.json")
-            size = size if size is not None else meta.get("train_size")
+            size = size if size is not None else _train_size(meta)
             labels = labels if labels is not None else meta.get("class_labels")
         named = _class_numbers(labels) if labels else self._class_labels
         return LoopRequest(body.cur_loop, prefix, size, body.selected_indices, named)
@@ -248,7 +250,7 @@ class PipelineRoutes:
     def _run(
         self, request: LoopRequest, on_phase: Callable[[str], None] = lambda phase: None
     ) -> dict[str, Any]:
-        state = ExperimentState(self._folder, request.prefix.replace("/", ","))
+        state = ExperimentState(self._folder, _state_key(request.prefix))
         return LoopRunner(self._functions, self._storage, state, on_phase).run(request)
 
     def _answer(self, found: dict[str, Any], body: messages.OneLoopRequest) -> messages.LoopAnswer:
@@ -277,7 +279,12 @@ class PipelineRoutes:
                 refused.append(error)
             elif not isinstance(error, AllenCVError):
                 logger.exception("job %s failed", job)
-            fault = {"type": type(error).__name__, "message": without_paths(str(error))}
+            fault = {
+                "type": getattr(error, "code", type(error).__name__),
+                "message": without_paths(str(error)),
+                "phase": getattr(error, "phase", None),
+                "loop": request.loop,
+            }
             self._jobs.write(job, "failed", error=fault)
         finally:
             started.set()
@@ -297,20 +304,30 @@ def _slug(name: str) -> str:
     return check_id("ckpt_file", name)
 
 
-def _class_numbers(labels: Mapping[str, str] | list[str]) -> dict[int, str]:
+def _state_key(prefix: str) -> str:
+    """Return the name of an experiment's state: four ids of 128 characters are no file name."""
+    key = prefix.replace("/", ",")
+    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
+
+
+def _train_size(meta: Mapping[str, Any]) -> int | None:
+    size = meta.get("train_size")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        message = f"meta.json: train_size: expected a whole number from 1, found {size!r:.80}"
+        raise PipelineError(422, "training_set_size", message)
+    found: int | None = size
+    return found
+
+
+def _class_numbers(labels: Any) -> dict[int, str]:
     if isinstance(labels, list):
-        return dict(enumerate(labels))
+        return {number: str(name) for number, name in enumerate(labels)}
     try:
-        return {int(number): name for number, name in labels.items()}
-    except ValueError:
+        return {int(number): str(name) for number, name in labels.items()}
+    except (AttributeError, ValueError):
         raise PipelineError(
             422, "class_labels", 'class_labels: expected numbers as keys: {"0": "car"}'
         ) from None
-
-
-def _doing(folder: Path) -> str:
-    path = folder / LOCK_NAME
-    return path.read_text() if path.is_file() else ""
 
 
 def _with_protocol(response: flask.Response) -> flask.Response:

@@ -105,17 +105,21 @@ def remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
     records = sorted(unlabeled)
     with conn:
         conn.execute("BEGIN IMMEDIATE")
-        found = [row_id for (row_id,) in conn.execute("SELECT row_id FROM indexes")]
-        if sorted(found) == records:
+        rows = conn.execute("SELECT id, row_id FROM indexes").fetchall()
+        odd = [place for _, place in rows if not isinstance(place, int)]
+        if odd:
+            message = f"infer: the database: expected whole numbers as row_id, found {odd[0]!r:.80}"
+            raise PipelineError(422, "infer_keys", message, "infer")
+        found = sorted(place for _, place in rows)
+        if found == records:
             return
-        if sorted(found) != list(range(len(records))):
+        if found != list(range(len(records))):
             raise PipelineError(422, "infer_keys", _difference(found, records), "infer")
-        # by way of negative numbers: a place may be the number of another record
+        # by the primary key: row_id has no index, so that finding each row would be quadratic
         conn.executemany(
-            "UPDATE indexes SET row_id = ? WHERE row_id = ?",
-            ((-record - 1, place) for place, record in enumerate(records)),
+            "UPDATE indexes SET row_id = ? WHERE id = ?",
+            ((records[place], number) for number, place in rows),
         )
-        conn.execute("UPDATE indexes SET row_id = -row_id - 1")
 
 
 def _difference(found: list[int], records: list[int]) -> str:

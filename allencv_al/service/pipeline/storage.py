@@ -21,6 +21,9 @@ from allencv_al.service.pipeline.errors import PipelineError
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MANIFEST = "manifest.json"
+# A file is named by an id and what is put behind it; a temporary name adds 37 characters more
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_SUFFIXES = (".json", ".npz", ".db")
 
 
 def check_id(name: str, value: Any) -> str:
@@ -36,6 +39,21 @@ def check_id(name: str, value: Any) -> str:
             "bad_request",
             f"{name}: expected letters, digits, dots, dashes and underscores (at most 128, a "
             f"letter or a digit first), found {value!r:.80}",
+        )
+    return text
+
+
+def check_folder_id(name: str, value: Any) -> str:
+    """Return an id that may name a folder beside files such as `meta.json`.
+
+    Raises:
+        PipelineError: It is none (400).
+    """
+    text = check_id(name, value)
+    if text.endswith(_SUFFIXES):
+        endings = ", ".join(_SUFFIXES)
+        raise PipelineError(
+            400, "bad_request", f"{name}: files end in {endings}; expected another id"
         )
     return text
 
@@ -158,7 +176,7 @@ class Storage:
 
     def _place(self, path: str) -> str:
         parts = path.split("/")
-        assert all(ID.fullmatch(part) for part in parts), path
+        assert all(_PART.fullmatch(part) for part in parts), path
         return f"{self._root}/{path}"
 
 
