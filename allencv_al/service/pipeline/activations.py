@@ -15,7 +15,7 @@ NAMES = ("pre_softmax", "logits", "softmax", "sigmoid")
 _SMALLEST = 1e-12
 
 
-def to_logits(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
+def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.float64]:
     """Return the logits of each record, `[N, C]`, in the order of the dictionary.
 
     A record is a vector of logits, or a dictionary with one of `pre_softmax`, `logits`, `softmax`
@@ -23,22 +23,23 @@ def to_logits(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
 
     Args:
         outputs: By record.
+        phase: Which function has returned them, for messages.
 
     Raises:
         PipelineError: A record has no such vector, the lengths differ, or numbers are not finite
             (422); the records are named.
     """
-    rows = [_vector(record, value) for record, value in outputs.items()]
+    rows = [_vector(record, value, phase) for record, value in outputs.items()]
     if not rows:
         return np.zeros((0, 0))
     lengths = {len(row) for row in rows}
     if len(lengths) > 1:
         odd = next(r for r, row in zip(outputs, rows, strict=True) if len(row) != len(rows[0]))
-        raise _error(odd, f"expected {len(rows[0])} numbers as before, found another count")
+        raise _error(odd, phase, f"expected {len(rows[0])} numbers as before, found another count")
     logits = np.stack(rows)
     bad = ~np.isfinite(logits).all(axis=1)
     if bad.any():
-        raise _error(list(outputs)[int(bad.argmax())], "found a number that is not finite")
+        raise _error(list(outputs)[int(bad.argmax())], phase, "found a number that is not finite")
     return logits
 
 
@@ -65,20 +66,22 @@ def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _vector(record: int, value: Any) -> NDArray[np.float64]:
+def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
     name = "logits"
     if isinstance(value, Mapping):
         name = next((name for name in NAMES if name in value), "")
         if not name:
             found = ", ".join(map(str, list(value)[:8]))
-            raise _error(record, f"expected one of {', '.join(NAMES)}, found {found or 'nothing'}")
+            raise _error(
+                record, phase, f"expected one of {', '.join(NAMES)}, found {found or 'nothing'}"
+            )
         value = value[name]
     try:
         vector = np.asarray(_unpacked(value), dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):
-        raise _error(record, f"{name}: expected numbers") from None
+        raise _error(record, phase, f"{name}: expected numbers") from None
     if not len(vector):
-        raise _error(record, f"{name}: expected numbers, found none")
+        raise _error(record, phase, f"{name}: expected numbers, found none")
     if name == "softmax":
         return np.log(np.clip(vector, _SMALLEST, None))
     if name == "sigmoid":
@@ -94,5 +97,5 @@ def _unpacked(value: Any) -> Any:
     return value
 
 
-def _error(record: int, message: str) -> PipelineError:
-    return PipelineError(422, "outputs", f"infer: outputs[{record}]: {message}", "infer")
+def _error(record: int, phase: str, message: str) -> PipelineError:
+    return PipelineError(422, "outputs", f"{phase}: outputs[{record}]: {message}", phase)

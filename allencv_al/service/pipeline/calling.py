@@ -9,7 +9,10 @@ from typing import Any
 from allencv_al.common.errors import ConfigurationError
 
 CONVENTIONS = ("auto", "payload", "kwargs", "args")
-KNOWN = ("labeled", "unlabeled", "resume_from", "ckpt_file", "logdir", "cur_loop", "args")
+KNOWN = (
+    *("labeled", "unlabeled", "resume_from", "ckpt_file", "logdir", "cur_loop", "args"),
+    "labels",
+)
 _CONFIG_NAMES = ("args", "config_args")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -28,9 +31,9 @@ class Payload(dict[str, Any]):
 class UserFunction:
     """A user's function, called as its parameters say.
 
-    Parameters that are named labeled, unlabeled, resume_from, ckpt_file, logdir, cur_loop or args
-    are passed by keyword. A first parameter of another name gets `args`, unless it is the only
-    required one, no known name is there, and it is not called config_args: then it gets the
+    Parameters that are named labeled, unlabeled, resume_from, ckpt_file, logdir, cur_loop, args or
+    labels are passed by keyword. A first parameter of another name gets `args`, unless it is the
+    only required one, no known name is there, and it is not called config_args: then it gets the
     payload.
 
     Args:
@@ -82,6 +85,8 @@ class UserFunction:
             found.loop, found.args, found.logdir = loop, args, logdir
             return self._function(found)
         values = {**fresh, "args": args, "logdir": logdir, "cur_loop": loop}
+        if "labels" in self._parameters:  # which not every request has
+            values.setdefault("labels", None)
         first = [args] if self._first_gets_args else []
         return self._function(*first, **self._keywords(values))
 

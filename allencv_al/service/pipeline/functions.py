@@ -13,12 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from allencv_al.service.pipeline.activations import to_logits
 from allencv_al.service.pipeline.calling import UserFunction
 from allencv_al.service.pipeline.errors import FunctionError, PipelineError
 from allencv_al.service.pipeline.infer_keys import by_record
 from allencv_al.service.pipeline.metrics import queried_per_class
-from allencv_al.service.pipeline.returns import mapping_with, to_plain
-from allencv_al.service.pipeline.sql_client import create_connection, remap
+from allencv_al.service.pipeline.returns import as_array, mapping_with, to_plain
+from allencv_al.service.pipeline.sql_client import create_connection, read_rows, remap
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Functions:
     ) -> None:
         self.args = args
         self._key_policy = key_policy
-        train_keys = ("labeled", "resume_from", "ckpt_file")
+        train_keys = ("labeled", "resume_from", "ckpt_file", "labels")
         self._train = UserFunction(train, "train", train_keys, calling)
         self._test = UserFunction(test, "test", ("ckpt_file",), calling)
         self._infer = UserFunction(infer, "infer", ("ckpt_file", "unlabeled"), calling)
@@ -104,7 +105,7 @@ class Functions:
         return Trained(seconds, queried, to_plain(found.get("hyperparams"), "train"))
 
     def test(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[str, Any]:
-        """Return predictions and labels, as plain values.
+        """Return predictions and labels, as plain values; and logits as `outputs`, if there are.
 
         Raises:
             PipelineError: The function has raised something (500), or returned something else.
@@ -112,16 +113,24 @@ class Functions:
         found = mapping_with(
             self._call(self._test, payload, loop), ("predictions", "labels"), "test"
         )
-        return {key: to_plain(found[key], "test", key) for key in ("predictions", "labels")}
+        values = {key: to_plain(found[key], "test", key) for key in ("predictions", "labels")}
+        if found.get("outputs") is not None:
+            values["outputs"] = _test_logits(found["outputs"], values["labels"])
+        return values
 
     def infer(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[int, Any]:
         """Return the output for each record, as it was returned.
 
+        With the number of a loop, the function may write the database of that loop instead.
+
         Raises:
             PipelineError: The function has raised something (500), or records are missing (422).
         """
-        found = mapping_with(self._call(self._infer, payload, loop), ("outputs",), "infer")
-        return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
+        if loop is not None:
+            found = self.infer_or_database(payload, loop)
+            return _rows(found) if isinstance(found, Path) else found
+        returned = mapping_with(self._call(self._infer, payload, loop), ("outputs",), "infer")
+        return by_record(returned["outputs"], payload["unlabeled"], self._key_policy)
 
     def infer_or_database(self, payload: Mapping[str, Any], loop: int) -> dict[int, Any] | Path:
         """Return the outputs, or the file `infer_outputs_LOOP.db` in EXPT_DIR, its rows by record.
@@ -167,6 +176,31 @@ class Functions:
             ) from error
         except (Exception, SystemExit) as error:
             raise FunctionError(error, function.phase, loop) from error
+
+
+def _test_logits(outputs: Any, labels: Any) -> list[list[float]]:
+    """Return the logits of the test items, in the order of their labels."""
+    keys = list(labels) if isinstance(labels, Mapping) else list(range(len(labels)))
+    outputs = as_array(outputs)
+    if isinstance(outputs, Mapping):
+        texts = {str(as_array(key)): value for key, value in outputs.items()}
+        rows = [texts[str(key)] for key in keys if str(key) in texts]
+    else:
+        rows = list(outputs)
+    if len(rows) != len(keys) or len(outputs) != len(keys):
+        raise PipelineError(
+            422,
+            "return_value",
+            f"test: outputs: expected one for each of {len(keys)} labels, found {len(outputs)}",
+            "test",
+        )
+    found: list[list[float]] = to_logits(dict(enumerate(rows)), "test").tolist()
+    return found
+
+
+def _rows(path: Path) -> dict[int, Any]:
+    with closing(create_connection(path)) as conn:
+        return dict(read_rows(conn))
 
 
 def _remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:

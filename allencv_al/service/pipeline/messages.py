@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 Index = Annotated[int, Field(ge=0, le=2**53)]
+Loop = Annotated[int, Field(ge=0, le=10**6)]
 
 
 class TrainRequest(BaseModel):
@@ -17,6 +18,10 @@ class TrainRequest(BaseModel):
     labeled: list[Index] = Field(description="The indices of the records to train on.")
     resume_from: str | None = Field(None, description="The checkpoint to go on from.")
     ckpt_file: str = Field(description="The checkpoint to write.", max_length=200)
+    labels: dict[Index, str] | None = Field(
+        None, description="The class of each record, for functions that have no labels themselves."
+    )
+    cur_loop: Loop | None = Field(None, description="The number of the loop, for functions.")
 
 
 class TestRequest(BaseModel):
@@ -26,6 +31,7 @@ class TestRequest(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     ckpt_file: str = Field(max_length=200)
+    cur_loop: Loop | None = Field(None, description="The number of the loop, for functions.")
 
 
 class InferRequest(BaseModel):
@@ -35,6 +41,10 @@ class InferRequest(BaseModel):
 
     ckpt_file: str = Field(max_length=200)
     unlabeled: list[Index] = Field(description="The indices of the records.")
+    cur_loop: Loop | None = Field(
+        None,
+        description="The number of the loop; with it, infer may write infer_outputs_LOOP.db.",
+    )
 
 
 class InferQuery(BaseModel):
@@ -60,7 +70,7 @@ class OneLoopRequest(BaseModel):
     project_id: str | int
     user_id: str | int | None = Field(None, validation_alias=AliasChoices("user_id", "tenant_id"))
     bucket_name: str | None = None
-    cur_loop: int = Field(ge=0, le=10**6, validation_alias=AliasChoices("cur_loop", "current_loop"))
+    cur_loop: Loop = Field(validation_alias=AliasChoices("cur_loop", "current_loop"))
     type: str | None = Field(None, validation_alias=AliasChoices("type", "task_type"))
     dataset_type: str | None = None
     n_rec: int | None = Field(None, validation_alias=AliasChoices("n_rec", "n_rec_per_loop"))
@@ -98,6 +108,9 @@ class TestAnswer(BaseModel):
     status: int = 200
     predictions: Any
     labels: Any
+    outputs: list[list[float]] | None = Field(
+        None, description="Logits of the test items, in the order of labels, if test returns them."
+    )
     metrics: dict[str, Any] | None = None
 
 
@@ -155,6 +168,8 @@ class InfoAnswer(BaseModel):
     name: str
     functions: list[str]
     busy: bool
+    class_labels: dict[int, str] | None = Field(None, description="The classes by their numbers.")
+    checkpoint_extension: str = Field("", description="What loops put behind `ckpt_i`.")
 
 
 class Fault(BaseModel):

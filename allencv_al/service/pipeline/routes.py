@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import flask
 from pydantic import BaseModel
@@ -18,6 +18,8 @@ from allencv_al.service.pipeline.callback import call_back
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.experiment_state import ExperimentState, Jobs, busy, is_busy
 from allencv_al.service.pipeline.functions import Functions, check_records
+from allencv_al.service.pipeline.kept_answers import HEADER as KEY_HEADER
+from allencv_al.service.pipeline.kept_answers import KeptAnswers, digest
 from allencv_al.service.pipeline.loop import LoopRequest, LoopRunner, store_outputs
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
@@ -29,6 +31,8 @@ PROTOCOL = 1
 HEADER = "X-AllenCV-AL-Protocol"
 _RESPONSES = (404, 409)
 _LONGEST_KEY = 200
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +68,7 @@ class PipelineRoutes:
         self._callback_url = callback_url
         self._token = token
         self._jobs = Jobs(folder)
+        self._answers = KeptAnswers(folder)
 
     def add_to(self, app: WebApp) -> None:
         """Add them to an application."""
@@ -90,11 +95,14 @@ class PipelineRoutes:
             if body.resume_from is not None:
                 _check_name(body.resume_from, "resume_from")
             payload = {**_payload(body), "labeled": labeled}
-            with busy(self._folder, "train"):
-                trained = functions.train(payload)
-            return messages.TrainAnswer(
-                train_time=trained.seconds, num_queried_per_class=trained.queried_per_class
-            )
+
+            def act() -> messages.TrainAnswer:
+                trained = functions.train(payload, body.cur_loop)
+                return messages.TrainAnswer(
+                    train_time=trained.seconds, num_queried_per_class=trained.queried_per_class
+                )
+
+            return self._once("train", body, messages.TrainAnswer, act)
 
         @app.operation(
             "POST",
@@ -107,13 +115,17 @@ class PipelineRoutes:
         )
         def test(body: messages.TestRequest) -> messages.TestAnswer:
             _check_name(body.ckpt_file, "ckpt_file")
-            with busy(self._folder, "test"):
-                tested = functions.test(_payload(body))
-            try:
-                metrics = metrics_of(tested["predictions"], tested["labels"], self._class_labels)
-            except PipelineError:  # several classes a record, say: its values are answered
-                metrics = None
-            return messages.TestAnswer(**tested, metrics=metrics)
+
+            def act() -> messages.TestAnswer:
+                tested = functions.test(_payload(body), body.cur_loop)
+                predictions, labels = tested["predictions"], tested["labels"]
+                try:
+                    metrics = metrics_of(predictions, labels, self._class_labels)
+                except PipelineError:  # several classes a record, say: its values are answered
+                    metrics = None
+                return messages.TestAnswer(**tested, metrics=metrics)
+
+            return self._once("test", body, messages.TestAnswer, act)
 
         @app.operation(
             "POST",
@@ -128,14 +140,20 @@ class PipelineRoutes:
         def infer(body: messages.InferRequest, query: messages.InferQuery) -> messages.InferAnswer:
             _check_name(body.ckpt_file, "ckpt_file")
             unlabeled = check_records(body.unlabeled, None, "unlabeled")
-            with busy(self._folder, "infer"):
-                found = functions.infer({**_payload(body), "unlabeled": unlabeled})
-            if query.store:
-                stem = f"outputs/{_slug(body.ckpt_file)}"
-                address = store_outputs(self._storage, stem, found)
-                return messages.InferAnswer(artifact=address, count=len(found))
-            outputs = {str(key): to_plain(value, "infer", str(key)) for key, value in found.items()}
-            return messages.InferAnswer(outputs=outputs, artifact=None, count=len(found))
+            payload = {**_payload(body), "unlabeled": unlabeled}
+
+            def act() -> messages.InferAnswer:
+                found = functions.infer(payload, body.cur_loop)
+                if query.store:
+                    stem = f"outputs/{_slug(body.ckpt_file)}"
+                    address = store_outputs(self._storage, stem, found)
+                    return messages.InferAnswer(artifact=address, count=len(found))
+                outputs = {
+                    str(key): to_plain(value, "infer", str(key)) for key, value in found.items()
+                }
+                return messages.InferAnswer(outputs=outputs, artifact=None, count=len(found))
+
+            return self._once(f"infer?store={query.store}", body, messages.InferAnswer, act)
 
         @app.operation(
             "POST",
@@ -218,7 +236,25 @@ class PipelineRoutes:
                 name=self._name,
                 functions=functions,
                 busy=is_busy(self._folder),
+                class_labels=dict(self._class_labels) if self._class_labels else None,
+                checkpoint_extension=str(self._functions.args.get("CKPT_EXT", "")),
             )
+
+    def _once(
+        self, phase: str, body: BaseModel, answer: type[Answer], act: Callable[[], Answer]
+    ) -> Answer:
+        """Do something while nobody else does; what came with the same key before is not redone."""
+        key = flask.request.headers.get(KEY_HEADER)
+        with busy(self._folder, phase.partition("?")[0]):
+            if key is None:
+                return act()
+            asked = digest(phase, body)
+            kept = self._answers.find(key, asked)
+            if kept is not None:
+                return answer.model_validate(kept)
+            found = act()
+            self._answers.keep(key, asked, found.model_dump(mode="json"))
+            return found
 
     # -- Loops -----------------------------------------------------------------------------------
 
@@ -292,7 +328,8 @@ class PipelineRoutes:
 
 def _payload(body: BaseModel) -> dict[str, Any]:
     """Return what was sent, further keys included."""
-    return body.model_dump()
+    unsent = {name for name in ("labels",) if getattr(body, name, None) is None}
+    return body.model_dump(exclude={"cur_loop", *unsent})
 
 
 def _check_name(name: str, field: str) -> None:

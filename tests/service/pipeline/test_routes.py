@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from openapi_pydantic import OpenAPI
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.pipeline import sql_client
 from allencv_al.service.pipeline.pipeline import Pipeline
 from allencv_al.service.pipeline.storage import Storage
 
@@ -354,6 +355,8 @@ def test_it_says_what_it_is(client: FlaskClient) -> None:
         "name": "centroids",
         "busy": False,
         "functions": ["train", "test", "infer", "getdatasetstate"],
+        "class_labels": None,
+        "checkpoint_extension": "",
     }
     assert found.headers["X-AllenCV-AL-Protocol"] == "1"
     OpenAPI.model_validate(client.get("/openapi.json").json)
@@ -605,3 +608,90 @@ def test_a_kill_in_any_phase_repeats_no_finished_one(
     phases = ["train", "test", "infer"]
     before = phases[: phases.index(phase) + 1]
     assert done == [*before, *phases[len(before) - 1 :]]
+
+
+def test_what_came_with_the_same_key_is_not_done_again(
+    make_pipeline: MakePipeline, functions: Any
+) -> None:
+    body = {"labeled": [0, 1, 2], "resume_from": None, "ckpt_file": "ckpt_0"}
+    first = make_pipeline().app.test_client()
+    once = first.post("/train", json=body, headers={"Idempotency-Key": "a"})
+    again = make_pipeline().app.test_client()  # after a death
+    assert again.post("/train", json=body, headers={"Idempotency-Key": "a"}).json == once.json
+    assert functions.calls == ["train 3 from None"]
+    assert again.post("/train", json=body, headers={"Idempotency-Key": "b"}).status_code == 200
+    assert again.post("/train", json=body).status_code == 200
+    assert len(functions.calls) == 3
+    for path, asked in (("/test", {"ckpt_file": "ckpt_0"}), ("/train", {**body, "labeled": [4]})):
+        found = again.post(path, json=asked, headers={"Idempotency-Key": "a"})
+        assert found.status_code == 422 and found.json["error"]["type"] == "idempotency_key"
+    too_long = again.post("/train", json=body, headers={"Idempotency-Key": "k" * 201})
+    assert too_long.status_code == 400
+
+
+def test_only_the_last_answers_are_kept(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+    client = make_pipeline().app.test_client()
+    body = {"labeled": [0, 1, 2], "resume_from": None, "ckpt_file": "ckpt_0"}
+    for number in range(12):
+        client.post("/train", json=body, headers={"Idempotency-Key": f"key {number}"})
+    kept = tmp_path / "log" / "pipeline-state" / "answers"
+    assert len(list(kept.iterdir())) == 8
+
+
+def test_a_request_may_say_the_loop_and_the_labels(make_pipeline: MakePipeline) -> None:
+    seen = {}
+
+    def train(args: Any, labeled: Any, resume_from: Any, ckpt_file: Any, labels: Any) -> None:
+        seen.update(loop=args["cur_loop"], labels=labels)
+
+    body = {"labeled": [3, 5], "resume_from": None, "ckpt_file": "c", "cur_loop": 7}
+    client = make_pipeline(train_fn=train).app.test_client()
+    labels = {"3": "cat", "5": "dog"}
+    assert client.post("/train", json={**body, "labels": labels}).status_code == 200
+    assert seen == {"loop": 7, "labels": {3: "cat", 5: "dog"}}
+    assert client.post("/train", json=body).status_code == 200
+    assert seen["labels"] is None
+
+
+def test_infer_of_a_loop_may_write_a_database(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> None:
+        path = Path(args["EXPT_DIR"]) / f"infer_outputs_{args['cur_loop']}.db"
+        with sql_client.database(path) as conn:
+            sql_client.add_many(conn, ((place, np.eye(3)[place]) for place in range(2)))
+
+    client = make_pipeline(infer_fn=infer).app.test_client()
+    found = client.post("/infer", json={"ckpt_file": "c", "unlabeled": [4, 9], "cur_loop": 2})
+    assert found.json["outputs"] == {"4": [1, 0, 0], "9": [0, 1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "outputs"),
+    [
+        ([0, 1], [[2.0, 0.0], [0.0, 2.0]]),
+        ([0, 1], np.array([[2.0, 0.0], [0.0, 2.0]], np.float32)),
+        ({7: 0, 4: 1}, {4: {"logits": [0.0, 2.0]}, 7: [2.0, 0.0]}),
+    ],
+)
+def test_test_may_return_logits(labels: Any, outputs: Any, make_pipeline: MakePipeline) -> None:
+    def test(args: Any, ckpt_file: Any) -> Any:
+        return {"predictions": labels, "labels": labels, "outputs": outputs}
+
+    client = make_pipeline(test_fn=test).app.test_client()
+    assert client.post("/test", json={"ckpt_file": "c"}).json["outputs"] == [[2, 0], [0, 2]]
+
+
+@pytest.mark.parametrize("outputs", [[[2.0, 0.0]], {0: [1.0], 5: [2.0]}, [[1.0], ["x"]]])
+def test_logits_of_other_items_are_refused(outputs: Any, make_pipeline: MakePipeline) -> None:
+    def test(args: Any, ckpt_file: Any) -> Any:
+        return {"predictions": [0, 1], "labels": [0, 1], "outputs": outputs}
+
+    found = make_pipeline(test_fn=test).app.test_client().post("/test", json={"ckpt_file": "c"})
+    assert found.status_code == 422 and found.json["error"]["message"].startswith("test: outputs")
+
+
+def test_info_says_what_a_driver_needs(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+    args = {"EXPT_DIR": str(tmp_path / "log"), "CKPT_EXT": ".pth"}
+    pipeline = make_pipeline(args=args, class_labels={0: "car", 1: "plane"})
+    found = pipeline.app.test_client().get("/v1/info").json
+    assert found["class_labels"] == {"0": "car", "1": "plane"}
+    assert found["checkpoint_extension"] == ".pth"
