@@ -34,6 +34,9 @@ class ActiveLearningExperiment(Experiment):
         super().__init__(**kwargs)
         self.settings = active_learning or ActiveLearningSettings()
 
+    secrets: tuple[str, ...] = ()
+    """Dotted keys that no file of the run may hold."""
+
     device: torch.device
     """Where the model is: as the trainer's `cuda_device` says."""
 

@@ -16,16 +16,15 @@ from allencv_al.active_learning.annotators.base import (
     check_answers,
 )
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
-from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.pick_reasons import named_reason
 from allencv_al.active_learning.pool_figures import PoolFigures
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.round_metrics import (
     class_entropy,
-    column_names,
-    measure_test,
     predicted_classes,
     redundancy,
+    test_figures,
     top_probabilities,
 )
 from allencv_al.active_learning.round_outputs import RoundOutputs, outputs_for
@@ -216,17 +215,14 @@ class ActiveLearningLoop:
         self.hooks.on_point("TEST begun")
         started = time.perf_counter()
         outputs = self.learner.test()
-        detail: dict[str, Any] = {"metrics": {}, "unreadable": {}}
-        if outputs is not None and len(outputs.labels):
-            metrics, confusion = measure_test(outputs)
-            unreadable = dict(outputs.unreadable)
-            detail = {
-                "metrics": _finite(metrics),
-                "confusion_matrix": confusion,
-                "unreadable": unreadable,
-            }
-            detail["classes"] = column_names(self.learner.class_names(), outputs.logits.shape[1])
-        detail["seconds"] = time.perf_counter() - started
+        figures = test_figures(outputs, self.learner.class_names())
+        detail = {
+            "metrics": _finite(figures.metrics),
+            "confusion_matrix": figures.confusion_matrix,
+            "classes": list(figures.classes),
+            "unreadable": dict(outputs.unreadable) if isinstance(outputs, TestOutputs) else {},
+            "seconds": time.perf_counter() - started,
+        }
         self.hooks.on_point("TEST done")
         self.rounds.finish(round, State.TEST, detail)
         self.hooks.on_point("TEST recorded")

@@ -75,7 +75,8 @@ class PoolFigures:
         return metrics
 
     def _accuracy(self, labels: Mapping[str, str], predicted: Mapping[str, str]) -> float | None:
-        if not (self._settings.evaluate_pool and self._settings.annotator.needs_known_labels):
+        known = self._settings.annotator.needs_known_labels and self._learner.knows_labels()
+        if not (self._settings.evaluate_pool and known):
             return None
         truth = {item.id: item.label for item in self._learner.items if item.label is not None}
         return pool_accuracy(truth, labels, predicted)

@@ -124,7 +124,8 @@ class RoundOutputs:
 
     def _class_indices(self, labels: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.int64]:
         places = {name: index for index, name in enumerate(self._learner.class_names())}
-        return np.asarray([places[labels[id]] for id in ids], np.int64)
+        # Whoever keeps the labels for himself tells no class
+        return np.asarray([places.get(labels[id], -1) for id in ids], np.int64)
 
     def _of_target(self) -> PoolOutputs:
         if self._target is None:

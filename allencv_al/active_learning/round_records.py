@@ -57,7 +57,7 @@ def _record(
     return RoundRecord(
         round=round,
         labels=trained.get("labels", 0),
-        metrics={name: metrics.get(name) for name in METRICS},
+        metrics={**{name: metrics.get(name) for name in METRICS}, **metrics},
         confusion_matrix=test.get("confusion_matrix"),
         classes=tuple(test.get("classes") or trained.get("classes") or classes),
         batch_classes=details.get(State.INGEST, {}).get("batch_classes", {}),

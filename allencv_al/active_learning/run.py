@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from allencv_al.active_learning.corrections import check_no_labels_are_lost, correct_labels
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
+from allencv_al.active_learning.loop_experiment import (
+    LoopExperiment,
+    experiment_class,
+    without_secrets,
+)
 from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
@@ -35,6 +39,10 @@ CHANGEABLE = (
             *("port", "host", "labels_per_image", "token_file", "allowed_hosts"),
             "settle_seconds",
         )
+    ),
+    *(
+        f"active_learning.learner.{key}"
+        for key in ("url", "token", "token_file", "patience_seconds", "records_per_request")
     ),
     "active_learning.budget",
     "active_learning.classes",
@@ -90,18 +98,20 @@ def active_learn(
     """
     options = options or RunOptions()
     folder = Path(serialization_dir)
-    check_experiment(params, options.source, ActiveLearningExperiment)
+    described = experiment_class(params)
+    check_experiment(params, options.source, described)
     # A run that waits is not interrupted: the same command goes on with it
     recover = options.recover or (not options.force and is_waiting(folder))
-    check_run_folder(folder, params, recover, options.force, CHANGEABLE)
+    experiment = described.from_checked(params)
+    written = without_secrets(params, experiment.secrets)
+    check_run_folder(folder, written, recover, options.force, CHANGEABLE)
     if options.force:
         check_no_labels_are_lost(folder)
-    experiment = ActiveLearningExperiment.from_checked(params)
     learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
     learner.check(experiment.settings.strategy.needs)
 
     def open_folder() -> None:
-        open_run_folder(folder, params, recover, options.force, CHANGEABLE)
+        open_run_folder(folder, written, recover, options.force, CHANGEABLE)
 
     with (
         locked_run_folder(folder, open_folder),
@@ -114,14 +124,14 @@ def active_learn(
         files = None
         if options.files:
             write_environment(folder)
-            files = RunFiles(folder, params, learner, experiment)
+            files = RunFiles(folder, written, learner, experiment.settings)
         loop.hooks = _hooks(options, files, loop)
         allowed = experiment.settings.classes or learner.data_classes()
         correct_labels(loop.labels, options.relabel, allowed)
         return loop.run()
 
 
-def make_learner(experiment: ActiveLearningExperiment, cache_folder: Path) -> Learner:
+def make_learner(experiment: LoopExperiment, cache_folder: Path) -> Learner:
     """Return the learner of an experiment; it has looked at the data.
 
     Args:

@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.round_record import RoundRecord
-from allencv_al.active_learning.settings import name_in
+from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 
@@ -38,7 +37,7 @@ class RunFiles:
         folder: The folder of the run.
         params: Its config.
         learner: What it trains.
-        experiment: What the config describes.
+        settings: Its block `active_learning`.
     """
 
     def __init__(
@@ -46,12 +45,12 @@ class RunFiles:
         folder: Path,
         params: Params,
         learner: Learner,
-        experiment: ActiveLearningExperiment,
+        settings: ActiveLearningSettings,
     ) -> None:
         self._folder = folder
         self._params = params
         self._learner = learner
-        self._experiment = experiment
+        self._settings = settings
         self._items = {item.id: item for item in learner.items}
         self._written = time.monotonic()
 
@@ -87,7 +86,7 @@ class RunFiles:
             name=self._folder.name,
             strategy=name_in(config, "strategy", "margin"),
             annotator=name_in(config, "annotator", "ground_truth"),
-            retrain=self._experiment.settings.retrain,
+            retrain=self._settings.retrain,
             test_items=None if matrix is None else sum(map(sum, matrix)),
             config=config,
         )

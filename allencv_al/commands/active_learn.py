@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     source = str(args.param_path)
     if args.dry_run:
-        from allencv_al.active_learning.experiment import ActiveLearningExperiment
+        from allencv_al.active_learning.loop_experiment import experiment_class
         from allencv_al.training.experiment import check_experiment
 
-        check_experiment(params, source, ActiveLearningExperiment)
+        check_experiment(params, source, experiment_class(params))
         sys.stdout.write(f"{source}: no faults found\n")
         return 0
     from allencv_al.active_learning.annotators.base import WaitingForLabels

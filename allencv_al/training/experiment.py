@@ -261,9 +261,7 @@ class Experiment(FromParams):
         )
 
 
-def check_experiment(
-    params: Params, source: str, experiment: type[Experiment] = Experiment
-) -> None:
+def check_experiment(params: Params, source: str, experiment: type[Any] = Experiment) -> None:
     """Raise with everything that is wrong with a config, the data paths included.
 
     Nothing is built but the encoders' shapes, and no image is read.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.common.registrable import Registrable
 from allencv_al.data.instance import Instance
+
+if TYPE_CHECKING:
+    from allencv_al.active_learning.loop_experiment import LoopExperiment
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,24 @@ class TestOutputs:
     unreadable: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class TestFigures:
+    """How the trained model does on the test items, from a learner that keeps its logits.
+
+    Args:
+        metrics: By name; `accuracy` is what curves show.
+        confusion_matrix: Counts `[C][C]`, row = class, column = prediction; None where a test item
+            has no single class.
+        classes: The names of its rows.
+    """
+
+    __test__ = False
+
+    metrics: Mapping[str, float | None]
+    confusion_matrix: list[list[int]] | None = None
+    classes: Sequence[str] = ()
+
+
 class Learner(Registrable):
     """Trains on the labels so far, measures itself, and says what it makes of the pool.
 
@@ -44,6 +65,7 @@ class Learner(Registrable):
 
     builtin: ClassVar[Mapping[str, str]] = {
         "experiment": "allencv_al.active_learning.learners.experiment_learner",
+        "pipeline": "allencv_al.service.driver.learner",
     }
     default_implementation = "experiment"
     injected = ("experiment", "cache_folder")
@@ -51,11 +73,22 @@ class Learner(Registrable):
     items: Sequence[Instance]
     """Everything that may be labeled, with the label that the data shows, if any."""
 
+    @classmethod
+    def experiment_class(cls) -> type[LoopExperiment]:
+        """Return what a config describes that has this learner."""
+        from allencv_al.active_learning.experiment import ActiveLearningExperiment
+
+        return ActiveLearningExperiment
+
     def check(self, needs: Collection[str]) -> None:
         """Raise a ConfigurationError where it can never give what a strategy needs."""
 
     def prepare(self) -> None:
         """Do now what is done once for all runs that share `cache_folder`."""
+
+    def knows_labels(self) -> bool:
+        """Say whether the labels of items, where they have one, are their classes."""
+        return True
 
     def class_names(self) -> list[str]:
         """Return the names of the classes, in the order of the columns of logits."""
@@ -97,7 +130,7 @@ class Learner(Registrable):
         """Say whether there are test items: whether `test` will return anything."""
         return True
 
-    def test(self) -> TestOutputs | None:
+    def test(self) -> TestOutputs | TestFigures | None:
         """Return what the model says of the test items; None where there are none."""
         raise NotImplementedError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.service.pipeline.config_file import complete
@@ -19,6 +19,9 @@ from allencv_al.service.web.access import Access, Identity, OpenAccess, TokenAcc
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.settings import WebSettings
 from allencv_al.service.web.token_file import FileAccess, TokenFile
+
+if TYPE_CHECKING:
+    from allencv_al.service.web.running import ServerThread
 
 STATE_NAME = "pipeline-state"
 STORAGE_NAME = "storage"
@@ -132,6 +135,20 @@ class Pipeline:
             self._debug = debug
         app = self._make_app(host, port)
         return serve(app, lambda url: _announce(self.name, url))
+
+    def start(self, host: str = "127.0.0.1", port: int = 0) -> ServerThread:
+        """Serve in a thread, until `close` of what is returned; its `url` says where.
+
+        Args:
+            host: The address to listen on; any but this machine needs a token.
+            port: The port; 0 takes a free one.
+
+        Raises:
+            ConfigurationError: The address cannot be listened on, or needs a token.
+        """
+        from allencv_al.service.web.running import start_in_thread
+
+        return start_in_thread(self._make_app(host, port))
 
     def _make_app(self, host: str, port: int) -> WebApp:
         settings = WebSettings(

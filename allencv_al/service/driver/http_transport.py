@@ -1,0 +1,156 @@
+"""Requests to a pipeline that listens at an address."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+
+from allencv_al.common.errors import AllenCVError, DataError
+from allencv_al.service.driver.transport import refusal
+
+logger = logging.getLogger(__name__)
+
+_CONNECT_SECONDS = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_SAID_SECONDS = 30.0
+# What a proxy answers for a pipeline that is away, and a pipeline that is at work
+_AWAY = (429, 502, 503, 504)
+
+
+class HTTPTransport:
+    """Sends requests, waits as long as a training takes, and asks again where an answer was lost.
+
+    Args:
+        url: Where the pipeline is: `http://HOST:PORT`, perhaps with a path.
+        token: Sent as bearer token, if there is one.
+        patience_seconds: How long a pipeline may be away before that is an error.
+    """
+
+    def __init__(self, url: str, token: str | None, patience_seconds: float) -> None:
+        self.name = f"the pipeline at {url}"
+        self._url = url.rstrip("/")
+        self._patience = patience_seconds
+        self._headers = {"Content-Type": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._pool = urllib3.PoolManager(
+            retries=False,
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=None),
+            socket_options=[*HTTPConnection.default_socket_options, *_keep_alive()],
+        )
+
+    def call(self, path: str, body: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+        """See `Transport.call`."""
+        headers = self._headers if key is None else {**self._headers, "Idempotency-Key": key}
+        content = json.dumps(body).encode()
+        pause, away_since, said = _FIRST_PAUSE, None, 0.0
+        with _said_while_it_lasts(path):
+            while True:
+                status, answer, cause = self._send(path, content, headers)
+                if status == 200 and isinstance(answer, dict):
+                    return answer
+                now = time.monotonic()
+                if _is_busy(status, answer):  # for however long
+                    away_since = None
+                elif cause is None:
+                    raise refusal(self.name, path, status, answer)
+                else:
+                    away_since = now if away_since is None else away_since
+                    if now - away_since >= self._patience:
+                        raise self._unreachable(cause)
+                if now - said >= _SAID_SECONDS:
+                    logger.info("waiting for %s: %s", self.name, cause or "it is busy")
+                    said = now
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the answer to a GET request; a pipeline that is away is not waited for.
+
+        Raises:
+            AllenCVError: There is no such answer.
+        """
+        status, answer, cause = self._send(path, None, self._headers)
+        if cause is not None:
+            raise self._unreachable(cause)
+        if status != 200 or not isinstance(answer, dict):
+            raise refusal(self.name, path, status, answer)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _send(
+        self, path: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, Any, str | None]:
+        """Return status and body of an answer, and why there is none."""
+        method = "GET" if content is None else "POST"
+        try:
+            found = self._pool.request(
+                method, f"{self._url}{path}", body=content, headers=headers, redirect=False
+            )
+        except (HTTPError, OSError) as error:
+            return 0, None, _cause(error)
+        try:
+            answer = json.loads(found.data)
+        except ValueError:
+            answer = None
+        return found.status, answer, f"status {found.status}" if found.status in _AWAY else None
+
+    def _unreachable(self, cause: str) -> AllenCVError:
+        return DataError(
+            f"active_learning.learner.url: {self.name} cannot be reached ({cause}); start it, and "
+            "the same command goes on"
+        )
+
+
+def _is_busy(status: int, answer: Any) -> bool:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return status == 409 and isinstance(error, dict) and error.get("type") == "busy"
+
+
+def _cause(error: BaseException) -> str:
+    while error.__context__ is not None and not isinstance(error, OSError):
+        error = error.__context__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text or type(error).__name__
+
+
+def _keep_alive() -> list[tuple[int, int, int]]:
+    """Return the socket options by which the death of the other machine is noticed."""
+    found = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 6)):
+        if hasattr(socket, name):
+            found.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return found
+
+
+@contextmanager
+def _said_while_it_lasts(path: str) -> Iterator[None]:
+    """Log now and then that an answer is waited for."""
+    done = threading.Event()
+    began = time.monotonic()
+
+    def say() -> None:
+        while not done.wait(2 * _SAID_SECONDS):
+            minutes = (time.monotonic() - began) / 60
+            logger.info("%s: at work for %.0f min", path.strip("/"), minutes)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,301 @@
+"""The learner that is a pipeline: train, test and infer of somebody else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from overrides import overrides
+
+from allencv_al.active_learning.learners.base import Learner, TestFigures, TestOutputs
+from allencv_al.active_learning.pool import FloatArray
+from allencv_al.active_learning.pool_outputs import PoolOutputs
+from allencv_al.common.atomic_file import write_json
+from allencv_al.common.config_check import ConfigView
+from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.service.driver.experiment import OFFERED, PipelineExperiment
+from allencv_al.service.driver.http_transport import HTTPTransport
+from allencv_al.service.driver.outputs import embeddings_of, logits_of, test_outputs
+from allencv_al.service.driver.records import (
+    KEPT_BY_PIPELINE,
+    Records,
+    counted_records,
+    kept_by_pipeline,
+    read_records,
+    with_images,
+)
+from allencv_al.service.driver.transport import Transport
+
+logger = logging.getLogger(__name__)
+
+TOKEN_VARIABLE = "ALLENCV_AL_PIPELINE_TOKEN"  # noqa: S105  a name
+ROUND_NAME = "pipeline.json"
+_PROTOCOL = 1
+
+
+@Learner.register("pipeline")
+class PipelineLearner(Learner):
+    """Drives a `Pipeline`: whatever library trains there, the loop chooses what is labeled next.
+
+    Each round sends `/train`, `/test` and `/infer`, with the checkpoint `ckpt_0` in the first round
+    that trains, and so on. A pipeline that is busy, or dies and comes back, is waited for, and what
+    it has finished is not asked for again. With `retrain: "warm"`, train gets the checkpoint of the
+    round before as `resume_from`.
+
+    What there is to label is what its getdatasetstate says. A record for which that has a `label`
+    is labeled with it; where it has none at all, the pipeline is taken to know the labels of what
+    it is told to train on, unless an annotator gives them: train gets those as `labels`.
+
+    Args:
+        experiment: What the config describes.
+        url: Where the pipeline is, such as "http://127.0.0.1:5000".
+        token: The pipeline's token; no file of the run holds it. Default: the environment variable
+            ALLENCV_AL_PIPELINE_TOKEN, if it is set.
+        token_file: A file with the token, in place of it.
+        embeddings: Whether infer gives a vector `embedding` beside the logits of each record, as
+            some strategies need it.
+        records: How many records there are, where the pipeline has no getdatasetstate.
+        records_per_request: How many records one `/infer` is asked for.
+        patience_seconds: How long the pipeline may be away before the run stops.
+
+    Raises:
+        AllenCVError: There is no pipeline, or its records are not what the config says.
+    """
+
+    def __init__(
+        self,
+        experiment: PipelineExperiment,
+        url: str,
+        token: str | None = None,
+        token_file: Path | None = None,
+        embeddings: bool = False,
+        records: int | None = None,
+        records_per_request: int = 10_000,
+        patience_seconds: float = 600.0,
+    ) -> None:
+        self._settings = experiment.settings
+        self._embeddings = embeddings
+        self._per_request = records_per_request
+        transport = HTTPTransport(url, _token(token, token_file), patience_seconds)
+        self._transport: Transport = transport
+        self._info = transport.get("/v1/info")
+        if self._info.get("protocol") != _PROTOCOL:
+            raise DataError(f"{transport.name}: expected a pipeline of protocol {_PROTOCOL}")
+        self._records = self._read_records(experiment, records)
+        self.items = self._records.items
+        self._width = len(self._records.classes)
+        self._checkpoint: str | None = None
+        self._round = 0
+        self._key = ""
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        for name, least in (("records", 1), ("records_per_request", 1), ("patience_seconds", 0)):
+            value = config.get(name) if config.sound(name) else None
+            if value is not None and not value >= least:
+                yield config.fault(name, f"expected at least {least}, found {value}")
+        if config.sound("url") and isinstance(config.get("url"), str):
+            message = _address_fault(config.get("url"))
+            if message is not None:
+                yield config.fault("url", message)
+        if config.get("token") is not None and config.get("token_file") is not None:
+            yield config.fault("token_file", "expected it or token, found both")
+
+    @classmethod
+    @overrides
+    def experiment_class(cls) -> type[PipelineExperiment]:
+        return PipelineExperiment
+
+    @overrides
+    def check(self, needs: Collection[str]) -> None:
+        if set(needs) - OFFERED:
+            missing = ", ".join(sorted(set(needs) - OFFERED))
+            raise ConfigurationError(
+                f"active_learning.strategy: needs {missing}, which no pipeline gives"
+            )
+        if not self._embeddings and {"embeddings", "labeled_embeddings"} & set(needs):
+            raise ConfigurationError(
+                "active_learning.strategy: needs embeddings: let infer return a vector "
+                "`embedding` for each record, and set active_learning.learner.embeddings: true"
+            )
+
+    @overrides
+    def class_names(self) -> list[str]:
+        return list(self._records.classes)
+
+    @overrides
+    def data_classes(self) -> list[str]:
+        return [] if not self.knows_labels() else self.class_names()
+
+    @overrides
+    def knows_labels(self) -> bool:
+        return not any(item.label == KEPT_BY_PIPELINE for item in self.items[:1])
+
+    @overrides
+    def set_classes(self, labels: Collection[str]) -> bool:
+        known = self.class_names()
+        others = sorted(set(labels) - {*known, KEPT_BY_PIPELINE})
+        if known and others:
+            raise DataError(
+                f"labels of no class of the pipeline: {', '.join(others)}; its classes are "
+                f"{', '.join(known)}"
+            )
+        return False
+
+    @overrides
+    def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
+        path = folder / ROUND_NAME
+        if not path.is_file():  # what this run has asked for is nothing that another one has
+            write_json(path, {"key": uuid.uuid4().hex})
+        before = self._name(round - 1) if round > 1 and self._settings.retrain == "warm" else None
+        self._take_up(round, path)
+        records = self._records.index_of
+        body: dict[str, Any] = {
+            "labeled": sorted(records[id] for id in labels),
+            "resume_from": before,
+            "ckpt_file": self._checkpoint,
+        }
+        if self.knows_labels():
+            body["labels"] = {str(records[id]): label for id, label in labels.items()}
+        answer = self._call("/train", body)
+        write_json(path, {"key": self._key, "checkpoint": self._checkpoint, **answer})
+        return {"pipeline_seconds": answer.get("train_time")}
+
+    @overrides
+    def restore(self, round: int, labels: Mapping[str, str], folder: Path) -> None:
+        self._take_up(round, folder / ROUND_NAME)
+
+    @overrides
+    def test(self) -> TestOutputs | TestFigures | None:
+        answer = self._call("/test", {"ckpt_file": self._checkpoint})
+        return test_outputs(answer, self._records.classes)
+
+    @overrides
+    def infer(self, ids: Sequence[str], needs: Collection[str], folder: Path | None) -> PoolOutputs:
+        if not needs:
+            return PoolOutputs(list(ids))
+        if self._checkpoint is None:
+            raise DataError("a pipeline has nothing to infer with before its first training")
+        index_of = self._records.index_of
+        blocks = list(self._infer_blocks(sorted((index_of[id], id) for id in ids), needs))
+        order = {id: place for place, id in enumerate(id for found, _, _ in blocks for id in found)}
+        places = np.asarray([order[id] for id in ids], np.int64)
+        logits = _stacked([block for _, block, _ in blocks], self._width)[places]
+        self._width = logits.shape[1]
+        embeddings = None
+        if "embeddings" in needs:
+            embeddings = _stacked([block for _, _, block in blocks if block is not None], 0)[places]
+        return PoolOutputs(list(ids), logits, embeddings=embeddings)
+
+    @overrides
+    def offers(self, output: str) -> bool:
+        return output == "logits" or (output == "embeddings" and self._embeddings)
+
+    @overrides
+    def write_archive(self, folder: Path) -> None:
+        logger.info("the model is the checkpoint %s of %s", self._checkpoint, self._transport.name)
+
+    # -- Its parts ----------------------------------------------------------------------------
+
+    def _read_records(self, experiment: PipelineExperiment, count: int | None) -> Records:
+        named = self._info.get("class_labels") or {}
+        size = max((int(number) for number in named), default=-1) + 1
+        classes = [named.get(str(number), str(number)) for number in range(size)]
+        classes = classes or list(experiment.settings.classes or ())
+        if "getdatasetstate" in self._info.get("functions", ()):
+            answer = self._transport.call("/getdatasetstate", {}, None)
+            records = read_records(answer.get("state"), classes)
+            if count is not None and count != len(records.items):
+                raise DataError(
+                    f"active_learning.learner.records: expected {len(records.items)}, as "
+                    f"getdatasetstate says, found {count}"
+                )
+        elif count is None:
+            raise ConfigurationError(
+                "active_learning.learner.records: how many records are there? The pipeline has no "
+                "getdatasetstate that would say it"
+            )
+        else:
+            records = counted_records(count, classes)
+        if experiment.dataset_reader is not None and experiment.train_data_path is not None:
+            images = list(experiment.dataset_reader.read(experiment.train_data_path))
+            records = with_images(records, images)
+        labeled = sum(item.label is not None for item in records.items)
+        if not experiment.settings.annotator.needs_known_labels or labeled == len(records.items):
+            return records
+        if labeled:
+            raise DataError(
+                f"getdatasetstate: {len(records.items) - labeled} of {len(records.items)} records "
+                "have no label; expected one for each, or for none"
+            )
+        return kept_by_pipeline(records)
+
+    def _take_up(self, round: int, path: Path) -> None:
+        self._round, self._checkpoint = round, self._name(round)
+        self._key = json.loads(path.read_text(encoding="utf-8"))["key"]
+
+    def _name(self, round: int) -> str:
+        return f"ckpt_{round - 1}{self._info.get('checkpoint_extension', '')}"
+
+    def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        body = {**body, "cur_loop": self._round - 1}
+        text = json.dumps(body, sort_keys=True)
+        asked = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self._transport.call(path, body, f"{self._key}{path}/{asked}")
+
+    def _infer_blocks(
+        self, records: Sequence[tuple[int, str]], needs: Collection[str]
+    ) -> Iterator[tuple[list[str], FloatArray, FloatArray | None]]:
+        for start in range(0, len(records), self._per_request):
+            block = records[start : start + self._per_request]
+            numbers = [number for number, _ in block]
+            answer = self._call("/infer", {"ckpt_file": self._checkpoint, "unlabeled": numbers})
+            outputs = answer.get("outputs") or {}
+            logits = logits_of(outputs, numbers)
+            embeddings = embeddings_of(outputs, numbers) if "embeddings" in needs else None
+            yield [id for _, id in block], logits, embeddings
+
+
+def _stacked(blocks: Sequence[FloatArray], width: int) -> FloatArray:
+    if not blocks:
+        return np.empty((0, width), np.float32)
+    widths = sorted({block.shape[1] for block in blocks})
+    if len(widths) > 1:
+        raise DataError(f"infer: expected vectors of one length, found {widths[0]} and {widths[1]}")
+    return np.concatenate(blocks)
+
+
+def _token(token: str | None, token_file: Path | None) -> str | None:
+    if token_file is None:
+        return token or os.environ.get(TOKEN_VARIABLE)
+    try:
+        found = token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"active_learning.learner.token_file: {token_file} cannot be read: {error}"
+        ) from error
+    if not found:
+        raise ConfigurationError(f"active_learning.learner.token_file: {token_file} is empty")
+    return found
+
+
+def _address_fault(url: str) -> str | None:
+    parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError:
+        return f'expected a port from 0 to 65535, found "{url}"'
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return f'expected http://HOST:PORT, found "{url}"'
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "expected http://HOST:PORT alone; the token is a key of its own"
+    return None

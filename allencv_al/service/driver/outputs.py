@@ -1,0 +1,154 @@
+"""What a pipeline's infer and test have answered, as arrays and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
+from allencv_al.active_learning.pool import FloatArray
+from allencv_al.active_learning.round_metrics import column_names, metrics_of_counts
+from allencv_al.common.errors import DataError
+from allencv_al.service.pipeline.activations import NAMES, to_logits
+
+EMBEDDING = "embedding"
+# What the pipeline's own metrics are called here
+_OWN_NAMES = {"mAP": "mean_average_precision"}
+
+
+def logits_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatArray:
+    """Return the logits of records, float32 `[N, C]`.
+
+    Of the boxes that a detector has found in an image, the least certain speaks for the image: the
+    one with the smallest margin between its two likeliest classes (the maximum aggregation of Brust
+    et al. 2019, arXiv:1809.09875, section 3). An image without boxes is taken for certain.
+
+    Args:
+        outputs: What infer has answered, by record.
+        records: Whose.
+
+    Raises:
+        DataError: A record has no output, or one that is none; or they have different lengths.
+    """
+    missing = [record for record in records if str(record) not in outputs]
+    if missing:
+        raise DataError(f"infer: {len(missing)} records have no output, the first is {missing[0]}")
+    rows = {record: outputs[str(record)] for record in records}
+    if any(isinstance(row, Mapping) and "boxes" in row for row in rows.values()):
+        rows = _of_detections(rows)
+    return np.asarray(to_logits(rows), np.float32)
+
+
+def embeddings_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatArray:
+    """Return the embeddings that infer has given beside the logits, float32 `[N, D]`.
+
+    Raises:
+        DataError: A record has none; or they have different lengths.
+    """
+    rows = []
+    for record in records:
+        row = outputs[str(record)]
+        vector = row.get(EMBEDDING) if isinstance(row, Mapping) else None
+        try:
+            rows.append(np.asarray(vector, np.float32).reshape(-1))
+        except (TypeError, ValueError):
+            rows.append(np.empty(0, np.float32))
+        if vector is None or not rows[-1].size or not np.isfinite(rows[-1]).all():
+            raise DataError(
+                f"infer: outputs[{record}]: expected a vector {EMBEDDING!r} beside the logits, as "
+                "active_learning.learner.embeddings says, found none"
+            )
+    if len({row.size for row in rows}) > 1:
+        raise DataError(f"infer: expected {EMBEDDING} vectors of one length, found several")
+    return np.stack(rows) if rows else np.empty((0, 0), np.float32)
+
+
+def test_outputs(answer: Mapping[str, Any], classes: Sequence[str]) -> TestOutputs | TestFigures:
+    """Return what test has answered: logits if it gives them, else what follows from its values.
+
+    Args:
+        answer: Of `/test`.
+        classes: The names of the classes by column, as far as they are known.
+
+    Raises:
+        DataError: Labels are no columns of the logits.
+    """
+    labels = _class_numbers(answer["labels"], classes)
+    predictions = _class_numbers(answer["predictions"], classes)
+    if labels is None or predictions is None or len(labels) != len(predictions):
+        return TestFigures(_own_metrics(answer.get("metrics") or {}))
+    if answer.get("outputs") is not None:
+        logits = np.asarray(answer["outputs"], np.float32)
+        if len(labels) and labels.max() >= logits.shape[1]:
+            raise DataError(
+                f"test: expected labels 0 to {logits.shape[1] - 1}, as the logits of outputs have "
+                f"{logits.shape[1]} columns, found {labels.max()}"
+            )
+        return TestOutputs(logits, labels, {})
+    if not len(labels):
+        return TestFigures({})
+    size = max(len(classes), int(labels.max()) + 1, int(predictions.max()) + 1)
+    counts = torch.bincount(torch.from_numpy(labels * size + predictions), minlength=size**2)
+    counts = counts.reshape(size, size)
+    return TestFigures(metrics_of_counts(counts), counts.tolist(), column_names(classes, size))
+
+
+test_outputs.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+
+
+def _of_detections(rows: Mapping[int, Any]) -> dict[int, Any]:
+    found = {record: _least_certain_box(row) for record, row in rows.items()}
+    width = next((len(row) for row in found.values() if row is not None), 2)
+    certain = [0.0] * width
+    certain[0] = 1e3
+    return {record: certain if row is None else row for record, row in found.items()}
+
+
+def _least_certain_box(row: Any) -> NDArray[np.float64] | None:
+    name = next((name for name in NAMES if isinstance(row, Mapping) and name in row), None)
+    boxes = row[name] if name is not None else []
+    if not len(boxes):
+        return None
+    logits = to_logits({index: {name: box} for index, box in enumerate(boxes)})
+    ranked = np.sort(_softmax(logits), axis=1)
+    second = ranked[:, -2] if logits.shape[1] > 1 else np.zeros(len(logits))
+    found: NDArray[np.float64] = logits[int((ranked[:, -1] - second).argmin())]
+    return found
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return found
+
+
+def _class_numbers(values: Any, classes: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return classes as their numbers, `[M]`; None where an item has no single class."""
+    if isinstance(values, Mapping):
+        values = [values[key] for key in sorted(values)]
+    if not isinstance(values, list):
+        return None
+    places = {name: index for index, name in enumerate(classes)}
+    found = [_class_number(value, places) for value in values]
+    numbers = [number for number in found if number is not None]
+    return np.asarray(numbers, np.int64) if len(numbers) == len(found) else None
+
+
+def _class_number(value: Any, places: Mapping[str, int]) -> int | None:
+    if isinstance(value, str):
+        return places.get(value, int(value) if value.isdecimal() else None)
+    if isinstance(value, bool | int):
+        return int(value) if value >= 0 else None
+    return int(value) if isinstance(value, float) and value >= 0 and value.is_integer() else None
+
+
+def _own_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    return {
+        _OWN_NAMES.get(name, name): float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

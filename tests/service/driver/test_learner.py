@@ -1,0 +1,359 @@
+"""The loop drives a pipeline over HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import urllib3
+from PIL import Image
+
+from allencv_al.active_learning.annotators.base import WaitingForLabels
+from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError
+from allencv_al.service.driver.records import KEPT_BY_PIPELINE
+
+Serve = Callable[..., str]
+MakeConfig = Callable[..., dict[str, Any]]
+Run = Callable[..., list[RoundRecord]]
+NOBODY = "http://127.0.0.1:9"
+
+
+def test_each_round_trains_tests_and_infers(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    records = run_loop(make_config(serve()), tmp_path / "run")
+    assert functions.calls == [
+        *("train ckpt_0 from None", "test ckpt_0", "infer ckpt_0 36"),
+        *("train ckpt_1 from None", "test ckpt_1", "infer ckpt_1 32"),
+        *("train ckpt_2 from None", "test ckpt_2", "infer ckpt_2 28"),
+    ]
+    assert [record.labels for record in records] == [0, 4, 8, 12]
+    picked = [pick.id for record in records for pick in record.picks]
+    assert len(set(picked)) == 12 and set(picked) <= {f"point {i}" for i in range(40)}
+    last = records[-1]
+    assert last.metrics["accuracy"] is not None and last.metrics["accuracy"] > 0.8
+    assert last.metrics["pool_accuracy"] is not None
+    assert last.metrics["negative_log_likelihood"] is None  # test gives no logits
+    assert np.sum(last.confusion_matrix or ()) == 30 and last.classes == ("ant", "bee", "cat")
+    labels = functions.trained_on[-1]
+    assert labels == {i: ("ant", "bee", "cat")[functions.labels[i]] for i in labels}
+
+
+def test_logits_of_the_test_items_measure_calibration(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    def test(args: Any, ckpt_file: Any) -> Any:
+        logits = functions.logits(args, ckpt_file, functions.test_points)
+        labels = functions.test_labels
+        return {"predictions": logits.argmax(1), "labels": labels, "outputs": logits}
+
+    plain = run_loop(make_config(serve()), tmp_path / "plain")[-1]
+    record = run_loop(make_config(serve(test_fn=test)), tmp_path / "logits")[-1]
+    assert record.metrics["accuracy"] == plain.metrics["accuracy"]
+    assert record.confusion_matrix == plain.confusion_matrix
+    assert record.metrics["negative_log_likelihood"] is not None
+    assert record.metrics["expected_calibration_error"] is not None
+
+
+def test_labels_may_stay_with_the_pipeline(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    url = serve(getstate_fn=functions.names)
+    records = run_loop(make_config(url), tmp_path / "run", files=True)
+    assert functions.trained_on == [None] * 3
+    assert records[-1].metrics["accuracy"] is not None
+    assert records[-1].metrics["pool_accuracy"] is None  # nobody knows it
+    assert {pick.label for record in records for pick in record.picks} == {KEPT_BY_PIPELINE}
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert len((tmp_path / "run" / "labels.csv").read_text().splitlines()) == 13
+
+
+def test_a_pipeline_without_names_has_numbers(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, tmp_path: Path
+) -> None:
+    url = serve(getstate_fn=None)
+    records = run_loop(make_config(url, _records=40), tmp_path / "run")
+    assert {pick.id for pick in records[0].picks} <= {str(i) for i in range(40)}
+    with pytest.raises(ConfigurationError, match=r"learner\.records: how many"):
+        run_loop(make_config(url), tmp_path / "other")
+
+
+def test_a_warm_start_resumes_from_the_round_before(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    url = serve(args={"EXPT_DIR": str(tmp_path / "pipeline"), "CKPT_EXT": ".json"})
+    run_loop(make_config(url, retrain="warm"), tmp_path / "run")
+    trained = [call for call in functions.calls if call.startswith("train")]
+    assert trained == [
+        "train ckpt_0.json from None",
+        "train ckpt_1.json from ckpt_0.json",
+        "train ckpt_2.json from ckpt_1.json",
+    ]
+
+
+def test_records_are_inferred_in_parts(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    whole = run_loop(make_config(serve()), tmp_path / "whole")
+    functions.calls.clear()
+    parts = run_loop(make_config(serve(), _records_per_request=15), tmp_path / "parts")
+    assert [call for call in functions.calls if call.startswith("infer ckpt_0")] == [
+        *("infer ckpt_0 15", "infer ckpt_0 15", "infer ckpt_0 6"),
+    ]
+    assert [record.picks for record in parts] == [record.picks for record in whole]
+
+
+@pytest.mark.parametrize("strategy", ["k_center", "badge", "typiclust"])
+def test_strategies_take_the_embeddings_that_infer_gives(
+    strategy: str, serve: Serve, make_config: MakeConfig, run_loop: Run, tmp_path: Path
+) -> None:
+    url = serve()
+    with pytest.raises(ConfigurationError, match=r"learner\.embeddings: true"):
+        run_loop(make_config(url, strategy=strategy), tmp_path / "without")
+    records = run_loop(make_config(url, strategy=strategy, _embeddings=True), tmp_path / "run")
+    assert records[-1].labels == 12
+    assert records[-1].metrics["coverage_radius"] is not None
+
+
+def test_missing_embeddings_are_named(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> Any:
+        return {"outputs": {record: [0.0, 1.0, 2.0] for record in unlabeled}}
+
+    with pytest.raises(DataError, match=r"outputs\[\d+\]: expected a vector 'embedding'"):
+        run_loop(make_config(serve(infer_fn=infer), _embeddings=True), tmp_path / "run")
+
+
+def test_labels_that_people_give_reach_train(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    config = make_config(serve(getstate_fn=functions.names), annotator={"type": "file"}, budget=8)
+    folder = tmp_path / "run"
+    for _ in range(2):
+        with pytest.raises(WaitingForLabels):
+            run_loop(config, folder)
+        table = folder / "to_label.csv"
+        head, *rows = table.read_text().splitlines()
+        column = head.split(",").index("label")
+        filled = [row.split(",") for row in rows]
+        for cells in filled:
+            cells[column] = "bee"
+        table.write_text("\n".join([head, *map(",".join, filled)]) + "\n")
+    records = run_loop(config, folder)
+    assert records[-1].labels == 8
+    assert [set(labels.values()) for labels in functions.trained_on] == [{"bee"}, {"bee"}]
+
+
+def test_images_of_the_records_are_shown(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for index in range(40):
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(images / f"{index:02d}.png")
+
+    def state() -> Any:
+        return {index: f"{index:02d}.png" for index in range(40)}
+
+    reader = {
+        "dataset_reader": {"type": "image_classification_directory"},
+        "train_data_path": str(images),
+    }
+    url = serve(getstate_fn=state)
+    config = {**make_config(url), **reader}
+    run_loop(config, tmp_path / "named", files=True)
+    assert "data:image/png" in (tmp_path / "named" / "report.html").read_text()
+    numbered = serve(getstate_fn=None)  # joined by their order
+    records = run_loop({**make_config(numbered, _records=40), **reader}, tmp_path / "numbered")
+    assert all(pick.id.endswith(".png") for pick in records[0].picks)
+    (images / "07.png").unlink()
+    with pytest.raises(DataError, match="expected the 40 records of the pipeline, found 39"):
+        run_loop(config, tmp_path / "missing")
+
+
+def test_a_failed_function_stops_the_run_and_the_same_command_goes_on(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    broken = True
+
+    def test(args: Any, ckpt_file: Any) -> Any:
+        if broken and ckpt_file == "ckpt_1":
+            raise ValueError("no such column: petal")
+        return functions.test(args, ckpt_file)
+
+    whole = run_loop(make_config(serve()), tmp_path / "whole")
+    functions.calls.clear()
+    config = make_config(serve(test_fn=test))
+    with pytest.raises(DataError, match="has failed: test: ValueError: no such column: petal"):
+        run_loop(config, tmp_path / "run")
+    broken = False
+    records = run_loop(config, tmp_path / "run", recover=True)
+    assert [record.picks for record in records] == [record.picks for record in whole]
+    assert functions.calls.count("train ckpt_1 from None") == 1
+
+
+def test_another_run_with_the_same_config_is_trained_anew(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    config = make_config(serve())
+    run_loop(config, tmp_path / "run")
+    run_loop(config, tmp_path / "run", force=True)
+    assert functions.calls.count("train ckpt_0 from None") == 2
+
+
+def test_a_busy_pipeline_is_waited_for(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> Any:
+        if len(unlabeled) == 1:  # somebody else's
+            entered.set()
+            assert leave.wait(20)
+        return functions.infer(args, unlabeled, ckpt_file)
+
+    url = serve(infer_fn=infer)
+    functions.train({"EXPT_DIR": str(tmp_path / "pipeline")}, [0, 1, 2], None, "other", None)
+    body = {"ckpt_file": "other", "unlabeled": [3]}
+    other = threading.Thread(
+        target=urllib3.request, args=("POST", f"{url}/infer"), kwargs={"json": body}
+    )
+    other.start()
+    assert entered.wait(20)
+    found: list[RoundRecord] = []
+    loop = threading.Thread(
+        target=lambda: found.extend(run_loop(make_config(url), tmp_path / "run"))
+    )
+    loop.start()
+    time.sleep(0.5)  # it has been refused once or twice
+    assert not found and loop.is_alive()
+    leave.set()
+    loop.join(30)
+    other.join(20)
+    assert found[-1].labels == 12
+
+
+def test_the_token_is_sent_and_written_nowhere(
+    serve: Serve,
+    make_config: MakeConfig,
+    run_loop: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = "a-long-secret-of-24-characters"
+    url = serve(token=token)
+    with pytest.raises(ConfigurationError, match=r"learner\.token: .*does not let this run in"):
+        run_loop(make_config(url), tmp_path / "none")
+    with pytest.raises(ConfigurationError, match="401"):
+        run_loop(make_config(url, _token="another-secret-of-some-length"), tmp_path / "wrong")
+    folder = tmp_path / "given"
+    run_loop(make_config(url, _token=token), folder, files=True)
+    for path in folder.rglob("*"):
+        assert not path.is_file() or token.encode() not in path.read_bytes(), path
+    run_loop(make_config(url, _token=token), folder, files=True, recover=True)
+    monkeypatch.setenv("ALLENCV_AL_PIPELINE_TOKEN", token)
+    run_loop(make_config(url), tmp_path / "environment")
+    monkeypatch.delenv("ALLENCV_AL_PIPELINE_TOKEN")
+    (tmp_path / "token").write_text(f"{token}\n")
+    run_loop(make_config(url, _token_file=str(tmp_path / "token")), tmp_path / "file")
+    with pytest.raises(ConfigurationError, match=r"token_file: .* cannot be read"):
+        run_loop(make_config(url, _token_file=str(tmp_path / "none.txt")), tmp_path / "no file")
+
+
+def test_nobody_there_is_said_at_once(
+    make_config: MakeConfig, run_loop: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"learner.url: .*127.0.0.1:9 cannot be reached \(.*refus"):
+        run_loop(make_config(NOBODY), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_something_else_that_listens_is_no_pipeline(
+    make_config: MakeConfig, run_loop: Run, tmp_path: Path
+) -> None:
+    import flask
+
+    from allencv_al.service.web.app import WebApp
+    from allencv_al.service.web.running import start_in_thread
+    from allencv_al.service.web.settings import WebSettings
+
+    app = WebApp("other", WebSettings(port=0), "other")
+    app.add_url_rule("/v1/info", view_func=lambda: flask.Response("<p>hello", 200))
+    server = start_in_thread(app)
+    try:
+        with pytest.raises(DataError, match="expected the answer of a pipeline to /v1/info"):
+            run_loop(make_config(server.url), tmp_path / "run")
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"test_fraction": 0.5}, "active_learning.test_fraction: a pipeline trains by its own"),
+        ({"mc_samples": 5}, "active_learning.mc_samples: a pipeline"),
+        ({"retrain": "shrink_perturb"}, 'active_learning.retrain: expected "cold" or "warm"'),
+        ({"strategy": "bald"}, "active_learning.strategy: needs mc_logits, which no pipeline"),
+        (
+            {"initial": {"size": 4, "strategy": "typiclust"}},
+            'active_learning.initial.strategy: there is no model yet: expected "random"',
+        ),
+        ({"_url": "127.0.0.1:5000"}, "active_learning.learner.url: expected http://HOST:PORT"),
+        ({"_url": "http://me:you@host"}, "active_learning.learner.url: .*the token is a key"),
+        ({"_url": "http://host:99999"}, "active_learning.learner.url: expected a port"),
+        ({"_records": 0}, "active_learning.learner.records: expected at least 1, found 0"),
+        ({"_token": "a", "_token_file": "b"}, "learner.token_file: expected it or token"),
+    ],
+)
+def test_a_wrong_config_is_refused_before_anything_is_asked(
+    keys: dict[str, Any], message: str, make_config: MakeConfig, run_loop: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationFaults, match=message):
+        run_loop({**make_config(NOBODY, **keys)}, tmp_path / "run")
+
+
+@pytest.mark.parametrize("key", ["model", "trainer", "validation_data_path"])
+def test_what_the_pipeline_does_itself_is_no_key(
+    key: str, make_config: MakeConfig, run_loop: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationFaults, match=key):
+        run_loop({**make_config(NOBODY), key: "x"}, tmp_path / "run")
+    with pytest.raises(ConfigurationFaults, match="train_data_path: dataset_reader needs it"):
+        reader = {"dataset_reader": {"type": "image_classification_directory"}}
+        run_loop({**make_config(NOBODY), **reader}, tmp_path / "run")
+
+
+def test_labels_of_other_classes_are_refused(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    config = make_config(serve(getstate_fn=functions.names), annotator={"type": "file"})
+    with pytest.raises(WaitingForLabels):
+        run_loop(config, tmp_path / "run")
+    table = tmp_path / "run" / "to_label.csv"
+    head, *rows = table.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    for row in cells:
+        row[head.split(",").index("label")] = "dragon"
+    table.write_text("\n".join([head, *map(",".join, cells)]) + "\n")
+    with pytest.raises(DataError, match="dragon"):
+        run_loop(config, tmp_path / "run")
+
+
+def test_the_round_says_which_checkpoint_it_made(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, tmp_path: Path
+) -> None:
+    run_loop(make_config(serve()), tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "rounds" / "0003" / "pipeline.json").read_text())
+    assert found["checkpoint"] == "ckpt_2" and found["train_time"] >= 0
+    with RunDatabase(tmp_path / "run" / DATABASE_NAME, create=False) as database:
+        assert len(LabelStore(database).labels()) == 12
