@@ -57,8 +57,8 @@ def read_records(state: Any, classes: Sequence[str]) -> Records:
         if isinstance(value, Mapping) and value.get("label") is not None
     }
     known = list(classes) or _numbered(labels)
-    places = {name: name for name in known} | {str(i): name for i, name in enumerate(known)}
-    bad = [id for id, label in labels.items() if str(label) not in places]
+    classes_of = {id: _class(label, known) for id, label in labels.items()}
+    bad = [id for id, name in classes_of.items() if name is None]
     if bad:
         raise DataError(
             f"getdatasetstate: {_count(bad)} no class of "
@@ -68,7 +68,7 @@ def read_records(state: Any, classes: Sequence[str]) -> Records:
         Instance(
             id=id,
             image=Path(name) if name and Path(name).is_absolute() else b"",
-            label=places[str(labels[id])] if id in labels else None,
+            label=classes_of.get(id),
         )
         for id, name in zip(ids, names, strict=True)
     ]
@@ -131,6 +131,14 @@ def _name(value: Any) -> str | None:
     if isinstance(value, Mapping):
         value = next((value[key] for key in _ID_KEYS if value.get(key) is not None), None)
     return value if isinstance(value, str) and value else None
+
+
+def _class(label: Any, known: Sequence[str]) -> str | None:
+    """Return the class that a label names, or numbers; None where it does neither."""
+    if isinstance(label, str) and label in known:
+        return label
+    number = str(label)
+    return known[int(number)] if number.isdecimal() and int(number) < len(known) else None
 
 
 def _numbered(labels: Mapping[str, Any]) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import urllib3
 
 from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.run import RunOptions, active_learn
@@ -130,3 +133,19 @@ def make_config() -> Callable[..., dict[str, Any]]:
 def run_loop() -> Callable[..., list[RoundRecord]]:
     """Return `run`."""
     return run
+
+
+@pytest.fixture
+def wait_for_server() -> Callable[[str], None]:
+    """Return a function that waits until somebody listens at a URL."""
+
+    def wait(url: str) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                if urllib3.request("GET", f"{url}/healthz", retries=False).status == 200:
+                    return
+            time.sleep(0.05)
+        pytest.fail(f"nobody listens at {url}")
+
+    return wait
