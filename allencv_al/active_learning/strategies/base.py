@@ -62,6 +62,7 @@ class QueryStrategy(Registrable):
         **dict.fromkeys(("prob_cover", "max_herding", "uncertainty_herding"), f"{_HERE}.coverage"),
         **dict.fromkeys(("subsample", "deduplicate", "epsilon_random"), f"{_HERE}.narrowing"),
         **dict.fromkeys(("class_balanced", "mixture", "switch"), f"{_HERE}.combining"),
+        **dict.fromkeys(("bands", "strategy_file"), f"{_HERE}.bands"),
     }
 
     needs: frozenset[str] = frozenset()

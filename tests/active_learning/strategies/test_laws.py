@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "threshold": 1,
         "num_classes": 3,
     },
+}
+_FILE = Path(__file__).with_name("expert.yaml")
+OPTIONS["strategy_file"] = {"path": str(_FILE)}
+OPTIONS["bands"] = {
+    "bands": [
+        {"score": "margin", "num_items": 2, "take": "lowest"},
+        {"score": "entropy", "num_items": 1, "over": 0.2, "under": 0.8},
+        {"score": "random", "num_items": 1},
+    ]
 }
 # What other values take another way through the code
 MORE: dict[str, dict[str, Any]] = {
