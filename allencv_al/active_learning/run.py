@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,10 @@ CHANGEABLE = (
     ),
     *(
         f"active_learning.learner.{key}"
-        for key in ("url", "token", "token_file", "patience_seconds", "records_per_request")
+        for key in (
+            *("url", "listen_port", "listen_host", "token", "token_file"),
+            *("patience_seconds", "records_per_request"),
+        )
     ),
     "active_learning.budget",
     "active_learning.classes",
@@ -108,27 +111,39 @@ def active_learn(
     if options.force:
         check_no_labels_are_lost(folder)
     learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
-    learner.check(experiment.settings.strategy.needs)
 
     def open_folder() -> None:
         open_run_folder(folder, written, recover, options.force, CHANGEABLE)
 
-    with (
-        locked_run_folder(folder, open_folder),
-        RunDatabase(folder / DATABASE_NAME) as database,
-        closing(experiment.settings.annotator),
-    ):
-        loop = ActiveLearningLoop(
-            learner, experiment.settings, database, folder, experiment.seeds[0]
-        )
-        files = None
-        if options.files:
-            write_environment(folder)
-            files = RunFiles(folder, written, learner, experiment.settings)
-        loop.hooks = _hooks(options, files, loop)
-        allowed = experiment.settings.classes or learner.data_classes()
-        correct_labels(loop.labels, options.relabel, allowed)
-        return loop.run()
+    with _closed_at_the_end(learner):
+        learner.check(experiment.settings.strategy.needs)
+        with (
+            locked_run_folder(folder, open_folder),
+            RunDatabase(folder / DATABASE_NAME) as database,
+            closing(experiment.settings.annotator),
+        ):
+            loop = ActiveLearningLoop(
+                learner, experiment.settings, database, folder, experiment.seeds[0]
+            )
+            files = None
+            if options.files:
+                write_environment(folder)
+                files = RunFiles(folder, written, learner, experiment.settings)
+            loop.hooks = _hooks(options, files, loop)
+            allowed = experiment.settings.classes or learner.data_classes()
+            correct_labels(loop.labels, options.relabel, allowed)
+            return loop.run()
+
+
+@contextmanager
+def _closed_at_the_end(learner: Learner) -> Iterator[None]:
+    """Close a learner, and tell it whether the run has ended or only stopped."""
+    try:
+        yield
+    except BaseException:
+        learner.close(is_done=False)
+        raise
+    learner.close(is_done=True)
 
 
 def make_learner(experiment: LoopExperiment, cache_folder: Path) -> Learner:

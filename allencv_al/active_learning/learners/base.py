@@ -159,3 +159,10 @@ class Learner(Registrable):
     def write_archive(self, folder: Path) -> Path | None:
         """Write the model as it is to `folder`; None for a learner that has no archive."""
         return None
+
+    def close(self, is_done: bool) -> None:
+        """Let go of what is held.
+
+        Args:
+            is_done: Whether the run has ended, and not only stopped for a while.
+        """

@@ -16,7 +16,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from allencv_al.common.errors import AllenCVError, DataError
-from allencv_al.service.driver.transport import refusal
+from allencv_al.service.driver.transport import SETTING, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,21 @@ class HTTPTransport:
     Args:
         url: Where the pipeline is: `http://HOST:PORT`, perhaps with a path.
         token: Sent as bearer token, if there is one.
-        patience_seconds: How long a pipeline may be away before that is an error.
+        patience_seconds: How long it may be away before that is an error.
+        who: What messages call whoever is there.
+        setting: What they call the place where url and token are given.
     """
 
-    def __init__(self, url: str, token: str | None, patience_seconds: float) -> None:
-        self.name = f"the pipeline at {url}"
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        patience_seconds: float,
+        who: str = "the pipeline",
+        setting: str = SETTING,
+    ) -> None:
+        self.name = f"{who} at {url}"
+        self._setting = setting
         self._url = url.rstrip("/")
         self._patience = patience_seconds
         self._headers = {"Content-Type": "application/json"}
@@ -63,7 +73,7 @@ class HTTPTransport:
                 if _is_busy(status, answer):  # for however long
                     away_since = None
                 elif cause is None:
-                    raise refusal(self.name, path, status, answer)
+                    raise refusal(self.name, path, status, answer, self._setting)
                 else:
                     away_since = now if away_since is None else away_since
                     if now - away_since >= self._patience:
@@ -84,10 +94,10 @@ class HTTPTransport:
         if cause is not None:
             raise self._unreachable(cause)
         if status != 200 or not isinstance(answer, dict):
-            raise refusal(self.name, path, status, answer)
+            raise refusal(self.name, path, status, answer, self._setting)
         return answer
 
-    def close(self) -> None:
+    def close(self, is_done: bool = False) -> None:
         """Close the connections."""
         self._pool.clear()
 
@@ -110,7 +120,7 @@ class HTTPTransport:
 
     def _unreachable(self, cause: str) -> AllenCVError:
         return DataError(
-            f"active_learning.learner.url: {self.name} cannot be reached ({cause}); start it, and "
+            f"{self._setting}.url: {self.name} cannot be reached ({cause}); start it, and "
             "the same command goes on"
         )
 

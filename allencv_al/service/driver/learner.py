@@ -21,6 +21,7 @@ from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.common.atomic_file import write_json
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.value_checks import Problem, faults_from, not_one_of_two, raise_problems
 from allencv_al.service.driver.experiment import OFFERED, PipelineExperiment
 from allencv_al.service.driver.http_transport import HTTPTransport
 from allencv_al.service.driver.outputs import embeddings_of, logits_of, test_outputs
@@ -33,6 +34,8 @@ from allencv_al.service.driver.records import (
     with_images,
 )
 from allencv_al.service.driver.transport import Transport
+from allencv_al.service.driver.worker_transport import WorkerTransport
+from allencv_al.service.web.settings import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +57,17 @@ class PipelineLearner(Learner):
     is labeled with it; where it has none at all, the pipeline is taken to know the labels of what
     it is told to train on, unless an annotator gives them: train gets those as `labels`.
 
+    A pipeline that cannot be reached asks for its work itself, by `Pipeline.work(url, token)`:
+    give `listen_port` in place of `url`.
+
     Args:
         experiment: What the config describes.
         url: Where the pipeline is, such as "http://127.0.0.1:5000".
-        token: The pipeline's token; no file of the run holds it. Default: the environment variable
-            ALLENCV_AL_PIPELINE_TOKEN, if it is set.
+        listen_port: The port where the run waits for a worker, in place of `url`; 0 takes a free
+            one.
+        listen_host: The address to listen on; any but this machine needs a token.
+        token: The pipeline's token, or what workers need; no file of the run holds it. Default: the
+            environment variable ALLENCV_AL_PIPELINE_TOKEN, if it is set.
         token_file: A file with the token, in place of it.
         embeddings: Whether infer gives a vector `embedding` beside the logits of each record, as
             some strategies need it.
@@ -73,7 +82,9 @@ class PipelineLearner(Learner):
     def __init__(
         self,
         experiment: PipelineExperiment,
-        url: str,
+        url: str | None = None,
+        listen_port: int | None = None,
+        listen_host: str = "127.0.0.1",
         token: str | None = None,
         token_file: Path | None = None,
         embeddings: bool = False,
@@ -84,12 +95,22 @@ class PipelineLearner(Learner):
         self._settings = experiment.settings
         self._embeddings = embeddings
         self._per_request = records_per_request
-        transport = HTTPTransport(url, _token(token, token_file), patience_seconds)
-        self._transport: Transport = transport
-        self._info = transport.get("/v1/info")
-        if self._info.get("protocol") != _PROTOCOL:
-            raise DataError(f"{transport.name}: expected a pipeline of protocol {_PROTOCOL}")
-        self._records = self._read_records(experiment, records)
+        raise_problems(_place_problems(url, listen_port))
+        secret = _token(token, token_file)
+        self._transport: Transport
+        if url is not None:
+            self._transport = HTTPTransport(url, secret, patience_seconds)
+        else:
+            self._transport = WorkerTransport(listen_host, listen_port or 0, secret)
+        try:
+            self._info = self._transport.get("/v1/info")
+            if self._info.get("protocol") != _PROTOCOL:
+                name = self._transport.name
+                raise DataError(f"{name}: expected a pipeline of protocol {_PROTOCOL}")
+            self._records = self._read_records(experiment, records)
+        except BaseException:
+            self._transport.close(is_done=False)
+            raise
         self.items = self._records.items
         self._width = len(self._records.classes)
         self._checkpoint: str | None = None
@@ -103,12 +124,13 @@ class PipelineLearner(Learner):
             value = config.get(name) if config.sound(name) else None
             if value is not None and not value >= least:
                 yield config.fault(name, f"expected at least {least}, found {value}")
-        if config.sound("url") and isinstance(config.get("url"), str):
-            message = _address_fault(config.get("url"))
-            if message is not None:
-                yield config.fault("url", message)
+        yield from faults_from(config, _place_problems)
         if config.get("token") is not None and config.get("token_file") is not None:
             yield config.fault("token_file", "expected it or token, found both")
+        secrets = (config.get("token"), config.get("token_file"), os.environ.get(TOKEN_VARIABLE))
+        is_open = secrets == (None, None, None)
+        if config.sound("listen_host") and is_open and not is_loopback(config.get("listen_host")):
+            yield config.fault("listen_host", "others can reach it, so a token is needed")
 
     @classmethod
     @overrides
@@ -201,6 +223,10 @@ class PipelineLearner(Learner):
         return output == "logits" or (output == "embeddings" and self._embeddings)
 
     @overrides
+    def close(self, is_done: bool) -> None:
+        self._transport.close(is_done)
+
+    @overrides
     def write_archive(self, folder: Path) -> None:
         logger.info("the model is the checkpoint %s of %s", self._checkpoint, self._transport.name)
 
@@ -286,6 +312,15 @@ def _token(token: str | None, token_file: Path | None) -> str | None:
     if not found:
         raise ConfigurationError(f"active_learning.learner.token_file: {token_file} is empty")
     return found
+
+
+def _place_problems(url: str | None, listen_port: int | None) -> Iterator[Problem]:
+    yield from not_one_of_two(url=url, listen_port=listen_port)
+    message = None if url is None else _address_fault(url)
+    if message is not None:
+        yield "url", message
+    if listen_port is not None and not 0 <= listen_port <= 65535:
+        yield "listen_port", f"expected 0 to 65535, found {listen_port}"
 
 
 def _address_fault(url: str) -> str | None:

@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.errors import AllenCVError, ConfigurationError, DataError
 from allencv_al.service.web.errors import without_paths
 
+SETTING = "active_learning.learner"
 _SHOWN = 2_000
+
+
+class TransportError(DataError):
+    """An answer that is no success.
+
+    Args:
+        status: Its HTTP status.
+        code: One word for programs.
+        message: For people.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class Transport(Protocol):
@@ -31,11 +47,18 @@ class Transport(Protocol):
             AllenCVError: The pipeline refuses, its function has failed, or it stays away.
         """
 
-    def close(self) -> None:
-        """Let go of what is held."""
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the answer to a GET request.
+
+        Raises:
+            AllenCVError: There is none.
+        """
+
+    def close(self, is_done: bool) -> None:
+        """Let go of what is held; `is_done` says that nothing will ever be asked again."""
 
 
-def refusal(name: str, path: str, status: int, answer: Any) -> ConfigurationError | DataError:
+def refusal(name: str, path: str, status: int, answer: Any, setting: str = SETTING) -> AllenCVError:
     """Return what to tell of an answer that is no success.
 
     Args:
@@ -43,18 +66,23 @@ def refusal(name: str, path: str, status: int, answer: Any) -> ConfigurationErro
         path: What was asked.
         status: That of the answer.
         answer: Its body.
+        setting: What messages call the place where the token is given.
     """
     error = answer.get("error") if isinstance(answer, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     if status in (401, 403):
         return ConfigurationError(
-            f"active_learning.learner.token: {name} does not let this run in ({status}): "
+            f"{setting}.token: {name} does not let this run in ({status}): "
             f"{message or 'it needs a token'}"
         )
     if not isinstance(message, str):
-        return DataError(
-            f"{name}: expected the answer of a pipeline to {path}, found status {status} without "
-            "one: is something else listening there?"
+        return TransportError(
+            status,
+            "no_answer",
+            f"{name}: expected an answer to {path}, found status {status} without one: is "
+            "something else listening there?",
         )
     what = "has failed" if status >= 500 else "refuses"
-    return DataError(f"{name} {what}: {without_paths(message)[:_SHOWN]}")
+    text = f"{name} {what}: {without_paths(message)[:_SHOWN]}"
+    assert isinstance(error, dict)
+    return TransportError(status, str(error.get("type") or error.get("code") or ""), text)

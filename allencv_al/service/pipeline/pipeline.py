@@ -150,11 +150,32 @@ class Pipeline:
 
         return start_in_thread(self._make_app(host, port))
 
-    def _make_app(self, host: str, port: int) -> WebApp:
+    def work(self, url: str, token: str | None = None, patience_seconds: float = 86_400.0) -> int:
+        """Work for a loop that cannot reach this machine, until it has finished.
+
+        This process asks the loop for what to do, and posts what comes of it; nobody needs to be
+        able to connect to it. The config of the loop says `learner: {type: "pipeline",
+        listen_port: 5010}`.
+
+        Args:
+            url: Where the loop listens: `http://HOST:PORT`.
+            token: What the loop wants, if it wants one.
+            patience_seconds: How long the loop may be away: it may stop until somebody has labeled.
+
+        Returns:
+            0 when the loop has finished, 2 where it stays away or refuses, 130 when interrupted.
+        """
+        from allencv_al.service.pipeline.worker import work
+
+        return work(
+            self._make_app("127.0.0.1", 0, OpenAccess()), self.name, url, token, patience_seconds
+        )
+
+    def _make_app(self, host: str, port: int, access: Access | None = None) -> WebApp:
         settings = WebSettings(
             host=host,
             port=port,
-            access=self._access,
+            access=access or self._access,
             allowed_hosts=self._allowed_hosts,
             max_body_bytes=self._max_body_bytes,
         )

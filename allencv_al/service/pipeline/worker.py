@@ -1,0 +1,110 @@
+"""A pipeline that nobody can reach, and that asks a loop for its work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+from werkzeug.test import Client
+
+from allencv_al.common.errors import AllenCVError
+from allencv_al.service.driver.http_transport import HTTPTransport
+from allencv_al.service.driver.transport import TransportError
+from allencv_al.service.driver.worker_transport import UNKNOWN
+from allencv_al.service.web.app import WebApp
+
+logger = logging.getLogger(__name__)
+
+_BUSY_SECONDS = 0.5
+
+
+class Worker:
+    """Asks a loop for requests, has the pipeline of this process do them, and posts the answers.
+
+    A worker that dies, or a loop that does, loses nothing: whoever comes back goes on, and what was
+    finished is answered from what the pipeline has kept.
+
+    Args:
+        app: The application of the pipeline, which lets this process in without a token.
+        name: What the pipeline is called.
+        url: Where the loop listens.
+        token: What it wants.
+        patience_seconds: How long the loop may be away.
+    """
+
+    def __init__(
+        self, app: WebApp, name: str, url: str, token: str | None, patience_seconds: float
+    ) -> None:
+        self._client = Client(app)
+        self._name = name
+        self._loop = HTTPTransport(url, token, patience_seconds, "the loop", "work")
+        self._worker: str | None = None
+
+    def run(self) -> None:
+        """Work until the loop says that it has finished.
+
+        Raises:
+            AllenCVError: The loop stays away, or another worker has taken over.
+        """
+        try:
+            while self._go_on():
+                pass
+        finally:
+            self._loop.close()
+
+    def _go_on(self) -> bool:
+        if self._worker is None:
+            answer = self._loop.call("/start_experiment", {"name": self._name}, None)
+            self._worker = str(answer["worker"])
+            logger.info("working for %s", self._loop.name)
+        try:
+            found = self._loop.call("/sdk_response", {"worker": self._worker}, None)
+            if found["state"] == "FETCHED":
+                self._do(found["task"])
+        except TransportError as error:
+            if error.code != UNKNOWN:
+                raise
+            self._worker = None  # it has begun again
+            return True
+        if found["state"] == "PAUSED":  # until somebody starts it again
+            self._worker = None
+            time.sleep(_BUSY_SECONDS)
+        return bool(found["state"] != "FINISHED")
+
+    def _do(self, task: dict[str, Any]) -> None:
+        logger.info("%s", task["path"])
+        status, answer = self._ask_pipeline(task)
+        body = {
+            "worker": self._worker,
+            "task": task["id"],
+            "task_status": status,
+            "answer": answer,
+        }
+        self._loop.call("/end_of_task", body, None)
+
+    def _ask_pipeline(self, task: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        headers = {} if task["key"] is None else {"Idempotency-Key": task["key"]}
+        while True:
+            if task["method"] == "GET":
+                response = self._client.get(task["path"])
+            else:
+                response = self._client.post(task["path"], json=task["body"], headers=headers)
+            answer = json.loads(response.get_data())
+            if response.status_code != 409 or answer["error"]["type"] != "busy":
+                return response.status_code, answer
+            time.sleep(_BUSY_SECONDS)  # another process of this pipeline is at work
+
+
+def work(app: WebApp, name: str, url: str, token: str | None, patience_seconds: float) -> int:
+    """Work for a loop until it has finished; see `Pipeline.work`."""
+    try:
+        Worker(app, name, url, token, patience_seconds).run()
+    except KeyboardInterrupt:
+        return 130
+    except AllenCVError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
