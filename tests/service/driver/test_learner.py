@@ -291,9 +291,7 @@ def test_something_else_that_listens_is_no_pipeline(
     app.add_url_rule("/v1/info", view_func=lambda: flask.Response("<p>hello", 200))
     server = start_in_thread(app)
     try:
-        with pytest.raises(
-            DataError, match="expected an answer to /v1/info, found"
-        ):
+        with pytest.raises(DataError, match="expected an answer to /v1/info, found"):
             run_loop(make_config(server.url), tmp_path / "run")
     finally:
         server.close()
