@@ -33,8 +33,10 @@ def test_the_readme_runs_as_printed(tmp_path: Path) -> None:
     port = free_port()
     text = (EXAMPLE / "README.md").read_text().replace(":5000", f":{port}")
     text = text.replace("--json '", "-H 'Content-Type: application/json' -d '")  # for an old curl
-    serve, ask, look = re.findall(r"```bash\n(.*?)```", text, re.S)
+    serve, ask, look, drive = re.findall(r"```bash\n(.*?)```", text, re.S)
     folder = tmp_path / "example"
+    config = folder / "loop.jsonnet"
+    config.write_text(config.read_text().replace(":5000", f":{port}"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
 
@@ -76,8 +78,11 @@ def test_the_readme_runs_as_printed(tmp_path: Path) -> None:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             second = json.load(answer)
+        driven = run(drive)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
     assert second["phases"]["infer"]["count"] == 1476
     assert first["metrics"]["accuracy"] < second["metrics"]["accuracy"]
+    assert "5 rounds, 150 labels, accuracy 0.89" in driven
+    assert (folder / "runs" / "margin" / "report.html").is_file()

@@ -49,9 +49,9 @@ class WorkerTransport:
         self._result: tuple[int, dict[str, Any]] | None = None
         self._end: messages.State | None = None
         self._told = False
-        app = WebApp("driver", settings, "the loop's side of a pipeline")
-        self._add_routes(app)
-        self._server = start_in_thread(app)
+        self.app = WebApp("driver", settings, "the loop's side of a pipeline")
+        self._add_routes(self.app)
+        self._server = start_in_thread(self.app)
         self.url = self._server.url
         self.name = "the worker"
         logger.info("workers are waited for at %s: Pipeline(...).work(url, token)", self.url)
