@@ -167,15 +167,14 @@ class Pipeline:
         """
         from allencv_al.service.pipeline.worker import work
 
-        return work(
-            self._make_app("127.0.0.1", 0, OpenAccess()), self.name, url, token, patience_seconds
-        )
+        own = self._make_app("127.0.0.1", 0, open_to_this_process=True)
+        return work(own, self.name, url, token, patience_seconds)
 
-    def _make_app(self, host: str, port: int, access: Access | None = None) -> WebApp:
+    def _make_app(self, host: str, port: int, open_to_this_process: bool = False) -> WebApp:
         settings = WebSettings(
             host=host,
             port=port,
-            access=access or self._access,
+            access=OpenAccess() if open_to_this_process else self._access,
             allowed_hosts=self._allowed_hosts,
             max_body_bytes=self._max_body_bytes,
         )

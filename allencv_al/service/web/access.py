@@ -15,7 +15,7 @@ from allencv_al.common.errors import ConfigurationError
 
 ALL_SCOPES = "*"
 _SESSION = b"allencv-al session"
-_LEAST_CHARACTERS = 16
+LEAST_TOKEN_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class TokenAccess:
     def __init__(self, identities: Mapping[str, Identity]) -> None:
         if not identities:
             raise ConfigurationError("token: expected at least one, found none")
-        if any(len(token) < _LEAST_CHARACTERS for token in identities):
+        if any(len(token) < LEAST_TOKEN_CHARACTERS for token in identities):
             raise ConfigurationError(
-                f"token: expected at least {_LEAST_CHARACTERS} characters, found a shorter one"
+                f"token: expected at least {LEAST_TOKEN_CHARACTERS} characters, found a shorter one"
             )
         self._known = {digest_of(token): identity for token, identity in identities.items()}
 
@@ -135,7 +135,7 @@ def _read_token(path: Path) -> str:
             f"{path}: others can read this token; `chmod 600 {path}`, or remove it for a new one"
         )
     token = path.read_text(encoding="utf-8", errors="replace").strip()
-    if len(token) < _LEAST_CHARACTERS or not token.isascii():
+    if len(token) < LEAST_TOKEN_CHARACTERS or not token.isascii():
         raise ConfigurationError(f"{path}: expected a token, found something else; remove it")
     return token
 

@@ -1,0 +1,50 @@
+"""`python -m allencv_al.compat run main.py`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from allencv_al.common.errors import AllenCVError
+
+
+def main() -> int:
+    """Read the command line and run the script."""
+    parser = argparse.ArgumentParser(
+        prog="python -m allencv_al.compat",
+        description="Run code that was written for the Alectio SDK.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run a script that imports alectio_sdk")
+    run.add_argument(
+        "--host", default="127.0.0.1", help="where a pipeline listens that it does not start itself"
+    )
+    run.add_argument("--port", type=int, default=5000, help="its port")
+    run.add_argument("script", type=Path, help="such as main.py")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script gets")
+    args = parser.parse_args()
+    try:
+        from allencv_al.compat.script import run as run_script
+
+        return run_script(args.script, args.arguments, args.host, args.port)
+    except AllenCVError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except Exception as error:  # the script's own, shown as Python would
+        traceback.print_exception(error.with_traceback(_from_script(error, args.script)))
+        return 1
+
+
+def _from_script(error: Exception, script: Path) -> TracebackType | None:
+    """Return the traceback without what stands before the script."""
+    found = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename != str(script):
+        found = found.tb_next
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

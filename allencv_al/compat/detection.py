@@ -1,0 +1,66 @@
+"""What detectors of the Alectio SDK's examples import for their boxes, and for their seeds."""
+
+from __future__ import annotations
+
+import torch
+from torchvision.ops import batched_nms, box_convert
+
+from allencv_al.common.seeding import seed_everything
+
+
+def non_max_suppression(
+    prediction: torch.Tensor, num_classes: int, conf_thres: float = 0.5, nms_thres: float = 0.4
+) -> list[torch.Tensor | None]:
+    """Return the boxes of each image that are left when those they overlap with are gone.
+
+    Args:
+        prediction: `[B, N, 5 + C]`: center x, center y, width, height, objectness, class scores.
+        num_classes: How many classes there are.
+        conf_thres: The smallest objectness.
+        nms_thres: Above this intersection over union, of two boxes of a class the one with the
+            higher objectness stays.
+
+    Returns:
+        For each image None, or `[n, 7]` by falling objectness: left, top, right, bottom,
+        objectness, class score, class.
+    """
+    found: list[torch.Tensor | None] = []
+    for image in prediction:
+        image = image[image[:, 4] >= conf_thres]
+        if not len(image):
+            found.append(None)
+            continue
+        boxes = box_convert(image[:, :4], "cxcywh", "xyxy")
+        scores, classes = image[:, 5 : 5 + num_classes].max(dim=1)
+        kept = batched_nms(boxes.float(), image[:, 4].float(), classes, nms_thres)
+        rows = [boxes, image[:, 4:5], scores[:, None], classes[:, None].to(boxes.dtype)]
+        found.append(torch.cat(rows, dim=1)[kept])
+    return found
+
+
+def bbox_iou(box1: torch.Tensor, box2: torch.Tensor, x1y1x2y2: bool = True) -> torch.Tensor:
+    """Return the intersection over union of boxes, pair by pair, `[N]`.
+
+    Boxes are measured in pixels, of which both ends count: a box from 0 to 9 is ten wide.
+
+    Args:
+        box1: `[N, 4]`, or `[1, 4]` for all of the others.
+        box2: `[N, 4]`.
+        x1y1x2y2: Whether a box is left, top, right and bottom; else center and size.
+    """
+    if not x1y1x2y2:
+        box1, box2 = (box_convert(box, "cxcywh", "xyxy") for box in (box1, box2))
+    low = torch.maximum(box1[:, :2], box2[:, :2])
+    high = torch.minimum(box1[:, 2:], box2[:, 2:])
+    shared = (high - low + 1).clamp(min=0).prod(dim=1)
+    areas = [(box[:, 2:4] - box[:, :2] + 1).prod(dim=1) for box in (box1, box2)]
+    return shared / (areas[0] + areas[1] - shared)
+
+
+def setpytorchreproduceability(seed: int = 42) -> None:
+    """Seed Python, NumPy and torch.
+
+    Args:
+        seed: The seed of all three.
+    """
+    seed_everything(seed, seed, seed)
