@@ -12,6 +12,7 @@ METRICS = (
     "macro_f1",
     "negative_log_likelihood",
     "expected_calibration_error",
+    "mean_average_precision",
     "pool_accuracy",
     "coverage_radius",
     "redundancy",
@@ -52,7 +53,8 @@ class RoundRecord:
     Args:
         round: Its number.
         labels: How many labels there were to train on.
-        metrics: What was measured, by the names in `METRICS`; None where it could not be.
+        metrics: What was measured, by the names in `METRICS`, None where it could not be; and what
+            else a pipeline measures itself by.
         confusion_matrix: Counts on the test images `[C][C]`; row = class, column = prediction.
         classes: The names of the classes, in the order of the matrix.
         batch_classes: How many items of the batch were labeled as which class.

@@ -246,9 +246,9 @@ def test_every_component_can_be_shown(described: Describe, family: str) -> None:
     for name in load_registry(family).list_available():
         assert f"  {name}" in listed
         text = described(family, name)
-        if text.startswith(f'{family} "{name}" (tests.'):
+        if not text.startswith(f'{family} "{name}" (allencv_al.'):
+            assert name not in load_registry(family).builtin
             continue  # another test's own
-        assert text.startswith(f'{family} "{name}" (allencv_al.')
         assert "(not documented)" not in text
         assert not re.search(r"default .*<", text), "a default that no config can say"
         assert max(map(len, text.splitlines()[1:])) <= 100

@@ -34,11 +34,15 @@ class CurveLine:
 
 
 def run_lines(records: Sequence[RoundRecord]) -> list[CurveLine]:
-    """Return the lines of one run: accuracy on the test images and on the whole pool.
+    """Return the lines of one run: accuracy, or mAP, on the test images; and on the whole pool.
 
     A metric that no round has gives no line.
     """
-    names = {"accuracy": "test images", "pool_accuracy": "whole pool"}
+    names = {
+        "accuracy": "test images",
+        "mean_average_precision": "mAP on test images",
+        "pool_accuracy": "whole pool",
+    }
     curves = [
         curve_from_records(records, name, seed=0, metric=metric) for metric, name in names.items()
     ]

@@ -43,6 +43,11 @@ _METRICS: Mapping[str, tuple[str, str, _Format]] = {
         "How far stated probabilities are from the shares that come true: small is good",
         formats.percent,
     ),
+    "mean_average_precision": (
+        "mAP",
+        "Mean average precision of the boxes that are found in the test images",
+        formats.percent,
+    ),
     "pool_accuracy": (
         "Pool accuracy",
         "Share of the whole pool that has the right class, given or predicted",

@@ -115,7 +115,8 @@ class PipelineLearner(Learner):
         self._width = len(self._records.classes)
         self._checkpoint: str | None = None
         self._round = 0
-        self._key = ""
+        self._path = Path()
+        self._kept: dict[str, Any] = {}
 
     @classmethod
     @overrides
@@ -175,11 +176,11 @@ class PipelineLearner(Learner):
 
     @overrides
     def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
-        path = folder / ROUND_NAME
-        if not path.is_file():  # what this run has asked for is nothing that another one has
-            write_json(path, {"key": uuid.uuid4().hex})
+        self._path = folder / ROUND_NAME
+        if not self._path.is_file():  # what this run has asked for is nothing that another one has
+            write_json(self._path, {"key": uuid.uuid4().hex})
         before = self._name(round - 1) if round > 1 and self._settings.retrain == "warm" else None
-        self._take_up(round, path)
+        self._take_up(round, folder)
         records = self._records.index_of
         body: dict[str, Any] = {
             "labeled": sorted(records[id] for id in labels),
@@ -189,16 +190,21 @@ class PipelineLearner(Learner):
         if self.knows_labels():
             body["labels"] = {str(records[id]): label for id, label in labels.items()}
         answer = self._call("/train", body)
-        write_json(path, {"key": self._key, "checkpoint": self._checkpoint, **answer})
+        self._kept.update(checkpoint=self._checkpoint, train_time=answer.get("train_time"))
+        write_json(self._path, self._kept)
         return {"pipeline_seconds": answer.get("train_time")}
 
     @overrides
     def restore(self, round: int, labels: Mapping[str, str], folder: Path) -> None:
-        self._take_up(round, folder / ROUND_NAME)
+        self._take_up(round, folder)
 
     @overrides
     def test(self) -> TestOutputs | TestFigures | None:
         answer = self._call("/test", {"ckpt_file": self._checkpoint})
+        task = (answer.get("metrics") or {}).get("task")
+        if task != self._kept.get("task"):
+            self._kept["task"] = task
+            write_json(self._path, self._kept)
         return test_outputs(answer, self._records.classes)
 
     @overrides
@@ -265,9 +271,10 @@ class PipelineLearner(Learner):
             )
         return kept_by_pipeline(records)
 
-    def _take_up(self, round: int, path: Path) -> None:
+    def _take_up(self, round: int, folder: Path) -> None:
         self._round, self._checkpoint = round, self._name(round)
-        self._key = json.loads(path.read_text(encoding="utf-8"))["key"]
+        self._path = folder / ROUND_NAME
+        self._kept = json.loads(self._path.read_text(encoding="utf-8"))
 
     def _name(self, round: int) -> str:
         return f"ckpt_{round - 1}{self._info.get('checkpoint_extension', '')}"
@@ -276,7 +283,7 @@ class PipelineLearner(Learner):
         body = {**body, "cur_loop": self._round - 1}
         text = json.dumps(body, sort_keys=True)
         asked = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return self._transport.call(path, body, f"{self._key}{path}/{asked}")
+        return self._transport.call(path, body, f"{self._kept['key']}{path}/{asked}")
 
     def _infer_blocks(
         self, records: Sequence[tuple[int, str]], needs: Collection[str]
@@ -286,7 +293,7 @@ class PipelineLearner(Learner):
             numbers = [number for number, _ in block]
             answer = self._call("/infer", {"ckpt_file": self._checkpoint, "unlabeled": numbers})
             outputs = answer.get("outputs") or {}
-            logits = logits_of(outputs, numbers)
+            logits = logits_of(outputs, numbers, self._kept.get("task"))
             embeddings = embeddings_of(outputs, numbers) if "embeddings" in needs else None
             yield [id for _, id in block], logits, embeddings
 

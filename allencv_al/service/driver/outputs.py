@@ -13,23 +13,30 @@ from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.round_metrics import column_names, metrics_of_counts
 from allencv_al.common.errors import DataError
-from allencv_al.service.pipeline.activations import NAMES, to_logits
+from allencv_al.service.pipeline.activations import NAMES, of_two_classes, to_logits
+from allencv_al.service.pipeline.tasks import MULTI_LABEL
 
 EMBEDDING = "embedding"
 # What the pipeline's own metrics are called here
 _OWN_NAMES = {"mAP": "mean_average_precision"}
 
 
-def logits_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatArray:
+def logits_of(
+    outputs: Mapping[str, Any], records: Sequence[int], task: str | None = None
+) -> FloatArray:
     """Return the logits of records, float32 `[N, C]`.
 
     Of the boxes that a detector has found in an image, the least certain speaks for the image: the
     one with the smallest margin between its two likeliest classes (the maximum aggregation of Brust
-    et al. 2019, arXiv:1809.09875, section 3). An image without boxes is taken for certain.
+    et al. 2019, arXiv:1809.09875, section 3). An image without boxes is taken for certain. Of
+    several classes that a record may have, the least certain speaks for it, as a question of two
+    classes (Brinker 2006, "On active learning in multi-label classification"). A single column is
+    the logit of the second of two classes.
 
     Args:
         outputs: What infer has answered, by record.
         records: Whose.
+        task: What kind of problem it is, as the pipeline's metrics say.
 
     Raises:
         DataError: A record has no output, or one that is none; or they have different lengths.
@@ -40,7 +47,11 @@ def logits_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatArray:
     rows = {record: outputs[str(record)] for record in records}
     if any(isinstance(row, Mapping) and "boxes" in row for row in rows.values()):
         rows = _of_detections(rows)
-    return np.asarray(to_logits(rows), np.float32)
+    logits = to_logits(rows)
+    if task == MULTI_LABEL and logits.size:
+        least = np.abs(logits).argmin(axis=1)
+        logits = logits[np.arange(len(logits)), least][:, None]
+    return np.asarray(of_two_classes(logits), np.float32)
 
 
 def embeddings_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatArray:

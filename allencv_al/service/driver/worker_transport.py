@@ -43,6 +43,7 @@ class WorkerTransport:
         settings = WebSettings(
             host=host, port=port, access=access, max_body_bytes=_MAX_BODY_BYTES, max_json_depth=64
         )
+        self.name = "the worker"
         self._changed = threading.Condition()
         self._worker: str | None = None
         self._task: messages.Task | None = None
@@ -53,7 +54,6 @@ class WorkerTransport:
         self._add_routes(self.app)
         self._server = start_in_thread(self.app)
         self.url = self._server.url
-        self.name = "the worker"
         logger.info("workers are waited for at %s: Pipeline(...).work(url, token)", self.url)
 
     def call(self, path: str, body: Mapping[str, Any], key: str | None) -> dict[str, Any]:

@@ -43,8 +43,34 @@ def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.fl
     return logits
 
 
+def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
+    """Return what a regression predicts of each record, `[N]`, in the order of the dictionary.
+
+    A record is a number, or a dictionary with `prediction`.
+
+    Args:
+        outputs: By record.
+
+    Raises:
+        PipelineError: A record has no finite number (422).
+    """
+    found = []
+    for record, value in outputs.items():
+        value = value.get("prediction") if isinstance(value, Mapping) else value
+        try:
+            numbers = np.asarray(_unpacked(value), dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError):
+            numbers = np.empty(0)
+        if len(numbers) != 1 or not np.isfinite(numbers[0]):
+            raise _error(record, "infer", "expected a finite number, or one as prediction")
+        found.append(float(numbers[0]))
+    return np.asarray(found, np.float64)
+
+
 def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     """Return what a score distribution shows of logits `[N, C]`.
+
+    One column is the logit of the second of two classes.
 
     Returns:
         `softmax` `[N, C]`; and of each record the greatest probability (`confidence`), its distance
@@ -53,17 +79,35 @@ def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     if logits.size == 0:
         empty = np.zeros(len(logits))
         return {"softmax": logits, "confidence": empty, "margin": empty, "entropy": empty}
+    logits = of_two_classes(logits)
     shifted = logits - logits.max(axis=1, keepdims=True)
     logged = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     softmax = np.exp(logged)
     ranked = np.sort(softmax, axis=1)[:, ::-1]
-    second = ranked[:, 1] if logits.shape[1] > 1 else np.zeros(len(logits))
     return {
         "softmax": softmax,
         "confidence": ranked[:, 0],
-        "margin": ranked[:, 0] - second,
+        "margin": ranked[:, 0] - ranked[:, 1],
         "entropy": -(softmax * logged).sum(axis=1),
     }
+
+
+def of_two_classes(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logits with two columns for those of one, so that softmax makes 1 - p and p of it."""
+    return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
+
+
+def independent_classes(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return what logits `[N, C]` show of records that belong to any number of classes.
+
+    Returns:
+        `sigmoid` `[N, C]`; and of each record the distance of the least certain class from a tie,
+        |2p - 1| (`margin`), and the sum of the entropies of all in nats (`entropy`), each `[N]`.
+    """
+    positive = np.exp(-np.logaddexp(0, -logits))
+    entropy = positive * np.logaddexp(0, -logits) + (1 - positive) * np.logaddexp(0, logits)
+    least = np.abs(2 * positive - 1).min(axis=1) if logits.size else np.zeros(len(logits))
+    return {"sigmoid": positive, "margin": least, "entropy": entropy.sum(axis=1)}
 
 
 def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:

@@ -25,22 +25,17 @@ _SHOWN = 8
 _Array = NDArray[np.float64]
 
 
-def is_detection(predictions: Any) -> bool:
-    """Say whether test has returned boxes: a dictionary of dictionaries with `boxes`."""
-    if not isinstance(predictions, Mapping) or not predictions:
-        return False
-    first = next(iter(predictions.values()))
-    return isinstance(first, Mapping) and "boxes" in first
-
-
 def detection_metrics(
     predictions: Mapping[Any, Any],
     labels: Mapping[Any, Any],
     class_labels: Mapping[int, str] | None = None,
 ) -> dict[str, Any]:
-    """Return AP per class and its mean, at an IoU of 0.5 and over COCO's range.
+    """Return AP per class and its mean, at an IoU of 0.5 and over COCO's range; and what is found.
 
-    A class without boxes that count has no AP: it is None, and left out of the mean.
+    A class without boxes that count has no AP: it is None, and left out of the means. `precision`
+    and `recall` are those of all detections, whatever their scores, at an IoU of 0.5.
+    `confusion_matrix` `[C + 1, C + 1]` has the truth in its rows: boxes are matched whatever their
+    class; the last row holds detections of no box, the last column boxes that are missed.
 
     Args:
         predictions: By image: `boxes` `[n, 4]` (left, top, right, bottom), `objects` (classes)
@@ -56,6 +51,8 @@ def detection_metrics(
         {*(class_labels or ())}
         | {int(one) for found, truth in images for one in (*found.objects, *truth.objects)}
     )
+    if any(number < 0 for number in classes):
+        raise _error("objects: expected numbers of classes from 0")
     per_class = {number: [_ap(images, number, iou) for iou in COCO_RANGE] for number in classes}
     at_half = {str(number): values[0] for number, values in per_class.items()}
     over_range = {str(number): _mean(values) for number, values in per_class.items()}
@@ -65,8 +62,66 @@ def detection_metrics(
         "AP": at_half,
         "mAP_coco": _mean(list(over_range.values())),
         "AP_coco": over_range,
+        **_found(images, classes),
         "classes_without_truth": [name for name, value in at_half.items() if value is None],
     }
+
+
+def _found(images: Sequence[tuple[_Boxes, _Boxes]], classes: Sequence[int]) -> dict[str, Any]:
+    """Return precision, recall and the confusion matrix, of all detections."""
+    precision: dict[str, float | None] = {}
+    recall: dict[str, float | None] = {}
+    for number in classes:
+        marks, total = _marks(images, number, COCO_RANGE[0])
+        right, wrong = int((marks == 1).sum()), int((marks == 0).sum())
+        name = str(number)
+        precision[name] = right / (right + wrong) if right + wrong else (0.0 if total else None)
+        recall[name] = right / total if total else None
+    known = [name for name, value in recall.items() if value is not None]
+    return {
+        "precision": _mean([precision[name] for name in known]),
+        "precision_per_class": precision,
+        "recall": _mean([recall[name] for name in known]),
+        "recall_per_class": recall,
+        "confusion_matrix": _confusion(images, classes).tolist(),
+    }
+
+
+def _confusion(
+    images: Sequence[tuple[_Boxes, _Boxes]], classes: Sequence[int]
+) -> NDArray[np.int64]:
+    place = {number: index for index, number in enumerate(classes)}
+    nothing = len(classes)
+    matrix = np.zeros((nothing + 1, nothing + 1), np.int64)
+    for found, truth in images:
+        free = np.ones(len(truth.boxes), bool)
+        for row, number in zip(box_iou(found.boxes, truth.boxes), found.objects, strict=True):
+            overlaps = np.where(free, row, -1)
+            best = int(overlaps.argmax()) if len(row) else 0
+            if not len(row) or overlaps[best] < COCO_RANGE[0]:
+                matrix[nothing, place[int(number)]] += 1
+            elif truth.difficult[best]:
+                continue  # counts for nothing, however often it is found
+            else:
+                free[best] = False
+                matrix[place[int(truth.objects[best])], place[int(number)]] += 1
+        for number in truth.objects[free & ~truth.difficult]:
+            matrix[place[int(number)], nothing] += 1
+    return matrix
+
+
+def _marks(
+    images: Sequence[tuple[_Boxes, _Boxes]], number: int, iou: float
+) -> tuple[NDArray[np.int64], int]:
+    """Return what became of each detection of a class, as `_match` has it, and its boxes."""
+    marks, total = [], 0
+    for found, truth in images:
+        of_class = truth.objects == number
+        difficult = truth.difficult[of_class]
+        total += int((~difficult).sum())
+        mine = found.objects == number
+        marks.append(_match(found.boxes[mine], truth.boxes[of_class], difficult, iou))
+    return np.concatenate(marks) if marks else np.zeros(0, np.int64), total
 
 
 class _Boxes:
@@ -112,6 +167,8 @@ def box_iou(first: _Array, second: _Array) -> _Array:
 def _images(
     predictions: Mapping[Any, Any], labels: Mapping[Any, Any]
 ) -> list[tuple[_Boxes, _Boxes]]:
+    if not isinstance(predictions, Mapping) or not isinstance(labels, Mapping):
+        raise _error("expected boxes as two dictionaries by image")
     left = {str(key): value for key, value in predictions.items()}
     right = {str(key): value for key, value in labels.items()}
     if left.keys() != right.keys():
@@ -170,7 +227,7 @@ def _match(
             # of equal overlaps the last, as in COCO's own code
             best = len(row) - 1 - int(np.argmax(candidates[::-1]))
             if candidates[best] >= least:
-                free[best] = False
+                free[best] = mark == 2  # a difficult box may be found again, and counts for nothing
                 found[place] = mark
                 break
     return found

@@ -12,13 +12,19 @@ from typing import Any
 import numpy as np
 
 from allencv_al.common.errors import DataError
-from allencv_al.service.pipeline.activations import distribution, to_logits
+from allencv_al.service.pipeline.activations import (
+    distribution,
+    independent_classes,
+    to_logits,
+    to_numbers,
+)
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.experiment_state import ExperimentState
 from allencv_al.service.pipeline.functions import Functions, check_records, checkpoint_of
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage
+from allencv_al.service.pipeline.tasks import DETECTION, MULTI_LABEL, REGRESSION, SEGMENTATION
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class LoopRequest:
         size: How many records there are; None where only the pipeline knows.
         selected: The records that were chosen for this loop; None where they are in the storage.
         class_labels: The names of the classes by their numbers, if they are known.
+        task: One of `tasks`, if the request says it.
     """
 
     loop: int
@@ -38,6 +45,7 @@ class LoopRequest:
     size: int | None
     selected: Sequence[int] | None
     class_labels: Mapping[int, str] | None
+    task: str | None = None
 
 
 class LoopRunner:
@@ -82,7 +90,10 @@ class LoopRunner:
         artifacts.update(tested.pop("artifacts"))
         unlabeled = sorted(set(range(size)) - set(labeled))
         inferred = self._once(
-            request, "infer", asked, lambda: self._infer(request, checkpoint, unlabeled)
+            request,
+            "infer",
+            asked,
+            lambda: self._infer(request, checkpoint, unlabeled, tested["metrics"].get("task")),
         )
         artifacts.update(inferred.pop("artifacts"))
         return {
@@ -182,7 +193,9 @@ class LoopRunner:
 
     def _test(self, request: LoopRequest, checkpoint: str) -> dict[str, Any]:
         tested = self._functions.test({"ckpt_file": checkpoint}, request.loop)
-        metrics = metrics_of(tested["predictions"], tested["labels"], request.class_labels)
+        metrics = metrics_of(
+            tested["predictions"], tested["labels"], request.class_labels, request.task
+        )
         names = {
             "test_predictions": (f"test_predictions_{request.loop}.json", tested["predictions"]),
             "metrics": (f"metrics_{request.loop}.json", metrics),
@@ -195,7 +208,9 @@ class LoopRunner:
         }
         return {"artifacts": artifacts, "metrics": metrics}
 
-    def _infer(self, request: LoopRequest, checkpoint: str, unlabeled: list[int]) -> dict[str, Any]:
+    def _infer(
+        self, request: LoopRequest, checkpoint: str, unlabeled: list[int], task: str | None
+    ) -> dict[str, Any]:
         if not unlabeled:
             return {"artifacts": {}, "count": 0}
         payload = {"ckpt_file": checkpoint, "unlabeled": unlabeled}
@@ -204,7 +219,9 @@ class LoopRunner:
         if isinstance(outputs, Path):
             address = self._storage.write_file(f"{stem}.db", outputs)
             return {"artifacts": {"infer_outputs": address}, "count": len(unlabeled)}
-        address = store_outputs(self._storage, stem, outputs)
+        if task == REGRESSION:
+            stem = f"{request.prefix}/regression_predictions_{request.loop}"
+        address = store_outputs(self._storage, stem, outputs, task)
         return {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
 
 
@@ -212,25 +229,32 @@ def _selected_path(request: LoopRequest, loop: int) -> str:
     return f"{request.prefix}/selected_indices_{loop}.json"
 
 
-def store_outputs(storage: Storage, stem: str, outputs: Mapping[int, Any]) -> str:
+def store_outputs(
+    storage: Storage, stem: str, outputs: Mapping[int, Any], task: str | None = None
+) -> str:
     """Write outputs as NPZ where they are logits, else as JSON; return the address.
 
     The NPZ file holds `index` `[N]`, `logits` `[N, C]`, and what follows from them: `softmax`,
-    `confidence`, `margin` and `entropy`.
+    `confidence`, `margin` and `entropy`, or for several classes a record `sigmoid`, `margin` and
+    `entropy`. That of a regression holds `index` and `predictions` `[N]`.
 
     Args:
         storage: Where to.
         stem: The path without its suffix.
         outputs: By record.
+        task: One of `tasks`, if it is known.
 
     Raises:
         PipelineError: They are no plain values (422).
     """
-    if _is_detection(outputs):
+    if task in (DETECTION, SEGMENTATION) or (task is None and _is_detection(outputs)):
         return storage.write_json(f"{stem}.json", to_plain(dict(outputs), "infer", "outputs"))
+    arrays = {"index": np.array(list(outputs), dtype=np.int64)}
+    if task == REGRESSION:
+        return storage.write_arrays(f"{stem}.npz", {**arrays, "predictions": to_numbers(outputs)})
     logits = to_logits(outputs)
-    arrays = {"index": np.array(list(outputs), dtype=np.int64), "logits": logits}
-    return storage.write_arrays(f"{stem}.npz", {**arrays, **distribution(logits)})
+    of_classes = independent_classes if task == MULTI_LABEL else distribution
+    return storage.write_arrays(f"{stem}.npz", {**arrays, "logits": logits, **of_classes(logits)})
 
 
 def _is_detection(outputs: Mapping[int, Any]) -> bool:

@@ -8,9 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.service.pipeline.detection import detection_metrics, is_detection
+from allencv_al.service.pipeline.detection import detection_metrics
 from allencv_al.service.pipeline.errors import PipelineError
+from allencv_al.service.pipeline.multi_label import multi_label_metrics
+from allencv_al.service.pipeline.regression import regression_metrics
 from allencv_al.service.pipeline.returns import as_array
+from allencv_al.service.pipeline.segmentation import segmentation_metrics
+from allencv_al.service.pipeline.tasks import (
+    CLASSIFICATION,
+    DETECTION,
+    MULTI_LABEL,
+    REGRESSION,
+    task_of,
+)
 
 _SHOWN = 8
 
@@ -78,16 +88,34 @@ def classification_metrics(
 
 
 def metrics_of(
-    predictions: Any, labels: Any, class_labels: Mapping[int, str] | None = None
+    predictions: Any,
+    labels: Any,
+    class_labels: Mapping[int, str] | None = None,
+    task: str | None = None,
 ) -> dict[str, Any]:
-    """Return what test's values are measured by: boxes by average precision, classes by the rest.
+    """Return what test's values are measured by, with the `task` that decides it.
+
+    Args:
+        predictions: What test has returned, by record or in order.
+        labels: The truth, likewise.
+        class_labels: The names of the classes by their numbers, if they are known.
+        task: One of `tasks`; by default what the values look like. Boxes are always detections:
+            not all clients name their task.
 
     Raises:
-        PipelineError: They do not fit together, or are neither (422).
+        PipelineError: They do not fit together, or are no values of this task (422).
     """
-    if is_detection(predictions) and isinstance(labels, Mapping):
-        return detection_metrics(predictions, labels, class_labels)
-    return classification_metrics(predictions, labels, class_labels)
+    seen = task_of(predictions, labels)
+    task = DETECTION if seen == DETECTION else task or seen
+    if task == DETECTION:
+        return {"task": task, **detection_metrics(predictions, labels, class_labels)}
+    if task == CLASSIFICATION:
+        return {"task": task, **classification_metrics(predictions, labels, class_labels)}
+    left, right = paired(predictions, labels)
+    if task == REGRESSION:
+        return {"task": task, **regression_metrics(left, right)}
+    measure = multi_label_metrics if task == MULTI_LABEL else segmentation_metrics
+    return {"task": task, **measure(left, right, class_labels)}
 
 
 def queried_per_class(labels: Any, count: int) -> dict[str, int] | None:

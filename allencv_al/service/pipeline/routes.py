@@ -24,6 +24,7 @@ from allencv_al.service.pipeline.loop import LoopRequest, LoopRunner, store_outp
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage, check_folder_id, check_id
+from allencv_al.service.pipeline.tasks import named_task
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.errors import without_paths
 
@@ -274,7 +275,8 @@ class PipelineRoutes:
             size = size if size is not None else _train_size(meta)
             labels = labels if labels is not None else meta.get("class_labels")
         named = _class_numbers(labels) if labels else self._class_labels
-        return LoopRequest(body.cur_loop, prefix, size, body.selected_indices, named)
+        task = named_task(body.type)
+        return LoopRequest(body.cur_loop, prefix, size, body.selected_indices, named, task)
 
     def _meta(self, path: str) -> dict[str, Any]:
         try:

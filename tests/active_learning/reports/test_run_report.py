@@ -62,9 +62,10 @@ def test_every_metric_is_shown_under_its_own_head(tmp_path: Path, read_page) -> 
     assert shown["Balanced accuracy"] == "11.0%"
     assert shown["Macro F1"] == "12.0%"
     assert shown["Calibration error"] == "14.0%"
-    assert shown["Coverage radius"] == "0.16"
-    assert shown["Entropy of batch"] == "0.18"
-    assert shown["Agreement"] == "0.190"
+    assert shown["mAP"] == "15.0%"
+    assert shown["Coverage radius"] == "0.17"
+    assert shown["Entropy of batch"] == "0.19"
+    assert shown["Agreement"] == "0.200"
 
 
 def test_picks_are_shown_with_rank_score_and_classes(

@@ -357,3 +357,50 @@ def test_the_round_says_which_checkpoint_it_made(
     assert found["checkpoint"] == "ckpt_2" and found["train_time"] >= 0
     with RunDatabase(tmp_path / "run" / DATABASE_NAME, create=False) as database:
         assert len(LabelStore(database).labels()) == 12
+
+
+def test_records_of_several_classes_are_chosen_and_measured(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    def test(args: Any, ckpt_file: Any) -> Any:
+        logits = functions.logits(args, ckpt_file, functions.test_points)
+        predictions = [np.flatnonzero(row > -4).tolist() for row in logits]
+        return {"predictions": predictions, "labels": [[c] for c in functions.test_labels]}
+
+    url = serve(test_fn=test, getstate_fn=functions.names)
+    whole = run_loop(make_config(url), tmp_path / "whole")
+    assert whole[-1].metrics["hamming_loss"] is not None
+    assert whole[-1].metrics["accuracy"] is not None and whole[-1].confusion_matrix is None
+
+    def die(point: str) -> None:
+        if point == "INFER begun":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(make_config(url), tmp_path / "run", on_point=die)
+    records = run_loop(make_config(url), tmp_path / "run", recover=True)
+    assert [record.picks for record in records] == [record.picks for record in whole]
+
+
+def test_detections_are_chosen_and_measured(
+    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+) -> None:
+    box = [0.0, 0.0, 10.0, 10.0]
+
+    def test(args: Any, ckpt_file: Any) -> Any:
+        found = {"boxes": [box], "objects": [1], "scores": [0.9]}
+        return {"predictions": {5: found}, "labels": {5: {"boxes": [box], "objects": [1]}}}
+
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> Any:
+        logits = functions.logits(args, ckpt_file, functions.points[unlabeled])
+        rows = [{"boxes": [box], "scores": [0.5], "pre_softmax": [row]} for row in logits]
+        return {"outputs": dict(zip(unlabeled, rows, strict=True))}
+
+    plain = run_loop(make_config(serve(getstate_fn=functions.names)), tmp_path / "plain")
+    url = serve(test_fn=test, infer_fn=infer, getstate_fn=functions.names)
+    records = run_loop(make_config(url), tmp_path / "run", files=True)
+    assert [record.picks for record in records] == [record.picks for record in plain]
+    assert records[-1].metrics["mean_average_precision"] == pytest.approx(1)
+    assert records[-1].metrics["accuracy"] is None
+    assert "mAP" in (tmp_path / "run" / "report.html").read_text()
+    assert (tmp_path / "run" / "learning_curve.png").is_file()

@@ -38,6 +38,19 @@ def test_the_least_certain_box_speaks_for_an_image() -> None:
     assert logits_of(only_empty, [0]).shape == (1, 2)
 
 
+def test_the_least_certain_class_speaks_for_a_record_of_several() -> None:
+    outputs = {"0": {"pre_softmax": [9.0, -0.5, -7.0]}, "1": {"sigmoid": [0.9, 0.6]}}
+    outputs["1"]["sigmoid"].append(0.01)
+    logits = logits_of(outputs, [0, 1], "multi_label_classification")
+    assert logits == pytest.approx(np.array([[0, -0.5], [0, np.log(0.6 / 0.4)]]), abs=1e-6)
+    assert logits_of(outputs, [0]).shape == (1, 3)
+
+
+def test_one_column_is_the_second_of_two_classes() -> None:
+    found = logits_of({"0": [3.0], "1": {"sigmoid": [0.5]}}, [0, 1])
+    assert found == pytest.approx(np.array([[0, 3], [0, 0]]))
+
+
 @pytest.mark.parametrize(
     "row", [[1.0, 2.0], {"pre_softmax": [1.0]}, {"embedding": []}, {"embedding": ["x"]}]
 )
