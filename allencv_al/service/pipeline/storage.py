@@ -8,7 +8,8 @@ import json
 import posixpath
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 MANIFEST = "manifest.json"
 # A file is named by an id and what is put behind it; a temporary name adds 37 characters more
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_SHOWN = 500
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az"})
 _SUFFIXES = (".json", ".npz", ".db")
 
 
@@ -84,29 +87,33 @@ class Storage:
 
     def exists(self, path: str) -> bool:
         """Say whether a file is there."""
-        return bool(self._files.exists(self._place(path)))
+        with self._reached(path):
+            self._files.invalidate_cache()  # another process may have written it since
+            return bool(self._files.exists(self._place(path)))
 
     def write(self, path: str, content: bytes) -> str:
         """Write a file, whole or not at all; return its address."""
         place = self._place(path)
-        self._files.makedirs(posixpath.dirname(place), exist_ok=True)
-        if self._is_local:
-            temporary = f"{place}.{uuid.uuid4().hex}.tmp"
-            self._files.pipe_file(temporary, content)
-            self._files.mv(temporary, place)
-        else:  # an object of a store is there when all of it is
-            self._files.pipe_file(place, content)
+        with self._reached(path, is_written=True):
+            self._make_folder_of(place)
+            if self._is_local:
+                temporary = f"{place}.{uuid.uuid4().hex}.tmp"
+                self._files.pipe_file(temporary, content)
+                self._files.mv(temporary, place)
+            else:  # an object of a store is there when all of it is
+                self._files.pipe_file(place, content)
         self._note(path, content)
         return self.url(path)
 
     def write_file(self, path: str, source: Path) -> str:
         """Write what a file of this machine holds, in parts; return its address."""
         place = self._place(path)
-        self._files.makedirs(posixpath.dirname(place), exist_ok=True)
         target = f"{place}.{uuid.uuid4().hex}.tmp" if self._is_local else place
-        self._files.put_file(str(source), target)
-        if self._is_local:
-            self._files.mv(target, place)
+        with self._reached(path, is_written=True):
+            self._make_folder_of(place)
+            self._files.put_file(str(source), target)
+            if self._is_local:
+                self._files.mv(target, place)
         with source.open("rb") as stream:
             self._note_hash(path, hashlib.file_digest(stream, "sha256").hexdigest())
         return self.url(path)
@@ -129,7 +136,8 @@ class Storage:
             DataError: It is not there, or is not what was written.
         """
         try:
-            content: bytes = self._files.cat_file(self._place(path))
+            with self._reached(path):
+                content: bytes = self._files.cat_file(self._place(path))
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such file in the storage") from None
         known = self._manifest(path).get(posixpath.basename(path))
@@ -169,10 +177,34 @@ class Storage:
     def _manifest(self, path: str) -> dict[str, str]:
         place = self._place(posixpath.join(posixpath.dirname(path), MANIFEST))
         try:
-            found: dict[str, str] = json.loads(self._files.cat_file(place))
+            with self._reached(path):
+                found: dict[str, str] = json.loads(self._files.cat_file(place))
         except FileNotFoundError:
             return {}
         return found
+
+    def _make_folder_of(self, place: str) -> None:
+        """Make a folder where there are any: S3's client would make a bucket of a misspelt name."""
+        if not _OBJECT_STORES & set(_protocols(self._files)):
+            self._files.makedirs(posixpath.dirname(place), exist_ok=True)
+
+    @contextmanager
+    def _reached(self, path: str, is_written: bool = False) -> Iterator[None]:
+        """Say of what the file system raises that it is the storage; each kind has its own errors.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            PipelineError: The storage cannot be reached, or refuses (502).
+        """
+        try:
+            yield
+        except Exception as error:
+            # The web base tells a full disk from other faults of a folder
+            is_absent = isinstance(error, FileNotFoundError) and not is_written
+            if self._is_local or is_absent:
+                raise
+            message = f"storage: {path}: {type(error).__name__}: {error}"
+            raise PipelineError(502, "storage", message[:_SHOWN]) from error
 
     def _place(self, path: str) -> str:
         parts = path.split("/")
