@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -19,11 +20,16 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
-    """Return what a YAML file holds, as `args`; numbers that YAML takes for texts are warned of.
+    """Return what a file holds, as `args`: YAML, or by its name JSON or jsonnet.
+
+    Numbers that YAML takes for texts are warned of. jsonnet finds environment variables in
+    `std.extVar`.
 
     Raises:
         ConfigurationError: There is no such file, it is no YAML, or no mapping.
     """
+    if Path(path).suffix in (".json", ".jsonnet"):
+        return Params.from_file(path).as_dict()
     try:
         text = Path(path).read_text(encoding="utf-8")
         found = yaml.safe_load(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,8 +24,10 @@ from allencv_al.service.pipeline.experiment_state import ExperimentState
 from allencv_al.service.pipeline.functions import Functions, check_records, checkpoint_of
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
-from allencv_al.service.pipeline.storage import Storage
+from allencv_al.service.pipeline.storage import Storage, check_id
 from allencv_al.service.pipeline.tasks import DETECTION, MULTI_LABEL, REGRESSION, SEGMENTATION
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,20 @@ class LoopRequest:
     task: str | None = None
 
 
+@dataclass(frozen=True)
+class LoopOptions:
+    """What loops keep beside their results.
+
+    Args:
+        write_pickles: Whether JSON files have a twin that is a pickle, for old readers.
+        keep_checkpoints: Whether checkpoints are kept in the storage, too, and fetched from there
+            where EXPT_DIR lacks one.
+    """
+
+    write_pickles: bool = False
+    keep_checkpoints: bool = False
+
+
 class LoopRunner:
     """Does loops, each phase once: after a kill, what is finished is not done again.
 
@@ -55,6 +72,7 @@ class LoopRunner:
         functions: The user's.
         storage: Where results are kept.
         state: How far the experiment is.
+        options: What else is kept.
         on_phase: Called with the name of each phase that begins.
     """
 
@@ -63,11 +81,13 @@ class LoopRunner:
         functions: Functions,
         storage: Storage,
         state: ExperimentState,
+        options: LoopOptions,
         on_phase: Callable[[str], None] = lambda phase: None,
     ) -> None:
         self._functions = functions
         self._storage = storage
         self._state = state
+        self._options = options
         self._on_phase = on_phase
 
     def run(self, request: LoopRequest) -> dict[str, Any]:
@@ -166,17 +186,9 @@ class LoopRunner:
         if request.loop > 0:
             extension = str(self._functions.args.get("CKPT_EXT", ""))
             resume_from = f"ckpt_{request.loop - 1}{extension}"
-            if checkpoint_of(self._functions.args, resume_from) is None:
-                raise PipelineError(
-                    409,
-                    "checkpoint",
-                    f"train: expected the checkpoint {resume_from} of the loop before in EXPT_DIR",
-                    "train",
-                    request.loop,
-                )
+            self._have_checkpoint(request, resume_from)
         elif self._functions.has_state:
-            path = f"{request.prefix}/data_map.json"
-            artifacts["data_map"] = self._storage.write_json(path, self._functions.state())
+            artifacts["data_map"] = self._keep(request, "data_map", self._functions.state())
         payload = {"labeled": labeled, "resume_from": resume_from, "ckpt_file": checkpoint}
         trained = self._functions.train(payload, request.loop)
         insights = {
@@ -184,8 +196,9 @@ class LoopRunner:
             "num_queried_per_class": trained.queried_per_class,
             "hyperparams": trained.hyperparams,
         }
-        path = f"{request.prefix}/insights_{request.loop}.json"
-        artifacts["insights"] = self._storage.write_json(path, insights)
+        artifacts["insights"] = self._keep(request, f"insights_{request.loop}", insights)
+        if self._options.keep_checkpoints:
+            artifacts.update(self._keep_checkpoint(request, checkpoint))
         return {
             "artifacts": artifacts,
             **{k: v for k, v in asdict(trained).items() if v is not None},
@@ -197,14 +210,13 @@ class LoopRunner:
             tested["predictions"], tested["labels"], request.class_labels, request.task
         )
         names = {
-            "test_predictions": (f"test_predictions_{request.loop}.json", tested["predictions"]),
-            "metrics": (f"metrics_{request.loop}.json", metrics),
+            "test_predictions": (f"test_predictions_{request.loop}", tested["predictions"]),
+            "metrics": (f"metrics_{request.loop}", metrics),
         }
         if request.loop == 0:
-            names["test_ground_truth"] = ("test_ground_truth.json", tested["labels"])
+            names["test_ground_truth"] = ("test_ground_truth", tested["labels"])
         artifacts = {
-            name: self._storage.write_json(f"{request.prefix}/{file}", value)
-            for name, (file, value) in names.items()
+            name: self._keep(request, stem, value) for name, (stem, value) in names.items()
         }
         return {"artifacts": artifacts, "metrics": metrics}
 
@@ -222,7 +234,45 @@ class LoopRunner:
         if task == REGRESSION:
             stem = f"{request.prefix}/regression_predictions_{request.loop}"
         address = store_outputs(self._storage, stem, outputs, task)
+        if self._options.write_pickles:
+            self._storage.write_pickle(f"{stem}.pkl", to_plain(dict(outputs), "infer", "outputs"))
         return {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
+
+    def _keep(self, request: LoopRequest, stem: str, value: Any) -> str:
+        """Write a value as JSON, and if that is wanted as a pickle; return the address."""
+        path = f"{request.prefix}/{stem}"
+        if self._options.write_pickles:
+            self._storage.write_pickle(f"{path}.pkl", value)
+        return self._storage.write_json(f"{path}.json", value)
+
+    def _keep_checkpoint(self, request: LoopRequest, checkpoint: str) -> dict[str, str]:
+        found = checkpoint_of(self._functions.args, checkpoint)
+        if found is None or not found.is_file():
+            logger.warning("train: expected the checkpoint %s as a file in EXPT_DIR", checkpoint)
+            return {}
+        path = f"{request.prefix}/{check_id('ckpt_file', found.name)}"
+        return {"checkpoint": self._storage.write_file(path, found)}
+
+    def _have_checkpoint(self, request: LoopRequest, name: str) -> None:
+        """Raise where the checkpoint of the loop before is neither here nor in the storage."""
+        if checkpoint_of(self._functions.args, name) is not None:
+            return
+        kept = [
+            file
+            for file in self._storage.names(request.prefix)
+            if file == name or file.startswith(f"{name}.")
+        ]
+        if kept:  # another machine has trained it
+            target = Path(str(self._functions.args["EXPT_DIR"])) / kept[0]
+            self._storage.fetch(f"{request.prefix}/{kept[0]}", target)
+            return
+        raise PipelineError(
+            409,
+            "checkpoint",
+            f"train: expected the checkpoint {name} of the loop before in EXPT_DIR",
+            "train",
+            request.loop,
+        )
 
 
 def _selected_path(request: LoopRequest, loop: int) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.service.pipeline.config_file import complete
+from allencv_al.service.pipeline.config_file import complete, load_config
 from allencv_al.service.pipeline.errors import body_of
 from allencv_al.service.pipeline.functions import Functions
 from allencv_al.service.pipeline.infer_keys import POLICIES
+from allencv_al.service.pipeline.loop import LoopOptions
 from allencv_al.service.pipeline.messages import ErrorAnswer
 from allencv_al.service.pipeline.routes import PipelineRoutes
 from allencv_al.service.pipeline.storage import Storage
@@ -43,8 +44,8 @@ class Pipeline:
         test_fn: Returns `{"predictions": ..., "labels": ...}`.
         infer_fn: Returns `{"outputs": ...}`, one output for each record of `unlabeled`.
         getstate_fn: Returns what records there are, by index.
-        args: What every function may read: the values of a `config.yaml`. `EXPT_DIR` (default
-            `./log`) and `LOG_DIR` are made.
+        args: What every function may read, or a file that says it, in YAML, JSON or jsonnet.
+            `EXPT_DIR` (default `./log`) and `LOG_DIR` are made.
         token: Whoever sends requests needs this secret; without it only this machine may.
         calling: How functions are called: auto, payload, kwargs or args.
         key_policy: How outputs of infer find their records: auto or positional.
@@ -56,6 +57,10 @@ class Pipeline:
         class_labels: The names of the classes by their numbers.
         callback_url: Told of each finished loop: `URL/end_of_task`.
         allowed_hosts: Names by which the pipeline may be called, besides IP addresses.
+        write_pickles: Whether results have twins that are pickles, under the same names, for
+            programs that read those; nothing here does.
+        keep_checkpoints: Whether loops keep checkpoints in the storage, too, and fetch from there
+            what another machine has trained.
         max_body_bytes: The longest request.
         debug: Whether errors of functions come with their traceback.
 
@@ -70,7 +75,7 @@ class Pipeline:
         test_fn: Callable[..., Any],
         infer_fn: Callable[..., Any],
         getstate_fn: Callable[..., Any] | None = None,
-        args: dict[str, Any] | None = None,
+        args: dict[str, Any] | str | Path | None = None,
         token: str | None = None,
         *,
         calling: str = "auto",
@@ -81,6 +86,8 @@ class Pipeline:
         class_labels: Mapping[int, str] | None = None,
         callback_url: str | None = None,
         allowed_hosts: Sequence[str] = (),
+        write_pickles: bool = False,
+        keep_checkpoints: bool = False,
         max_body_bytes: int = MAX_BODY_BYTES,
         debug: bool = False,
     ) -> None:
@@ -92,7 +99,8 @@ class Pipeline:
                 f"callback_url: expected http:// or https://, found {callback_url!r:.200}"
             )
         self.name = name
-        self.args = complete({} if args is None else args)
+        values = load_config(args) if isinstance(args, str | Path) else args
+        self.args = complete({} if values is None else values)
         if token is not None and token_file is not None:
             raise ConfigurationError("token: expected token or token_file, found both")
         self._access = _access(token, token_file)
@@ -112,6 +120,7 @@ class Pipeline:
             dict(class_labels) if class_labels else None,
             callback_url,
             token,
+            LoopOptions(write_pickles, keep_checkpoints),
         )
         self.app = self._make_app("127.0.0.1", 5000)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from allencv_al.service.pipeline.experiment_state import ExperimentState, Jobs, 
 from allencv_al.service.pipeline.functions import Functions, check_records
 from allencv_al.service.pipeline.kept_answers import HEADER as KEY_HEADER
 from allencv_al.service.pipeline.kept_answers import KeptAnswers, digest
-from allencv_al.service.pipeline.loop import LoopRequest, LoopRunner, store_outputs
+from allencv_al.service.pipeline.loop import LoopOptions, LoopRequest, LoopRunner, store_outputs
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage, check_folder_id, check_id
@@ -49,6 +50,7 @@ class PipelineRoutes:
         class_labels: The names of the classes, if they are known.
         callback_url: Told of each finished loop, if there is one.
         token: What it is told with.
+        options: What loops keep beside their results.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class PipelineRoutes:
         class_labels: Mapping[int, str] | None,
         callback_url: str | None,
         token: str | None,
+        options: LoopOptions,
     ) -> None:
+        self._options = options
         self._name = name
         self._functions = functions
         self._storage = storage
@@ -146,7 +150,8 @@ class PipelineRoutes:
             def act() -> messages.InferAnswer:
                 found = functions.infer(payload, body.cur_loop)
                 if query.store:
-                    stem = f"outputs/{_slug(body.ckpt_file)}"
+                    asked = hashlib.sha256(json.dumps(unlabeled).encode()).hexdigest()[:12]
+                    stem = f"outputs/{check_id('ckpt_file', body.ckpt_file)}-{asked}"
                     address = store_outputs(self._storage, stem, found)
                     return messages.InferAnswer(artifact=address, count=len(found))
                 outputs = {
@@ -289,7 +294,8 @@ class PipelineRoutes:
         self, request: LoopRequest, on_phase: Callable[[str], None] = lambda phase: None
     ) -> dict[str, Any]:
         state = ExperimentState(self._folder, _state_key(request.prefix))
-        return LoopRunner(self._functions, self._storage, state, on_phase).run(request)
+        runner = LoopRunner(self._functions, self._storage, state, self._options, on_phase)
+        return runner.run(request)
 
     def _answer(self, found: dict[str, Any], body: messages.OneLoopRequest) -> messages.LoopAnswer:
         if self._callback_url is not None:
@@ -337,10 +343,6 @@ def _payload(body: BaseModel) -> dict[str, Any]:
 def _check_name(name: str, field: str) -> None:
     """Raise unless a checkpoint is named by a name alone: functions put it into paths."""
     check_id(field, name)
-
-
-def _slug(name: str) -> str:
-    return check_id("ckpt_file", name)
 
 
 def _state_key(prefix: str) -> str:

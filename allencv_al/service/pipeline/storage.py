@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickle
 import posixpath
 import re
 import uuid
@@ -117,6 +118,34 @@ class Storage:
         with source.open("rb") as stream:
             self._note_hash(path, hashlib.file_digest(stream, "sha256").hexdigest())
         return self.url(path)
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Copy a file to this machine, in parts; it is there whole or not at all.
+
+        Raises:
+            DataError: It is not there, or is not what was written.
+        """
+        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with self._reached(path):
+                self._files.get_file(self._place(path), str(temporary))
+            with temporary.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if self._manifest(path).get(posixpath.basename(path)) != digest:
+                raise DataError(f"{path}: is not what was written (its SHA-256 differs)")
+            temporary.replace(target)
+        except FileNotFoundError:
+            raise DataError(f"{path}: there is no such file in the storage") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files that were written to a folder."""
+        return sorted(self._manifest(f"{folder}/{MANIFEST}"))
+
+    def write_pickle(self, path: str, value: Any) -> str:
+        """Write a pickle, for whoever reads those; here nobody does."""
+        return self.write(path, pickle.dumps(value, protocol=4))
 
     def write_json(self, path: str, value: Any) -> str:
         """Write a JSON file; return its address."""

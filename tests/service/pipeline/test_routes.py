@@ -75,7 +75,9 @@ def test_outputs_can_be_stored(make_pipeline: MakePipeline, tmp_path: Path) -> N
     client.post("/train", json={"labeled": [0, 1, 2], "ckpt_file": "c"})
     found = client.post("/infer?store=1", json={"ckpt_file": "c", "unlabeled": [4, 3]}).json
     assert found["outputs"] is None and found["count"] == 2
-    arrays = Storage(str(tmp_path / "log" / "storage")).read_arrays("outputs/c.npz")
+    name = Path(found["artifact"]).name
+    assert name.startswith("c-")
+    arrays = Storage(str(tmp_path / "log" / "storage")).read_arrays(f"outputs/{name}")
     assert arrays["index"].tolist() == [3, 4] and arrays["logits"].shape == (2, 3)
     assert np.allclose(arrays["softmax"].sum(axis=1), 1)
 
