@@ -57,6 +57,21 @@ pipeline = Pipeline(
 )
 sys.exit(pipeline(port=0))
 """
+# The loop's side of a pipeline that asks for its work, with one request that nobody does
+LOOP = """
+import sys
+import threading
+import time
+
+from allencv_al.service.driver.worker_transport import WorkerTransport
+
+transport = WorkerTransport("127.0.0.1", 0, sys.argv[2] if len(sys.argv) > 2 else None)
+waiting = threading.Thread(target=transport.call, args=("/train", {}, "key"), daemon=True)
+waiting.start()
+sys.stderr.write(f"the loop is at {transport.url} (Ctrl-C ends it)\\n")
+sys.stderr.flush()
+time.sleep(10_000)
+"""
 _FIGURES: list[tuple[str, str, str]] = []
 
 
@@ -230,6 +245,23 @@ def pipeline(pipeline_program: Path) -> Iterator[Process]:
     """The pipeline, which has to live through several tests."""
     folder = pipeline_program.parent
     process = Process((str(pipeline_program), str(folder / "experiment")), folder / "log")
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="session")
+def loop_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A loop that waits for a worker; its arguments are a folder and a token."""
+    path = tmp_path_factory.mktemp("loop") / "main.py"
+    path.write_text(LOOP)
+    return path
+
+
+@pytest.fixture(scope="session")
+def loop(loop_program: Path) -> Iterator[Process]:
+    """The loop, which has to live through several tests."""
+    folder = loop_program.parent
+    process = Process((str(loop_program), str(folder)), folder / "log")
     yield process
     process.kill()
 

@@ -257,7 +257,7 @@ def sent_malformed(
     return status, answer
 
 
-@pytest.mark.parametrize("which", ["demo", "labeling", "pipeline"])
+@pytest.mark.parametrize("which", ["demo", "labeling", "pipeline", "loop"])
 def test_malformed_requests_are_refused(
     which: str, request: pytest.FixtureRequest, size: Size, record: Record
 ) -> None:
@@ -349,8 +349,54 @@ def test_no_path_leads_out(demo: Any, labeling: Any, images: Path, record: Recor
     record("A3 paths that lead out", count, "0 bytes from outside")
 
 
+def test_no_id_of_a_pipeline_leads_out(
+    pipeline: Any, pipeline_program: Path, record: Record
+) -> None:
+    """A3: no id and no name of a checkpoint reads or writes outside of its folder."""
+    folder = pipeline_program.parent
+    secret = b"the canary of the pipeline"
+    (folder / "canary.txt").write_bytes(secret)
+    (folder / "canary.json").write_bytes(b'["%b"]' % secret)
+    loop = {"experiment_id": "e", "project_id": "p", "cur_loop": 0, "selected_indices": [0]}
+    count = 0
+    named = (probe for probe in probes() if probe != "link.png")  # which is a name like others
+    for probe in (*named, "../canary", "../../canary", "..", "canary.json\0"):
+        for key in ("experiment_id", "project_id", "user_id", "bucket_name"):
+            asked = [("/one_loop", {**loop, key: probe})]
+            asked.append(("/one_loop", {**loop, key: probe, "selected_indices": None}))
+            count += refused(pipeline, asked, secret)
+        count += refused(
+            pipeline,
+            [
+                ("/train", {"labeled": [0], "ckpt_file": probe}),
+                ("/train", {"labeled": [0], "ckpt_file": "c", "resume_from": probe}),
+                ("/test", {"ckpt_file": probe}),
+                ("/infer", {"ckpt_file": probe, "unlabeled": [1]}),
+                ("/infer?store=1", {"ckpt_file": probe, "unlabeled": [1]}),
+            ],
+            secret,
+        )
+        quoted = urllib.parse.quote(probe, safe="%/\\")
+        status, answer = ask(pipeline.port, "GET", f"/jobs/{quoted}")
+        assert 300 <= status < 500 and secret not in answer
+        count += 1
+    assert {path.name for path in folder.iterdir()} == {
+        *("main.py", "log", "experiment", "canary.txt", "canary.json")
+    }
+    record("A3 ids and checkpoints that lead out, pipeline", count, "0 bytes from outside or to it")
+
+
+def refused(server: Any, asked: list[tuple[str, dict[str, Any]]], secret: bytes) -> int:
+    """Send requests that must be refused; return how many."""
+    for path, body in asked:
+        status, answer = ask(server.port, "POST", path, json.dumps(body).encode(), JSON)
+        assert 400 <= status < 500, (path, body, answer)
+        assert secret not in answer
+    return len(asked)
+
+
 def test_no_field_makes_the_server_call(
-    demo: Any, labeling: Any, pipeline: Any, record: Record
+    demo: Any, labeling: Any, pipeline: Any, loop: Any, record: Record
 ) -> None:
     """A4."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -358,7 +404,7 @@ def test_no_field_makes_the_server_call(
         port = listener.getsockname()[1]
         targets = [f"http://127.0.0.1:{port}/x.png", f"//127.0.0.1:{port}/x", "file:///etc/passwd"]
         count = 0
-        for server in (demo, labeling, pipeline):
+        for server in (demo, labeling, pipeline, loop):
             for operation in operations(server.port):
                 for target in targets:
                     quoted = urllib.parse.quote(target, safe="")
@@ -383,6 +429,7 @@ def test_without_a_token_nothing_answers(
     tiny_run: Path,
     images: Path,
     pipeline_program: Path,
+    loop_program: Path,
     tmp_path: Path,
     record: Record,
 ) -> None:
@@ -396,6 +443,7 @@ def test_without_a_token_nothing_answers(
         ("serve", str(tiny_run), "--token-file", str(token)),
         (*label, "--token-file", str(made)),
         (str(pipeline_program), str(tmp_path / "experiment"), secret),
+        (str(loop_program), str(tmp_path), secret),
     ):
         server = make_process(*command)
         right = made.read_text().strip() if made.exists() and command[0] == "label" else secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -149,3 +150,19 @@ def wait_for_server() -> Callable[[str], None]:
         pytest.fail(f"nobody listens at {url}")
 
     return wait
+
+
+@pytest.fixture
+def fill_table() -> Callable[[Path, str], None]:
+    """Return a function that labels each row of a run's `to_label.csv` as one class."""
+
+    def fill(folder: Path, label: str) -> None:
+        table = folder / "to_label.csv"
+        with table.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        with table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows({**row, "label": label} for row in rows)
+
+    return fill

@@ -135,20 +135,19 @@ def test_missing_embeddings_are_named(
 
 
 def test_labels_that_people_give_reach_train(
-    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+    serve: Serve,
+    make_config: MakeConfig,
+    run_loop: Run,
+    functions: Any,
+    tmp_path: Path,
+    fill_table: Callable[[Path, str], None],
 ) -> None:
     config = make_config(serve(getstate_fn=functions.names), annotator={"type": "file"}, budget=8)
     folder = tmp_path / "run"
     for _ in range(2):
         with pytest.raises(WaitingForLabels):
             run_loop(config, folder)
-        table = folder / "to_label.csv"
-        head, *rows = table.read_text().splitlines()
-        column = head.split(",").index("label")
-        filled = [row.split(",") for row in rows]
-        for cells in filled:
-            cells[column] = "bee"
-        table.write_text("\n".join([head, *map(",".join, filled)]) + "\n")
+        fill_table(folder, "bee")
     records = run_loop(config, folder)
     assert records[-1].labels == 8
     assert [set(labels.values()) for labels in functions.trained_on] == [{"bee"}, {"bee"}]
@@ -334,17 +333,17 @@ def test_what_the_pipeline_does_itself_is_no_key(
 
 
 def test_labels_of_other_classes_are_refused(
-    serve: Serve, make_config: MakeConfig, run_loop: Run, functions: Any, tmp_path: Path
+    serve: Serve,
+    make_config: MakeConfig,
+    run_loop: Run,
+    functions: Any,
+    tmp_path: Path,
+    fill_table: Callable[[Path, str], None],
 ) -> None:
     config = make_config(serve(getstate_fn=functions.names), annotator={"type": "file"})
     with pytest.raises(WaitingForLabels):
         run_loop(config, tmp_path / "run")
-    table = tmp_path / "run" / "to_label.csv"
-    head, *rows = table.read_text().splitlines()
-    cells = [row.split(",") for row in rows]
-    for row in cells:
-        row[head.split(",").index("label")] = "dragon"
-    table.write_text("\n".join([head, *map(",".join, cells)]) + "\n")
+    fill_table(tmp_path / "run", "dragon")
     with pytest.raises(DataError, match="dragon"):
         run_loop(config, tmp_path / "run")
 

@@ -86,7 +86,12 @@ def test_a_worker_does_what_a_reachable_pipeline_does(
 
 
 def test_a_worker_outlives_a_loop_that_waits_for_labels(
-    functions: Any, port: int, make_config: MakeConfig, run_loop: Run, tmp_path: Path
+    functions: Any,
+    port: int,
+    make_config: MakeConfig,
+    run_loop: Run,
+    tmp_path: Path,
+    fill_table: Callable[[Path, str], None],
 ) -> None:
     parts = (functions.train, functions.test, functions.infer, functions.names)
     pipeline = Pipeline("points", *parts, args={"EXPT_DIR": str(tmp_path / "pipeline")})
@@ -94,12 +99,7 @@ def test_a_worker_outlives_a_loop_that_waits_for_labels(
     config = config_of(make_config, port, annotator={"type": "file"}, budget=4)
     with pytest.raises(WaitingForLabels):
         run_loop(config, tmp_path / "run")
-    table = tmp_path / "run" / "to_label.csv"
-    head, *rows = table.read_text().splitlines()
-    cells = [row.split(",") for row in rows]
-    for row in cells:
-        row[head.split(",").index("label")] = "bee"
-    table.write_text("\n".join([head, *map(",".join, cells)]) + "\n")
+    fill_table(tmp_path / "run", "bee")
     assert worker.thread.is_alive()
     assert run_loop(config, tmp_path / "run")[-1].labels == 4
     assert worker.end() == 0
