@@ -48,10 +48,10 @@ _PROTOCOL = 1
 class PipelineLearner(Learner):
     """Drives a `Pipeline`: whatever library trains there, the loop chooses what is labeled next.
 
-    Each round sends `/train`, `/test` and `/infer`, with the checkpoint `ckpt_0` in the first round
-    that trains, and so on. A pipeline that is busy, or dies and comes back, is waited for, and what
-    it has finished is not asked for again. With `retrain: "warm"`, train gets the checkpoint of the
-    round before as `resume_from`.
+    Each round sends `/train`, `/test` and `/infer`, with a checkpoint of its own: `ckpt_0_` and
+    eight letters in the first round that trains, which no other run has. A pipeline that is busy,
+    or dies and comes back, is waited for, and what it has finished is not asked for again. With
+    `retrain: "warm"`, train gets the checkpoint of the round before as `resume_from`.
 
     What there is to label is what its getdatasetstate says. A record for which that has a `label`
     is labeled with it; where it has none at all, the pipeline is taken to know the labels of what
@@ -176,21 +176,21 @@ class PipelineLearner(Learner):
 
     @overrides
     def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
-        self._path = folder / ROUND_NAME
-        if not self._path.is_file():  # what this run has asked for is nothing that another one has
-            write_json(self._path, {"key": uuid.uuid4().hex})
-        before = self._name(round - 1) if round > 1 and self._settings.retrain == "warm" else None
+        path = folder / ROUND_NAME
+        if not path.is_file():  # what this run has asked for is nothing that another one has
+            write_json(path, self._begun(round))
+        before = _checkpoint_in(folder.parent / f"{round - 1:04d}" / ROUND_NAME)
         self._take_up(round, folder)
         records = self._records.index_of
         body: dict[str, Any] = {
             "labeled": sorted(records[id] for id in labels),
-            "resume_from": before,
+            "resume_from": before if self._settings.retrain == "warm" else None,
             "ckpt_file": self._checkpoint,
         }
         if self.knows_labels():
             body["labels"] = {str(records[id]): label for id, label in labels.items()}
         answer = self._call("/train", body)
-        self._kept.update(checkpoint=self._checkpoint, train_time=answer.get("train_time"))
+        self._kept["train_time"] = answer.get("train_time")
         write_json(self._path, self._kept)
         return {"pipeline_seconds": answer.get("train_time")}
 
@@ -271,13 +271,16 @@ class PipelineLearner(Learner):
             )
         return kept_by_pipeline(records)
 
-    def _take_up(self, round: int, folder: Path) -> None:
-        self._round, self._checkpoint = round, self._name(round)
-        self._path = folder / ROUND_NAME
-        self._kept = json.loads(self._path.read_text(encoding="utf-8"))
+    def _begun(self, round: int) -> dict[str, str]:
+        """Return the key of a round's requests, and the name of a checkpoint that no other has."""
+        key = uuid.uuid4().hex
+        extension = self._info.get("checkpoint_extension", "")
+        return {"key": key, "checkpoint": f"ckpt_{round - 1}_{key[:8]}{extension}"}
 
-    def _name(self, round: int) -> str:
-        return f"ckpt_{round - 1}{self._info.get('checkpoint_extension', '')}"
+    def _take_up(self, round: int, folder: Path) -> None:
+        self._round, self._path = round, folder / ROUND_NAME
+        self._kept = json.loads(self._path.read_text(encoding="utf-8"))
+        self._checkpoint = self._kept["checkpoint"]
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         body = {**body, "cur_loop": self._round - 1}
@@ -296,6 +299,14 @@ class PipelineLearner(Learner):
             logits = logits_of(outputs, numbers, self._kept.get("task"))
             embeddings = embeddings_of(outputs, numbers) if "embeddings" in needs else None
             yield [id for _, id in block], logits, embeddings
+
+
+def _checkpoint_in(path: Path) -> str | None:
+    """Return the checkpoint that a round has left; None where none was trained."""
+    if not path.is_file():
+        return None
+    found: str = json.loads(path.read_text(encoding="utf-8"))["checkpoint"]
+    return found
 
 
 def _stacked(blocks: Sequence[FloatArray], width: int) -> FloatArray:

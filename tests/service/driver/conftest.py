@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,6 +70,10 @@ class Points:
     def names(self) -> Any:
         """Return names alone: the labels stay here."""
         return {index: f"point {index}" for index in range(SIZE)}
+
+    def without_keys(self) -> list[str]:
+        """Return the calls, their checkpoints without what tells runs apart."""
+        return [re.sub(r"(ckpt_\d+)_[0-9a-f]{8}", r"\1", call) for call in self.calls]
 
     def logits(self, args: Any, ckpt_file: str, points: Any) -> Any:
         centers = np.array(json.loads((Path(args["EXPT_DIR"]) / ckpt_file).read_text()))

@@ -74,7 +74,7 @@ def test_a_worker_does_what_a_reachable_pipeline_does(
     tmp_path: Path,
 ) -> None:
     reached = run_loop(make_config(serve()), tmp_path / "reached")
-    calls = list(functions.calls)
+    calls = functions.without_keys()
     functions.calls.clear()
     worker = Working(pipeline, port, TOKEN)
     config = config_of(make_config, port, _token=TOKEN)
@@ -82,7 +82,7 @@ def test_a_worker_does_what_a_reachable_pipeline_does(
     assert worker.end() == 0
     assert [record.picks for record in found] == [record.picks for record in reached]
     assert [record.metrics for record in found] == [record.metrics for record in reached]
-    assert functions.calls == calls
+    assert functions.without_keys() == calls
 
 
 def test_a_worker_outlives_a_loop_that_waits_for_labels(
@@ -124,7 +124,7 @@ def test_a_loop_that_died_is_worked_for_when_it_comes_back(
         run_loop(config, tmp_path / "run", on_point=die)
     records = run_loop(config, tmp_path / "run", recover=True)
     assert records[-1].labels == 12
-    assert functions.calls.count("train ckpt_0 from None") == 1
+    assert functions.without_keys().count("train ckpt_0 from None") == 1
     assert worker.end() == 0
 
 
