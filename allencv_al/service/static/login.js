@@ -20,13 +20,22 @@ async function logIn(token) {
   else problem.textContent = "This is not a token of this server.";
 }
 
+/** Return the token behind the sign #; what is no right encoding stands for itself. */
+function tokenIn(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   problem.textContent = "";
   logIn(input.value.trim());
 });
 
-const given = decodeURIComponent(location.hash.slice(1));
+const given = tokenIn(location.hash.slice(1));
 if (given) {
   history.replaceState(null, "", location.pathname); // the token stays in no history
   logIn(given);
