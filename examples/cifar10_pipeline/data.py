@@ -1,4 +1,4 @@
-"""CIFAR-10 where it is there, else handwritten digits of the same shape."""
+"""CIFAR-10, or handwritten digits of the same shape."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")  # what the archives unpack to
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -28,16 +29,19 @@ class Data(NamedTuple):
 
 @lru_cache
 def load(folder: str) -> Data:
-    """Return the batches in a folder, Python's or the binary ones; without one, the digits."""
-    return cifar(folder) if folder and Path(folder).exists() else digits()
+    """Return the digits, if that is what is asked for, else the batches in a folder."""
+    return digits() if folder == "digits" else cifar(Path(folder))
 
 
-def cifar(folder: str) -> Data:
-    """Read CIFAR-10's batches by the readers of the package."""
+def cifar(folder: Path) -> Data:
+    """Read CIFAR-10's batches, Python's or the binary ones, by the readers of the package."""
     from allencv_al.data.dataset_readers import DatasetReader
     from allencv_al.data.dataset_readers.cifar_python import holds_python_batches
 
-    layout = "cifar_python" if holds_python_batches(Path(folder)) else "cifar_binary"
+    if not folder.exists():
+        raise FileNotFoundError(f'DATA_DIR: expected "digits" or a folder, found no {folder}')
+    folder = next((folder / name for name in FOLDERS if (folder / name).is_dir()), folder)
+    layout = "cifar_python" if holds_python_batches(folder) else "cifar_binary"
     reader = DatasetReader.from_params(layout)
     train, test = (list(reader.read(f"{folder}::{split}")) for split in ("train", "test"))
     names = tuple(sorted({instance.label for instance in train}))

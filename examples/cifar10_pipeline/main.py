@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
 from processes import getdatasetstate, infer, test, train
 
 from allencv_al.service.pipeline import Pipeline
@@ -13,6 +14,7 @@ from data import load
 
 args = load_config(Path(__file__).with_name("config.yaml"))
 args["DATA_DIR"] = os.environ.get("DATA_DIR", args["DATA_DIR"])
+torch.set_num_threads(args["threads"])
 
 pipeline = Pipeline(
     "cifar10",

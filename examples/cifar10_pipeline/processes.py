@@ -91,10 +91,10 @@ def weights(args, name):
 if __name__ == "__main__":
     from main import args as given
 
-    args = {**given, "train_epochs": 1}
-    records = len(getdatasetstate(args))
-    print("train:", train(args, list(range(100)), None, "ckpt_try")["labels"].shape)
-    tested = test(args, "ckpt_try")
-    print("test:", tested["predictions"].shape, "of", tested["outputs"].shape)
-    inferred = infer(args, list(range(100, records)), "ckpt_try")["outputs"]
-    print("infer:", len(inferred), "records, the first:", list(inferred[100]))
+    records = len(getdatasetstate(given))
+    print("train:", len(train(given, list(range(100)), None, "ckpt_try")["labels"]), "records")
+    tested = test(given, "ckpt_try")
+    right = int((tested["predictions"].numpy() == tested["labels"]).sum())
+    print("test:", right, "of", len(tested["labels"]), "images are right")
+    inferred = infer(given, list(range(100, records)), "ckpt_try")["outputs"]
+    print("infer:", len(inferred), "records, each with", ", ".join(inferred[100]))

@@ -110,8 +110,10 @@ def test_the_readme_runs_as_printed(folder: Path, port: int) -> None:
     model, processes, serve, badge, random = commands(port)
     assert "parameters: 62006" in run(model, folder)
     said = run(processes, folder)
-    assert "test: torch.Size([297]) of torch.Size([297, 10])" in said
-    assert "infer: 1400 records" in said
+    assert "train: 100 records" in said
+    right = re.search(r"test: (\d+) of 297 images are right", said)
+    assert right is not None and int(right[1]) > 200
+    assert "infer: 1400 records, each with prediction, pre_softmax, embedding" in said
     with served(serve, folder, port):
         run(badge, folder)
         run(random, folder)
@@ -147,3 +149,17 @@ def test_it_reads_cifar_10(folder: Path, port: int, shared_data: Path) -> None:
     assert records[-1].pool_size == 20_000 - 100
     labels = {pick.label for record in records for pick in record.picks}
     assert labels <= set(records[-1].classes) and len(labels) > 5
+
+
+def test_without_the_folder_it_says_so(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "processes.py"],
+        cwd=folder,
+        env=environment({"DATA_DIR": "nowhere"}),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert 'DATA_DIR: expected "digits" or a folder, found no nowhere' in done.stderr

@@ -32,7 +32,6 @@ def test_the_readme_runs_as_printed(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "example")
     port = free_port()
     text = (EXAMPLE / "README.md").read_text().replace(":5000", f":{port}")
-    text = text.replace("--json '", "-H 'Content-Type: application/json' -d '")  # for an old curl
     serve, ask, look, drive = re.findall(r"```bash\n(.*?)```", text, re.S)
     folder = tmp_path / "example"
     config = folder / "loop.jsonnet"
