@@ -14,6 +14,9 @@ from allencv_al.active_learning.database import Database, is_encodable
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
 
+UNTOLD = "(kept by the pipeline)"
+"""What stands for the class of an item whose label only the learner knows."""
+
 
 class LabelKind(StrEnum):
     """What an annotator said of an item."""

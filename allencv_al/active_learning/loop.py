@@ -15,7 +15,7 @@ from allencv_al.active_learning.annotators.base import (
     WaitingForLabels,
     check_answers,
 )
-from allencv_al.active_learning.label_store import LabelStore, NewLabel
+from allencv_al.active_learning.label_store import UNTOLD, LabelStore, NewLabel
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.pick_reasons import named_reason
 from allencv_al.active_learning.pool_figures import PoolFigures
@@ -296,7 +296,7 @@ class ActiveLearningLoop:
         if not self.rounds.is_finished(round, State.WAITING_FOR_LABELS):
             self.rounds.finish(round, State.WAITING_FOR_LABELS, {"seconds": seconds})
         self.hooks.on_point("WAITING_FOR_LABELS recorded")
-        given = [label.label for label in found if label.label is not None]
+        given = [label.label for label in found if label.label not in (None, UNTOLD)]
         if self.learner.set_classes(set(given)):  # names of no class are refused before they count
             self._outputs.begin(None)
         counts = {name: given.count(name) for name in sorted(set(given))}

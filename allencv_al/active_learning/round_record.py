@@ -32,7 +32,8 @@ class Pick:
         reason: Why, as the strategy says: JSON values, always with `rank`, from 0.
         predicted: The class that the model took it for; None in round 0.
         label: The class that it was given; None where it got none.
-        outcome: What the annotator did: `label`, `skip`, `unsure`, `unreadable`, or `waiting`.
+        outcome: What the annotator did: `label`, `skip`, `unsure`, `unreadable`, or `waiting`; or
+            `untold`: it is labeled, and only the learner knows how.
     """
 
     id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from allencv_al.active_learning.label_store import LabelEvent, LabelStore
+from allencv_al.active_learning.label_store import UNTOLD, LabelEvent, LabelStore
 from allencv_al.active_learning.round_record import METRICS, Pick, RoundRecord
 from allencv_al.active_learning.round_store import Query, RoundStore, State
 
@@ -77,13 +77,15 @@ def _picks(
 ) -> tuple[Pick, ...]:
     predicted = selected.get("predicted") or [None] * len(queries)
     return tuple(
-        Pick(
-            query.id,
-            query.score,
-            query.reason,
-            guess,
-            events[query.id].label if query.id in events else None,
-            events[query.id].kind.value if query.id in events else "waiting",
-        )
+        Pick(query.id, query.score, query.reason, guess, *_outcome(events.get(query.id)))
         for query, guess in zip(queries, predicted, strict=True)
     )
+
+
+def _outcome(event: LabelEvent | None) -> tuple[str | None, str]:
+    """Return the class that an item was given, and what the annotator did."""
+    if event is None:
+        return None, "waiting"
+    if event.label == UNTOLD:
+        return None, "untold"
+    return event.label, event.kind.value

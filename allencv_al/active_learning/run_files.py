@@ -14,6 +14,7 @@ from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
+from allencv_al.data.instance import Instance
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.loop import ActiveLearningLoop
@@ -72,7 +73,10 @@ class RunFiles:
         lines = run_lines(records)
         if lines:
             write_learning_curve(self._folder / CURVE_NAME, lines, title=self._folder.name)
-        write_run_report(self._folder, records, self._context(records), self._thumbnail)
+        # Records of a pipeline may be no images, or be where it is
+        is_shown = any(_has_image(item) for item in self._items.values())
+        thumbnail = self._thumbnail if is_shown else None
+        write_run_report(self._folder, records, self._context(records), thumbnail)
         self._write_labels(loop.labels.labels())
         self._write_contact_sheet(records)
         self._written = time.monotonic()
@@ -126,3 +130,7 @@ class RunFiles:
             return thumbnail_png_bytes(item, THUMBNAIL_SIDE)
         except AllenCVError:
             return None
+
+
+def _has_image(item: Instance) -> bool:
+    return not (isinstance(item.image, bytes) and not item.image)

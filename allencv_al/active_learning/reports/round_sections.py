@@ -21,6 +21,7 @@ _OUTCOMES = {
     "unsure": "not sure",
     "unreadable": "unreadable",
     "waiting": "waiting for a label",
+    "untold": "labeled by the pipeline",
 }
 
 # Each metric with its head, what it means, and how it is written
@@ -214,7 +215,9 @@ def _pick(place: int, pick: Pick, thumbnail: Thumbnails | None) -> Markup:
         _classes(pick),
         tag("span", name_text(name), class_="file", title=pick.id),
     )
-    shown = thumbnail_image(content, alt=name) or tag("div", "no picture", class_="no-picture")
+    shown = thumbnail_image(content, alt=name)
+    if shown is None and thumbnail is not None:
+        shown = tag("div", "no picture", class_="no-picture")
     return tag(
         "li",
         tag("figure", shown, caption),

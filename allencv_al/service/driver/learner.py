@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from overrides import overrides
 
+from allencv_al.active_learning.label_store import UNTOLD
 from allencv_al.active_learning.learners.base import Learner, TestFigures, TestOutputs
 from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.pool_outputs import PoolOutputs
@@ -26,7 +27,6 @@ from allencv_al.service.driver.experiment import OFFERED, PipelineExperiment
 from allencv_al.service.driver.http_transport import HTTPTransport
 from allencv_al.service.driver.outputs import embeddings_of, logits_of, test_outputs
 from allencv_al.service.driver.records import (
-    KEPT_BY_PIPELINE,
     Records,
     counted_records,
     kept_by_pipeline,
@@ -161,12 +161,12 @@ class PipelineLearner(Learner):
 
     @overrides
     def knows_labels(self) -> bool:
-        return not any(item.label == KEPT_BY_PIPELINE for item in self.items[:1])
+        return not any(item.label == UNTOLD for item in self.items[:1])
 
     @overrides
     def set_classes(self, labels: Collection[str]) -> bool:
         known = self.class_names()
-        others = sorted(set(labels) - {*known, KEPT_BY_PIPELINE})
+        others = sorted(set(labels) - {*known, UNTOLD})
         if known and others:
             raise DataError(
                 f"labels of no class of the pipeline: {', '.join(others)}; its classes are "

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from allencv_al.active_learning.label_store import UNTOLD
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
-
-KEPT_BY_PIPELINE = "(kept by the pipeline)"
-"""What stands for the class of a record whose label only the pipeline knows."""
 
 _ID_KEYS = ("id", "path", "file", "filename", "name")
 _MOST_NAMED = 5
@@ -108,7 +106,7 @@ def with_images(records: Records, images: Sequence[Instance]) -> Records:
 
 def kept_by_pipeline(records: Records) -> Records:
     """Return records whose labels stand for those that only the pipeline knows."""
-    items = [replace(item, label=KEPT_BY_PIPELINE) for item in records.items]
+    items = [replace(item, label=UNTOLD) for item in records.items]
     return replace(records, items=items)
 
 

@@ -19,7 +19,6 @@ from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError
-from allencv_al.service.driver.records import KEPT_BY_PIPELINE
 
 Serve = Callable[..., str]
 MakeConfig = Callable[..., dict[str, Any]]
@@ -72,8 +71,12 @@ def test_labels_may_stay_with_the_pipeline(
     assert functions.trained_on == [None] * 3
     assert records[-1].metrics["accuracy"] is not None
     assert records[-1].metrics["pool_accuracy"] is None  # nobody knows it
-    assert {pick.label for record in records for pick in record.picks} == {KEPT_BY_PIPELINE}
-    assert (tmp_path / "run" / "report.html").is_file()
+    picks = [pick for record in records for pick in record.picks]
+    assert {(pick.label, pick.outcome) for pick in picks} == {(None, "untold")}
+    assert all(not record.batch_classes for record in records)
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "labeled by the pipeline" in report
+    assert "model wrong" not in report and "no picture" not in report
     assert len((tmp_path / "run" / "labels.csv").read_text().splitlines()) == 13
 
 
