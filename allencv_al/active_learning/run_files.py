@@ -89,7 +89,9 @@ class RunFiles:
         return RunContext(
             name=self._folder.name,
             strategy=name_in(config, "strategy", "margin"),
-            annotator=name_in(config, "annotator", "ground_truth"),
+            annotator=name_in(config, "annotator", "ground_truth")
+            if self._learner.knows_labels()
+            else "the pipeline",
             retrain=self._settings.retrain,
             test_items=None if matrix is None else sum(map(sum, matrix)),
             config=config,

@@ -232,6 +232,8 @@ def _classes(pick: Pick) -> Markup:
         given = name_text(pick.label)
     if pick.predicted is None:
         return tag("span", given, class_="classes")
+    if pick.outcome == "untold":  # what the pipeline knows of it stays there
+        return tag("span", name_text(pick.predicted), " predicted", class_="classes")
     if pick.label == pick.predicted:
         return tag("span", given, tag("span", " ✓", title="predicted right"), class_="classes")
     return tag("span", name_text(pick.predicted), " → ", given, class_="classes")

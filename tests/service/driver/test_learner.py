@@ -75,7 +75,7 @@ def test_labels_may_stay_with_the_pipeline(
     assert {(pick.label, pick.outcome) for pick in picks} == {(None, "untold")}
     assert all(not record.batch_classes for record in records)
     report = (tmp_path / "run" / "report.html").read_text()
-    assert "labeled by the pipeline" in report
+    assert "labeled by <bdi>the pipeline</bdi>." in report and " predicted</span>" in report
     assert "model wrong" not in report and "no picture" not in report
     assert len((tmp_path / "run" / "labels.csv").read_text().splitlines()) == 13
 
