@@ -54,11 +54,20 @@ def train(args: argparse.Namespace) -> int:
         command.append(f"-VVALIDATION_PATH={validation}")
     if (args.save_dir / "config.json").is_file():
         command.append("--recover" if args.resume else "--force")
-    return allencv_al(command)
+    code = allencv_al(command)
+    if code == 2 and command[-1] == "--recover":
+        sys.stderr.write(
+            f"(--resume True goes on with the run in {args.save_dir}; --resume False begins anew "
+            "there, and another --save_dir keeps both)\n"
+        )
+    return code
 
 
 def test(args: argparse.Namespace) -> int:
     """Measure the best weights in `save_dir` on the test batch."""
+    if not (args.save_dir / "config.json").is_file():
+        sys.stderr.write(f"error: --save_dir {args.save_dir}: nothing was trained there\n")
+        return 2
     output = args.save_dir / "test_metrics.json"
     code = allencv_al(
         ["evaluate", str(args.save_dir), f"{args.data_dir}::test", "--output-file", str(output)]

@@ -117,3 +117,19 @@ def test_it_resumes_to_the_bit(folder: Path, done: dict[str, str]) -> None:
 def test_wrong_flags_are_one_message(flags: list[str], part: str, folder: Path) -> None:
     said = solution(folder, *flags, code=2)
     assert part in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_other_flags_than_the_run_that_it_goes_on_with_are_explained(
+    folder: Path, done: dict[str, str]
+) -> None:
+    flags = ["--num_epoch", "10", "--learning_rate", "0.002", "--conv", "custom"]
+    said = solution(folder, *flags, "--save_dir", "save/custom", code=2)
+    assert "trainer.optimizer.lr: 0.003 before, 0.002 now" in said
+    assert "--resume False begins anew" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_what_was_not_trained_is_not_tested(folder: Path) -> None:
+    said = solution(folder, "--mode", "test", "--save_dir", "nowhere", code=2)
+    assert "--save_dir nowhere: nothing was trained there" in said
