@@ -11,7 +11,7 @@ import torch
 from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
 from allencv_al.models.device import resolve_device
-from allencv_al.training.precision import Precision, StepPrecision
+from allencv_al.training.precision import Precision, StepPrecision, flushed_denormals
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch
@@ -69,7 +69,7 @@ def evaluate(
         batches = track(batches, len(data_loader), description, "batches")
     try:
         # Not inference mode: metrics keep tensors that training changes in place later
-        with torch.no_grad():
+        with torch.no_grad(), flushed_denormals():
             for batch in batches:
                 if check is not None:
                     check()

@@ -24,7 +24,7 @@ from allencv_al.training.evaluation import evaluate
 from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers.base import plan_text
 from allencv_al.training.loop_progress import LoopProgress
-from allencv_al.training.precision import deterministic_algorithms
+from allencv_al.training.precision import deterministic_algorithms, flushed_denormals
 from allencv_al.training.running_loss import RunningLoss
 from allencv_al.training.trainer import Trainer
 
@@ -147,7 +147,7 @@ class TrainingLoop(Trainer):
     def _train_epoch(self) -> None:
         self._log_plan()
         self.model.train()
-        with self._progress() as progress:
+        with self._progress() as progress, flushed_denormals():
             batches = self._open_batches()
             while group := list(islice(batches, self.batches_per_step)):
                 loss = self.step(group)

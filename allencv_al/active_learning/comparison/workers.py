@@ -135,7 +135,7 @@ def _watch(
                 worker.take(following)
     for cell in waiting:
         _note(errors, cell, "not run: no worker process is left")
-    return errors
+    return {cell.name: errors[cell.name] for cell in cells if cell.name in errors}
 
 
 def _note(errors: dict[str, str], cell: Cell, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ WRAPPERS = ("narrowing", "combining")
 NAMES = [name for name, home in QueryStrategy.builtin.items() if not home.endswith(WRAPPERS)]
 SAMPLES = {"max_references": 1000, "max_candidates": 2000}
 OPTIONS: dict[str, dict[str, Any]] = {
+    "bands": {
+        "bands": [
+            {"score": "margin", "num_items": 10, "take": "lowest"},
+            {"score": "entropy", "num_items": 10, "over": 0.2, "under": 0.8},
+        ]
+    },
+    "strategy_file": {"path": str(Path(__file__).with_name("expert.yaml"))},
     "batch_bald": {"num_candidates": 100, "num_configurations": 100},
     "prob_cover": SAMPLES,
     "max_herding": SAMPLES,
