@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from overrides import overrides
@@ -34,8 +34,9 @@ class ActiveLearningExperiment(Experiment):
         super().__init__(**kwargs)
         self.settings = active_learning or ActiveLearningSettings()
 
-    secrets: tuple[str, ...] = ()
-    """Dotted keys that no file of the run may hold."""
+    seed_keys: ClassVar[Sequence[str]] = ("random_seed", "numpy_seed", "pytorch_seed")
+    secrets: ClassVar[Sequence[str]] = ()
+    is_shared: ClassVar[bool] = False
 
     device: torch.device
     """Where the model is: as the trainer's `cuda_device` says."""
@@ -46,6 +47,11 @@ class ActiveLearningExperiment(Experiment):
         experiment = super().from_checked(params)
         experiment.device = _trainer_device(params.as_dict().get("trainer"))
         return experiment
+
+    @classmethod
+    def comparison_faults(cls, params: Params) -> Iterator[Fault]:
+        """Yield nothing: what can be run can be compared."""
+        yield from ()
 
     @classmethod
     @overrides

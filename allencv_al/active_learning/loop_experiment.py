@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Protocol, Self
 
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, Fault
 
 NOT_KEPT = "(not kept)"
 
@@ -20,16 +20,24 @@ class LoopExperiment(Protocol):
     Args:
         settings: The block `active_learning`.
         seeds: Of Python, NumPy and torch.
+        seed_keys: The keys of the config that they come from.
         secrets: Dotted keys of the config that no file of the run may hold.
+        is_shared: Whether all runs of such a config drive one thing, which does one run at a time.
     """
 
     settings: ActiveLearningSettings
     seeds: tuple[int, int, int]
-    secrets: tuple[str, ...]
+    seed_keys: ClassVar[Sequence[str]]
+    secrets: ClassVar[Sequence[str]]
+    is_shared: ClassVar[bool]
 
     @classmethod
     def from_checked(cls, params: Params) -> Self:
         """Build it from a config without faults."""
+
+    @classmethod
+    def comparison_faults(cls, params: Params) -> Iterator[Fault]:
+        """Yield why runs of such a config cannot be compared, though each could be done."""
 
 
 def experiment_class(params: Params) -> type[LoopExperiment]:
@@ -45,10 +53,10 @@ def experiment_class(params: Params) -> type[LoopExperiment]:
     return found.experiment_class() if issubclass(found, Learner) else Learner.experiment_class()
 
 
-def without_secrets(params: Params, secrets: Sequence[str]) -> Params:
-    """Return a config in which the values of some dotted keys are replaced."""
+def without_secrets(params: Params) -> Params:
+    """Return a config as files of a run may hold it."""
     config = copy.deepcopy(params.as_dict())
-    for key in secrets:
+    for key in experiment_class(params).secrets:
         *above, name = key.split(".")
         place: Any = config
         for part in above:

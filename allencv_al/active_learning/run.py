@@ -106,7 +106,7 @@ def active_learn(
     # A run that waits is not interrupted: the same command goes on with it
     recover = options.recover or (not options.force and is_waiting(folder))
     experiment = described.from_checked(params)
-    written = without_secrets(params, experiment.secrets)
+    written = without_secrets(params)
     check_run_folder(folder, written, recover, options.force, CHANGEABLE)
     if options.force:
         check_no_labels_are_lost(folder)

@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_int,
         default=None,
         metavar="N",
-        help="how many runs at a time, each in a process of its own (default: one per core)",
+        help="how many runs at a time, each in a process of its own (default: one per core, and "
+        "one for a pipeline)",
     )
     parser.add_argument(
         "--baseline",
@@ -67,7 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--metric",
-        choices=("accuracy", "balanced_accuracy", "macro_f1", "pool_accuracy"),
+        choices=(
+            *("accuracy", "balanced_accuracy", "macro_f1", "pool_accuracy"),
+            "mean_average_precision",
+        ),
         default="accuracy",
         help="what the curves are of (default: %(default)s)",
     )
@@ -119,13 +123,15 @@ def _compare_runs(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
     from allencv_al.active_learning.comparison.cells import default_strategies, parse_strategies
     from allencv_al.active_learning.comparison.compare import ComparisonOptions
+    from allencv_al.active_learning.loop_experiment import experiment_class
 
     if args.strategies is None:
         strategies = default_strategies(params.as_dict())
     else:
         strategies = parse_strategies(args.strategies)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = args.workers or cores or 1
+    most = 1 if experiment_class(params).is_shared else cores
+    workers = args.workers or most or 1
     workers = min(workers, len(strategies) * args.seeds)
     return ComparisonOptions(
         strategies=strategies,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.loop_experiment import experiment_class, without_secrets
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.strategies.base import QueryStrategy
@@ -59,7 +59,8 @@ class Cell:
         config, database = self.folder / CONFIG_NAME, self.folder / DATABASE_NAME
         if not (config.is_file() and database.is_file()):
             return False
-        if json.loads(config.read_text(encoding="utf-8")) != self.config:
+        written = without_secrets(Params(dict(self.config))).as_dict()
+        if json.loads(config.read_text(encoding="utf-8")) != written:
             return False
         with RunDatabase(database, create=False) as opened:
             last = RoundStore(opened).last()
@@ -117,11 +118,13 @@ def check_comparison(params: Params, strategies: Mapping[str, Any], source: str)
         source: What to call the config in messages.
     """
     config = Params(_cell_config(plain(params.as_dict()), "random", 0))
+    described = experiment_class(config)
     faults: list[Fault] = []
     try:
-        check_experiment(config, source, ActiveLearningExperiment)
+        check_experiment(config, source, described)
     except ConfigurationFaults as error:
         faults += error.faults
+    faults += described.comparison_faults(config)
     for name, strategy in strategies.items():
         where = f"--strategies {name}"
         if not isinstance(strategy, Mapping):
@@ -176,6 +179,7 @@ def _cell_config(config: Mapping[str, Any], strategy: Any, seed: int) -> dict[st
     block = config.get("active_learning")
     if block is None or isinstance(block, Mapping):
         block = {**(block or {}), "strategy": strategy}
-    seeds = {name: config.get(name, default) for name, default in SEEDS.items()}
+    keys = experiment_class(Params(dict(config))).seed_keys
+    seeds = {name: config.get(name, SEEDS[name]) for name in keys}
     shifted = {n: value + seed if type(value) is int else value for n, value in seeds.items()}
     return {**config, **shifted, "active_learning": block}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,12 @@ from allencv_al.active_learning.comparison.curves import Curve, curve_from_recor
 from allencv_al.active_learning.comparison.finished_run import FinishedRun, read_cell
 from allencv_al.active_learning.comparison.statistics import ComparisonSummary, summarize
 from allencv_al.active_learning.comparison.workers import WorkerOptions, run_cells
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.loop_experiment import (
+    LoopExperiment,
+    experiment_class,
+    without_secrets,
+)
 from allencv_al.active_learning.run import CACHE_NAME, make_learner
 from allencv_al.active_learning.run_lock import locked_run_folder
 from allencv_al.active_learning.strategies.base import QueryStrategy
@@ -87,12 +92,15 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         DataError: Runs failed; what the others found is written all the same.
     """
     check_comparison(params, options.strategies, options.source)
-    check_run_folder(folder, params, options.recover, options.force)
+    written = without_secrets(params)
+    check_run_folder(folder, written, options.recover, options.force)
     cells = plan_cells(params, options.strategies, options.seeds, folder)
     if options.recover:
         cells = _with_earlier(cells, params, folder)
-    learner = _learner(cells, folder / CACHE_NAME, options.metric)
-    with locked_run_folder(folder, lambda: _open(folder, params, options)):
+    with (
+        _learner(cells, folder / CACHE_NAME, options.metric) as learner,
+        locked_run_folder(folder, lambda: _open(folder, written, options)),
+    ):
         atomic_file.write_json(folder / PLAN_NAME, _plan(cells))
         write_environment(folder)
         learner.prepare()
@@ -100,7 +108,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
     done = [cell for cell in cells if cell.name not in errors]
     if not done:
         raise DataError(_failures(errors))
-    summary = write_comparison([read_cell(cell) for cell in done], folder, options, params)
+    summary = write_comparison([read_cell(cell) for cell in done], folder, options, written)
     if errors:
         raise DataError(_failures(errors))
     return summary
@@ -180,7 +188,7 @@ def _run(cells: Sequence[Cell], folder: Path, options: ComparisonOptions) -> dic
 
 def _rounds_of(cells: Sequence[Cell]) -> int | None:
     """Return how many rounds there will be at the most, where a budget says so."""
-    settings = ActiveLearningExperiment.from_checked(Params(dict(cells[0].config))).settings
+    settings = _experiment(cells).settings
     if settings.budget is None:
         return None
     first = settings.query_size if settings.initial is None else settings.initial.size
@@ -192,9 +200,15 @@ def _open(folder: Path, params: Params, options: ComparisonOptions) -> None:
     open_run_folder(folder, params, options.recover, options.force)
 
 
-def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Learner:
-    """Return the learner of a cell, which finds what is wrong before any run."""
-    experiment = ActiveLearningExperiment.from_checked(Params(dict(cells[0].config)))
+def _experiment(cells: Sequence[Cell]) -> LoopExperiment:
+    params = Params(dict(cells[0].config))
+    return experiment_class(params).from_checked(params)
+
+
+@contextmanager
+def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Iterator[Learner]:
+    """Open the learner of a cell, which finds what is wrong before any run."""
+    experiment = _experiment(cells)
     settings = experiment.settings
     if not settings.annotator.needs_known_labels:
         raise ConfigurationError(
@@ -204,6 +218,14 @@ def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Learner:
     if metric == "pool_accuracy" and not settings.evaluate_pool:
         raise ConfigurationError("active_learning.evaluate_pool: pool_accuracy needs it, is false")
     learner = make_learner(experiment, cache_folder)
+    try:
+        _check_learner(learner, cells, metric)
+        yield learner
+    finally:
+        learner.close(is_done=False)
+
+
+def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None:
     if metric != "pool_accuracy" and not learner.measures():
         raise ConfigurationError(
             f"nothing measures {metric}: give test_data_path or active_learning.test_fraction"
@@ -217,7 +239,6 @@ def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Learner:
             faults.append(Fault(f"--strategies {cell.strategy}", str(error)))
     if faults:
         raise ConfigurationFaults(faults)
-    return learner
 
 
 def _with_earlier(cells: Sequence[Cell], params: Params, folder: Path) -> list[Cell]:

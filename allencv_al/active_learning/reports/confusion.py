@@ -46,7 +46,7 @@ def _whole(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
         ]
         recall = formats.percent(counts[place] / total if total else None)
         rows.append([name_text(name), *cells, recall])
-    return table("Confusion matrix on the test images", columns, rows, class_="matrix")
+    return table("Confusion matrix on the test set", columns, rows, class_="matrix")
 
 
 def _pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
@@ -60,7 +60,7 @@ def _pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Markup:
     columns = (
         Column("True class", text=True),
         Column("Taken for", text=True),
-        Column("Images"),
+        Column("Items"),
         Column("Share of the class"),
     )
     rows = [

@@ -34,13 +34,13 @@ class CurveLine:
 
 
 def run_lines(records: Sequence[RoundRecord]) -> list[CurveLine]:
-    """Return the lines of one run: accuracy, or mAP, on the test images; and on the whole pool.
+    """Return the lines of one run: accuracy, or mAP, on the test set; and on the whole pool.
 
     A metric that no round has gives no line.
     """
     names = {
-        "accuracy": "test images",
-        "mean_average_precision": "mAP on test images",
+        "accuracy": "test set",
+        "mean_average_precision": "mAP on the test set",
         "pool_accuracy": "whole pool",
     }
     curves = [

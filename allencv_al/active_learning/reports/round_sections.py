@@ -27,7 +27,7 @@ _OUTCOMES = {
 # Each metric with its head, what it means, and how it is written
 _Format = Callable[[float | None], str]
 _METRICS: Mapping[str, tuple[str, str, _Format]] = {
-    "accuracy": ("Accuracy", "Share of the test images that are classified right", formats.percent),
+    "accuracy": ("Accuracy", "Share of the test set that is classified right", formats.percent),
     "balanced_accuracy": (
         "Balanced accuracy",
         "Mean over the classes of the share classified right",
@@ -46,7 +46,7 @@ _METRICS: Mapping[str, tuple[str, str, _Format]] = {
     ),
     "mean_average_precision": (
         "mAP",
-        "Mean average precision of the boxes that are found in the test images",
+        "Mean average precision of the boxes that are found in the test set",
         formats.percent,
     ),
     "pool_accuracy": (

@@ -43,7 +43,7 @@ class RunContext:
         strategy: What chose the items, in a few words.
         annotator: Who labeled them.
         retrain: How the model began each round: `cold`, `warm` or `shrink_perturb`.
-        test_items: How many images it was measured on.
+        test_items: How many items it was measured on.
         config: The whole config.
         environment: Versions and hardware, as `describe_environment()` gives them; left out, those
             of this process.
@@ -82,7 +82,7 @@ def _head(records: Sequence[RoundRecord], context: RunContext) -> Head:
     labels = max((record.labels for record in records), default=0)
     accuracy = _last(records, "accuracy")
     figures = {
-        "Accuracy on test images": "" if accuracy is None else formats.percent(accuracy),
+        "Accuracy on the test set": "" if accuracy is None else formats.percent(accuracy),
         "Labels": formats.count(labels),
         "Rounds": formats.count(len([record for record in records if record.labels])),
         "Computing time": formats.duration(machine_seconds(records)) if records else "",
@@ -101,7 +101,7 @@ def _lead(records: Sequence[RoundRecord], context: RunContext) -> list[Node]:
         pool = max(record.pool_size for record in records)
         parts += [
             chooser,
-            f" chose up to {formats.count(max(sizes), 'image')} at a time from a pool of "
+            f" chose up to {formats.count(max(sizes), 'item')} at a time from a pool of "
             f"{formats.count(pool)}",
         ]
         parts += [", labeled by ", name_text(context.annotator)] if context.annotator else []
@@ -113,9 +113,9 @@ def _lead(records: Sequence[RoundRecord], context: RunContext) -> list[Node]:
 def _progress(records: Sequence[RoundRecord], context: RunContext) -> str:
     measured = [record for record in records if record.metrics.get("accuracy") is not None]
     if not measured:
-        return " Nothing was measured on test images."
+        return " Nothing was measured on a test set."
     first, last = measured[0], measured[-1]
-    where = formats.count(context.test_items, "test image") if context.test_items else "test images"
+    where = formats.count(context.test_items, "test item") if context.test_items else "test items"
     text = (
         f" With {formats.count(last.labels, 'label')} the model classifies "
         f"{formats.percent(last.metrics['accuracy'])} of the {where} right"

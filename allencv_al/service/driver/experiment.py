@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Self
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Self
 
 from overrides import overrides
 
@@ -36,7 +36,9 @@ class PipelineExperiment(FromParams):
         random_seed: Seed of what strategies leave to chance.
     """
 
-    secrets: tuple[str, ...] = ("active_learning.learner.token",)
+    seed_keys: ClassVar[Sequence[str]] = ("random_seed",)
+    secrets: ClassVar[Sequence[str]] = ("active_learning.learner.token",)
+    is_shared: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -55,6 +57,16 @@ class PipelineExperiment(FromParams):
         """Build it, from a config that `check_experiment` let pass."""
         built: Self = ObjectSpec(cls).build(params.as_dict(), "", Scope())
         return built
+
+    @classmethod
+    def comparison_faults(cls, params: Params) -> Iterator[Fault]:
+        """Yield a fault where runs would wait for a worker, which works for one run alone."""
+        if params.as_flat_dict().get("active_learning.learner.listen_port") is not None:
+            yield Fault(
+                "active_learning.learner.listen_port",
+                "a worker is there for one run: to compare, give the `url` of a pipeline; or "
+                "run active-learn for each strategy, and compare the runs by --runs",
+            )
 
     @classmethod
     @overrides

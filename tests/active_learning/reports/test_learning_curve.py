@@ -29,7 +29,7 @@ def test_a_run_gives_its_two_lines(tmp_path: Path) -> None:
         for n in range(1, 6)
     ]
     lines = run_lines(records)
-    assert [line.name for line in lines] == ["test images", "whole pool"]
+    assert [line.name for line in lines] == ["test set", "whole pool"]
     assert lines[0].x.tolist() == [10, 20, 30, 40, 50]
     assert lines[1].y == pytest.approx([0.45, 0.5, 0.55, 0.6, 0.65])
     write_learning_curve(tmp_path / "curve.png", lines, title="run")

@@ -45,11 +45,11 @@ def test_the_numbers_are_those_of_the_rounds(tmp_path: Path, read_page, make_rec
 def test_it_says_what_was_done_and_found(tmp_path: Path, read_page, make_records) -> None:
     text = read_page(write_run_report(tmp_path, make_records(), CONTEXT)).text
     assert (
-        "margin chose up to 4 images at a time from a pool of 100, labeled by GroundTruth. Each "
+        "margin chose up to 4 items at a time from a pool of 100, labeled by GroundTruth. Each "
         "round trained a new model from the start. With 12 labels the model classifies 80.0% of "
-        "the 50 test images right; with 4 it was 60.0%."
+        "the 50 test items right; with 4 it was 60.0%."
     ) in text
-    assert re.search(r"Accuracy on test images\s*80\.0%", text)
+    assert re.search(r"Accuracy on the test set\s*80\.0%", text)
     assert re.search(r"Computing time\s*9\.00 s", text)  # without waiting for labels
 
 
@@ -214,8 +214,8 @@ def test_a_run_without_test_images_says_so_and_leaves_the_columns_out(
     records = [RoundRecord(1, 5, {"accuracy": None, "redundancy": 1.5}), RoundRecord(2, 10)]
     page = read_page(write_run_report(tmp_path, records, RunContext("x", environment=ENVIRONMENT)))
     assert page.table("What was measured")[0] == ["Round", "Labels", "Distance in batch", "Time"]
-    assert "Nothing was measured on test images." in page.text
-    assert "Accuracy on test images" not in page.text
+    assert "Nothing was measured on a test set." in page.text
+    assert "Accuracy on the test set" not in page.text
     assert not [svg for svg in page.of("svg") if svg.get("role") == "img"]
 
 
@@ -243,6 +243,6 @@ def test_the_chart_tells_its_points(tmp_path: Path, read_page, make_records) -> 
     charts = [svg for svg in page.of("svg") if svg.get("role") == "img"]
     assert [svg["class"] for svg in charts] == ["wide", "narrow"]
     assert charts[0]["aria-label"] == (
-        "Accuracy over labels. test images: from 60.0% at 4 labels to 80.0% at 12."
+        "Accuracy over labels. test set: from 60.0% at 4 labels to 80.0% at 12."
     )
-    assert page.text.count("test images: accuracy 70.0% at 8 labels") == 2
+    assert page.text.count("test set: accuracy 70.0% at 8 labels") == 2
