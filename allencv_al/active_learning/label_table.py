@@ -36,6 +36,7 @@ def write_label_table(
 
     Paths are as the reader `manifest` takes them: relative to the folder of the table where both
     lie in one tree, else absolute. An image that is no file (a record of CIFAR) has an id only.
+    Without picks, there are no columns about picks.
 
     Args:
         path: The CSV file to write.
@@ -43,12 +44,16 @@ def write_label_table(
         labeled: Images with labels.
     """
     folder = Path(path).parent
+    rows = [_pick_row(pick, folder) for pick in picks]
+    rows += _labeled_rows(labeled, folder, {pick.instance.id for pick in picks})
+    columns: Sequence[str] = COLUMNS
+    if not picks:  # then there is nothing to say of any pick
+        columns = [name for name in ("path", "id") if any(row[name] for row in rows)] or ["path"]
+        columns.append("label")
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for pick in picks:
-        writer.writerow(_pick_row(pick, folder))
-    writer.writerows(_labeled_rows(labeled, folder, {pick.instance.id for pick in picks}))
+    writer.writerows(rows)
     text = stream.getvalue()
     # With a byte order mark Excel, too, reads it as UTF-8; without need there is none.
     write_bytes(path, text.encode("utf-8" if text.isascii() else "utf-8-sig"))

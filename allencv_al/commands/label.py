@@ -285,7 +285,11 @@ def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
     if batch is None:
         return
     progress = store.counts.progress(batch.batch, "")
-    sys.stderr.write(f"{progress.done} of {progress.total} images are done\n")
+    labeled = progress.done - progress.unsure - progress.unreadable
+    parts = [f"{labeled} of {progress.total} images are labeled"]
+    parts += [f"{progress.unsure} not sure"] if progress.unsure else []
+    parts += [f"{progress.unreadable} unreadable"] if progress.unreadable else []
+    sys.stderr.write(f"{', '.join(parts)}\n")
     if table is not None and table.is_file():
         sys.stderr.write(
             f"{table} holds the labels; train on it with dataset_reader manifest, or give it to "

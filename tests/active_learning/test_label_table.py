@@ -205,3 +205,14 @@ def test_a_file_of_another_kind_is_not_overwritten(
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         check_replaceable(tmp_path / "t.csv", labels_are_kept=True)
+
+
+def test_a_table_of_labels_alone_has_no_columns_about_picks(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    write_label_table(tmp_path / "files.csv", [], [Instance("a", file, "ant")])
+    assert (tmp_path / "files.csv").read_text() == "path,label\na.png,ant\n"
+    record = Instance("record 1", b"no file", "bee")
+    write_label_table(tmp_path / "both.csv", [], [Instance("a", file, "ant"), record])
+    assert (tmp_path / "both.csv").read_text() == "path,id,label\na.png,,ant\n,record 1,bee\n"
+    write_label_table(tmp_path / "none.csv", [])
+    assert (tmp_path / "none.csv").read_text() == "path,label\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -349,6 +350,64 @@ def test_skipped_images_come_back_at_the_end(
     page.keyboard.press("2")
     page.wait_for_selector("text=All images are labeled")
     assert labeling.said()[skipped] == "dog"
+
+
+def test_the_end_tells_labels_from_other_answers(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(4)
+    page = new_page()
+    enter(page, labeling)
+    for key in ("1", "u", "x", "2"):
+        press(page, key)
+    expect(page.locator("#end-title")).to_have_text("No image is left")
+    expect(page.locator("#end-text")).to_contain_text(
+        "2 of 4 images have a label; of 1 nobody was sure; 1 is unreadable."
+    )
+
+
+def test_a_review_shows_an_image_in_full(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    labeling = make_labeling(3)
+    page = new_page()
+    enter(page, labeling)
+    names = [press(page, "1") for _ in range(2)]
+    labeling.wait(2)
+    page.keyboard.press("r")
+    first = page.locator(".tile").first
+    expect(first).to_contain_text(re.compile("|".join(names)))
+    first.focus()
+    page.keyboard.press("v")
+    dialog = page.locator("#look-dialog")
+    expect(dialog).to_be_visible()
+    expect(dialog.locator("h2")).to_have_text(re.compile("|".join(names)))
+    whole = "document.getElementById('look-image').naturalWidth === 320"
+    page.wait_for_function(whole)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name=f"Enlarge {names[1]}").click()
+    expect(dialog.locator("h2")).to_have_text(names[1])
+    dialog.get_by_role("button", name="Close").click()
+    expect(page.locator("#selected")).to_have_text("Select images to change them")
+
+
+def test_who_labels_can_stay_as_it_is(
+    new_page: NewPage, make_labeling: Callable[..., Labeling]
+) -> None:
+    page = new_page()
+    labeling = make_labeling(2)
+    page.goto(labeling.url)
+    page.wait_for_selector("#name-dialog[open]")
+    cancel = page.locator("#name-dialog").get_by_role("button", name="Cancel")
+    expect(cancel).to_be_hidden()  # there must be a name
+    page.fill("#name", "Anna")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Anna").click()
+    page.fill("#name", "Berta")
+    cancel.click()
+    expect(page.locator("#who")).to_have_text("Anna")
+    assert page.evaluate("document.querySelector('#name-dialog[open]')") is None
 
 
 def test_the_guess_is_shown_only_when_asked_for(

@@ -44,7 +44,7 @@ def test_a_folder_is_labeled_and_labeled_on(
     command = ["label", str(pictures), "--classes", "cat, dog,cat"]
     assert main(command) == 130
     said = capsys.readouterr().err
-    assert "http://127.0.0.1:8010/" in said and "1 of 7 images are done" in said
+    assert "http://127.0.0.1:8010/" in said and "1 of 7 images are labeled" in said
     folder = pictures.with_name("pictures-labels")
     order = items(folder)
     assert sorted(order) == sorted(

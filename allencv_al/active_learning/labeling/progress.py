@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
 
 from allencv_al.active_learning.database import Database
+from allencv_al.active_learning.label_store import LabelKind
 from allencv_al.active_learning.labeling.records import PAGE, Agreement, PairAgreement, Progress
 
 _PACE_ANSWERS = 20
@@ -28,7 +29,8 @@ class ProgressStore:
 
     def progress(self, batch: int, annotator: str) -> Progress:
         """Return how far a batch is, as an annotator sees it."""
-        total = done = conflicts = left = 0
+        total = conflicts = left = 0
+        kinds: Counter[str] = Counter()
         for kind, is_conflict, answers, wanted, count in self._database.rows(
             "SELECT i.kind, i.is_conflict, i.answers, b.labels_per_image, count(*) FROM batch b "
             "JOIN item i ON i.batch = b.batch WHERE b.batch = ? "
@@ -36,7 +38,8 @@ class ProgressStore:
             (batch,),
         ):
             total += count
-            done += count if kind is not None else 0
+            if kind is not None:
+                kinds[kind] += count
             conflicts += count if is_conflict else 0
             if kind is None and not is_conflict:
                 left += count * max(wanted - answers, 0)
@@ -51,8 +54,15 @@ class ProgressStore:
         paces = self._paces()
         together = sum(paces.values())
         return Progress(
-            *(total, done, mine, skipped, conflicts, paces.get(annotator)),
-            60 * left / together if together else None,
+            total=total,
+            done=kinds.total(),
+            mine=mine,
+            skipped=skipped,
+            unsure=kinds[LabelKind.UNSURE],
+            unreadable=kinds[LabelKind.UNREADABLE],
+            conflicts=conflicts,
+            labels_per_minute=paces.get(annotator),
+            seconds_left=60 * left / together if together else None,
         )
 
     def agreement(self) -> Agreement:

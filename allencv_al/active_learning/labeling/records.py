@@ -147,6 +147,8 @@ class Progress:
         done: Those something has come of.
         mine: Those that this annotator has answered.
         skipped: Those that somebody has skipped and nothing has come of.
+        unsure: Those of which nobody can say what they are.
+        unreadable: Those that nobody can look at.
         conflicts: Those that only a review can decide.
         labels_per_minute: The pace of this annotator; None before there is one.
         seconds_left: How long the rest takes all who are at work now; None where nobody knows.
@@ -156,6 +158,8 @@ class Progress:
     done: int
     mine: int
     skipped: int
+    unsure: int
+    unreadable: int
     conflicts: int
     labels_per_minute: float | None
     seconds_left: float | None

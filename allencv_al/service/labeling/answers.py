@@ -75,6 +75,8 @@ class ProgressAnswer(BaseModel):
     done: int = Field(description="Images something has come of.")
     mine: int = Field(description="Those that the asking annotator has answered.")
     skipped: int = Field(description="Those that were only skipped.")
+    unsure: int = Field(description="Those done of which nobody can say what they are.")
+    unreadable: int = Field(description="Those done that nobody can look at.")
     conflicts: int = Field(description="Those that a review has to decide.")
     labels_per_minute: float | None
     seconds_left: float | None

@@ -118,6 +118,8 @@ class Presenter:
             done=found.done,
             mine=found.mine,
             skipped=found.skipped,
+            unsure=found.unsure,
+            unreadable=found.unreadable,
             conflicts=found.conflicts,
             labels_per_minute=found.labels_per_minute,
             seconds_left=found.seconds_left,

@@ -153,5 +153,5 @@ def test_the_page_is_served_without_the_loop_which_joins_later(
         page.send_signal(signal.SIGTERM)
         assert page.wait(30) == 143
         assert page.stderr is not None
-        assert "6 of 6 images are done" in page.stderr.read()
+        assert "6 of 6 images are labeled" in page.stderr.read()
     assert labels_of(run) == person.given

@@ -47,12 +47,22 @@ function content(session, outbox, acts) {
     }
     return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish this round without them; it cannot be opened again.`, buttons: [again, finish, undo, review] };
   }
-  if (loop) return { title: `Round ${batch.round} is labeled`, text: `The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, undo, review] };
+  if (loop) return { title: `Round ${batch.round} is labeled`, text: `${progress.unsure + progress.unreadable > 0 ? `${labeledText(progress)} ` : ""}The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, undo, review] };
   return ofFolder(progress, [review, undo]);
 }
 
 function ofFolder(progress, buttons) {
-  return { title: "All images are labeled", text: `${progress.done} of ${count(progress.total, "image")} have an answer. The labels are stored, and stand in labels.csv beside the images' folder; you can close this page, or look at them once more.`, buttons };
+  const title = progress.unsure + progress.unreadable > 0 ? "No image is left" : "All images are labeled";
+  return { title, text: `${labeledText(progress)} The labels are stored, and stand in labels.csv beside the images' folder; you can close this page, or look at them once more.`, buttons };
+}
+
+/** Return how many images have a label, and what was said of the others, in a sentence. */
+function labeledText(progress) {
+  const labeled = progress.done - progress.unsure - progress.unreadable;
+  const parts = [`${labeled} of ${count(progress.total, "image")} ${labeled === 1 ? "has" : "have"} a label`];
+  if (progress.unsure) parts.push(`of ${progress.unsure} nobody was sure`);
+  if (progress.unreadable) parts.push(`${progress.unreadable} ${progress.unreadable === 1 ? "is" : "are"} unreadable`);
+  return `${parts.join("; ")}.`;
 }
 
 /** Return what the labels of the rounds before have brought, in a sentence. */

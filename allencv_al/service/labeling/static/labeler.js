@@ -159,7 +159,10 @@ export class Labeler extends EventTarget {
 
   #listen() {
     for (const kind of ["skip", "unsure", "unreadable"]) {
-      byId(kind).addEventListener("click", () => this.answer(kind));
+      byId(kind).addEventListener("click", (event) => {
+        if (event.detail > 0) event.currentTarget.blur(); // of a mouse: keys shall not press it again
+        this.answer(kind);
+      });
     }
     byId("undo").addEventListener("click", () => this.undo());
     byId("guess").addEventListener("click", () => this.guess());

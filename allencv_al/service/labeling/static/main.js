@@ -15,7 +15,7 @@ const KEYS = [
   ["1 … 9", "Choose a class"], ["/", "Find a class, where there are many"], ["s", "Skip: somebody else, or later"],
   ["u", "Not sure"], ["x", "Unreadable"], ["z", "Take back the last answer, and the one before …"],
   ["g", "Show the model's guess"], ["+  −  0", "Larger, smaller, all of it"], ["arrows", "Move the enlarged image"],
-  ["l  r  c", "Label, review, classes and people"], ["?", "These keys"],
+  ["v", "In the review, the image in full"], ["l  r  c", "Label, review, classes and people"], ["?", "These keys"],
 ];
 
 const outbox = new Outbox();
@@ -107,6 +107,7 @@ async function open(name) {
 
 function askForName() {
   byId("name").value = annotatorName() ?? "";
+  byId("name-cancel").hidden = annotatorName() === null;
   byId("name-dialog").showModal();
   return new Promise((resolve) => byId("name-dialog").addEventListener("close", resolve, { once: true }));
 }
@@ -123,6 +124,7 @@ function listen() {
   });
   byId("name-form").addEventListener("submit", () => setAnnotatorName(byId("name").value.trim() || "annotator"));
   byId("name-dialog").addEventListener("cancel", () => setAnnotatorName(annotatorName() ?? "annotator"));
+  byId("name-cancel").addEventListener("click", () => byId("name-dialog").close());
   byId("who").addEventListener("click", async () => {
     const before = annotatorName();
     await askForName();

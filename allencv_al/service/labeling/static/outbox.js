@@ -65,8 +65,7 @@ export class Outbox extends EventTarget {
       try {
         const stored = await post("answers", body);
         this.failures = 0;
-        this.#drop(answer);
-        this.#tell("stored", { clientId: answer.client_id, ...stored });
+        this.#drop(answer, "stored", { clientId: answer.client_id, ...stored });
       } catch (error) {
         if (error.isTemporary) {
           this.failures += 1;
@@ -77,16 +76,17 @@ export class Outbox extends EventTarget {
           return;
         }
         this.failures = 0;
-        this.#drop(answer);
-        this.#tell("refused", { answer, fileName, message: error.message });
+        this.#drop(answer, "refused", { answer, fileName, message: error.message });
       }
     }
     this.sending = null;
   }
 
-  #drop(answer) {
+  /** Forget an answer, and say why before saying that fewer wait. */
+  #drop(answer, why, detail) {
     this.waiting = this.waiting.filter((other) => other.client_id !== answer.client_id);
     this.sending = null;
+    this.#tell(why, detail);
     this.#keep();
   }
 

@@ -132,10 +132,12 @@ export class Review {
   }
 
   #key(event) {
-    const tiles = [...byId("review-grid").querySelectorAll("button")];
+    const tiles = [...byId("review-grid").querySelectorAll(".tile")];
     const place = tiles.indexOf(document.activeElement);
     if (place < 0) return;
-    if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
+    if (event.key === "v") {
+      look(this.items[place].item);
+    } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
       for (const one of this.items) this.selected.add(one.item.id);
       this.#drawSelection();
     } else {
@@ -161,19 +163,20 @@ export class Review {
     const said = one.answers.map((answer) => `${answer.annotator}: ${answer.class_name ?? KINDS[answer.kind] ?? answer.kind}`);
     if (one.decision) said.push(`decided by ${one.decision.annotator}`);
     const picture = element("img", "", [], { src: one.item.thumb_url, alt: "", loading: "lazy" });
+    const name = element("span", "tile-name soft", one.item.file_name);
     const tile = button(
-      [picture, element("span", one.conflict ? "tile-label conflict" : "tile-label", label), element("span", "tile-said soft", said.join(", "))],
+      [picture, element("span", one.conflict ? "tile-label conflict" : "tile-label", label), name, element("span", "tile-said soft", said.join(", "))],
       (event) => this.#toggle(place, event.shiftKey),
       "tile",
       { "aria-pressed": "false", title: one.item.file_name },
     );
     tile.dataset.item = one.item.id;
-    tile.prepend(element("span", "visually-hidden", `${one.item.file_name}: `));
-    return element("li", "", [tile]);
+    const larger = button("+", () => look(one.item), "tile-look", { "aria-label": `Enlarge ${one.item.file_name}`, title: "In full (v)" });
+    return element("li", "", [tile, larger]);
   }
 
   #drawSelection() {
-    for (const tile of byId("review-grid").querySelectorAll("button")) {
+    for (const tile of byId("review-grid").querySelectorAll(".tile")) {
       tile.setAttribute("aria-pressed", String(this.selected.has(tile.dataset.item)));
     }
     const number = this.selected.size;
@@ -181,6 +184,15 @@ export class Review {
     for (const one of byId("decide-classes").children) one.disabled = number === 0;
     byId("review-undo").hidden = !this.undoable;
   }
+}
+
+/** Show an image in full. */
+function look(item) {
+  byId("look-name").textContent = item.file_name;
+  byId("look-image").alt = `Image: ${item.file_name}`;
+  if (!byId("look-image").src.endsWith(item.image_url)) byId("look-image").removeAttribute("src");
+  byId("look-image").src = item.image_url;
+  byId("look-dialog").showModal();
 }
 
 function options(id, pairs) {
