@@ -71,16 +71,7 @@ def create_app(
     archive = in_a_thread(lambda: load_archive(archive_path, cuda_device, overrides, weights_file))
     loaded = Predictor.from_archive(archive, predictor)
     batcher = Batcher(loaded, batch_size)
-    _, height, width = loaded.dataset_reader.image_shape()
-    info = InfoAnswer(
-        title=title,
-        classes=_classes_of(loaded),
-        samples=len(archive.samples),
-        max_body_bytes=at.max_body_bytes,
-        max_images=at.max_images,
-        draws_boxes=draws_boxes,
-        input_size=None if height is None or width is None else (height, width),
-    )
+    info = _info(loaded, at, title, len(archive.samples), draws_boxes)
     app = WebApp("demo", at, title)
     _add_routes(app, batcher, BodyReader(RequestInputs(loaded, root), at), info, archive.samples)
     LabelStudioRoutes(
@@ -189,6 +180,21 @@ def _timing(predictions: Sequence[Prediction]) -> str:
     decode = sum(prediction.decode_seconds for prediction in predictions)
     model = max((prediction.model_seconds for prediction in predictions), default=0.0)
     return f"decode;dur={1000 * decode:.1f}, model;dur={1000 * model:.1f}"
+
+
+def _info(
+    predictor: Predictor, at: WebSettings, title: str, samples: int, draws_boxes: bool
+) -> InfoAnswer:
+    _, height, width = predictor.dataset_reader.image_shape()
+    return InfoAnswer(
+        title=title,
+        classes=_classes_of(predictor),
+        samples=samples,
+        max_body_bytes=at.max_body_bytes,
+        max_images=at.max_images,
+        draws_boxes=draws_boxes,
+        input_size=None if height is None or width is None else (height, width),
+    )
 
 
 def _classes_of(predictor: Predictor) -> list[str]:

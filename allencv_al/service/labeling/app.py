@@ -80,7 +80,8 @@ class LabelingRoutes:
     def add(self) -> None:
         """Add them."""
         self._add_session()
-        self._add_labeling()
+        self._add_batch()
+        self._add_answers()
         self._add_review()
         self._add_classes()
         self._add_images()
@@ -137,7 +138,7 @@ class LabelingRoutes:
                 conflicts=found.conflicts,
             )
 
-    def _add_labeling(self) -> None:
+    def _add_batch(self) -> None:
         store, presenter, app = self._store, self._presenter, self._app
 
         @app.operation(
@@ -152,6 +153,42 @@ class LabelingRoutes:
             return answers.NextAnswer(
                 items=[presenter.item(item, expires) for item, expires in found]
             )
+
+        @app.operation(
+            "POST",
+            "/api/guess",
+            body=messages.GuessRequest,
+            answer=answers.GuessAnswer,
+            summary="What the model takes an image for; only when asked, because it biases.",
+            responses=(409,),
+        )
+        def guess(body: messages.GuessRequest) -> answers.GuessAnswer:
+            item = store.items.item(number_of(body.item))
+            return answers.GuessAnswer(
+                probabilities=[
+                    answers.GuessedClass(class_name=name, probability=probability)
+                    for name, probability in item.guess
+                ]
+            )
+
+        @app.operation(
+            "POST",
+            "/api/finish",
+            body=messages.FinishRequest,
+            answer=answers.FinishedAnswer,
+            summary="Close the batch of a loop: nothing comes of what was skipped.",
+            responses=(409,),
+        )
+        def finish(body: messages.FinishRequest) -> answers.FinishedAnswer:
+            batch = store.items.batch()
+            if batch is not None and batch.round is None:
+                raise WebError(409, "conflict", "a folder is not finished: its labels may change")
+            if batch is not None and batch.is_open:
+                store.finish(batch.batch)
+            return answers.FinishedAnswer(batch=presenter.batch(store.items.batch()))
+
+    def _add_answers(self) -> None:
+        store, presenter, app = self._store, self._presenter, self._app
 
         @app.operation(
             "POST",
@@ -203,39 +240,6 @@ class LabelingRoutes:
         def history(query: messages.HistoryQuery) -> answers.HistoryAnswer:
             found = store.answers.history(self._annotator(), query.before, query.limit)
             return answers.HistoryAnswer(answers=presenter.said(found))
-
-        @app.operation(
-            "POST",
-            "/api/guess",
-            body=messages.GuessRequest,
-            answer=answers.GuessAnswer,
-            summary="What the model takes an image for; only when asked, because it biases.",
-            responses=(409,),
-        )
-        def guess(body: messages.GuessRequest) -> answers.GuessAnswer:
-            item = store.items.item(number_of(body.item))
-            return answers.GuessAnswer(
-                probabilities=[
-                    answers.GuessedClass(class_name=name, probability=probability)
-                    for name, probability in item.guess
-                ]
-            )
-
-        @app.operation(
-            "POST",
-            "/api/finish",
-            body=messages.FinishRequest,
-            answer=answers.FinishedAnswer,
-            summary="Close the batch of a loop: nothing comes of what was skipped.",
-            responses=(409,),
-        )
-        def finish(body: messages.FinishRequest) -> answers.FinishedAnswer:
-            batch = store.items.batch()
-            if batch is not None and batch.round is None:
-                raise WebError(409, "conflict", "a folder is not finished: its labels may change")
-            if batch is not None and batch.is_open:
-                store.finish(batch.batch)
-            return answers.FinishedAnswer(batch=presenter.batch(store.items.batch()))
 
     def _add_review(self) -> None:
         store, presenter, app = self._store, self._presenter, self._app

@@ -78,11 +78,12 @@ class PipelineRoutes:
     def add_to(self, app: WebApp) -> None:
         """Add them to an application."""
         app.after_request(_with_protocol)
-        self._add_functions(app)
+        self._add_training(app)
+        self._add_inference(app)
         self._add_loops(app)
         self._add_info(app)
 
-    def _add_functions(self, app: WebApp) -> None:
+    def _add_training(self, app: WebApp) -> None:
         functions = self._functions
 
         @app.operation(
@@ -131,6 +132,9 @@ class PipelineRoutes:
                 return messages.TestAnswer(**tested, metrics=metrics)
 
             return self._once("test", body, messages.TestAnswer, act)
+
+    def _add_inference(self, app: WebApp) -> None:
+        functions = self._functions
 
         @app.operation(
             "POST",

@@ -17,13 +17,13 @@ MakeApp = Callable[..., WebApp]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a file, a folder below it, and links that stay inside and lead out."""
-    root = tmp_path / "root"
+    root = tmp_path / "inner"
     (root / "sub").mkdir(parents=True)
     (root / "a.txt").write_text("a")
     (root / "sub" / "b.txt").write_text("b")
     (tmp_path / "secret.txt").write_text("secret")
-    (tmp_path / "root-too").mkdir()
-    (tmp_path / "root-too" / "c.txt").write_text("secret")
+    (tmp_path / "inner-too").mkdir()
+    (tmp_path / "inner-too" / "c.txt").write_text("secret")
     (root / "inside").symlink_to("sub/b.txt")
     (root / "outside").symlink_to(tmp_path / "secret.txt")
     (root / "up").symlink_to(tmp_path, target_is_directory=True)
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 OUTSIDE = [
     *("../secret.txt", "sub/../../secret.txt", "outside", "up/secret.txt", "circle", "pipe"),
     *("sub", "", ".", "..", "nothing", "a.txt/x", "a\0.txt", "/etc/passwd", "x" * 5_000),
-    *("../root-too/c.txt", "..\\secret.txt", "%2e%2e/secret.txt", "~/a.txt", "\ud800"),
+    *("../inner-too/c.txt", "..\\secret.txt", "%2e%2e/secret.txt", "~/a.txt", "\ud800"),
 ]
 
 
@@ -48,7 +48,7 @@ def test_what_is_outside_or_no_file_is_not_contained(name: str, folder: Path) ->
     ("name", "file"),
     [
         *(("a.txt", "a.txt"), ("sub/b.txt", "sub/b.txt"), ("sub/../a.txt", "a.txt")),
-        *(("inside", "sub/b.txt"), ("./a.txt", "a.txt"), ("up/root/a.txt", "a.txt")),
+        *(("inside", "sub/b.txt"), ("./a.txt", "a.txt"), ("up/inner/a.txt", "a.txt")),
     ],
 )
 def test_what_is_inside_comes_out_without_links(name: str, file: str, folder: Path) -> None:
