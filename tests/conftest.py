@@ -47,6 +47,18 @@ def shared_data() -> Path:
     return folder
 
 
+def _tiny_product() -> float:
+    import torch
+
+    return float(torch.full((1,), 1e-38).mul(0.01))
+
+
+@pytest.fixture
+def tiny_product() -> Callable[[], float]:
+    """Return a function that computes 1e-40, which is 0 where torch flushes denormal numbers."""
+    return _tiny_product
+
+
 TINY_CONFIG = {
     "dataset_reader": {
         "type": "image_classification_directory",

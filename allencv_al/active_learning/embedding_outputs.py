@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from allencv_al.active_learning.mc_dropout import ConsistentDropout
 from allencv_al.active_learning.pool_outputs import PoolOutputs
+from allencv_al.models.denormals import flushed_denormals
 from allencv_al.models.model import Model
 
 _ROWS_AT_A_TIME = 8192
@@ -35,7 +36,7 @@ def outputs_of_embeddings(
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), ConsistentDropout(model, seed) as dropout:
+        with torch.no_grad(), flushed_denormals(), ConsistentDropout(model, seed) as dropout:
             logits = _logits(model, known) if "logits" in needs else None
             members = []
             for member in range(mc_samples if "mc_logits" in needs else 0):

@@ -22,6 +22,7 @@ from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
+from allencv_al.models.denormals import flushed_denormals
 
 logger = logging.getLogger(__name__)
 
@@ -336,7 +337,7 @@ def _inference(model: torch.nn.Module) -> Iterator[None]:
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), flushed_denormals():
             yield
     finally:
         for module in training:

@@ -10,8 +10,9 @@ import torch
 
 from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
+from allencv_al.models.denormals import flushed_denormals
 from allencv_al.models.device import resolve_device
-from allencv_al.training.precision import Precision, StepPrecision, flushed_denormals
+from allencv_al.training.precision import Precision, StepPrecision
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch

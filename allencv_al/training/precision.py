@@ -47,26 +47,6 @@ def deterministic_algorithms(enabled: bool) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
 
 
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Let torch take numbers below 1.2e-38 for 0 on the CPU, within a `with` block.
-
-    Weights that decay pass through them on their way to 0, and a CPU multiplies them some fifty
-    times slower than others.
-    """
-    if _flushes_denormals() or not torch.set_flush_denormal(True):
-        yield
-        return
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def _flushes_denormals() -> bool:
-    return bool(torch.full((1,), 1e-38, dtype=torch.float32).mul(0.01) == 0)
-
-
 class StepPrecision:
     """How the forward pass runs on a device, and how its gradients are scaled.
 

@@ -18,13 +18,14 @@ from allencv_al.common import ConfigurationError
 from allencv_al.common.atomic_file import write_json
 from allencv_al.common.errors import CheckpointError, TrainingError
 from allencv_al.common.seeding import random_state, restore_random_state
+from allencv_al.models.denormals import flushed_denormals
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.epoch_metrics import duration, peak_memory, require_numbers, with_prefix
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers.base import plan_text
 from allencv_al.training.loop_progress import LoopProgress
-from allencv_al.training.precision import deterministic_algorithms, flushed_denormals
+from allencv_al.training.precision import deterministic_algorithms
 from allencv_al.training.running_loss import RunningLoss
 from allencv_al.training.trainer import Trainer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,17 @@ def test_batches_hold_what_the_other_ways_give(predictor: Predictor, files: list
     assert logits.dtype == embeddings.dtype == np.float32
     assert np.allclose(logits, predictor.predict_logits(files), atol=1e-6)
     assert np.allclose(embeddings, predictor.embed(files), atol=1e-6)
+
+
+def test_numbers_too_small_to_compute_with_fast_are_zero_in_each_pass(
+    predictor: Predictor, files: list[Path], tiny_product: Callable[[], float]
+) -> None:
+    seen: list[float] = []
+    encoder = predictor.model.get_submodule("_im2im_encoder")
+    encoder.register_forward_hook(lambda *_: seen.append(tiny_product()))
+    for _ in predictor.iterate_outputs(files, BOTH, batch_size=3):
+        assert tiny_product() > 0  # whoever takes the batches computes as ever
+    assert seen == [0.0] * 3
 
 
 def test_both_arrays_come_from_one_pass(predictor: Predictor, files: list[Path]) -> None:

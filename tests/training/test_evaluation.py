@@ -39,6 +39,16 @@ def test_it_changes_nothing_in_the_model(small_model: Make, small_loader: Any) -
     assert not model.training
 
 
+def test_numbers_too_small_to_compute_with_fast_are_zero(
+    small_model: Make, small_loader: Any, tiny_product: Callable[[], float]
+) -> None:
+    model, seen = small_model(), []
+    model.register_forward_hook(lambda *_: seen.append(tiny_product()))
+    evaluate(model, small_loader(count=3), description=None)
+    assert seen == [0.0] * 3
+    assert tiny_product() > 0
+
+
 def test_what_was_counted_before_does_not_count(small_model: Make, small_loader: Any) -> None:
     model, loader = small_model(), small_loader()
     first = evaluate(model, loader, description=None)
