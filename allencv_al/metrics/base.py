@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from allencv_al.common import Registrable
+from allencv_al.metrics.class_range import ClassRange
 
 _PACKAGE = "allencv_al.metrics"
 
@@ -32,6 +33,7 @@ class Metric(Registrable):
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
+        self._range = ClassRange()
 
     def __call__(self, predictions: Tensor, gold: Tensor) -> None:
         """Add a batch.
@@ -41,14 +43,15 @@ class Metric(Registrable):
             gold: Class indices `[B]`, int64, from 0 to below C.
 
         Raises:
-            ValueError: The shapes are others.
+            ValueError: The shapes are others, or a class index is none of a class. On a GPU, which
+                nothing waits for here, `get_metric` and `state` find such an index.
         """
         if predictions.ndim != 2 or gold.shape != predictions.shape[:1]:
             raise ValueError(
                 f"{type(self).__name__}: expected predictions [B, C] and gold [B], found "
                 f"{list(predictions.shape)} and {list(gold.shape)}"
             )
-        self._update(predictions.detach(), gold)
+        self._update(predictions.detach(), self._range.add(gold, predictions.shape[1]))
 
     def get_metric(self, reset: bool = False) -> MetricValue:
         """Return the value so far.
@@ -56,6 +59,7 @@ class Metric(Registrable):
         Args:
             reset: Whether to begin anew afterwards.
         """
+        self._range.check()
         self._settle()
         value = self._value(None if self._sums is None else self._sums.cpu())
         if reset:
@@ -64,12 +68,14 @@ class Metric(Registrable):
 
     def reset(self) -> None:
         """Forget all batches; the memory for the sums is kept."""
+        self._range = ClassRange()
         self._settle()
         if self._sums is not None:
             self._sums.zero_()
 
     def state(self) -> Tensor | None:
         """Return a copy of the sums on the CPU, for a checkpoint; None before the first batch."""
+        self._range.check()
         self._settle()
         return None if self._sums is None else self._sums.detach().clone().cpu()
 

@@ -1,0 +1,50 @@
+"""Class indices that name no class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from allencv_al.metrics import Metric, class_range
+from allencv_al.metrics.class_range import ClassRange
+
+
+@pytest.mark.parametrize("name", Metric.list_available())
+@pytest.mark.parametrize("wrong", [3, 7, -1, -100])
+def test_every_metric_names_an_index_that_is_no_class(name: str, wrong: int) -> None:
+    metric = Metric.from_params(name)
+    with pytest.raises(ValueError, match=rf"class index {wrong}: expected 0 to 2"):
+        metric(torch.eye(3), torch.tensor([0, 1, wrong]))
+
+
+@pytest.mark.parametrize("options", [{"top_k": 2}, {"top_k": 3}])
+def test_top_k_too(options: dict[str, Any]) -> None:
+    metric = Metric.from_params({"type": "categorical_accuracy", **options})
+    with pytest.raises(ValueError, match="class index -1"):
+        metric(torch.eye(3), torch.tensor([0, 1, -1]))
+
+
+@pytest.mark.parametrize("name", Metric.list_available())
+@pytest.mark.parametrize("asks", ["get_metric", "state"])
+@pytest.mark.parametrize("wrong", [9, -2])
+def test_on_a_gpu_it_is_found_when_someone_asks(
+    name: str, asks: str, wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_range, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
+    metric = Metric.from_params(name)
+    metric(torch.eye(3), torch.tensor([0, wrong, 2]))
+    metric(torch.eye(3), torch.tensor([0, 1, 2]))
+    with pytest.raises(ValueError, match=f"class index {wrong}"):
+        getattr(metric, asks)()
+    metric.reset()
+    metric(torch.eye(3), torch.tensor([0, 1, 2]))
+    metric.get_metric()
+
+
+def test_right_indices_are_given_back_as_they_are() -> None:
+    seen, gold = ClassRange(), torch.tensor([0, 2])
+    assert seen.add(gold, 3) is gold
+    assert seen.add(gold[:0], 3).numel() == 0
+    seen.check()
