@@ -61,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_int,
         default=100,
         metavar="N",
-        help="how many learning rates to try, one batch each; more than 10 (default: 100)",
+        help="how many learning rates to try, one step of the trainer each (a batch, or as many "
+        "as it accumulates); more than 10 (default: 100)",
     )
     parser.add_argument(
         "--stopping-factor",

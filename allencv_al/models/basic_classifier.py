@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.names import did_you_mean
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
+from allencv_al.metrics.class_range import within_classes
 from allencv_al.metrics.confusion_matrix import ConfusionMatrix, macro_f1, per_class_accuracy
 from allencv_al.metrics.expected_calibration_error import ExpectedCalibrationError
 from allencv_al.models.model import Model
@@ -148,11 +149,30 @@ class BasicImageClassifier(Model):
             image: Images `[B, C, H, W]`, float.
             label: Class indices `[B]`, int64.
             embedding: What `embed` gave for the images, `[B, D]`; in their place.
+
+        Raises:
+            ValueError: A class index is none of a class. On a GPU, which nothing waits for here,
+                the metrics find it.
         """
-        outputs = self._outputs(image, label, embedding)
+        safe = None if label is None else within_classes(label, self._num_labels)
+        outputs = self._outputs(image, safe, embedding)
         if label is not None:
             self._count(outputs["logits"], label)
         return outputs
+
+    @overrides
+    def loss_weight(self, inputs: Mapping[str, Any], items: int) -> Tensor | float:
+        weights, label = self._mean_weights(), inputs.get("label")
+        if weights is None or label is None:
+            return float(items)
+        return weights[within_classes(label.to(weights.device), self._num_labels)].sum()
+
+    @overrides
+    def loss_sum(self, outputs: Mapping[str, Any], inputs: Mapping[str, Any], items: int) -> Tensor:
+        weights = self._mean_weights()
+        if weights is None:
+            return super().loss_sum(outputs, inputs, items)
+        return self._weighted_sum(outputs["logits"], inputs["label"], weights)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the network and its loss in place; the arguments are `torch.compile`'s.
@@ -228,8 +248,24 @@ class BasicImageClassifier(Model):
     def _loss_of(self, logits: Tensor, label: Tensor) -> Tensor:
         if self._loss == "multi_margin":
             return F.multi_margin_loss(logits, label, weight=self._class_weights)
+        weights = self._mean_weights()
+        if weights is None:
+            return F.cross_entropy(logits, label, label_smoothing=self._label_smoothing)
+        total = weights[label].sum()
+        # A batch of classes of weight 0 alone teaches nothing: 0, where torch divides by 0
+        total = torch.where(total > 0, total, torch.inf)
+        return self._weighted_sum(logits, label, weights) / total
+
+    def _mean_weights(self) -> Tensor | None:
+        """Return the weights that the loss is a weighted mean with; None if it is a plain one.
+
+        torch's hinge loss multiplies by the weights but divides by the number of items.
+        """
+        return self._class_weights if self._loss == "cross_entropy" else None
+
+    def _weighted_sum(self, logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
         return F.cross_entropy(
-            logits, label, self._class_weights, label_smoothing=self._label_smoothing
+            logits, label, weights, reduction="sum", label_smoothing=self._label_smoothing
         )
 
     def _count(self, logits: Tensor, label: Tensor) -> None:

@@ -68,6 +68,29 @@ class Model(torch.nn.Module, Registrable):
         """
         return False
 
+    def loss_weight(self, inputs: Mapping[str, Any], items: int) -> Tensor | float:
+        """Return what the loss of a batch counts in the mean over several batches.
+
+        A model whose `loss` is another mean than that over the items says here what it divides
+        by: the sum of the items' weights, for example.
+
+        Args:
+            inputs: What `forward` takes, on any device.
+            items: How many items they are.
+        """
+        return float(items)
+
+    def loss_sum(self, outputs: Mapping[str, Any], inputs: Mapping[str, Any], items: int) -> Tensor:
+        """Return the loss of a batch before it is divided by its `loss_weight`.
+
+        Args:
+            outputs: What `forward` returned for the inputs, with `loss`.
+            inputs: What `forward` took.
+            items: How many items they are.
+        """
+        loss: Tensor = outputs["loss"]
+        return loss * self.loss_weight(inputs, items)
+
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Add what a person reads to the outputs of `forward`, and return them."""
         return outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,8 +50,8 @@ def evaluate(
         check: Called before each batch; what it raises ends the evaluation.
 
     Returns:
-        The model's metrics, and `loss`, the mean of the losses of the batches, where the items
-        are labeled.
+        The model's metrics, and `loss`, where the items are labeled: the mean over all of them,
+        however they are cut into batches (with class weights the weighted mean, as in torch).
 
     Raises:
         TrainingError: If a single item does not fit into the memory.
@@ -92,12 +93,13 @@ class _Evaluation:
         self._to_device = to_device
         self._precision = precision
         self._on_batch = on_batch
-        self._losses: list[torch.Tensor] = []
+        self._loss_sums: list[torch.Tensor] = []
+        self._loss_weights: list[torch.Tensor | float] = []
         self._most_items: int | None = None
 
     def add(self, batch: Batch) -> None:
         tensors = self._to_device(batch)
-        loss, begin = None, 0
+        begin = 0
         while begin < len(batch):
             end = len(batch) if self._most_items is None else begin + self._most_items
             ids = batch.ids[begin:end]
@@ -109,19 +111,18 @@ class _Evaluation:
                 self._halve(len(ids), error)
                 continue
             if "loss" in outputs:
-                share = outputs["loss"] * (len(ids) / len(batch))
-                loss = share if loss is None else loss + share
+                self._loss_sums.append(self._model.loss_sum(outputs, part, len(ids)))
+                self._loss_weights.append(self._model.loss_weight(part, len(ids)))
             if self._on_batch is not None:
                 self._on_batch(ids, outputs)
             begin += len(ids)
-        if loss is not None:
-            self._losses.append(loss)
 
     def metrics(self) -> dict[str, Any]:
         metrics: dict[str, Any] = dict(self._model.get_metrics(reset=True))
-        if self._losses:
-            values = torch.stack(self._losses).tolist()
-            metrics["loss"] = sum(values) / len(values)
+        if self._loss_sums:
+            total = math.fsum(torch.stack(self._loss_sums).tolist())
+            weight = math.fsum(map(float, self._loss_weights))
+            metrics["loss"] = total / weight if weight else 0.0
         return metrics
 
     def _halve(self, items: int, error: torch.OutOfMemoryError) -> None:

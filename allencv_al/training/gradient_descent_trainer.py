@@ -78,7 +78,8 @@ class GradientDescentTrainer(TrainingLoop):
             the norm, for callbacks.
         grad_clipping: Clip each element of the gradients to plus or minus this value.
         num_gradient_accumulation_steps: How many batches make one optimizer step, whose loss is
-            the mean of theirs: memory for a batch size that does not fit.
+            that of one batch with all their items, however they are cut: memory for a batch size
+            that does not fit.
         learning_rate_scheduler: How the learning rate changes.
         momentum_scheduler: How the momentum changes.
         moving_average: Averages of the parameters, used for validation and as the result.

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from allencv_al.common import ConfigurationError
@@ -23,7 +24,6 @@ from allencv_al.common.progress import track
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders.base import DataLoader
 from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
-from allencv_al.training.training_step import TrainingStep
 
 FEWEST_BATCHES = 11
 # The share of the losses that one point of the curve is averaged over, to tell slope from noise.
@@ -38,7 +38,7 @@ class LearningRateCurve:
 
     Args:
         learning_rates: Those tried, growing.
-        losses: The loss of one batch at each.
+        losses: The loss of one step at each.
         linear: Whether the rates grow by equal steps, so that the axis is linear too.
     """
 
@@ -111,16 +111,17 @@ def try_learning_rates(
     linear: bool = False,
     stopping_factor: float | None = None,
 ) -> LearningRateCurve:
-    """Train one batch at each of some growing learning rates; this spoils the model.
+    """Train one step at each of some growing learning rates; this spoils the model.
 
+    A step is the trainer's: its precision, its clipping, and as many batches as it accumulates.
     Parameter groups keep the ratio of their rates; the largest is the rate that is tried.
 
     Args:
-        trainer: Gives the model, its optimizer and its precision; its schedules take no part.
+        trainer: Gives the model, its optimizer and its step; its schedules take no part.
         data_loader: The training data; it is begun again when it ends.
         start_lr: The first rate.
         end_lr: The last rate.
-        num_batches: How many rates, more than 10.
+        num_batches: How many rates, more than 10; one step each.
         linear: Whether rates grow by a constant step instead of by a constant factor.
         stopping_factor: Stop when the loss is this many times the best. It also stops when the
             loss is no number any more.
@@ -135,11 +136,9 @@ def try_learning_rates(
         )
     if num_batches < FEWEST_BATCHES:
         raise ConfigurationError(f"num_batches: expected more than 10, found {num_batches}")
-    step = TrainingStep(
-        trainer.model,
-        trainer.optimizer,
-        trainer.precision,
-        lambda batch: data_loader.to_device(batch, trainer.device),
+    layout = torch.channels_last if trainer.channels_last else torch.contiguous_format
+    step = trainer.step.without_schedules(
+        lambda batch: data_loader.to_device(batch, trainer.device, layout)
     )
     groups = trainer.optimizer.param_groups
     largest = max(float(group["lr"]) for group in groups) or 1.0
@@ -148,11 +147,11 @@ def try_learning_rates(
     tried: list[float] = []
     losses: list[float] = []
     trainer.model.train()
-    pairs = zip(rates, _endless_batches(data_loader), strict=False)
-    for rate, batch in track(pairs, num_batches, "trying learning rates", "batches"):
+    pairs = zip(rates, _endless_groups(data_loader, trainer.batches_per_step), strict=False)
+    for rate, batches in track(pairs, num_batches, "trying learning rates", "steps"):
         for group, ratio in zip(groups, ratios, strict=True):
             group["lr"] = rate * ratio
-        loss = step([batch]).item()
+        loss = step(batches).item()
         if not math.isfinite(loss):
             break
         tried.append(rate)
@@ -169,12 +168,14 @@ def _rates(start: float, end: float, number: int, linear: bool) -> Sequence[floa
     return [float(rate) for rate in rates]
 
 
-def _endless_batches(data_loader: DataLoader) -> Iterator[Batch]:
+def _endless_groups(data_loader: DataLoader, size: int) -> Iterator[list[Batch]]:
+    """Yield the batches of each step, epoch after epoch; as in training, none spans two epochs."""
     for epoch in count():
         empty = True
-        for batch in data_loader.batches(epoch):
+        batches = iter(data_loader.batches(epoch))
+        while group := list(islice(batches, size)):
             empty = False
-            yield batch
+            yield group
         if empty:
             raise DataError("the data loader gave no batches: is there any training data?")
 

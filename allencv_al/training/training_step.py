@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +71,7 @@ class TrainingStep:
         self._max_norm = grad_norm if not isinstance(grad_norm, bool) else None
         self._measures_norm = grad_norm is True
         self._clip_value = grad_clipping
+        self._limits = grad_norm not in (None, False) or grad_clipping is not None
         self._copy_loss = copy_loss
         own = type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad
         self._clears_in_its_own_way = own
@@ -79,22 +82,60 @@ class TrainingStep:
         self._clear_gradients()
         if self.keep_outputs:
             self.inputs, self.outputs = [], []
-        loss = self._backward(batches[0], len(batches))
+        total = self._total_weight(batches) if len(batches) > 1 else None
+        loss = self._backward(batches[0], len(batches), total)
         for batch in batches[1:]:
-            loss = loss + self._backward(batch, len(batches))
+            loss = loss + self._backward(batch, len(batches), total)
         self._limit_gradients()
+        if not self._overflowed():
+            self._advance()
+        if self._precision.scaler is not None:
+            self._precision.scaler.update()
+        return loss
+
+    def without_schedules(self, to_device: ToDevice) -> TrainingStep:
+        """Return a step of the same kind that no schedule, average or callback hears of.
+
+        Args:
+            to_device: Makes the model's arguments of a batch.
+        """
+        step = copy.copy(self)
+        step.count, step.keep_outputs, step.on_backward = 0, False, None
+        step._schedulers, step._moving_average, step._to_device = [], None, to_device
+        return step
+
+    def _advance(self) -> None:
+        """Change the weights, and everything that counts such changes."""
         self.count += 1
         for scheduler in self._schedulers:
             scheduler.step_batch(self.count)
-        scaler = self._precision.scaler
-        if scaler is None:
+        if self._precision.scaler is None:
             self._optimizer.step()
         else:
-            scaler.step(self._optimizer)
-            scaler.update()
+            self._precision.scaler.step(self._optimizer)
         if self._moving_average is not None:
             self._moving_average.apply(self.count)
-        return loss
+
+    def _overflowed(self) -> bool:
+        """Say whether scaled gradients are no numbers, so that this step changes nothing.
+
+        The scaler only lowers its scale then; known before the schedules are told of a step.
+        """
+        scaler = self._precision.scaler
+        if scaler is None:
+            return False
+        if not self._limits:
+            scaler.unscale_(self._optimizer)
+        found = scaler._found_inf_per_device(self._optimizer)
+        return any(bool(value) for value in found.values())
+
+    def _total_weight(self, batches: Sequence[Batch]) -> torch.Tensor | float:
+        """Return what the loss of one batch with all the items would be divided by."""
+        parts = [self._model.loss_weight(batch.tensors, len(batch)) for batch in batches]
+        total = sum(parts[1:], parts[0])
+        if isinstance(total, torch.Tensor):
+            return torch.where(total > 0, total, torch.inf)  # 0 / inf: nothing to learn from
+        return total or math.inf
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the optimizer and of everything that moves with it."""
@@ -132,16 +173,18 @@ class TrainingStep:
         for parameter in self._parameters:  # torch's own method spends 10 us on its profiler
             parameter.grad = None
 
-    def _backward(self, batch: Batch, parts: int) -> torch.Tensor:
+    def _backward(
+        self, batch: Batch, parts: int, total: torch.Tensor | float | None
+    ) -> torch.Tensor:
         inputs = self._to_device(batch)
         with self._precision.autocast():
             outputs: dict[str, Any] = self._model(**inputs)
             loss = self._loss(outputs, batch)
+            if total is not None:  # the share in the mean over the items of all parts
+                loss = self._model.loss_sum(outputs, inputs, len(batch)) / total
             penalty = self._model.get_regularization_penalty()
         if penalty is not None:
-            loss = loss + penalty
-        if parts > 1:
-            loss = loss / parts  # the mean over the batches of the step, as of one large batch
+            loss = loss + penalty / parts
         scaler = self._precision.scaler
         done = False
         if self.on_backward is not None:
@@ -165,7 +208,7 @@ class TrainingStep:
         return loss
 
     def _limit_gradients(self) -> None:
-        if self._max_norm is None and self._clip_value is None and not self._measures_norm:
+        if not self._limits:
             return
         if self._precision.scaler is not None:
             self._precision.scaler.unscale_(self._optimizer)

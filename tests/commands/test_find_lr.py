@@ -56,6 +56,33 @@ def test_rates_grow_by_equal_factors_over_as_many_batches(
     assert (folder / "lr-losses.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_step_is_the_trainers_with_its_clipping_and_accumulation(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from allencv_al.training.training_step import TrainingStep
+
+    value = json.loads(config.read_text())
+    value["trainer"].update(num_gradient_accumulation_steps=2, grad_clipping=1e-3, grad_norm=5.0)
+    value["data_loader"] = {"batch_size": 2}
+    config.write_text(json.dumps(value))
+    largest: list[float] = []
+    sizes: list[int] = []
+    call = TrainingStep.__call__
+
+    def watched(self: Any, batches: Any) -> Any:
+        loss = call(self, batches)
+        sizes.append(len(batches))
+        assert self.grad_norm is not None
+        largest.append(max(float(p.grad.abs().max()) for p in self._parameters))
+        return loss
+
+    monkeypatch.setattr(TrainingStep, "__call__", watched)
+    result = find(config, tmp_path / "out", "--num-batches", "12", "--end-lr", "0.01")
+    assert len(result["curve"]) == len(sizes) == 12
+    assert sizes.count(2) >= 8
+    assert max(largest) == pytest.approx(1e-3)
+
+
 def test_linear_rates(config: Path, tmp_path: Path) -> None:
     arguments = ["--linear", "--start-lr", "0.1", "--end-lr", "1.2", "--num-batches", "12"]
     result = find(config, tmp_path / "out", *arguments)

@@ -443,3 +443,26 @@ def test_an_embedding_is_fixed_where_nothing_before_it_trains(
     vector = SMALL["im2vec_encoder"] if im2im_encoder is SMALL["im2im_encoder"] else pool
     model = build(im2im_encoder=im2im_encoder, im2vec_encoder=vector)
     assert model.embedding_is_fixed() is fixed
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "multi_margin"])
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("wrong", [3, -1, -100])
+def test_a_label_that_is_no_class_is_named_by_every_loss(
+    loss: str, weights: list[float] | None, wrong: int
+) -> None:
+    vocab = Vocabulary({"labels": dict.fromkeys("abc", 1)})
+    options: dict[str, Any] = {"loss": loss, "class_weights": weights}
+    model = BasicImageClassifier(vocab, FlattenEncoder(3, 2, 2), **options)
+    with pytest.raises(ValueError, match=f"class index {wrong}: expected 0 to 2"):
+        model(torch.rand(2, 3, 2, 2), torch.tensor([0, wrong]))
+
+
+def test_classes_without_weight_alone_have_the_loss_0_and_no_gradient() -> None:
+    vocab = Vocabulary({"labels": dict.fromkeys("ab", 1)})
+    model = BasicImageClassifier(vocab, FlattenEncoder(3, 2, 2), class_weights=[0.0, 1.0])
+    loss = model(torch.rand(2, 3, 2, 2), torch.tensor([0, 0]))["loss"]
+    loss.backward()
+    assert loss.item() == 0.0
+    assert model.linear_layer.weight.grad is not None
+    assert not model.linear_layer.weight.grad.any()

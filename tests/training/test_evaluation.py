@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from allencv_al.common.errors import TrainingError
+from allencv_al.data.batch import Batch
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.basic_classifier import BasicImageClassifier
+from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder
 from allencv_al.training.evaluation import evaluate
 
 Make = Callable[..., Any]
@@ -126,3 +131,72 @@ def test_progress_goes_to_stderr_only(
 ) -> None:
     evaluate(small_model(), small_loader())
     assert capfd.readouterr().out == ""
+
+
+def classifier(classes: int = 3, **options: Any) -> BasicImageClassifier:
+    torch.manual_seed(3)
+    vocab = Vocabulary({"labels": dict.fromkeys("abcde"[:classes], 1)})
+    return BasicImageClassifier(vocab, FlattenEncoder(3, 4, 4), **options)
+
+
+class Batches:
+    """Ten labeled images, cut as asked."""
+
+    def __init__(self, size: int) -> None:
+        generator = torch.Generator().manual_seed(5)
+        self.image = torch.rand(10, 3, 4, 4, generator=generator)
+        self.label = torch.tensor([0, 0, 0, 1, 2, 2, 1, 0, 1, 2])
+        self.size = size
+
+    def __len__(self) -> int:
+        return -(-10 // self.size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for index, begin in enumerate(range(0, 10, self.size)):
+            part = slice(begin, begin + self.size)
+            tensors = {"image": self.image[part], "label": self.label[part]}
+            yield Batch(tensors, [str(i) for i in range(10)][part], index=index)
+
+    def to_device(self, batch: Batch, **given: Any) -> dict[str, Any]:
+        return batch.tensors
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 9, 10])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"label_smoothing": 0.2},
+        {"class_weights": [0.0, 1.0, 5.0]},
+        {"class_weights": {"a": 0.0, "c": 0.25}, "label_smoothing": 0.1},
+        {"loss": "multi_margin"},
+        {"loss": "multi_margin", "class_weights": [0.5, 1.0, 2.0]},
+    ],
+)
+def test_the_loss_is_torchs_over_all_items_however_they_are_cut(
+    options: dict[str, Any], size: int
+) -> None:
+    model, data = classifier(**options), Batches(size)
+    with torch.no_grad():
+        logits = model.eval()(data.image)["logits"]
+    weights = options.get("class_weights")
+    if isinstance(weights, dict):
+        weights = [weights.get(name, 1.0) for name in "abc"]
+    weight = None if weights is None else torch.tensor(weights)
+    if options.get("loss") == "multi_margin":
+        expected = F.multi_margin_loss(logits, data.label, weight=weight)
+    else:
+        smoothing = options.get("label_smoothing", 0.0)
+        expected = F.cross_entropy(logits, data.label, weight, label_smoothing=smoothing)
+    loader: Any = data
+    found = evaluate(model, loader, description=None)["loss"]
+    assert found == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_a_model_that_says_nothing_of_its_loss_has_the_mean_over_items(small_model: Make) -> None:
+    losses = [evaluate(small_model(), _any(Batches(n)), description=None)["loss"] for n in (4, 10)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def _any(value: Any) -> Any:
+    return value

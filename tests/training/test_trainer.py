@@ -19,8 +19,10 @@ from allencv_al.common.config_check import check
 from allencv_al.common.errors import TrainingError
 from allencv_al.data.batch import Batch
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.metrics import class_range
 from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder
+from allencv_al.modules.regularizers import L2Regularizer, RegularizerApplicator
 from allencv_al.training import loop_progress, training_loop
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
@@ -244,6 +246,96 @@ def test_accumulated_batches_are_one_large_batch(
         torch.testing.assert_close(accumulated.state_dict()[name], value, msg=name)
 
 
+@pytest.mark.parametrize("cuts", [(3, 4), (1, 6), (2, 2, 3)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"class_weights": [0.0, 1.0, 5.0]},
+        {"class_weights": [0.0, 1.0, 5.0], "label_smoothing": 0.1},
+        {"loss": "multi_margin", "class_weights": [0.5, 1.0, 2.0]},
+        {"regularizer": RegularizerApplicator([(re.compile("weight"), L2Regularizer(0.1))])},
+    ],
+)
+def test_uneven_parts_give_the_gradients_of_one_large_batch(
+    vocab: Vocabulary, options: dict[str, Any], cuts: tuple[int, ...]
+) -> None:
+    image, label = torch.rand(7, 3, 4, 4), torch.tensor([0, 0, 0, 1, 2, 2, 1])
+
+    def stepped(sizes: tuple[int, ...]) -> tuple[float, torch.Tensor]:
+        torch.manual_seed(0)
+        model = BasicImageClassifier(vocab, FlattenEncoder(3, 4, 4), **options)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        precision = StepPrecision("fp32", torch.device("cpu"))
+        step = TrainingStep(model, optimizer, precision, lambda batch: batch.tensors)
+        parts = zip(image.split(sizes), label.split(sizes), strict=True)
+        loss = step([Batch({"image": i, "label": y}, ["x"] * len(y)) for i, y in parts])
+        return loss.item(), model.linear_layer.weight.detach()
+
+    loss, weight = stepped((7,))
+    parted_loss, parted_weight = stepped(cuts)
+    assert parted_loss == pytest.approx(loss, abs=1e-6)
+    torch.testing.assert_close(parted_weight, weight)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("cuts", [(4,), (2, 2)])
+def test_a_step_of_classes_without_weight_changes_nothing(
+    vocab: Vocabulary, label_smoothing: float, cuts: tuple[int, ...]
+) -> None:
+    model = BasicImageClassifier(
+        vocab,
+        FlattenEncoder(3, 4, 4),
+        class_weights=[0.0, 1.0, 1.0],
+        label_smoothing=label_smoothing,
+    )
+    before = model.linear_layer.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    precision = StepPrecision("fp32", torch.device("cpu"))
+    step = TrainingStep(model, optimizer, precision, lambda batch: batch.tensors)
+    label = torch.zeros(4, dtype=torch.int64)
+    parts = zip(torch.rand(4, 3, 4, 4).split(cuts), label.split(cuts), strict=True)
+    loss = step([Batch({"image": i, "label": y}, ["x"] * len(y)) for i, y in parts])
+    assert loss.item() == 0.0
+    torch.testing.assert_close(model.linear_layer.weight.detach(), before)
+
+
+@pytest.mark.parametrize("options", [{}, {"grad_norm": 1.0}, {"grad_clipping": 0.5}])
+def test_a_step_that_the_scaler_skips_advances_nothing(
+    make_trainer: Make, small_loader: Any, options: dict[str, Any]
+) -> None:
+    trainer = make_trainer(
+        optimizer=sgd(lr=0.1),
+        learning_rate_scheduler=lazy(LearningRateScheduler, "linear_with_warmup"),
+        moving_average=lazy(MovingAverage, "exponential"),
+        **options,
+    )
+    trainer.precision.scaler = scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    step, batch = trainer.step, next(small_loader().batches(0))
+    broken = Batch({**batch.tensors, "image": batch.tensors["image"] * float("inf")}, batch.ids)
+
+    def everything() -> Any:
+        shadows = trainer.moving_average.state_dict()["shadows"].values()
+        weights = [p.detach().clone() for p in trainer.model.parameters()]
+        return (
+            step.count,
+            trainer.optimizer.param_groups[0]["lr"],
+            [*map(torch.clone, shadows)],
+            (weights),
+        )
+
+    step([batch])
+    before = everything()
+    step([broken])
+    after = everything()
+    assert scaler.get_scale() == 2.0
+    assert after[:2] == before[:2] and before[0] == 1
+    for old, new in zip([*before[2], *before[3]], [*after[2], *after[3]], strict=True):
+        assert torch.equal(old, new)
+    step([batch])
+    assert step.count == 2
+
+
 def test_a_last_group_of_fewer_batches_counts_by_its_own_size(
     make_trainer: Make, small_loader: Any
 ) -> None:
@@ -281,6 +373,8 @@ def test_the_loop_waits_for_the_device_only_now_and_then(
 ) -> None:
     """On a GPU each of these calls waits; the clock stands still, so only forced looks count."""
     monkeypatch.setattr(loop_progress.time, "monotonic", lambda: 0.0)
+    # As on a GPU: on the CPU class indices are looked at, which waits for nothing there
+    monkeypatch.setattr(class_range, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
     waits: list[str] = []
     for name in ("item", "tolist", "__float__", "__bool__", "cpu", "numpy", "__int__"):
         original = getattr(torch.Tensor, name)
