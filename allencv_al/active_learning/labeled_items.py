@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.active_learning.listing import listed
 from allencv_al.active_learning.scoring import instances_of
 from allencv_al.common.errors import DataError
+from allencv_al.common.listing import listed
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 

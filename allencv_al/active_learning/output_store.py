@@ -30,9 +30,9 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.active_learning.listing import listed
 from allencv_al.common import atomic_file
 from allencv_al.common.errors import DataError
+from allencv_al.common.listing import listed
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.active_learning.listing import listed
 from allencv_al.active_learning.pool import FloatArray, Pool
 from allencv_al.common.errors import DataError
+from allencv_al.common.listing import listed
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from allencv_al.active_learning.fingerprints import (
     embedding_fingerprint,
     weights_fingerprint,
 )
-from allencv_al.active_learning.listing import listed
 from allencv_al.active_learning.mc_dropout import ConsistentDropout, dropouts
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.listing import listed
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.models.model import Model
 from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of

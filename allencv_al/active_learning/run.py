@@ -20,12 +20,11 @@ from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.run_files import RunFiles
-from allencv_al.active_learning.run_lock import locked_run_folder
 from allencv_al.common import Params
 from allencv_al.common.seeding import seed_everything
 from allencv_al.training.environment import write_environment
 from allencv_al.training.experiment import check_experiment
-from allencv_al.training.run_folder import check_run_folder, open_run_folder
+from allencv_al.training.run_folder import check_run_folder, opened_run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +111,14 @@ def active_learn(
         check_no_labels_are_lost(folder)
     learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
 
-    def open_folder() -> None:
-        open_run_folder(folder, written, recover, options.force, CHANGEABLE)
-
     with _closed_at_the_end(learner):
         learner.check(experiment.settings.strategy.needs)
         with (
-            locked_run_folder(folder, open_folder),
+            opened_run_folder(folder, written, recover, options.force, CHANGEABLE) as run_folder,
             RunDatabase(folder / DATABASE_NAME) as database,
             closing(experiment.settings.annotator),
         ):
+            run_folder.begin()
             loop = ActiveLearningLoop(
                 learner, experiment.settings, database, folder, experiment.seeds[0]
             )

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from allencv_al.active_learning.listing import listed
 from allencv_al.active_learning.output_blocks import BlockWriter, GrowingOutputs, Write, in_order
 from allencv_al.active_learning.output_store import FloatRows, OutputStore
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.pool_scorer import PoolScorer
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.listing import listed
 from allencv_al.common.progress import Progress
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance

@@ -82,11 +82,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try the learning rates, write the results, and print the suggestion."""
-    from allencv_al.common.atomic_file import write_json
     from allencv_al.common.params import Params
+    from allencv_al.common.run_lock import locked_folder
 
     _check_flags(args)
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    with locked_folder(args.serialization_dir):
+        return _write_curve(params, args)
+
+
+def _write_curve(params: Params, args: argparse.Namespace) -> int:
+    from allencv_al.common.atomic_file import write_json
+
     picture, table = args.serialization_dir / PICTURE_NAME, args.serialization_dir / JSON_NAME
     for path in (picture, table):
         if path.exists() and not args.force:

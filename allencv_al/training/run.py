@@ -22,7 +22,7 @@ from allencv_al.training.run_folder import (
     METRICS_NAME,
     VOCABULARY_NAME,
     check_run_folder,
-    open_run_folder,
+    opened_run_folder,
 )
 from allencv_al.training.trainer import Trainer
 
@@ -63,23 +63,23 @@ def train(
     seed_everything(*experiment.seeds)
     datasets = only_labeled(experiment.read())
     vocabulary = experiment.make_vocabulary(datasets)
-    model = experiment.make_model(vocabulary, folder)
     loaders = _Loaders(experiment, datasets, vocabulary)
-    trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
-    # Nothing is written before this, so that whoever mends a mistake can run the command again.
-    open_run_folder(folder, params, recover, force)
-    vocabulary.save_to_files(folder / VOCABULARY_NAME)
-    try:
-        metrics = trainer.train(recover=recover)
-        if experiment.evaluate_on_test and loaders.test is not None:
-            metrics.update(_test(trainer, loaders.test, vocabulary, folder))
-    finally:
-        for loader in loaders.all():
-            loader.close()
-        _list_unreadable(folder, loaders.all())
-    atomic_file.write_json(folder / METRICS_NAME, metrics)
-    write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
-    archive_model(folder)
+    with opened_run_folder(folder, params, recover, force) as run_folder:
+        model = experiment.make_model(vocabulary, folder)
+        trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
+        run_folder.begin()
+        vocabulary.save_to_files(folder / VOCABULARY_NAME)
+        try:
+            metrics = trainer.train(recover=recover)
+            if experiment.evaluate_on_test and loaders.test is not None:
+                metrics.update(_test(trainer, loaders.test, vocabulary, folder))
+        finally:
+            for loader in loaders.all():
+                loader.close()
+            _list_unreadable(folder, loaders.all())
+        atomic_file.write_json(folder / METRICS_NAME, metrics)
+        write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
+        archive_model(folder)
     return metrics
 
 

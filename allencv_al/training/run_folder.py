@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from allencv_al.common import Params, atomic_file
-from allencv_al.common.atomic_file import TEMPORARY_PREFIX
+from allencv_al.common import Params
+from allencv_al.common.atomic_file import TEMPORARY_PREFIX, sweep_temporaries
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.listing import listed
+from allencv_al.common.run_lock import LOCK_NAME, check_not_locked, locked_folder
+
+logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
 METRICS_NAME = "metrics.json"
 VOCABULARY_NAME = "vocabulary"
 
+# What train, active-learn, compare and find-lr write there: all that --force may remove. Anything
+# else belongs to somebody else.
+RUN_CONTENTS = (
+    *(CONFIG_NAME, "environment.json", VOCABULARY_NAME, "samples", "model.tar.gz", "log"),
+    *("best.safetensors", "checkpoints", "metrics*.json", "metrics.jsonl"),
+    *("training_curves.png", "confusion_matrix.png", "unreadable_images.jsonl", "lr-losses.*"),
+    *("run.sqlite*", "labeling.sqlite*", "labels.csv", "to_label.csv", "picks.png", "embeddings"),
+    *("rounds", "report.html", "learning_curve.png"),
+    *("comparison.json", "cells", "results.csv", "results.md", "summary.json"),
+    "learning_curves.png",
+)
+
+_ASIDE = f"{TEMPORARY_PREFIX}replaced"
+_KEYS_OF_A_RUN = {"trainer", "active_learning"}
 _ABSENT = object()
 
 
@@ -33,56 +55,154 @@ def check_run_folder(
     Raises:
         ConfigurationError: The folder holds something else, nothing to recover, or a run of
             another config (every difference is listed).
+        DataError: Another process is at work there.
     """
     if recover and force:
         raise ConfigurationError("--recover goes on with a run and --force replaces it: choose one")
-    if recover:
-        _check_recoverable(folder, params, changeable)
-        return
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder}: expected a folder for the run, found a file")
-    if folder.exists() and _holds_anything(folder):
-        if not force:
-            raise ConfigurationError(
-                f"{folder}: holds files already; --recover goes on with the run in it, "
-                "--force replaces it, or choose another folder with -s"
-            )
-        if not (folder / CONFIG_NAME).is_file():
-            raise ConfigurationError(
-                f"{folder}: --force replaces only the folder of a run, and this one holds no "
-                f"{CONFIG_NAME}; remove it yourself if that is meant"
-            )
-
-
-def open_run_folder(
-    folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str] = ()
-) -> None:
-    """Make `folder` ready, and write the config into it; see `check_run_folder`."""
-    check_run_folder(folder, params, recover, force, changeable)
-    if recover:
-        atomic_file.sweep_temporaries(folder)
-        if changeable:
-            params.to_file(folder / CONFIG_NAME)
-        return
     if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    params.to_file(folder / CONFIG_NAME)
+        check_not_locked(folder)
+    _check_content(folder, params, recover, force, changeable)
 
 
-def _holds_anything(folder: Path) -> bool:
-    """Say whether there is more than what a process leaves that is killed before its first file."""
-    return any(not entry.name.startswith(TEMPORARY_PREFIX) for entry in folder.iterdir())
+class RunFolder:
+    """The folder of a run, open and locked; see `opened_run_folder`.
+
+    Args:
+        path: The folder.
+        params: The config of the run.
+    """
+
+    def __init__(self, path: Path, params: Params) -> None:
+        self.path = path
+        self.has_begun = False
+        self._params = params
+
+    def begin(self) -> None:
+        """Say that the run begins: from now on an error leaves what there is."""
+        self._params.to_file(self.path / CONFIG_NAME)
+        shutil.rmtree(self.path / _ASIDE, ignore_errors=True)
+        self.has_begun = True
 
 
-def _check_recoverable(folder: Path, params: Params, changeable: Collection[str]) -> None:
-    config = folder / CONFIG_NAME
-    if not config.is_file():
-        raise ConfigurationError(
-            f"{folder}: nothing to recover, it holds no {CONFIG_NAME}; start without --recover"
+@contextmanager
+def opened_run_folder(
+    folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str] = ()
+) -> Iterator[RunFolder]:
+    """Make `folder` ready with the config in it, and keep others from it while the block lasts.
+
+    Whoever writes in the folder does so in the block. Until `RunFolder.begin` is called, an error
+    puts everything back as it was: whoever mends a mistake runs the same command again, and a run
+    that was to be replaced is there still. For arguments and errors see `check_run_folder`.
+    """
+    check_run_folder(folder, params, recover, force, changeable)
+    with locked_folder(folder):
+        # Once more: a run may have begun and ended there meanwhile
+        _check_content(folder, params, recover, force, changeable)
+        sweep_temporaries(folder)
+        opened = RunFolder(folder, params)
+        if recover:
+            yield opened
+            return
+        foreign = _set_aside(folder)
+        try:
+            params.to_file(folder / CONFIG_NAME)
+            yield opened
+        except BaseException:
+            if not opened.has_begun:
+                _put_back(folder, foreign)
+            raise
+
+
+def is_of_a_run(name: str) -> bool:
+    """Say whether runs write something of this name into their folder."""
+    return any(fnmatchcase(name, pattern) for pattern in RUN_CONTENTS)
+
+
+def _set_aside(folder: Path) -> set[str]:
+    """Move the run that is to be replaced out of the way; return what stays where it is."""
+    aside = folder / _ASIDE
+    aside.mkdir()
+    stay = set()
+    for name in _names_in(folder):
+        if is_of_a_run(name):
+            (folder / name).replace(aside / name)
+        elif name != _ASIDE:
+            stay.add(name)
+    foreign = [name for name in stay if _counts(name)]
+    if foreign:
+        logger.warning(
+            "%s: left as they are, no run wrote them: %s", folder, listed(sorted(foreign))
         )
-    before = Params(json.loads(config.read_text(encoding="utf-8"))).as_flat_dict()
-    now = params.as_flat_dict()
+    return stay
+
+
+def _put_back(folder: Path, foreign: Collection[str]) -> None:
+    """Undo what was done to the folder, but for what was in it before."""
+    aside = folder / _ASIDE
+    for entry in list(folder.iterdir()):
+        if entry.name not in foreign and entry != aside:
+            _remove(entry)
+    for entry in list(aside.iterdir()):
+        entry.replace(folder / entry.name)
+    aside.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _counts(name: str) -> bool:
+    """Say whether an entry makes a folder one that holds something: .gitkeep does not."""
+    return name != LOCK_NAME and not name.startswith(".")
+
+
+def _check_content(
+    folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str]
+) -> None:
+    names = list(filter(_counts, _names_in(folder))) if folder.exists() else []
+    config = _read_config(folder)
+    if recover:
+        if config is None:
+            remedy = "choose the folder of the run with -s" if names else "start without --recover"
+            raise ConfigurationError(
+                f"{folder}: nothing to recover, it holds no {CONFIG_NAME} of a run; {remedy}"
+            )
+        _check_same_config(folder, config, params, changeable)
+    elif names and config is None:
+        raise ConfigurationError(
+            f"{folder}: holds files already, and no run ({listed(names)}): choose another folder "
+            f"with -s; --force replaces only the folder of a run, which has a {CONFIG_NAME}"
+        )
+    elif names and not force:
+        raise ConfigurationError(
+            f"{folder}: holds files already; --recover goes on with the run in it, "
+            "--force replaces it, or choose another folder with -s"
+        )
+
+
+def _read_config(folder: Path) -> dict[str, Any] | None:
+    """Return the config of the run in a folder; None where there is no run."""
+    try:
+        value = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    # Other programs write files of this name too
+    return value if isinstance(value, dict) and _KEYS_OF_A_RUN & value.keys() else None
+
+
+def _check_same_config(
+    folder: Path, config: dict[str, Any], params: Params, changeable: Collection[str]
+) -> None:
+    before, now = Params(config).as_flat_dict(), params.as_flat_dict()
     differences = [
         f"  {key}: {_shown(before, key)} before, {_shown(now, key)} now"
         for key in sorted({*before, *now})

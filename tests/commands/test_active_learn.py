@@ -19,6 +19,7 @@ from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.run import DATABASE_NAME
 from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.training.run_folder import is_of_a_run
 
 CONFIG: dict[str, Any] = {
     "dataset_reader": {"type": "image_classification_directory"},
@@ -133,6 +134,7 @@ def test_a_run_leaves_labels_a_report_a_curve_and_a_model(project: Project) -> N
         *("config.json", "run.sqlite", "report.html", "learning_curve.png", "model.tar.gz"),
         *("environment.json", "vocabulary", "rounds"),
     }
+    assert all(is_of_a_run(path.name) for path in folder.iterdir())
     assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
     with Image.open(folder / "learning_curve.png") as image:
         assert image.format == "PNG"
@@ -254,7 +256,7 @@ def test_a_second_process_on_a_run_is_told_to_wait(project: Project) -> None:
     holder = "\n".join(
         [
             "import sys, pathlib",
-            "from allencv_al.active_learning.run_lock import run_lock",
+            "from allencv_al.common.run_lock import run_lock",
             "with run_lock(pathlib.Path(sys.argv[1])):",
             "    print('held', flush=True)",
             "    sys.stdin.read()",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from allencv_al.__main__ import main
+from allencv_al.common.run_lock import run_lock
 
 
 @pytest.fixture
@@ -108,6 +109,16 @@ def test_results_are_replaced_only_with_force(
     assert main(again) == 2
     assert "--force replaces it" in capsys.readouterr().err
     assert len(find(config, tmp_path / "out", "--num-batches", "12", "--force")["curve"]) == 12
+
+
+def test_a_folder_somebody_works_in_is_left_alone(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    with run_lock(tmp_path / "out"):
+        assert main(["find-lr", str(config), "-s", str(tmp_path / "out"), "--force"]) == 2
+    assert "at work on this run" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from PIL import Image
 
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import DataError
+from allencv_al.common.run_lock import run_lock
 from allencv_al.models import load_archive
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run import train
+from allencv_al.training.run_folder import is_of_a_run
 
 
 @pytest.fixture
@@ -63,6 +65,7 @@ def test_a_run_leaves_everything_about_it(config: dict[str, Any], tmp_path: Path
         "training_curves.png",
         "vocabulary",
     }
+    assert all(is_of_a_run(path.name) for path in run.iterdir())
 
 
 def test_the_archive_takes_along_the_samples_that_are_asked_for(
@@ -113,6 +116,33 @@ def test_a_run_that_cannot_begin_writes_nothing(
         train(Params(json.loads(text)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     train(Params(config), tmp_path / "run")  # the mended command runs as it is
+
+
+def test_a_callback_may_write_into_the_folder_at_once(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    config["trainer"]["callbacks"] = ["tensorboard"]
+    run = tmp_path / "run"
+    groups = {"optimizer": {"type": "sgd", "lr": 0.1, "parameter_groups": [[["nothing"]]]}}
+    with pytest.raises(ConfigurationError):
+        train(Params({**config, "trainer": {**config["trainer"], **groups}}), run)
+    assert not run.exists()
+    train(Params(config), run)
+    assert list((run / "log" / "train").iterdir()) and (run / "model.tar.gz").is_file()
+    before = (run / "model.tar.gz").stat().st_mtime_ns
+    train(Params(config), run, recover=True)
+    train(Params({**config, "random_seed": 1}), run, force=True)
+    assert (run / "model.tar.gz").stat().st_mtime_ns != before
+
+
+def test_one_folder_takes_one_training_at_a_time(config: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for flags in ({}, {"recover": True}, {"force": True}):
+        with run_lock(run), pytest.raises(DataError, match="at work on this run"):
+            train(Params(config), run, **flags)
+    assert list(run.iterdir()) == []
 
 
 def test_unreadable_images_are_listed(config: dict[str, Any], tmp_path: Path) -> None:

@@ -27,13 +27,12 @@ from allencv_al.active_learning.loop_experiment import (
     without_secrets,
 )
 from allencv_al.active_learning.run import CACHE_NAME, make_learner
-from allencv_al.active_learning.run_lock import locked_run_folder
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common import Params, atomic_file
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
 from allencv_al.common.progress import Progress
 from allencv_al.training.environment import write_environment
-from allencv_al.training.run_folder import check_run_folder, open_run_folder
+from allencv_al.training.run_folder import check_run_folder, opened_run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +98,9 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         cells = _with_earlier(cells, params, folder)
     with (
         _learner(cells, folder / CACHE_NAME, options.metric) as learner,
-        locked_run_folder(folder, lambda: _open(folder, written, options)),
+        opened_run_folder(folder, written, options.recover, options.force) as run_folder,
     ):
+        run_folder.begin()
         atomic_file.write_json(folder / PLAN_NAME, _plan(cells))
         write_environment(folder)
         learner.prepare()
@@ -194,10 +194,6 @@ def _rounds_of(cells: Sequence[Cell]) -> int | None:
     first = settings.query_size if settings.initial is None else settings.initial.size
     rounds = 1 + max(0, math.ceil((settings.budget - first) / settings.query_size))
     return len(cells) * rounds
-
-
-def _open(folder: Path, params: Params, options: ComparisonOptions) -> None:
-    open_run_folder(folder, params, options.recover, options.force)
 
 
 def _experiment(cells: Sequence[Cell]) -> LoopExperiment:

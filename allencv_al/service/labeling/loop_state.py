@@ -8,7 +8,7 @@ from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.round_records import read_records
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
-from allencv_al.active_learning.run_lock import is_locked
+from allencv_al.common.run_lock import is_locked
 from allencv_al.service.labeling.answers import LoopAnswer, RoundAnswer
 
 

@@ -23,6 +23,7 @@ from allencv_al.active_learning.strategies.uncertainty import Margin
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError
 from allencv_al.training.interruption import TrainingInterrupted
+from allencv_al.training.run_folder import is_of_a_run
 
 MakeConfig = Callable[..., dict[str, Any]]
 
@@ -81,6 +82,7 @@ def test_a_comparison_leaves_tables_curves_and_a_report(
         *("config.json", "comparison.json", "environment.json", "cells", "embeddings"),
         *("results.csv", "results.md", "report.html", "summary.json", "learning_curves.png"),
     }
+    assert all(is_of_a_run(path.name) for path in folder.iterdir())
     rows = rows_of(folder)
     assert [(row["strategy"], row["seed"], row["labels"]) for row in rows] == [
         (name, seed, labels)
