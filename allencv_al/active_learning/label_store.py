@@ -76,7 +76,7 @@ class LabelEvent:
         kind: What was said of the item.
         client_key: The key that the sender gave.
         seconds: How long it took.
-        time: When it was stored, in seconds since 1970.
+        time: When it was stored, in seconds since 1970; never before `supersedes` was.
         supersedes: The event in force for the item before; None if none was. Of an undo: the event
             that it undoes.
     """
@@ -246,10 +246,14 @@ class LabelStore:
 
 
 def _append(connection: sqlite3.Connection, new: NewLabel, supersedes: int | None) -> LabelEvent:
+    # Where the clock was set back, an event still is no older than the one that it supersedes:
+    # whoever compares their times must find the same one in force.
+    before = _event(connection, "WHERE e.event_id = ?", supersedes)
+    now = time.time() if before is None else max(time.time(), before.time)
     row = (
         *(new.id, new.label, new.annotator, int(new.round), new.source, str(new.kind)),
         *(new.client_key, None if new.seconds is None else float(new.seconds)),
-        *(time.time(), supersedes),
+        *(now, supersedes),
     )
     event_id = connection.execute(_INSERT, row).lastrowid
     return _from_row((event_id, *row))

@@ -51,20 +51,31 @@ class AnswerStore:
         kind: LabelKind,
         class_id: int | None = None,
         seconds: float | None = None,
+        is_first: bool = False,
     ) -> Answer:
         """Store what an annotator says of an item; it counts when this returns.
 
         A repeated call with the same key stores nothing and returns what is there.
 
+        Args:
+            annotator: Who says it.
+            client_key: Chosen by the client, new for each answer.
+            item: The item.
+            kind: What is said.
+            class_id: The class, where `kind` is LABEL.
+            seconds: How long it took.
+            is_first: Whether the annotator has not answered this item before, to their knowledge:
+                then an answer that they gave elsewhere meanwhile is not superseded.
+
         Raises:
             DataError: There is no such class, or the kind does not go with it.
             LabelConflict: There is no such item, its batch is closed, others have answered it as
-                often as is wanted, or the key belongs to another answer.
+                often as is wanted, the key belongs to another answer, or it is not the first.
         """
         with self._database.transaction() as connection:
             known = self._known(connection, client_key)
             if known is None:
-                labels_per_image = _check_takes_answers(connection, item, annotator)
+                labels_per_image = _check_takes_answers(connection, item, annotator, is_first)
             event = self._store(
                 connection, annotator, PAGE, client_key, item, kind, class_id, seconds
             )
@@ -257,11 +268,20 @@ def _check_is_open(connection: sqlite3.Connection, item: int) -> int:
     return int(row[1])
 
 
-def _check_takes_answers(connection: sqlite3.Connection, item: int, annotator: str) -> int:
+def _check_takes_answers(
+    connection: sqlite3.Connection, item: int, annotator: str, is_first: bool
+) -> int:
     labels_per_image = _check_is_open(connection, item)
     mine = connection.execute(
-        "SELECT 1 FROM standing WHERE item = ? AND annotator = ?", (item, annotator)
+        "SELECT s.kind, c.name FROM standing s LEFT JOIN class c ON c.class_id = s.class_id "
+        "WHERE s.item = ? AND s.annotator = ?",
+        (item, annotator),
     ).fetchone()
+    if is_first and mine is not None and mine[0] != LabelKind.SKIP:
+        raise LabelConflict(
+            f"you have answered this image in another window meanwhile ({mine[1] or mine[0]}), and "
+            "that answer stands"
+        )
     [(answers,)] = connection.execute("SELECT answers FROM item WHERE item = ?", (item,))
     if mine is None and answers >= labels_per_image:
         raise LabelConflict("somebody else has labeled this image meanwhile")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from allencv_al.active_learning.database import Database
@@ -39,7 +39,7 @@ class LeaseStore:
         self._clock = clock
 
     def next_items(
-        self, annotator: str, count: int, skipped: bool = False
+        self, annotator: str, count: int, skipped: bool = False, but: Sequence[int] = ()
     ) -> list[tuple[Item, float]]:
         """Return items for an annotator, each with the time when its promise ends.
 
@@ -50,10 +50,16 @@ class LeaseStore:
             annotator: Who asks.
             count: How many.
             skipped: Whether to return those that this annotator has skipped, and no others.
+            but: Items to leave out, because another page of the same annotator shows them.
         """
         now = self._clock()
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
+            # Longer than any promise: the clock was set back, which must lock nobody out for hours
+            connection.execute(
+                "UPDATE lease SET expires = :most WHERE expires > :most",
+                {"most": now + LEASE_SECONDS},
+            )
             open_batch = connection.execute(
                 "SELECT batch, labels_per_image FROM batch WHERE is_open"
             ).fetchone()
@@ -61,12 +67,13 @@ class LeaseStore:
                 return []
             values = {"who": annotator, "batch": open_batch[0], "wanted": open_batch[1]}
             standing = "s.kind = 'skip'" if skipped else "s.kind IS NULL"
+            elsewhere = f"AND i.item NOT IN ({', '.join(str(int(item)) for item in but)})"
             share = self._share(connection, count, values)
             rows: list[tuple[Any, ...]] = []
             for which in (_MINE, _OTHERS):
                 rows += connection.execute(
                     f"{SELECT_ITEM} {_STANDING} WHERE {which} AND {standing} {_IS_FREE} "
-                    "ORDER BY i.rank LIMIT :left",
+                    f"{elsewhere} ORDER BY i.rank LIMIT :left",
                     {**values, "left": share - len(rows)},
                 )
             expires = now + LEASE_SECONDS
@@ -90,7 +97,8 @@ class LeaseStore:
         rows = self._database.rows(
             "SELECT min(expires) FROM lease WHERE annotator = ? AND expires > ?", (annotator, now)
         )
-        if rows[0][0] is None or rows[0][0] > now + LEASE_SECONDS / 2:
+        first = rows[0][0]
+        if first is None or now + LEASE_SECONDS / 2 < first <= now + LEASE_SECONDS:
             return  # nothing to write: a page asks every few seconds
         with self._database.transaction() as connection:
             connection.execute(

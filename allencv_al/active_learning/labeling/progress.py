@@ -91,11 +91,13 @@ class ProgressStore:
 
     def _paces(self) -> dict[str, float]:
         """Return the answers per minute of each who has been at work in the last minutes."""
+        now = self._clock()
         times: dict[str, list[float]] = {}
         for annotator, time in self._database.rows(
             "SELECT annotator, time FROM label_event WHERE source = ? AND kind != 'undo' "
-            "AND time > ? ORDER BY event_id DESC LIMIT 1000",
-            (PAGE, self._clock() - _AT_WORK_SECONDS),
+            "AND time BETWEEN ? AND ? ORDER BY event_id DESC LIMIT 1000",
+            # Nothing of the future: the clock may have been set back
+            (PAGE, now - _AT_WORK_SECONDS, now),
         ):
             times.setdefault(annotator, []).append(time)
         found = {name: _pace(of[:_PACE_ANSWERS]) for name, of in times.items()}

@@ -37,6 +37,9 @@
 
     server          one row, while a server runs: url, machine, pid, heartbeat
 
+    labeling        one row, made at need: the id of the labeling, and the options that its images
+                    were ordered by; see `allencv_al.active_learning.labeling.identity`
+
 `item.answers ... is_conflict` and `standing` follow from the events, and are written in the same
 transaction.
 """

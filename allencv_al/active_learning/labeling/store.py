@@ -15,6 +15,7 @@ from allencv_al.active_learning.database import Database
 from allencv_al.active_learning.label_store import LabelConflict, LabelKind
 from allencv_al.active_learning.labeling.answers import AnswerStore
 from allencv_al.active_learning.labeling.classes import ClassStore
+from allencv_al.active_learning.labeling.identity import LabelingIdentity
 from allencv_al.active_learning.labeling.items import SELECT_ITEM, ItemStore, item_of
 from allencv_al.active_learning.labeling.leases import LeaseStore
 from allencv_al.active_learning.labeling.progress import ProgressStore
@@ -92,6 +93,7 @@ class LabelingStore:
         self.answers = AnswerStore(self.database)
         self.leases = LeaseStore(self.database, clock)
         self.counts = ProgressStore(self.database, clock)
+        self.identity = LabelingIdentity(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -142,12 +144,12 @@ class LabelingStore:
         )
         return not left
 
-    def last_change(self, batch: int) -> float:
-        """Return when something was said last of an item of a batch, in seconds since 1970."""
+    def last_event(self, batch: int) -> int:
+        """Return the newest event about an item of a batch; 0 if there is none."""
         [(last,)] = self.database.rows(
-            "SELECT coalesce(max(time), 0) FROM label_event WHERE round = ?", (batch,)
+            "SELECT coalesce(max(event_id), 0) FROM label_event WHERE round = ?", (batch,)
         )
-        return float(last)
+        return int(last)
 
     def finish(self, batch: int, allow_skips: bool = True) -> bool:
         """Close a batch; afterwards nothing more is taken. Of what was skipped nothing comes.
@@ -209,11 +211,11 @@ class LabelingStore:
         if not rows:
             return None
         url, machine, pid, heartbeat = rows[0]
-        if heartbeat < self._clock() - _SILENT_SECONDS:
-            return None
-        if machine == platform.node() and not _is_running(pid):  # it was killed
-            return None
-        return str(url)
+        age = self._clock() - heartbeat
+        if machine == platform.node():
+            # A heartbeat of the future: the clock was set back, and the process tells
+            return str(url) if age <= _SILENT_SECONDS and _is_running(pid) else None
+        return str(url) if abs(age) <= _SILENT_SECONDS else None
 
     def claim_server(self, url: str) -> None:
         """Say that a server of this process runs; to be repeated as its heartbeat."""

@@ -20,6 +20,7 @@ from allencv_al.common.errors import AllenCVError
 from allencv_al.predictors.batched_inference import MAX_THREADS, Decoded, device_of
 from allencv_al.predictors.json_values import JsonDict
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.service.web.images import DECODING
 
 T = TypeVar("T")
 
@@ -238,7 +239,8 @@ class Batcher:
 
     def _decode_error(self, job: _Job) -> Exception | None:
         try:
-            job.decoded = self._predictor.decode(job.item)
+            with DECODING.hold(job.item):
+                job.decoded = self._predictor.decode(job.item)
         except Exception as error:  # of a reader, a transform or a predictor of the user's
             return error
         job.item = None  # the bytes are not needed any more

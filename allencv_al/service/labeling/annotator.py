@@ -22,7 +22,9 @@ from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.data.image_io import load_image
 from allencv_al.data.instance import Instance
 from allencv_al.service.labeling.app import create_app
+from allencv_al.service.labeling.audience import Audience
 from allencv_al.service.labeling.keeper import Keeper
+from allencv_al.service.labeling.loop_state import LoopState
 from allencv_al.service.web.access import (
     Access,
     Identity,
@@ -39,6 +41,8 @@ _NAME = "labeling_server"
 _PAUSE_SECONDS = 0.25
 _SAID_SECONDS = 30.0
 _OWNER = "config"
+_END_SECONDS = 5.0
+"""How long a loop that is done waits for the pages to ask; they do so every three seconds."""
 
 
 @Annotator.register("labeling_server")
@@ -78,8 +82,8 @@ class LabelingServerAnnotator(Annotator):
         self.allowed_hosts = tuple(allowed_hosts)
         self.settle_seconds = settle_seconds
         self._server: ServerThread | None = None
-        self._keeper: Keeper | None = None
         self._store: LabelingStore | None = None
+        self._audience = Audience()
 
     @classmethod
     @overrides
@@ -122,7 +126,8 @@ class LabelingServerAnnotator(Annotator):
     @overrides
     def close(self) -> None:
         if self._server is not None:
-            time.sleep(min(self.settle_seconds, _PAUSE_SECONDS * 4))  # the page asks how it ended
+            if self._loop_is_done():
+                self._audience.wait(_END_SECONDS)  # the pages ask how it ended
             self._server.close()
             self._server = None
         if self._store is not None:
@@ -134,24 +139,43 @@ class LabelingServerAnnotator(Annotator):
             self._store = LabelingStore(folder / LABELING_NAME)
         return self._store
 
+    def _loop_is_done(self) -> bool:
+        """Return whether the run has ended, and was not only interrupted."""
+        if self._store is None:
+            return False
+        loop = LoopState(self._store.database.path.parent, is_here=True)
+        try:
+            return loop.read(batch_is_open=False).state == "finished"
+        finally:
+            loop.close()
+
     def _wait(self, store: LabelingStore, batch: Batch, folder: Path) -> None:
         """Wait until a batch is closed, and close it when nothing is left to say."""
         said = -_SAID_SECONDS
-        shown = -1
+        shown = newest_event = -1
+        quiet_since = time.monotonic()  # not by the clock on the wall, which may be set back
         while True:
             newest = store.items.batch()
             if newest is None or newest.batch != batch.batch or not newest.is_open:
                 return
-            url = store.server() or self._serve(store, folder)
+            if self._server is not None:  # whatever a clock that was set says of its heartbeat
+                url = self._server.url
+            else:
+                url = store.server() or self._serve(store, folder)
             done = store.counts.progress(batch.batch, "").done
             if done != shown and time.monotonic() - said > _SAID_SECONDS:
                 total = store.counts.progress(batch.batch, "").total
                 logger.info("round %s: %d of %d labeled at %s", batch.round, done, total, url)
                 said, shown = time.monotonic(), done
-            if store.is_complete(batch.batch):
-                quiet = time.time() - store.last_change(batch.batch)
-                if quiet > self.settle_seconds and store.finish(batch.batch, allow_skips=False):
-                    return
+            event = store.last_event(batch.batch)
+            if event != newest_event:
+                newest_event, quiet_since = event, time.monotonic()
+            elif (
+                time.monotonic() - quiet_since > self.settle_seconds
+                and store.is_complete(batch.batch)
+                and store.finish(batch.batch, allow_skips=False)
+            ):
+                return
             time.sleep(_PAUSE_SECONDS)
 
     def _serve(self, store: LabelingStore, folder: Path) -> str:
@@ -161,7 +185,13 @@ class LabelingServerAnnotator(Annotator):
             access=self._access(),
             allowed_hosts=self.allowed_hosts,
         )
-        app = create_app(folder, title=folder.resolve().name, has_loop=True, settings=settings)
+        app = create_app(
+            folder,
+            title=folder.resolve().name,
+            has_loop=True,
+            settings=settings,
+            audience=self._audience,
+        )
         self._server = start_in_thread(app)
         keeper = Keeper(store, self._server.url)
         app.on_close(keeper.close)

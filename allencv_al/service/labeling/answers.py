@@ -12,7 +12,7 @@ class ItemAnswer(BaseModel):
 
     id: str = Field(description="What addresses name; never a path.")
     file_name: str = Field(description="The id of the image in the data, to be shown.")
-    image_url: str
+    image_url: str = Field(description="Changes with the file, so that it can be kept for a while.")
     thumb_url: str
     reason: str | None = Field(description="Why it was picked.")
     has_guess: bool = Field(description="Whether the model has looked at it.")
@@ -27,6 +27,7 @@ class SaidAnswer(BaseModel):
     event_id: int
     item: str
     file_name: str
+    image_url: str
     thumb_url: str
     kind: str
     class_id: str | None
@@ -104,14 +105,17 @@ class LoopAnswer(BaseModel):
 
     state: Literal["waiting", "training", "finished", "absent"]
     rounds: list[RoundAnswer]
+    files: list[str] = Field(description="The files for people that the run directory has by now.")
 
 
 class SessionAnswer(BaseModel):
     """How everything is; cheap, so that a page can ask every few seconds."""
 
+    labeling: str = Field(description="The id of this labeling, which no other has.")
     annotator: str
     needs_name: bool = Field(description="Whether the page has to ask who labels.")
     title: str
+    folder: str = Field(description="The folder with the labels, as the server names it.")
     batch: BatchAnswer
     classes: list[ClassAnswer]
     may_edit_classes: bool

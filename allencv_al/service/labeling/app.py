@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
-from urllib.parse import unquote
 
 import flask
 
@@ -15,19 +13,23 @@ from allencv_al.active_learning.labeling.store import (
     LabelingStore,
     ReviewFilter,
 )
-from allencv_al.common.errors import ImageDecodeError
 from allencv_al.service.labeling import answers, messages
+from allencv_al.service.labeling.audience import Audience
+from allencv_al.service.labeling.image_route import add_image_route
 from allencv_al.service.labeling.loop_state import LoopState
-from allencv_al.service.labeling.pictures import kind_of, picture, tag
 from allencv_al.service.labeling.presenter import Presenter, number_of
+from allencv_al.service.labeling.requester import (
+    ANNOTATOR_HEADER,
+    LABELING_HEADER,
+    check_is_meant,
+    check_labeling,
+    current_annotator,
+)
 from allencv_al.service.web.app import WebApp, current_identity
 from allencv_al.service.web.errors import WebError
 from allencv_al.service.web.settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
-DEFAULT_ANNOTATOR = "annotator"
-_MOST_CHARACTERS = 64
-_HEADER = "X-Annotator"
 
 
 def create_app(
@@ -36,6 +38,7 @@ def create_app(
     title: str = "Label images",
     has_loop: bool = False,
     settings: WebSettings | None = None,
+    audience: Audience | None = None,
 ) -> WebApp:
     """Return the application that serves the labeling in a folder.
 
@@ -47,6 +50,7 @@ def create_app(
         title: The heading of the page.
         has_loop: Whether the loop that asks runs in this process.
         settings: Address, access and limits; by default, this machine only.
+        audience: Is told of each page that asks how the labeling is.
 
     Raises:
         DataError: There is no labeling in the folder, or it cannot be used.
@@ -54,7 +58,7 @@ def create_app(
     store = LabelingStore(Path(folder) / LABELING_NAME, create=False)
     app = WebApp("labeling", WebSettings() if settings is None else settings, title)
     loop = LoopState(Path(folder), has_loop)
-    LabelingRoutes(app, store, loop).add()
+    LabelingRoutes(app, store, loop, audience or Audience()).add()
     app.page("/", STATIC / "index.html")
     app.folder("/static/labeling/", STATIC, is_open=True)
     app.on_close(store.close)
@@ -68,12 +72,16 @@ class LabelingRoutes:
         app: Where they are added.
         store: The labeling.
         loop: The run that it belongs to, if it does.
+        audience: Is told of each page that asks how the labeling is.
     """
 
-    def __init__(self, app: WebApp, store: LabelingStore, loop: LoopState) -> None:
+    def __init__(
+        self, app: WebApp, store: LabelingStore, loop: LoopState, audience: Audience
+    ) -> None:
         self._app = app
         self._store = store
         self._loop = loop
+        self._audience = audience
         self._presenter = Presenter(store)
         app.on_close(loop.close)
 
@@ -84,7 +92,8 @@ class LabelingRoutes:
         self._add_answers()
         self._add_review()
         self._add_classes()
-        self._add_images()
+        add_image_route(self._app, self._store)
+        self._app.before_request(self._check_labeling)
 
     def _add_session(self) -> None:
         store, presenter = self._store, self._presenter
@@ -96,19 +105,24 @@ class LabelingRoutes:
             summary="How everything is; whoever asks keeps what is promised to them.",
         )
         def session() -> answers.SessionAnswer:
-            annotator = self._annotator()
+            annotator = current_annotator()
             batch = store.items.batch()
             store.leases.extend(annotator)
             is_loop = batch is not None and batch.round is not None
+            loop = self._loop.read(batch is not None and batch.is_open) if is_loop else None
+            self._audience.on_session(annotator, loop is not None and loop.state == "finished")
             return answers.SessionAnswer(
+                labeling=store.identity.id(),
                 annotator=annotator,
-                needs_name=not current_identity().name and _HEADER not in flask.request.headers,
+                needs_name=not current_identity().name
+                and ANNOTATOR_HEADER not in flask.request.headers,
                 title=self._app.title,
+                folder=_shown(store.database.path.parent, self._app.settings),
                 batch=presenter.batch(batch),
                 classes=presenter.classes(),
                 may_edit_classes=not (batch is not None and batch.has_fixed_classes),
                 progress=presenter.progress(batch, annotator),
-                loop=self._loop.read(batch is not None and batch.is_open) if is_loop else None,
+                loop=loop,
                 annotators=store.counts.annotators(),
             )
 
@@ -149,7 +163,8 @@ class LabelingRoutes:
             summary="Images to label, promised to who asks.",
         )
         def next_items(body: messages.NextRequest) -> answers.NextAnswer:
-            found = store.leases.next_items(self._annotator(), body.count, body.skipped)
+            but = [number_of(item) for item in body.but]
+            found = store.leases.next_items(current_annotator(), body.count, body.skipped, but)
             return answers.NextAnswer(
                 items=[presenter.item(item, expires) for item, expires in found]
             )
@@ -199,7 +214,8 @@ class LabelingRoutes:
             responses=(409, 507),
         )
         def answer(body: messages.AnswerRequest) -> answers.StoredAnswer:
-            annotator = self._annotator()
+            annotator = current_annotator()
+            check_is_meant(store, body, annotator)
             stored = store.answers.answer(
                 annotator,
                 body.client_id,
@@ -207,6 +223,7 @@ class LabelingRoutes:
                 LabelKind(body.kind),
                 None if body.class_id is None else number_of(body.class_id),
                 body.seconds,
+                body.is_first,
             )
             [said] = presenter.said([stored])
             return answers.StoredAnswer(answer=said, progress=self._progress(annotator))
@@ -220,7 +237,7 @@ class LabelingRoutes:
             responses=(409,),
         )
         def undo(body: messages.UndoRequest) -> answers.UndoneAnswer:
-            annotator = self._annotator()
+            annotator = current_annotator()
             undone = store.answers.undo(annotator, body.event_id)
             store.leases.hold(annotator, undone.item)
             [said] = presenter.said([undone])
@@ -238,7 +255,7 @@ class LabelingRoutes:
             summary="One's own answers, the newest first.",
         )
         def history(query: messages.HistoryQuery) -> answers.HistoryAnswer:
-            found = store.answers.history(self._annotator(), query.before, query.limit)
+            found = store.answers.history(current_annotator(), query.before, query.limit)
             return answers.HistoryAnswer(answers=presenter.said(found))
 
     def _add_review(self) -> None:
@@ -275,7 +292,7 @@ class LabelingRoutes:
             responses=(409, 507),
         )
         def decide(body: messages.ReviewRequest) -> answers.DecidedAnswer:
-            annotator = self._annotator()
+            annotator = current_annotator()
             decided = store.answers.decide(
                 annotator,
                 body.client_id,
@@ -294,7 +311,7 @@ class LabelingRoutes:
             responses=(409,),
         )
         def undo_decision(body: messages.ReviewUndoRequest) -> answers.DecidedAnswer:
-            annotator = self._annotator()
+            annotator = current_annotator()
             undone = store.answers.undo_decision(annotator, body.client_id)
             return answers.DecidedAnswer(decided=undone, progress=self._progress(annotator))
 
@@ -311,7 +328,7 @@ class LabelingRoutes:
         )
         def add_class(body: messages.ClassRequest) -> answers.ClassAnswer:
             self._check_may_edit()
-            added = store.classes.add_one(body.name, self._annotator())
+            added = store.classes.add_one(body.name, current_annotator())
             return presenter.class_of(added.class_id)
 
         @app.operation(
@@ -324,7 +341,7 @@ class LabelingRoutes:
         )
         def rename_class(id: str, body: messages.ClassRequest) -> answers.ClassAnswer:
             self._check_may_edit()
-            store.classes.rename(number_of(id), body.name, self._annotator())
+            store.classes.rename(number_of(id), body.name, current_annotator())
             return presenter.class_of(number_of(id))
 
         @app.operation(
@@ -336,7 +353,7 @@ class LabelingRoutes:
         )
         def remove_class(id: str) -> answers.ClassesAnswer:
             self._check_may_edit()
-            store.classes.remove(number_of(id), self._annotator())
+            store.classes.remove(number_of(id), current_annotator())
             return answers.ClassesAnswer(classes=presenter.classes())
 
         @app.operation(
@@ -359,38 +376,10 @@ class LabelingRoutes:
                 ]
             )
 
-    def _add_images(self) -> None:
-        store = self._store
-
-        @self._app.operation(
-            "GET",
-            "/api/images/<id>",
-            query=messages.ImageQuery,
-            answer=None,
-            produces="image/jpeg",
-            summary="An image, upright and encoded anew, as JPEG or PNG.",
-            responses=(404, 409),
-        )
-        def image(id: str, query: messages.ImageQuery) -> flask.Response:
-            item = store.items.item(number_of(id))
-            source = store.items.image(item)
-            try:
-                entity = tag(source, query.size)
-            except OSError:
-                raise WebError(404, "not_found", "the file of this image is gone") from None
-            response = flask.Response(mimetype="image/jpeg")
-            response.set_etag(entity)
-            response.headers["Cache-Control"] = "private, max-age=3600"
-            if entity not in flask.request.if_none_match:
-                try:
-                    content = picture(source, query.size, self._app.settings.max_pixels)
-                except ImageDecodeError as error:
-                    cause = str(error).partition(": ")[2]
-                    raise WebError(422, "image", cause or "it cannot be read") from error
-                response.data = content
-                response.mimetype = kind_of(content)
-            response.make_conditional(flask.request)
-            return response
+    def _check_labeling(self) -> None:
+        """Refuse what a page of another labeling sends; but let it find out where it is."""
+        if flask.request.endpoint != "GET /api/session":
+            check_labeling(self._store, flask.request.headers.get(LABELING_HEADER))
 
     def _check_may_edit(self) -> None:
         batch = self._batch()
@@ -403,30 +392,11 @@ class LabelingRoutes:
     def _batch(self) -> Batch | None:
         return self._store.items.batch()
 
-    def _annotator(self) -> str:
-        """Return who asks: whose token it is, or the name that the page was given."""
-        name = current_identity().name
-        if name:
-            return name
-        sent = flask.request.headers.get(_HEADER)
-        if sent is None:
-            return DEFAULT_ANNOTATOR
-        return check_annotator_name(unquote(sent, errors="replace"))
 
-
-def check_annotator_name(name: str) -> str:
-    """Return the name of an annotator, without space around it.
-
-    Raises:
-        WebError: It is empty, too long, or holds what cannot be seen.
-    """
-    name = unicodedata.normalize("NFC", name.strip())
-    is_plain = not any(unicodedata.category(mark) in ("Cc", "Cs") for mark in name)
-    if not 0 < len(name) <= _MOST_CHARACTERS or not is_plain:
-        raise WebError(
-            422,
-            "annotator",
-            f"{_HEADER}: expected a name of 1 to {_MOST_CHARACTERS} characters",
-            field=_HEADER,
-        )
-    return name
+def _shown(folder: Path, settings: WebSettings) -> str:
+    """Return how a page names a folder: to others than this machine's user by its name only."""
+    if settings.access.needs_token:
+        return folder.resolve().name
+    path = folder.resolve()
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

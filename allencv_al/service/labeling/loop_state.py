@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.round_records import read_records
@@ -10,6 +11,8 @@ from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.run_lock import is_locked
 from allencv_al.service.labeling.answers import LoopAnswer, RoundAnswer
+
+_FILES = ("labels.csv", "model.tar.gz", "report.html")
 
 
 class LoopState:
@@ -35,7 +38,7 @@ class LoopState:
         """
         database = self._opened()
         if database is None:
-            return LoopAnswer(state="absent", rounds=[])
+            return LoopAnswer(state="absent", rounds=[], files=[])
         [newest] = database.rows(
             "SELECT (SELECT coalesce(max(sequence), 0) FROM round_state), "
             "(SELECT coalesce(max(event_id), 0) FROM label_event)"
@@ -46,15 +49,19 @@ class LoopState:
         rounds = RoundStore(database)
         last = rounds.last()
         if last is not None and last[1] is State.DONE:
-            return LoopAnswer(state="finished", rounds=self._rounds)
+            return self._answer("finished")
         if not (self._is_here or is_locked(self._folder)):
-            return LoopAnswer(state="absent", rounds=self._rounds)
-        return LoopAnswer(state="waiting" if batch_is_open else "training", rounds=self._rounds)
+            return self._answer("absent")
+        return self._answer("waiting" if batch_is_open else "training")
 
     def close(self) -> None:
         """Close the database."""
         if self._database is not None:
             self._database.close()
+
+    def _answer(self, state: Literal["waiting", "training", "finished", "absent"]) -> LoopAnswer:
+        files = [name for name in _FILES if (self._folder / name).is_file()]
+        return LoopAnswer(state=state, rounds=self._rounds, files=files)
 
     def _opened(self) -> RunDatabase | None:
         path = self._folder / DATABASE_NAME

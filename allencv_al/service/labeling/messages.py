@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 MOST_ITEMS = 6
 MOST_LISTED = 200
 MOST_DECIDED = 1_000
+MOST_NAME = 10_000
 
 ItemId = Annotated[str, Field(pattern=r"^i[1-9][0-9]{0,15}$", description="An image: i1, i2 ...")]
 ClassId = Annotated[str, Field(pattern=r"^c[1-9][0-9]{0,15}$", description="A class: c1, c2 ...")]
+LabelingId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description="Of the session.")]
 ClientId = Annotated[
     str,
     Field(
@@ -34,6 +36,11 @@ class NextRequest(_Request):
 
     count: int = Field(1, ge=1, le=MOST_ITEMS, description="How many at most.")
     skipped: bool = Field(False, description="Those that were skipped, and no others.")
+    but: list[ItemId] = Field(
+        default_factory=list,
+        max_length=MOST_LISTED,
+        description="Images to leave out, because another window shows them.",
+    )
 
 
 class AnswerRequest(_Request):
@@ -44,6 +51,20 @@ class AnswerRequest(_Request):
     kind: Said
     class_id: ClassId | None = Field(None, description="The class, where `kind` is `label`.")
     seconds: float | None = Field(None, ge=0, le=86_400, description="How long it took.")
+    labeling: LabelingId | None = Field(
+        None, description="The labeling that the image is of; refused by any other (409)."
+    )
+    annotator: str | None = Field(
+        None, max_length=64, description="Whose answer it is; refused from anybody else (409)."
+    )
+    image: str | None = Field(
+        None,
+        max_length=MOST_NAME,
+        description="The `file_name` of the image; refused where `item` is another (409).",
+    )
+    is_first: bool = Field(
+        False, description="Refuse it (409) where this annotator has answered the image already."
+    )
 
 
 class UndoRequest(_Request):
@@ -105,4 +126,12 @@ class ReviewQuery(_Request):
 class ImageQuery(_Request):
     """How large an image is sent."""
 
-    size: Literal["full", "thumb"] = "full"
+    size: Literal["thumb", "full", "large", "whole"] = Field(
+        "full", description="At most 256, 2,048, 4,096 or 8,192 pixels a side."
+    )
+    v: str | None = Field(
+        None,
+        max_length=80,
+        description="The version in `image_url`: another labeling refuses it (409), and what is "
+        "sent may be kept for an hour.",
+    )

@@ -9,11 +9,14 @@ from pathlib import Path
 from PIL import Image
 
 from allencv_al.data.image_io import load_reduced
+from allencv_al.service.web.images import DECODING
 
-SIDES = {"full": 2048, "thumb": 256}
-"""The most pixels of the longer side, by the name of a size."""
+SIDES = {"thumb": 256, "full": 2048, "large": 4096, "whole": 8192}
+"""The most pixels of the longer side, by the name of a size: the page asks for more as it zooms."""
 
 _QUALITY = 90
+_SMALL = 256
+_WAIT_SECONDS = 60.0  # for the images of others
 
 
 def picture(source: Path | bytes, size: str, max_pixels: int) -> bytes:
@@ -21,15 +24,19 @@ def picture(source: Path | bytes, size: str, max_pixels: int) -> bytes:
 
     Args:
         source: A file or its content.
-        size: `full` or `thumb`.
+        size: One of `SIDES`.
         max_pixels: The largest image that is decoded.
 
     Raises:
         ImageDecodeError: It cannot be read, or is too large.
+        WebError: Too many others are being decoded (503).
     """
-    side = SIDES[size]
-    pixels = load_reduced(source, side, max_pixels)
-    image = Image.fromarray(pixels)
+    with DECODING.hold(source, _WAIT_SECONDS):
+        return _encoded(source, SIDES[size], max_pixels)  # the pixels are freed within the block
+
+
+def _encoded(source: Path | bytes, side: int, max_pixels: int) -> bytes:
+    image = Image.fromarray(load_reduced(source, side, max_pixels))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     if max(image.size) <= _SMALL:
@@ -56,6 +63,3 @@ def tag(source: Path | bytes, size: str) -> str:
 def kind_of(content: bytes) -> str:
     """Return the media type of what `picture` has returned."""
     return "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
-
-
-_SMALL = 256

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from allencv_al.active_learning.label_store import LabelConflict
 from allencv_al.active_learning.labeling.records import Answer, Batch, Item, LabelClass, Reviewed
@@ -18,6 +19,8 @@ from allencv_al.service.labeling.answers import (
 )
 
 _KEYS = "123456789"
+VERSION_CHARACTERS = 12
+"""Of the id of the labeling, with which the version of each image begins."""
 _NUMBER = re.compile(r"^[ic]([1-9][0-9]*)$")
 
 
@@ -67,8 +70,8 @@ class Presenter:
         return ItemAnswer(
             id=f"i{item.item}",
             file_name=item.id,
-            image_url=f"api/images/i{item.item}?size=full",
-            thumb_url=thumb_url(item.item),
+            image_url=self._url(item, "full"),
+            thumb_url=self._url(item, "thumb"),
             reason=item.reason,
             has_guess=bool(item.guess),
             lease_expires=expires,
@@ -77,11 +80,11 @@ class Presenter:
     def said(self, answers: Sequence[Answer]) -> list[SaidAnswer]:
         """Return what was said."""
         names = self._store.classes.names() if answers else {}
-        files: dict[int, str] = {}
+        items: dict[int, Item] = {}
         for answer in answers:
-            if answer.item not in files:
-                files[answer.item] = self._store.items.item(answer.item).id
-        return [_said(answer, files[answer.item], names) for answer in answers]
+            if answer.item not in items:
+                items[answer.item] = self._store.items.item(answer.item)
+        return [self._said(answer, items[answer.item], names) for answer in answers]
 
     def reviewed(self, found: Sequence[Reviewed]) -> list[ReviewedAnswer]:
         """Return images with all that is said of them."""
@@ -89,8 +92,10 @@ class Presenter:
         return [
             ReviewedAnswer(
                 item=self.item(one.item),
-                answers=[_said(answer, one.item.id, names) for answer in one.answers],
-                decision=None if one.decision is None else _said(one.decision, one.item.id, names),
+                answers=[self._said(answer, one.item, names) for answer in one.answers],
+                decision=None
+                if one.decision is None
+                else self._said(one.decision, one.item, names),
                 kind=one.item.kind,
                 class_id=_class(one.item.class_id),
                 class_name=names.get(one.item.class_id or 0),
@@ -125,6 +130,38 @@ class Presenter:
             seconds_left=found.seconds_left,
         )
 
+    def version(self, item: Item) -> str:
+        """Return what changes with the labeling, and with the file of an image."""
+        labeling = self._store.identity.id()[:VERSION_CHARACTERS]
+        if item.image is None:
+            return labeling
+        source = self._store.items.image(item)
+        assert isinstance(source, Path)
+        try:
+            status = source.stat()
+        except OSError:  # the page finds out when it asks for it
+            return labeling
+        return f"{labeling}-{status.st_mtime_ns:x}-{status.st_size:x}"
+
+    def _url(self, item: Item, size: str) -> str:
+        return f"api/images/i{item.item}?size={size}&v={self.version(item)}"
+
+    def _said(self, answer: Answer, item: Item, names: Mapping[int, str]) -> SaidAnswer:
+        return SaidAnswer(
+            event_id=answer.event_id,
+            item=f"i{answer.item}",
+            file_name=item.id,
+            image_url=self._url(item, "full"),
+            thumb_url=self._url(item, "thumb"),
+            kind=answer.kind,
+            class_id=_class(answer.class_id),
+            class_name=names.get(answer.class_id or 0),
+            annotator=answer.annotator,
+            seconds=answer.seconds,
+            time=answer.time,
+            in_force=answer.is_in_force,
+        )
+
 
 def number_of(id: str) -> int:
     """Return the number in `i12` or `c3`.
@@ -138,26 +175,5 @@ def number_of(id: str) -> int:
     return int(found[1])
 
 
-def thumb_url(item: int) -> str:
-    """Return where the small picture of an item is."""
-    return f"api/images/i{item}?size=thumb"
-
-
 def _class(class_id: int | None) -> str | None:
     return None if class_id is None else f"c{class_id}"
-
-
-def _said(answer: Answer, file_name: str, names: Mapping[int, str]) -> SaidAnswer:
-    return SaidAnswer(
-        event_id=answer.event_id,
-        item=f"i{answer.item}",
-        file_name=file_name,
-        thumb_url=thumb_url(answer.item),
-        kind=answer.kind,
-        class_id=_class(answer.class_id),
-        class_name=names.get(answer.class_id or 0),
-        annotator=answer.annotator,
-        seconds=answer.seconds,
-        time=answer.time,
-        in_force=answer.is_in_force,
-    )

@@ -398,3 +398,54 @@ def test_any_course_of_events_ends_as_a_plain_list_of_them_says(
             expected = counts[0][0]
         assert (item.kind, item.class_id) == expected
         assert item.is_conflict == (tie and len(answers) >= wanted)
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(store: LabelingStore, clock: Any) -> None:
+    assert next_numbers(store, "anna", 5) == [1, 2, 3, 4, 5]
+    clock.now -= 86_400
+    assert next_numbers(store, "ben", 5) == []
+    clock.now += 121  # anna has not asked since
+    assert next_numbers(store, "ben", 5) == [1, 2, 3, 4, 5]
+
+
+def test_a_promise_outlives_a_clock_that_is_set_back(store: LabelingStore, clock: Any) -> None:
+    next_numbers(store, "anna", 5)
+    clock.now -= 86_400
+    for _ in range(5):
+        store.leases.extend("anna")
+        assert next_numbers(store, "ben", 5) == []
+        clock.now += 61
+
+
+def test_a_server_is_found_though_the_clock_was_set_back(store: LabelingStore, clock: Any) -> None:
+    store.claim_server("http://here/")
+    clock.now -= 86_400
+    assert store.server() == "http://here/", "its process runs"
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE server SET machine = 'another'")
+    assert store.server() is None
+
+
+def test_the_pace_leaves_out_what_a_clock_said_that_was_set_back(
+    store: LabelingStore, clock: Any
+) -> None:
+    for item in (1, 2, 3):
+        label(store, "anna", item)
+    with store.database.transaction() as connection:  # as if said at these times
+        connection.execute("DROP TRIGGER label_event_no_update")
+        for event, seconds in ((1, 5_000.0), (2, -20.0), (3, -10.0)):
+            connection.execute(
+                "UPDATE label_event SET time = ? WHERE event_id = ?", (clock.now + seconds, event)
+            )
+    assert store.counts.progress(1, "anna").labels_per_minute == pytest.approx(6)
+
+
+def test_a_later_event_is_never_older(
+    store: LabelingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("allencv_al.active_learning.label_store.time.time", lambda: 2_000.0)
+    label(store, "anna", 1, CAT)
+    monkeypatch.setattr("allencv_al.active_learning.label_store.time.time", lambda: 1_000.0)
+    label(store, "anna", 1, DOG)
+    label(store, "anna", 2, CAT)
+    assert [event.time for event in store.answers.events()] == [2_000.0, 2_000.0, 1_000.0]

@@ -16,6 +16,7 @@ from allencv_al.common.errors import DataError, ImageDecodeError
 from allencv_al.models import load_archive
 from allencv_al.predictors import Predictor
 from allencv_al.service.demo.batcher import Batcher, BusyError, in_a_thread
+from allencv_al.service.web.images import DecodingBudget
 
 DEADLINE = 30.0
 
@@ -226,3 +227,17 @@ def test_a_batcher_that_never_ran_closes(predictor: Predictor) -> None:
     batcher.close()
     with pytest.raises(BusyError, match="closing"):
         batcher.submit([picture(0)])
+
+
+def test_images_are_decoded_within_the_budget_of_the_process(
+    batcher: Batcher, monkeypatch: pytest.MonkeyPatch, pictures: Path
+) -> None:
+    budget = DecodingBudget(100)
+    monkeypatch.setattr("allencv_al.service.demo.batcher.DECODING", budget)
+    content = next(pictures.rglob("*.png")).read_bytes()
+    with budget.hold(content):
+        [future] = batcher.submit([content])
+        time.sleep(0.1)
+        assert not future.done()
+    assert future.result(30).error is None
+    assert budget.used == 0

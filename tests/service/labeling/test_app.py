@@ -136,7 +136,6 @@ def test_pictures_are_upright_small_and_encoded_anew(client: FlaskClient) -> Non
     def picture(item: str, size: str) -> Image.Image:
         found = client.get(f"/api/images/{item}?size={size}")
         assert found.status_code == 200
-        assert found.headers["Cache-Control"] == "private, max-age=3600"
         opened = Image.open(io.BytesIO(found.data))
         assert not opened.getexif()
         return opened
@@ -245,3 +244,100 @@ def test_a_token_names_who_labels(store: LabelingStore) -> None:
 def test_a_folder_without_a_labeling_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected the database of a labeling, found nothing"):
         create_app(tmp_path)
+
+
+def test_what_belongs_to_another_labeling_is_refused(
+    client: FlaskClient, store: LabelingStore, tmp_path: Path
+) -> None:
+    mine = client.get("/api/session").json["labeling"]
+    with LabelingStore(tmp_path / "other" / LABELING_NAME) as other:
+        theirs = other.identity.id()
+    assert mine == store.identity.id() != theirs
+    for changes, code in (
+        ({"labeling": theirs}, "other_labeling"),
+        ({"annotator": "Ben"}, "other_annotator"),
+        ({"image": "large.jpg"}, "other_image"),
+    ):
+        found = answer(client, **changes)
+        assert (found.status_code, found.json["error"]["code"]) == (409, code)
+    stale = {**ANNA, "X-Labeling": theirs}
+    for path, body in (
+        ("answers", {"client_id": "a-client-id", "item": "i1", "kind": "skip"}),
+        ("next", {}),
+        ("undo", {"event_id": 1}),
+        ("review", {"client_id": "a-client-id", "items": ["i1"], "kind": "unsure"}),
+        ("classes", {"name": "bird"}),
+    ):
+        found = client.post(f"/api/{path}", json=body, headers=stale)
+        assert (found.status_code, found.json["error"]["code"]) == (409, "other_labeling"), path
+    assert store.answers.events() == []
+    assert client.get("/api/session", headers=stale).json["labeling"] == mine
+    right = {"labeling": mine, "annotator": "Anna", "image": "turned.jpg"}
+    assert answer(client, **right).status_code == 200
+
+
+def test_a_first_answer_supersedes_none_of_another_window(client: FlaskClient) -> None:
+    answer(client, client_id="window-1", is_first=True)
+    late = answer(client, client_id="window-2", class_id="c2", is_first=True)
+    assert late.status_code == 409
+    assert "you have answered this image in another window" in late.json["error"]["message"]
+    assert answer(client, client_id="window-1", is_first=True).status_code == 200, "sent again"
+    assert answer(client, client_id="window-3", class_id="c2").status_code == 200, "on purpose"
+
+
+def test_a_skipped_image_takes_a_first_answer(client: FlaskClient) -> None:
+    answer(client, client_id="client-1", kind="skip", class_id=None, is_first=True)
+    assert answer(client, client_id="client-2", is_first=True).status_code == 200
+
+
+def test_another_window_gets_other_images(client: FlaskClient) -> None:
+    [first] = client.post("/api/next", json={"count": 1}, headers=ANNA).json["items"]
+    body = {"count": 2, "but": [first["id"]]}
+    found = client.post("/api/next", json=body, headers=ANNA).json["items"]
+    assert len(found) == 2 and first["id"] not in [item["id"] for item in found]
+    [again] = client.post("/api/next", json={"count": 1}, headers=ANNA).json["items"]
+    assert again["id"] == first["id"]
+
+
+def test_the_address_of_an_image_changes_with_file_and_labeling(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    def url() -> str:
+        found = client.post("/api/next", json={"count": 1}, headers=ANNA).json["items"][0]
+        return "/" + str(found["image_url"])
+
+    before = url()
+    found = client.get(before)
+    assert (found.status_code, found.headers["Cache-Control"]) == (200, "private, max-age=3600")
+    (tmp_path / "turned.jpg").write_bytes(photo(90, 90))
+    assert url() != before
+    other = before.replace(client.get("/api/session").json["labeling"][:12], "0" * 12)
+    assert client.get(other).json["error"]["code"] == "other_labeling"
+    assert client.get("/api/images/i1").headers["Cache-Control"] == "no-cache"
+
+
+def test_zoom_gets_more_pixels(client: FlaskClient, tmp_path: Path) -> None:
+    (tmp_path / "large.jpg").write_bytes(photo(9000, 100))
+    sizes = {}
+    for size in ("thumb", "full", "large", "whole"):
+        data = client.get(f"/api/images/i3?size={size}").data
+        sizes[size] = Image.open(io.BytesIO(data)).width
+    assert sizes == {"thumb": 256, "full": 2048, "large": 4096, "whole": 8192}
+
+
+def test_a_session_says_where_the_labels_are(
+    store: LabelingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = store.database.path.parent
+    app = create_app(folder)
+    assert app.test_client().get("/api/session").json["folder"] == str(folder.resolve())
+    monkeypatch.chdir(folder.parent)
+    assert app.test_client().get("/api/session").json["folder"] == folder.name
+    app.close()
+    access = TokenAccess({"token-of-anna-0123": Identity("Anna")})
+    app = create_app(folder, settings=WebSettings(access=access))
+    monkeypatch.chdir("/")
+    headers = {"Authorization": "Bearer token-of-anna-0123"}
+    found = app.test_client().get("/api/session", headers=headers).json
+    assert found["folder"] == folder.name, "others learn no path of this machine"
+    app.close()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from allencv_al.common.errors import ImageDecodeError
 from allencv_al.service.web.errors import WebError
-from allencv_al.service.web.images import check_image
+from allencv_al.service.web.images import DecodingBudget, check_image
 
 
 def encoded(width: int, height: int, kind: str) -> bytes:
@@ -53,3 +57,70 @@ def test_a_bomb_is_known_before_it_is_decoded(side: int) -> None:
 def test_what_is_no_image_is_an_error(content: bytes) -> None:
     with pytest.raises((ImageDecodeError, WebError)):
         check_image(content, 40_000_000)
+
+
+def png(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def held_at_once(budget: DecodingBudget, sources: list[Any]) -> int:
+    """Return the most images that were in the budget at once."""
+    here = most = 0
+    lock = threading.Lock()
+
+    def decode(source: Any) -> None:
+        nonlocal here, most
+        with budget.hold(source):
+            with lock:
+                here += 1
+                most = max(most, here)
+            time.sleep(0.02)
+            with lock:
+                here -= 1
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        list(pool.map(decode, sources))
+    assert budget.used == 0
+    return most
+
+
+def test_twelve_images_at_once_stay_within_the_budget() -> None:
+    assert held_at_once(DecodingBudget(30_000), [png(100, 100)] * 12) == 3
+
+
+def test_an_image_over_the_budget_is_decoded_alone() -> None:
+    sources = [png(10, 10), png(1_000, 1_000), png(10, 10), png(900, 900)]
+    budget = DecodingBudget(5_000)
+    with budget.hold(sources[1]):
+        assert budget.used == 5_000
+    assert held_at_once(budget, sources[1::2] * 3) == 1
+
+
+def test_what_is_no_file_costs_nothing() -> None:
+    budget = DecodingBudget(1)
+    with budget.hold(png(1, 1)), budget.hold(b"no image"), budget.hold({"image": []}):
+        assert budget.used == 1
+
+
+def test_whoever_waits_too_long_is_told_to_try_again() -> None:
+    budget = DecodingBudget(100, max_waiting=0)
+    with budget.hold(png(10, 10)):
+        with pytest.raises(WebError, match="wait to be decoded already") as raised:
+            budget.hold(png(10, 10), seconds=5).__enter__()
+        assert (raised.value.status, raised.value.retry_after) == (503, 2)
+        budget.max_waiting = 1
+        with pytest.raises(WebError, match=r"within 0\.01 seconds"):
+            budget.hold(png(10, 10), seconds=0.01).__enter__()
+    with budget.hold(png(10, 10), seconds=0.01):
+        assert budget.used == 100
+    with budget.hold(png(1, 1), seconds=0.01):
+        pass
+
+
+def test_an_error_while_decoding_gives_the_pixels_back() -> None:
+    budget = DecodingBudget(100)
+    with pytest.raises(ValueError, match="damaged"), budget.hold(png(10, 10)):
+        raise ValueError("damaged")
+    assert budget.used == 0

@@ -1,0 +1,57 @@
+"""The route that sends the images of a labeling."""
+
+from __future__ import annotations
+
+import flask
+
+from allencv_al.active_learning.labeling.store import LabelingStore
+from allencv_al.common.errors import ImageDecodeError
+from allencv_al.service.labeling import messages
+from allencv_al.service.labeling.pictures import kind_of, picture, tag
+from allencv_al.service.labeling.presenter import number_of
+from allencv_al.service.labeling.requester import check_labeling
+from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.errors import WebError
+
+
+def add_image_route(app: WebApp, store: LabelingStore) -> None:
+    """Add the route.
+
+    Args:
+        app: Where it is added.
+        store: The labeling.
+    """
+
+    @app.operation(
+        "GET",
+        "/api/images/<id>",
+        query=messages.ImageQuery,
+        answer=None,
+        produces="image/jpeg",
+        summary="An image, upright and encoded anew, as JPEG or PNG.",
+        responses=(404, 409, 503),
+    )
+    def image(id: str, query: messages.ImageQuery) -> flask.Response:
+        if query.v is not None:
+            check_labeling(store, query.v.partition("-")[0])
+        item = store.items.item(number_of(id))
+        source = store.items.image(item)
+        try:
+            entity = tag(source, query.size)
+        except OSError:
+            raise WebError(404, "not_found", "the file of this image is gone") from None
+        response = flask.Response(mimetype="image/jpeg")
+        response.set_etag(entity)
+        # Without a version, another labeling on the same port has another image at this address
+        is_fixed = query.v is not None
+        response.headers["Cache-Control"] = "private, max-age=3600" if is_fixed else "no-cache"
+        if entity not in flask.request.if_none_match:
+            try:
+                content = picture(source, query.size, app.settings.max_pixels)
+            except ImageDecodeError as error:
+                cause = str(error).partition(": ")[2]
+                raise WebError(422, "image", cause or "it cannot be read") from error
+            response.data = content
+            response.mimetype = kind_of(content)
+        response.make_conditional(flask.request)
+        return response

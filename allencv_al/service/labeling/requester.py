@@ -1,0 +1,91 @@
+"""Who sends a request to a labeling server, and which labeling they mean."""
+
+from __future__ import annotations
+
+import unicodedata
+from urllib.parse import unquote
+
+import flask
+
+from allencv_al.active_learning.labeling.store import LabelingStore
+from allencv_al.service.labeling.messages import AnswerRequest
+from allencv_al.service.labeling.presenter import number_of
+from allencv_al.service.web.app import current_identity
+from allencv_al.service.web.errors import WebError
+
+DEFAULT_ANNOTATOR = "annotator"
+ANNOTATOR_HEADER = "X-Annotator"
+LABELING_HEADER = "X-Labeling"
+_MOST_CHARACTERS = 64
+
+
+def current_annotator() -> str:
+    """Return who asks: whose token it is, or the name that the page was given."""
+    name = current_identity().name
+    if name:
+        return name
+    sent = flask.request.headers.get(ANNOTATOR_HEADER)
+    if sent is None:
+        return DEFAULT_ANNOTATOR
+    return check_annotator_name(unquote(sent, errors="replace"))
+
+
+def check_annotator_name(name: str) -> str:
+    """Return the name of an annotator, without space around it.
+
+    Raises:
+        WebError: It is empty, too long, or holds what cannot be seen.
+    """
+    name = unicodedata.normalize("NFC", name.strip())
+    is_plain = not any(unicodedata.category(mark) in ("Cc", "Cs") for mark in name)
+    if not 0 < len(name) <= _MOST_CHARACTERS or not is_plain:
+        raise WebError(
+            422,
+            "annotator",
+            f"{ANNOTATOR_HEADER}: expected a name of 1 to {_MOST_CHARACTERS} characters",
+            field=ANNOTATOR_HEADER,
+        )
+    return name
+
+
+def check_labeling(store: LabelingStore, id: str | None) -> None:
+    """Raise where a request is meant for another labeling, as of a page that was left open.
+
+    Args:
+        store: The labeling that is served.
+        id: The one that is meant, or the first characters of its id; None where none is named.
+
+    Raises:
+        WebError: It is another one (409).
+    """
+    if id is not None and not (id and store.identity.id().startswith(id)):
+        raise WebError(
+            409,
+            "other_labeling",
+            "this address serves another labeling now; nothing was stored here",
+        )
+
+
+def check_is_meant(store: LabelingStore, body: AnswerRequest, annotator: str) -> None:
+    """Raise where an answer belongs to another labeling, annotator or image.
+
+    Raises:
+        WebError: It does (409).
+    """
+    check_labeling(store, body.labeling)
+    if body.annotator is not None and body.annotator != annotator:
+        raise WebError(
+            409,
+            "other_annotator",
+            f"expected an answer of {annotator}, found one of {body.annotator}",
+            field="annotator",
+        )
+    if body.image is not None:
+        found = store.items.item(number_of(body.item)).id
+        if body.image != found:
+            raise WebError(
+                409,
+                "other_image",
+                f"{body.item} is the image {found} here, not {body.image}",
+                field="image",
+            )
