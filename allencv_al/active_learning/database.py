@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from allencv_al.active_learning.sqlite_errors import explained, is_busy
+from allencv_al.common.atomic_file import flush, make_folder
 from allencv_al.common.errors import DataError
 
 _BUSY_SECONDS = 30.0
@@ -195,7 +196,7 @@ class Database:
         if not create and not self.path.is_file():
             raise DataError(f"{self.path}: expected {self.schema.what}, found nothing")
         if create:
-            _make_folder(self.path.parent)
+            make_folder(self.path.parent)
 
     def _prepare(self, create: bool) -> None:
         if self._version() == self.schema.version:
@@ -208,7 +209,7 @@ class Database:
             if self._version() == 0:  # else another process was faster
                 for statement in self.schema.statements():
                     connection.execute(statement)
-        _sync_folder(self.path.parent)
+        flush(self.path.parent)
 
     def _version(self) -> int:
         """Return the version of the tables that are there, 0 if none."""
@@ -306,22 +307,3 @@ def is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder and those above it, so that they outlive a power cut."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a folder
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

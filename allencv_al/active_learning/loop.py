@@ -35,7 +35,7 @@ from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.active_learning.selection import Selection
 from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.active_learning.strategies.base import QueryStrategy
-from allencv_al.common.atomic_file import sweep_temporaries
+from allencv_al.common.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.errors import DataError
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.instance import Instance
@@ -195,7 +195,7 @@ class ActiveLearningLoop:
         self.hooks.on_point("TRAIN begun")
         started = time.perf_counter()
         folder = self._round_folder(round)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         metrics = self.learner.train(round, labels, folder)
         self._outputs.begin(round)
         self.hooks.on_point("TRAIN done")

@@ -153,7 +153,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         if self._lock is not None:
             return
         with _explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            atomic_file.make_folder(self.folder)
             self._lock = self._locked(wait)
             atomic_file.sweep_temporaries(self.folder)
             found = self._read_index()
@@ -227,7 +227,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
 
     def _remove(self, index: _Index) -> None:
         """Remove the files of an index, itself first; who has mapped them keeps them."""
-        (self.folder / _INDEX).unlink()
+        atomic_file.remove(self.folder / _INDEX)
         for name in index.lengths:
             (self.folder / name).unlink(missing_ok=True)
 

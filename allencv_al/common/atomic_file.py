@@ -1,8 +1,11 @@
-"""Files that are there whole or not at all.
+"""Files that are there whole or not at all, and outlive a power cut.
 
 A result is written under a temporary name, flushed to the disk, renamed, and the folder that holds
 it is flushed too, so that neither a kill nor a power cut leaves half a file behind. Nothing else in
 this package opens a result for writing.
+
+The order of all that a run writes: folders (`make_folder`, each flushed into the one above), then
+files, then the state that refers to them. So what a state refers to is there whenever the state is.
 """
 
 from __future__ import annotations
@@ -29,14 +32,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if _is_special(final):
         yield final
         return
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     temporary = _temporary_name(final)
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(final)
-        _flush(final.parent)
+        flush(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -49,14 +52,14 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     replacing takes two: in the instant between them neither folder is there.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     temporary, old = _temporary_name(final), _temporary_name(final)
     temporary.mkdir()
     try:
         yield temporary
         for file in sorted(temporary.rglob("*")):
-            _flush(file)
-        _flush(temporary)
+            flush(file)
+        flush(temporary)
         if final.is_dir():
             final.replace(old)
         try:
@@ -65,10 +68,42 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             if old.exists():
                 old.replace(final)
             raise
-        _flush(final.parent)
+        flush(final.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def make_folder(path: str | Path) -> None:
+    """Make a folder and those above it, where they are missing, so that they outlive a power cut.
+
+    Raises:
+        OSError: It cannot be made, or a file has its name.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    flush(folder.parent)
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file for good: after a power cut it is not there again."""
+    Path(path).unlink()
+    flush(Path(path).parent)
+
+
+def flush(path: str | Path) -> None:
+    """Return when the content of a file, or the names in a folder, are on the disk."""
+    if os.name == "nt" and Path(path).is_dir():
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -107,13 +142,3 @@ def _is_special(path: Path) -> bool:
     except OSError:
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-
-
-def _flush(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from allencv_al.common.atomic_file import make_folder
 from allencv_al.common.errors import DataError
 
 try:
@@ -75,7 +76,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
         DataError: Another process, or another thread of this one, is at work there.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         with run_lock(folder):
             yield

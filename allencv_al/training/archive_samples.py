@@ -40,7 +40,7 @@ def write_archive_samples(folder: Path, dataset: Dataset | None, count: int) -> 
     if count == 0 or dataset is None:
         return
     target = folder / SAMPLES_FOLDER
-    target.mkdir(exist_ok=True)
+    atomic_file.make_folder(target)
     readable = _readable(_in_turn(dataset), dataset.reader.max_pixels)
     for number, pixels in enumerate(islice(readable, count)):
         suffix, content = _encoded(pixels)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -11,11 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from power_cut import record
 
+from allencv_al.common import atomic_file
 from allencv_al.common.atomic_file import (
     TEMPORARY_PREFIX,
     atomic_directory,
     atomic_path,
+    make_folder,
+    remove,
     sweep_temporaries,
     write_bytes,
     write_json,
@@ -241,3 +246,56 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
         other.write_text("2")
     assert (tmp_path / "f").read_text() == "1"  # the outer block ends last
     assert names(tmp_path) == ["f"]
+
+
+# --- power cuts -----------------------------------------------------------------------------------
+
+
+def test_what_was_written_outlives_a_power_cut_with_the_folders_above_it(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    with record(root) as log:
+        write_text(root / "a" / "b" / "f", "1")
+        log.promise("1")
+        write_text(root / "a" / "b" / "f", "2")
+        log.promise("2")
+        with atomic_directory(root / "c" / "d") as folder:
+            (folder / "sub").mkdir()
+            (folder / "sub" / "f").write_text("3")
+        log.promise("3")
+        remove(root / "a" / "b" / "f")
+        log.promise("4")
+    for kind in ("flushed", "names", "everything"):
+        for cut in log.cuts(kind):
+            after = cut.restore(tmp_path / "after")
+            file, other = after / "a" / "b" / "f", after / "c" / "d" / "sub" / "f"
+            assert other.is_file() == (after / "c" / "d").exists()
+            assert not other.is_file() or other.read_text() == "3"
+            assert "3" not in cut.promised or other.is_file()
+            assert not file.exists() or file.read_text() in "12"
+            if cut.promised in (("1",), ("1", "2")):
+                assert file.read_text() >= cut.promised[-1]
+            assert "4" not in cut.promised or not file.exists()
+
+
+def test_a_folder_is_made_once_and_not_in_place_of_a_file(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "f").touch()
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "f")
+
+
+# Folders inside of what a rename makes visible, of sample data, which can be written again, and of
+# a storage that need not be a file system
+UNFLUSHED = {"run_folder.py", "class_folders.py", "digits.py", "storage.py"}
+
+
+def test_folders_are_made_so_that_they_outlive_a_power_cut() -> None:
+    package = Path(atomic_file.__file__).parents[1]
+    found = {
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"\.mkdir\(|makedirs\(", path.read_text(encoding="utf-8"))
+    }
+    assert found <= UNFLUSHED | {"atomic_file.py"}, "make folders with atomic_file.make_folder"

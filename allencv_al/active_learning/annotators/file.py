@@ -23,7 +23,7 @@ from allencv_al.active_learning.contact_sheet import thumbnail_png_bytes
 from allencv_al.active_learning.label_store import LabelKind, NewLabel
 from allencv_al.active_learning.label_table import has_place_in_table, write_label_table
 from allencv_al.active_learning.picked_image import PickedImage
-from allencv_al.common.atomic_file import write_bytes
+from allencv_al.common.atomic_file import remove, write_bytes
 from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
 from allencv_al.common.json_values import repr_json
@@ -91,7 +91,7 @@ class FileAnnotator(Annotator):
             _write_table(path, request)
             raise WaitingForLabels(_first_message(path, request))
         if path.is_file() and path.read_bytes() == content:
-            path.unlink()
+            remove(path)
         return labels
 
     def _labels(self, path: Path, content: bytes, request: LabelRequest) -> list[NewLabel]:

@@ -153,7 +153,7 @@ def write_comparison(
         seconds=seconds,
         config=None if params is None else params.as_dict(),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    atomic_file.make_folder(folder)
     write_results_csv(folder / CSV_NAME, [row for run in runs for row in run.rows()])
     write_results_markdown(folder / MARKDOWN_NAME, summary, context)
     write_learning_curve(

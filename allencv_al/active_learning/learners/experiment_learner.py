@@ -29,6 +29,7 @@ from allencv_al.active_learning.loop_data import LoopData, read_loop_data
 from allencv_al.active_learning.mc_dropout import dropouts
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
+from allencv_al.common.atomic_file import make_folder
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
 from allencv_al.common.log_level import log_level
 from allencv_al.common.seeding import seed_everything
@@ -284,7 +285,7 @@ class ExperimentLearner(Learner):
         self, model: Model, dataset: Dataset, folder: Path | None, **defaults: Any
     ) -> dict[str, Any]:
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         experiment = self._experiment
         loader = self._loader(dataset, training=True)
         validation = self._data.validation

@@ -33,7 +33,6 @@ def set_state(model: Model, state: Mapping[str, Tensor]) -> None:
 
 def write_state(path: Path, model: Model) -> None:
     """Write what training may change to a file that `read_weights` reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(path, trained_state(model))
 
 

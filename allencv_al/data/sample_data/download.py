@@ -16,6 +16,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from allencv_al.common.atomic_file import flush, make_folder
 from allencv_al.common.errors import DataError
 from allencv_al.common.progress import Progress
 
@@ -52,7 +53,7 @@ def download(url: str, target: Path, md5: str, sleep: Callable[[float], None] = 
     if target.exists():
         _check_present(target, md5)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     part = target.with_name(f"{target.name}.part")
     went_on = part.exists()
     _fetch_all(url, part, sleep)
@@ -68,6 +69,7 @@ def download(url: str, target: Path, md5: str, sleep: Callable[[float], None] = 
             "been removed, as it is damaged or another file"
         )
     part.replace(target)
+    flush(target.parent)
 
 
 def md5_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from allencv_al.common import Params
+from allencv_al.common.atomic_file import make_folder
 from allencv_al.common.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def complete(args: dict[str, Any]) -> dict[str, Any]:
     args.setdefault("LOG_DIR", args["EXPT_DIR"])
     for name in ("EXPT_DIR", "LOG_DIR"):
         try:
-            Path(args[name]).mkdir(parents=True, exist_ok=True)
+            make_folder(args[name])
         except (OSError, TypeError) as error:
             raise ConfigurationError(f"{name}: {args[name]!r:.200}: {error}") from error
     return args

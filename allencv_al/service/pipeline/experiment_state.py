@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.atomic_file import write_json
+from allencv_al.common.atomic_file import make_folder, write_json
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.storage import check_id
 
@@ -30,7 +30,7 @@ def busy(folder: Path, what: str) -> Iterator[None]:
     Raises:
         PipelineError: Another one is at work (409).
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / LOCK_NAME).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,7 +95,6 @@ class ExperimentState:
             for later in names[names.index(phase) :]:
                 del phases[later]
         phases[phase] = {"asked": asked, "detail": detail, "time": time.time()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._path, state)
 
     def _read(self) -> dict[str, Any]:
@@ -123,7 +122,6 @@ class Jobs:
 
     def write(self, job: str, state: str, **more: Any) -> None:
         """Say how a job is."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         value = {"id": job, "state": state, "pid": os.getpid(), "time": time.time(), **more}
         write_json(self._folder / f"{job}.json", value)
 

@@ -53,7 +53,6 @@ class KeptAnswers:
 
     def keep(self, key: str, asked: str, answer: dict[str, Any]) -> None:
         """Keep an answer, and let go of old ones."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         write_json(self._path(key), {"asked": asked, "answer": answer})
         files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         for path in files[:-_KEPT]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from allencv_al.common.atomic_file import flush, make_folder
 from allencv_al.common.errors import ConfigurationError
 
 ALL_SCOPES = "*"
@@ -116,7 +117,7 @@ def load_or_make_token(path: Path) -> tuple[str, bool]:
     Raises:
         ConfigurationError: Others can read the file, or it holds no token.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -126,6 +127,7 @@ def load_or_make_token(path: Path) -> tuple[str, bool]:
         file.write(f"{token}\n")
         file.flush()
         os.fsync(file.fileno())
+    flush(path.parent)
     return token, True
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from allencv_al.common.atomic_file import write_bytes
+from allencv_al.common.atomic_file import make_folder, write_bytes
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.service.web.access import ALL_SCOPES, Identity, digest_of, session_of_digest
 
@@ -125,7 +125,7 @@ class TokenFile:
             raise ConfigurationError(f"{self.path}: expected a file of tokens: {error}") from error
 
     def _write(self, tokens: Sequence[StoredToken]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         content = json.dumps([asdict(token) for token in tokens], indent=2).encode()
         before = os.umask(0o177)  # the file is never readable by others, not for a moment
         try:

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from power_cut import record
 
 from allencv_al.active_learning.annotators import file as file_module
 from allencv_al.active_learning.annotators.base import Annotator, LabelRequest, WaitingForLabels
-from allencv_al.active_learning.annotators.file import FileAnnotator
+from allencv_al.active_learning.annotators.file import KEPT_NAME, FileAnnotator
 from allencv_al.active_learning.annotators.filled_table import Asked, read_filled_table
 from allencv_al.active_learning.label_store import LabelKind, NewLabel
 from allencv_al.active_learning.label_table import write_label_table
@@ -438,3 +439,16 @@ def test_whatever_the_ids_are_what_is_filled_in_is_what_is_read(
     table = read_filled_table(path, content, Asked(items, ["cat", "a,b", '"'], path.parent))
     assert list(table.labels.items()) == list(labels.items())
     assert table.empty == []
+
+
+def test_a_table_that_was_taken_in_does_not_come_back_after_a_power_cut(
+    asked: LabelRequest, table: Path, tmp_path: Path
+) -> None:
+    fill(asked, "cat", "dog", "cat")
+    with record(tmp_path) as log:
+        given = ask(asked)
+        log.promise("given")
+    after = log.cuts("flushed")[-1].restore(tmp_path / "after")
+    assert not (after / "run" / table.name).exists()
+    assert (after / "run" / "rounds" / "0003" / KEPT_NAME).read_bytes()
+    assert len(given) == 3
