@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.common.class_names import class_name
+
 if TYPE_CHECKING:
     from allencv_al.data.image_io import ImageInput
 
@@ -23,10 +25,11 @@ class Instance:
     Args:
         id: Stable name of the item: its relative posix path, or `file name:record index`.
         image: Where the pixels are, or the pixels themselves (uint8 `[H, W, 3]` or `[H, W]`).
-        label: Class name; None when the item is unlabeled.
+        label: Class name; None when the item is unlabeled. It is kept in its one spelling, without
+            blanks around it and in Unicode's composed form (NFC); blanks alone are no label.
         mask: Class indices per pixel: a file, or an integer array `[H, W]`.
         boxes: Boxes as `(x_min, y_min, x_max, y_max)` in pixels of the upright image.
-        box_labels: One class name per box.
+        box_labels: One class name per box, in its one spelling too.
         keypoints: Points as `(x, y)` in pixels of the upright image.
         metadata: Anything else the reader knows, carried along untouched.
     """
@@ -39,6 +42,14 @@ class Instance:
     box_labels: tuple[str, ...] | None = None
     keypoints: tuple[tuple[float, float], ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        # Here, because every reader, table and page comes through here: two spellings of one name
+        # must nowhere become two classes.
+        if isinstance(self.label, str):
+            object.__setattr__(self, "label", class_name(self.label) or None)
+        if self.box_labels is not None:
+            object.__setattr__(self, "box_labels", tuple(map(class_name, self.box_labels)))
 
     def count_vocab_items(self, counter: dict[str, dict[str, int]]) -> None:
         """Add this item's class names to `counter["labels"]`.

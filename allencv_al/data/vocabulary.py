@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from allencv_al.common import ConfigurationError, Registrable
+from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean, repr_json
 from allencv_al.data import vocabulary_files
@@ -32,7 +34,8 @@ class Vocabulary(Registrable):
     Class names live in the namespace `labels`, which has neither padding nor an unknown token. The
     tokens of such a namespace stand in the order of their Unicode code points, so that every
     machine gives a class the same index (`"10"` stands before `"2"`, as with torchvision's
-    `ImageFolder` and scikit-learn's `LabelEncoder`). A namespace that is padded, as AllenNLP has
+    `ImageFolder` and scikit-learn's `LabelEncoder`). A name that is written in two Unicode forms is
+    one token there. A namespace that is padded, as AllenNLP has
     for words, starts with the padding token (index 0) and the unknown token (index 1); the others
     follow with the most frequent first and equally frequent ones by code point.
 
@@ -166,6 +169,8 @@ class Vocabulary(Registrable):
                     f"{source}/{namespace}.txt: the unknown token {oov_token} is missing, which a "
                     "padded namespace has; is oov_token the one the vocabulary was made with?"
                 )
+            if not vocabulary.is_padded(namespace):
+                tokens = _spelled_once(tokens)
             vocabulary._replace_tokens(namespace, tokens)
         return vocabulary
 
@@ -240,6 +245,8 @@ class Vocabulary(Registrable):
             raise ValueError(f"a token must be a string, found {token!r} ({type(token).__name__})")
         self._open_namespace(namespace)
         indices = self._indices[namespace]
+        if token not in indices and not self.is_padded(namespace):
+            token = _spelled(token)
         if token not in indices:
             indices[token] = len(indices)
             self._tokens[namespace].append(token)
@@ -276,7 +283,7 @@ class Vocabulary(Registrable):
             KeyError: `token` is not known; the message names some that are.
         """
         indices = self._indices.get(namespace, {})
-        index = indices.get(token)
+        index = indices.get(token, indices.get(_spelled(token)))
         if index is None and self.is_padded(namespace):
             index = indices.get(self._oov_token, 1)
         if index is None:
@@ -366,12 +373,15 @@ class Vocabulary(Registrable):
             self._require_padding(
                 namespace, not any(_matches(pattern, namespace) for pattern in self._non_padded)
             )
+            padded = self.is_padded(namespace)
+            if not padded:
+                counts = _counted_once(counts)
             largest = max_vocab_size if isinstance(max_vocab_size, int) else None
             if isinstance(max_vocab_size, Mapping):
                 largest = max_vocab_size.get(namespace)
             tokens = _most_frequent(counts, min_count.get(namespace, 1), largest)
-            tokens.extend(added.get(namespace, ()))
-            padded = self.is_padded(namespace)
+            more = added.get(namespace, ())
+            tokens.extend(more if padded else map(class_name, more))
             self.add_tokens_to_namespace(tokens if padded else sorted(set(tokens)), namespace)
             self._note_counts(namespace, counts)
 
@@ -422,6 +432,26 @@ def _count(instances: Iterable[Instance]) -> dict[str, dict[str, int]]:
     for instance in instances:
         instance.count_vocab_items(counter)
     return counter
+
+
+def _spelled(token: str) -> str:
+    """Return a token in Unicode's composed form: what looks the same is one class."""
+    return token if token.isascii() else unicodedata.normalize("NFC", token)
+
+
+def _spelled_once(tokens: list[str]) -> list[str]:
+    """Return the tokens of a saved vocabulary in their one spelling, where they stay distinct."""
+    spelled = [*map(_spelled, tokens)]
+    return spelled if len(set(spelled)) == len(tokens) else tokens
+
+
+def _counted_once(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the counts with all spellings of a name under one."""
+    found: dict[str, int] = {}
+    for token, count in counts.items():
+        name = _spelled(token)
+        found[name] = found.get(name, 0) + count
+    return found
 
 
 def _most_frequent(counts: Mapping[str, int], least: int, largest: int | None) -> list[str]:

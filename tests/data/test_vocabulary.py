@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import random
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from allencv_al.common.errors import ConfigurationFaults, DataError
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 
-tokens = st.text(max_size=6)
+tokens = st.text(max_size=6).map(lambda text: unicodedata.normalize("NFC", text))
 counters = st.dictionaries(tokens, st.integers(1, 50), max_size=12)
 
 

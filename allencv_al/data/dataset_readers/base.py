@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from overrides import overrides
 
+from allencv_al.common.class_names import warn_about_similar_names
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.registrable import Registrable
@@ -257,6 +259,7 @@ def _limit_faults(max_unreadable: float, max_pixels: int) -> Iterator[tuple[str,
 
 def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCount) -> None:
     labels = [instance.label for instance in instances if instance.label is not None]
+    warn_about_similar_names(path, Counter(labels))
     logger.info(
         "%s: %d images, %d of them labeled, %d classes; passed over: %s",
         path,
