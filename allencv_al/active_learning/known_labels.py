@@ -5,27 +5,31 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean, repr_json
+from allencv_al.common.paths import path_problem, written_path
+from allencv_al.common.tables import Row, cell_text, read_table
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
 from allencv_al.data.dataset_readers.instance_ids import encodable, path_id
-from allencv_al.data.dataset_readers.manifest_rows import JSON_LINES, Row, read_rows
 from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.dataset_readers.split_path import split_path
+from allencv_al.data.dataset_readers.split_rows import rows_of_split
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
+
+_COLUMNS = ("path", "image_path", "id", "label", "split")
 
 FileKey = tuple[int, int] | str
 
@@ -111,79 +115,59 @@ class _Table:
         self._location = location
         self._split = split
         self._pool = {instance.id: instance for instance in pool}
+        self._composed = {class_name(instance.id): instance for instance in pool}
         self._problems: list[str] = []
 
     def instances(self) -> list[Instance]:
-        labels: dict[FileKey, tuple[str, int]] = {}
+        labels: dict[FileKey, tuple[str, str]] = {}
         found = []
         for row in self._rows():
             instance = None if row.problem else self._instance(row)
             if row.problem:
-                self._problems.append(f"line {row.line}: {row.problem}")
+                self._problems.append(f"{row.place}: {row.problem}")
             if instance is None or instance.label is None:
                 continue
-            label, line = labels.setdefault(_key(instance), (instance.label, row.line))
-            if line == row.line:
+            label, place = labels.setdefault(_key(instance), (instance.label, row.place))
+            if place == row.place:
                 found.append(instance)
             elif label != instance.label:
                 self._problems.append(
-                    f"line {row.line}: {instance.id} is {instance.label} here and {label} in line "
-                    f"{line}"
+                    f"{row.place}: {instance.id} is {instance.label} here and {label} in {place}"
                 )
         raise_problems(self._location, self._problems)
         return found
 
-    def _rows(self) -> Iterator[Row]:
-        rows = self._all_rows()
-        splits = {str(row.values.get("split") or "") for row in rows if not row.problem}
-        if self._split is None and len(splits) > 1:
-            logger.warning("%s: reading the rows of all splits: %s", self._location, splits)
-        if self._split is not None and splits and self._split not in splits:
-            raise DataError(
-                f"{self._location}: no rows of split {repr_json(self._split)}; it has "
-                f"{', '.join(sorted(splits - {''})) or 'none'}"
-            )
-        for row in rows:
-            if row.problem or self._split in (None, str(row.values.get("split") or "")):
-                yield row
-
-    def _all_rows(self) -> list[Row]:
-        rows = list(read_rows(self._location, "label", hint=""))
-        names = next((set(row.values) for row in rows if not row.problem), {"path"})
-        is_table = self._location.suffix.lower() not in JSON_LINES
-        if is_table and not names & {"path", "image_path", "id"}:
-            raise DataError(
-                f"{self._location}: expected a column path or id beside label, found "
-                f"{', '.join(sorted(names))}"
-            )
-        return rows
+    def _rows(self) -> list[Row]:
+        table = read_table(self._location, _COLUMNS)
+        table.require(self._location, ["label"])
+        if not table.is_json:
+            table.require(self._location, ["path", "id", "image_path"], " beside label")
+        return rows_of_split(table, "split", self._split, self._location)
 
     def _instance(self, row: Row) -> Instance | None:
         """Return the image with its label; None for a row without one or with a problem."""
         try:
-            path, image_path, id, label = (
-                _text(row.values, name) for name in ("path", "image_path", "id", "label")
-            )
+            path, image_path, id, label = (cell_text(row.values, name) for name in _COLUMNS[:4])
         except ValueError as error:
-            self._problems.append(f"line {row.line}: {error}")
+            self._problems.append(f"{row.place}: {error}")
             return None
         if not label:
             return None
-        file = self._location.parent / path if path else Path(image_path).expanduser()
-        if (path or image_path) and (file.exists() or id not in self._pool):
-            return Instance(id or path_id(path or image_path), file, label)
-        if id in self._pool:
-            return replace(self._pool[id], label=label)
-        found = f"the id {repr_json(id)} is not in the pool" if id else "neither a path nor an id"
-        self._problems.append(f"line {row.line}: {found}")
+        known = self._pool.get(id) or self._composed.get(class_name(id))
+        written = path or image_path
+        if written and (known is None or not path_problem(written)):
+            file = written_path(written, self._location.parent if path else None)
+            problem = path_problem(written)
+            if problem is None and (file.exists() or known is None):
+                return Instance(id or path_id(written), file, label)
+        else:
+            problem = (
+                f"the id {repr_json(id)} is not in the pool" if id else "neither a path nor an id"
+            )
+        if known is not None:
+            return replace(known, label=label)
+        self._problems.append(f"{row.place}: {problem}")
         return None
-
-
-def _text(values: Mapping[str, Any], name: str) -> str:
-    value = values.get(name)
-    if isinstance(value, bool | float | list | dict):
-        raise ValueError(f"{name}: expected a text, found {repr_json(value)}")
-    return "" if value is None else str(value)
 
 
 def _as_in_pool(found: Sequence[Instance], pool: Sequence[Instance]) -> list[Instance]:

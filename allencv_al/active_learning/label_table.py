@@ -6,8 +6,6 @@ it too, with its labels, so that one file is the whole training set.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 from allencv_al.active_learning.picked_image import PickedImage
 from allencv_al.common.atomic_file import write_bytes
 from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.manifest_rows import Row, read_rows
+from allencv_al.common.tables import csv_bytes, csv_text, read_table
 from allencv_al.data.instance import Instance
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
@@ -50,13 +48,7 @@ def write_label_table(
     if not picks:  # then there is nothing to say of any pick
         columns = [name for name in ("path", "id") if any(row[name] for row in rows)] or ["path"]
         columns.append("label")
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    text = stream.getvalue()
-    # With a byte order mark Excel, too, reads it as UTF-8; without need there is none.
-    write_bytes(path, text.encode("utf-8" if text.isascii() else "utf-8-sig"))
+    write_bytes(path, csv_bytes(csv_text(columns, rows)))
 
 
 def has_place_in_table(instance: Instance) -> bool:
@@ -90,19 +82,18 @@ def check_replaceable(path: str | Path, labels_are_kept: bool) -> None:
     if not path.exists():
         return
     try:
-        rows = list(read_rows(path, "label", hint=""))
+        table = read_table(path, COLUMNS)
     except (DataError, OSError):
-        rows = [Row(1, problem="unreadable")]
-    if any(row.problem for row in rows):
+        table = None
+    if table is None or "label" not in table.columns or any(row.problem for row in table.rows):
         raise DataError(f"{path}: a file is there that is no table of labels; name another one")
-    columns = {name for row in rows for name in row.values}
-    further = sorted(columns.difference(COLUMNS))
+    further = sorted(set(table.columns).difference(COLUMNS))
     if further:
         raise DataError(
             f"{path}: the table there has columns that the new one would not have "
             f"({', '.join(further)}); name another file"
         )
-    labels = sum(bool(row.values.get("label")) for row in rows)
+    labels = sum(bool(str(row.values.get("label") or "").strip()) for row in table.rows)
     if labels and not labels_are_kept:
         raise DataError(
             f"{path}: the table there has {labels} labels, which would be lost; name another file, "

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from allencv_al.active_learning.known_labels import read_labeled
 from allencv_al.common.errors import DataError
+from allencv_al.common.paths import absence_hint, path_problem, shown_path, written_path
+from allencv_al.common.standard_streams import standard_input
+from allencv_al.common.tables import (
+    CSV_SUFFIXES,
+    JSON_SUFFIXES,
+    Row,
+    cell_text,
+    is_json_text,
+    parse_table,
+)
+from allencv_al.common.text_files import decode_text, is_text
 from allencv_al.data.dataset_readers.image_files import is_image_name, scan_images
 from allencv_al.data.dataset_readers.instance_ids import (
     check_ids_are_unique,
@@ -19,7 +26,12 @@ from allencv_al.data.dataset_readers.instance_ids import (
     path_id,
 )
 from allencv_al.data.dataset_readers.manifest import ManifestReader
-from allencv_al.data.dataset_readers.manifest_rows import DELIMITERS, JSON_LINES
+from allencv_al.data.dataset_readers.path_rows import (
+    PATH_COLUMNS,
+    file_of_row,
+    is_path_table,
+    path_lines,
+)
 from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount, raise_problems
 from allencv_al.data.dataset_readers.split_path import split_path
 from allencv_al.data.instance import Instance
@@ -27,8 +39,7 @@ from allencv_al.data.instance import Instance
 logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
-_TABLES = (".csv", ".tsv")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_COLUMNS = (*PATH_COLUMNS, "id", "label")
 
 
 def read_pool(text: str) -> list[Instance]:
@@ -45,22 +56,25 @@ def read_pool(text: str) -> list[Instance]:
     if not text:  # an unset variable of a script must not read the current folder
         raise DataError('POOL: expected a path, found ""')
     if text == STANDARD_INPUT:
-        return _listed(sys.stdin.buffer.read(), "stdin")
+        return _listed(standard_input().read(), "stdin", Path())
     location, part = split_path(text)
     if location.is_dir() and part is None:
         return _folder(location)
     if not location.is_file():
-        raise DataError(f"{text}: there is no such file or folder{_reader_hint(location)}")
-    head = _head(location)
-    if is_image_name(location.name) or b"\0" in head:
+        raise DataError(
+            f"{shown_path(text)}: there is no such file or folder{absence_hint(text)}"
+            f"{_reader_hint(location)}"
+        )
+    if is_image_name(location.name) or not is_text(_head(location)):
         raise DataError(
             f"{text}: expected a folder, a table or a list of image files to choose from, found "
             f"one image or a file of another kind{_reader_hint(location)}"
         )
-    if part is not None or _is_table(location, head):
+    content = location.read_bytes()
+    if part is not None or _is_table(location, content):
         # A file that is not there counts as unreadable, as it does in the other forms of POOL
         return list(ManifestReader(check_files=False).read(text))
-    return _listed(location.read_bytes(), text)
+    return _listed(content, text, location.parent)
 
 
 def separate(
@@ -103,38 +117,36 @@ def _folder(folder: Path) -> list[Instance]:
 
 
 def _reader_hint(location: Path) -> str:
-    if location.suffix in _TABLES + JSON_LINES:
+    if location.suffix in CSV_SUFFIXES + JSON_SUFFIXES:
         return ""
     return "; --use-dataset-reader lets the archive's reader read it"
 
 
 def _head(file: Path) -> bytes:
     with file.open("rb") as stream:
-        return stream.read(4096).removeprefix(_BYTE_ORDER_MARK).lstrip()
+        return stream.read(4096)
 
 
-def _is_table(file: Path, head: bytes) -> bool:
+def _is_table(file: Path, content: bytes) -> bool:
     """Say whether the reader `manifest` takes the file: by its name, its header or its keys."""
-    suffix = file.suffix.lower()
-    if head.startswith(b"{"):
-        first = _json_object(file.read_bytes().removeprefix(_BYTE_ORDER_MARK).lstrip())
-        return suffix in JSON_LINES and "path" in first and "image_path" not in first
-    header = head.partition(b"\n")[0].decode("utf-8", "replace").strip()
-    cells = [{cell.strip() for cell in header.split(delimiter)} for delimiter in DELIMITERS]
-    return suffix in _TABLES + JSON_LINES or any("path" in names for names in cells)
+    head = content.decode("utf-8", "replace")
+    if is_text(content[:4096]) and b"\0" in content[:4096]:
+        head = decode_text(content, str(file))
+    if is_json_text(head):
+        first = next(iter(parse_table(head, str(file), PATH_COLUMNS, is_json=True).rows), Row(1))
+        return "path" in first.values and "image_path" not in first.values
+    return file.suffix.lower() in JSON_SUFFIXES or is_path_table(file.name, head[:4096])
 
 
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(content.partition(b"\n")[0])
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _listed(content: bytes, where: str) -> list[Instance]:
+def _listed(content: bytes, where: str, folder: Path) -> list[Instance]:
     problems: list[str] = []
-    instances = list(_items(content.removeprefix(_BYTE_ORDER_MARK), problems))
+    if not is_text(content[:4096]) or b"\0" in content[:4096]:
+        content = decode_text(content, where).encode()
+    if is_json_text(content[:4096].decode("utf-8", "replace")):
+        table = parse_table(decode_text(content, where), where, _COLUMNS, is_json=True)
+        instances = list(_of_rows(table.rows, folder, problems))
+    else:
+        instances = list(_of_lines(content, problems))
     raise_problems(where, problems)
     if not instances:
         raise DataError(f"{where}: expected the paths of images, one a line, found nothing")
@@ -142,31 +154,22 @@ def _listed(content: bytes, where: str) -> list[Instance]:
     return instances
 
 
-def _items(content: bytes, problems: list[str]) -> Iterator[Instance]:
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if not (stripped := line.strip()):
-            continue
-        if not stripped.startswith(b"{"):
-            path = os.fsdecode(stripped)  # names of files need not be UTF-8
-            yield Instance(encodable(path_id(path)), Path(path).expanduser())
-            continue
+def _of_lines(content: bytes, problems: list[str]) -> Iterator[Instance]:
+    for number, path in path_lines(content):
+        if (problem := path_problem(path)) is not None:
+            problems.append(f"line {number}: {problem}")
+        else:
+            yield Instance(encodable(path_id(path)), written_path(path))
+
+
+def _of_rows(rows: Sequence[Row], folder: Path, problems: list[str]) -> Iterator[Instance]:
+    for row in rows:
         try:
-            yield _json_item(stripped)
-        except (ValueError, RecursionError) as error:
-            problems.append(f"line {number}: {error or 'nested too deep'}")
-
-
-def _json_item(line: bytes) -> Instance:
-    try:
-        values = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"not a JSON object: {error}") from None
-    path = values.get("image_path")
-    if not isinstance(path, str) or not path:
-        raise ValueError(f'expected {{"image_path": path}}, found the keys {", ".join(values)}')
-    for key in ("id", "label"):
-        if not isinstance(values.get(key), str | int | None) or values.get(key) is True:
-            raise ValueError(f"{key}: expected a text, found {values[key]}")
-    id = str(values.get("id") or path_id(path))
-    label = None if values.get("label") in (None, "") else str(values["label"])
-    return Instance(encodable(id), Path(path).expanduser(), label)
+            if row.problem is None and not set(PATH_COLUMNS) & set(row.values):
+                keys = ", ".join(row.values)
+                raise ValueError(f'expected {{"image_path": path}}, found the keys {keys}')
+            written, file = file_of_row(row, folder)
+            id, label = cell_text(row.values, "id"), cell_text(row.values, "label")
+            yield Instance(encodable(id or path_id(written)), file, label or None)
+        except ValueError as error:
+            problems.append(f"{row.place}: {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import sys
@@ -11,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.tables import csv_text
 
 NAME = "print-results"
 HELP = "collect the metrics of many runs in one CSV table"
+
+_RUN = "model_run"
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +61,11 @@ def run(args: argparse.Namespace) -> int:
         if not any(key in metrics for metrics in runs.values()):
             logger.warning('no run has the key "%s"', key)
     keys = wanted or _single_values(runs.values())
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["model_run", *keys])
-    for folder, metrics in runs.items():
-        writer.writerow([folder.as_posix(), *(_cell(metrics, key) for key in keys)])
+    rows = (
+        {_RUN: folder.as_posix(), **{key: _cell(metrics, key) for key in keys}}
+        for folder, metrics in runs.items()
+    )
+    sys.stdout.write(csv_text([_RUN, *keys], rows))
     return 0
 
 

@@ -193,7 +193,7 @@ def test_work_that_somebody_has_done_is_not_overwritten(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"a,b\n1,2\n", "no table of labels"),
-        (b"path,label\nx\n", "no table of labels"),
+        (b"path,label\nx,y,z\n", "no table of labels"),
         (b"", "no table of labels"),
         (b"\xff\xfe", "no table of labels"),
         (b"path,label,split\na.png,,train\n", r"would not have \(split\)"),

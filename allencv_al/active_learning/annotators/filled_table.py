@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
 from allencv_al.common.names import did_you_mean
-from allencv_al.data.dataset_readers.manifest_rows import DELIMITERS
+from allencv_al.common.tables import Row, Table, listed_columns, parse_table
+from allencv_al.common.text_files import decode_text
 from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.instance import Instance
 
@@ -51,18 +51,10 @@ class FilledTable:
     lines: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    line: int
-    cells: Mapping[str, str] = field(default_factory=dict)
-    problem: str | None = None
-
-
 def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
     """Read what a person has filled in so far.
 
-    A spreadsheet's habits are taken: a byte order mark, `;` or tabs between the cells, any line
-    ends, empty cells at the end left out, blanks around a label.
+    A spreadsheet's habits are taken, as in every table (`common/tables.py`).
 
     Args:
         path: The file, for messages.
@@ -72,7 +64,7 @@ def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
     Raises:
         DataError: It cannot be read, or rows are not right; all of them are named.
     """
-    rows = list(_rows(path, content))
+    rows = _table(path, content).rows
     reading = _Reading(asked)
     for row in rows:
         reading.take(row)
@@ -108,20 +100,20 @@ class _Reading:
         }
         self._classes = None if asked.classes is None else _by_stripped(asked.classes)
 
-    def take(self, row: _Row) -> None:
+    def take(self, row: Row) -> None:
         if row.problem is not None:
             self.problems.append(f"line {row.line}: {row.problem}")
             return
         id = self._id(row)
         if id is None:
-            written = repr_json(row.cells[ID])
+            written = repr_json(row.values[ID])
             self.problems.append(f"line {row.line}: the id {written} was not asked for")
         elif id in self.lines:
             self.problems.append(
                 f"line {row.line}: the id {repr_json(id)} is already in line {self.lines[id]}"
             )
         else:
-            label = row.cells[LABEL].strip()
+            label = class_name(row.values[LABEL])
             self.lines[id] = row.line
             self.labels[id] = label if self._classes is None else self._classes.get(label, label)
             problem = self._problem_with(label)
@@ -133,10 +125,10 @@ class _Reading:
             if id not in self.lines:
                 yield f"the row of the id {repr_json(id)} is missing"
 
-    def _id(self, row: _Row) -> str | None:
-        written = row.cells[ID]
-        id = self._ids.get(written, self._ids.get(written.strip()))
-        path = row.cells.get(PATH, "").strip()
+    def _id(self, row: Row) -> str | None:
+        written = row.values[ID]
+        id = self._ids.get(written, self._ids.get(class_name(written)))
+        path = row.values.get(PATH, "").strip()
         if id is None and path and "\0" not in path:
             # A spreadsheet makes 7 of 007, and a formula of =.jpg; the path it leaves alone
             id = self._files.get(os.path.realpath(self._folder / path))
@@ -157,74 +149,21 @@ class _Reading:
 
 
 def _by_stripped(names: Sequence[str]) -> dict[str, str]:
-    """Return each name by itself, and by what is left of it without the blanks around it."""
-    return {name.strip(): name for name in names} | {name: name for name in names}
+    """Return each name by itself, and by its one spelling: without blanks around it, composed."""
+    return {class_name(name): name for name in names} | {name: name for name in names}
 
 
-def _rows(path: Path, content: bytes) -> Iterator[_Row]:
-    text = _decoded(path, content)
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True
-    )
-    header: list[str] = []
-    line = 1
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise DataError(f"{path} line {line}: {error}") from error
-        if cells is None:
-            return
-        if any(cell.strip() for cell in cells):
-            if header:
-                yield _row(line, header, cells)
-            else:
-                header = _checked_header(path, cells)
-        line = reader.line_num + 1
-
-
-def _row(line: int, header: list[str], cells: list[str]) -> _Row:
-    if any(cell.strip() for cell in cells[len(header) :]):
-        return _Row(
-            line,
-            problem=f"expected {len(header)} columns, found {len(cells)}; a name with the "
-            'separator in it stands in double quotes: "a, b"',
-        )
-    # Excel leaves out empty cells at the end of a row, in blocks of 16 rows
-    padded = [*cells[: len(header)], *[""] * (len(header) - len(cells))]
-    return _Row(line, dict(zip(header, padded, strict=True)))
-
-
-def _checked_header(path: Path, cells: list[str]) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    faults = [f'the column "{name}" is missing' for name in (ID, LABEL) if name not in header]
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    faults += [f'the column "{name}" is there twice' for name in twice]
-    if faults:
-        raise DataError(f"{path}: {'; '.join(faults)}; found the columns {', '.join(header)}")
-    return header
-
-
-def _decoded(path: Path, content: bytes) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}: expected UTF-8, found the byte {content[error.start]:#04x} in line {line}; "
-            'save it as "CSV UTF-8"'
-        ) from error
+def _table(path: Path, content: bytes) -> Table:
+    text = decode_text(content, str(path), 'save it as "CSV UTF-8"')
     if not text.strip():
         raise DataError(
             f"{path}: it is empty; remove it, and run the same command again for a new one"
         )
-    return text
-
-
-def _delimiter(path: Path, text: str) -> str:
-    first = next(line for line in io.StringIO(text) if line.strip())
-    names = {
-        delimiter: {cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])}
-        for delimiter in DELIMITERS
-    }
-    return max(DELIMITERS, key=lambda delimiter: len(names[delimiter] & {ID, LABEL, PATH}))
+    table = parse_table(text, str(path), (ID, LABEL, PATH))
+    missing = [
+        f'the column "{name}" is missing' for name in (ID, LABEL) if name not in table.columns
+    ]
+    if missing:
+        found = listed_columns(table.columns)
+        raise DataError(f"{path}: {'; '.join(missing)}; found the columns {found}")
+    return table

@@ -12,7 +12,7 @@ from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingSto
 from allencv_al.active_learning.round_store import RoundStore, State
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.manifest_rows import read_rows
+from allencv_al.common.tables import read_table
 
 _TABLE_NAME = "labels.csv"  # which a run writes, with the paths of its labeled images
 
@@ -130,7 +130,7 @@ def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[L
 
 def _files_of_table(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield id and file of each row; where the table leaves ids out, any end of the path is one."""
-    for row in read_rows(folder / _TABLE_NAME, "label", hint=""):
+    for row in read_table(folder / _TABLE_NAME, ("path", "label", "id")).rows:
         path = row.values.get("path")
         if not path:
             continue

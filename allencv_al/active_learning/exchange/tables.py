@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from allencv_al.active_learning.exchange.record import (
     FIELDS,
     LabelRecord,
     record_of,
-    strict_json,
 )
+from allencv_al.common.tables import GUARDED, Table, csv_text, parse_table
 from allencv_al.data.dataset_readers.skipped import raise_problems
 
 _EXTRA = "extra"
-_MARK = "\ufeff"
-_DELIMITERS = ",;\t"  # spreadsheets of some languages and .tsv files have other ones
-
-csv.field_size_limit(2**24)
 
 
 def to_csv(records: Sequence[LabelRecord]) -> str:
@@ -28,45 +23,20 @@ def to_csv(records: Sequence[LabelRecord]) -> str:
     rows = [_csv_row(record) for record in records]
     columns = [*FIELDS, *dict.fromkeys(name for row in rows for name in row if name not in FIELDS)]
     columns.sort(key=lambda name: name == _EXTRA)
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_text(columns, rows, line_end="\r\n")
 
 
 def from_csv(text: str, where: str) -> list[LabelRecord]:
     """Return the records of a table; columns that are no field are kept.
 
-    Cells are divided by what divides the header: commas, semicolons or tabs.
-
     Args:
-        text: The table.
+        text: The table, as `parse_table` takes it.
         where: What messages call it.
 
     Raises:
         DataError: Rows are wrong; they are named by their lines.
     """
-    text = text.removeprefix(_MARK)
-    delimiter = next((mark for mark in text.partition("\n")[0] if mark in _DELIMITERS), ",")
-    stream = io.StringIO(text, newline="")
-    rows = csv.DictReader(stream, strict=True, delimiter=delimiter)
-    problems: list[str] = []
-    found: list[LabelRecord] = []
-    try:
-        columns = rows.fieldnames or ()
-        twice = sorted({name for name in columns if columns.count(name) > 1})
-        if twice:
-            problems.append(f"line 1: the columns {', '.join(map(ascii, twice))} are there twice")
-        for row in rows:
-            if None in row or None in row.values():
-                problems.append(f"line {rows.line_num}: more or fewer cells than the header has")
-                continue
-            _take(found, problems, rows.line_num, row)
-    except csv.Error as error:
-        problems.append(f"line {rows.line_num}: {error}")
-    raise_problems(where, problems)
-    return found
+    return _records_of(parse_table(text, where, FIELDS), where)
 
 
 def to_json_lines(records: Iterable[LabelRecord]) -> str:
@@ -80,35 +50,27 @@ def from_json_lines(text: str, where: str) -> list[LabelRecord]:
     Raises:
         DataError: Lines are wrong; they are named.
     """
+    return _records_of(parse_table(text, where, FIELDS, is_json=True), where)
+
+
+def _records_of(table: Table, where: str) -> list[LabelRecord]:
     problems: list[str] = []
     found: list[LabelRecord] = []
-    for number, line in enumerate(text.removeprefix(_MARK).split("\n"), start=1):
-        if not line.strip():
+    for row in table.rows:
+        if row.problem is not None:
+            problems.append(f"{row.place}: {row.problem}")
             continue
         try:
-            value = strict_json(line)
+            extra = dict(_extra(row.values))
+            json.dumps(extra, allow_nan=False)  # it could not be written again
+            found.append(record_of(row.values, extra, row.place))
         except ValueError as error:
-            problems.append(f"line {number}: no JSON: {error}")
-            continue
-        if not isinstance(value, dict):
-            problems.append(f"line {number}: expected an object")
-            continue
-        _take(found, problems, number, value)
+            problems.append(f"{row.place}: {error}")
     raise_problems(where, problems)
     return found
 
 
-def _take(
-    found: list[LabelRecord], problems: list[str], number: int, values: dict[str, Any]
-) -> None:
-    extra = dict(_extra(values))
-    try:
-        found.append(record_of(values, extra, f"line {number}"))
-    except ValueError as error:
-        problems.append(f"line {number}: {error}")
-
-
-def _extra(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _extra(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if name in FIELDS or value == "":
             continue
@@ -132,7 +94,12 @@ def _object(value: Any) -> dict[str, Any] | None:
 
 
 def _is_plain(name: str) -> bool:
-    return bool(name) and name not in FIELDS and name != _EXTRA
+    """Return whether a name can be that of a column, which is found in any case and stripped."""
+    return (
+        re.fullmatch(r"[^\W\d][\w .-]*", name) is not None
+        and name.strip() == name
+        and (name.casefold() not in (*FIELDS, _EXTRA, GUARDED))
+    )
 
 
 def _csv_row(record: LabelRecord) -> dict[str, Any]:

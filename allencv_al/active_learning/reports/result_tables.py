@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +23,7 @@ from allencv_al.active_learning.reports.comparison_tables import (
 from allencv_al.active_learning.reports.html import readable
 from allencv_al.active_learning.reports.report_parts import known_environment
 from allencv_al.common.atomic_file import write_text
+from allencv_al.common.tables import csv_text
 
 # What Markdown, or HTML within it, would take for markup. An underscore within a word is none.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
@@ -53,12 +52,7 @@ def write_results_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         rows: One mapping per line; what a row lacks, and None, is an empty cell.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    if columns:
-        writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, stream.getvalue())
+    write_text(path, csv_text(columns, rows) if columns else "")
 
 
 def write_results_markdown(

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.names import did_you_mean, repr_json
+from allencv_al.common.paths import absence_hint, path_problem, shown_path, written_path
+from allencv_al.common.tables import (
+    Row,
+    Table,
+    cell_text,
+    listed_columns,
+    raw_cell_text,
+    read_table,
+)
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.manifest_rows import Row, read_rows
 from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.dataset_readers.split_path import split_path
+from allencv_al.data.dataset_readers.split_rows import rows_of_split
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 
 logger = logging.getLogger(__name__)
+
+_LABEL = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +55,15 @@ class ManifestReader(DatasetReader):
     A path that is not absolute starts at the table's folder. An empty label is an unlabeled image.
     Without an id column the id is the path as written. Which rows of a table with splits are meant
     can stand behind two colons, so that one reader serves all paths of a config:
-    `train_data_path: "images.csv::train"`. Further columns come into the instance's metadata.
+    `train_data_path: "images.csv::train"`; "Train" is that split too, and the rows that are left
+    out are counted in the log. Further columns come into the instance's metadata.
 
-    A CSV file is UTF-8, with or without a byte order mark, its columns set apart by commas,
-    semicolons or tabs. Files named .jsonl, .ndjson or .json hold one JSON object a line. All bad
-    rows are told at once, with their line numbers.
+    A CSV file is UTF-8 or UTF-16, its columns set apart by commas, semicolons or tabs; names of
+    columns are found in upper and lower case, blanks around names and cells do not count, and empty
+    cells at the end of a row may be absent. Files named .jsonl, .ndjson or .json hold one JSON
+    object a line, or a list of objects. A class name is taken in Unicode's composed form (NFC), and
+    a path in the form that the disk has. A table without the label column is told with the columns
+    that it has. All bad rows are told at once, with their line numbers.
 
     Args:
         augmentation: Transforms, applied to each image in the order given. Default: none.
@@ -69,7 +84,7 @@ class ManifestReader(DatasetReader):
         augmentation: list[ImageTransform] | None = None,
         split: str | None = None,
         path_column: str = "path",
-        label_column: str = "label",
+        label_column: str = _LABEL,
         id_column: str = "id",
         split_column: str = "split",
         check_files: bool = True,
@@ -89,26 +104,27 @@ class ManifestReader(DatasetReader):
         if not location.is_file():
             found = "a folder" if location.is_dir() else "nothing"
             raise DataError(f"{location}: expected a CSV or JSON lines file, found {found}")
-        rows = self._rows_of_split(location, part or self.split)
+        table = read_table(location, [*astuple(self.columns)])
+        self._check_columns(location, table)
         checked = _CheckedRows(location, self.columns, self.check_files)
+        rows = rows_of_split(table, self.columns.split, part or self.split, location)
         instances = [instance for row in rows if (instance := checked.instance(row)) is not None]
         raise_problems(location, checked.problems)
         return instances
 
-    def _rows_of_split(self, path: Path, split: str | None) -> Iterator[Row]:
-        rows = list(read_rows(path, self.columns.path))
-        name = self.columns.split
-        splits = Counter(str(row.values.get(name) or "") for row in rows if not row.problem)
-        named = ", ".join(f'"{key}" ({count})' for key, count in sorted(splits.items()) if key)
-        if split is not None and splits and not splits[split]:
-            raise DataError(
-                f'{path}: no rows of split "{split}"; its column "{name}" has {named or "no value"}'
-            )
-        if split is None and len(splits) > 1:
-            logger.warning("%s: reading the rows of all splits: %s", path, named)
-        for row in rows:
-            if split is None or row.problem or str(row.values.get(name) or "") == split:
-                yield row
+    def _check_columns(self, path: Path, table: Table) -> None:
+        table.require(
+            path, [self.columns.path], "; path_column of the dataset reader names the one to read"
+        )
+        label = self.columns.label
+        if label in table.columns or not table.rows:
+            return
+        found = listed_columns(table.columns)
+        hint = did_you_mean(label, [name for name in table.columns if name != self.columns.path])
+        message = f'no column "{label}", so no image has a label; found {found}'
+        if label != _LABEL:
+            raise DataError(f"{path}: {message}{hint}")
+        logger.warning("%s: %s%s; label_column of the reader names it", path, message, hint)
 
 
 class _CheckedRows:
@@ -119,45 +135,40 @@ class _CheckedRows:
         self._folder = path.parent
         self._columns = columns
         self._check_files = check_files
-        self._line_of_id: dict[str, int] = {}
+        self._first_of_id: dict[str, tuple[str, str]] = {}
 
     def instance(self, row: Row) -> Instance | None:
-        columns = self._columns
-        texts = {name: row.values.get(name) for name in (columns.path, columns.label, columns.id)}
-        problem = row.problem or _problem_with_form(texts, columns.path)
-        if problem is None:
-            path, label, id = (_text(value) for value in texts.values())
-            file = self._folder / path
-            id = id or self._id_of(file, path)
-            problem = self._problem_with(file, id, row.line)
-        if problem is not None:
-            self.problems.append(f"line {row.line}: {problem}")
+        try:
+            return self._instance(row)
+        except ValueError as error:
+            self.problems.append(f"{row.place}: {error}")
             return None
-        metadata = {key: value for key, value in row.values.items() if key not in texts}
+
+    def _instance(self, row: Row) -> Instance:
+        columns = self._columns
+        if row.problem is not None:
+            raise ValueError(row.problem)
+        path, label, id = (
+            cell_text(row.values, name) for name in (columns.path, columns.label, columns.id)
+        )
+        if not path:
+            raise ValueError(f"{columns.path}: expected the path of an image, found nothing")
+        if (problem := path_problem(path)) is not None:
+            raise ValueError(f"{columns.path}: {problem}")
+        exact = self._folder / raw_cell_text(row.values, columns.path)
+        file = exact if exact.is_file() else written_path(path, self._folder)
+        id = id or self._id_of(file, path)
+        first, first_label = self._first_of_id.setdefault(id, (row.place, label))
+        if first != row.place:
+            other = "" if label == first_label else f", labeled {repr_json(first_label)}"
+            raise ValueError(f'the id "{id}" is already in {first}{other}')
+        if self._check_files and not file.is_file():
+            raise ValueError(f"no file at {shown_path(file)}{absence_hint(str(file))}")
+        known = (columns.path, columns.label, columns.id)
+        metadata = {key: value for key, value in row.values.items() if key not in known}
         return Instance(id, file, label or None, metadata=metadata)
 
     def _id_of(self, file: Path, written: str) -> str:
         if Path(written).is_absolute() and file.is_relative_to(self._folder):
             return file.relative_to(self._folder).as_posix()
         return Path(written).as_posix()
-
-    def _problem_with(self, file: Path, id: str, line: int) -> str | None:
-        first = self._line_of_id.setdefault(id, line)
-        if first != line:
-            return f'the id "{id}" is already in line {first}'
-        if self._check_files and not file.is_file():
-            return f"no file at {file}"
-        return None
-
-
-def _problem_with_form(values: Mapping[str, Any], path_column: str) -> str | None:
-    for name, value in values.items():
-        if isinstance(value, bool | float | list | dict):
-            return f'{name}: expected a text, found "{value}"'
-    if not _text(values[path_column]):
-        return f"{path_column}: expected the path of an image, found nothing"
-    return None
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)

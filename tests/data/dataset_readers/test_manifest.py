@@ -118,13 +118,14 @@ def test_bad_rows_are_told_all_at_once_with_their_lines(tmp_path: Path, photos):
     with pytest.raises(DataError) as error:
         ManifestReader().read(write(tmp_path, text))
     assert str(error.value).splitlines()[1:] == [
-        "  line 4: expected 2 columns, found 1",
         "  line 6: path: expected the path of an image, found nothing",
         f"  line 7: no file at {tmp_path / 'photos/absent.png'}",
-        '  line 8: the id "photos/a.png" is already in line 2',
-        "  line 9: expected 2 columns, found 3",
+        '  line 8: the id "photos/a.png" is already in line 2, '
+        r'labeled "a\nlabel of two lines"',
+        "  line 9: expected 2 columns, found 3; a name with the separator in it stands in double "
+        'quotes: "a, b"',
     ]
-    assert "images.csv: 5 problems" in str(error.value)
+    assert "images.csv: 4 problems" in str(error.value)
 
 
 def test_bad_json_lines_are_told_with_their_lines(tmp_path: Path, photos):
@@ -132,7 +133,7 @@ def test_bad_json_lines_are_told_with_their_lines(tmp_path: Path, photos):
     with pytest.raises(DataError) as error:
         ManifestReader().read(write(tmp_path, text, "m.jsonl"))
     lines = str(error.value).splitlines()[1:]
-    assert lines[0] == """  line 1: label: expected a text, found "['cat']\""""
+    assert lines[0] == '  line 1: label: expected a text, found ["cat"]'
     assert lines[1] == "  line 2: expected a JSON object, found [1]"
     assert lines[2].startswith("  line 3: not JSON:")
     assert lines[3] == "  line 4: path: expected the path of an image, found nothing"
@@ -168,7 +169,7 @@ def test_tables_that_cannot_be_read(text: str, message: str, tmp_path: Path):
 
 def test_other_encodings_are_named(tmp_path: Path):
     (tmp_path / "m.csv").write_bytes("path,label\na.png,Bär\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"m\.csv: expected UTF-8, found byte 0xe4 at position 18"):
+    with pytest.raises(DataError, match=r"m\.csv: expected UTF-8, found the byte 0xe4 in line 2"):
         ManifestReader().read(tmp_path / "m.csv")
 
 
@@ -180,3 +181,98 @@ def test_a_folder_is_no_table(tmp_path: Path):
 def test_path_fault_knows_splits(tmp_path: Path):
     file = write(tmp_path, "path\n")
     assert ManifestReader.path_fault(f"{file}::train") is None
+
+
+CASES = Path(__file__).parents[1] / "cases" / "tables"
+
+
+@pytest.fixture
+def case(tmp_path: Path, write_image):
+    """Return a function that puts a table of `tests/data/cases` beside the images it names."""
+
+    def copy(name: str) -> Path:
+        for kind in ("cat", "dog"):
+            for number in range(4):
+                write_image(f"photos/val/{kind}/00{number}.jpg")
+        write_image("im/a.jpg")
+        write_image("im/b.jpg")
+        file = tmp_path / name
+        file.write_bytes((CASES / name).read_bytes())
+        return file
+
+    return copy
+
+
+@pytest.mark.parametrize("name", ["cr.csv", "sep.csv", "table.csv", "typo.csv"])
+def test_tables_of_all_kinds_of_programs_are_read(name: str, case) -> None:
+    assert rows(ManifestReader().read(case(name))) == [
+        ("photos/val/cat/000.jpg", "cat"),
+        ("photos/val/dog/000.jpg", "dog"),
+    ]
+
+
+def test_a_table_without_the_label_column_says_which_there_are(tmp_path: Path, photos, caplog):
+    file = write(tmp_path, "path,labels,id\nphotos/a.png,cat,x\n")
+    assert rows(ManifestReader().read(file)) == [("x", None)]
+    assert 'no column "label", so no image has a label; found path, labels, id' in caplog.text
+    assert 'did you mean "labels"?' in caplog.text
+    with pytest.raises(DataError, match=r'no column "kind".*found path, labels, id'):
+        ManifestReader(label_column="kind").read(file)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
+def test_a_split_is_matched_by_case_and_the_rest_is_counted(name: str, tmp_path, case, caplog):
+    file = case("split.csv")
+    if name != "t.csv":
+        values = [line.split(",") for line in file.read_text().split()]
+        listed = [dict(zip(values[0], row, strict=True)) for row in values[1:]]
+        text = "\n".join(map(json.dumps, listed)) if name == "t.jsonl" else json.dumps(listed)
+        file = write(tmp_path, text, name)
+    assert len(ManifestReader(split="train").read(file)) == 4
+    assert '1 rows are not of split "train" and are left out: no split (1)' in caplog.text
+    assert len(ManifestReader().read(f"{file}::TRAIN ")) == 4
+
+
+def test_blanks_around_labels_make_no_class_in_json_either(case) -> None:
+    assert set(ManifestReader().read(case("mixed_ws.jsonl")).labels()) == {"cat", "dog"}
+
+
+def test_two_forms_of_a_name_are_one_class(case) -> None:
+    assert set(ManifestReader().read(case("nfc_nfd_labels.csv")).labels()) == {"café"}
+
+
+def test_names_that_nearly_agree_are_said(tmp_path: Path, photos, caplog) -> None:
+    text = "path,label\nphotos/a.png,cat\nphotos/b.png,Cat\nphotos/c.png,cat\n"
+    ManifestReader().read(write(tmp_path, text))
+    assert 'kept apart: "cat" (2) and "Cat" (1)' in caplog.text
+
+
+def test_addresses_are_named(case) -> None:
+    with pytest.raises(DataError) as error:
+        ManifestReader().read(case("addresses.csv"))
+    assert "line 2: path: expected the path of a file, found the address https://x.example/001" in (
+        str(error.value)
+    )
+    assert "line 3: path: expected the path of a file, found the address s3://b/002.png" in (
+        str(error.value)
+    )
+
+
+def test_a_lone_surrogate_is_a_problem_of_its_line(case) -> None:
+    with pytest.raises(
+        DataError, match=r"line 1: label: expected Unicode text, found 'caf\\ud800'"
+    ):
+        ManifestReader().read(case("j_lone_surrogate.jsonl"))
+
+
+def test_a_path_is_found_in_the_form_that_the_disk_has(tmp_path: Path, write_image) -> None:
+    write_image("photos/cafe\u0301.png")
+    file = write(tmp_path, "path,label\nphotos/café.png,x\n")
+    [item] = ManifestReader().read(file)
+    assert Path(str(item.image)).is_file()
+
+
+def test_two_labels_of_one_path_are_told(tmp_path: Path, photos) -> None:
+    file = write(tmp_path, "path,label\nphotos/a.png,cat\nphotos/a.png,dog\n")
+    with pytest.raises(DataError, match=r'line 3: .* already in line 2, labeled "cat"'):
+        ManifestReader().read(file)

@@ -1,0 +1,64 @@
+"""Lists of images: tables and JSON with a column of paths, and plain text with one path a line."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from allencv_al.common.json_values import repr_json
+from allencv_al.common.paths import path_problem, written_path
+from allencv_al.common.tables import CSV_SUFFIXES, DELIMITERS, Row, cell_text
+
+PATH_COLUMNS = ("path", "image_path")
+"""The columns with a path: relative to the table, and relative to the current folder."""
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+def is_path_table(name: str, head: str) -> bool:
+    """Return whether a text is a CSV table with a column of paths, and no list of files.
+
+    Args:
+        name: The name of the file.
+        head: The beginning of the text.
+    """
+    if Path(name).suffix.lower() in CSV_SUFFIXES or head[:4].lower() == "sep=":
+        return True
+    line = next((line for line in re.split(r"\r\n|\r|\n", head) if line.strip()), "")
+    for delimiter in DELIMITERS:
+        cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+        if {cell.strip().casefold() for cell in cells} & set(PATH_COLUMNS):
+            return len(cells) > 1 or not Path(line.strip()).exists()
+    return False
+
+
+def file_of_row(row: Row, folder: Path) -> tuple[str, Path]:
+    """Return the path in a row as it is written, and the file that it means.
+
+    Args:
+        row: A row of a table, or a JSON object.
+        folder: Where the paths of the column `path` start.
+
+    Raises:
+        ValueError: The row has none, or it can be none here.
+    """
+    if row.problem is not None:
+        raise ValueError(row.problem)
+    for name in reversed(PATH_COLUMNS):
+        if not isinstance(row.values.get(name), str | None):
+            raise ValueError(f"{name}: expected a text, found {repr_json(row.values[name])}")
+        if text := cell_text(row.values, name):
+            if (problem := path_problem(text)) is not None:
+                raise ValueError(f"{name}: {problem}")
+            return text, written_path(text, folder if name == "path" else None)
+    raise ValueError("path: expected the path of an image, found nothing")
+
+
+def path_lines(content: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a list with their numbers; names of files need not be UTF-8."""
+    for number, line in enumerate(_LINE_END.split(content), start=1):
+        if stripped := line.removeprefix(b"\xef\xbb\xbf").strip():
+            yield number, os.fsdecode(stripped)
