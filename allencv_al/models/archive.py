@@ -193,14 +193,15 @@ def _fill(model: Model, contents: ArchiveContents, weights_file: str | Path | No
 
 
 def _read_tensors(contents: ArchiveContents) -> dict[str, torch.Tensor]:
-    if contents.weights[:1] == b"\x80" or contents.weights[:2] == b"PK":
-        raise ArchiveError(
-            f"{contents.source}: {WEIGHTS_NAME} is a pickle (a PyTorch file), which can run code; "
-            "weights must be in the safetensors format"
-        )
     try:
         return load_safetensors(bytes(contents.weights))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        # Only now: the length that a safetensors file begins with may have any first bytes
+        if contents.weights.startswith((b"\x80", b"PK")):
+            raise ArchiveError(
+                f"{contents.source}: {WEIGHTS_NAME} is a pickle (a PyTorch file), which can run "
+                "code; weights must be in the safetensors format"
+            ) from error
         raise ArchiveError(
             f"{contents.source}: {WEIGHTS_NAME} is not a safetensors file: {error}"
         ) from error

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save, save_file
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load, load_file, save, save_file
 
 from allencv_al.common import Params
 from allencv_al.common.errors import (
@@ -429,3 +431,22 @@ def test_archiving_a_pickle_is_refused(tiny_run: Path) -> None:
     (tiny_run / "best.safetensors").write_bytes(pickle.dumps({}))
     with pytest.raises(ArchiveError, match="is a pickle"):
         archive_model(tiny_run)
+
+
+# A safetensors file begins with the length of its header, a multiple of 8: one of 128 looks like a
+# pickle, one of 19,280 ("PK") like the zip file that torch.save writes.
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(length=st.integers(150, 3000).map(lambda count: 8 * count))
+@example(length=128 + 5 * 256)
+@example(length=19_280)
+def test_weights_are_told_from_a_pickle_whatever_the_length_of_their_header(
+    tiny_run: Path, length: int
+) -> None:
+    weights = load((tiny_run / "best.safetensors").read_bytes())
+    content = save(weights, metadata={"filling": ""})
+    filling = "x" * (length - int.from_bytes(content[:8], "little"))
+    content = save(weights, metadata={"filling": filling})
+    assert int.from_bytes(content[:8], "little") == length
+    (tiny_run / "best.safetensors").write_bytes(content)
+    loaded = load_archive(archive_model(tiny_run)).model.state_dict()
+    assert all(torch.equal(loaded[name], weights[name]) for name in weights)
