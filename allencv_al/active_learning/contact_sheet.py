@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from allencv_al.active_learning.picked_image import PickedImage
 from allencv_al.common.atomic_file import write_bytes
 from allencv_al.common.errors import ImageDecodeError
+from allencv_al.common.figures import importing_matplotlib
 from allencv_al.data.image_io import load_reduced
 from allencv_al.data.instance import Instance
 
@@ -189,7 +190,8 @@ def _drawable(text: str) -> str:
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     # Pillow's own font has no letters beyond ASCII; the one that matplotlib brings along has those
     # of most alphabets.
-    import matplotlib
+    with importing_matplotlib():
+        import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)

@@ -105,14 +105,14 @@ def _write_curve(params: Params, args: argparse.Namespace) -> int:
             f"try a lower --start-lr than {args.start_lr:g}"
         )
     write_json(table, curve.to_json())
-    curve.write_picture(picture)
+    has_picture = curve.write_picture(picture)
     suggestion = curve.suggestion()
     sys.stdout.write(
-        "no suggestion: the smoothed loss never fell below its start; look at the picture\n"
+        "no suggestion: the smoothed loss never fell below its start; look at the curve\n"
         if suggestion is None
         else f"suggested learning rate: {suggestion:.2e} (the loss falls fastest there)\n"
     )
-    sys.stdout.write(f"picture: {picture}\n")
+    sys.stdout.write(f"picture: {picture}\n" if has_picture else f"losses: {table}\n")
     return 0
 
 

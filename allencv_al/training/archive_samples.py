@@ -59,7 +59,7 @@ def _readable(instances: Iterator[Instance], max_pixels: int) -> Iterator[NDArra
     for instance in instances:
         try:
             yield load_reduced(instance.image, MAX_SIDE, max_pixels)
-        except ImageDecodeError as error:
+        except (ImageDecodeError, OSError) as error:
             logger.debug("no sample: %s", error)
 
 

@@ -11,19 +11,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.atomic_file import atomic_path
 from allencv_al.common.errors import DataError
+from allencv_al.common.figures import write_figure
 from allencv_al.common.progress import track
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders.base import DataLoader
 from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FEWEST_BATCHES = 11
 # The share of the losses that one point of the curve is averaged over, to tell slope from noise.
@@ -80,13 +83,14 @@ class LearningRateCurve:
             ],
         }
 
-    def write_picture(self, path: Path) -> None:
-        """Draw the losses over the learning rates, with the suggestion, as PNG."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+    def write_picture(self, path: Path) -> bool:
+        """Draw the losses over the learning rates, with the suggestion, as PNG; say whether it was.
 
-        figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
+        A picture that cannot be drawn is a warning.
+        """
+        return write_figure(path, self._draw, width=7, height=4.5)
+
+    def _draw(self, figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.plot(self.learning_rates, self.losses, color="0.75", label="loss of the batch")
         axes.plot(self.learning_rates, self.smoothed(), label="smoothed")
@@ -98,8 +102,6 @@ class LearningRateCurve:
         axes.set(xscale="linear" if self.linear else "log", xlabel="learning rate", ylabel="loss")
         axes.grid(alpha=0.3)
         axes.legend()
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png")
 
 
 def try_learning_rates(

@@ -115,6 +115,11 @@ class LogisticRegressionTrainer(Trainer):
     def train(self, recover: bool = False) -> dict[str, Any]:
         features, labels = self._collect()
         self._set_layer(*self._fit(features, labels))
+        if self.serialization_dir is not None:
+            write_environment(self.serialization_dir, device=device_name(self.device))
+            weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
+            write_weights(self.serialization_dir / BEST_WEIGHTS, weights)
+        self.has_result = True
         metrics: dict[str, Any] = {
             "training_images": len(labels),
             **with_prefix("training", self._measure_training(features, labels)),
@@ -125,9 +130,6 @@ class LogisticRegressionTrainer(Trainer):
             metrics.update(with_prefix("best_validation", found))
             self._draw_confusion(found)
         if self.serialization_dir is not None:
-            write_environment(self.serialization_dir, device=device_name(self.device))
-            weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
-            write_weights(self.serialization_dir / BEST_WEIGHTS, weights)
             write_json(self.serialization_dir / "metrics.json", metrics)
         return metrics
 

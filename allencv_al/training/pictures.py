@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from allencv_al.common.atomic_file import atomic_path
+from allencv_al.common.figures import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,26 +27,31 @@ _MOST_PANELS = 6
 _PREFIXES = {"training_": "tab:blue", "validation_": "tab:orange"}
 
 
-def write_training_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+def write_training_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> bool:
     """Draw each metric over the epochs, training and validation in one panel.
 
     Args:
         path: The PNG file to write.
         history: The metrics of each epoch, with the keys `epoch`, `training_*`, `validation_*`.
+
+    Returns:
+        Whether there was something to draw and it was drawn.
     """
     names = _panel_names(history)
     if not names:
-        return
-    figure = _new_figure(width=5.0 * min(len(names), 3), height=3.6 * ((len(names) + 2) // 3))
-    for place, name in enumerate(names, start=1):
-        axes = figure.add_subplot((len(names) + 2) // 3, min(len(names), 3), place)
-        _draw_panel(axes, history, name)
-    _save(figure, path)
+        return False
+    rows, columns = (len(names) + 2) // 3, min(len(names), 3)
+
+    def draw(figure: Figure) -> None:
+        for place, name in enumerate(names, start=1):
+            _draw_panel(figure.add_subplot(rows, columns, place), history, name)
+
+    return write_figure(path, draw, width=5.0 * columns, height=3.6 * rows)
 
 
 def write_confusion_matrix(
     path: Path, matrix: ArrayLike, vocab: Vocabulary, title: str, namespace: str = "labels"
-) -> None:
+) -> bool:
     """Draw how many items of each true class were predicted as which.
 
     Args:
@@ -56,26 +60,38 @@ def write_confusion_matrix(
         vocab: Gives the classes their names.
         title: What stands above it.
         namespace: Where in the vocabulary the class names are.
+
+    Returns:
+        Whether it was drawn.
     """
-    counts = np.asarray(matrix, dtype=np.float64)
-    size = len(counts)
-    side = min(max(3.5, 0.45 * size + 2.0), 16.0)
-    figure = _new_figure(width=side + 1.0, height=side)
-    axes = figure.add_subplot()
+
+    def draw(figure: Figure) -> None:
+        counts = np.asarray(matrix, dtype=np.float64)
+        side = min(max(3.5, 0.45 * len(counts) + 2.0), 16.0)
+        figure.set_size_inches(side + 1.0, side)
+        axes = figure.add_subplot()
+        axes.set(title=title, xlabel="predicted", ylabel="true")
+        _draw_matrix(figure, axes, counts)
+        if len(counts) <= _MOST_NAMED_CLASSES:
+            known = vocab.get_index_to_token_vocabulary(namespace)
+            # "$" would start a formula, and class names come from folder names
+            names = [known.get(i, str(i)).replace("$", r"\$") for i in range(len(counts))]
+            axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0)
+            axes.set_yticks(range(len(names)), names)
+
+    return write_figure(path, draw)
+
+
+def _draw_matrix(figure: Figure, axes: Axes, counts: NDArray[np.float64]) -> None:
     # Colors are shares of the true class, so that a rare class is as visible as a common one
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class")
-    axes.set(title=title, xlabel="predicted", ylabel="true")
-    if size <= _MOST_NAMED_CLASSES:
-        known = vocab.get_index_to_token_vocabulary(namespace)
-        # "$" would start a formula, and class names come from folder names
-        names = [known.get(index, str(index)).replace("$", r"\$") for index in range(size)]
-        axes.set_xticks(range(size), names, rotation=90 if size > 5 else 0)
-        axes.set_yticks(range(size), names)
-    if size <= _MOST_COUNTED_CLASSES:
-        _write_counts(axes, counts, shares)
-    _save(figure, path)
+    if len(counts) > _MOST_COUNTED_CLASSES:
+        return
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=8)
 
 
 def _panel_names(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -110,26 +126,3 @@ def _draw_panel(axes: Axes, history: Sequence[Mapping[str, Any]], name: str) -> 
     axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
-
-
-def _write_counts(axes: Axes, counts: NDArray[Any], shares: NDArray[Any]) -> None:
-    for (row, column), count in np.ndenumerate(counts):
-        color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=8)
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    # The object API with its own canvas: pyplot keeps global state and may look for a display
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # Matplotlib's own font lacks many scripts; a box in place of a letter is no failure
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing")
-        figure.savefig(temporary, format="png")

@@ -70,17 +70,27 @@ def train(
         run_folder.begin()
         vocabulary.save_to_files(folder / VOCABULARY_NAME)
         try:
-            metrics = trainer.train(recover=recover)
+            try:
+                metrics = trainer.train(recover=recover)
+            except Exception:
+                if trainer.has_result:  # a callback that fails at the end costs no model
+                    _archive(experiment, datasets, folder)
+                raise
+            # Before anything else is done with the model, for the same reason
+            _archive(experiment, datasets, folder)
             if experiment.evaluate_on_test and loaders.test is not None:
                 metrics.update(_test(trainer, loaders.test, vocabulary, folder))
+            atomic_file.write_json(folder / METRICS_NAME, metrics)
         finally:
             for loader in loaders.all():
                 loader.close()
             _list_unreadable(folder, loaders.all())
-        atomic_file.write_json(folder / METRICS_NAME, metrics)
-        write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
-        archive_model(folder)
     return metrics
+
+
+def _archive(experiment: Experiment, datasets: Datasets, folder: Path) -> None:
+    write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
+    archive_model(folder)
 
 
 class _Loaders:

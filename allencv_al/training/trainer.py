@@ -40,6 +40,9 @@ class Trainer(Registrable):
         self.model = model.to(device)
         self.serialization_dir = None if serialization_dir is None else Path(serialization_dir)
         self.device = device
+        # Whether the model has its final weights, and best.safetensors has them: an archive of
+        # them can be made even if what `train` does after that fails.
+        self.has_result = False
 
     def train(self, recover: bool = False) -> dict[str, Any]:
         """Train the model; it has the best weights at the end.

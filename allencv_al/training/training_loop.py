@@ -97,6 +97,7 @@ class TrainingLoop(Trainer):
     @overrides
     def train(self, recover: bool = False) -> Metrics:
         metrics: Metrics | None = None
+        failed: Exception | None = None
         with SignalWatch() as self._signals, deterministic_algorithms(self.deterministic):
             try:
                 metrics = self._train(recover)
@@ -109,7 +110,9 @@ class TrainingLoop(Trainer):
                 raise
             finally:
                 last = self.epochs_completed - 1 if self.epochs_completed else None
-                self.callbacks.on_end(self, metrics, last)
+                failed = self.callbacks.on_end(self, metrics, last)
+        if failed is not None:
+            raise failed
         return metrics
 
     def _train(self, recover: bool) -> Metrics:
@@ -216,6 +219,7 @@ class TrainingLoop(Trainer):
         if self._signals.received is not None:
             message = "training was complete; --recover does what comes after it"
             raise TrainingInterrupted(self._signals.received, message)
+        self.has_result = True
         return self._metrics
 
     # State: all that decides what comes next, so that a recovered run repeats every bit.

@@ -39,7 +39,7 @@ def colors(path: Path) -> int:
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:
-    write_training_curves(tmp_path / "curves.png", history())
+    assert write_training_curves(tmp_path / "curves.png", history())
     assert colors(tmp_path / "curves.png") > 20
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
@@ -49,7 +49,7 @@ def test_each_metric_has_a_panel_and_bookkeeping_has_none(tmp_path: Path) -> Non
     for number in (1, 2):
         kept = [{k: v for k, v in m.items() if number == 2 or "accuracy" not in k}
                 for m in history()]  # fmt: skip
-        write_training_curves(tmp_path / "curves.png", kept)
+        assert write_training_curves(tmp_path / "curves.png", kept)
         with Image.open(tmp_path / "curves.png") as image:
             sizes.append(image.width)
     assert sizes[1] == 2 * sizes[0]
@@ -57,13 +57,13 @@ def test_each_metric_has_a_panel_and_bookkeeping_has_none(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("epochs", [1, 40])
 def test_any_number_of_epochs_can_be_drawn(tmp_path: Path, epochs: int) -> None:
-    write_training_curves(tmp_path / "curves.png", history(epochs))
+    assert write_training_curves(tmp_path / "curves.png", history(epochs))
     assert (tmp_path / "curves.png").exists()
 
 
 def test_without_any_metric_there_is_no_picture(tmp_path: Path) -> None:
-    write_training_curves(tmp_path / "curves.png", [])
-    write_training_curves(tmp_path / "curves.png", [{"epoch": 0}])
+    assert not write_training_curves(tmp_path / "curves.png", [])
+    assert not write_training_curves(tmp_path / "curves.png", [{"epoch": 0}])
     assert not (tmp_path / "curves.png").exists()
 
 
@@ -72,7 +72,9 @@ def test_a_confusion_matrix_of_any_size_is_drawn(tmp_path: Path, classes: int) -
     names = {f"class {index:03}": 1 for index in range(classes)}
     matrix = np.random.default_rng(0).integers(0, 9, (classes, classes))
     path = tmp_path / "matrix.png"
-    write_confusion_matrix(path, matrix.tolist(), Vocabulary({"labels": names}), "validation")
+    assert write_confusion_matrix(
+        path, matrix.tolist(), Vocabulary({"labels": names}), "validation"
+    )
     assert colors(path) > 20
 
 
@@ -81,7 +83,7 @@ def test_the_diagonal_is_darker_where_predictions_are_right(tmp_path: Path) -> N
     darkness = []
     for name, matrix in (("right", [[9, 0], [0, 9]]), ("wrong", [[0, 9], [9, 0]])):
         path = tmp_path / f"{name}.png"
-        write_confusion_matrix(path, matrix, vocab, "test")
+        assert write_confusion_matrix(path, matrix, vocab, "test")
         pixels = np.asarray(Image.open(path).convert("L"), dtype=float)
         height, width = pixels.shape
         # the first class's own cell is in the upper left of the axes
@@ -92,17 +94,17 @@ def test_the_diagonal_is_darker_where_predictions_are_right(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["$x_{", "a_b^c", "<b>", "猫", "$", "\\frac"])
 def test_class_names_are_text_and_no_formulas(tmp_path: Path, name: str) -> None:
     vocab = Vocabulary({"labels": {name: 2, "other": 1}})
-    write_confusion_matrix(tmp_path / "matrix.png", [[1, 0], [0, 1]], vocab, "test")
+    assert write_confusion_matrix(tmp_path / "matrix.png", [[1, 0], [0, 1]], vocab, "test")
 
 
 def test_a_class_beyond_the_vocabulary_has_its_number(tmp_path: Path) -> None:
     vocab = Vocabulary({"labels": {"a": 1}})
-    write_confusion_matrix(tmp_path / "matrix.png", [[1, 0], [0, 1]], vocab, "test")
+    assert write_confusion_matrix(tmp_path / "matrix.png", [[1, 0], [0, 1]], vocab, "test")
 
 
 def test_an_empty_row_is_no_division_by_zero(tmp_path: Path) -> None:
     vocab = Vocabulary({"labels": {"a": 1, "b": 1}})
-    write_confusion_matrix(tmp_path / "matrix.png", [[0, 0], [0, 1]], vocab, "test")
+    assert write_confusion_matrix(tmp_path / "matrix.png", [[0, 0], [0, 1]], vocab, "test")
 
 
 def test_matplotlib_is_not_imported_before_it_is_needed() -> None:

@@ -14,6 +14,8 @@ from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import DataError
 from allencv_al.common.run_lock import run_lock
 from allencv_al.models import load_archive
+from allencv_al.training import logistic_regression_trainer, run
+from allencv_al.training.callbacks.console_logger import ConsoleLoggerCallback
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run import train
 from allencv_al.training.run_folder import is_of_a_run
@@ -143,6 +145,50 @@ def test_one_folder_takes_one_training_at_a_time(config: dict[str, Any], tmp_pat
         with run_lock(run), pytest.raises(DataError, match="at work on this run"):
             train(Params(config), run, **flags)
     assert list(run.iterdir()) == []
+
+
+def _fail(*_: Any, **options: Any) -> None:
+    raise DataError("no more")
+
+
+def test_a_callback_that_fails_at_the_end_costs_neither_model_nor_pictures(
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(ConsoleLoggerCallback, "on_end", _fail)
+    with pytest.raises(DataError, match="no more"):
+        train(Params(config), tmp_path / "run")
+    assert "ConsoleLoggerCallback failed at the end: no more" in caplog.text
+    assert (tmp_path / "run" / "training_curves.png").is_file()
+    load_archive(tmp_path / "run" / "model.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("trainer", "module", "measured"),
+    [
+        ("gradient_descent", run, "test"),
+        ("logistic_regression", logistic_regression_trainer, "validation"),
+    ],
+)
+def test_images_that_cannot_be_measured_cost_no_model(
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trainer: str,
+    module: Any,
+    measured: str,
+) -> None:
+    if trainer == "logistic_regression":
+        config["trainer"] = {"type": trainer}
+    monkeypatch.setattr(module, "evaluate", _fail)
+    with pytest.raises(DataError):
+        train(Params(config), tmp_path / "run")
+    load_archive(tmp_path / "run" / "model.tar.gz")
+    monkeypatch.undo()
+    metrics = train(Params(config), tmp_path / "run", recover=True)
+    assert f"{measured}_accuracy" in metrics
 
 
 def test_unreadable_images_are_listed(config: dict[str, Any], tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,10 +16,11 @@ from allencv_al.active_learning.reports.chart_layout import (
 )
 from allencv_al.active_learning.reports.curve_lines import CurveLine
 from allencv_al.active_learning.reports.html import readable
-from allencv_al.common.atomic_file import atomic_path
+from allencv_al.common.figures import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FILE_NAME = "learning_curve.png"
 
@@ -51,23 +51,17 @@ def write_learning_curve(
         title: What stands above it.
         y_label: What was measured.
     """
-    # The object API with its own canvas: pyplot keeps global state and may look for a display
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.0, 4.6), dpi=130, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    _prepare(axes, title, y_label)
-    if lines:
-        _draw(axes, lines)
-    else:
-        axes.set(xticks=(), yticks=())
-        axes.text(0.5, 0.5, "nothing was measured yet", ha="center", transform=axes.transAxes)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # Matplotlib's own font lacks many scripts; a box in place of a letter is no failure
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing")
-        figure.savefig(temporary, format="png")
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        _prepare(axes, title, y_label)
+        if lines:
+            _draw(axes, lines)
+        else:
+            axes.set(xticks=(), yticks=())
+            axes.text(0.5, 0.5, "nothing was measured yet", ha="center", transform=axes.transAxes)
+
+    write_figure(path, draw, width=8.0, height=4.6, dpi=130)
 
 
 def _prepare(axes: Axes, title: str, y_label: str) -> None:

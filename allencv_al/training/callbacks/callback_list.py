@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from allencv_al.training.training_loop import TrainingLoop
+
+logger = logging.getLogger(__name__)
 
 
 class CallbackList:
@@ -74,10 +77,16 @@ class CallbackList:
 
     def on_end(
         self, trainer: TrainingLoop, metrics: dict[str, Any] | None, epoch: int | None
-    ) -> None:
-        """See `TrainerCallback`."""
+    ) -> Exception | None:
+        """Tell each callback, also after one has failed; return the first error."""
+        first: Exception | None = None
         for callback in self._all:
-            callback.on_end(trainer, metrics, epoch, is_primary=True)
+            try:
+                callback.on_end(trainer, metrics, epoch, is_primary=True)
+            except Exception as error:  # a user's class may raise anything
+                logger.error("%s failed at the end: %s", type(callback).__name__, error)
+                first = first or error
+        return first
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return the states of all callbacks."""

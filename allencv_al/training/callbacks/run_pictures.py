@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from overrides import overrides
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from allencv_al.training.training_loop import TrainingLoop
+
+logger = logging.getLogger(__name__)
 
 # The first of these that the metrics have is drawn
 _MATRICES = (
@@ -50,7 +53,10 @@ class PicturesCallback(TrainerCallback):
         folder = self.serialization_dir
         if folder is None or metrics is None or epoch is None or not is_primary:
             return
-        write_training_curves(folder / TRAINING_CURVES, _history(folder, epoch))
+        try:
+            write_training_curves(folder / TRAINING_CURVES, _history(folder, epoch))
+        except (OSError, ValueError) as error:  # metrics of an epoch that cannot be read
+            logger.warning("%s: not drawn: %s", folder / TRAINING_CURVES, error)
         name = next((name for name in _MATRICES if metrics.get(name)), None)
         if name is not None:
             model = trainer.model
