@@ -25,7 +25,12 @@ from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.value_checks import Problem, faults_from, not_one_of_two, raise_problems
 from allencv_al.service.driver.experiment import OFFERED, PipelineExperiment
 from allencv_al.service.driver.http_transport import HTTPTransport
-from allencv_al.service.driver.outputs import embeddings_of, logits_of, test_outputs
+from allencv_al.service.driver.outputs import (
+    embeddings_of,
+    logits_of,
+    stacked,
+    test_outputs,
+)
 from allencv_al.service.driver.records import (
     Records,
     counted_records,
@@ -217,11 +222,11 @@ class PipelineLearner(Learner):
         blocks = list(self._infer_blocks(sorted((index_of[id], id) for id in ids), needs))
         order = {id: place for place, id in enumerate(id for found, _, _ in blocks for id in found)}
         places = np.asarray([order[id] for id in ids], np.int64)
-        logits = _stacked([block for _, block, _ in blocks], self._width)[places]
+        logits = stacked([block for _, block, _ in blocks], self._width)[places]
         self._width = logits.shape[1]
         embeddings = None
         if "embeddings" in needs:
-            embeddings = _stacked([block for _, _, block in blocks if block is not None], 0)[places]
+            embeddings = stacked([block for _, _, block in blocks if block is not None], 0)[places]
         return PoolOutputs(list(ids), logits, embeddings=embeddings)
 
     @overrides
@@ -286,7 +291,10 @@ class PipelineLearner(Learner):
         body = {**body, "cur_loop": self._round - 1}
         text = json.dumps(body, sort_keys=True)
         asked = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return self._transport.call(path, body, f"{self._kept['key']}{path}/{asked}")
+        answer = self._transport.call(path, body, f"{self._kept['key']}{path}/{asked}")
+        for note in answer.get("warnings") or ():
+            logger.warning("%s: %s", self._transport.name, note)
+        return answer
 
     def _infer_blocks(
         self, records: Sequence[tuple[int, str]], needs: Collection[str]
@@ -307,15 +315,6 @@ def _checkpoint_in(path: Path) -> str | None:
         return None
     found: str = json.loads(path.read_text(encoding="utf-8"))["checkpoint"]
     return found
-
-
-def _stacked(blocks: Sequence[FloatArray], width: int) -> FloatArray:
-    if not blocks:
-        return np.empty((0, width), np.float32)
-    widths = sorted({block.shape[1] for block in blocks})
-    if len(widths) > 1:
-        raise DataError(f"infer: expected vectors of one length, found {widths[0]} and {widths[1]}")
-    return np.concatenate(blocks)
 
 
 def _token(token: str | None, token_file: Path | None) -> str | None:

@@ -14,9 +14,10 @@ from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.round_metrics import column_names, metrics_of_counts
 from allencv_al.common.errors import DataError
 from allencv_al.service.pipeline.activations import NAMES, of_two_classes, to_logits
-from allencv_al.service.pipeline.tasks import MULTI_LABEL
+from allencv_al.service.pipeline.tasks import DETECTION, MULTI_LABEL
 
 EMBEDDING = "embedding"
+_CERTAIN = 1e3  # the logit of an image without boxes
 # What the pipeline's own metrics are called here
 _OWN_NAMES = {"mAP": "mean_average_precision"}
 
@@ -45,13 +46,38 @@ def logits_of(
     if missing:
         raise DataError(f"infer: {len(missing)} records have no output, the first is {missing[0]}")
     rows = {record: outputs[str(record)] for record in records}
-    if any(isinstance(row, Mapping) and "boxes" in row for row in rows.values()):
+    has_boxes = any(isinstance(row, Mapping) and "boxes" in row for row in rows.values())
+    if has_boxes or task == DETECTION:
         rows = _of_detections(rows)
     logits = to_logits(rows)
     if task == MULTI_LABEL and logits.size:
         least = np.abs(logits).argmin(axis=1)
         logits = logits[np.arange(len(logits)), least][:, None]
     return np.asarray(of_two_classes(logits), np.float32)
+
+
+def stacked(blocks: Sequence[FloatArray], width: int) -> FloatArray:
+    """Return the rows of all blocks; blocks of images without boxes take the width of the others.
+
+    Args:
+        blocks: Of `logits_of` or `embeddings_of`.
+        width: That of no rows.
+
+    Raises:
+        DataError: They have different widths.
+    """
+    if not blocks:
+        return np.empty((0, width), np.float32)
+    most = max(block.shape[1] for block in blocks)
+    found = []
+    for block in blocks:
+        lacking = most - block.shape[1]
+        if lacking and not (block == [_CERTAIN] + [0.0] * (block.shape[1] - 1)).all():
+            raise DataError(
+                f"infer: expected vectors of one length, found {block.shape[1]} and {most}"
+            )
+        found.append(np.pad(block, ((0, 0), (0, lacking))))
+    return np.concatenate(found)
 
 
 def embeddings_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatArray:
@@ -114,15 +140,14 @@ test_outputs.__test__ = False  # type: ignore[attr-defined]  # no test of pytest
 def _of_detections(rows: Mapping[int, Any]) -> dict[int, Any]:
     found = {record: _least_certain_box(row) for record, row in rows.items()}
     width = next((len(row) for row in found.values() if row is not None), 2)
-    certain = [0.0] * width
-    certain[0] = 1e3
+    certain = [_CERTAIN] + [0.0] * (width - 1)
     return {record: certain if row is None else row for record, row in found.items()}
 
 
 def _least_certain_box(row: Any) -> NDArray[np.float64] | None:
     name = next((name for name in NAMES if isinstance(row, Mapping) and name in row), None)
-    boxes = row[name] if name is not None else []
-    if not len(boxes):
+    boxes = row[name] if name is not None else None
+    if not boxes:
         return None
     logits = to_logits({index: {name: box} for index, box in enumerate(boxes)})
     ranked = np.sort(_softmax(logits), axis=1)

@@ -13,6 +13,8 @@ from allencv_al.service.pipeline.returns import as_array
 
 NAMES = ("pre_softmax", "logits", "softmax", "sigmoid")
 _SMALLEST = 1e-12
+_ROUNDED = 1e-3  # what probabilities of half precision may lack of 1, or have beyond
+_SHOWN = 8
 
 
 def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.float64]:
@@ -37,10 +39,38 @@ def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.fl
         odd = next(r for r, row in zip(outputs, rows, strict=True) if len(row) != len(rows[0]))
         raise _error(odd, phase, f"expected {len(rows[0])} numbers as before, found another count")
     logits = np.stack(rows)
-    bad = ~np.isfinite(logits).all(axis=1)
-    if bad.any():
-        raise _error(list(outputs)[int(bad.argmax())], phase, "found a number that is not finite")
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        records = list(outputs)
+        others = ", ".join(str(records[place]) for place in bad[1:_SHOWN])
+        more = f" (and in those of {len(bad) - 1} more: {others})" if others else ""
+        raise _error(records[bad[0]], phase, f"found a number that is not finite{more}")
     return logits
+
+
+def notes_on(outputs: Mapping[int, Any]) -> list[str]:
+    """Return what the user should know of outputs that are taken as they are, as sentences.
+
+    Args:
+        outputs: By record, as infer has returned them.
+    """
+    named = {
+        next((name for name in NAMES if name in value), "") if isinstance(value, Mapping) else "-"
+        for value in outputs.values()
+    }
+    if not named or not named <= {"-", "logits", "pre_softmax"}:
+        return []
+    try:
+        logits = to_logits(outputs)
+    except PipelineError:  # which whoever needs logits is told
+        return []
+    sums = np.abs(logits.sum(axis=1) - 1)
+    if logits.shape[1] < 2 or logits.min() < 0 or sums.max() > _ROUNDED:
+        return []
+    return [
+        "infer: the outputs look like probabilities (each row is from 0 to 1 and adds up to 1), "
+        'and are taken for logits; name them so: {"softmax": row}'
+    ]
 
 
 def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
@@ -121,11 +151,18 @@ def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
             )
         value = value[name]
     try:
-        vector = np.asarray(_unpacked(value), dtype=np.float64).reshape(-1)
+        array = np.asarray(_unpacked(value), dtype=np.float64)
     except (TypeError, ValueError):
         raise _error(record, phase, f"{name}: expected numbers") from None
+    if sum(length > 1 for length in array.shape) > 1:
+        raise _error(record, phase, f"{name}: expected a vector, found {list(array.shape)}")
+    vector = array.reshape(-1)
     if not len(vector):
         raise _error(record, phase, f"{name}: expected numbers, found none")
+    if name in ("softmax", "sigmoid") and np.isfinite(vector).all():
+        wrong = vector[(vector < -_ROUNDED) | (vector > 1 + _ROUNDED)]
+        if len(wrong):
+            raise _error(record, phase, f"{name}: expected 0 to 1, found {wrong[0]:g}")
     if name == "softmax":
         return np.log(np.clip(vector, _SMALLEST, None))
     if name == "sigmoid":

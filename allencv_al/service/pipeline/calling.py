@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationError
@@ -43,7 +45,8 @@ class UserFunction:
         convention: One of `CONVENTIONS`; `auto` looks at the parameters.
 
     Raises:
-        ConfigurationError: It is no function, or asks for what there is not.
+        ConfigurationError: It is no function, is an async one or a generator, or asks for what
+            there is not.
     """
 
     def __init__(
@@ -58,6 +61,11 @@ class UserFunction:
             raise ConfigurationError(f"calling: expected one of {expected}, found {convention!r}")
         if not callable(function):
             raise ConfigurationError(f"{phase}_fn: expected a function, found {function!r:.80}")
+        if (kind := _deferred_kind(function)) is not None:
+            raise ConfigurationError(
+                f"{phase}_fn: expected a function that has done its work when it returns, found "
+                f"{kind}, which does nothing before somebody else runs it"
+            )
         self.phase = phase
         self._function = function
         self._known = known
@@ -135,6 +143,34 @@ class UserFunction:
 
     def _all_parameters(self) -> list[inspect.Parameter]:
         return _signature(self._function)
+
+
+@contextmanager
+def unchanged_folder() -> Iterator[None]:
+    """Return to the current folder at the end of the block, wherever that has gone."""
+    before = None
+    with suppress(OSError):  # somebody has removed it
+        before = os.getcwd()  # noqa: PTH109  a text: nothing is resolved
+    try:
+        yield
+    finally:
+        if before is not None:
+            with suppress(OSError):
+                os.chdir(before)
+
+
+def _deferred_kind(function: Callable[..., Any]) -> str | None:
+    """Return what a function is whose call only makes something to be run; None for others."""
+    kinds: dict[str, Callable[[Any], bool]] = {
+        "an async function": inspect.iscoroutinefunction,
+        "an async generator (async def with yield)": inspect.isasyncgenfunction,
+        "a generator (def with yield)": inspect.isgeneratorfunction,
+    }
+    for one in (function, getattr(function, "__call__", None)):  # noqa: B004  of an object
+        for kind, is_it in kinds.items():
+            if is_it(one):
+                return kind
+    return None
 
 
 def _signature(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -41,6 +41,7 @@ def detection_metrics(
         predictions: By image: `boxes` `[n, 4]` (left, top, right, bottom), `objects` (classes)
             `[n]` and `scores` `[n]`.
         labels: By image: `boxes`, `objects` and, if some are difficult, `difficulties` (0 or 1).
+            An image without boxes may be None, an empty dictionary, or have empty lists or None.
         class_labels: The names of the classes by their numbers, if they are known.
 
     Raises:
@@ -128,11 +129,18 @@ class _Boxes:
     """The boxes of an image."""
 
     def __init__(self, where: str, value: Any, has_scores: bool) -> None:
+        value = {} if value is None else value  # an image without boxes
         if not isinstance(value, Mapping):
             raise _error(f"{where}: expected a dictionary with boxes and objects")
         self.boxes = _array(where, "boxes", value.get("boxes"), 4)
         self.objects = _array(where, "objects", value.get("objects"), 0).astype(np.int64)
         count = len(self.boxes)
+        lacking = [name for name in ("objects", "scores")[: 1 + has_scores] if name not in value]
+        if count and lacking:
+            found = ", ".join(map(str, list(value)[:_SHOWN]))
+            raise _error(
+                f"{where}: expected {' and '.join(lacking)} of {count} boxes; found {found}"
+            )
         self.scores = (
             _array(where, "scores", value.get("scores"), 0) if has_scores else np.zeros(count)
         )
@@ -235,7 +243,7 @@ def _match(
 
 def _array(where: str, name: str, value: Any, columns: int) -> _Array:
     try:
-        array = np.asarray(as_array(value), dtype=np.float64)
+        array = np.asarray([] if value is None else as_array(value), dtype=np.float64)
     except (TypeError, ValueError):
         raise _error(f"{where}: {name}: expected numbers") from None
     if array.size == 0:

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import copy
 import logging
+import signal
 import sqlite3
+import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from inspect import isawaitable, isgenerator
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from allencv_al.service.pipeline.activations import to_logits
-from allencv_al.service.pipeline.calling import UserFunction
+from allencv_al.service.pipeline.calling import UserFunction, unchanged_folder
 from allencv_al.service.pipeline.errors import FunctionError, PipelineError
 from allencv_al.service.pipeline.infer_keys import by_record
 from allencv_al.service.pipeline.metrics import queried_per_class
-from allencv_al.service.pipeline.returns import as_array, mapping_with, to_plain
+from allencv_al.service.pipeline.returns import (
+    as_array,
+    by_index,
+    drained,
+    kind_of,
+    mapping_with,
+    side_by_side,
+    to_plain,
+)
 from allencv_al.service.pipeline.sql_client import create_connection, read_rows, remap
 
 logger = logging.getLogger(__name__)
@@ -113,7 +126,11 @@ class Functions:
         found = mapping_with(
             self._call(self._test, payload, loop), ("predictions", "labels"), "test"
         )
-        values = {key: to_plain(found[key], "test", key) for key in ("predictions", "labels")}
+        predictions, labels = side_by_side(found["predictions"], found["labels"])
+        values = {
+            "predictions": to_plain(predictions, "test", "predictions"),
+            "labels": to_plain(labels, "test", "labels"),
+        }
         if found.get("outputs") is not None:
             values["outputs"] = _test_logits(found["outputs"], values["labels"])
         return values
@@ -126,6 +143,8 @@ class Functions:
         Raises:
             PipelineError: The function has raised something (500), or records are missing (422).
         """
+        if not payload["unlabeled"]:  # which functions would have to make an empty batch of
+            return {}
         if loop is not None:
             found = self.infer_or_database(payload, loop)
             return _rows(found) if isinstance(found, Path) else found
@@ -143,7 +162,17 @@ class Functions:
         path = Path(str(self.args["EXPT_DIR"])) / f"infer_outputs_{loop}.db"
         path.unlink(missing_ok=True)  # of an attempt that was killed
         returned = self._call(self._infer, payload, loop)
-        if returned is None and path.is_file():
+        outputs = returned.get("outputs") if isinstance(returned, Mapping) else returned
+        if path.is_file():
+            if outputs is not None and not (hasattr(outputs, "__len__") and not len(outputs)):
+                raise PipelineError(
+                    422,
+                    "return_value",
+                    f"infer: it returned outputs, and wrote {path.name} beside them; expected one "
+                    "of the two",
+                    "infer",
+                    loop,
+                )
             with closing(create_connection(path)) as conn:
                 _remap(conn, payload["unlabeled"])
             return path
@@ -167,21 +196,57 @@ class Functions:
             self.args["cur_loop"] = self.args["current_loop"] = loop
         logdir = str(self.args.get("LOG_DIR", "")) or None
         try:
-            return function(copy.copy(dict(payload)), self.args, loop, logdir)
+            with unchanged_folder():
+                found = drained(function(copy.copy(dict(payload)), self.args, loop, logdir))
         except PipelineError:
             raise
-        except FileNotFoundError as error:
-            raise PipelineError(
-                404, "not_found", f"{function.phase}: {error}", function.phase, loop
-            ) from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and _may_be_of_the_terminal():
+                raise
+            if isinstance(error, FileNotFoundError) and self._is_checkpoint(error, payload):
+                raise PipelineError(
+                    404, "not_found", f"{function.phase}: {error}", function.phase, loop
+                ) from error
+            lines = traceback.format_exception(error.with_traceback(_own_part(error)))
+            logger.error("%s has raised\n%s", function.phase, "".join(lines).rstrip())
             raise FunctionError(error, function.phase, loop) from error
+        if isawaitable(found) or isgenerator(found):
+            getattr(found, "close", lambda: None)()
+            message = f"expected values, found {kind_of(found)}, which nobody has run"
+            raise PipelineError(
+                422, "return_value", f"{function.phase}: {message}", function.phase, loop
+            )
+        return found
+
+    def _is_checkpoint(self, error: FileNotFoundError, payload: Mapping[str, Any]) -> bool:
+        """Return whether a file that is not there is the checkpoint that was asked for."""
+        name = Path(str(error.filename or "")).name
+        return any(
+            name == asked or name.startswith(f"{asked}.")
+            for asked in (payload.get("ckpt_file"), payload.get("resume_from"))
+            if asked
+        )
+
+
+def _may_be_of_the_terminal() -> bool:
+    """Return whether a KeyboardInterrupt can be Ctrl-C, which servers' threads never see."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _own_part(error: BaseException) -> TracebackType | None:
+    """Return the traceback from the user's function on."""
+    found = error.__traceback__
+    folder = str(Path(__file__).parent)
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(folder):
+        found = found.tb_next
+    return found or error.__traceback__
 
 
 def _test_logits(outputs: Any, labels: Any) -> list[list[float]]:
     """Return the logits of the test items, in the order of their labels."""
     keys = list(labels) if isinstance(labels, Mapping) else list(range(len(labels)))
-    outputs = as_array(outputs)
+    outputs = as_array(by_index(outputs) if isinstance(labels, Mapping) else outputs)
     if isinstance(outputs, Mapping):
         texts = {str(as_array(key)): value for key, value in outputs.items()}
         rows = [texts[str(key)] for key in keys if str(key) in texts]

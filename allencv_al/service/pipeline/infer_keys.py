@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from allencv_al.service.pipeline.errors import PipelineError
-from allencv_al.service.pipeline.returns import as_array
+from allencv_al.service.pipeline.returns import as_array, by_index
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def by_record(outputs: Any, unlabeled: Sequence[int], policy: str = "auto") -> d
         PipelineError: Outputs are missing, or are of other records (422); they are named.
     """
     records = sorted(unlabeled)
-    outputs = as_array(outputs)
+    outputs = as_array(by_index(outputs))
     if isinstance(outputs, Mapping):
         found = {_integer(key): value for key, value in outputs.items()}
         if len(found) != len(outputs):

@@ -16,6 +16,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.service.pipeline.activations import (
     distribution,
     independent_classes,
+    notes_on,
     to_logits,
     to_numbers,
 )
@@ -25,7 +26,13 @@ from allencv_al.service.pipeline.functions import Functions, check_records, chec
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage, check_id
-from allencv_al.service.pipeline.tasks import DETECTION, MULTI_LABEL, REGRESSION, SEGMENTATION
+from allencv_al.service.pipeline.tasks import (
+    CLASSIFICATION,
+    DETECTION,
+    MULTI_LABEL,
+    REGRESSION,
+    SEGMENTATION,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -116,11 +123,13 @@ class LoopRunner:
             lambda: self._infer(request, checkpoint, unlabeled, tested["metrics"].get("task")),
         )
         artifacts.update(inferred.pop("artifacts"))
+        warnings = inferred.pop("warnings", [])
         return {
             "loop": request.loop,
             "metrics": tested["metrics"],
             "artifacts": artifacts,
             "phases": {"train": trained, "infer": inferred},
+            "warnings": warnings,
         }
 
     def _once(
@@ -236,7 +245,9 @@ class LoopRunner:
         address = store_outputs(self._storage, stem, outputs, task)
         if self._options.write_pickles:
             self._storage.write_pickle(f"{stem}.pkl", to_plain(dict(outputs), "infer", "outputs"))
-        return {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
+        found = {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
+        notes = said_notes(outputs) if task in (None, CLASSIFICATION) else []
+        return {**found, "warnings": notes} if notes else found
 
     def _keep(self, request: LoopRequest, stem: str, value: Any) -> str:
         """Write a value as JSON, and if that is wanted as a pickle; return the address."""
@@ -279,6 +290,14 @@ def _selected_path(request: LoopRequest, loop: int) -> str:
     return f"{request.prefix}/selected_indices_{loop}.json"
 
 
+def said_notes(outputs: Mapping[int, Any]) -> list[str]:
+    """Return what is odd about outputs, and log it."""
+    notes = notes_on(outputs)
+    for note in notes:
+        logger.warning("%s", note)
+    return notes
+
+
 def store_outputs(
     storage: Storage, stem: str, outputs: Mapping[int, Any], task: str | None = None
 ) -> str:
@@ -292,13 +311,14 @@ def store_outputs(
         storage: Where to.
         stem: The path without its suffix.
         outputs: By record.
-        task: One of `tasks`, if it is known.
+        task: One of `tasks`, if it is known. Boxes are always detections.
 
     Raises:
-        PipelineError: They are no plain values (422).
+        PipelineError: They are no plain values, or not finite (422).
     """
-    if task in (DETECTION, SEGMENTATION) or (task is None and _is_detection(outputs)):
-        return storage.write_json(f"{stem}.json", to_plain(dict(outputs), "infer", "outputs"))
+    if task in (DETECTION, SEGMENTATION) or _is_detection(outputs):
+        plain = to_plain(dict(outputs), "infer", "outputs", is_finite=True)
+        return storage.write_json(f"{stem}.json", plain)
     arrays = {"index": np.array(list(outputs), dtype=np.int64)}
     if task == REGRESSION:
         return storage.write_arrays(f"{stem}.npz", {**arrays, "predictions": to_numbers(outputs)})
@@ -308,5 +328,4 @@ def store_outputs(
 
 
 def _is_detection(outputs: Mapping[int, Any]) -> bool:
-    first = next(iter(outputs.values()), None)
-    return isinstance(first, Mapping) and "boxes" in first
+    return any(isinstance(one, Mapping) and "boxes" in one for one in outputs.values())

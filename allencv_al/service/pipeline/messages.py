@@ -112,6 +112,7 @@ class TestAnswer(BaseModel):
         None, description="Logits of the test items, in the order of labels, if test returns them."
     )
     metrics: dict[str, Any] | None = None
+    warnings: list[str] = Field([], description="Why there are no metrics.")
 
 
 class InferAnswer(BaseModel):
@@ -121,6 +122,7 @@ class InferAnswer(BaseModel):
     outputs: dict[str, Any] | None = None
     artifact: str | None = Field(None, description="Where the outputs are, if they were stored.")
     count: int
+    warnings: list[str] = Field([], description="What is odd about the outputs.")
 
 
 class StateAnswer(BaseModel):
@@ -140,6 +142,7 @@ class LoopAnswer(BaseModel):
     metrics: dict[str, Any]
     artifacts: dict[str, str]
     phases: dict[str, Any]
+    warnings: list[str] = Field([], description="What is odd about what functions returned.")
 
 
 class JobAnswer(BaseModel):

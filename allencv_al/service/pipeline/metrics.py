@@ -23,6 +23,7 @@ from allencv_al.service.pipeline.tasks import (
 )
 
 _SHOWN = 8
+_DIGITS = 10  # of the number of a class
 
 
 def paired(predictions: Any, labels: Any) -> tuple[list[Any], list[Any]]:
@@ -67,6 +68,9 @@ def classification_metrics(
     all, such as the accuracy of a class without labels, is None. `label_disagreement` of a class is
     its false-positive rate.
 
+    Classes are numbers, or names: those of `class_labels`, else the names themselves in the order
+    of their code points.
+
     Args:
         predictions: What test has returned, by record or in order.
         labels: The truth, likewise.
@@ -77,14 +81,14 @@ def classification_metrics(
         PipelineError: The two do not fit together, or are no class numbers (422).
     """
     left, right = paired(predictions, labels)
-    predicted, truth = _numbers(left, "predictions"), _numbers(right, "labels")
+    names, predicted, truth = _classes_of(left, right, class_labels)
     classes = sorted({*(class_labels or ()), *predicted, *truth})
     place = {number: index for index, number in enumerate(classes)}
     matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for one, other in zip(truth, predicted, strict=True):
         matrix[place[one], place[other]] += 1
-    names = [str(number) for number in classes]
-    return {"classes": names, **_of_matrix(matrix, names)}
+    shown = [names.get(number, str(number)) for number in classes]
+    return {"classes": shown, **_of_matrix(matrix, shown)}
 
 
 def metrics_of(
@@ -119,7 +123,7 @@ def metrics_of(
 
 
 def queried_per_class(labels: Any, count: int) -> dict[str, int] | None:
-    """Return how many of the labeled records belong to each class.
+    """Return how many of the labeled records belong to each class, by number or name.
 
     Examples return the labels of every epoch one after the other; then each record counts once.
 
@@ -131,13 +135,15 @@ def queried_per_class(labels: Any, count: int) -> dict[str, int] | None:
     if isinstance(labels, Mapping):
         labels = list(labels.values())
     try:
-        values = _numbers(list(labels), "labels")
+        values = _scalars(list(labels))
+        if not all(isinstance(value, str) for value in values):
+            values = _numbers(values, "labels")
     except (TypeError, PipelineError):
         return None
     if count and len(values) % count == 0:
         values = values[:count]
     found = Counter(values)
-    return {str(number): found[number] for number in sorted(found)}
+    return {str(one): found[one] for one in sorted(found)}
 
 
 def _of_matrix(matrix: np.ndarray[Any, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -179,22 +185,60 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(value or 0.0 for value in values) / len(values) if values else None
 
 
-def _numbers(values: Iterable[Any], what: str) -> list[int]:
+def _classes_of(
+    left: Sequence[Any], right: Sequence[Any], class_labels: Mapping[int, str] | None
+) -> tuple[dict[int, str], list[int], list[int]]:
+    """Return the names of classes that have no number, and predictions and labels by number."""
+    sides = {"predictions": _scalars(left), "labels": _scalars(right)}
+    texts = {one for side in sides.values() for one in side if isinstance(one, str)}
+    names: dict[int, str] = {}
+    are_texts = all(isinstance(one, str) for side in sides.values() for one in side)
+    if are_texts and not class_labels and any(not one.isdecimal() for one in texts):
+        names = dict(enumerate(sorted(texts)))
+    places = {name: number for number, name in (class_labels or names).items()}
+    numbers = [
+        _numbers([_number_of(one, places) for one in side], what, class_labels)
+        for what, side in sides.items()
+    ]
+    return names, numbers[0], numbers[1]
+
+
+def _number_of(value: Any, places: Mapping[str, int]) -> Any:
+    if not isinstance(value, str):
+        return value
+    return places.get(value, int(value) if value.isdecimal() and len(value) < _DIGITS else value)
+
+
+def _numbers(
+    values: Iterable[Any], what: str, class_labels: Mapping[int, str] | None = None
+) -> list[int]:
     found = []
-    for value in values:
-        value = as_array(value)
-        if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1:
-            value = value.item()
+    for value in _scalars(values):
         if not _is_whole(value):
-            raise _error(f"{what}: expected the numbers of classes, found {value!r:.80}")
+            expected = "the numbers of classes"
+            if class_labels and isinstance(value, str):
+                names = ", ".join(map(str, list(class_labels.values())[:_SHOWN]))
+                expected += f", or their names ({names})"
+            raise _error(f"{what}: expected {expected}, found {value!r:.80}")
         found.append(int(value))
     return found
+
+
+def _scalars(values: Iterable[Any]) -> list[Any]:
+    """Return values with arrays of one number as that number."""
+    arrays = (as_array(value) for value in values)
+    return [
+        value.item()
+        if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1
+        else value
+        for value in arrays
+    ]
 
 
 def _is_whole(value: Any) -> bool:
     if isinstance(value, float):
         return value.is_integer()
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int)
 
 
 def _error(message: str) -> PipelineError:

@@ -200,7 +200,7 @@ class Pipeline:
 
 def _access(token: str | None, token_file: str | Path | None) -> Access:
     if token_file is not None:
-        return FileAccess(TokenFile(Path(token_file)))
+        return FileAccess(TokenFile(Path(token_file).absolute()))  # a function may change folder
     return OpenAccess() if token is None else TokenAccess({token: Identity("")})
 
 

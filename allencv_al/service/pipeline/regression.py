@@ -43,6 +43,8 @@ def _numbers(values: Sequence[Any], what: str) -> NDArray[np.float64]:
     found = []
     for value in values:
         value = as_array(value)
+        if isinstance(value, list | tuple) and len(value) == 1:  # of [N, 1], as networks predict
+            value = as_array(value[0])
         if isinstance(value, np.ndarray | np.generic) and np.size(value) == 1:
             value = value.item()
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

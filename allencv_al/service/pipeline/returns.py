@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import numpy as np
 from allencv_al.service.pipeline.errors import PipelineError
 
 _DEPTH = 12
+_PLAIN = (str, bytes, int, float, Mapping, list, tuple, np.ndarray, np.generic)
 
 
-def to_plain(value: Any, phase: str, where: str = "") -> Any:
+def to_plain(value: Any, phase: str, where: str = "", is_finite: bool = False) -> Any:
     """Return a value of dicts, lists, numbers, texts, booleans and None.
 
     Arrays and tensors become lists; integer keys stay integers; what is no finite number becomes
@@ -23,11 +24,12 @@ def to_plain(value: Any, phase: str, where: str = "") -> Any:
         value: What a function has returned.
         phase: Which function, for messages.
         where: The place in what it has returned.
+        is_finite: Whether numbers that are not finite are refused instead.
 
     Raises:
         PipelineError: Something else is in it (422).
     """
-    return _plain(value, phase, where, 0)
+    return _plain(value, phase, where, 0, is_finite)
 
 
 def mapping_with(value: Any, keys: tuple[str, ...], phase: str) -> Mapping[str, Any]:
@@ -41,7 +43,7 @@ def mapping_with(value: Any, keys: tuple[str, ...], phase: str) -> Mapping[str, 
         raise PipelineError(
             422,
             "return_value",
-            f"{phase}: expected a dictionary with {wanted}, found {_kind(value)}",
+            f"{phase}: expected a dictionary with {wanted}, found {kind_of(value)}",
             phase,
         )
     missing = [key for key in keys if key not in value]
@@ -57,16 +59,85 @@ def mapping_with(value: Any, keys: tuple[str, ...], phase: str) -> Mapping[str, 
 
 
 def as_array(value: Any) -> Any:
-    """Return a tensor as an array; anything else as it is. torch itself is not needed for that."""
-    for step in ("detach", "cpu", "numpy"):
-        if not hasattr(value, step) or isinstance(value, np.ndarray | np.generic):
-            return value
-        value = getattr(value, step)()
+    """Return what holds an array (a tensor, a pandas Series ...) as an array, else the value.
+
+    Neither torch nor pandas is needed for that.
+    """
+    if value is None or isinstance(value, _PLAIN):
+        return value
+    if all(hasattr(value, step) for step in ("detach", "cpu", "numpy")):
+        return _of_tensor(value.detach().cpu())
+    if hasattr(type(value), "__array__"):
+        return np.asarray(value)
     return value
 
 
-def _plain(value: Any, phase: str, where: str, depth: int) -> Any:
-    value = as_array(value)
+def by_index(value: Any) -> Any:
+    """Return a pandas Series or DataFrame by its index, if that is more than the places 0 to n-1.
+
+    The rows of a DataFrame are arrays. Anything else is returned as it is.
+    """
+    index = _index_of(value)
+    if index is None or index == list(range(len(index))):
+        return value
+    return _joined(index, value)
+
+
+def side_by_side(first: Any, second: Any) -> tuple[Any, Any]:
+    """Return two values; two pandas Series of the same index in another order are joined by it.
+
+    Where one of them has no index but places, as the output of a model has beside the column of a
+    table, both are taken in their order.
+    """
+    indices = [_index_of(value) for value in (first, second)]
+    if None in indices or any(index == list(range(len(index or ()))) for index in indices):
+        return as_array(first), as_array(second)
+    if indices[0] == indices[1]:
+        return as_array(first), as_array(second)
+    return by_index(first), by_index(second)
+
+
+def drained(value: Any) -> Any:
+    """Return what a function returned with lists for the iterators in it."""
+    if isinstance(value, Mapping):
+        return {key: _listed(one) for key, one in value.items()}
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """Return what a message calls a value."""
+    return "nothing (None)" if value is None else f"a {type(value).__name__}"
+
+
+def _of_tensor(tensor: Any) -> Any:
+    try:
+        return tensor.numpy()
+    except (TypeError, RuntimeError):  # bfloat16, which NumPy has not; sparse; a lazy conjugate
+        return tensor.to_dense().resolve_conj().resolve_neg().float().numpy()
+
+
+def _index_of(value: Any) -> list[Any] | None:
+    """Return the index of what pandas made; None of anything else."""
+    is_pandas = hasattr(value, "to_numpy") and hasattr(value, "reindex")
+    return list(value.index) if is_pandas and not callable(value.index) else None
+
+
+def _joined(index: Sequence[Any], value: Any) -> dict[Any, Any]:
+    found = dict(zip(index, value.to_numpy(), strict=True))
+    if len(found) < len(index):
+        message = f"expected an index without doubles, found {len(index) - len(found)} twice"
+        raise PipelineError(422, "return_value", f"a {type(value).__name__}: {message}")
+    return found
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, Iterator | KeysView | ValuesView | range):
+        return list(value)
+    return value
+
+
+def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> Any:
+    value = _listed(as_array(value))
     if depth > _DEPTH:
         raise PipelineError(422, "return_value", f"{phase}: {where}: nested too deep", phase)
     if isinstance(value, np.generic | np.ndarray):
@@ -74,19 +145,24 @@ def _plain(value: Any, phase: str, where: str, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
+        if is_finite and not math.isfinite(value):
+            message = f"{phase}: {where}: found a number that is not finite ({value})"
+            raise PipelineError(422, "outputs", message, phase)
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {
-            _key(key, phase, where): _plain(one, phase, f"{where}[{key!r}]"[:80], depth + 1)
+            _key(key, phase, where): _plain(
+                one, phase, f"{where}[{key!r}]"[:80], depth + 1, is_finite
+            )
             for key, one in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_plain(one, phase, where, depth + 1) for one in value]
+        return [_plain(one, phase, where, depth + 1, is_finite) for one in value]
     raise PipelineError(
         422,
         "return_value",
         f"{phase}: {where or 'the value'}: expected numbers, texts, lists, dictionaries, arrays or "
-        f"tensors, found {_kind(value)}",
+        f"tensors, found {kind_of(value)}",
         phase,
     )
 
@@ -100,10 +176,6 @@ def _key(key: Any, phase: str, where: str) -> Any:
     raise PipelineError(
         422,
         "return_value",
-        f"{phase}: {where}: expected integers or texts as keys, found {_kind(key)}",
+        f"{phase}: {where}: expected integers or texts as keys, found {kind_of(key)}",
         phase,
     )
-
-
-def _kind(value: Any) -> str:
-    return "nothing (None)" if value is None else f"a {type(value).__name__}"

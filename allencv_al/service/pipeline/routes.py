@@ -21,7 +21,13 @@ from allencv_al.service.pipeline.experiment_state import ExperimentState, Jobs, 
 from allencv_al.service.pipeline.functions import Functions, check_records
 from allencv_al.service.pipeline.kept_answers import HEADER as KEY_HEADER
 from allencv_al.service.pipeline.kept_answers import KeptAnswers, digest
-from allencv_al.service.pipeline.loop import LoopOptions, LoopRequest, LoopRunner, store_outputs
+from allencv_al.service.pipeline.loop import (
+    LoopOptions,
+    LoopRequest,
+    LoopRunner,
+    said_notes,
+    store_outputs,
+)
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage, check_folder_id, check_id
@@ -125,11 +131,13 @@ class PipelineRoutes:
             def act() -> messages.TestAnswer:
                 tested = functions.test(_payload(body), body.cur_loop)
                 predictions, labels = tested["predictions"], tested["labels"]
+                metrics, warnings = None, []
                 try:
                     metrics = metrics_of(predictions, labels, self._class_labels)
-                except PipelineError:  # several classes a record, say: its values are answered
-                    metrics = None
-                return messages.TestAnswer(**tested, metrics=metrics)
+                except PipelineError as error:  # its values are answered all the same
+                    logger.warning("%s", error)
+                    warnings = [str(error)]
+                return messages.TestAnswer(**tested, metrics=metrics, warnings=warnings)
 
             return self._once("test", body, messages.TestAnswer, act)
 
@@ -153,15 +161,19 @@ class PipelineRoutes:
 
             def act() -> messages.InferAnswer:
                 found = functions.infer(payload, body.cur_loop)
+                notes = said_notes(found)
                 if query.store:
                     asked = hashlib.sha256(json.dumps(unlabeled).encode()).hexdigest()[:12]
                     stem = f"outputs/{check_id('ckpt_file', body.ckpt_file)}-{asked}"
                     address = store_outputs(self._storage, stem, found)
-                    return messages.InferAnswer(artifact=address, count=len(found))
+                    return messages.InferAnswer(artifact=address, count=len(found), warnings=notes)
                 outputs = {
-                    str(key): to_plain(value, "infer", str(key)) for key, value in found.items()
+                    str(key): to_plain(value, "infer", f"outputs[{key}]", is_finite=True)
+                    for key, value in found.items()
                 }
-                return messages.InferAnswer(outputs=outputs, artifact=None, count=len(found))
+                return messages.InferAnswer(
+                    outputs=outputs, artifact=None, count=len(found), warnings=notes
+                )
 
             return self._once(f"infer?store={query.store}", body, messages.InferAnswer, act)
 
@@ -327,9 +339,12 @@ class PipelineRoutes:
                 refused.append(error)
             elif not isinstance(error, AllenCVError):
                 logger.exception("job %s failed", job)
+            message = str(error)
             fault = {
                 "type": getattr(error, "code", type(error).__name__),
-                "message": without_paths(str(error)),
+                "message": message
+                if getattr(error, "shows_paths", False)
+                else without_paths(message),
                 "phase": getattr(error, "phase", None),
                 "loop": request.loop,
             }

@@ -23,7 +23,7 @@ def segmentation_metrics(
     share of the labels.
 
     Args:
-        predictions: Of each image: the numbers of classes, `[H, W]`.
+        predictions: Of each image: the numbers of classes, `[H, W]` or `[1, H, W]`.
         labels: The truth, likewise.
         class_labels: The names of the classes by their numbers; those not seen keep their places.
 
@@ -75,9 +75,15 @@ def _mask(value: Any, where: str) -> NDArray[np.int64]:
         array = np.asarray(as_array(value), dtype=np.float64)
     except (TypeError, ValueError):
         raise _error(f"{where}: expected numbers of classes, [H, W]") from None
-    whole = bool(np.isfinite(array).all()) and bool((array == np.floor(array)).all())
-    if array.ndim != 2 or not whole or (array.size and not 0 <= array.min() <= array.max()):
-        raise _error(f"{where}: expected numbers of classes, [H, W], found {list(array.shape)}")
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):  # of [N, 1, H, W], [N, H, W, 1]
+        array = array[0] if array.shape[0] == 1 else array[:, :, 0]
+    if array.ndim != 2:
+        hint = "; of scores of classes take the argmax" if array.ndim == 3 else ""
+        shape = list(array.shape)
+        raise _error(f"{where}: expected numbers of classes, [H, W], found {shape}{hint}")
+    wrong = array[~(np.isfinite(array) & (array == np.floor(array)) & (array >= 0))]
+    if wrong.size:
+        raise _error(f"{where}: expected numbers of classes, [H, W], found {wrong[0]:g}")
     if array.size and array.max() >= _MOST_CLASSES:
         raise _error(f"{where}: expected at most {_MOST_CLASSES} classes, found {array.max():.0f}")
     return array.astype(np.int64)

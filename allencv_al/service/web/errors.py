@@ -36,6 +36,9 @@ class WebError(AllenCVError):
         state: How things stand now, for who was not up to date.
     """
 
+    shows_paths = False
+    """Whether the message keeps paths of this machine, which are whoever asks own."""
+
     def __init__(
         self,
         status: int,
@@ -101,7 +104,9 @@ def error_response(error: Exception, body_of: ErrorBody = error_body) -> Respons
     if isinstance(error, HTTPException) and error.response is not None:
         return cast(Response, error.response)  # a redirect, say
     problem = _problem(error)
-    problem = replace(problem, message=without_paths(problem.message), error=error)
+    if not getattr(error, "shows_paths", False):
+        problem = replace(problem, message=without_paths(problem.message))
+    problem = replace(problem, error=error)
     response = jsonify(body_of(problem))
     response.status_code = problem.status
     if problem.retry_after is not None:

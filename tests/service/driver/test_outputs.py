@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.common.errors import AllenCVError, DataError
-from allencv_al.service.driver.outputs import embeddings_of, logits_of, test_outputs
+from allencv_al.service.driver.outputs import embeddings_of, logits_of, stacked, test_outputs
 
 
 def test_logits_come_in_the_order_that_was_asked_for() -> None:
@@ -36,6 +36,18 @@ def test_the_least_certain_box_speaks_for_an_image() -> None:
     assert margins[2] < margins[1] < margins[0]  # no boxes: nothing to ask
     only_empty = {"0": {"boxes": [], "scores": [], "pre_softmax": []}}
     assert logits_of(only_empty, [0]).shape == (1, 2)
+
+
+@pytest.mark.parametrize("empty", [None, {}, {"boxes": None, "scores": None, "pre_softmax": None}])
+def test_images_without_boxes_need_no_asking(empty: Any) -> None:
+    box = {"boxes": [[0, 0, 1, 1]], "scores": [0.9], "pre_softmax": [[1.0, 0.9, -5.0]]}
+    logits = logits_of({"0": empty, "1": box}, [0, 1])
+    assert logits[0].tolist() == [1000, 0, 0] and logits[1].tolist() == pytest.approx([1, 0.9, -5])
+    alone = logits_of({"0": empty}, [0], "object_detection")  # a block of its own
+    for blocks in ([alone, logits], [logits, alone]):
+        assert stacked(blocks, 0).shape == (3, 3)
+    with pytest.raises(DataError, match="vectors of one length, found 2 and 3"):
+        stacked([np.array([[1, 2]], np.float32), logits], 0)
 
 
 def test_the_least_certain_class_speaks_for_a_record_of_several() -> None:

@@ -338,7 +338,8 @@ def test_what_does_not_fit_together_is_said(predictions: Any, labels: Any, messa
         ([0, 1, 1] * 5, 3, {"0": 1, "1": 2}),
         (torch.tensor([2, 2]), 2, {"2": 2}),
         ({7: 0, 9: 1}, 2, {"0": 1, "1": 1}),
-        (["cat"], 1, None),
+        (["cat", "dog", "cat"], 3, {"cat": 2, "dog": 1}),
+        (["cat", 1], 2, None),
         (None, 1, None),
     ],
 )
