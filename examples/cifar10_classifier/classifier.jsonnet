@@ -17,6 +17,7 @@ local options = {
   num_epoch: 25,
   rep_intv: 1000,
   log_dir: null,
+  fresh_optimizer: false,  // true needs --include-package fresh_optimizer
   loss_type: "cross_entropy",  // or svm
   l2_reg: 1e-4,
   nchannel_base: 8,
@@ -76,8 +77,8 @@ local options = {
     learning_rate_scheduler: { type: "multi_step", milestones: [50, 80], gamma: 0.1 },
     checkpointer: { save_every_num_batches: options.rep_intv },
     summary_interval: options.rep_intv,
-    callbacks: if options.log_dir == null then [] else [
-      { type: "tensorboard", log_dir: options.log_dir },
-    ],
+    callbacks:
+      (if options.log_dir == null then [] else [{ type: "tensorboard", log_dir: options.log_dir }])
+      + (if options.fresh_optimizer then [{ type: "fresh_optimizer" }] else []),
   },
 }

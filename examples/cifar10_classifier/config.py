@@ -29,8 +29,21 @@ ACTIVATIONS = {
 SAME = (
     *("seed", "learning_rate", "batch_size", "num_epoch", "rep_intv", "loss_type", "l2_reg"),
     *("nchannel_base", "ksize", "num_conv_outer", "num_conv_inner", "num_class"),
-    *("conv2d", "convolution"),
+    *("conv2d", "convolution", "fresh_optimizer"),
 )
+# Flags that say what the network is, and where the config of a run says it
+NETWORK = {
+    "conv2d": "conv",
+    "convolution": "convolution",
+    "nchannel_base": "base_channels",
+    "num_conv_outer": "num_levels",
+    "num_conv_inner": "units_per_level",
+    "ksize": "kernel_size",
+    "activation": "activation",
+    "pool2d": "pool",
+    "num_class": "num_labels",
+    "loss_type": "loss",
+}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -48,6 +61,35 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of classifier.jsonnet that the flags stand for."""
     options = {name: getattr(args, name) for name in SAME}
     return {**options, "pool": POOLS[args.pool2d], "activation": ACTIVATIONS[args.activation]}
+
+
+def given(argv: Sequence[str]) -> dict[str, Any]:
+    """Return the flags that the command line itself has, without the defaults."""
+    parser = build_parser()
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return vars(parser.parse_args(argv))
+
+
+def other_network(flags: dict[str, Any], trained: dict[str, Any]) -> list[str]:
+    """Return what flags say of the network that a run's config does not.
+
+    Args:
+        flags: What `given` returns.
+        trained: The config of the run.
+    """
+    model = trained.get("model", {})
+    known = {**model, **model.get("im2im_encoder", {})}
+    if known.get("loss") == "multi_margin":
+        known["loss"] = "svm"
+    words = {"pool2d": POOLS, "activation": ACTIVATIONS}
+    found = []
+    for flag, key in NETWORK.items():
+        if flag in flags and words.get(flag, {}).get(flags[flag], flags[flag]) != known.get(key):
+            mine = {theirs: ours for ours, theirs in words.get(flag, {}).items()}
+            before = mine.get(known.get(key), known.get(key))
+            found.append(f"--{flag}: {before} was trained, {flags[flag]} is asked for")
+    return found
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,6 +134,13 @@ def _add_run_flags(group: Any) -> None:
 def _add_training_flags(group: Any) -> None:
     positive = _at_least(1)
     group.add_argument("--learning_rate", type=float, default=0.1, help="Adam's, at first")
+    group.add_argument(
+        "--fresh_optimizer",
+        type=_boolean,
+        default=False,
+        metavar="True|False",
+        help="begin each epoch with a new Adam, as the original program did",
+    )
     group.add_argument("--batch_size", type=positive, default=100, help="images per step")
     group.add_argument("--num_epoch", type=positive, default=25, help="passes over the data")
     group.add_argument(

@@ -1,7 +1,8 @@
 """Measure the example: each network with each learning rate and seed, one training after another.
 
     python measure.py --data_dir data/cifar-10-batches-py --save_dir runs [--seeds 1]
-        [--learning_rates 0.1,0.001] [--num_epoch 25]
+        [--learning_rates 0.1,0.001] [--convs torch,custom] [--num_epoch 25]
+        [--valid_batch NAME] [--fresh_optimizer True]
 
 Every training is a run of solution.py in a folder of its own; one that is finished is not repeated,
 and one that was interrupted goes on. The table goes to SAVE_DIR/results.md.
@@ -27,14 +28,17 @@ def main() -> None:
     parser.add_argument("--save_dir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--learning_rates", default="0.1,0.001")
+    parser.add_argument("--convs", default="torch,custom")
     parser.add_argument("--num_epoch", type=int, default=25)
+    parser.add_argument("--valid_batch", default="auto", help="as in solution.py")
+    parser.add_argument("--fresh_optimizer", default="False", help="as in solution.py")
     args = parser.parse_args()
     lines = [
         "| conv | learning rate | runs | test accuracy % | minutes a run |",
         "|---|--:|--:|--:|--:|",
     ]
     for rate in args.learning_rates.split(","):
-        for conv in ("torch", "custom"):
+        for conv in args.convs.split(","):
             found = [measure(args, conv, rate, seed) for seed in range(args.seeds)]
             accuracies = [100 * accuracy for accuracy, _ in found]
             spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
@@ -53,6 +57,7 @@ def measure(args: argparse.Namespace, conv: str, rate: str, seed: int) -> tuple[
     if not seconds_file.exists():
         begin = time.monotonic()
         settings = ["--learning_rate", rate, "--num_epoch", str(args.num_epoch)]
+        settings += ["--valid_batch", args.valid_batch, "--fresh_optimizer", args.fresh_optimizer]
         solution(
             *flags,
             *settings,

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import config
 
@@ -26,7 +27,8 @@ FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")  # what the archives u
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    args = config.parse(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = config.parse(argv)
     if not args.data_dir.exists():
         sys.stderr.write(
             f"error: --data_dir {args.data_dir}: there is nothing; get the batches from "
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.data_dir = next(
         (args.data_dir / name for name in FOLDERS if (args.data_dir / name).is_dir()), args.data_dir
     )
-    return train(args) if args.mode == "train" else test(args)
+    return train(args) if args.mode == "train" else test(args, config.given(argv))
 
 
 def train(args: argparse.Namespace) -> int:
@@ -52,6 +54,8 @@ def train(args: argparse.Namespace) -> int:
     command += [f"-VTRAIN_PATH={training}", f"-VOPTIONS={json.dumps(options)}"]
     if validation is not None:
         command.append(f"-VVALIDATION_PATH={validation}")
+    if args.fresh_optimizer:
+        command += ["--include-package", "fresh_optimizer"]
     if (args.save_dir / "config.json").is_file():
         command.append("--recover" if args.resume else "--force")
     code = allencv_al(command)
@@ -63,10 +67,19 @@ def train(args: argparse.Namespace) -> int:
     return code
 
 
-def test(args: argparse.Namespace) -> int:
-    """Measure the best weights in `save_dir` on the test batch."""
+def test(args: argparse.Namespace, given: dict[str, Any]) -> int:
+    """Measure the best weights in `save_dir` on the test batch.
+
+    The network is the one that was trained there: flags that name another one are refused, those
+    that are not given need not be repeated.
+    """
     if not (args.save_dir / "config.json").is_file():
         sys.stderr.write(f"error: --save_dir {args.save_dir}: nothing was trained there\n")
+        return 2
+    trained = json.loads((args.save_dir / "config.json").read_text(encoding="utf-8"))
+    if others := config.other_network(given, trained):
+        listed = "".join(f"\n  {line}" for line in others)
+        sys.stderr.write(f"error: --save_dir {args.save_dir} holds another network:{listed}\n")
         return 2
     output = args.save_dir / "test_metrics.json"
     code = allencv_al(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -9,8 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import _jsonnet
 import pytest
+import torch
 
 from allencv_al.models import load_archive
 
@@ -127,6 +131,59 @@ def test_other_flags_than_the_run_that_it_goes_on_with_are_explained(
     said = solution(folder, *flags, "--save_dir", "save/custom", code=2)
     assert "trainer.optimizer.lr: 0.003 before, 0.002 now" in said
     assert "--resume False begins anew" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--conv", "custom"], ["--conv2d: torch was trained, custom is asked for"]),
+        (
+            ["--pool2d", "AvgPool2d", "--activation", "GELU", "--loss_type", "svm", "--ksize", "5"],
+            ["--pool2d: MaxPool2d was", "--activation: ReLU", "--loss_type: cross", "--ksize: 3"],
+        ),
+    ],
+)
+def test_another_network_than_the_trained_one_is_not_tested(
+    flags: list[str], parts: list[str], folder: Path, tmp_path: Path
+) -> None:
+    """It printed the accuracy of the network that was there, under the name of the other."""
+    evaluated = _jsonnet.evaluate_file(
+        str(folder / "classifier.jsonnet"),
+        ext_vars={"TRAIN_PATH": "t"},
+        ext_codes={"environment": "{}"},
+    )
+    (tmp_path / "config.json").write_text(evaluated)
+    said = solution(folder, "--mode", "test", "--save_dir", str(tmp_path), *flags, code=2)
+    assert "holds another network" in said and all(part in said for part in parts)
+    assert said.count("was trained") == len(parts) and "accuracy" not in said
+
+
+@pytest.mark.slow
+def test_the_trained_network_is_tested_without_naming_it(
+    folder: Path, done: dict[str, str]
+) -> None:
+    for network in ([], ["--conv", "custom", "--ksize", "3"]):
+        said = solution(folder, "--mode", "test", "--save_dir", "save/custom", *network)
+        assert "test accuracy: " in said
+
+
+def test_the_optimizer_of_the_original_forgets(folder: Path) -> None:
+    """Each epoch is the first one of its Adam, whose rate the scheduler has set."""
+    spec = importlib.util.spec_from_file_location("fresh_optimizer", folder / "fresh_optimizer.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    callback = module.FreshOptimizer()
+    for _ in range(2):
+        before = weight.item()
+        weight.grad = torch.full((1,), 7.0 if before == 1 else -0.01)
+        optimizer.step()
+        # The first step of an Adam is its rate, whatever the size of the gradient
+        assert abs(weight.item() - before) == pytest.approx(0.1, rel=1e-3)
+        callback.on_epoch(SimpleNamespace(optimizer=optimizer), {}, 0)
+    assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 @pytest.mark.slow
