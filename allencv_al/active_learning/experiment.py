@@ -12,7 +12,7 @@ from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.common import Params
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import Fault
-from allencv_al.common.targets import Target
+from allencv_al.common.targets import Target, subclass_of
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
@@ -65,8 +65,9 @@ class ActiveLearningExperiment(Experiment):
             )
         path = block.get("pool_data_path") if block is not None else None
         reader = config.child("dataset_reader")
-        if isinstance(path, str) and reader is not None and issubclass(reader.cls, DatasetReader):
-            message = reader.cls.path_fault(path) if path else 'expected a path, found ""'
+        reader_class = None if reader is None else subclass_of(reader.cls, DatasetReader)
+        if isinstance(path, str) and reader_class is not None:
+            message = reader_class.path_fault(path) if path else 'expected a path, found ""'
             if message is not None:
                 yield config.fault("active_learning.pool_data_path", message)
         if block is None or block.get("cache_embeddings") is True:
@@ -86,7 +87,8 @@ def _trainer_device(trainer: Any) -> torch.device:
 def _chance_faults(config: ConfigView) -> Iterator[Fault]:
     """Yield the random transforms of images that are to be encoded once."""
     model = config.child("model")
-    if model is None or not issubclass(model.cls, Model) or not model.cls.fixed_embedding_in(model):
+    model_class = None if model is None else subclass_of(model.cls, Model)
+    if model is None or model_class is None or not model_class.fixed_embedding_in(model):
         return
     for name in ("dataset_reader", "validation_dataset_reader"):
         if not config.sound(name) or config.get(name) is None:

@@ -10,6 +10,7 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError, Fault
+from allencv_al.common.targets import subclass_of
 
 NOT_KEPT = "(not kept)"
 
@@ -50,7 +51,7 @@ def experiment_class(params: Params) -> type[LoopExperiment]:
         found = Learner.resolve(name)[0]
     except ConfigurationError:  # the check of the config says what is wrong with the name
         return Learner.experiment_class()
-    return found.experiment_class() if issubclass(found, Learner) else Learner.experiment_class()
+    return (subclass_of(found, Learner) or Learner).experiment_class()
 
 
 def without_secrets(params: Params) -> Params:

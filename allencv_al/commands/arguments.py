@@ -164,8 +164,8 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
         type=external_variable,
         default=[],
         metavar="NAME=VALUE",
-        help="set an external variable of the config (std.extVar), before the environment's; "
-        "may be given several times",
+        help="set an external variable of the config (std.extVar), before the environment's: a "
+        "string, of which std.parseJson(std.extVar(...)) makes a number; repeatable",
     )
     add_overrides(parser)
     add_include_package(parser)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands.arguments import add_include_package
-from allencv_al.commands.registries import REGISTRIES, load_registry
+from allencv_al.commands.registries import FOR_PYTHON_ONLY, REGISTRIES, load_registry
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 
@@ -104,6 +104,8 @@ def _family(name: str) -> type[Registrable]:
 def _list_families() -> str:
     lines = []
     for name, base in _families().items():
+        if name in FOR_PYTHON_ONLY:
+            continue
         try:
             known = ", ".join(base.list_available()) or "(none registered)"
         except ConfigurationError as error:  # a fault of one family must not hide the others
@@ -130,6 +132,8 @@ def _list_names(base: type[Registrable]) -> str:
             text = str(error)
         default = " (default)" if name == base.default_implementation else ""
         lines += [f"  {name}{default}", _wrap(text, "      ")]
+    if base.registry_name() in FOR_PYTHON_ONLY:
+        lines += ["", "For the code of models; a config names none of these."]
     return "\n".join(lines) + "\n"
 
 
@@ -158,9 +162,9 @@ def _describe_target(title: str, target: Target) -> str:
     if target.is_custom:
         return "\n".join([*lines, "  read by the class itself", ""])
     arguments = target.signature.arguments.values()
-    own = [argument for argument in arguments if argument.name not in target.cls.injected]
+    own = [argument for argument in arguments if argument.name not in target.injected]
     lines += _parameter_lines(own) or ["  none"]
-    given = [argument.name for argument in arguments if argument.name in target.cls.injected]
+    given = [argument.name for argument in arguments if argument.name in target.injected]
     if given:
         lines += ["", f"given by the program: {', '.join(given)}"]
     for cls in _plain_classes(own):

@@ -35,6 +35,9 @@ REGISTRIES = {
     "predictor": "allencv_al.predictors.predictor:Predictor",
 }
 
+FOR_PYTHON_ONLY = frozenset({"metric"})
+"""Families that no key of a config takes: models use them in their code."""
+
 
 def load_registry(name: str) -> type[Registrable]:
     """Import and return the base class of a family."""

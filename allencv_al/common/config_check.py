@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from allencv_al.common.type_specs import Scope, TypeSpec, join
 
 if TYPE_CHECKING:
     from allencv_al.common.from_params import FromParams
-    from allencv_al.common.targets import Target
+    from allencv_al.common.targets import Registered, Target
 
 __all__ = ["ConfigView", "Fault", "check"]
 
@@ -43,8 +43,8 @@ class ConfigView:
     _sound: dict[str, bool] = field(default_factory=dict)
 
     @property
-    def cls(self) -> type[FromParams]:
-        """The class that will be built."""
+    def cls(self) -> Registered:
+        """The class that will be built, or the function that will be called."""
         return self.target.cls
 
     @property
@@ -142,8 +142,11 @@ def hook_faults(view: ConfigView, told: Sequence[Fault]) -> Iterator[Fault]:
         told: What is wrong with its arguments by their types.
     """
     paths = {fault.path for fault in told}
+    find: Callable[[ConfigView], Iterator[Fault]] = getattr(
+        view.cls, "config_faults", lambda _: iter(())
+    )
     try:
-        for fault in view.cls.config_faults(view):
+        for fault in find(view):
             if fault.path not in paths:
                 yield fault
     except ConfigurationFaults as error:

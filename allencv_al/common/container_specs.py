@@ -10,7 +10,7 @@ from typing import Any
 
 from overrides import overrides
 
-from allencv_al.common.errors import Fault
+from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.common.json_values import repr_json
 from allencv_al.common.type_specs import (
     AnySpec,
@@ -69,6 +69,19 @@ class UnionSpec(TypeSpec):
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
+        near = self._near(value)
+        if len(near) < 2:
+            return self.choose(value, path, scope).build(value, path, scope)
+        refusal: ConfigurationError | None = None
+        for option in near:
+            if any(option.faults(value, path, scope)):
+                continue
+            try:
+                return option.build(value, path, scope)
+            except ConfigurationError as error:  # its constructor refuses what its types admit
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
         return self.choose(value, path, scope).build(value, path, scope)
 
     @overrides

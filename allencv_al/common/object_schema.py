@@ -82,8 +82,8 @@ def _target_schema(target: Target, name: str | None, definitions: dict[str, Any]
     schema: dict[str, Any] = {"type": "object"}
     if not target.is_custom:
         schema = parameters_schema(target.signature, definitions)
-        injected = target.cls.injected
-        schema["required"] = [key for key in schema["required"] if key not in injected]
+        required = [key for key in schema["required"] if key not in target.injected]
+        schema["required"] = required
     if name is not None:
         schema["properties"] = {"type": {"const": name}, **schema.get("properties", {})}
     return {"description": summary(target.documented), **schema}

@@ -46,21 +46,23 @@ class ObjectSpec(TypeSpec):
 
         scope = self.narrowed(target, scope)
         sound: dict[str, bool] = {}
-        injected = target.cls.injected
-        told = list(argument_faults(target.signature, arguments, path, scope, injected, sound))
+        told = list(argument_faults(target, arguments, path, scope, sound))
         yield from told
         view = scope.views[path, target.cls] = ConfigView(target, arguments, path, scope, sound)
         yield from hook_faults(view, told)
 
     def narrowed(self, target: Target, scope: Scope) -> Scope:
         """Return the scope inside the object, with what the program gives to it and below it."""
-        return scope.providing(target.cls.injected) if scope.assume_injected else scope
+        if target.injected and scope.completed_later:
+            scope = dataclasses.replace(scope, completed_later=False)
+        return scope.providing(target.injected) if scope.assume_injected else scope
 
     def resolve(self, value: Any, path: str) -> tuple[Target | None, dict[str, Any], list[Fault]]:
         """Return the class that `value` names, its arguments, and what is wrong with the name."""
         place = join(path, "type")
         if isinstance(value, str) and self.cls.has_registry():
             place, value = path, {"type": value}
+        value = self.cls.expand_shorthand(value)
         if not isinstance(value, Mapping):
             return None, {}, [self.expected(value, path)]
         arguments = dict(value.params if isinstance(value, Params) else value)
@@ -69,7 +71,7 @@ class ObjectSpec(TypeSpec):
         target, message = self._target(arguments)
         if target is not None and target.missing_methods:
             lacking = ", ".join(target.missing_methods)
-            message = f"{target.cls.__name__} is abstract: it lacks {lacking}"
+            message = f"{target.name} is abstract: it lacks {lacking}"
         if message:
             return None, arguments, [Fault(place, message)]
         return target, arguments, []
@@ -109,9 +111,9 @@ class ObjectSpec(TypeSpec):
 
     @overrides
     def resembles(self, value: Any) -> bool:
-        return isinstance(value, (Mapping, self.cls)) or (
-            isinstance(value, str) and self.cls.has_registry()
-        )
+        if isinstance(value, str) and self.cls.has_registry():
+            return True
+        return isinstance(value, self.cls) or isinstance(self.cls.expand_shorthand(value), Mapping)
 
     @overrides
     def rules_out(self, value: Any) -> bool:
@@ -135,7 +137,11 @@ _NO_PRETRAINED = (
 
 @dataclass(frozen=True)
 class LazySpec(TypeSpec):
-    """A part that is built later: checked now like any other."""
+    """A part that is built later: checked now like any other.
+
+    Arguments that the config lacks are no fault yet where the class does not say what is
+    `injected`: the program may give them to `construct`, which then checks them.
+    """
 
     inner: TypeSpec
 
@@ -151,17 +157,14 @@ class LazySpec(TypeSpec):
 
     def narrowed(self, scope: Scope) -> Scope:
         """Return the scope inside: what is injected will be there when the part is built."""
-        return dataclasses.replace(scope, assume_injected=True)
+        return dataclasses.replace(scope, assume_injected=True, completed_later=True)
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
         if isinstance(value, Lazy):
             return value
 
-        def build_inner(**extras: Any) -> Any:
-            return self.inner.build(value, path, scope.with_extras(extras))
-
-        return Lazy(build_inner)
+        return Lazy(_Part(self.inner, value, path, dataclasses.replace(scope, views={})))
 
     @overrides
     def resembles(self, value: Any) -> bool:
@@ -180,6 +183,30 @@ class LazySpec(TypeSpec):
 
 
 @dataclass(frozen=True)
+class _Part:
+    """The constructor of a `Lazy`; not a closure, so that a `Lazy` can be pickled."""
+
+    spec: TypeSpec
+    value: Any
+    path: str
+    scope: Scope
+
+    def __call__(self, **extras: Any) -> Any:
+        scope = self.scope.with_extras(extras)
+        if not self._says_what_is_injected():
+            faults = list(self.spec.faults(self.value, self.path, scope))
+            if faults:
+                raise ConfigurationFaults(faults)
+        return self.spec.build(self.value, self.path, scope)
+
+    def _says_what_is_injected(self) -> bool:
+        if not isinstance(self.spec, ObjectSpec) or isinstance(self.value, self.spec.cls):
+            return False
+        target, _, _ = self.spec.resolve(self.value, self.path)
+        return target is not None and bool(target.injected)
+
+
+@dataclass(frozen=True)
 class DataclassSpec(TypeSpec):
     """A dataclass, from an object with its fields."""
 
@@ -192,7 +219,7 @@ class DataclassSpec(TypeSpec):
         if not isinstance(value, Mapping):
             yield self.expected(value, path)
             return
-        yield from argument_faults(signature_of(self.cls), value, path, scope)
+        yield from argument_faults(Target(self.cls), value, path, scope)
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationFaults, Fault
 from allencv_al.common.json_values import plain, repr_json
 from allencv_al.common.names import did_you_mean
+
+_DOT = re.compile(r"(?<!\\)\.")
 
 MOST_HINTS = 20
 """How many overrides that match nothing get a hint; finding the nearest key takes a while."""
@@ -18,7 +21,9 @@ def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
 
     A key is a path (`trainer.optimizer.lr`, `dataset_reader.augmentation.0.height`). The value at
     the path is replaced whole; a new key is added where the object that holds it exists
-    (AllenNLP >= 2.8).
+    (AllenNLP >= 2.8). Names of the config that hold dots themselves are found as they are
+    (`model.names.conv1.weight` where `names` has a key `conv1.weight`); in a new name they are
+    written with a backslash (`model.names.fc\\.bias`).
 
     Raises:
         ConfigurationFaults: Overrides that match nothing, all of them, with the nearest keys.
@@ -35,7 +40,8 @@ def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
 
 
 def _set(config: dict[str, Any], dotted: str, value: Any, with_hint: bool) -> Fault | None:
-    *parents, last = dotted.split(".")
+    parts = [part.replace("\\.", ".") for part in _DOT.split(dotted)]
+    *parents, last = _names_in(config, parts) or _names_in(config, parts, new=True) or parts
     holder: Any = config
     for depth, part in enumerate(parents):
         if not _has(holder, part):
@@ -48,6 +54,29 @@ def _set(config: dict[str, Any], dotted: str, value: Any, with_hint: bool) -> Fa
     else:
         return _no_match(dotted, dotted, holder, last, with_hint)
     return None
+
+
+def _names_in(holder: Any, parts: list[str], new: bool = False) -> list[str] | None:
+    """Return the parts of a path, joined where a name of the config holds dots.
+
+    None where the path leads to nothing. Short names go before long ones.
+
+    Args:
+        holder: The config, or what the path so far leads to.
+        parts: The path, split at its dots.
+        new: Whether the last part may be a new key of an object.
+    """
+    for count in range(1, len(parts) + 1):
+        name, rest = ".".join(parts[:count]), parts[count:]
+        if not _has(holder, name):
+            continue
+        if not rest:
+            return [name]
+        inner = holder[name] if isinstance(holder, dict) else holder[int(name)]
+        found = _names_in(inner, rest, new)
+        if found is not None:
+            return [name, *found]
+    return parts if new and len(parts) == 1 and isinstance(holder, dict) else None
 
 
 def _has(holder: Any, part: str) -> bool:

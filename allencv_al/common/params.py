@@ -6,9 +6,10 @@ import hashlib
 import json
 import operator
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from allencv_al.common import atomic_file
 from allencv_al.common.errors import ConfigurationError
@@ -19,8 +20,6 @@ from allencv_al.common.jsonnet_file import (
     evaluate_snippet,
 )
 from allencv_al.common.overrides_text import apply_overrides
-
-_REQUIRED = object()
 
 EXAMPLE_OVERRIDES = '{"trainer.num_epochs": 3}'
 
@@ -54,6 +53,9 @@ class Params(MutableMapping[str, Any]):
         params: JSON values: dicts, lists, strings, numbers, booleans and None.
         history: The dotted path of this object in the config; empty at the top.
     """
+
+    DEFAULT: ClassVar[object] = object()
+    """The default of `pop` and its kin that means: the key is required."""
 
     def __init__(self, params: Mapping[str, Any] | Params, history: str = "") -> None:
         if not isinstance(params, Mapping):
@@ -90,10 +92,10 @@ class Params(MutableMapping[str, Any]):
             )
         return cls(apply_overrides(value, parse_overrides(params_overrides, variables)))
 
-    def pop(self, key: str, default: Any = _REQUIRED, keep_as_dict: bool = False) -> Any:
+    def pop(self, key: str, default: Any = DEFAULT, keep_as_dict: bool = False) -> Any:
         """Remove and return `key`; nested objects come back as `Params`."""
         if key not in self.params:
-            if default is _REQUIRED:
+            if default is self.DEFAULT:
                 where = f' in "{self.history}"' if self.history else ""
                 raise ConfigurationError(f'key "{key}" is required{where}')
             value = default
@@ -101,7 +103,7 @@ class Params(MutableMapping[str, Any]):
             value = self.params.pop(key)
         return value if keep_as_dict else self._wrap(key, value)
 
-    def pop_int(self, key: str, default: Any = _REQUIRED) -> int | None:
+    def pop_int(self, key: str, default: Any = DEFAULT) -> int | None:
         """Remove and return `key` as an int; a string with digits counts."""
         value = self.pop(key, default)
         if value is None or type(value) is int:
@@ -111,7 +113,7 @@ class Params(MutableMapping[str, Any]):
         except (TypeError, ValueError):
             raise self._unexpected(key, "int", value) from None
 
-    def pop_float(self, key: str, default: Any = _REQUIRED) -> float | None:
+    def pop_float(self, key: str, default: Any = DEFAULT) -> float | None:
         """Remove and return `key` as a float; a string with a number counts."""
         value = self.pop(key, default)
         if value is None:
@@ -121,7 +123,7 @@ class Params(MutableMapping[str, Any]):
         except (TypeError, ValueError, OverflowError):
             raise self._unexpected(key, "float", value) from None
 
-    def pop_bool(self, key: str, default: Any = _REQUIRED) -> bool | None:
+    def pop_bool(self, key: str, default: Any = DEFAULT) -> bool | None:
         """Remove and return `key` as a bool; the strings "true" and "false" count."""
         value = self.pop(key, default)
         if value is None or isinstance(value, bool):
@@ -131,11 +133,24 @@ class Params(MutableMapping[str, Any]):
         raise self._unexpected(key, "true or false", value)
 
     def pop_choice(
-        self, key: str, choices: list[Any], default_to_first_choice: bool = False
+        self,
+        key: str,
+        choices: list[Any],
+        default_to_first_choice: bool = False,
+        allow_class_names: bool = True,
     ) -> Any:
-        """Remove and return `key`, which must be one of `choices`."""
-        value = self.pop(key, choices[0] if default_to_first_choice else _REQUIRED)
-        if value not in choices:
+        """Remove and return `key`, which must be one of `choices`.
+
+        Args:
+            key: The key.
+            choices: The values it may have.
+            default_to_first_choice: Whether an absent key means the first of them.
+            allow_class_names: Whether a string with a dot, which may be the full name of a class,
+                is returned, too. Nothing is imported here.
+        """
+        value = self.pop(key, choices[0] if default_to_first_choice else self.DEFAULT)
+        is_class_name = allow_class_names and isinstance(value, str) and "." in value
+        if value not in choices and not is_class_name:
             raise self._unexpected(key, f"one of {choices}", value)
         return value
 
@@ -145,8 +160,17 @@ class Params(MutableMapping[str, Any]):
             where = f' at "{self.history}"' if self.history else ""
             raise ConfigurationError(f"unknown keys for {class_name}{where}: {sorted(self.params)}")
 
-    def as_dict(self, quiet: bool = True) -> dict[str, Any]:
-        """Return the JSON object itself, not a copy, as AllenNLP does; `quiet` changes nothing."""
+    def as_dict(self, quiet: bool = True, infer_type_and_cast: bool = False) -> dict[str, Any]:
+        """Return the JSON object itself, not a copy, as AllenNLP does.
+
+        Args:
+            quiet: Accepted as in AllenNLP; nothing is logged.
+            infer_type_and_cast: Whether to return a copy in which strings that look like numbers
+                or booleans, as from environment variables, are these (see `infer_and_cast`).
+        """
+        if infer_type_and_cast:
+            cast: dict[str, Any] = infer_and_cast(self.params)
+            return cast
         return self.params
 
     def as_flat_dict(self) -> dict[str, Any]:
@@ -163,27 +187,39 @@ class Params(MutableMapping[str, Any]):
         walk(self.params, "")
         return flat
 
-    def as_ordered_dict(self) -> dict[str, Any]:
-        """Return a copy in reading order: the data first, `type` first in each object."""
-        ordered: dict[str, Any] = _ordered(self.params, PREFERRED_ORDER)
+    def as_ordered_dict(self, preference_orders: list[list[str]] | None = None) -> dict[str, Any]:
+        """Return a copy in reading order: the data first, `type` first in each object.
+
+        Args:
+            preference_orders: Keys in the order they shall have, instead of that; of several lists
+                the first counts most. Keys in no list come last, in alphabetical order.
+        """
+        if preference_orders:
+            by_preference: dict[str, Any] = _ordered(self.params, preference_orders)
+            return by_preference
+        ordered: dict[str, Any] = _ordered(self.params, [PREFERRED_ORDER], [["type"]])
         return ordered
 
     def duplicate(self) -> Params:
         """Return a deep copy."""
         return Params(plain(self.params), self.history)
 
-    def to_file(self, path: str | Path) -> None:
-        """Write the object as JSON in reading order."""
-        atomic_file.write_json(path, self.as_ordered_dict())
+    def to_file(
+        self, params_file: str | Path, preference_orders: list[list[str]] | None = None
+    ) -> None:
+        """Write the object as JSON in reading order (see `as_ordered_dict`)."""
+        atomic_file.write_json(params_file, self.as_ordered_dict(preference_orders))
 
     def get_hash(self) -> str:
         """Return the SHA-256 of the object, independent of the order of its keys."""
         text = json.dumps(self.params, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return `key`, or `default` where it is absent."""
-        return self._wrap(key, self.params[key]) if key in self.params else default
+    def get(self, key: str, default: Any = DEFAULT) -> Any:
+        """Return `key`, or `default` (None where none is given) where it is absent."""
+        if key not in self.params:
+            return None if default is self.DEFAULT else default
+        return self._wrap(key, self.params[key])
 
     def __getitem__(self, key: str) -> Any:
         return self._wrap(key, self.params[key])
@@ -214,10 +250,7 @@ class Params(MutableMapping[str, Any]):
         if isinstance(value, dict):
             return self._view(value, self._path(key))
         if isinstance(value, list):
-            return [
-                self._view(item, f"{self._path(key)}.{i}") if isinstance(item, dict) else item
-                for i, item in enumerate(value)
-            ]
+            return [self._wrap(f"{key}.{i}", item) for i, item in enumerate(value)]
         return value
 
     @classmethod
@@ -259,11 +292,38 @@ def parse_overrides(
     return value
 
 
-def _ordered(value: Any, preference: tuple[str, ...]) -> Any:
+def infer_and_cast(value: Any) -> Any:
+    """Return a copy of JSON in which strings that look like a number or a boolean are these.
+
+    For parameters that go to functions which cast nothing themselves, where a value comes from an
+    environment variable and so is a string.
+    """
     if isinstance(value, dict):
-        ranks = {key: rank for rank, key in enumerate(preference)}
-        keys = sorted(value, key=lambda key: (ranks.get(key, len(ranks)), key))
-        return {key: _ordered(value[key], ("type",)) for key in keys}
+        return {key: infer_and_cast(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_ordered(inner, ("type",)) for inner in value]
+        return [infer_and_cast(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(value)
+    return value
+
+
+Preference = Sequence[Sequence[str]]
+
+
+def _ordered(value: Any, preference: Preference, below: Preference | None = None) -> Any:
+    """Return a copy with its keys in order; `below` is the preference of the objects inside."""
+    inner = preference if below is None else below
+    if isinstance(value, dict):
+
+        def rank(key: str) -> tuple[list[int], str]:
+            return [list(o).index(key) if key in o else len(o) for o in preference], key
+
+        return {key: _ordered(value[key], inner) for key in sorted(value, key=rank)}
+    if isinstance(value, list):
+        return [_ordered(item, inner) for item in value]
     return value

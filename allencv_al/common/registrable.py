@@ -14,9 +14,9 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.from_params import FromParams
 from allencv_al.common.names import did_you_mean, repr_json, snake_case
 
-T = TypeVar("T", bound=type)
+T = TypeVar("T", bound=Callable[..., Any])
 
-Registration = tuple[type[FromParams], str | None]
+Registration = tuple[Callable[..., Any], str | None]
 
 _registries: dict[type, dict[str, Registration]] = {}
 
@@ -37,7 +37,10 @@ class Registrable(FromParams):
     def register(
         cls, name: str, constructor: str | None = None, exist_ok: bool = False
     ) -> Callable[[T], T]:
-        """Return a decorator that gives a class a name in this family.
+        """Return a decorator that gives a class or a function a name in this family.
+
+        As a rule the class derives from the family's base. Any other class (a module of torch), or
+        a function, is called with the arguments in the config, by its own signature.
 
         Args:
             name: The name, in snake_case, that `type` uses in a config.
@@ -45,10 +48,15 @@ class Registrable(FromParams):
             exist_ok: Whether to replace what has the name.
 
         Raises:
-            ConfigurationError: Another class has the name.
+            ConfigurationError: Another class has the name, or this is nothing that can be called.
         """
 
         def add(subclass: T) -> T:
+            if not callable(subclass):
+                raise ConfigurationError(
+                    f'cannot register {repr_json(subclass)} as {cls.registry_name()} "{name}": '
+                    "expected a class or a function"
+                )
             registry = _registries.setdefault(cls, {})
             known = registry.get(name)
             if constructor is not None and not hasattr(subclass, constructor):
@@ -103,6 +111,22 @@ class Registrable(FromParams):
         )
 
     @classmethod
+    def resolve_class_name(cls, name: str) -> Registration:
+        """Return what `resolve` returns (AllenNLP's name for it)."""
+        return cls.resolve(name)
+
+    @overrides
+    def _to_params(self) -> dict[str, Any]:
+        names = (
+            name
+            for base in type(self).__mro__
+            for name, (found, constructor) in _registries.get(base, {}).items()
+            if found is type(self) and constructor is None
+        )
+        name = next(names, None)
+        return {**({} if name is None else {"type": name}), **super()._to_params()}
+
+    @classmethod
     def by_name(cls, name: str) -> Callable[..., Any]:
         """Return the class, or its classmethod, that has the name.
 
@@ -131,20 +155,22 @@ def families() -> list[type[Registrable]]:
     return sorted(found | set(_registries), key=lambda cls: cls.registry_name())
 
 
-def _is_reimport(known: type, subclass: type) -> bool:
+def _is_reimport(known: Callable[..., Any], subclass: Callable[..., Any]) -> bool:
     """Say whether this is the same class again: its module ran as `__main__` or was reloaded."""
     same_name = known.__qualname__ == subclass.__qualname__
     modules = (known.__module__, subclass.__module__)
     return same_name and (modules[0] == modules[1] or "__main__" in modules)
 
 
-def _is_foreign_builtin(base: type[Registrable], name: str, subclass: type) -> bool:
+def _is_foreign_builtin(base: type[Registrable], name: str, subclass: Callable[..., Any]) -> bool:
     """Say whether the name belongs to a module of this package that is not imported yet."""
     module = _builtin_of(base).get(name)
     return module is not None and module != subclass.__module__
 
 
-def _is_late_builtin(base: type[Registrable], name: str, subclass: type, known: type) -> bool:
+def _is_late_builtin(
+    base: type[Registrable], name: str, subclass: Callable[..., Any], known: Callable[..., Any]
+) -> bool:
     """Say whether user code replaced a class of this package before its module was imported."""
     module = _builtin_of(base).get(name)
     return module == subclass.__module__ and module != known.__module__

@@ -46,10 +46,19 @@ class Signature:
     Args:
         arguments: The parameters by name, in order.
         accepts_any: Whether unknown keys are passed on (`**kwargs` with no typed superclass).
+        passed_on: Names of parameters of superclasses that do not derive from `FromParams`, which
+            `**kwargs` reach; None: `**kwargs` end in the constructor itself, which takes any name.
     """
 
     arguments: Mapping[str, Argument]
     accepts_any: bool
+    passed_on: frozenset[str] | None = frozenset()
+
+    def takes(self, name: str) -> bool:
+        """Return whether the constructor takes a value of the program called `name`."""
+        if name in self.arguments:
+            return True
+        return self.accepts_any and (self.passed_on is None or name in self.passed_on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,11 @@ class Unresolved:
 
 
 @functools.cache
-def signature_of(cls: type, constructor: str | None = None) -> Signature:
-    """Return the signature of `cls` or of its classmethod `constructor`."""
+def signature_of(cls: Callable[..., Any], constructor: str | None = None) -> Signature:
+    """Return the signature of a class, of its classmethod `constructor`, or of a function."""
+    if not isinstance(cls, type):
+        own, has_kwargs = _read(cls, None, argument_descriptions(cls), skip_first=False)
+        return Signature(own, has_kwargs, None if has_kwargs else frozenset())
     if constructor is None:
         return _init_signature(cls, _classes_with_init(cls))
     method = getattr(cls, constructor)
@@ -75,8 +87,7 @@ def signature_of(cls: type, constructor: str | None = None) -> Signature:
     own, has_kwargs = _read(method, cls, descriptions, skip_first=False)
     if not has_kwargs:
         return Signature(own, accepts_any=False)
-    inherited = _init_signature(cls, _classes_with_init(cls))
-    return Signature({**own, **_without(inherited.arguments, own)}, inherited.accepts_any)
+    return _joined(own, _init_signature(cls, _classes_with_init(cls)))
 
 
 def _classes_with_init(cls: type) -> list[type]:
@@ -101,19 +112,33 @@ def _init_signature(cls: type, chain: list[type]) -> Signature:
     if not has_kwargs:
         return Signature(own, accepts_any=False)
     typed = [base for base in rest if hasattr(base, "from_params")]
-    if not typed:  # torch.nn.Module takes **kwargs, too, but only to refuse them
-        return Signature(own, accepts_any=hasattr(owner, "from_params"))
-    inherited = _init_signature(typed[0], typed)
-    return Signature({**own, **_without(inherited.arguments, own)}, inherited.accepts_any)
+    if typed:
+        return _joined(own, _init_signature(typed[0], typed))
+    # torch.nn.Module takes **kwargs, too, but only to refuse them
+    is_ours = hasattr(owner, "from_params") or owner is cls
+    return Signature(own, accepts_any=is_ours, passed_on=_reached_by_kwargs(rest))
 
 
-def _without(arguments: Mapping[str, Argument], known: Mapping[str, Argument]) -> dict[str, Any]:
-    return {name: argument for name, argument in arguments.items() if name not in known}
+def _joined(own: Mapping[str, Argument], inherited: Signature) -> Signature:
+    """Return the signature of a constructor whose `**kwargs` are those of its superclass."""
+    more = {name: argument for name, argument in inherited.arguments.items() if name not in own}
+    return dataclasses.replace(inherited, arguments={**own, **more})
+
+
+def _reached_by_kwargs(bases: list[type]) -> frozenset[str] | None:
+    """Return the parameters of superclasses that know nothing of configs; None without any."""
+    names: set[str] = set()
+    for base in bases:
+        own, has_kwargs = _read(vars(base)["__init__"], base, {}, skip_first=True)
+        names |= set(own)
+        if not has_kwargs:
+            break
+    return frozenset(names) if bases else None
 
 
 def _read(
     function: Callable[..., Any],
-    owner: type,
+    owner: type | None,
     descriptions: Mapping[str, str],
     skip_first: bool,
 ) -> tuple[dict[str, Argument], bool]:
@@ -139,7 +164,7 @@ def _read(
     }, has_kwargs
 
 
-def _default(parameter: inspect.Parameter, owner: type) -> Any:
+def _default(parameter: inspect.Parameter, owner: type | None) -> Any:
     """Return the default; of a dataclass field with a factory, what the factory makes."""
     field = getattr(owner, "__dataclass_fields__", {}).get(parameter.name)
     factory = getattr(field, "default_factory", dataclasses.MISSING)
@@ -148,7 +173,9 @@ def _default(parameter: inspect.Parameter, owner: type) -> Any:
     return factory()
 
 
-def _annotation(parameter: inspect.Parameter, function: Callable[..., Any], owner: type) -> Any:
+def _annotation(
+    parameter: inspect.Parameter, function: Callable[..., Any], owner: type | None
+) -> Any:
     annotation = parameter.annotation
     if annotation is inspect.Parameter.empty:
         return Any
@@ -162,15 +189,17 @@ def _annotation(parameter: inspect.Parameter, function: Callable[..., Any], owne
 
 
 def _namespaces(
-    name: str, function: Callable[..., Any], owner: type
+    name: str, function: Callable[..., Any], owner: type | None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the names that an annotation may use: of its module, and of its class."""
-    for base in owner.__mro__:  # a dataclass inherits fields, not a constructor, from its module
+    for base in (
+        owner.__mro__ if owner else ()
+    ):  # a dataclass inherits fields, not a constructor, from its module
         if "__dataclass_fields__" in vars(owner) and name in vars(base).get("__annotations__", {}):
             return _module_names(base.__module__), vars(base)
     unwrapped = getattr(function, "__func__", function)
     module = getattr(unwrapped, "__globals__", None)
-    return module or _module_names(function.__module__), vars(owner)
+    return module or _module_names(function.__module__), vars(owner) if owner else {}
 
 
 def _module_names(name: str) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from overrides import overrides
@@ -33,13 +34,18 @@ class Scope:
         provided: Names that the program will give; only the check uses them.
         assume_injected: Whether a base's `injected` names count as provided: true for a whole
             config and inside `Lazy`, where the program gives them later.
+        completed_later: Whether the program may give arguments that the config lacks: true right
+            inside a `Lazy` of a class that does not say what is `injected`.
         views: The objects seen so far, by path and class, which semantic checks look at again.
     """
 
     extras: Mapping[str, Any] = field(default_factory=dict)
     provided: frozenset[str] = frozenset()
     assume_injected: bool = False
-    views: dict[tuple[str, type], ConfigView] = field(default_factory=dict, compare=False)
+    completed_later: bool = False
+    views: dict[tuple[str, Callable[..., Any]], ConfigView] = field(
+        default_factory=dict, compare=False
+    )
 
     def with_extras(self, extras: Mapping[str, Any]) -> Scope:
         """Return a scope in which the program gives `extras` too."""
@@ -153,14 +159,20 @@ class ScalarSpec(TypeSpec):
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
-        accepted: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
+        accepted: tuple[type, ...] = (self.kind,)
+        if self.kind is float:
+            accepted = (int, float)
+        elif self.kind is str:
+            accepted = (str, PurePath)  # from Python code
         is_bool = isinstance(value, bool) and self.kind is not bool
         if is_bool or not isinstance(value, accepted) or (self.kind is float and _is_huge(value)):
             yield self.expected(value, path)
 
     @overrides
     def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return float(value) if self.kind is float else value
+        if self.kind is float:
+            return float(value)
+        return str(value) if self.kind is str else value
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:

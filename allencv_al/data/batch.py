@@ -58,7 +58,8 @@ class Batch:
     - `mask`: int64 `[B, H, W]`, class index per pixel; only if every item has a mask.
     - `boxes`: a list of B float32 tensors `[n, 4]` (x_min, y_min, x_max, y_max in pixels), because
       n differs from image to image; `box_labels`: a list of B int64 tensors `[n]`; `keypoints`: a
-      list of B float32 tensors `[n, 2]` (x, y). Each only if every item has it.
+      list of B float32 tensors `[n, 2]` (x, y) or `[n, 3]` (x, y, visibility). Each only if every
+      item has it.
 
     Args:
         tensors: See above. Empty if no item of the batch could be read.
@@ -202,7 +203,8 @@ def _add_places(
             for instance, row in zip(instances, names, strict=True)
         ]
     if len(points) == len(samples):
-        tensors["keypoints"] = [_float_rows(array, 2) for array in points]
+        columns = max(array.shape[1] for array in points)
+        tensors["keypoints"] = [_float_rows(array, columns) for array in points]
 
 
 def _float_rows(array: NDArray[Any], columns: int) -> Tensor:

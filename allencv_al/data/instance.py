@@ -30,7 +30,7 @@ class Instance:
         mask: Class indices per pixel: a file, or an integer array `[H, W]`.
         boxes: Boxes as `(x_min, y_min, x_max, y_max)` in pixels of the upright image.
         box_labels: One class name per box, in its one spelling too.
-        keypoints: Points as `(x, y)` in pixels of the upright image.
+        keypoints: Points as `(x, y)` in pixels of the upright image, or `(x, y, visibility)`.
         metadata: Anything else the reader knows, carried along untouched.
     """
 
@@ -40,7 +40,7 @@ class Instance:
     mask: Path | NDArray[np.integer[Any]] | None = None
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
     box_labels: tuple[str, ...] | None = None
-    keypoints: tuple[tuple[float, float], ...] | None = None
+    keypoints: tuple[tuple[float, float] | tuple[float, float, float], ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

@@ -22,7 +22,8 @@ class Sample:
         mask: Class index per pixel, uint8 `[H, W]`.
         boxes: float32 `[n, 4]`, each `x_min, y_min, x_max, y_max` in pixels.
         box_labels: One class name per box.
-        keypoints: float32 `[n, 2]`, each `x, y` in pixels; points outside the image are kept.
+        keypoints: float32 `[n, 2]`, each `x, y` in pixels, or `[n, 3]` with the visibility (0
+            absent, 1 hidden, 2 visible); points outside the image are kept.
     """
 
     image: Image

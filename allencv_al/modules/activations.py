@@ -9,13 +9,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from allencv_al.common import Registrable
+from allencv_al.common.errors import ConfigurationError
 
 _NAMES = (
     "elu",
     "gelu",
+    "gelu_fast",
+    "gelu_new",
     "hard_swish",
+    "hardtanh",
     "leaky_relu",
     "linear",
+    "log_sigmoid",
     "mish",
     "prelu",
     "relu",
@@ -24,8 +29,12 @@ _NAMES = (
     "sigmoid",
     "silu",
     "softplus",
+    "softshrink",
+    "softsign",
     "swish",
     "tanh",
+    "tanhshrink",
+    "threshold",
 )
 
 
@@ -178,3 +187,92 @@ class Softplus(Activation):
 
     def forward(self, values: Tensor) -> Tensor:
         return F.softplus(values)
+
+
+@Activation.register("gelu_new")
+@Activation.register("gelu_fast")
+class TanhGELU(Activation):
+    """GELU by its tanh approximation (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.gelu(values, approximate="tanh")
+
+
+@Activation.register("hardtanh")
+class Hardtanh(Activation):
+    """Values cut at both ends.
+
+    Args:
+        min_val: The least value.
+        max_val: The greatest value.
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        super().__init__()
+        if min_val >= max_val:
+            raise ConfigurationError(f"max_val: expected more than min_val, found {max_val}")
+        self.min_val = min_val
+        self.max_val = max_val
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.hardtanh(values, self.min_val, self.max_val)
+
+
+@Activation.register("log_sigmoid")
+class LogSigmoid(Activation):
+    """log(1 / (1 + exp(-x)))."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.logsigmoid(values)
+
+
+@Activation.register("softshrink")
+class Softshrink(Activation):
+    """Values moved toward zero by a constant, at most to zero.
+
+    Args:
+        lambd: The constant.
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        if lambd < 0:
+            raise ConfigurationError(f"lambd: expected at least 0, found {lambd}")
+        self.lambd = lambd
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.softshrink(values, self.lambd)
+
+
+@Activation.register("softsign")
+class Softsign(Activation):
+    """x / (1 + |x|)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.softsign(values)
+
+
+@Activation.register("tanhshrink")
+class Tanhshrink(Activation):
+    """x - tanh(x)."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.tanhshrink(values)
+
+
+@Activation.register("threshold")
+class Threshold(Activation):
+    """x above a threshold, a constant elsewhere.
+
+    Args:
+        threshold: The threshold.
+        value: The constant.
+    """
+
+    def __init__(self, threshold: float, value: float) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.value = value
+
+    def forward(self, values: Tensor) -> Tensor:
+        return F.threshold(values, self.threshold, self.value)

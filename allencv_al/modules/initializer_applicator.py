@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import FromParams
@@ -20,7 +23,8 @@ class InitializerApplicator(FromParams):
     """The initial values of a model: `[regular expression, initializer]` pairs.
 
     A parameter is filled by the first initializer whose expression is found in its name
-    (`re.search`); the others keep what their layers gave them.
+    (`re.search`); the others keep what their layers gave them. A config may give the list of pairs
+    alone, and "prevent" in the place of an initializer (or `{"type": "prevent"}`).
 
     Args:
         regexes: The pairs, for example
@@ -35,6 +39,20 @@ class InitializerApplicator(FromParams):
     ) -> None:
         self._regexes = [(compiled(pattern), filler) for pattern, filler in regexes or []]
         self._prevented = [compiled(pattern) for pattern in prevent_regexes or []]
+
+    @classmethod
+    @overrides
+    def expand_shorthand(cls, value: Any) -> Any:
+        known = {"regexes": value} if isinstance(value, list) else value
+        if not isinstance(known, Mapping) or not isinstance(known.get("regexes"), list):
+            return known
+        pairs = known["regexes"]
+        prevented = [pair[0] for pair in pairs if _prevents(pair)]
+        if not prevented:
+            return known
+        also = known.get("prevent_regexes") or []
+        others = [pair for pair in pairs if not _prevents(pair)]
+        return {**known, "regexes": others, "prevent_regexes": [*also, *prevented]}
 
     def __call__(self, module: torch.nn.Module) -> None:
         """Fill the parameters of a module.
@@ -56,6 +74,11 @@ class InitializerApplicator(FromParams):
         if any(pattern.search(name) for pattern in self._prevented):
             return None
         return next((filler for pattern, filler in self._regexes if pattern.search(name)), None)
+
+
+def _prevents(pair: Any) -> bool:
+    is_pair = isinstance(pair, (list, tuple)) and len(pair) == 2
+    return is_pair and pair[1] in ("prevent", {"type": "prevent"})
 
 
 def _fill(filler: Initializer, parameter: Tensor, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -10,20 +12,23 @@ from torch import Tensor
 from torch.nn import init
 
 from allencv_al.common import Registrable
-from allencv_al.common.errors import WeightsError
+from allencv_al.common.errors import ConfigurationError, WeightsError
 from allencv_al.modules.weights import read_weights, reading_enabled
 
 _NAMES = (
+    "block_orthogonal",
     "constant",
     "dirac",
     "eye",
     "kaiming_normal",
     "kaiming_uniform",
+    "lstm_hidden_bias",
     "normal",
     "orthogonal",
     "pretrained",
     "sparse",
     "uniform",
+    "uniform_unit_scaling",
     "xavier_normal",
     "xavier_uniform",
     "zero",
@@ -35,6 +40,7 @@ class Initializer(Registrable):
     """What fills one parameter, in place, before training."""
 
     builtin: ClassVar[dict[str, str]] = dict.fromkeys(_NAMES, "allencv_al.modules.initializers")
+    default_implementation: ClassVar[str | None] = "normal"
 
     def __init__(self) -> None:
         pass
@@ -231,6 +237,74 @@ class Orthogonal(Initializer):
     @overrides
     def __call__(self, parameter: Tensor, name: str) -> None:
         init.orthogonal_(parameter, self.gain)
+
+
+@Initializer.register("block_orthogonal")
+class BlockOrthogonal(Initializer):
+    """Orthogonal matrices side by side, as for gates that share one parameter.
+
+    Args:
+        split_sizes: The size of a block in each dimension of the parameter, a divisor of it.
+        gain: A factor on each matrix.
+    """
+
+    def __init__(self, split_sizes: list[int], gain: float = 1.0) -> None:
+        super().__init__()
+        if len(split_sizes) < 2 or min(split_sizes) < 1:
+            raise ConfigurationError(
+                f"split_sizes: expected two sizes or more, each at least 1, found {split_sizes}"
+            )
+        self.split_sizes = split_sizes
+        self.gain = gain
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        sizes = list(parameter.shape)
+        fits = len(sizes) == len(self.split_sizes)
+        if not fits or any(
+            size % block for size, block in zip(sizes, self.split_sizes, strict=True)
+        ):
+            raise ValueError(f"{sizes} cannot be divided into blocks of {self.split_sizes}")
+        starts = (range(0, n, block) for n, block in zip(sizes, self.split_sizes, strict=True))
+        for corner in itertools.product(*starts):
+            place = tuple(slice(a, a + n) for a, n in zip(corner, self.split_sizes, strict=True))
+            block = parameter.new_empty(self.split_sizes)
+            parameter.data[place] = init.orthogonal_(block, self.gain)
+
+
+@Initializer.register("uniform_unit_scaling")
+class UniformUnitScaling(Initializer):
+    """Uniform values that keep the variance of what passes through (Sussillo and Abbott 2014).
+
+    Between plus and minus gain * sqrt(3 / n), where n is the product of all dimensions but the
+    last (arXiv:1412.6558; the same estimate of the input's size as AllenNLP's).
+
+    Args:
+        nonlinearity: The activation behind the parameter, which has the gain.
+    """
+
+    def __init__(self, nonlinearity: Nonlinearity = "linear") -> None:
+        super().__init__()
+        self.nonlinearity = nonlinearity
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        inputs = math.prod(parameter.shape[:-1])
+        bound = init.calculate_gain(self.nonlinearity) * math.sqrt(3 / max(inputs, 1))
+        init.uniform_(parameter, -bound, bound)
+
+
+@Initializer.register("lstm_hidden_bias")
+class LstmHiddenBias(Initializer):
+    """1 for the forget gate of an LSTM's bias, 0 for its other gates (Jozefowicz et al. 2015)."""
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        if parameter.dim() != 1 or len(parameter) % 4:
+            raise ValueError("expected one dimension, four gates of equal size")
+        size = len(parameter) // 4
+        init.zeros_(parameter)
+        parameter.data[size : 2 * size] = 1.0
 
 
 @Initializer.register("sparse")

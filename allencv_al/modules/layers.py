@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import TypeVar
 
+import torch
+
 from allencv_al.modules.activations import Activation
 
 T = TypeVar("T", int, float)
@@ -17,15 +19,22 @@ def per_layer(value: T | Sequence[T], num_layers: int) -> list[T]:
 
 
 def activation_per_layer(
-    value: Activation | str | Sequence[Activation | str], num_layers: int
-) -> list[Activation]:
+    value: torch.nn.Module | str | Sequence[torch.nn.Module | str], num_layers: int
+) -> list[torch.nn.Module]:
     """Return one activation for each layer, none shared: an activation may hold parameters.
 
     Args:
-        value: One for all layers, or one for each. A name stands for the activation registered so.
+        value: One for all layers, or one for each: any module without a change of shape. A name
+            stands for the activation registered so.
         num_layers: How many.
     """
-    items = [value] * num_layers if isinstance(value, (Activation, str)) else value
+    items: list[torch.nn.Module | str]
+    if isinstance(value, str) or (
+        isinstance(value, torch.nn.Module) and not isinstance(value, torch.nn.ModuleList)
+    ):
+        items = [value] * num_layers
+    else:
+        items = list(value)
     return [
         Activation.from_params(item) if isinstance(item, str) else deepcopy(item) for item in items
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from overrides import overrides
@@ -67,7 +67,8 @@ class RegularizerApplicator(FromParams):
     """The penalties of a model: `[regular expression, regularizer]` pairs.
 
     A parameter takes the first regularizer whose expression is found in its name
-    (`re.search`). Parameters that do not train have no penalty.
+    (`re.search`). Parameters that do not train have no penalty. A config may give the list of pairs
+    alone.
 
     Args:
         regexes: The pairs, for example `[["_classification_layer.weight", {"type": "l2"}]]`.
@@ -76,6 +77,11 @@ class RegularizerApplicator(FromParams):
     def __init__(self, regexes: list[tuple[re.Pattern[str], Regularizer]] | None = None) -> None:
         self._regexes = [(compiled(pattern), penalty) for pattern, penalty in regexes or []]
         self._by_name: dict[str, Regularizer] | None = None  # matched once, not at every step
+
+    @classmethod
+    @overrides
+    def expand_shorthand(cls, value: Any) -> Any:
+        return {"regexes": value} if isinstance(value, list) else value
 
     def __call__(self, module: torch.nn.Module) -> Tensor | None:
         """Return the sum of all penalties, or None where no training parameter has one.

@@ -15,6 +15,7 @@ from allencv_al.common.config_check import ConfigView, check
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.from_params import FromParams
 from allencv_al.common.object_specs import ObjectSpec
+from allencv_al.common.targets import subclass_of
 from allencv_al.common.type_specs import Scope
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers import DatasetReader
@@ -128,6 +129,10 @@ class Experiment(FromParams):
         self._vocabulary = vocabulary or Lazy(Vocabulary.from_params)
         self._data_loader = data_loader or iterator or Lazy(DataLoader.from_params)
         self._validation_data_loader = validation_data_loader or validation_iterator
+
+    instead = {  # noqa: RUF012
+        "distributed": "one process trains on one device; compare runs several experiments at once",
+    }
 
     @classmethod
     def from_file(
@@ -296,10 +301,10 @@ def _path_faults(config: dict[str, Any]) -> Iterator[Fault]:
 def _reader_class(config: Any) -> type[DatasetReader]:
     name = config.get("type") if isinstance(config, dict) else config
     try:
-        found = DatasetReader.resolve(name)[0] if isinstance(name, str) else DatasetReader
+        found: object = DatasetReader.resolve(name)[0] if isinstance(name, str) else None
     except ConfigurationError:
         return DatasetReader  # the check of the reader itself says what is wrong with its name
-    return found if issubclass(found, DatasetReader) else DatasetReader
+    return subclass_of(found, DatasetReader) or DatasetReader
 
 
 def _sample_faults(config: ConfigView) -> Iterator[Fault]:
@@ -315,7 +320,8 @@ def _sample_faults(config: ConfigView) -> Iterator[Fault]:
 
 def _shape_faults(config: ConfigView) -> Iterator[Fault]:
     model = config.child("model")
-    if model is None or not issubclass(model.cls, Model):
+    model_class = None if model is None else subclass_of(model.cls, Model)
+    if model is None or model_class is None:
         return
     shape: ImageShape = (3, None, None)
     if config.sound("dataset_reader") and "dataset_reader" in config.names:
@@ -323,4 +329,4 @@ def _shape_faults(config: ConfigView) -> Iterator[Fault]:
             shape = config.build("dataset_reader").image_shape()
         except ConfigurationError as error:
             yield config.fault("dataset_reader", str(error))
-    yield from model.cls.shape_faults(model, shape)
+    yield from model_class.shape_faults(model, shape)

@@ -282,13 +282,13 @@ class GradientDescentTrainer(TrainingLoop):
     def _make_callbacks(
         self, given: Sequence[Lazy[TrainerCallback]], defaults: bool, checks: bool
     ) -> CallbackList:
-        extras = {"serialization_dir": self.serialization_dir}
-        callbacks = [callback.construct(**extras) for callback in given]
+        folder = self.serialization_dir
+        callbacks = [callback.construct(serialization_dir=folder) for callback in given]
         names = [*(_DEFAULT_CALLBACKS if defaults else ()), *(["confidence_checks"] * checks)]
         for name in names:
             cls = TrainerCallback.resolve(name)[0]
             if not any(type(callback) is cls for callback in callbacks):
-                callbacks.append(TrainerCallback.from_params(name, **extras))
+                callbacks.append(TrainerCallback.from_params(name, serialization_dir=folder))
         return CallbackList(callbacks)
 
 

@@ -33,6 +33,10 @@ class Trainer(Registrable):
     }
     default_implementation = "gradient_descent"
     injected = ("model", "data_loader", "validation_data_loader", "serialization_dir")
+    instead: ClassVar[Mapping[str, str]] = {
+        "cuda_device": 'one run trains on one device: -1 (the CPU), the number of a GPU or "auto"',
+        "distributed": "one run trains on one device (cuda_device)",
+    }
 
     def __init__(
         self, model: Model, serialization_dir: str | Path | None, device: torch.device

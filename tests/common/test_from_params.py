@@ -3,9 +3,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
+import torch
 
 from allencv_al.common import ConfigurationError, FromParams, Lazy, Params, Registrable
 from allencv_al.common.errors import ConfigurationFaults
@@ -226,8 +227,8 @@ def test_nothing_is_built_when_there_is_a_fault() -> None:
         def __init__(self, a: Part, b: Part, c: int) -> None: ...
 
     Whole.__init__.__annotations__.update(a=Part, b=Part, c=int)  # local names
-    assert faults_of(Whole, {"a": {"x": 1}, "b": {"x": 2}, "c": "3"}) == [
-        'c: expected int, found "3"'
+    assert faults_of(Whole, {"a": {"x": 1}, "b": {"x": 2}, "c": "three"}) == [
+        'c: expected int, found "three"'
     ]
     assert made == []
 
@@ -688,3 +689,158 @@ def test_depth_has_a_limit_and_is_a_fault() -> None:
         config = {"type": "maybe", "inner": config}
     with pytest.raises(ConfigurationError, match="nests deeper than 64 levels"):
         Encoder.from_params(config)
+
+
+class Plain:
+    def __init__(self, x: int = 1, z: int = 1) -> None:
+        self.x = x
+        self.z = z
+
+
+class OverPlain(Plain, FromParams):
+    def __init__(self, y: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.y = y
+
+
+class OverModule(torch.nn.Module, FromParams):
+    def __init__(self, y: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
+class Open(FromParams):
+    def __init__(self, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+
+
+def test_an_extra_reaches_a_base_that_knows_no_configs() -> None:
+    built = OverPlain.from_params({"y": 3, "z": 4}, x=2, vocab=None)
+    assert (built.x, built.y, built.z) == (2, 3, 4)
+
+
+def test_an_extra_that_no_base_names_is_left_out_or_goes_to_what_takes_all() -> None:
+    OverModule.from_params({}, vocab=None)  # torch.nn.Module would refuse it
+    assert Open.from_params({"a": 1}, vocab=2).kwargs == {"a": 1, "vocab": 2}
+
+
+class Scaling(Registrable):
+    @classmethod
+    def from_params(  # type: ignore[override]
+        cls, params: Params, constructor_to_call: Any = None, **extras: Any
+    ) -> Any:
+        params["size"] = params.pop_int("size") * 10
+        return super().from_params(params, constructor_to_call=constructor_to_call, **extras)
+
+
+@Scaling.register("direct")
+@Scaling.register("from_half", constructor="from_half")
+class Scaled(Scaling):
+    def __init__(self, size: int, name: str = "") -> None:
+        self.size = size
+        self.name = name
+
+    @classmethod
+    def from_half(cls, size: int, name: str = "") -> Scaled:
+        return cls(size // 2, f"half {name}")
+
+
+def test_a_from_params_of_its_own_hands_on_the_constructor_it_was_given() -> None:
+    class Holder(FromParams):
+        def __init__(self, part: Scaled) -> None:
+            self.part = part
+
+    built = Holder.from_params({"part": {"size": 1}}, name="n").part
+    assert (built.size, built.name) == (10, "n")
+    half = FromParams.from_params.__func__(  # type: ignore[attr-defined]
+        Scaled, {"size": 3}, constructor_to_call=Scaled.from_half, name="n"
+    )
+    assert (half.size, half.name) == (1, "half n")
+
+
+def test_a_path_from_python_code_is_a_str() -> None:
+    assert Plainly.from_params({"text": Path("a/b")}).text == "a/b"
+
+
+class Plainly(FromParams):
+    def __init__(self, text: str, parts: list[Plainly] | None = None, size: int = 1) -> None:
+        self.text = text
+        self._parts = parts
+        self.size = size
+
+
+class Refusing(FromParams):
+    def __init__(self, size: int) -> None:
+        if size > 1:
+            raise ConfigurationError("size: expected 1")
+
+
+class Taking(FromParams):
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+def test_a_union_goes_on_where_a_constructor_refuses() -> None:
+    class Holder(FromParams):
+        def __init__(self, part: Refusing | Taking) -> None:
+            self.part = part
+
+    assert isinstance(Holder.from_params({"part": {"size": 1}}).part, Refusing)
+    assert isinstance(Holder.from_params({"part": {"size": 2}}).part, Taking)
+
+
+def test_to_params_gives_what_builds_the_same_again() -> None:
+    built = Plainly("a", [Plainly("b", size=3)])
+    params = built.to_params()
+    assert params.as_dict() == {
+        "text": "a",
+        "parts": [{"text": "b", "parts": None, "size": 3}],
+        "size": 1,
+    }
+    assert Plainly.from_params(params).to_params() == params
+
+
+def test_to_params_of_a_registered_class_has_its_type() -> None:
+    class Family(Registrable):
+        pass
+
+    @Family.register("one")
+    class One(Family):
+        def __init__(self, path: Path) -> None:
+            self.path = path
+
+    assert One(Path("x")).to_params().as_dict() == {"type": "one", "path": "x"}
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Refusing(1), "size is not kept"),
+        (lambda: Taking(object()), "cannot express object"),
+    ],
+)
+def test_to_params_says_what_it_cannot_tell(build: Any, message: str) -> None:
+    with pytest.raises(NotImplementedError, match=message):
+        build().to_params()
+
+
+def test_an_answer_stands_beside_the_key_or_value_of_another_tool() -> None:
+    class Runner(FromParams):
+        instead: ClassVar[dict[str, str]] = {"distributed": "use A", "device": "use B"}
+
+        def __init__(self, device: int = 0) -> None:
+            self.device = device
+
+    with pytest.raises(ConfigurationFaults) as caught:
+        Runner.from_params({"distributed": {}, "device": [0, 1]})
+    assert [str(fault) for fault in caught.value.faults] == [
+        "distributed: unknown key; use A",
+        "device: expected int, found [0, 1]; use B",
+    ]
+
+
+@pytest.mark.parametrize("value", ["3", "0.5", "1e-3"])
+def test_the_text_of_a_number_is_told_how_to_become_one(value: str) -> None:
+    with pytest.raises(ConfigurationFaults, match=r"expected int, .*std\.parseJson\(std\.extVar"):
+        Taking.from_params({"size": value})
+    with pytest.raises(ConfigurationFaults, match=r'expected int, found "big"$'):
+        Taking.from_params({"size": "big"})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -139,3 +140,74 @@ def test_wrap_gives_what_is_there() -> None:
     lazy = Lazy(Adam)
     wrapped: Lazy[Adam] = Lazy.wrap(lazy)
     assert wrapped is lazy
+
+
+class Part(FromParams):
+    def __init__(self, string: str, extra: str) -> None:
+        self.text = string + extra
+
+
+class Whole(FromParams):
+    def __init__(self, part: Lazy[Part], parts: list[Lazy[Part]] | None = None) -> None:
+        self.part = part
+        self.parts = parts
+
+
+def test_the_program_can_give_at_construct_what_the_config_lacks() -> None:
+    whole = Whole.from_params({"part": {"string": "a"}, "parts": [{"string": "b"}]})
+    assert whole.part.construct(extra="x").text == "ax"
+    assert [lazy.construct(extra="y").text for lazy in whole.parts or []] == ["by"]
+
+
+def test_what_nobody_gives_is_a_fault_of_construct() -> None:
+    whole = Whole.from_params({"part": {"string": "a"}})
+    with pytest.raises(ConfigurationFaults, match=r"part\.extra: missing key"):
+        whole.part.construct()
+
+
+def test_other_faults_of_a_lazy_part_are_found_at_once() -> None:
+    with pytest.raises(ConfigurationFaults, match=r"part\.strin: unknown key") as caught:
+        Whole.from_params({"part": {"strin": "a", "extra": 3}})
+    assert [fault.path for fault in caught.value.faults] == ["part.strin", "part.extra"]
+
+
+class Needy(Optimizer):
+    def __init__(self, model_parameters: list[float], rate: float) -> None:
+        self.rate = rate
+
+
+class Holder(FromParams):
+    def __init__(self, part: Lazy[Needy]) -> None:
+        self.part = part
+
+
+def test_a_class_that_says_what_is_injected_is_checked_whole() -> None:
+    with pytest.raises(ConfigurationFaults, match=r"part\.rate: missing key"):
+        Holder.from_params({"part": {}})
+
+
+def test_a_lazy_part_can_be_pickled() -> None:
+    whole = Whole.from_params({"part": {"string": "a"}})
+    again = pickle.loads(pickle.dumps(whole))
+    assert again.part.construct(extra="x").text == "ax"
+    assert pickle.loads(pickle.dumps(Lazy.wrap(3))).construct() == 3
+    assert pickle.loads(pickle.dumps(Lazy(Adam, lr=3))).construct(model_parameters=[]).lr == 3
+
+
+def test_python_code_can_give_parameters_as_a_config_does() -> None:
+    lazy = Lazy(Optimizer, {"type": "adam", "options": [1]}, constructor_extras={"lr": 3.0})
+    one, other = (lazy.construct(model_parameters=[]) for _ in range(2))
+    assert (type(one), one.lr, one.options) == (Adam, 3.0, [1])
+    assert one.options is not other.options
+
+
+def test_the_base_of_a_family_stands_for_its_default() -> None:
+    class Family(Registrable):
+        default_implementation = "one"
+
+    @Family.register("one")
+    class One(Family):
+        def __init__(self, size: int = 1) -> None:
+            self.size = size
+
+    assert Lazy(Family).construct(size=2).size == 2

@@ -91,3 +91,22 @@ def test_of_many_misses_only_the_first_are_compared_with_all_keys() -> None:
     assert len(info.value.faults) == 1_000
     hints = ["did you mean" in fault.message for fault in info.value.faults]
     assert hints == [True] * MOST_HINTS + [False] * (1_000 - MOST_HINTS)
+
+
+DOTTED = {"groups": {"conv1.weight": {"lr": 1}, "conv1": {"bias": 2}}, "a.b": [{"c.d": 3}]}
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("groups.conv1.weight", {"groups": {"conv1.weight": 9, "conv1": {"bias": 2}}}),
+        ("groups.conv1.weight.lr", {"groups": {"conv1.weight": {"lr": 9}, "conv1": {"bias": 2}}}),
+        ("groups.conv1.bias", {"groups": {"conv1.weight": {"lr": 1}, "conv1": {"bias": 9}}}),
+        ("a.b.0.c.d", {"a.b": [{"c.d": 9}]}),
+        ("a.b.0.new", {"a.b": [{"c.d": 3, "new": 9}]}),
+        (r"a.b.0.new\.x", {"a.b": [{"c.d": 3, "new.x": 9}]}),
+        (r"new\.x", {"new.x": 9}),
+    ],
+)
+def test_names_with_dots_can_be_addressed(key: str, expected: dict[str, Any]) -> None:
+    assert apply_overrides(DOTTED, {key: 9}) == {**DOTTED, **expected}

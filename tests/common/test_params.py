@@ -327,3 +327,41 @@ def test_many_overrides_are_fast_and_all_their_faults_are_told(
         Params.from_file(path, json.dumps(wrong))
     assert len(info.value.faults) == 10_000
     assert cpu_seconds() - started < 20
+
+
+def test_lists_in_lists_hold_params_with_their_place() -> None:
+    params = Params({"a": [[{"b": 1}]]})
+    inner = params.get("a")[0][0]
+    assert (type(inner), inner.history) == (Params, "a.0.0")
+    assert params["a"][0][0].pop_int("b") == 1
+
+
+def test_a_choice_may_be_the_full_name_of_a_class() -> None:
+    assert Params({"type": "a.B"}).pop_choice("type", ["x"]) == "a.B"
+    with pytest.raises(ConfigurationError, match="expected one of"):
+        Params({"type": "a.B"}).pop_choice("type", ["x"], allow_class_names=False)
+    with pytest.raises(ConfigurationError, match="expected one of"):
+        Params({"type": 3.5}).pop_choice("type", ["x"])
+
+
+def test_strings_of_the_environment_become_what_they_look_like() -> None:
+    params = Params({"a": "1", "b": ["0.5", "TRUE", "x", None], "c": {"d": "false", "e": 2}})
+    expected = {"a": 1, "b": [0.5, True, "x", None], "c": {"d": False, "e": 2}}
+    assert params.as_dict(infer_type_and_cast=True) == expected
+    assert params.as_dict()["a"] == "1"
+
+
+def test_an_order_can_be_preferred(tmp_path: Path) -> None:
+    params = Params({"b": {"z": 1, "type": 2}, "type": 3, "a": 4, "z": 5})
+    orders = [["z"], ["type", "b"]]
+    assert list(params.as_ordered_dict(orders)) == ["z", "type", "b", "a"]
+    assert list(params.as_ordered_dict(orders)["b"]) == ["z", "type"]
+    params.to_file(tmp_path / "c.json", preference_orders=orders)
+    assert list(json.loads((tmp_path / "c.json").read_text())) == ["z", "type", "b", "a"]
+
+
+def test_the_marker_of_a_required_key_is_public() -> None:
+    with pytest.raises(ConfigurationError, match='key "a" is required'):
+        Params({}).pop("a", Params.DEFAULT)
+    assert Params({}).get("a", Params.DEFAULT) is None
+    assert Params({}).pop("a", None) is None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from allencv_al.common import ConfigurationError, FromParams, Registrable, plugins, registrable
 from allencv_al.common.errors import ConfigurationFaults
@@ -406,3 +407,51 @@ def test_foreign_configs_resolve_registered_names_only(
         assert "is a dotted type" in message_of(tabled, f"{included}.small.Small")
         assert tabled.by_name("small").__name__ == "Small"
     assert type(tabled.from_params(f"{included}.small.Small")).__name__ == "Small"
+
+
+class Shape(Registrable):
+    pass
+
+
+@Shape.register("foreign")
+class Foreign:
+    def __init__(self, size: int, name: str = "x") -> None:
+        self.size = size
+        self.name = name
+
+
+@Shape.register("wide")
+class WideForeign:
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+
+@Shape.register("made")
+def make(size: int, inner: Shape | None = None) -> tuple[int, Any]:
+    return size, inner
+
+
+Shape.register("module")(torch.nn.Threshold)
+
+
+def test_a_class_that_does_not_inherit_and_a_function_are_built() -> None:
+    built = Shape.from_params({"type": "foreign", "size": 2}, name="y", other=1)
+    assert (type(built), built.size, built.name) == (Foreign, 2, "y")
+    assert Shape.from_params({"type": "wide", "a": [1]}, b=2).options == {"a": [1], "b": 2}
+    size, inner = Shape.from_params({"type": "made", "size": 1, "inner": "wide"})
+    assert (size, type(inner)) == (1, WideForeign)
+    assert Shape.from_params({"type": "module", "threshold": 1, "value": 2}).value == 2
+    assert Shape.by_name("made")(3) == (3, None)
+    assert Shape.resolve_class_name("foreign") == (Foreign, None)
+
+
+@pytest.mark.parametrize("name", ["foreign", "made"])
+def test_their_parameters_are_checked_as_any_other(name: str) -> None:
+    with pytest.raises(ConfigurationFaults) as caught:
+        Shape.from_params({"type": name, "size": "big", "colour": 1})
+    assert [fault.path for fault in caught.value.faults] == ["size", "colour"]
+
+
+def test_what_cannot_be_called_is_not_registered() -> None:
+    with pytest.raises(ConfigurationError, match='cannot register 3 as shape "three": expected a'):
+        Shape.register("three")(3)  # type: ignore[type-var]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -57,3 +59,18 @@ def test_wrong_values_are_config_faults(arguments: dict[str, object], message: s
     right = {"input_dim": 6, "num_layers": 2, "hidden_dims": 5, "activations": "relu"}
     with pytest.raises(ConfigurationError, match=message):
         FeedForward.from_params({**right, **arguments})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [torch.nn.Tanh(), [torch.nn.Tanh(), "tanh"], torch.nn.ModuleList([torch.nn.Tanh()] * 2)],
+)
+def test_any_module_can_be_the_activation(given: Any) -> None:
+    torch.manual_seed(0)
+    network = FeedForward(4, num_layers=2, hidden_dims=3, activations=given)
+    torch.manual_seed(0)
+    expected = FeedForward(
+        4, num_layers=2, hidden_dims=3, activations=Activation.from_params("tanh")
+    )
+    vectors = torch.randn(5, 4)
+    torch.testing.assert_close(network(vectors), expected(vectors))

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from allencv_al.common import ConfigurationError
+from allencv_al.common import ConfigurationError, FromParams
 from allencv_al.common.errors import WeightsError
-from allencv_al.modules import Initializer, InitializerApplicator
+from allencv_al.modules import Initializer, InitializerApplicator, RegularizerApplicator
 from allencv_al.modules.weights import building_without_weights
 
-ARGUMENTS: dict[str, dict[str, object]] = {"constant": {"val": 2.0}, "sparse": {"sparsity": 0.5}}
+ARGUMENTS: dict[str, dict[str, object]] = {
+    "constant": {"val": 2.0},
+    "sparse": {"sparsity": 0.5},
+    "block_orthogonal": {"split_sizes": [2, 2]},
+}
+SHAPES = {"dirac": (4, 4, 3, 3), "lstm_hidden_bias": (8,)}
 
 
 def network() -> torch.nn.Sequential:
@@ -20,8 +27,7 @@ def network() -> torch.nn.Sequential:
 
 @pytest.mark.parametrize("name", sorted(set(Initializer.list_available()) - {"pretrained"}))
 def test_every_initializer_fills_what_it_is_for(name: str) -> None:
-    shape = (4, 4, 3, 3) if name == "dirac" else (4, 4)
-    parameter = torch.full(shape, torch.nan)
+    parameter = torch.full(SHAPES.get(name, (4, 4)), torch.nan)
     Initializer.from_params({"type": name, **ARGUMENTS.get(name, {})})(parameter, "weight")
     assert parameter.isfinite().all()
 
@@ -34,6 +40,9 @@ def test_every_initializer_fills_what_it_is_for(name: str) -> None:
         ({"type": "kaiming_normal"}, (2 / 400) ** 0.5),
         ({"type": "kaiming_uniform", "nonlinearity": "linear"}, (1 / 400) ** 0.5),
         ({"type": "xavier_normal", "gain": 2.0}, 2 * (2 / 800) ** 0.5),
+        ({"type": "uniform_unit_scaling"}, (1 / 400) ** 0.5),
+        ({"type": "uniform_unit_scaling", "nonlinearity": "relu"}, (2 / 400) ** 0.5),
+        ({}, 0.1),  # the default is a normal distribution
     ],
 )
 def test_spread(config: dict[str, object], std: float) -> None:
@@ -100,3 +109,51 @@ def test_an_archive_does_not_need_the_pretrained_file() -> None:
     with building_without_weights():
         absent = {"type": "pretrained", "weights_file_path": "/absent.pth"}
         InitializerApplicator.from_params({"regexes": [["bias", absent]]})(network())
+
+
+def test_blocks_are_orthogonal_each() -> None:
+    parameter = torch.empty(6, 4)
+    config = {"type": "block_orthogonal", "split_sizes": [2, 4], "gain": 3.0}
+    Initializer.from_params(config)(parameter, "weight")
+    for block in parameter.split(2):
+        torch.testing.assert_close(block @ block.T, 9 * torch.eye(2))
+
+
+def test_blocks_that_do_not_divide_a_parameter_are_an_error() -> None:
+    pairs = [[r"^1\.weight", {"type": "block_orthogonal", "split_sizes": [2, 3]}]]
+    applicator = InitializerApplicator.from_params({"regexes": pairs})
+    with pytest.raises(ConfigurationError, match=r"cannot fill 1\.weight \(2x4\).*\[2, 3\]"):
+        applicator(network())
+
+
+def test_the_bias_of_the_forget_gate_is_one() -> None:
+    bias = torch.full((8,), torch.nan)
+    Initializer.from_params("lstm_hidden_bias")(bias, "bias")
+    assert bias.tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+
+
+class Holder(FromParams):
+    def __init__(self, initializer: InitializerApplicator, penalty: RegularizerApplicator) -> None:
+        self.initializer = initializer
+        self.penalty = penalty
+
+
+@pytest.mark.parametrize("prevent", ["prevent", {"type": "prevent"}])
+@pytest.mark.parametrize("wrap", [lambda pairs: pairs, lambda pairs: {"regexes": pairs}])
+def test_the_list_of_allennlp_with_prevent(prevent: object, wrap: Callable[[Any], Any]) -> None:
+    module = network()
+    before = module[1].bias.clone()
+    pairs = [["bias", {"type": "constant", "val": 5}], [r"^1\.bias", prevent]]
+    built = Holder.from_params({"initializer": wrap(pairs), "penalty": [["weight", "l2"]]})
+    built.initializer(module)
+    assert module[0].bias.eq(5).all()
+    assert module[1].bias.equal(before)
+    expected = 0.01 * sum(layer.weight.square().sum() for layer in module)
+    torch.testing.assert_close(built.penalty(module), expected)
+
+
+def test_a_fault_in_the_list_has_its_place() -> None:
+    with pytest.raises(ConfigurationError, match=r"initializer\.regexes\.0\.1\.vall: unknown key"):
+        Holder.from_params(
+            {"initializer": [["bias", {"type": "constant", "val": 1, "vall": 2}]], "penalty": []}
+        )

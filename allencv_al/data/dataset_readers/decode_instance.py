@@ -69,5 +69,8 @@ def _clipped_boxes(instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.f
     return clipped
 
 
-def _points(points: tuple[tuple[float, float], ...] | None) -> NDArray[np.float32] | None:
-    return None if points is None else np.asarray(points, dtype=np.float32).reshape(-1, 2)
+def _points(points: tuple[tuple[float, ...], ...] | None) -> NDArray[np.float32] | None:
+    if points is None:
+        return None
+    columns = len(points[0]) if points else 2
+    return np.asarray(points, dtype=np.float32).reshape(-1, columns)

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,7 @@ from allencv_al.data.transforms import ImageTransform
 logger = logging.getLogger(__name__)
 
 Box = tuple[float, float, float, float]
-Point = tuple[float, float]
+Point = tuple[float, float] | tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,13 @@ class ImageAnnotationReader(DatasetReader):
                           "keypoints": [[35, 48], [60, 47]]}]}
 
     A box is `x_min, y_min, x_max, y_max` (Pascal VOC), a keypoint `x, y`, in pixels of the upright
-    image. The JSON file may lie beside the image, too, and PATH may hold the images itself. An
-    image without a JSON file comes without boxes. Faults in the JSON files are errors that name
-    the file and the field, all at once. A box that reaches over the border of its image is cut
-    there; one that lies outside is an error when the image is decoded. An image's id is its path
-    below PATH (`images/0001.jpg`).
+    image. A keypoint may have a third number, its visibility as in COCO (0 absent, 1 hidden, 2
+    visible), which is kept: in such a data set the points without one count as visible. Keypoints
+    may also be written as COCO does, one list `x, y, v, x, y, v, ...`. The JSON file may lie beside
+    the image, too, and PATH may hold the images itself. An image without a JSON file comes without
+    boxes. Faults in the JSON files are errors that name the file and the field, all at once. A box
+    that reaches over the border of its image is cut there; one that lies outside is an error when
+    the image is decoded. An image's id is its path below PATH (`images/0001.jpg`).
 
     Args:
         augmentation: Transforms, applied to each image with its boxes and keypoints in the order
@@ -65,7 +67,7 @@ class ImageAnnotationReader(DatasetReader):
         annotation_ext: Extension of the JSON files.
         bbox_name: Key of an object's box.
         bbox_class_name: Key of an object's class name.
-        keypoint_name: Key of an object's list of keypoints.
+        keypoint_name: Key of an object's keypoints.
         bbox: Whether to read boxes; then every object must have one.
         bbox_class: Whether to read the classes of boxes; then every object must have one.
         keypoints: Whether to read keypoints; then every object must have them.
@@ -139,6 +141,7 @@ class ImageAnnotationReader(DatasetReader):
             objects = _read_objects(annotation, self.fields, problems)
             items.append(self._instance(id, path / id, objects))
         raise_problems(path, problems)
+        items = _with_visibility(items)
         if missing:
             logger.warning(
                 "%s: %d images have no %s file, the first of them %s",
@@ -236,13 +239,40 @@ def _class_name(value: Mapping[str, Any], key: str) -> str:
 
 def _points(value: Mapping[str, Any], key: str, count: int) -> tuple[Point, ...]:
     points = value.get(key)
+    for size in (3, 2):  # COCO writes one list of 3 * count numbers
+        if isinstance(points, list) and _are_numbers(points, size * count):
+            points = [points[i : i + size] for i in range(0, size * count, size)]
     if (
         not isinstance(points, list)
         or len(points) != count
-        or not all(_are_numbers(p, 2) for p in points)
+        or not all(_are_numbers(p, 2) or _are_numbers(p, 3) for p in points)
     ):
-        raise ValueError(f".{key}: expected {count} keypoints [x, y], found {_short(points)}")
-    return tuple((float(x), float(y)) for x, y in points)
+        raise ValueError(
+            f".{key}: expected {count} keypoints [x, y] or [x, y, visibility], "
+            f"found {_short(points)}"
+        )
+    wrong = [point[2] for point in points if len(point) == 3 and point[2] not in (0, 1, 2)]
+    if wrong:
+        raise ValueError(f".{key}: expected a visibility of 0, 1 or 2, found {wrong[0]}")
+    return tuple(_point(*point) for point in points)
+
+
+def _point(x: float, y: float, visibility: float | None = None) -> Point:
+    place = (float(x), float(y))
+    return place if visibility is None else (*place, float(visibility))
+
+
+def _with_visibility(items: list[Instance | Skipped]) -> list[Instance | Skipped]:
+    """Return the items, all keypoints with a visibility if one has it: batches need one width."""
+    points = [p for item in items if isinstance(item, Instance) for p in item.keypoints or ()]
+    if len({len(point) for point in points}) < 2:
+        return items
+    return [
+        replace(item, keypoints=tuple(_point(*(*p, 2.0)[:3]) for p in item.keypoints))
+        if isinstance(item, Instance) and item.keypoints
+        else item
+        for item in items
+    ]
 
 
 def _are_numbers(value: Any, count: int) -> bool:

@@ -165,11 +165,12 @@ def _move_points(transform: Any, params: dict[str, Any], before: Sample, after: 
                 rows = _boxes_by_library(transform, params, before, after)
             _keep_visible_boxes(rows, before, after)
         if before.keypoints is not None and len(before.keypoints):
+            places, visibility = before.keypoints[:, :2], before.keypoints[:, 2:]
             if "map_x" in params:
-                moved = _points_through_map(before.keypoints, params["map_x"], params["map_y"])
+                moved = _points_through_map(places, params["map_x"], params["map_y"])
             else:
-                moved = _points_by_library(transform, params, before.keypoints)
-            after.keypoints = moved.astype(np.float32)
+                moved = _points_by_library(transform, params, places)
+            after.keypoints = np.hstack([moved.astype(np.float32), visibility])
     finally:
         transform.border_mode = border
 

@@ -79,7 +79,7 @@ class FeedforwardEncoder(FeatureEncoder):
 
 
 def _layer(
-    before: int, after: int, kernel: int, stride: int, activation: Activation, dropout: float
+    before: int, after: int, kernel: int, stride: int, activation: torch.nn.Module, dropout: float
 ) -> torch.nn.Sequential:
     return torch.nn.Sequential(
         torch.nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False),

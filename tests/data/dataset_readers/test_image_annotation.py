@@ -120,10 +120,11 @@ BAD_OBJECTS = [
     ({"bbox": [0, 0, 3, 4], "class": ""}, ".class: expected a class name"),
     (
         {"bbox": [0, 0, 3, 4], "class": "x"},
-        ".keypoints: expected 1 keypoints [x, y], found nothing",
+        ".keypoints: expected 1 keypoints [x, y] or [x, y, visibility], found nothing",
     ),
-    ({**CAT, "keypoints": [[1, 2], [3, 4]]}, ".keypoints: expected 1 keypoints [x, y], found [[1"),
-    ({**CAT, "keypoints": [[1, 2, 3]]}, ".keypoints: expected 1 keypoints [x, y]"),
+    ({**CAT, "keypoints": [[1, 2], [3, 4]]}, ".keypoints: expected 1 keypoints [x, y] or"),
+    ({**CAT, "keypoints": [[1, 2, 3]]}, ".keypoints: expected a visibility of 0, 1 or 2, found 3"),
+    ({**CAT, "keypoints": [1, 2, 2, 5]}, ".keypoints: expected 1 keypoints [x, y] or"),
     (7, ": expected an object, found 7"),
 ]
 
@@ -139,7 +140,7 @@ def test_faults_are_told_all_at_once_with_file_and_field(tmp_path: Path, write_i
         (line,) = str(error.value).splitlines()[1:]
         assert line.startswith(f"  {annotation}: objects[1]{expected}"), (value, line)
     write(annotation, {"objects": [value for value, _ in BAD_OBJECTS]})
-    with pytest.raises(DataError, match="13 problems"):
+    with pytest.raises(DataError, match="14 problems"):
         reader.read(tmp_path)
 
 
@@ -187,3 +188,30 @@ def test_num_keypoints_is_checked():
         ImageAnnotationReader(num_keypoints=0)
     faults = check(DatasetReader, {"type": "image_annotation", "num_keypoints": 0})
     assert [fault.path for fault in faults] == ["num_keypoints"]
+
+
+@pytest.mark.parametrize("points", [[1, 2, 2, 0, 0, 0], [[1, 2, 2], [0, 0, 0]]])
+def test_the_visibility_of_coco_keypoints_is_kept(points: Any, tmp_path: Path, write_image):
+    write_image(tmp_path / "images/a.png")
+    write(tmp_path / "annotations/a.json", {"objects": [{**CAT, "keypoints": points}]})
+    reader = DatasetReader.from_params(
+        {
+            "type": "image_annotation",
+            "keypoints": True,
+            "num_keypoints": 2,
+            "augmentation": [{"type": "vertical_flip", "p": 1.0}],
+        }
+    )
+    (instance,) = reader.read(tmp_path)
+    assert instance.keypoints == ((1, 2, 2), (0, 0, 0))
+    sample = reader.load(instance, 0)
+    assert sample.keypoints is not None
+    assert sample.keypoints[:, [0, 2]].tolist() == [[1, 2], [0, 0]]
+
+
+def test_keypoints_without_visibility_beside_others_are_visible(tmp_path: Path, write_image):
+    for name, points in (("a", [1, 2]), ("b", [3, 4, 1])):
+        write_image(tmp_path / f"images/{name}.png")
+        write(tmp_path / f"annotations/{name}.json", {"objects": [{**CAT, "keypoints": points}]})
+    instances = ImageAnnotationReader(keypoints=True).read(tmp_path)
+    assert [i.keypoints for i in instances] == [((1, 2, 2),), ((3, 4, 1),)]
