@@ -10,10 +10,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
+from labeling_pages import Labeling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -129,3 +131,20 @@ def assert_accessible(
         assert faults == []
 
     return check
+
+
+@pytest.fixture
+def make_labeling(tmp_path: Path, new_page: Any) -> Iterator[Callable[..., Labeling]]:
+    """Return a function that starts a labeling of some images."""
+    made: list[Labeling] = []
+
+    def make(count: int = 5, **batch: Any) -> Labeling:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Labeling(folder, count, **batch))
+        return made[-1]
+
+    yield make
+    new_page.close()  # first: a page that asks a server which has gone complains
+    for labeling in made:
+        labeling.close()

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from PIL import Image
-
-from allencv_al.active_learning.labeling.records import NewItem
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
-from allencv_al.service.labeling.app import create_app
-from allencv_al.service.web.running import ServerThread, start_in_thread
-from allencv_al.service.web.settings import WebSettings
+from labeling_pages import Labeling, enter, file_name, press
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect
@@ -27,99 +19,6 @@ if TYPE_CHECKING:
 
 NewPage = Callable[..., "Page"]
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-class Labeling:
-    """A labeling with a server that can be stopped and started again on the same port."""
-
-    def __init__(self, folder: Path, count: int, **batch: Any) -> None:
-        self.folder = folder
-        self.store = LabelingStore(folder / LABELING_NAME)
-        self.store.classes.add(["cat", "dog"], "owner")
-        generator = np.random.default_rng(0)
-        items = []
-        for number in range(count):
-            path = folder / f"{number:02d}.png"
-            pixels = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((320, 240), Image.Resampling.NEAREST).save(path)
-            guess = [("cat", 0.75)]
-            items.append(NewItem(path.name, path, f"pick {number + 1} of {count}", guess))
-        self.store.items.open_batch(items, **batch)
-        self._server: ServerThread | None = None
-        self.port = 0
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    def start(self) -> None:
-        app = create_app(self.folder, title="Animals", settings=WebSettings(port=self.port))
-        self._server = start_in_thread(app)
-        self.port = self._server.port
-
-    def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        self._server = None
-
-    def close(self) -> None:
-        self.stop()
-        self.store.close()
-
-    def said(self) -> dict[str, str]:
-        """Return what has come of each image."""
-        return {
-            final.id: final.label or final.kind.value
-            for final in self.store.finals(1)
-            if final.event_id is not None
-        }
-
-    def wait(self, count: int) -> dict[str, str]:
-        """Return the same when something has come of so many."""
-        until = time.monotonic() + 15
-        while len(said := self.said()) < count:
-            assert time.monotonic() < until, said
-            time.sleep(0.02)
-        return said
-
-
-@pytest.fixture
-def make_labeling(tmp_path: Path, new_page: Any) -> Iterator[Callable[..., Labeling]]:
-    """Return a function that starts a labeling of some images."""
-    made: list[Labeling] = []
-
-    def make(count: int = 5, **batch: Any) -> Labeling:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Labeling(folder, count, **batch))
-        return made[-1]
-
-    yield make
-    new_page.close()  # first: a page that asks a server which has gone complains
-    for labeling in made:
-        labeling.close()
-
-
-def enter(page: Page, labeling: Labeling, name: str = "Anna") -> None:
-    """Open the page, and say who labels."""
-    page.goto(labeling.url)
-    page.fill("#name", name)
-    page.keyboard.press("Enter")
-    expect(page.locator("#file-name")).not_to_be_empty()
-
-
-def file_name(page: Page) -> str:
-    return page.locator("#file-name").inner_text()
-
-
-def press(page: Page, key: str) -> str:
-    """Press a key; return the image that it was said of."""
-    expect(page.locator("#file-name")).not_to_be_empty()  # a slow server has not sent the next yet
-    before = file_name(page)
-    page.keyboard.press(key)
-    expect(page.locator("#file-name")).not_to_have_text(before)
-    return before
 
 
 def test_thirty_images_by_keyboard_alone(
@@ -416,7 +315,7 @@ def test_the_guess_is_shown_only_when_asked_for(
     labeling = make_labeling(3)
     page = new_page()
     enter(page, labeling)
-    assert "75" not in page.content()
+    assert "75" not in page.locator("body").inner_text()  # addresses may hold it
     page.keyboard.press("g")
     page.wait_for_selector("#guess-text:not([hidden])")
     assert page.locator("#guess-text").inner_text() == "The model says: cat 75 %"

@@ -9,10 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from allencv_al.data.image_io import load_reduced
-from allencv_al.service.web.images import DECODING
+from allencv_al.service.web.images import DECODING, check_image
 
 SIDES = {"thumb": 256, "full": 2048, "large": 4096, "whole": 8192}
 """The most pixels of the longer side, by the name of a size: the page asks for more as it zooms."""
+
+MOST_PIXELS = 150_000_000
+"""What a page shows at least: the images are the user's own, and phones take 50 megapixels."""
 
 _QUALITY = 90
 _SMALL = 256
@@ -25,14 +28,16 @@ def picture(source: Path | bytes, size: str, max_pixels: int) -> bytes:
     Args:
         source: A file or its content.
         size: One of `SIDES`.
-        max_pixels: The largest image that is decoded.
+        max_pixels: The largest image that is decoded; never less than `MOST_PIXELS`.
 
     Raises:
-        ImageDecodeError: It cannot be read, or is too large.
-        WebError: Too many others are being decoded (503).
+        ImageDecodeError: It cannot be read.
+        WebError: It is too large (413), or too many others are being decoded (503).
     """
+    most = max(max_pixels, MOST_PIXELS)
+    check_image(source, most)
     with DECODING.hold(source, _WAIT_SECONDS):
-        return _encoded(source, SIDES[size], max_pixels)  # the pixels are freed within the block
+        return _encoded(source, SIDES[size], most)  # the pixels are freed within the block
 
 
 def _encoded(source: Path | bytes, side: int, max_pixels: int) -> bytes:

@@ -89,13 +89,13 @@ DECODING = DecodingBudget()
 """The one budget of this process: all its servers and all their images share it."""
 
 
-def check_image(content: bytes, max_pixels: int) -> None:
+def check_image(content: bytes | Path, max_pixels: int) -> None:
     """Raise unless bytes are an image of a known raster format and size, by their header.
 
     Nothing is decoded; what follows the header may still be damaged.
 
     Args:
-        content: What was sent.
+        content: What was sent, or a file.
         max_pixels: The most pixels it may have.
 
     Raises:

@@ -2,11 +2,16 @@
 
 const NAME_KEY = "allencv-al-annotator";
 
+// Of this window: another name that is given in another window counts there, and here after a reload.
+let name = stored();
+let labeling = null;
+
 /** What went wrong; `status` is 0 where the server could not be reached. */
 export class ApiError extends Error {
-  constructor(message, status) {
+  constructor(message, status, code = "") {
     super(message);
     this.status = status;
+    this.code = code;
   }
 
   /** Whether the same request may succeed later. */
@@ -17,12 +22,22 @@ export class ApiError extends Error {
 
 /** Return the name under which this browser labels; null before it was asked. */
 export function annotatorName() {
-  return localStorage.getItem(NAME_KEY);
+  return name;
 }
 
 /** Label under a name from now on. */
-export function setAnnotatorName(name) {
-  localStorage.setItem(NAME_KEY, name);
+export function setAnnotatorName(given) {
+  name = given;
+  try {
+    localStorage.setItem(NAME_KEY, given);
+  } catch {
+    // the browser keeps nothing: the name is asked again after a reload
+  }
+}
+
+/** Name a labeling in all requests from now on: no other takes them. */
+export function setLabeling(id) {
+  labeling = id;
 }
 
 /** Return what a GET answers. */
@@ -55,8 +70,8 @@ export function newClientId() {
 
 async function request(method, path, body) {
   const headers = { Accept: "application/json" };
-  const name = annotatorName();
   if (name) headers["X-Annotator"] = encodeURIComponent(name);
+  if (labeling) headers["X-Labeling"] = labeling;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
@@ -66,12 +81,34 @@ async function request(method, path, body) {
     throw new ApiError("The server cannot be reached.", 0);
   }
   if (response.ok) return response.json();
-  let message = `The server answered ${response.status}.`;
+  throw await errorOf(response);
+}
+
+/** Return why an address answers no image, as an `ApiError`; null where it does by now. */
+export async function imageError(url) {
   try {
-    message = (await response.json()).error.message;
+    const response = await fetch(url, { headers: { Accept: "application/json" } });
+    return response.ok ? null : await errorOf(response);
+  } catch {
+    return new ApiError("The server cannot be reached.", 0);
+  }
+}
+
+async function errorOf(response) {
+  let [message, code] = [`The server answered ${response.status}.`, ""];
+  try {
+    ({ message, code } = (await response.json()).error);
   } catch {
     // an answer of a proxy in between: its number has to do
   }
   if (response.status === 401) message = "You are not logged in any more: reload the page.";
-  throw new ApiError(message, response.status);
+  return new ApiError(message, response.status, code);
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(NAME_KEY);
+  } catch {
+    return null;
+  }
 }

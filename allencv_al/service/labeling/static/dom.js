@@ -23,6 +23,14 @@ export function announce(text) {
   byId("announcer").textContent = text;
 }
 
+/** Show a sentence for a moment: why a key did nothing. */
+export function showHint(text) {
+  byId("hint").textContent = text;
+  byId("hint").hidden = false;
+  clearTimeout(showHint.timer);
+  showHint.timer = setTimeout(() => { byId("hint").hidden = true; }, 4000);
+}
+
 /** Show a sentence that stays until it is closed. */
 export function showNotice(text) {
   byId("notice-text").textContent = text;

@@ -6,8 +6,8 @@ import { byId, button, count, element, showNotice } from "./dom.js";
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Show what is next. `acts` has lookAtSkipped, review and refresh. */
-export function showEnd(session, outbox, acts) {
-  const { title, text, buttons } = content(session, outbox, acts);
+export function showEnd(session, outbox, isGone, acts) {
+  const { title, text, buttons } = content(session, outbox, isGone, acts);
   const key = JSON.stringify([title, text, session.loop?.rounds]);
   if (byId("view-end").dataset.key === key) return; // nothing new: keep the focus where it is
   byId("view-end").dataset.key = key;
@@ -17,22 +17,32 @@ export function showEnd(session, outbox, acts) {
   byId("end-curve").replaceChildren(...curve(session.loop?.rounds ?? []));
 }
 
-function content(session, outbox, acts) {
+/** Return where the labels are, in a sentence, for who cannot reach the server. */
+export function whereLabelsAre(session) {
+  if (session.loop) return `All labels but those named here are in the run directory ${session.folder}; the loop uses them when it is resumed.`;
+  return `All labels but those named here are in ${session.folder}/labels.csv; the same command resumes the labeling.`;
+}
+
+function content(session, outbox, isGone, acts) {
   const { batch, loop, progress } = session;
   const finish = button("Finish this round", () => finishBatch(acts), progress.skipped > 0 ? "" : "primary");
   const review = button("Review the labels", acts.review);
   const undo = button("Undo the last answer", acts.undo);
-  if (outbox.waiting.length > 0) {
-    const waiting = count(outbox.waiting.length, "label");
+  if (outbox.count > 0) {
+    const waiting = count(outbox.count, "label");
     if (outbox.isStuck) {
-      return { title: "The server cannot be reached", text: `${waiting} of yours ${outbox.waiting.length === 1 ? "is" : "are"} kept in this browser, and sent when the server is back. Leave this page open, or open it again then.`, buttons: [undo] };
+      return { title: "The server cannot be reached", text: `${waiting} of yours ${outbox.count === 1 ? "is" : "are"} kept in this browser, and sent when the server is back. Leave this page open, or open it again then.`, buttons: [undo] };
     }
     return { title: "Sending", text: `${waiting} of yours are on their way.`, buttons: [] };
+  }
+  if (isGone) {
+    return { title: "The server does not answer", text: `It was stopped, or the connection is lost. ${whereLabelsAre(session)}`, buttons: [button("Try again", acts.refresh, "primary")] };
   }
   if (batch.state === "none") {
     return { title: "Nothing to label yet", text: "The first images come when the loop asks for them.", buttons: [] };
   }
-  if (batch.state === "done") return loop ? ofLoop(loop, batch) : ofFolder(progress, [review]);
+  if (loop?.state === "finished") return ofLoop(loop, batch, session.folder);
+  if (batch.state === "done") return loop ? ofLoop(loop, batch, session.folder) : ofFolder(session, [review]);
   const left = progress.total - progress.done - progress.skipped - progress.conflicts;
   if (left > 0) {
     return { title: "Others have the rest", text: `${count(left, "image")} ${left === 1 ? "is" : "are"} with others now. This page goes on by itself if one comes back.`, buttons: [review] };
@@ -48,12 +58,12 @@ function content(session, outbox, acts) {
     return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish this round without them; it cannot be opened again.`, buttons: [again, finish, undo, review] };
   }
   if (loop) return { title: `Round ${batch.round} is labeled`, text: `${progress.unsure + progress.unreadable > 0 ? `${labeledText(progress)} ` : ""}The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, undo, review] };
-  return ofFolder(progress, [review, undo]);
+  return ofFolder(session, [review, undo]);
 }
 
-function ofFolder(progress, buttons) {
+function ofFolder({ progress, folder }, buttons) {
   const title = progress.unsure + progress.unreadable > 0 ? "No image is left" : "All images are labeled";
-  return { title, text: `${labeledText(progress)} The labels are stored, and stand in labels.csv beside the images' folder; you can close this page, or look at them once more.`, buttons };
+  return { title, text: `${labeledText(progress)} The labels are in ${folder}/labels.csv. You can close this page, or review them.`, buttons };
 }
 
 /** Return how many images have a label, and what was said of the others, in a sentence. */
@@ -72,11 +82,20 @@ function resultOf(loop) {
   return measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.` : "";
 }
 
-function ofLoop(loop, batch) {
+function ofLoop(loop, batch, folder) {
   const result = resultOf(loop);
-  if (loop.state === "finished") return { title: "The loop is done", text: `${result} Thank you.`, buttons: [] };
+  if (loop.state === "finished") return { title: "The loop is done", text: `${result} ${filesOf(loop, folder)} Thank you; you can close this page.`, buttons: [] };
   if (loop.state === "absent") return { title: `Round ${batch.round} is labeled`, text: `The loop does not run now; when it goes on, it takes these labels. ${result}`, buttons: [] };
   return { title: `Round ${batch.round} is labeled`, text: `The model is being trained; the next images come by themselves. ${result}`, buttons: [] };
+}
+
+/** Return where a run has what it brought, in a sentence. */
+function filesOf(loop, folder) {
+  const names = { "labels.csv": "the labels are in", "model.tar.gz": "the model is in", "report.html": "the accuracy of each round is in" };
+  const parts = loop.files.filter((name) => name in names).map((name) => `${names[name]} ${folder}/${name}`);
+  if (parts.length === 0) return `Labels and accuracy are in the run directory ${folder}.`;
+  const text = parts.join(", ");
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 async function finishBatch(acts) {

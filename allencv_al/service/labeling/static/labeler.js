@@ -1,20 +1,25 @@
 // What is labeled now: the image, the answers given, and the way back.
 
 import { annotatorName, get, newClientId, post } from "./api.js";
-import { announce, byId, button, count, element, showNotice } from "./dom.js";
+import { ClassPicker } from "./classes.js";
+import { announce, byId, count, showHint, showNotice } from "./dom.js";
+import { Outbox } from "./outbox.js";
 
 const AHEAD = 6;
-const MANY_CLASSES = 9;
+const GESTURE_MS = 250; // between the two clicks of a double click; whoever labels takes longer
+const MOST_ELSEWHERE = 200; // images in other windows: as many as the server takes
 const WORDS = { skip: "skipped", unsure: "not sure", unreadable: "unreadable" };
 
 export class Labeler extends EventTarget {
-  constructor(stage, outbox) {
+  constructor(stage, outbox, tabs) {
     super();
     this.stage = stage;
     this.outbox = outbox;
+    this.tabs = tabs;
+    this.picker = new ClassPicker();
     this.queue = []; // images promised to us; the first one is shown
     this.given = []; // answers that can be taken back, the newest last
-    this.classes = [];
+    this.clickedAt = -GESTURE_MS;
     this.answered = new Set(); // what the server may still offer, because it was asked before
     this.skippedAgain = false;
     this.shown = null;
@@ -36,24 +41,24 @@ export class Labeler extends EventTarget {
       kind: answer.kind,
       className: answer.class_name,
     }));
-    for (const answer of this.outbox.waiting) {
+    for (const answer of await this.outbox.adopt()) {
+      if (answer.taken_back) continue;
       this.answered.add(answer.item);
       this.given.push({
-        item: { id: answer.item, file_name: answer.file_name, ...urlsOf(answer.item) },
-        clientId: answer.client_id,
+        item: itemOf({ ...answer, file_name: answer.image }),
+        answer,
         kind: answer.kind,
-        className: this.classes.find((one) => one.id === answer.class_id)?.name,
+        className: this.picker.classes.find((one) => one.id === answer.class_id)?.name,
       });
     }
     await this.fill();
   }
 
-  /** Take over the classes of the session. */
-  setClasses(classes) {
-    const before = JSON.stringify(this.classes.map(({ id, name, key }) => [id, name, key]));
-    const now = JSON.stringify(classes.map(({ id, name, key }) => [id, name, key]));
-    this.classes = classes;
-    if (before !== now) this.#drawClasses();
+  /** Take over classes, and whose answers are given here. */
+  setSession(session) {
+    this.session = session;
+    this.picker.set(session.classes);
+    this.#hold();
   }
 
   /** Have as many images as are shown and loaded ahead; show the first one. */
@@ -84,14 +89,25 @@ export class Labeler extends EventTarget {
   answer(kind, one = null) {
     const item = this.current;
     if (!item) return;
+    if (kind === "label" && this.stage.problem) {
+      showHint("This image is not shown, so it gets no class.");
+      return;
+    }
     const seconds = Math.min(86400, (performance.now() - this.shownAt) / 1000);
-    const clientId = newClientId();
     this.queue.shift();
     this.answered.add(item.id);
-    this.given.push({ item, clientId, kind, className: one?.name });
-    const body = { client_id: clientId, item: item.id, kind, seconds };
-    if (one) body.class_id = one.id;
-    this.outbox.add({ ...body, file_name: item.file_name });
+    const answer = this.outbox.add({
+      client_id: newClientId(),
+      item: item.id,
+      kind,
+      seconds,
+      ...(one ? { class_id: one.id } : {}),
+      image: item.file_name,
+      is_first: true,
+      image_url: item.image_url,
+      title: this.session.title,
+    });
+    this.given.push({ item, answer, kind, className: one?.name });
     announce(`${item.file_name}: ${one ? one.name : WORDS[kind]}`);
     this.#show();
     this.fill();
@@ -105,14 +121,18 @@ export class Labeler extends EventTarget {
 
   async #undo() {
     const last = this.given.at(-1);
-    if (!last) return;
+    if (!last) {
+      showHint("There is no answer of yours to take back.");
+      return;
+    }
     try {
-      if (last.clientId && !this.outbox.remove(last.clientId)) {
-        await this.outbox.settled(last.clientId);
-        if (!last.eventId && this.given.at(-1) === last) return; // it was refused meanwhile
-      }
-      if (last.eventId) {
+      const isUnsent = !last.eventId && await this.outbox.remove(last.answer.client_id);
+      if (!this.given.includes(last)) return; // it was refused meanwhile
+      if (!isUnsent) {
+        // Another window may have sent it: sent again, it is stored once, and has its number
+        last.eventId ??= (await Outbox.post(last.answer)).answer.event_id;
         const undone = await post("undo", { event_id: last.eventId });
+        this.tabs.tellUndone(last.eventId, last.item.id);
         this.#tell("progress", undone.progress);
         last.item = { ...last.item, ...undone.item };
       }
@@ -144,60 +164,101 @@ export class Labeler extends EventTarget {
 
   /** Do what a key means here; return whether it means something. */
   key(key) {
-    const one = this.classes.find((candidate) => candidate.key === key);
+    const one = this.picker.classes.find((candidate) => candidate.key === key);
     if (one && this.current) this.answer("label", one);
     else if (key === "z" || key === "Backspace") this.undo();
     else if (!this.current) return false;
     else if (key === "s") this.answer("skip");
     else if (key === "u") this.answer("unsure");
     else if (key === "x") this.answer("unreadable");
-    else if (key === "g") this.guess();
-    else if (key === "/" && !byId("filter").hidden) byId("filter").focus();
+    else if (key === "g" && this.current.has_guess) this.guess();
+    else if (key === "/" && this.picker.isSearched) this.picker.search();
     else return this.stage.key(key);
     return true;
+  }
+
+  /** Return why a key does nothing here; empty where nobody expects that it does. */
+  reason(key) {
+    const { classes } = this.picker;
+    if (!this.current) return "There is no image to label now.";
+    if (key === "g") return "No model has looked at this image.";
+    if (key === "/") return "All classes are shown; there is nothing to search.";
+    if (!/^[1-9]$/.test(key)) return "";
+    if (classes.length === 0) return "There are no classes yet. Press c to add one.";
+    return `There is no class ${key}: the last key is ${Math.min(9, classes.length)}.`;
+  }
+
+  /** Return whether a click is a gesture of its own, and not the second half of a double click. */
+  #isGesture(event) {
+    if (event.detail === 0) return true; // a key
+    if (event.timeStamp - this.clickedAt < GESTURE_MS) return false;
+    this.clickedAt = event.timeStamp;
+    return true;
+  }
+
+  /** Tell other windows which images are held here. */
+  #hold() {
+    const { labeling, annotator } = this.session;
+    this.tabs.hold(`${labeling} ${annotator}`, this.queue.map((item) => item.id));
   }
 
   #listen() {
     for (const kind of ["skip", "unsure", "unreadable"]) {
       byId(kind).addEventListener("click", (event) => {
         if (event.detail > 0) event.currentTarget.blur(); // of a mouse: keys shall not press it again
-        this.answer(kind);
+        if (this.#isGesture(event)) this.answer(kind);
       });
     }
-    byId("undo").addEventListener("click", () => this.undo());
+    byId("undo").addEventListener("click", (event) => {
+      if (this.#isGesture(event)) this.undo();
+    });
     byId("guess").addEventListener("click", () => this.guess());
-    byId("filter").addEventListener("input", () => this.#drawClasses());
-    byId("filter").addEventListener("keydown", (event) => {
-      if (event.key === "Escape") byId("main").focus();
-      if (event.key !== "Enter") return;
-      const [first] = this.#found();
-      if (!first) return;
-      byId("filter").value = "";
-      this.#drawClasses();
-      byId("main").focus();
-      this.answer("label", first);
+    this.picker.addEventListener("choose", ({ detail }) => {
+      if (this.#isGesture(detail.event)) this.answer("label", detail.one);
     });
     this.outbox.addEventListener("stored", ({ detail }) => {
-      const of = this.given.find((one) => one.clientId === detail.clientId);
+      const of = this.given.find((one) => one.answer?.client_id === detail.clientId);
       if (of) of.eventId = detail.answer.event_id;
       this.#tell("progress", detail.progress);
     });
     this.outbox.addEventListener("refused", ({ detail }) => {
-      this.given = this.given.filter((one) => one.clientId !== detail.answer.client_id);
-      showNotice(`${detail.fileName}: your answer was not stored: ${detail.message}.`);
+      this.#forget(detail.answer);
+      showNotice(`${detail.answer.image}: your answer was not stored: ${detail.message}.`);
+    });
+    this.outbox.addEventListener("held", ({ detail }) => {
+      this.#forget(detail.answer);
+      this.#tell("stale");
+    });
+    this.outbox.addEventListener("answered", ({ detail: item }) => {
+      this.answered.add(item); // in another window
+      this.queue = this.queue.filter((other) => other.id !== item);
+      this.#show();
+      this.fill();
+    });
+    this.tabs.addEventListener("undone", ({ detail }) => {
+      this.given = this.given.filter((one) => one.eventId !== detail.eventId);
+      this.answered.delete(detail.item);
       this.#show();
     });
+  }
+
+  #forget(answer) {
+    this.given = this.given.filter((one) => one.answer?.client_id !== answer.client_id);
+    this.#show();
   }
 
   async #fill() {
     if (this.queue.length < AHEAD) {
       try {
-        const { items } = await post("next", { count: AHEAD, skipped: this.skippedAgain });
+        const { items: elsewhere } = await this.tabs.ask();
+        const but = [...elsewhere].slice(0, MOST_ELSEWHERE);
+        const { items } = await post("next", { count: AHEAD, skipped: this.skippedAgain, but });
         const known = new Set(this.queue.map((item) => item.id));
         const fresh = items.filter((item) => !known.has(item.id) && !this.answered.has(item.id));
         this.queue.push(...fresh.slice(0, AHEAD - this.queue.length));
       } catch (error) {
-        if (!error.isTemporary) showNotice(error.message);
+        if (error.code === "other_labeling") this.#tell("stale");
+        else if (!error.isTemporary) showNotice(error.message);
       }
     }
     for (const item of this.queue.slice(1)) new Image().src = item.image_url;
@@ -206,6 +267,7 @@ export class Labeler extends EventTarget {
 
   #show() {
     const item = this.current;
+    this.#hold();
     if (item !== this.shown) {
       this.shown = item;
       this.shownAt = performance.now();
@@ -219,23 +281,6 @@ export class Labeler extends EventTarget {
     const last = this.given.at(-1);
     byId("last").textContent = last ? `Last: ${last.item.file_name}: ${last.className ?? WORDS[last.kind]}` : "";
     this.#tell("shown");
-  }
-
-  #found() {
-    const text = byId("filter").value.trim().toLowerCase();
-    return this.classes.filter((one) => one.name.toLowerCase().includes(text));
-  }
-
-  #drawClasses() {
-    byId("filter").hidden = this.classes.length <= MANY_CLASSES;
-    byId("no-classes").hidden = this.classes.length > 0;
-    byId("classes").replaceChildren(
-      ...this.#found().map((one) => {
-        const parts = [element("span", "class-name", one.name)];
-        if (one.key) parts.push(element("kbd", "", one.key));
-        return button(parts, () => this.answer("label", one), "class-button");
-      }),
-    );
   }
 
   #tell(name, detail) {
@@ -266,9 +311,6 @@ function duration(seconds) {
 }
 
 function itemOf(answer) {
-  return { id: answer.item, file_name: answer.file_name, reason: null, has_guess: false, ...urlsOf(answer.item) };
-}
-
-function urlsOf(id) {
-  return { image_url: `api/images/${id}?size=full`, thumb_url: `api/images/${id}?size=thumb` };
+  const { item: id, file_name, image_url } = answer;
+  return { id, file_name, image_url, reason: null, has_guess: false };
 }

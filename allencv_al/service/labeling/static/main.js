@@ -1,16 +1,23 @@
 // Puts the page together: what is shown, who labels, and what is asked of the server meanwhile.
 
 import { listenToTheme } from "../theme.js";
-import { annotatorName, get, setAnnotatorName } from "./api.js";
-import { byId, count, element, showNotice } from "./dom.js";
-import { showEnd } from "./end.js";
+import { annotatorName, get, setAnnotatorName, setLabeling } from "./api.js";
+import { button, byId, count, element, showHint, showNotice } from "./dom.js";
+import { showEnd, whereLabelsAre } from "./end.js";
+import { meanings, nameOf } from "./keys.js";
 import { Labeler, paceText, whoLabels } from "./labeler.js";
 import { Outbox } from "./outbox.js";
 import { Review } from "./review.js";
 import { Stage } from "./stage.js";
+import { Tabs } from "./tabs.js";
 import { Team } from "./team.js";
 
 const POLL_MS = 3000;
+const SLOWEST_MS = 60000;
+const MOST_FAILURES = 14; // about ten minutes: then whoever looks at the page asks again
+const LAST_POLLS = 5; // after the end of a loop, while it writes its files
+const REPEATED = ["+", "=", "-", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]; // by a key that is held
+const VIEWS = { l: "label", r: "review", c: "team" };
 const KEYS = [
   ["1 … 9", "Choose a class"], ["/", "Find a class, where there are many"], ["s", "Skip: somebody else, or later"],
   ["u", "Not sure"], ["x", "Unreadable"], ["z", "Take back the last answer, and the one before …"],
@@ -18,42 +25,50 @@ const KEYS = [
   ["v", "In the review, the image in full"], ["l  r  c", "Label, review, classes and people"], ["?", "These keys"],
 ];
 
-const outbox = new Outbox();
+const tabs = new Tabs();
+const outbox = new Outbox(tabs);
 const stage = new Stage();
-const labeler = new Labeler(stage, outbox);
+const labeler = new Labeler(stage, outbox, tabs);
 const review = new Review(showProgress);
 const team = new Team(refresh);
 let session = null;
-let view = "label";
+let view = Object.values(VIEWS).includes(location.hash.slice(1)) ? location.hash.slice(1) : "label";
 let isStarted = false; // whether it is known who labels
-let isAlone = false; // whether the server could not be reached the last time
+let failures = 0; // how often in a row the server could not be reached
+let lastPolls = LAST_POLLS;
+let polling = null;
 
 async function refresh() {
   try {
     session = await get("session");
   } catch (error) {
-    isAlone = true;
+    failures += 1;
     showOutbox();
     if (session === null) showNotice(error.message);
+    else if (isStarted) showView();
     return session;
   }
-  const batch = JSON.stringify([session.batch.id]);
+  failures = 0;
+  setLabeling(session.labeling);
+  const isOther = outbox.open(session.labeling, session.annotator);
+  const batch = JSON.stringify([session.labeling, session.annotator, session.batch.id]);
   const isNewBatch = refresh.batch !== undefined && refresh.batch !== batch;
+  if (isStarted && isOther) showNotice(`This address now serves the labeling "${session.title}", for ${session.annotator}.`);
   refresh.batch = batch;
-  if (isAlone) {
-    isAlone = false;
-    showOutbox();
-  }
   document.title = session.title;
   byId("title").textContent = session.title;
   byId("who").textContent = whoLabels(session);
   byId("who").disabled = !session.needs_name && !annotatorName();
-  labeler.setClasses(session.classes);
+  labeler.setSession(session);
   review.setSession(session);
+  showOutbox();
   showProgress(session.progress);
   if (!isStarted) return session;
   if (isNewBatch) await labeler.restart();
-  else if (!labeler.current && session.batch.state === "open") await labeler.fill();
+  else {
+    await outbox.adopt();
+    if (!labeler.current && session.batch.state === "open") await labeler.fill();
+  }
   showView();
   return session;
 }
@@ -68,11 +83,45 @@ function showProgress(progress) {
 }
 
 function showOutbox() {
-  const number = outbox.waiting.length;
-  const isStuck = outbox.isStuck || (isAlone && session !== null);
-  byId("outbox").hidden = !isStuck;
-  const kept = number ? ` ${count(number, "label")} ${number === 1 ? "waits" : "wait"} for the connection, kept in this browser; go on.` : "";
-  byId("outbox").textContent = isStuck ? `The server cannot be reached.${kept}` : "";
+  const isLost = failures > 0 && session !== null && !isOver();
+  const isStuck = outbox.isStuck || isLost;
+  byId("outbox").hidden = !isStuck && !outbox.isVolatile;
+  const parts = isStuck ? ["The server cannot be reached."] : [];
+  if (isStuck && outbox.count) {
+    parts.push(`${count(outbox.count, "label")} ${outbox.count === 1 ? "waits" : "wait"} for the connection, kept in this ${outbox.isVolatile ? "window: do not close it" : "browser; go on"}.`);
+  } else if (outbox.isVolatile) {
+    parts.push("This browser stores nothing: labels that are on their way are lost if the window is closed.");
+  }
+  if (failures > 2 && isLost) parts.push(`It may have been stopped. ${whereLabelsAre(session)}`);
+  if (byId("outbox-text").textContent !== parts.join(" ")) byId("outbox-text").textContent = parts.join(" ");
+  byId("outbox-again").hidden = !(failures > 2 && isLost);
+  showElsewhere();
+}
+
+/** Say which labels this browser keeps for other labelings and other people. */
+function showElsewhere() {
+  const groups = session === null ? [] : outbox.elsewhere();
+  const key = JSON.stringify(groups);
+  if (byId("elsewhere").dataset.key === key) return;
+  byId("elsewhere").dataset.key = key;
+  byId("elsewhere").hidden = groups.length === 0;
+  byId("elsewhere").replaceChildren(...groups.map(({ title, annotator, isHere, ids }) => {
+    const number = `${count(ids.length, "label")} of ${annotator}`;
+    const isOne = ids.length === 1;
+    const sent = isHere ? `when ${annotator} labels here again` : `when this address serves it again and ${annotator} labels`;
+    const text = `${number} in the labeling "${title}" ${isOne ? "has" : "have"} not been sent. ${isOne ? "It is" : "They are"} kept in this browser, and sent ${sent}.`;
+    const remove = button("Delete", () => {
+      if (remove.dataset.sure) outbox.forget(ids);
+      remove.dataset.sure = "yes";
+      remove.textContent = `Really delete ${count(ids.length, "label")}`;
+    }, "quiet");
+    return element("li", "", [element("span", "", text), remove]);
+  }));
+}
+
+/** Whether nothing more will come: the loop is done. */
+function isOver() {
+  return session?.loop?.state === "finished" && outbox.waiting.length === 0;
 }
 
 function showView() {
@@ -86,7 +135,7 @@ function showView() {
     else tab.removeAttribute("aria-current");
   }
   if (isEnd) {
-    showEnd(session, outbox, {
+    showEnd(session, outbox, failures > 2 && !isOver(), {
       lookAtSkipped: () => labeler.lookAtSkipped(),
       undo: () => labeler.undo(),
       review: () => open("review"),
@@ -96,7 +145,8 @@ function showView() {
   }
 }
 
-async function open(name) {
+async function open(name, isBack = false) {
+  if (!isBack && name !== view) history.pushState(null, "", name === "label" ? location.pathname + location.search : `#${name}`);
   view = name;
   byId("notice").hidden = true;
   showView();
@@ -130,32 +180,80 @@ function listen() {
     await askForName();
     if (annotatorName() !== before) location.reload();
   });
-  outbox.addEventListener("change", () => { showOutbox(); showView(); });
+  outbox.addEventListener("change", () => {
+    showOutbox();
+    if (isStarted) showView();
+  });
+  byId("outbox-again").addEventListener("click", () => pollNow());
   labeler.addEventListener("progress", ({ detail }) => {
-    showProgress(detail);
+    if (detail) showProgress(detail);
     if (!labeler.current && outbox.waiting.length === 0) refresh(); // what is next?
   });
-  labeler.addEventListener("shown", showView);
+  labeler.addEventListener("shown", () => { if (isStarted) showView(); });
+  labeler.addEventListener("stale", () => refresh());
   addEventListener("keydown", onKey);
+  addEventListener("popstate", () => {
+    for (const dialog of document.querySelectorAll("dialog.look[open], dialog.help[open]")) dialog.close();
+    const name = location.hash.slice(1);
+    open(Object.values(VIEWS).includes(name) ? name : "label", true);
+  });
+  document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") pollNow(); });
+  addEventListener("online", () => pollNow());
 }
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (document.querySelector("dialog[open]") || event.target.closest?.("input, select, textarea")) return;
-  const views = { l: "label", r: "review", c: "team" };
-  let isDone = true;
-  if (event.key === "?") byId("help-dialog").showModal();
-  else if (views[event.key]) open(views[event.key]);
-  else if (view === "label") isDone = labeler.key(event.key);
-  else if (view === "review") isDone = review.key1(event.key);
-  else isDone = false;
-  if (isDone) event.preventDefault();
+  if (document.querySelector("dialog[open]") || isTypedInto(event.target)) return;
+  const keys = meanings(event);
+  if (event.repeat && !keys.some((key) => REPEATED.includes(key))) {
+    if (!["Tab", "PageUp", "PageDown"].includes(event.key)) event.preventDefault(); // one gesture, one answer
+    return;
+  }
+  if (keys.some(act)) {
+    event.preventDefault();
+    return;
+  }
+  if (event.key.length === 1 && event.key !== " " || event.key === "Dead") showHint(reasonOf(keys, event));
 }
 
+function act(key) {
+  if (key === "?") byId("help-dialog").showModal();
+  else if (VIEWS[key]) open(VIEWS[key]);
+  else if (view === "label") return labeler.key(key);
+  else if (view === "review") return review.key1(key);
+  else return false;
+  return true;
+}
+
+/** Return why a key did nothing. */
+function reasonOf(keys, event) {
+  const found = keys.map((key) => (view === "label" ? labeler.reason(key) : view === "review" ? review.reason(key) : "")).find(Boolean);
+  return found ?? `${nameOf(event)} does nothing here. ? shows the keys.`;
+}
+
+function isTypedInto(target) {
+  return Boolean(target.closest?.("textarea, select, input:not([type=checkbox])"));
+}
+
+/** Ask how everything is, again and again: less often where nobody answers, and in the end no more. */
 async function poll() {
+  polling = null;
   if (!isStarted) await begin();
   else if (document.visibilityState === "visible") await refresh();
-  setTimeout(poll, POLL_MS);
+  if (session?.loop?.state === "finished" && outbox.waiting.length === 0) lastPolls -= 1;
+  else lastPolls = LAST_POLLS;
+  if (lastPolls <= 0 || (isOver() && failures > 0) || failures >= MOST_FAILURES) return;
+  schedule(Math.min(SLOWEST_MS, POLL_MS * 2 ** Math.max(0, failures - 1)));
+}
+
+function schedule(milliseconds) {
+  clearTimeout(polling);
+  polling = setTimeout(poll, milliseconds);
+}
+
+function pollNow() {
+  if (isOver() && lastPolls <= 0) return;
+  if (failures > 0) schedule(0);
 }
 
 async function begin() {
@@ -164,20 +262,20 @@ async function begin() {
     await askForName();
     await refresh();
   }
-  isStarted = session !== null;
-  outbox.start();
+  if (session === null) return;
   try {
-    if (session !== null) await labeler.start();
+    await labeler.start();
   } catch (error) {
     showNotice(error.message);
   }
-  showView();
+  isStarted = true;
+  await open(view, true);
 }
 
 async function start() {
   listen();
   await begin();
-  setTimeout(poll, POLL_MS);
+  schedule(POLL_MS);
 }
 
 start();

@@ -1,109 +1,235 @@
 // Answers on their way to the server. They are kept in this browser until the server has them, so
 // that a lost connection, a reload or a restart of the server loses none.
+//
+// Each has a key of its own, because several windows write at once, and names its labeling and its
+// annotator: what belongs to others than are served now stays until they are served again.
 
 import { post } from "./api.js";
 
-const KEY = "allencv-al-outbox";
-const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+const storage = available();
+const PREFIX = "allencv-al-answer:";
+const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15000, 30000, 60000];
+const ELSEWHERE = ["other_labeling", "other_annotator", "other_image"];
+const SENT = ["client_id", "item", "kind", "class_id", "seconds", "labeling", "annotator", "image", "is_first"];
 
 export class Outbox extends EventTarget {
-  constructor() {
+  constructor(tabs) {
     super();
-    this.waiting = this.#kept();
+    this.tabs = tabs;
+    this.labeling = this.annotator = null;
+    this.waiting = []; // of this labeling and this annotator, the oldest first
+    this.held = new Set(); // what the server has refused as not its own
     this.failures = 0;
     this.sending = null;
+    this.isVolatile = false; // whether the browser keeps nothing: storage is full, or forbidden
     addEventListener("online", () => this.#send());
-    addEventListener("storage", (event) => {
-      if (event.key === KEY && !this.sending) this.waiting = this.#kept();
-    });
+    addEventListener("storage", (event) => this.#onStorage(event));
   }
 
   /** Whether answers have not arrived for a while. */
   get isStuck() {
-    return this.failures > 0 && this.waiting.length > 0;
+    return this.failures > 0 && this.count > 0;
   }
 
-  /** Whether an image was answered, and the server does not know yet. */
-  holds(item) {
-    return this.waiting.some((answer) => answer.item === item);
+  /** How many labels wait. */
+  get count() {
+    return this.waiting.filter((answer) => !answer.taken_back).length;
+  }
+
+  /** The unsent answers of other labelings and other annotators, by both. */
+  elsewhere() {
+    const groups = new Map();
+    for (const { title, labeling, annotator, client_id: id } of kept()) {
+      if (!this.#isOurs({ labeling, annotator, client_id: id })) {
+        const key = JSON.stringify([labeling, annotator]);
+        const group = groups.get(key) ?? { title, annotator, isHere: labeling === this.labeling, ids: [] };
+        group.ids.push(id);
+        groups.set(key, group);
+      }
+    }
+    return [...groups.values()];
+  }
+
+  /** Send the answers of a labeling and an annotator from now on; begin with what former pages left. */
+  open(labeling, annotator) {
+    const isNew = this.labeling !== labeling || this.annotator !== annotator;
+    if (isNew) {
+      [this.labeling, this.annotator] = [labeling, annotator];
+      this.held.clear();
+      this.waiting = [];
+    }
+    return isNew;
+  }
+
+  /** Take over the answers of windows that are gone, and send them. */
+  async adopt() {
+    const found = kept().filter((answer) => this.#isOurs(answer) && !this.#has(answer.client_id));
+    if (found.length > 0) {
+      const { ids } = await this.tabs.ask();
+      const orphans = found.filter((answer) => !ids.has(answer.tab) && storage.getItem(PREFIX + answer.client_id));
+      this.waiting = [...this.waiting, ...orphans].sort((one, other) => one.order - other.order);
+    }
+    this.#send();
+    return this.waiting;
   }
 
   /** Take an answer along; it is kept when this returns. */
   add(answer) {
-    this.waiting.push(answer);
-    this.#keep();
+    const order = Math.max(0, ...kept().map((other) => other.order)) + 1;
+    const own = { ...answer, labeling: this.labeling, annotator: this.annotator, tab: this.tabs.id, order };
+    this.waiting.push(own);
+    this.#keep(own);
+    this.#tell("change");
     this.#send();
+    return own;
   }
 
-  /** Take an answer back that was not sent yet; return whether that was so. */
-  remove(clientId) {
-    const place = this.waiting.findIndex((answer) => answer.client_id === clientId);
-    if (place < 0 || this.sending === clientId) return false;
-    this.waiting.splice(place, 1);
-    this.#keep();
+  /** Take an answer back that the server does not have; return whether that could be done. */
+  async remove(clientId) {
+    while (this.sending === clientId) await this.#changed();
+    const answer = this.waiting.find((one) => one.client_id === clientId);
+    if (!answer) return false;
+    if (answer.was_tried) { // the server may have it, though its acknowledgment was lost
+      answer.taken_back = true;
+      this.#keep(answer);
+      this.#tell("change");
+    } else {
+      this.#drop(answer);
+    }
     return true;
   }
 
-  /** Send what a former page has left. */
-  start() {
-    this.#send();
+  /** Forget answers that cannot be sent, because somebody said so. */
+  forget(ids) {
+    for (const id of ids) storage?.removeItem(PREFIX + id);
+    this.#tell("change");
   }
 
-  /** Return when the answer with this id has been sent, or given up. */
-  async settled(clientId) {
-    while (this.waiting.some((answer) => answer.client_id === clientId)) {
-      await new Promise((resolve) => this.addEventListener("change", resolve, { once: true }));
-    }
+  /** Return what the server answers to an answer: sent again, it is stored once. */
+  static post(answer) {
+    return post("answers", Object.fromEntries(SENT.filter((key) => answer[key] !== undefined).map((key) => [key, answer[key]])));
   }
 
   async #send() {
     if (this.sending) return;
-    while (this.waiting.length > 0) {
+    for (;;) {
       const answer = this.waiting[0];
+      if (!answer) return;
       this.sending = answer.client_id;
-      const { file_name: fileName, ...body } = answer;
       try {
-        const stored = await post("answers", body);
+        const stored = await this.#sendOne(answer);
         this.failures = 0;
+        this.sending = null;
         this.#drop(answer, "stored", { clientId: answer.client_id, ...stored });
       } catch (error) {
+        this.sending = null;
         if (error.isTemporary) {
-          this.failures += 1;
-          this.#tell("change");
-          this.sending = null;
-          const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1];
-          setTimeout(() => this.#send(), wait);
+          this.#retry(answer);
           return;
         }
         this.failures = 0;
-        this.#drop(answer, "refused", { answer, fileName, message: error.message });
+        if (ELSEWHERE.includes(error.code)) this.#hold(answer, error);
+        else this.#drop(answer, "refused", { answer, message: error.message });
       }
     }
-    this.sending = null;
+  }
+
+  async #sendOne(answer) {
+    const stored = await Outbox.post(answer);
+    if (!answer.taken_back) return stored;
+    try {
+      const { progress } = await post("undo", { event_id: stored.answer.event_id });
+      return { ...stored, progress };
+    } catch (error) {
+      if (error.status !== 409) throw error;
+      return stored; // it is not in force any more
+    }
+  }
+
+  #retry(answer) {
+    this.failures += 1;
+    answer.was_tried = true;
+    this.#keep(answer);
+    this.#tell("change");
+    setTimeout(() => this.#send(), RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1]);
+  }
+
+  /** Leave an answer in the browser that belongs to a labeling, an annotator or an image not served here. */
+  #hold(answer, error) {
+    this.held.add(answer.client_id);
+    this.waiting = this.waiting.filter((other) => other !== answer);
+    this.#tell("held", { answer, message: error.message });
+    this.#tell("change");
   }
 
   /** Forget an answer, and say why before saying that fewer wait. */
-  #drop(answer, why, detail) {
+  #drop(answer, why = null, detail = null) {
     this.waiting = this.waiting.filter((other) => other.client_id !== answer.client_id);
-    this.sending = null;
-    this.#tell(why, detail);
-    this.#keep();
-  }
-
-  #kept() {
-    try {
-      return JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    } catch {
-      return [];
-    }
-  }
-
-  #keep() {
-    localStorage.setItem(KEY, JSON.stringify(this.waiting));
+    if (why) this.#tell(why, detail);
+    storage?.removeItem(PREFIX + answer.client_id);
     this.#tell("change");
+  }
+
+  #isOurs(answer) {
+    return answer.labeling === this.labeling && answer.annotator === this.annotator && !this.held.has(answer.client_id);
+  }
+
+  #has(clientId) {
+    return this.waiting.some((answer) => answer.client_id === clientId);
+  }
+
+  #changed() {
+    return new Promise((resolve) => { this.addEventListener("change", resolve, { once: true }); });
+  }
+
+  #onStorage({ key, newValue }) {
+    if (!key?.startsWith(PREFIX)) return;
+    if (newValue === null) { // another window has sent it, because it took this one for closed
+      this.waiting = this.waiting.filter((answer) => PREFIX + answer.client_id !== key || this.sending === answer.client_id);
+    } else {
+      const answer = parsed(newValue);
+      if (answer && this.#isOurs(answer)) this.#tell("answered", answer.item);
+    }
+    this.#tell("change");
+  }
+
+  #keep(answer) {
+    try {
+      storage.setItem(PREFIX + answer.client_id, JSON.stringify(answer));
+    } catch {
+      this.isVolatile = true;
+    }
   }
 
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+/** Return all answers that this browser keeps, the oldest first. */
+function kept() {
+  const found = [];
+  for (let place = 0; place < (storage?.length ?? 0); place += 1) {
+    const key = storage.key(place);
+    const answer = key.startsWith(PREFIX) ? parsed(storage.getItem(key)) : null;
+    if (answer) found.push(answer);
+  }
+  return found.sort((one, other) => one.order - other.order);
+}
+
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    return value !== null && typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function available() {
+  try {
+    return localStorage;
+  } catch {
+    return null; // forbidden: answers are kept by this window only
   }
 }

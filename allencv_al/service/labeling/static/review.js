@@ -1,8 +1,10 @@
 // The grid of what was labeled, to find mistakes and to mend several at once.
 
-import { get, newClientId, post } from "./api.js";
-import { announce, byId, button, count, element, showNotice } from "./dom.js";
+import { get, imageError, newClientId, post } from "./api.js";
+import { announce, byId, button, count, element, showHint, showNotice } from "./dom.js";
+import { meanings } from "./keys.js";
 
+const MANY_CLASSES = 9; // buttons; more are a list
 const KINDS = { unsure: "Not sure", unreadable: "Unreadable" };
 
 export class Review {
@@ -18,6 +20,11 @@ export class Review {
     byId("review-undo").addEventListener("click", () => this.undo());
     byId("review-more").addEventListener("click", () => this.#loadMore());
     byId("review-grid").addEventListener("keydown", (event) => this.#key(event));
+    byId("decide-apply").addEventListener("click", () => {
+      const one = this.session.classes.find(({ id }) => id === byId("decide-class").value);
+      if (one) this.#decide("label", one);
+      else showHint("Choose a class first.");
+    });
   }
 
   /** Take over classes and people. */
@@ -30,10 +37,13 @@ export class Review {
     options("review-class", [["", "all"], ...session.classes.map(({ id, name }) => [id, name]), ...kinds]);
     options("review-person", [["", "all"], ...session.annotators.map((name) => [name, name])]);
     byId("review-batch").parentElement.hidden = session.loop === null;
+    const isMany = session.classes.length > MANY_CLASSES;
+    byId("decide-many").hidden = !isMany;
+    options("decide-class", [["", "Class …"], ...session.classes.map(({ id, name }) => [id, name])]);
     byId("decide-classes").replaceChildren(
-      ...session.classes.map((one) => button([one.name], () => this.#decide("label", one))),
-      ...kinds.map(([kind, name]) => button([name], () => this.#decide(kind), "quiet")),
+      ...(isMany ? [] : session.classes).map((one) => button([one.name], () => this.#decide("label", one))),
     );
+    byId("decide-kinds").replaceChildren(...kinds.map(([kind, name]) => button([name], () => this.#decide(kind), "quiet")));
     this.#drawSelection();
   }
 
@@ -63,6 +73,14 @@ export class Review {
     return true;
   }
 
+  /** Return why a key does nothing here; empty where nobody expects that it does. */
+  reason(key) {
+    if (key === "z") return "There is no change to take back.";
+    if (key === "v") return "Choose an image first: Tab and the arrow keys go to one.";
+    if (!/^[1-9]$/.test(key)) return "";
+    return this.selected.size === 0 ? "Select images first." : `There is no class ${key}.`;
+  }
+
   async #loadMore() {
     const chosen = byId("review-class").value;
     const query = {
@@ -86,9 +104,11 @@ export class Review {
   async #decide(kind, one = null) {
     const items = [...this.selected];
     if (items.length === 0) {
-      announce("Select images first.");
+      showHint("Select images first.");
       return;
     }
+    if (this.isDeciding) return; // the second half of a double click
+    this.isDeciding = true;
     const body = { client_id: newClientId(), items, kind };
     if (one) body.class_id = one.id;
     try {
@@ -100,6 +120,8 @@ export class Review {
       await this.load();
     } catch (error) {
       showNotice(error.message);
+    } finally {
+      this.isDeciding = false;
     }
   }
 
@@ -135,7 +157,8 @@ export class Review {
     const tiles = [...byId("review-grid").querySelectorAll(".tile")];
     const place = tiles.indexOf(document.activeElement);
     if (place < 0) return;
-    if (event.key === "v") {
+    if (event.ctrlKey || event.metaKey || event.altKey ? false : meanings(event).includes("v")) {
+      if (event.repeat) return;
       look(this.items[place].item);
     } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
       for (const one of this.items) this.selected.add(one.item.id);
@@ -181,10 +204,17 @@ export class Review {
     }
     const number = this.selected.size;
     byId("selected").textContent = number ? `${count(number, "image")} selected; ${number === 1 ? "it is" : "they are"}:` : this.said ?? "Select images to change them";
-    for (const one of byId("decide-classes").children) one.disabled = number === 0;
+    const deciders = [...byId("decide-classes").children, ...byId("decide-kinds").children, byId("decide-class"), byId("decide-apply")];
+    for (const one of deciders) one.disabled = number === 0;
     byId("review-undo").hidden = !this.undoable;
   }
 }
+
+byId("look-image").addEventListener("error", async () => {
+  const url = byId("look-image").getAttribute("src");
+  const error = url ? await imageError(url) : null;
+  if (error && byId("look-image").getAttribute("src") === url) byId("look-problem").textContent = `This image cannot be shown: ${error.message}.`;
+});
 
 /** Show an image in full. */
 function look(item) {
@@ -192,6 +222,7 @@ function look(item) {
   byId("look-image").alt = `Image: ${item.file_name}`;
   if (!byId("look-image").src.endsWith(item.image_url)) byId("look-image").removeAttribute("src");
   byId("look-image").src = item.image_url;
+  byId("look-problem").textContent = "";
   byId("look-dialog").showModal();
 }
 

@@ -1,10 +1,14 @@
 // The large image: zoom by wheel, pinch, buttons and keys; pan by dragging and arrow keys.
 
+import { imageError } from "./api.js";
 import { byId } from "./dom.js";
 
 const MOST = 16;
 const STEP = 1.4;
 const PAN = 60;
+const SIZES = [["full", 2048], ["large", 4096], ["whole", 8192]]; // as the server sends them
+const SHARPEN_MS = 150; // after the last step of a zoom
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
 export class Stage {
   constructor() {
@@ -17,12 +21,63 @@ export class Stage {
 
   /** Show an image. */
   show(item) {
+    this.item = item;
+    this.rendition = 0;
+    this.failures = 0;
     this.fit();
-    byId("image-problem").hidden = true;
-    this.image.hidden = false;
     this.image.alt = `Image to label: ${item.file_name}`;
     if (!this.image.src.endsWith(item.image_url)) this.image.removeAttribute("src");
-    this.image.src = item.image_url;
+    this.#load();
+  }
+
+  /** Why the image cannot be seen; empty where it can. */
+  get problem() {
+    return byId("image-problem").hidden ? "" : byId("image-problem-text").textContent;
+  }
+
+  #load() {
+    byId("image-problem").hidden = true;
+    this.image.hidden = false;
+    this.image.src = this.item.image_url;
+  }
+
+  async #onError() {
+    if (!this.image.getAttribute("src")) return;
+    const { item } = this;
+    const error = await imageError(item.image_url);
+    if (this.item !== item) return;
+    this.image.hidden = true;
+    this.image.removeAttribute("src"); // so that the same address is asked for again
+    byId("image-problem").hidden = false;
+    byId("image-again").hidden = error === null || error.isTemporary;
+    byId("image-problem-text").textContent = error === null || error.isTemporary ? "The image comes as soon as the server can send it." : problemText(error);
+    if (error === null || error.isTemporary) {
+      this.failures += 1;
+      setTimeout(() => { if (this.item === item) this.#load(); }, RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1]);
+    }
+  }
+
+  /** Load more of the pixels of an image that is enlarged beyond those which are here. */
+  async #sharpen() {
+    const { item, image } = this;
+    const longest = Math.max(image.naturalWidth, image.naturalHeight);
+    if (!item || !longest || longest < SIZES[this.rendition][1]) return; // all of them are here
+    const box = this.frame.getBoundingClientRect();
+    const shown = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight) * this.scale * devicePixelRatio;
+    if (shown <= 1.1) return;
+    let next = SIZES.findIndex(([, side]) => side >= longest * shown);
+    if (next < 0) next = SIZES.length - 1;
+    if (next <= this.rendition) return;
+    const larger = new Image();
+    larger.src = item.image_url.replace("size=full", `size=${SIZES[next][0]}`);
+    try {
+      await larger.decode();
+    } catch {
+      return; // what is here has to do
+    }
+    if (this.item !== item || next <= this.rendition) return;
+    this.rendition = next;
+    image.src = larger.src;
   }
 
   /** Show the whole image. */
@@ -59,11 +114,8 @@ export class Stage {
     byId("zoom-in").addEventListener("click", () => this.zoom(STEP));
     byId("zoom-out").addEventListener("click", () => this.zoom(1 / STEP));
     byId("zoom-fit").addEventListener("click", () => this.fit());
-    this.image.addEventListener("error", () => {
-      if (!this.image.getAttribute("src")) return;
-      this.image.hidden = true;
-      byId("image-problem").hidden = false;
-    });
+    this.image.addEventListener("error", () => this.#onError());
+    byId("image-again").addEventListener("click", () => this.#load());
     this.frame.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.zoom(Math.exp(-event.deltaY / 300), [event.offsetX, event.offsetY]);
@@ -115,5 +167,14 @@ export class Stage {
     this.y = Math.min(most[1], Math.max(-most[1], this.y));
     this.image.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.frame.classList.toggle("zoomed", this.scale > 1);
+    clearTimeout(this.sharpening);
+    if (this.scale > 1) this.sharpening = setTimeout(() => this.#sharpen(), SHARPEN_MS);
   }
+}
+
+function problemText(error) {
+  if (error.status === 404) return "The file of this image is gone. Skip it (s), or put the file back.";
+  if (error.code === "too_many_pixels") return `This image is too large to be shown: ${error.message}. Skip it (s).`;
+  if (error.code === "other_labeling") return "This address serves another labeling now.";
+  return `This image cannot be shown: ${error.message}. x says that it is unreadable.`;
 }

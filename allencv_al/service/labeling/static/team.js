@@ -55,6 +55,8 @@ export class Team {
   }
 
   async #change(act, said) {
+    if (this.isChanging) return; // the second half of a double click
+    this.isChanging = true;
     try {
       await act();
       byId("class-name").value = "";
@@ -62,6 +64,8 @@ export class Team {
       await this.load(await this.onChange());
     } catch (error) {
       showNotice(error.message);
+    } finally {
+      this.isChanging = false;
     }
   }
 }
