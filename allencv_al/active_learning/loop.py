@@ -34,7 +34,7 @@ from allencv_al.active_learning.round_store import Query, RoundStore, State
 from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.active_learning.selection import Selection
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.active_learning.strategies.base import QueryStrategy, selected
 from allencv_al.common.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.errors import DataError
 from allencv_al.common.seeding import item_seed
@@ -388,7 +388,7 @@ class ActiveLearningLoop:
         seed = item_seed(self._seed, round, "select") >> 1  # within a signed 64-bit integer
         while True:
             pool = self._outputs.strategy_pool(outputs, labels, strategy.needs)
-            selection = strategy.select(pool, self._query_size(labels), seed)
+            selection = selected(strategy, pool, self._query_size(labels), seed)
             bad = self.learner.unreadable(selection.ids)
             if not bad:
                 return selection, outputs

@@ -13,7 +13,7 @@ from typing import Any
 from allencv_al.active_learning.database import Database, is_encodable
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
 from allencv_al.common.errors import DataError
-from allencv_al.common.json_values import repr_json
+from allencv_al.common.json_values import repr_json, strict_json
 
 
 class State(StrEnum):
@@ -133,24 +133,6 @@ class RoundStore:
         return self._database.rows(
             "SELECT detail FROM round_state WHERE round = ? AND state = ?", (round, str(state))
         )
-
-
-def strict_json(value: Mapping[str, Any]) -> str:
-    """Return `value` as JSON that reads back as it was; NumPy's numbers become Python's.
-
-    Raises:
-        ValueError: It holds NaN or an infinity.
-        TypeError: It holds what JSON does not know.
-    """
-    return json.dumps(value, allow_nan=False, default=_plain)
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "tolist"):  # of NumPy; its arrays and numbers have it
-        return value.tolist()
-    raise TypeError(f"expected JSON values, found {type(value).__name__}: {repr_json(value)}")
 
 
 def _query_row(round: int, query: Query) -> tuple[int, int, str, float, str]:

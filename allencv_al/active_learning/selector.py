@@ -27,7 +27,8 @@ from allencv_al.active_learning.scoring import (
     instances_of,
 )
 from allencv_al.active_learning.selection import Selection
-from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.active_learning.strategies.base import QueryStrategy, selected
+from allencv_al.active_learning.strategies.pick_check import needs_of
 from allencv_al.active_learning.strategies.softmax import softmax
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.data.dataset_readers.dataset import Dataset
@@ -113,7 +114,7 @@ class SampleSelector:
             QueryStrategy.by_name(strategy)() if isinstance(strategy, str) else strategy
         )
         self.options = options
-        if self.strategy.needs and not members:
+        if needs_of(self.strategy) and not members:
             raise ConfigurationError(
                 f"predictors: {type(self.strategy).__name__} needs "
                 f"{', '.join(sorted(self.strategy.needs))}, so expected a model, found none"
@@ -272,7 +273,7 @@ def _choose(
     while True:
         if not len(pool):
             return Selection((), np.empty(0, np.float32), (), 0.0, 0)
-        chosen = strategy.select(pool, query_size, seed)
+        chosen = selected(strategy, pool, query_size, seed)
         if strategy.needs & _COMPUTED or readable.all_of(chosen.ids):
             return chosen
         kept = [place for place, id in enumerate(pool.ids) if id not in readable.unreadable]

@@ -11,6 +11,7 @@ from allencv_al.active_learning.annotators.base import Annotator
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.stop_rules.base import StopRule
 from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.active_learning.strategies.pick_check import needs_of
 from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.from_params import FromParams
@@ -110,6 +111,7 @@ class ActiveLearningSettings(FromParams):
         for name, message in _faults(locals()):
             raise ConfigurationError(f"{name}: {message}")
         self.strategy = strategy or QueryStrategy.from_params("margin")
+        needs_of(self.strategy)
         self.query_size = query_size
         self.initial = initial
         self.budget = budget
@@ -160,7 +162,7 @@ def name_in(config: Mapping[str, Any], key: str, default: str) -> str:
 def _initial_faults(size: int, strategy: QueryStrategy | None) -> Iterator[tuple[str, str]]:
     if size < 1:
         yield "size", f"expected at least 1, found {size}"
-    more = sorted((strategy.needs if strategy else frozenset()) - WITHOUT_MODEL)
+    more = sorted((needs_of(strategy) if strategy else frozenset()) - WITHOUT_MODEL)
     if more:
         yield (
             "strategy",

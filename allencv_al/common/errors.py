@@ -5,6 +5,7 @@
     AllenCVError                 one message, no traceback on the command line; .exit_code
     ├── ConfigurationError       a config, an option or a constructor argument is wrong      2
     │   └── ConfigurationFaults  ... several of them, each with its path                     2
+    ├── ComponentError           a component of the user's own breaks its contract            2
     ├── DataError                a data set is missing, empty or not what it should be       2
     │   └── LabelConflict        ... or labels that others have changed (label_store.py)     2
     ├── ImageDecodeError         one image cannot be read                                    2
@@ -66,6 +67,13 @@ class ConfigurationFaults(ConfigurationError):  # noqa: N818  several faults, on
 
     def __reduce__(self) -> tuple[type[ConfigurationFaults], tuple[tuple[Fault, ...], str]]:
         return type(self), (self.faults, self.source)  # comes back whole from a worker process
+
+
+class ComponentError(AllenCVError):
+    """A component of the user's own, such as a strategy, returns or lacks something.
+
+    The message names the component, what it returned and what is expected of it.
+    """
 
 
 class DataError(AllenCVError):

@@ -47,6 +47,24 @@ def repr_json(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def strict_json(value: Mapping[str, Any]) -> str:
+    """Return `value` as JSON that reads back as it was; NumPy's numbers become Python's.
+
+    Raises:
+        ValueError: It holds NaN or an infinity.
+        TypeError: It holds what JSON does not know.
+    """
+    return json.dumps(value, allow_nan=False, default=_of_numpy)
+
+
+def _of_numpy(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):  # of NumPy; its arrays and numbers have it
+        return value.tolist()
+    raise TypeError(f"expected JSON values, found {type(value).__name__}: {repr_json(value)}")
+
+
 def _as_json(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)

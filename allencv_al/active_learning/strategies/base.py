@@ -16,6 +16,12 @@ from overrides import overrides
 from allencv_al.active_learning.id_hash import id_hashes
 from allencv_al.active_learning.pool import Pool
 from allencv_al.active_learning.selection import Picks, Selection
+from allencv_al.active_learning.strategies.pick_check import (
+    checked_picks,
+    checked_scores,
+    checked_selection,
+    needs_of,
+)
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.registrable import Registrable
@@ -77,6 +83,8 @@ class QueryStrategy(Registrable):
     joint_rules: ClassVar[tuple[Rule, ...]] = ()
     """The same of values that must go together, tried where each is of its type."""
 
+    memory_budget_mb = 512.0  # of a subclass whose constructor does not call this one
+
     def __init__(self, memory_budget_mb: float = 512.0) -> None:
         raise_problems(budget_problems(memory_budget_mb))
         self.memory_budget_mb = memory_budget_mb
@@ -110,28 +118,39 @@ class QueryStrategy(Registrable):
         Raises:
             ConfigurationError: The pool lacks an array, or query_size is negative.
             DataError: Values are NaN or infinite.
+            ComponentError: `score` or `_pick` returns something else than it should.
         """
         if query_size < 0:
             raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")
         seed = generator if isinstance(generator, int) else int(generator.integers(2**63))
         started, peak_before = time.perf_counter(), _peak_bytes()
-        pool.check(self.needs)
-        picks = self._pick(pool, min(query_size, len(pool)), seed)
-        _check_distinct(picks.indices)
+        pool.check(needs_of(self))
+        picks = self.pick(pool, min(query_size, len(pool)), seed)
         reasons = picks.reasons or ({},) * len(picks.indices)
         return Selection(
             ids=tuple(pool.ids[index] for index in picks.indices.tolist()),
-            scores=np.asarray(picks.scores, dtype=np.float32),
+            scores=picks.scores,
             reasons=tuple({"rank": rank, **reason} for rank, reason in enumerate(reasons)),
             seconds=time.perf_counter() - started,
             peak_bytes=max(0, _peak_bytes() - peak_before),
         )
 
+    def pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        """Return `count` picks, as a strategy around this one takes them.
+
+        Args:
+            pool: The items, with what the strategy needs.
+            count: How many, no more than there are.
+            seed: Decides what is left to chance.
+
+        Raises:
+            ComponentError: What `_pick` returns is not that.
+        """
+        return checked_picks(self, self._pick(pool, count, seed), pool, count)
+
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
         """Return `count` distinct picks; the default takes the highest scores."""
-        scores = self.score(pool)
-        if scores is None:
-            raise NotImplementedError(f"{type(self).__name__} needs score or _pick")
+        scores = checked_scores(self, self.score(pool), pool)
         indices = highest(scores, count, pool, seed)
         return Picks(indices, scores[indices])
 
@@ -144,6 +163,17 @@ class QueryStrategy(Registrable):
         step = self.rows_per_block(bytes_per_row)
         for start in range(0, count, step):
             yield slice(start, min(start + step, count))
+
+
+def selected(strategy: QueryStrategy, pool: Pool, query_size: int, seed: int) -> Selection:
+    """Return what `strategy.select` returns, checked where a subclass has written its own.
+
+    Raises:
+        ComponentError: It is not what it should be.
+    """
+    chosen = strategy.select(pool, query_size, seed)
+    is_own = type(strategy).select is not QueryStrategy.select
+    return checked_selection(strategy, chosen, pool, query_size) if is_own else chosen
 
 
 def highest(
@@ -169,11 +199,6 @@ def highest(
     ties = id_hashes((pool.ids[index] for index in candidates.tolist()), seed)
     order = np.lexsort((ties, -scores[candidates].astype(np.float64)))
     return candidates[order[:count]].astype(np.int64)
-
-
-def _check_distinct(indices: NDArray[np.int64]) -> None:
-    if len(np.unique(indices)) != len(indices):
-        raise AssertionError("a strategy picked an item twice")
 
 
 def _peak_bytes() -> int:

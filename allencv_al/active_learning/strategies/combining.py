@@ -16,11 +16,11 @@ from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.apportionment import apportion
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.near_duplicates import check_columns, near_any
+from allencv_al.active_learning.strategies.pick_check import name_of, needs_of
 from allencv_al.active_learning.strategies.wrapping import (
     WrappingStrategy,
     chosen_by,
     interleaved,
-    name_of,
     part_seed,
     pick_after,
     pick_among,
@@ -78,7 +78,7 @@ class ClassBalanced(WrappingStrategy):
         super().__init__(strategy, memory_budget_mb)
         raise_problems(_target_problems(target))
         self.target = target
-        self.needs = strategy.needs | {"logits"}
+        self.needs |= {"logits"}
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
@@ -169,7 +169,7 @@ class Mixture(QueryStrategy):
         super().__init__(memory_budget_mb)
         raise_problems(_sum_problems([part.fraction for part in strategies]))
         self.strategies = strategies
-        self.needs = frozenset[str]().union(*(part.strategy.needs for part in strategies))
+        self.needs = frozenset[str]().union(*(needs_of(part.strategy) for part in strategies))
 
     @classmethod
     @overrides
@@ -264,7 +264,7 @@ class Switch(QueryStrategy):
         own: set[str] = set() if num_classes is not None else {"logits"}
         if when == "coverage":
             own = {"embeddings", "labeled_embeddings"}
-        self.needs = before.needs | after.needs | own
+        self.needs = needs_of(before) | needs_of(after) | own
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:

@@ -19,12 +19,12 @@ from allencv_al.active_learning.strategies.near_duplicates import (
     near_any,
     nearest_other,
 )
+from allencv_al.active_learning.strategies.pick_check import name_of
 from allencv_al.active_learning.strategies.wrapping import (
     WrappingStrategy,
     chosen_by,
     concatenated,
     interleaved,
-    name_of,
     part_seed,
     pick_after,
     pick_among,
@@ -186,7 +186,7 @@ class Deduplicate(WrappingStrategy):
         self.quantile = quantile
         self.labeled = labeled
         own = {"embeddings", "labeled_embeddings"} if labeled else {"embeddings"}
-        self.needs = strategy.needs | own
+        self.needs |= own
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:

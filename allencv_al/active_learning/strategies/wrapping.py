@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from allencv_al.active_learning.pool import Pool
 from allencv_al.active_learning.selection import Picks
 from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.active_learning.strategies.pick_check import needs_of
 from allencv_al.common.seeding import item_seed
 
 _WIDE = ("mc_logits", "embeddings")
@@ -29,23 +30,12 @@ class WrappingStrategy(QueryStrategy):
     def __init__(self, strategy: QueryStrategy, memory_budget_mb: float = 512.0) -> None:
         super().__init__(memory_budget_mb)
         self.strategy = strategy
-        self.needs = strategy.needs
+        self.needs = needs_of(strategy)
 
 
 def part_seed(seed: int, part: str) -> int:
     """Return the seed of a part, so that two parts do not draw the same numbers."""
     return item_seed(seed, 0, part)
-
-
-def name_of(strategy: QueryStrategy) -> str:
-    """Return the registered name of a strategy, else the name of its class."""
-    kind, builtin = type(strategy), QueryStrategy.builtin
-    for name in QueryStrategy.list_available():
-        # Modules of other strategies are not imported for this
-        here = builtin.get(name, kind.__module__) == kind.__module__
-        if here and QueryStrategy.resolve(name)[0] is kind:
-            return name
-    return kind.__name__
 
 
 def pick_among(
@@ -60,9 +50,9 @@ def pick_among(
     if count <= 0:
         return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
     part = pool if len(among) == len(pool) else _with_needed(pool, strategy.needs).take(among)
-    picks = strategy._pick(part, count, seed)
+    picks = strategy.pick(part, count, seed)
     indices = picks.indices if part is pool else among[picks.indices]
-    return Picks(indices, np.asarray(picks.scores, np.float32), reasons_of(picks))
+    return Picks(indices, picks.scores, reasons_of(picks))
 
 
 def pick_after(

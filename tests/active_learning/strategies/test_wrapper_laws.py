@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from allencv_al.active_learning.pool import Pool
 from allencv_al.active_learning.strategies import QueryStrategy
-from allencv_al.active_learning.strategies.wrapping import name_of
+from allencv_al.active_learning.strategies.pick_check import name_of
 from allencv_al.common.errors import DataError
 from allencv_al.common.jsonnet_file import evaluate_snippet
 
