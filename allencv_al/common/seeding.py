@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationError
@@ -43,6 +45,31 @@ def seed_everything(
 def _check_seed(name: str, seed: int | None, least: int, most: int) -> None:
     if seed is not None and not least <= seed <= most:
         raise ConfigurationError(f"{name}: expected {least} to {most}, found {seed}")
+
+
+@contextmanager
+def seeded_globals(seed: int) -> Iterator[None]:
+    """Seed the global generators of Python, NumPy and torch's CPU within a `with` block.
+
+    Afterwards they are as they were before. They belong to the whole process: no other thread may
+    draw from them meanwhile.
+
+    Args:
+        seed: 64 bits.
+    """
+    import numpy as np
+    import torch
+
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
 
 
 def random_state() -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from allencv_al.common.errors import AllenCVError, ImageDecodeError
-from allencv_al.common.seeding import item_seed
+from allencv_al.common.seeding import item_seed, seeded_globals
 from allencv_al.data.batch import Batch, UnreadableImage, collate, label_indices
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
@@ -24,18 +25,33 @@ if TYPE_CHECKING:
 _MOST_RESIDENT_BYTES = 1 << 30
 
 Mapper = Callable[[Callable[[int], Any], Iterable[int]], Iterator[Any]]
+_Load = Callable[[Instance, int], Sample]
 
 
 class Fetcher(Protocol):
     """Makes the batch of a slot; the same slot gives the same batch anywhere."""
 
-    def __call__(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
-        """Return the batch; `mapper` may load the items in parallel."""
+    def begin(self, slot: BatchSlot, mapper: Mapper = map) -> Batch | Callable[[], Batch]:
+        """Do what any thread may do; `mapper` may load the items in parallel.
+
+        Returns:
+            The batch, or a function that makes it in the thread that asked for it.
+        """
         ...
+
+
+def finished(begun: Batch | Callable[[], Batch]) -> Batch:
+    """Return the batch that `Fetcher.begin` has begun."""
+    return begun if isinstance(begun, Batch) else begun()
 
 
 class ItemFetcher:
     """Decode and transform each item by the dataset's reader.
+
+    Code of the user's own may draw from the global generators of Python, NumPy and torch. They are
+    seeded for each item, as its `generator` is, and only in the thread that asks for the batch: in
+    a thread beside it the numbers would be those of whoever draws at the same time, the model
+    included.
 
     Args:
         dataset: The items and their reader.
@@ -47,12 +63,55 @@ class ItemFetcher:
         self._dataset = dataset
         self._vocab = vocab
         self._seed = seed
+        reader = dataset.reader
+        self._is_foreign = _is_foreign(type(reader).load) or any(
+            _is_foreign(type(transform)) for transform in reader.augmentation
+        )
 
-    def __call__(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
-        """Return the batch of `slot`, without the items that cannot be read."""
+    def begin(self, slot: BatchSlot, mapper: Mapper = map) -> Batch | Callable[[], Batch]:
+        """Begin the batch of `slot`, without the items that cannot be read."""
+        reader = self._dataset.reader
+        if not self._is_foreign:
+            return self._put_together(slot, mapper, self._seeded(reader.load, slot))
+        if _is_foreign(type(reader).load):  # decoding is a part of it
+            return partial(self._put_together, slot, map, self._alone(reader.load, slot))
 
+        def decode(position: int) -> Sample | Exception:
+            try:
+                return reader.decode(self._dataset[position])
+            except Exception as error:  # said in the order of the items
+                return error
+
+        positions = slot.positions.tolist()
+        decoded = dict(zip(positions, mapper(decode, positions), strict=True))
+        by_id = {self._dataset[place].id: sample for place, sample in decoded.items()}
+
+        def transform(instance: Instance, seed: int) -> Sample:
+            sample = by_id.pop(instance.id)
+            if isinstance(sample, Exception):
+                raise sample
+            return reader.pipeline.apply(sample, seed)
+
+        return partial(self._put_together, slot, map, self._alone(transform, slot))
+
+    def _seeded(self, load: _Load, slot: BatchSlot) -> Callable[[Instance], Sample]:
+        def seeded(instance: Instance) -> Sample:
+            return load(instance, item_seed(self._seed, slot.pass_index, instance.id))
+
+        return seeded
+
+    def _alone(self, load: _Load, slot: BatchSlot) -> Callable[[Instance], Sample]:
+        def alone(instance: Instance, seed: int) -> Sample:
+            with seeded_globals(seed):
+                return load(instance, seed)
+
+        return self._seeded(alone, slot)
+
+    def _put_together(
+        self, slot: BatchSlot, mapper: Mapper, load_one: Callable[[Instance], Sample]
+    ) -> Batch:
         def load(position: int) -> Sample | UnreadableImage:
-            return self._load(self._dataset[position], slot.pass_index)
+            return self._load(self._dataset[position], load_one)
 
         positions = slot.positions.tolist()
         instances: list[Instance] = []
@@ -66,12 +125,13 @@ class ItemFetcher:
                 samples.append(loaded)
         return collate(instances, samples, self._vocab, unreadable, slot.index)
 
-    def _load(self, instance: Instance, pass_index: int) -> Sample | UnreadableImage:
-        reader = self._dataset.reader
+    def _load(
+        self, instance: Instance, load: Callable[[Instance], Sample]
+    ) -> Sample | UnreadableImage:
         try:
-            return reader.load(instance, item_seed(self._seed, pass_index, instance.id))
+            return load(instance)
         except ImageDecodeError as error:
-            if reader.on_error == "raise":
+            if self._dataset.reader.on_error == "raise":
                 raise
             return UnreadableImage(instance.id, error.source, error.cause)
         except AllenCVError:
@@ -98,7 +158,7 @@ class ResidentFetcher:
         self._all_labeled = bool((self._labels >= 0).all())
         self._none_labeled = bool((self._labels < 0).all())
 
-    def __call__(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
+    def begin(self, slot: BatchSlot, mapper: Mapper = map) -> Batch:
         """Return the batch of `slot`."""
         positions = torch.from_numpy(slot.positions)
         tensors = {"image": self._pixels.index_select(0, positions)}
@@ -131,6 +191,11 @@ def can_reside(dataset: Dataset) -> bool:
     if not isinstance(first, np.ndarray) or first.nbytes * len(dataset) > _MOST_RESIDENT_BYTES:
         return False
     return all(_is_plain(instance, first.shape) for instance in dataset)
+
+
+def _is_foreign(code: type | Callable[..., Any]) -> bool:
+    """Say whether a class or function is not of this package, so that it may do anything."""
+    return not code.__module__.startswith("allencv_al.")
 
 
 def holds_pixels(dataset: Dataset) -> bool:

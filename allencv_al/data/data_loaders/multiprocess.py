@@ -14,7 +14,12 @@ from overrides import overrides
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.batch import Batch, label_indices
 from allencv_al.data.data_loaders.base import DataLoader
-from allencv_al.data.data_loaders.fetch import ResidentFetcher, holds_pixels, make_fetcher
+from allencv_al.data.data_loaders.fetch import (
+    ResidentFetcher,
+    finished,
+    holds_pixels,
+    make_fetcher,
+)
 from allencv_al.data.data_loaders.order import BatchOrder, BatchSlot
 from allencv_al.data.data_loaders.prefetch import decoder_count, prefetched
 
@@ -42,6 +47,9 @@ class MultiprocessDataLoader(DataLoader):
 
     Batches are made while the model computes. With `num_workers: 0` threads do it, one per core
     where files are decoded; that is enough as long as the model takes longer than the decoding.
+    Transforms of your own run in the thread that trains, one image after the other, since they may
+    draw from the global generators of Python, NumPy and torch (which are seeded for each image, so
+    that such draws are as repeatable as those from `generator`): give slow ones `num_workers`.
     Pixels that are in memory already and that no transform changes (but for a last `normalize`,
     which is done on the device) are taken out of one array on the spot, without threads or workers,
     which would only be slower.
@@ -213,7 +221,7 @@ class MultiprocessDataLoader(DataLoader):
 
 def _on_demand(fetch: Fetcher, slots: Iterable[BatchSlot], pin: bool) -> Made:
     for slot in slots:
-        batch = fetch(slot)
+        batch = finished(fetch.begin(slot))
         yield batch.pin_memory() if pin else batch
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from allencv_al.data.batch import Batch
+from allencv_al.data.data_loaders.fetch import finished
 
 if TYPE_CHECKING:
-    from allencv_al.data.batch import Batch
     from allencv_al.data.data_loaders.fetch import Fetcher
     from allencv_al.data.data_loaders.order import BatchSlot
 
@@ -35,18 +37,19 @@ def prefetched(
             the interpreter's lock.
         pin: Whether to put the batches into page-locked memory.
     """
+    begin: Callable[..., Any] = partial(_begin, fetch, pin=pin)
     with ExitStack() as stack:
         makers = stack.enter_context(_threads(ahead if decoders else 1, "batch"))
         if decoders:  # left first: a maker that still works is waiting for them
             items = stack.enter_context(_threads(decoders, "decode"))
-            fetch = partial(fetch, mapper=items.map)
-        pending: deque[Future[Batch]] = deque()
+            begin = partial(begin, mapper=items.map)
+        pending: deque[Future[Any]] = deque()
         for slot in slots:
-            pending.append(makers.submit(_make, fetch, slot, pin))
+            pending.append(makers.submit(begin, slot))
             if len(pending) > ahead:
-                yield pending.popleft().result()
+                yield _finished(pending.popleft().result(), pin)
         while pending:
-            yield pending.popleft().result()
+            yield _finished(pending.popleft().result(), pin)
 
 
 def decoder_count() -> int:
@@ -56,8 +59,15 @@ def decoder_count() -> int:
     return min(_MOST_DECODERS, os.cpu_count() or 1)
 
 
-def _make(fetch: Fetcher, slot: BatchSlot, pin: bool) -> Batch:
-    batch = fetch(slot)
+def _begin(fetch: Fetcher, slot: BatchSlot, pin: bool, **options: Any) -> Any:
+    begun = fetch.begin(slot, **options)
+    return begun.pin_memory() if pin and isinstance(begun, Batch) else begun
+
+
+def _finished(begun: Any, pin: bool) -> Batch:
+    if isinstance(begun, Batch):  # pinned already, in its thread
+        return begun
+    batch = finished(begun)
     return batch.pin_memory() if pin else batch
 
 

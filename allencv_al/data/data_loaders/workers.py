@@ -19,6 +19,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from allencv_al.common.errors import DataError, ImageDecodeError, TrainingError
 from allencv_al.data.batch import Batch
+from allencv_al.data.data_loaders.fetch import finished
 
 if TYPE_CHECKING:
     from allencv_al.data.data_loaders.fetch import Fetcher
@@ -167,7 +168,7 @@ class _Fetching(TorchDataset[Any]):
 
     def __getitem__(self, slot: BatchSlot) -> Batch | Exception:
         try:
-            return self._fetch(slot)
+            return finished(self._fetch.begin(slot))
         except (DataError, ImageDecodeError) as error:  # torch would add a traceback to the message
             return error
 
