@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -28,6 +29,10 @@ class TrainingInterrupted(AllenCVError):  # noqa: N818  like KeyboardInterrupt
         super().__init__(f"{received.name}: {message}")
 
 
+class SignalReceivedError(Exception):
+    """A signal came while something was waited for, or validated, that is not finished then."""
+
+
 class SignalWatch(AbstractContextManager["SignalWatch"]):
     """Hold back the first SIGINT or SIGTERM while the block runs; let the second one through.
 
@@ -38,6 +43,8 @@ class SignalWatch(AbstractContextManager["SignalWatch"]):
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._process = os.getpid()
+        self._grace: float | None = None  # seconds, while the program waits for something
+        self._recalls = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> SignalWatch:
@@ -45,6 +52,37 @@ class SignalWatch(AbstractContextManager["SignalWatch"]):
             for number in WATCHED:
                 self._previous[number] = signal.signal(number, self._handle)
         return self
+
+    @contextmanager
+    def waiting(self, grace: float = 0.0) -> Iterator[None]:
+        """Let the first signal end the `with` block, which may wait for something that never comes.
+
+        Args:
+            grace: Seconds in which the block may end by itself after the signal.
+
+        Raises:
+            SignalReceivedError: A signal came.
+        """
+        self._grace = grace
+        try:
+            if self.received is not None:
+                self._end_block(self.received)
+            yield
+        finally:
+            self._grace = None
+
+    def _end_block(self, number: signal.Signals) -> None:
+        if not self._grace:
+            raise SignalReceivedError
+        timer = threading.Timer(self._grace, self._recall, [number])
+        timer.daemon = True
+        timer.start()
+
+    def _recall(self, number: signal.Signals) -> None:
+        """Interrupt the main thread, where it still waits."""
+        if self._grace is not None and self._previous:
+            self._recalls = True
+            os.kill(self._process, number)
 
     def __exit__(
         self,
@@ -63,6 +101,12 @@ class SignalWatch(AbstractContextManager["SignalWatch"]):
             self._handle_in_worker(received)
         elif self.received is None:
             self.received = received  # said by the loop: a handler must not write to a busy stream
+            if self._grace is not None:
+                self._end_block(received)
+        elif self._recalls:
+            self._recalls = False
+            if self._grace is not None:
+                raise SignalReceivedError
         else:
             raise TrainingInterrupted(received, "asked twice, so stopped at once")
 

@@ -22,7 +22,11 @@ from allencv_al.models.denormals import flushed_denormals
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.epoch_metrics import duration, peak_memory, require_numbers, with_prefix
 from allencv_al.training.evaluation import evaluate
-from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
+from allencv_al.training.interruption import (
+    SignalReceivedError,
+    SignalWatch,
+    TrainingInterrupted,
+)
 from allencv_al.training.learning_rate_schedulers.base import plan_text
 from allencv_al.training.loop_progress import LoopProgress
 from allencv_al.training.precision import deterministic_algorithms
@@ -46,6 +50,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Metrics = dict[str, Any]
+
+# How long after a signal a batch may take, so that the step is still done. One that takes longer
+# may never come: a stopped worker, a network disk that is gone.
+_GRACE_SECONDS = 2.0
 
 
 class TrainingLoop(Trainer):
@@ -126,7 +134,7 @@ class TrainingLoop(Trainer):
             training_metrics = {**self.model.get_metrics(reset=True), "loss": self._loss.mean()}
             try:
                 validation_metrics = self._validate()
-            except _SignalReceivedError:
+            except SignalReceivedError:
                 self._stop(before)
             self._end_epoch(training_metrics, validation_metrics)
         return self._conclude()
@@ -153,7 +161,7 @@ class TrainingLoop(Trainer):
         self.model.train()
         with self._progress() as progress, flushed_denormals():
             batches = self._open_batches()
-            while group := list(islice(batches, self.batches_per_step)):
+            while group := self._wait_for(batches, self.batches_per_step):
                 loss = self.step(group)
                 self._loss.add(loss, _ids(group))
                 self._batch = group[-1].index + 1
@@ -174,7 +182,7 @@ class TrainingLoop(Trainer):
             return None
         if self.checkpointer is not None:
             self.checkpointer.wait()  # the loader may fork, which a writing thread does not survive
-        with self._averaged():
+        with self._averaged(), self._signals.waiting():
             return evaluate(
                 self.model,
                 self.validation_data_loader,
@@ -182,7 +190,6 @@ class TrainingLoop(Trainer):
                 precision=self.precision.name,
                 channels_last=self.channels_last,
                 description="validating" if self.show_progress else None,
-                check=self._raise_if_signaled,
             )
 
     def _end_epoch(self, training: Metrics, validation: Metrics | None) -> None:
@@ -298,9 +305,19 @@ class TrainingLoop(Trainer):
         """
         random = random_state()
         batches = iter(self.data_loader.batches(self.epochs_completed, self._batch))
-        first = list(islice(batches, 1))
-        restore_random_state(random)
+        try:
+            first = self._wait_for(batches, 1)
+        finally:
+            restore_random_state(random)
         return chain(first, batches)
+
+    def _wait_for(self, batches: Iterator[Batch], number: int) -> list[Batch]:
+        """Return the next batches; a signal while they are waited for ends the training."""
+        try:
+            with self._signals.waiting(_GRACE_SECONDS):
+                return list(islice(batches, number))
+        except SignalReceivedError:
+            self._stop(self._state())
 
     def _averaged(self) -> AbstractContextManager[None]:
         return nullcontext() if self.moving_average is None else self.moving_average.averaged()
@@ -336,10 +353,6 @@ class TrainingLoop(Trainer):
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._started
 
-    def _raise_if_signaled(self) -> None:
-        if self._signals.received is not None:
-            raise _SignalReceivedError
-
     def _stop(self, state: Mapping[str, Any]) -> NoReturn:
         received = self._signals.received
         assert received is not None
@@ -366,10 +379,6 @@ class TrainingLoop(Trainer):
             "and with num_gradient_accumulation_steps the optimizer's steps stay the same "
             f"({error})"
         )
-
-
-class _SignalReceivedError(Exception):
-    """A signal came during validation, which is not finished then."""
 
 
 def _ids(group: Sequence[Batch]) -> Sequence[str]:

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -819,6 +821,41 @@ def test_a_second_signal_stops_at_once(
     assert caught.value.exit_code == 130
     trainer.checkpointer.wait()
     assert trainer.checkpointer.list_checkpoints() == ["e0_b0", "e1_b0"]
+
+
+@pytest.mark.parametrize("of", ["data_loader", "validation_data_loader"])
+def test_a_signal_ends_the_wait_for_a_batch_that_never_comes(
+    make_trainer: Make,
+    small_loader: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    of: str,
+) -> None:
+    monkeypatch.setattr(training_loop, "_GRACE_SECONDS", 0.05)
+    loader = small_loader()
+
+    def hang(epoch: int, index: int) -> None:
+        if (epoch, index) == ((1, 2) if of == "data_loader" else (0, 1)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(30)
+
+    loader.hook = hang
+    trainer = make_trainer(tmp_path, **{of: loader})
+    begun = time.monotonic()
+    with pytest.raises(TrainingInterrupted, match="--recover") as caught:
+        trainer.train()
+    assert time.monotonic() - begun < 20
+    assert caught.value.exit_code == 143
+    last = "e1_b2" if of == "data_loader" else "e0_b5"
+    assert trainer.checkpointer.list_checkpoints()[-1] == last
+    loader.hook = lambda epoch, index: None
+    recovered = make_trainer(tmp_path, **{of: loader})
+    assert recovered.train(recover=True)["epoch"] == 2
+    assert trainer.checkpointer is not None
+    whole = make_trainer(**{of: loader})
+    whole.train()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, recovered.model.state_dict()[name])
 
 
 def test_a_signal_at_the_very_end_leaves_a_complete_run(make_trainer: Make, tmp_path: Path) -> None:

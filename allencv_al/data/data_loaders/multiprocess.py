@@ -73,6 +73,8 @@ class MultiprocessDataLoader(DataLoader):
         start_method: How worker processes start: "fork" (at once, and they share the dataset's
             memory), "forkserver" or "spawn" (slower, and the dataset is sent to each worker once).
             Default: "fork" on Linux, the system's choice elsewhere.
+        worker_timeout: The most seconds to wait for a batch of the worker processes, before the run
+            ends with an error that says so; null waits for good.
         seed: Decides order and augmentation; training gives its `random_seed`.
         instances_per_epoch: As in AllenNLP 0.9: items in an epoch, rounded up to whole batches.
         max_instances_in_memory: Accepted for old configs, without effect: what is held in memory
@@ -100,6 +102,7 @@ class MultiprocessDataLoader(DataLoader):
         prefetch_factor: int = 2,
         pin_memory: bool | None = None,
         start_method: Literal["fork", "forkserver", "spawn"] | None = None,
+        worker_timeout: float | None = 300.0,
         seed: int = 13370,
         instances_per_epoch: int | None = None,
         max_instances_in_memory: int | None = None,
@@ -110,7 +113,12 @@ class MultiprocessDataLoader(DataLoader):
     ) -> None:
         super().__init__(dataset)
         for name, message in _option_faults(
-            batch_size, num_workers, prefetch_factor, batches_per_epoch, instances_per_epoch
+            batch_size,
+            num_workers,
+            prefetch_factor,
+            batches_per_epoch,
+            instances_per_epoch,
+            worker_timeout,
         ):
             raise ConfigurationError(f"{name}: {message}")
         if instances_per_epoch is not None:
@@ -130,6 +138,7 @@ class MultiprocessDataLoader(DataLoader):
         self._prefetch_factor = prefetch_factor
         self._pin_memory = pin_memory
         self._start_method = start_method
+        self._worker_timeout = worker_timeout
         self._idle: list[WorkerPool] = []
 
     @classmethod
@@ -141,6 +150,7 @@ class MultiprocessDataLoader(DataLoader):
             "prefetch_factor",
             "batches_per_epoch",
             "instances_per_epoch",
+            "worker_timeout",
         )
         if config.sound(*names):
             for name, message in _option_faults(*(config.get(name) for name in names)):
@@ -209,7 +219,12 @@ class MultiprocessDataLoader(DataLoader):
         from allencv_al.data.data_loaders.workers import WorkerPool
 
         return WorkerPool(
-            self._fetch, self._num_workers, self._prefetch_factor, self._start_method, pin
+            self._fetch,
+            self._num_workers,
+            self._prefetch_factor,
+            self._start_method,
+            pin,
+            self._worker_timeout,
         )
 
     def _give_back(self, pool: WorkerPool) -> None:
@@ -253,6 +268,7 @@ def _option_faults(
     prefetch_factor: int,
     batches_per_epoch: int | None,
     instances_per_epoch: int | None,
+    worker_timeout: float | None,
 ) -> Iterator[tuple[str, str]]:
     for name, value, least in (
         ("batch_size", batch_size, 1),
@@ -263,5 +279,7 @@ def _option_faults(
     ):
         if value is not None and value < least:
             yield name, f"expected at least {least}, found {value}"
+    if worker_timeout is not None and not worker_timeout > 0:
+        yield "worker_timeout", f"expected more than 0 seconds, found {worker_timeout}"
     if batches_per_epoch is not None and instances_per_epoch is not None:
         yield "instances_per_epoch", "expected it or batches_per_epoch, found both"

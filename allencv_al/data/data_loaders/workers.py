@@ -6,11 +6,13 @@ import atexit
 import signal
 import sys
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 # the workers must not die under it before it is done, nor outlive it.
 _GRACE_SECONDS = 30
 
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_DIE = 5.0  # a process that waits for a disk cannot be ended at all
+
 _HELD = (signal.SIGINT, signal.SIGTERM)
 
 _live: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
@@ -45,6 +50,7 @@ class WorkerPool:
         prefetch_factor: Batches that each holds ready.
         start_method: "fork", "forkserver" or "spawn"; None for "fork" on Linux, else the system's.
         pin: Whether to put the batches into page-locked memory.
+        timeout: The most seconds to wait for a batch; None waits for good.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class WorkerPool:
         prefetch_factor: int,
         start_method: str | None,
         pin: bool,
+        timeout: float | None = None,
     ) -> None:
         self._slots = _Slots()
         loader: TorchLoader[Any] = TorchLoader(
@@ -70,6 +77,7 @@ class WorkerPool:
             generator=torch.Generator(),  # else it draws from the model's, as often as it starts
         )
         self._workers = _Workers(loader)
+        self._patience = _Patience(timeout)
         self._end = weakref.finalize(self, self._workers.end)
         _live.add(self)
 
@@ -82,11 +90,13 @@ class WorkerPool:
         """Yield the batches of `slots`.
 
         Raises:
-            TrainingError: A worker process was ended from outside.
+            TrainingError: A worker process was ended from outside, or gave nothing for too long.
         """
         self._slots.pending = slots
         results = _outcome(self._workers.start)
+        self._patience.watch(results)
         while not isinstance(results, BaseException):
+            self._patience.begin()
             result = _outcome(next, results, None)
             if result is None:
                 return
@@ -101,12 +111,53 @@ class WorkerPool:
         self._end()
 
     def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, _OutOfPatienceError):
+            return TrainingError(_stalled_message(error.seconds, self.processes))
         ended = [process for process in self.processes if process.exitcode is not None]
         if not isinstance(error, RuntimeError) or not ended:
             return error
         explained = TrainingError(_ended_message(ended[0]))
         explained.__cause__ = error
         return explained
+
+
+class _OutOfPatienceError(Exception):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class _Patience:
+    """How long a batch is waited for.
+
+    Torch's own `timeout` would not look whether the workers are alive until it is over.
+
+    Args:
+        seconds: The most; None waits for good.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._begun = 0.0
+
+    def begin(self) -> None:
+        """Begin to wait for a batch."""
+        self._begun = time.monotonic()
+
+    def watch(self, results: Any) -> None:
+        """Look at the clock whenever torch's iterator looks whether its workers are alive."""
+        limit, wait = self._seconds, getattr(type(results), "_try_get_data", None)
+        if limit is None or wait is None:
+            return
+        iterator = weakref.ref(results)  # no cycle: see _Workers
+
+        def watched(timeout: float = _SECONDS_BETWEEN_LOOKS) -> Any:
+            found = wait(iterator(), timeout=min(timeout, limit, _SECONDS_BETWEEN_LOOKS))
+            if not found[0] and time.monotonic() - self._begun > limit:
+                raise _OutOfPatienceError(limit)
+            return found
+
+        results._try_get_data = watched
 
 
 class _Workers:
@@ -130,11 +181,14 @@ class _Workers:
 
     def end(self) -> None:
         """End the processes."""
+        for process in self.processes:
+            if _is_stopped(process):  # torch would wait for it, and ask it in vain to end
+                process.kill()
         self.loader = None  # torch ends them with the last reference
         for process in self.processes:
             if process.is_alive():
                 process.kill()
-                process.join()
+                process.join(_SECONDS_TO_DIE)
         self.processes = []
 
 
@@ -246,6 +300,26 @@ def _ended_message(process: BaseProcess) -> str:
             "num_workers, prefetch_factor or batch_size lower"
         )
     return f"{message}; set num_workers to 0 to see where"
+
+
+def _stalled_message(seconds: float, processes: Iterable[BaseProcess]) -> str:
+    stopped = [str(process.pid) for process in processes if _is_stopped(process)]
+    message = f"no batch came from the worker processes that load data for {seconds:g} s"
+    if stopped:
+        return f"{message}: stopped by a signal: pid {', '.join(stopped)} (kill -CONT goes on)"
+    return (
+        f"{message} (worker_timeout); if a batch takes so long, set worker_timeout higher or "
+        "batch_size lower, else set num_workers to 0 to see where it hangs"
+    )
+
+
+def _is_stopped(process: BaseProcess) -> bool:
+    """Say whether a signal has stopped a process for a while, where the system tells (Linux)."""
+    try:
+        status = Path(f"/proc/{process.pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] in ("T", "t")
 
 
 def _signal_name(number: int) -> str:

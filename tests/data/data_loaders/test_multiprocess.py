@@ -16,7 +16,7 @@ from overrides import overrides
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import ConfigurationFaults, DataError, ImageDecodeError
-from allencv_al.common.seeding import item_seed, random_state
+from allencv_al.common.seeding import item_seed, random_state, restore_random_state
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders import DataLoader, MultiprocessDataLoader
 from allencv_al.data.data_loaders.fetch import ItemFetcher, ResidentFetcher
@@ -26,6 +26,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.vocabulary import Vocabulary
+from tests.data.data_loaders.conftest import ListedReader
 
 MakeDataset = Callable[..., Dataset]
 
@@ -208,6 +209,61 @@ def test_any_number_of_workers_gives_the_same_batches(
     assert epochs["on demand"][0] != epochs["on demand"][1]
     for name in WAYS:
         assert epochs[name] == epochs["on demand"], name
+
+
+def _bytes(image: torch.Tensor) -> bytes:
+    return bytes(image.numpy().tobytes())
+
+
+class GlobalSpeckle(ImageTransform):
+    """Draws as the code of many users does: from the global generators."""
+
+    @overrides
+    def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        shape = sample.image.shape
+        noise = np.random.randint(0, 256, shape) + random.randrange(256)  # noqa: NPY002
+        noise = noise + torch.randint(0, 256, shape).numpy()
+        return Sample((sample.image + noise).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefetch_factor"), [("transform", 0), ("transform", 2), ("load", 2)]
+)
+def test_draws_from_global_generators_are_those_of_the_item(
+    on_disk: MakeDataset, kind: str, prefetch_factor: int
+) -> None:
+    class Loading(ListedReader):
+        @overrides
+        def load(self, instance: Instance, seed: int) -> Sample:
+            return GlobalSpeckle().apply(super().load(instance, seed), np.random.default_rng(0))
+
+    def epoch(number: int, workers: int, ahead: int = 2, start: int = 0) -> dict[str, bytes]:
+        reader = ListedReader([GlobalSpeckle()]) if kind == "transform" else Loading([])
+        loader = MultiprocessDataLoader(
+            on_disk(reader=reader), VOCAB, batch_size=3, num_workers=workers, prefetch_factor=ahead
+        )
+        found: dict[str, bytes] = {}
+        before = random_state()
+        for batch in loader.batches(number, start):
+            torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002  the model's own
+            found |= dict(zip(batch.ids, map(_bytes, batch.tensors["image"]), strict=True))
+        after = random_state()
+        restore_random_state(before)
+        for _ in range(len(loader) - start):
+            torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002
+        mine = random_state()
+        assert torch.equal(after["torch"], mine["torch"]) and after["python"] == mine["python"]
+        assert torch.equal(after["numpy"][1], mine["numpy"][1])
+        loader.close()
+        return found
+
+    first = epoch(0, 0, prefetch_factor)
+    assert first == epoch(0, 2)
+    assert len(set(first.values())) == len(first) == 11
+    again = epoch(1, 0)
+    assert not set(again.values()) & set(first.values())
+    part = epoch(0, 0, start=2)
+    assert part == {id: first[id] for id in part}
 
 
 @every_way

@@ -137,6 +137,53 @@ class ExitsAt(ImageTransform):
 
 
 @pytest.mark.slow  # torch looks every five seconds
+def test_a_stopped_worker_is_an_error_after_the_time_limit(in_memory: MakeDataset) -> None:
+    loader = MultiprocessDataLoader(
+        in_memory(40), VOCAB, batch_size=1, num_workers=2, worker_timeout=1.5
+    )
+    begun = time.monotonic()
+    with pytest.raises(TrainingError, match=r"for 1\.5 s: stopped by a signal: pid \d+"):
+        for index, _ in enumerate(loader.batches(0)):
+            if index == 0:
+                os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGSTOP)
+    assert time.monotonic() - begun < 15
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_hangs_is_an_error_after_the_time_limit(in_memory: MakeDataset) -> None:
+    class Hang(ImageTransform):
+        @overrides
+        def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
+            time.sleep(60)
+            return sample
+
+    dataset = in_memory(4)
+    dataset.reader = type(dataset.reader)([Hang()])
+    loader = MultiprocessDataLoader(dataset, VOCAB, num_workers=1, worker_timeout=0.3)
+    begun = time.monotonic()
+    with pytest.raises(TrainingError, match=r"worker_timeout.*num_workers to 0"):
+        list(loader.batches(0))
+    assert time.monotonic() - begun < 15
+
+
+def test_a_slow_batch_within_the_limit_is_waited_for(in_memory: MakeDataset) -> None:
+    class Slow(ImageTransform):
+        @overrides
+        def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
+            time.sleep(0.4)
+            return sample
+
+    dataset = in_memory(6)
+    dataset.reader = type(dataset.reader)([Slow()])
+    for limit in (1.5, None):
+        loader = MultiprocessDataLoader(
+            dataset, VOCAB, batch_size=1, num_workers=1, worker_timeout=limit
+        )
+        assert len(list(loader.batches(0))) == 6  # 2.4 s in all, each well below the limit
+        assert len(list(loader.batches(1))) == 6
+        loader.close()
+
+
 def test_a_worker_that_exits_is_named(in_memory: MakeDataset) -> None:
     reader = type(in_memory(1).reader)([ExitsAt()])
     loader = MultiprocessDataLoader(in_memory(5, reader), VOCAB, num_workers=1)
