@@ -93,6 +93,7 @@ class WorkerPool:
             TrainingError: A worker process was ended from outside, or gave nothing for too long.
         """
         self._slots.pending = slots
+        self._patience.begin()
         results = _outcome(self._workers.start)
         self._patience.watch(results)
         while not isinstance(results, BaseException):
@@ -174,6 +175,8 @@ class _Workers:
     def start(self) -> Iterator[Any]:
         """Begin an iteration, in new processes if there are none."""
         assert self.loader is not None
+        if self.processes:  # this waits for them, so a signal must come through
+            return iter(self.loader)
         with _child_signals_untouched(), _fork_unremarked(), _signals_held():
             results: Iterator[Any] = iter(self.loader)
         self.processes = list(getattr(results, "_workers", ()))

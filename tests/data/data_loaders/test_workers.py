@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,6 +149,27 @@ def test_a_stopped_worker_is_an_error_after_the_time_limit(in_memory: MakeDatase
                 os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGSTOP)
     assert time.monotonic() - begun < 15
     assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_is_stopped_between_epochs_is_found(in_memory: MakeDataset) -> None:
+    loader = MultiprocessDataLoader(in_memory(), VOCAB, num_workers=1, worker_timeout=0.5)
+    list(loader.batches(0))
+    held = []
+
+    def signal_came(number: int, frame: object) -> None:
+        held.append(time.monotonic())
+
+    before = signal.signal(signal.SIGTERM, signal_came)
+    try:
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGSTOP)
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        with pytest.raises(TrainingError, match="stopped by a signal"):
+            list(loader.batches(1))
+        ended = time.monotonic()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert held and held[0] < ended - 0.2, "the signal was held back while it waited"
 
 
 def test_a_worker_that_hangs_is_an_error_after_the_time_limit(in_memory: MakeDataset) -> None:
