@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from allencv_al.active_learning.exchange import FORMATS
 from allencv_al.common.errors import DataError
+from allencv_al.common.paths import absence_hint, shown_path
+
+if TYPE_CHECKING:
+    from allencv_al.active_learning.exchange.record import LabelRecord
 
 NAME = "import-labels"
 HELP = "add labels of other programs to a labeling"
+
+_MOST_NAMED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="what export-labels writes, or Label Studio exports"
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="what export-labels writes; a table with id, image or path and label; an export of "
+        "Label Studio or Prodigy; or class folders",
     )
     parser.add_argument(
         "folder",
@@ -25,23 +37,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the folder in which label keeps its labels, or of a run that waits for the page",
     )
     parser.add_argument(
-        "--format", choices=("auto", *FORMATS), default="auto", help="(default: what FILE shows)"
+        "--format",
+        choices=("auto", *FORMATS),
+        default="auto",
+        help="(default: detected from FILE)",
     )
     parser.add_argument(
-        "--annotator", metavar="NAME", help="under whose name (default: as FILE says)"
+        "--annotator",
+        metavar="NAME",
+        help="whose labels they are (default: as FILE says)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Add them, all or none; what is there already is not added again."""
+    """Add the labels, all or none; those that are there already are not added again."""
     from allencv_al.active_learning.exchange.formats import format_of, read_file
-    from allencv_al.active_learning.exchange.importing import import_records
+    from allencv_al.active_learning.exchange.importing import check_is_labeling, import_records
 
     if not args.file.exists():
-        raise DataError(f"{args.file}: there is no such file")
+        hint = absence_hint(str(args.file))
+        raise DataError(f"{shown_path(args.file)}: there is no such file{hint}")
     name = format_of(args.file) if args.format == "auto" else args.format
-    found = import_records(args.folder, read_file(args.file, name), args.annotator)
+    check_is_labeling(args.folder)
+    records = read_file(args.file, name)
+    if not any(_is_label(record) for record in records):
+        raise DataError(
+            f"{args.file}: nothing to import: {_what_is_there(records)}; it was taken for {name}"
+        )
+    found = import_records(args.folder, records, args.annotator)
     sys.stdout.write(f"{found.new} of {sum(found)} labels are new in {args.folder}\n")
     if found.silent:
         sys.stdout.write(f"entries of {args.file} that hold no label: {found.silent}\n")
     return 0
+
+
+def _is_label(record: LabelRecord) -> bool:
+    is_blank = record.label is not None and not record.label.strip()
+    return record.kind not in (None, "skip") and not is_blank
+
+
+def _what_is_there(records: Sequence[LabelRecord]) -> str:
+    if not records:
+        return "there are no entries in it"
+    keys = dict.fromkeys(key for record in records for key in record.extra)
+    more = f"; what it has besides: {', '.join(list(keys)[:_MOST_NAMED])}" if keys else ""
+    return f"none of its {len(records)} entries holds a label{more}"

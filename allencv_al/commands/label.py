@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 NAME = "label"
 HELP = "label images on a page, alone or with others"
 
-TABLE_NAME = "labels.csv"
 _TOKENS_NAME = "tokens"
 _OWNER = "the command line"
 _MOST_NAMED = 3
@@ -106,6 +105,7 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until interrupted; what is said is stored as it is said."""
+    from allencv_al.active_learning.labeling.labels_file import LABELS_NAME
     from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
     from allencv_al.active_learning.run_database import DATABASE_NAME
 
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         _check_is_alone(store, source)
         if not is_run:
             _fill(store, args, pool)
-        return _serve(args, store, folder, None if is_run else folder / TABLE_NAME)
+        return _serve(args, store, folder, None if is_run else folder / LABELS_NAME)
 
 
 def _check_options(args: argparse.Namespace) -> None:

@@ -132,6 +132,8 @@ def _of_annotation(base: LabelRecord, annotation: Any) -> LabelRecord:
         seconds = annotation.get("lead_time")
         return record_of_kept(annotation[OURS], base.id, label, seconds, place)
     kind = "skip" if annotation.get("was_cancelled") else "label" if label is not None else None
+    if kind == "label" and _is_rejected(annotation):
+        kind = None
     return replace(
         base,
         label=label if kind == "label" else None,
@@ -141,6 +143,13 @@ def _of_annotation(base: LabelRecord, annotation: Any) -> LabelRecord:
         seconds=duration(annotation.get("lead_time")),
         source=SOURCE,
     )
+
+
+def _is_rejected(annotation: Mapping[str, Any]) -> bool:
+    """Return whether the last review of an annotation (Label Studio Enterprise) has rejected it."""
+    reviews = annotation.get("reviews")
+    last = reviews[-1] if isinstance(reviews, list) and reviews else None
+    return isinstance(last, Mapping) and last.get("accepted") is False
 
 
 def _choice(annotation: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,7 @@ from allencv_al.active_learning.exchange.label_studio_values import (
     record_of_kept,
     seconds_of,
 )
-from allencv_al.active_learning.exchange.record import LabelRecord
+from allencv_al.active_learning.exchange.record import LabelRecord, strict_json
 
 _RAW = "label_studio_min"
 _TASK_ID, _ANNOTATOR = "id", "annotator"
@@ -55,6 +55,30 @@ def is_min(value: Any) -> bool:
     )
 
 
+def records_of_table_row(row: Mapping[str, Any], place: str) -> Iterator[LabelRecord]:
+    """Yield the record of a row of Label Studio's CSV or TSV, whose cells are texts.
+
+    Raises:
+        ValueError: The row is not as Label Studio writes it.
+    """
+    values = {key: _value_of_cell(cell) for key, cell in row.items()}
+    try:
+        values["lead_time"] = float(values["lead_time"])
+    except (KeyError, TypeError, ValueError):
+        values["lead_time"] = None
+    yield from _records_of(values, place)
+
+
+def _value_of_cell(cell: Any) -> Any:
+    """Return several choices, which Label Studio writes as JSON, as what they are."""
+    if isinstance(cell, str) and cell.startswith(('{"choices"', "[")):
+        try:
+            return strict_json(cell)
+        except ValueError:
+            return cell
+    return cell
+
+
 def _records_of(row: Any, place: str) -> Iterator[LabelRecord]:
     record = _record_of(row, place)
     if OURS in row:
@@ -73,7 +97,7 @@ def _record_of(row: Any, place: str) -> LabelRecord:
     label = row.get(control)
     if OURS in row:
         return record_of_kept(row[OURS], base.id, label, row.get("lead_time"), place)
-    if isinstance(label, dict):  # several choices
+    if isinstance(label, dict | list):  # several choices
         label = None
     if label is not None and not isinstance(label, str):
         raise ValueError(f"{control}: expected a text, found {label!r:.80}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from allencv_al.active_learning.exchange.label_studio_min import records_of_table_row
 from allencv_al.active_learning.exchange.record import (
     FIELDS,
     LabelRecord,
@@ -15,7 +16,16 @@ from allencv_al.active_learning.exchange.record import (
 from allencv_al.common.tables import GUARDED, Table, csv_text, parse_table
 from allencv_al.data.dataset_readers.skipped import raise_problems
 
+IMAGE_COLUMNS = ("image", "path", "image_path", "file", "file_name", "filename")
+"""The columns with the image; the first is ours, the second that of the reader `manifest`."""
+
+SAYING = ("label", "kind", "answer", "accept")
+"""What says something of an image: two columns of ours, and two keys of Prodigy."""
+
 _EXTRA = "extra"
+_ANSWER = "answer"
+_NAMES = (*FIELDS, *IMAGE_COLUMNS)
+_LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 
 
 def to_csv(records: Sequence[LabelRecord]) -> str:
@@ -29,14 +39,22 @@ def to_csv(records: Sequence[LabelRecord]) -> str:
 def from_csv(text: str, where: str) -> list[LabelRecord]:
     """Return the records of a table; columns that are no field are kept.
 
+    A table that Label Studio has exported is taken as its JSON_MIN: its `id` is that of a task, and
+    the label stands under the name of the control.
+
     Args:
         text: The table, as `parse_table` takes it.
         where: What messages call it.
 
     Raises:
-        DataError: Rows are wrong; they are named by their lines.
+        DataError: There is no column with labels, or rows are wrong; they are named by their lines.
     """
-    return _records_of(parse_table(text, where, FIELDS), where)
+    table = parse_table(text, where, _NAMES)
+    if set(table.columns) >= _LABEL_STUDIO:
+        return _records_of(table, where, records_of_table_row)
+    found = _records_of(table, where, _record_of_row)
+    table.require(where, SAYING[:2])
+    return found
 
 
 def to_json_lines(records: Iterable[LabelRecord]) -> str:
@@ -50,10 +68,12 @@ def from_json_lines(text: str, where: str) -> list[LabelRecord]:
     Raises:
         DataError: Lines are wrong; they are named.
     """
-    return _records_of(parse_table(text, where, FIELDS, is_json=True), where)
+    return _records_of(parse_table(text, where, _NAMES, is_json=True), where, _record_of_row)
 
 
-def _records_of(table: Table, where: str) -> list[LabelRecord]:
+def _records_of(
+    table: Table, where: str, read: Callable[[Mapping[str, Any], str], Iterable[LabelRecord]]
+) -> list[LabelRecord]:
     problems: list[str] = []
     found: list[LabelRecord] = []
     for row in table.rows:
@@ -61,12 +81,43 @@ def _records_of(table: Table, where: str) -> list[LabelRecord]:
             problems.append(f"{row.place}: {row.problem}")
             continue
         try:
-            extra = dict(_extra(row.values))
-            json.dumps(extra, allow_nan=False)  # it could not be written again
-            found.append(record_of(row.values, extra, row.place))
+            found += read(row.values, row.place)
         except ValueError as error:
             problems.append(f"{row.place}: {error}")
     raise_problems(where, problems)
+    return found
+
+
+def _record_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelRecord]:
+    values = _of_prodigy(values) if _ANSWER in values else dict(values)
+    if not values.get("image") and values.get("id") in (None, ""):
+        named = next((name for name in IMAGE_COLUMNS[1:] if values.get(name)), None)
+        if named is not None:
+            values["image"] = values.pop(named)
+    extra = dict(_extra(values))
+    json.dumps(extra, allow_nan=False)  # it could not be written again
+    yield record_of(values, extra, place)
+
+
+def _of_prodigy(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer of Prodigy says: a label that was rejected or passed over is none.
+
+    Format: https://prodi.gy/docs/api-interfaces
+    """
+    found, answer = dict(values), values[_ANSWER]
+    if answer not in ("accept", "reject", "ignore"):
+        return found
+    chosen = found.get("accept")
+    if not found.get("label") and isinstance(chosen, list) and len(chosen) == 1:
+        found["label"] = chosen[0]
+    if answer != "accept":
+        found |= {"label": None, "kind": None}
+    image, meta = found.get("image"), found.get("meta")
+    if isinstance(image, str) and image.startswith("data:"):
+        found["image"] = meta.get("file") if isinstance(meta, dict) else None
+    people = (found.get(name) for name in ("annotator", "_annotator_id", "_session_id"))
+    found["annotator"] = next((one for one in people if one), None)
+    found.setdefault("time", found.get("_timestamp"))
     return found
 
 

@@ -87,6 +87,31 @@ class AnswerStore:
                 renew(connection, item, labels_per_image)
         return self._answer(event.event_id)
 
+    def import_answer(
+        self,
+        annotator: str,
+        client_key: str,
+        item: int,
+        kind: LabelKind,
+        class_id: int | None,
+        seconds: float | None,
+    ) -> None:
+        """Store an answer that was given elsewhere, also where there are as many as are wanted.
+
+        Nobody was asked too often: the answer is there, and a disagreement is for the review.
+
+        Raises:
+            DataError: There is no such class, or the kind does not go with it.
+            LabelConflict: There is no such item, or its batch is closed.
+        """
+        with self._database.transaction() as connection:
+            labels_per_image = _check_is_open(connection, item)
+            event = self._store(
+                connection, annotator, PAGE, client_key, item, kind, class_id, seconds
+            )
+            _stand(connection, item, annotator, event)
+            renew(connection, item, labels_per_image)
+
     def undo(self, annotator: str, event_id: int) -> Answer:
         """Take back an answer of one's own; what one had said before counts again.
 

@@ -7,11 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-from allencv_al.active_learning.label_store import LabelKind
-from allencv_al.active_learning.label_table import write_label_table
+from allencv_al.active_learning.labeling.labels_file import write_labels
 from allencv_al.active_learning.labeling.store import HEARTBEAT_SECONDS, LabelingStore
 from allencv_al.common.errors import AllenCVError
-from allencv_al.data.instance import Instance
 
 logger = logging.getLogger(__name__)
 
@@ -72,21 +70,3 @@ class Keeper:
             return
         write_labels(self._store, self._table)
         self._written = (newest[0], newest[1])
-
-
-def write_labels(store: LabelingStore, table: Path) -> int:
-    """Write the labels as a table that the reader `manifest` takes, and return how many there are.
-
-    Args:
-        store: The labeling.
-        table: The CSV file.
-    """
-    batch = store.items.batch()
-    finals = [] if batch is None else store.finals(batch.batch)
-    labeled = [
-        Instance(final.id, final.image, final.label)
-        for final in finals
-        if final.kind is LabelKind.LABEL
-    ]
-    write_label_table(table, [], labeled)
-    return len(labeled)

@@ -339,7 +339,7 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
     for path, name in ((tmp_path, "csv"), (tmp_path / "x.csv", "folders"), (tmp_path / "x", "csv")):
         with pytest.raises(DataError, match=r"cannot be read|found a file"):
             read_file(path, name)
-    with pytest.raises(DataError, match="expected UTF-8, found another byte at 0"):
+    with pytest.raises(DataError, match="expected UTF-8, found the byte 0xff in line 1"):
         read_file(tmp_path / "x.csv", "csv")
 
 
