@@ -269,5 +269,10 @@ class Checkpointer(Registrable):
 Checkpointer.register("default")(Checkpointer)
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Say whether the run in a folder has a checkpoint, whole or not."""
+    return any(map(_match, (folder / FOLDER).glob("*")))
+
+
 def _match(path: Path) -> re.Match[str] | None:
     return _NAME.fullmatch(path.name) if path.is_dir() else None

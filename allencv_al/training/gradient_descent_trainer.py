@@ -30,7 +30,7 @@ from allencv_al.training.moving_average import MovingAverage
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.precision import Precision, StepPrecision
 from allencv_al.training.trainer import Trainer
-from allencv_al.training.training_loop import TrainingLoop
+from allencv_al.training.training_loop import DEFAULT_EPOCHS, TrainingLoop
 from allencv_al.training.training_step import TrainingStep
 from allencv_al.training.unfreezing_check import unfreezing_faults
 
@@ -139,7 +139,7 @@ class GradientDescentTrainer(TrainingLoop):
         optimizer: Lazy[Optimizer] | None = None,
         patience: int | None = None,
         validation_metric: str | list[str] = "-loss",
-        num_epochs: int = 20,
+        num_epochs: int = DEFAULT_EPOCHS,
         cuda_device: int | Literal["auto"] | None = "auto",
         grad_norm: float | bool | None = None,
         grad_clipping: float | None = None,

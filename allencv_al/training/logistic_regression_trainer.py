@@ -62,6 +62,7 @@ class LogisticRegressionTrainer(Trainer):
         ConfigurationError: The encoder trains, or the model has no such layer.
     """
 
+    goes_on: ClassVar[bool] = False
     limits: ClassVar[Limits] = {
         "inverse_regularization": POSITIVE,
         "max_iterations": AT_LEAST_ONE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from overrides import overrides
 
@@ -29,6 +29,8 @@ class NoOpTrainer(Trainer):
         cuda_device: Where the model goes: -1 is the CPU, n the n-th GPU, "auto" the first GPU if
             there is one.
     """
+
+    goes_on: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
 from allencv_al.training.archive_samples import write_archive_samples
+from allencv_al.training.data_record import check_same_data, write_data_record
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.experiment import Datasets, Experiment, check_experiment
 from allencv_al.training.label_check import only_labeled
@@ -23,10 +24,34 @@ from allencv_al.training.run_folder import (
     VOCABULARY_NAME,
     check_run_folder,
     opened_run_folder,
+    read_config,
 )
 from allencv_al.training.trainer import Trainer
+from allencv_al.training.training_loop import DEFAULT_EPOCHS
 
 logger = logging.getLogger(__name__)
+
+# What may differ in a run that goes on: none of it changes what is learned
+CHANGEABLE = (
+    *(
+        f"{loader}.{key}"
+        for loader in ("data_loader", "validation_data_loader", "iterator", "validation_iterator")
+        for key in (
+            *("num_workers", "prefetch_factor", "pin_memory", "start_method", "track_epoch"),
+            *("max_instances_in_memory", "cache_instances", "quiet"),
+        )
+    ),
+    *(
+        f"trainer.{key}"
+        for key in (
+            *("cuda_device", "checkpointer", "num_serialized_models_to_keep"),
+            *("keep_serialized_model_every_num_seconds", "model_save_interval"),
+            *("summary_interval", "histogram_interval", "should_log_parameter_statistics"),
+            *("should_log_learning_rate", "log_batch_size_period"),
+        )
+    ),
+    *("evaluate_on_test", "test_data_path", "archive_samples", "active_learning"),
+)
 
 UNREADABLE_NAME = "unreadable_images.jsonl"
 
@@ -58,17 +83,23 @@ def train(
     """
     check_experiment(params, source)
     folder = Path(serialization_dir)
-    check_run_folder(folder, params, recover, force)
+    changeable = _changeable(folder, params) if recover else ()
+    check_run_folder(folder, params, recover, force, changeable)
     experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
     datasets = only_labeled(experiment.read())
     vocabulary = experiment.make_vocabulary(datasets)
     loaders = _Loaders(experiment, datasets, vocabulary)
-    with opened_run_folder(folder, params, recover, force) as run_folder:
+    with opened_run_folder(folder, params, recover, force, changeable) as run_folder:
+        learned = {"train": datasets.train, "validation": datasets.validation}
+        if recover:
+            check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)
         model = experiment.make_model(vocabulary, folder)
         trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
         run_folder.begin()
         vocabulary.save_to_files(folder / VOCABULARY_NAME)
+        if trainer.goes_on:
+            write_data_record(folder, learned)
         try:
             try:
                 metrics = trainer.train(recover=recover)
@@ -91,6 +122,18 @@ def train(
 def _archive(experiment: Experiment, datasets: Datasets, folder: Path) -> None:
     write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
     archive_model(folder)
+
+
+def _changeable(folder: Path, params: Params) -> Collection[str]:
+    """Return the keys that may differ in a run that goes on; epochs may only be more."""
+    more = _epochs(params.as_dict()) > _epochs(read_config(folder) or {})
+    return (*CHANGEABLE, "trainer.num_epochs") if more else CHANGEABLE
+
+
+def _epochs(config: Mapping[str, Any]) -> int:
+    trainer = config.get("trainer")
+    value = trainer.get("num_epochs") if isinstance(trainer, Mapping) else None
+    return value if isinstance(value, int) else DEFAULT_EPOCHS
 
 
 class _Loaders:

@@ -169,7 +169,7 @@ def _check_content(
     folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str]
 ) -> None:
     names = list(filter(_counts, _names_in(folder))) if folder.exists() else []
-    config = _read_config(folder)
+    config = read_config(folder)
     if recover:
         if config is None:
             remedy = "choose the folder of the run with -s" if names else "start without --recover"
@@ -189,7 +189,7 @@ def _check_content(
         )
 
 
-def _read_config(folder: Path) -> dict[str, Any] | None:
+def read_config(folder: Path) -> dict[str, Any] | None:
     """Return the config of the run in a folder; None where there is no run."""
     try:
         value = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))

@@ -37,6 +37,8 @@ class Trainer(Registrable):
         "cuda_device": 'one run trains on one device: -1 (the CPU), the number of a GPU or "auto"',
         "distributed": "one run trains on one device (cuda_device)",
     }
+    goes_on: ClassVar[bool] = True
+    """Whether `train(recover=True)` goes on from what was learned, or learns it all again."""
 
     def __init__(
         self, model: Model, serialization_dir: str | Path | None, device: torch.device

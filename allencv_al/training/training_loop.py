@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import time
@@ -54,6 +55,8 @@ Metrics = dict[str, Any]
 # How long after a signal a batch may take, so that the step is still done. One that takes longer
 # may never come: a stopped worker, a network disk that is gone.
 _GRACE_SECONDS = 2.0
+
+DEFAULT_EPOCHS = 20
 
 
 class TrainingLoop(Trainer):
@@ -233,6 +236,7 @@ class TrainingLoop(Trainer):
 
     def _state(self) -> dict[str, Any]:
         return {
+            "num_epochs": self.num_epochs,
             "epochs_completed": self.epochs_completed,
             "batch": self._batch,
             "loss": self._loss.state_dict(),
@@ -268,8 +272,20 @@ class TrainingLoop(Trainer):
             ) from error
         self.epochs_completed, self._batch = state["epochs_completed"], state["batch"]
         self._metrics, self._seconds_before = state["metrics"], state["seconds"]
+        self._tell_of_more_epochs(state.get("num_epochs", self.num_epochs))
         random: dict[str, Any] = state["random"]
         return random
+
+    def _tell_of_more_epochs(self, before: int) -> None:
+        """Warn of schedules whose state holds the length that the training had."""
+        for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
+            if scheduler is not None and self.num_epochs > before and _counts_epochs(scheduler):
+                logger.warning(
+                    "%s keeps the plan for %d epochs that the run began with: the epochs after "
+                    "them have its last values",
+                    type(scheduler).__name__,
+                    before,
+                )
 
     def _save(self, state: Mapping[str, Any] | None = None) -> None:
         assert self.checkpointer is not None
@@ -379,6 +395,10 @@ class TrainingLoop(Trainer):
             "and with num_gradient_accumulation_steps the optimizer's steps stay the same "
             f"({error})"
         )
+
+
+def _counts_epochs(scheduler: object) -> bool:
+    return "num_epochs" in inspect.signature(type(scheduler)).parameters
 
 
 def _ids(group: Sequence[Batch]) -> Sequence[str]:

@@ -16,6 +16,7 @@ from allencv_al.common.errors import CheckpointError, TrainingError
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
 from allencv_al.training.callbacks.tensorboard import TensorBoardCallback
+from allencv_al.training.checkpointer import Checkpointer
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.optimizers import Optimizer
@@ -229,6 +230,20 @@ def test_a_sound_model_gives_no_warning(
         slanted = LearningRateScheduler.by_name("slanted_triangular")
         options["learning_rate_scheduler"] = Lazy(slanted, gradual_unfreezing=True)
     make_trainer(**options).train()
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_a_run_that_goes_on_from_the_last_batch_of_an_epoch_gives_no_warning(
+    make_trainer: Make, small_loader: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    every = {"checkpointer": Lazy(Checkpointer, save_every_num_batches=1)}
+    trainer = make_trainer(tmp_path, **every)
+    trainer._validate = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        trainer.train()
+    assert trainer.checkpointer.list_checkpoints()[-1] == "e0_b5"
+    again = make_trainer(tmp_path, **every)
+    again.train(recover=True)
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 

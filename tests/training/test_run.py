@@ -191,6 +191,36 @@ def test_images_that_cannot_be_measured_cost_no_model(
     assert f"{measured}_accuracy" in metrics
 
 
+def test_a_run_goes_on_with_more_epochs_and_workers_but_not_with_other_data(
+    config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    config["trainer"]["learning_rate_scheduler"] = {"type": "linear_with_warmup", "warmup_steps": 0}
+    first = train(Params(config), run)
+    config["trainer"]["num_epochs"] = 4
+    config["data_loader"]["num_workers"] = 1
+    config["trainer"]["checkpointer"] = {"save_every_num_batches": 1}
+    metrics = train(Params(config), run, recover=True)
+    assert (first["training_epochs"], metrics["training_epochs"]) == (3, 4)
+    assert "LinearWithWarmup keeps the plan for 3 epochs" in caplog.text
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["learning_rates"][0] for line in lines[2:]] == [0.0, 0.0]
+    assert json.loads((run / "config.json").read_text())["trainer"]["num_epochs"] == 4
+
+    config["trainer"]["num_epochs"] = 2
+    with pytest.raises(ConfigurationError, match=r"trainer\.num_epochs: 4 before, 2 now"):
+        train(Params(config), run, recover=True)
+    config["trainer"]["num_epochs"] = 5
+    (tmp_path / "train" / "dark" / "0.png").unlink()
+    (tmp_path / "test" / "dim").mkdir()
+    (tmp_path / "test" / "dark" / "0.png").rename(tmp_path / "test" / "dim" / "0.png")
+    before = (run / "config.json").read_bytes()
+    with pytest.raises(DataError) as error:
+        train(Params(config), run, recover=True)
+    assert "train: 1 image gone: dark/0.png" in str(error.value)
+    assert (run / "config.json").read_bytes() == before
+
+
 def test_unreadable_images_are_listed(config: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "train" / "dark" / "broken.png").write_bytes(b"no picture")
     config["dataset_reader"]["max_unreadable"] = 0.2

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 class ConfidenceChecksCallback(TrainerCallback):
     """Warn after the first epoch of trainable parameters that no gradient has reached.
 
-    They are not connected to the loss: a part of the model is built and never used.
+    They are not connected to the loss: a part of the model is built and never used. A recovered run
+    looks again, after its first epoch with steps.
 
     Args:
         serialization_dir: Folder of the run; not used.
@@ -29,12 +30,15 @@ class ConfidenceChecksCallback(TrainerCallback):
     def __init__(self, serialization_dir: str | Path | None = None) -> None:
         super().__init__(serialization_dir)
         self._trained: set[str] = set()
+        self._steps_before = 0
+        self._is_done = False
 
     @overrides
     def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
         # Asked now: a group that a schedule frees after the first epoch has no gradients yet
         named = trainer.model.named_parameters()
         self._trained = {name for name, parameter in named if parameter.requires_grad}
+        self._steps_before = trainer.steps_completed
 
     @overrides
     def on_epoch(
@@ -44,8 +48,10 @@ class ConfidenceChecksCallback(TrainerCallback):
         epoch: int,
         is_primary: bool = True,
     ) -> None:
-        if epoch > 0 or not is_primary:
+        # Without a step there is no gradient: a run may go on from the last batch of its epoch
+        if self._is_done or not is_primary or trainer.steps_completed == self._steps_before:
             return
+        self._is_done = True
         unused = [
             name
             for name, parameter in trainer.model.named_parameters()
