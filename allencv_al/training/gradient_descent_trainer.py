@@ -18,6 +18,7 @@ from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.device import device_fault, resolve_device
 from allencv_al.models.model import Model
+from allencv_al.modules.batch_statistics import needs_several_items
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.callback_list import CallbackList
 from allencv_al.training.checkpointer import Checkpointer
@@ -209,6 +210,7 @@ class GradientDescentTrainer(TrainingLoop):
         self.optimizer = (optimizer or Lazy(Optimizer.from_params)).construct(
             model_parameters=list(model.named_parameters())  # it leaves the frozen ones out
         )
+        self._avoid_single_items()
         schedule = {
             "optimizer": self.optimizer,
             "num_epochs": num_epochs,
@@ -245,6 +247,18 @@ class GradientDescentTrainer(TrainingLoop):
         ):
             yield config.fault(name, message)
         yield from unfreezing_faults(config)
+
+    def _avoid_single_items(self) -> None:
+        """Merge a last batch of one image where the model may not learn from one.
+
+        After the optimizer, which freezes layers for good, and before schedules count the steps
+        and freeze layers for a while.
+        """
+        was_training = self.model.training
+        self.needs_several_items = needs_several_items(self.model.train())
+        self.model.train(was_training)
+        if self.needs_several_items and isinstance(self.data_loader, DataLoader):
+            self.data_loader.avoid_single_items()
 
     def _make_step(
         self, grad_norm: float | bool | None, grad_clipping: float | None, compile: bool | str

@@ -85,6 +85,7 @@ class TrainingLoop(Trainer):
     show_progress: bool
     logging_options: LoggingOptions
     step: TrainingStep
+    needs_several_items: bool
 
     def __init__(
         self, model: Model, serialization_dir: str | Path | None, device: torch.device
@@ -325,7 +326,18 @@ class TrainingLoop(Trainer):
             first = self._wait_for(batches, 1)
         finally:
             restore_random_state(random)
-        return chain(first, batches)
+        return filter(self._can_learn_from, chain(first, batches))
+
+    def _can_learn_from(self, batch: Batch) -> bool:
+        """Say whether more than one image is left of a batch, where the model needs more."""
+        if len(batch) > 1 or not batch.unreadable or not self.needs_several_items:
+            return True
+        logger.warning(
+            "epoch %d without %s: the one readable image of its batch, and batch norms need more",
+            self.epochs_completed + 1,
+            batch.ids[0],
+        )
+        return False
 
     def _wait_for(self, batches: Iterator[Batch], number: int) -> list[Batch]:
         """Return the next batches; a signal while they are waited for ends the training."""

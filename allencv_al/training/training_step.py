@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 
-from allencv_al.common.errors import CheckpointError, TrainingError
+from allencv_al.common.errors import CheckpointError, DataError, TrainingError
+from allencv_al.modules.batch_statistics import is_one_value_error, one_value_message
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch
@@ -178,7 +179,7 @@ class TrainingStep:
     ) -> torch.Tensor:
         inputs = self._to_device(batch)
         with self._precision.autocast():
-            outputs: dict[str, Any] = self._model(**inputs)
+            outputs = self._forward(inputs, batch)
             loss = self._loss(outputs, batch)
             if total is not None:  # the share in the mean over the items of all parts
                 loss = self._model.loss_sum(outputs, inputs, len(batch)) / total
@@ -196,6 +197,15 @@ class TrainingStep:
             self.outputs.append(outputs)
         detached = loss.detach()
         return detached.clone() if self._copy_loss else detached
+
+    def _forward(self, inputs: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
+        try:
+            outputs: dict[str, Any] = self._model(**inputs)
+        except ValueError as error:
+            if not is_one_value_error(error):
+                raise
+            raise DataError(one_value_message(len(batch), batch.ids[0], str(error))) from error
+        return outputs
 
     def _loss(self, outputs: dict[str, Any], batch: Batch) -> torch.Tensor:
         loss = outputs.get("loss")

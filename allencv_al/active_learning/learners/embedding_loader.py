@@ -42,6 +42,10 @@ class EmbeddingLoader(DataLoader):
         self._order = replace(self._order, shuffle=shuffle)
 
     @overrides
+    def avoid_single_items(self) -> None:
+        self._order = replace(self._order, merge_single=True)
+
+    @overrides
     def __len__(self) -> int:
         return len(self._order)
 

@@ -82,6 +82,12 @@ class DataLoader(Registrable):
         deferred = self.dataset.reader.deferred
         return batches_and_tensors.to_device(batch, device, deferred, memory_format)
 
+    def avoid_single_items(self) -> None:
+        """Let a last batch of one item join the batch before it, in every pass.
+
+        For models that cannot learn from one item. A loader that has no say in it does nothing.
+        """
+
     def close(self) -> None:
         """Free what the loader holds besides the dataset, such as processes."""
 

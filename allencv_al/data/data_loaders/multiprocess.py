@@ -62,7 +62,9 @@ class MultiprocessDataLoader(DataLoader):
         batch_size: Items per batch.
         shuffle: Whether every pass is in a new random order, else in the dataset's. (AllenNLP 2
             shuffles only if told to.)
-        drop_last: Whether to leave out the last batch of a pass if it has fewer items.
+        drop_last: Whether to leave out the last batch of a pass if it has fewer items. Without it
+            a last batch of one item joins the batch before it where a model that is trained has
+            batch norms, which may have no statistics of a single item.
         num_workers: Processes that decode and transform. 0: threads of this process.
         batches_per_epoch: Batches in an epoch, taken from an endless stream of passes: the next
             epoch goes on where the last one ended. Default: an epoch is one pass.
@@ -169,6 +171,10 @@ class MultiprocessDataLoader(DataLoader):
     @shuffle.setter
     def shuffle(self, shuffle: bool) -> None:
         self._order = replace(self._order, shuffle=shuffle)
+
+    @overrides
+    def avoid_single_items(self) -> None:
+        self._order = replace(self._order, merge_single=True)
 
     @overrides
     def __len__(self) -> int:

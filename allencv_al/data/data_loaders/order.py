@@ -42,6 +42,7 @@ class BatchOrder:
         seed: Decides the order.
         drop_last: Whether to leave out a last batch with fewer items.
         batches_per_epoch: Batches in an epoch; None for one pass.
+        merge_single: Whether a last batch of one item joins the batch before it.
     """
 
     size: int
@@ -50,13 +51,19 @@ class BatchOrder:
     seed: int = 0
     drop_last: bool = False
     batches_per_epoch: int | None = None
+    merge_single: bool = False
 
     @property
     def batches_per_pass(self) -> int:
         """The number of batches in one pass over the dataset."""
-        if self.drop_last:
+        if self.drop_last or self._merges:
             return self.size // self.batch_size
         return -(-self.size // self.batch_size)
+
+    @property
+    def _merges(self) -> bool:
+        is_single = self.batch_size > 1 and self.size % self.batch_size == 1
+        return self.merge_single and not self.drop_last and is_single and self.size > 1
 
     def __len__(self) -> int:
         if self.batches_per_epoch is not None:
@@ -83,7 +90,10 @@ class BatchOrder:
             if pass_index != of_pass:
                 order, of_pass = self.order(pass_index), pass_index
             first = place * self.batch_size
-            yield BatchSlot(index, pass_index, order[first : first + self.batch_size])
+            end = first + self.batch_size
+            if self._merges and place == per_pass - 1:
+                end = self.size
+            yield BatchSlot(index, pass_index, order[first:end])
 
     def order(self, pass_index: int) -> NDArray[np.int64]:
         """Return the positions of all items in the order of one pass.

@@ -124,3 +124,37 @@ def test_batches_mix_classes_of_a_dataset_sorted_by_class() -> None:
 def test_a_place_that_does_not_exist_is_refused_at_once(epoch: int, start: int) -> None:
     with pytest.raises(ValueError, match="0 <= start <= 5"):
         BatchOrder(10, 2).slots(epoch, start)
+
+
+@pytest.mark.parametrize(
+    ("size", "batch_size", "sizes"),
+    [
+        (17, 16, [17]),
+        (9, 4, [4, 5]),
+        (10, 4, [4, 4, 2]),
+        (1, 4, [1]),
+        (3, 1, [1, 1, 1]),
+        (2, 4, [2]),
+    ],
+)
+def test_a_last_single_item_joins_the_batch_before(
+    size: int, batch_size: int, sizes: list[int]
+) -> None:
+    order = BatchOrder(size, batch_size, merge_single=True, seed=3)
+    slots = list(order.slots(1))
+    assert [len(slot.positions) for slot in slots] == sizes
+    assert len(order) == len(sizes)
+    plain = np.concatenate(
+        [slot.positions for slot in BatchOrder(size, batch_size, seed=3).slots(1)]
+    )
+    assert np.concatenate([slot.positions for slot in slots]).tolist() == plain.tolist()
+    for start in range(len(order) + 1):
+        rest = [slot.positions.tolist() for slot in order.slots(1, start)]
+        assert rest == [slot.positions.tolist() for slot in slots[start:]]
+
+
+def test_it_joins_in_a_stream_of_passes_too_and_nothing_joins_what_is_dropped() -> None:
+    stream = BatchOrder(5, 2, merge_single=True, batches_per_epoch=3)
+    assert [len(s.positions) for e in range(2) for s in stream.slots(e)] == [2, 3, 2, 3, 2, 3]
+    dropped = BatchOrder(5, 2, merge_single=True, drop_last=True)
+    assert [len(slot.positions) for slot in dropped.slots(0)] == [2, 2]

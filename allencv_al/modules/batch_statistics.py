@@ -1,0 +1,39 @@
+"""Layers that normalize by the statistics of the batch, and what they cannot do."""
+
+from __future__ import annotations
+
+import torch
+
+# Group norm is among them: where each group is one channel it refuses a single value, too.
+_LAYERS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm)
+_ONE_VALUE = "Expected more than 1"  # what torch says, of values per channel or spatial elements
+
+
+def needs_several_items(model: torch.nn.Module) -> bool:
+    """Say whether a layer in training mode may refuse a batch of one item."""
+    return any(module.training and isinstance(module, _LAYERS) for module in model.modules())
+
+
+def is_one_value_error(error: ValueError) -> bool:
+    """Say whether torch refuses to normalize because there is one value per channel."""
+    return str(error).startswith(_ONE_VALUE)
+
+
+def one_value_message(items: int, id: str, cause: str) -> str:
+    """Return what a user can do about that error.
+
+    Args:
+        items: How many items the batch has.
+        id: The first of them.
+        cause: What torch said.
+    """
+    if items == 1:
+        return (
+            f"the batch of the one image {id}: a normalization layer of the model cannot learn "
+            f"from one image, whose map is 1x1 there ({cause}); expected a batch_size of 2 or "
+            "more and 2 or more training images, or larger images"
+        )
+    return (
+        f"the batch of {id} ...: a normalization layer of the model sees one value per channel of "
+        f"each image ({cause}); expected larger images, or fewer layers that make them smaller"
+    )
