@@ -108,6 +108,8 @@ def _run(args: argparse.Namespace, debug: bool) -> int:
         return _leave_broken_pipe()
     except OSError as error:
         return _report(_describe_os_error(error), EXIT_FAILURE, debug)
+    except MemoryError as error:
+        return _report(f"out of memory: {error}".removesuffix(": "), EXIT_FAILURE, debug)
     except KeyboardInterrupt:
         return _report("interrupted", EXIT_INTERRUPTED, debug)
     return exit_code

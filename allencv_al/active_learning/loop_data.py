@@ -14,7 +14,7 @@ from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.id_hash import id_hashes
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.dataset import Dataset
-from allencv_al.data.dataset_readers.image_files import scan_images
+from allencv_al.data.dataset_readers.image_files import count_images
 from allencv_al.data.dataset_readers.instance_ids import encodable
 from allencv_al.data.instance import Instance
 from allencv_al.training.label_check import check_labels
@@ -131,8 +131,9 @@ def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
     hidden = not experiment.settings.annotator.needs_known_labels
     folder = Path(path).expanduser()
     if hidden and folder.is_dir():
-        names = [name for name in scan_images(folder) if isinstance(name, str)]
+        names, skipped = count_images(folder)
         if names:
+            logger.info("%s: %d images; passed over: %s", folder, len(names), skipped)
             return Dataset(reader, [Instance(encodable(name), folder / name) for name in names])
     dataset = reader.read(path)
     if not hidden:

@@ -19,7 +19,7 @@ from allencv_al.common.tables import (
     parse_table,
 )
 from allencv_al.common.text_files import decode_text, is_text
-from allencv_al.data.dataset_readers.image_files import is_image_name, scan_images
+from allencv_al.data.dataset_readers.image_files import count_images, is_image_name
 from allencv_al.data.dataset_readers.instance_ids import (
     check_ids_are_unique,
     encodable,
@@ -32,7 +32,7 @@ from allencv_al.data.dataset_readers.path_rows import (
     is_path_table,
     path_lines,
 )
-from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount, raise_problems
+from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.dataset_readers.split_path import split_path
 from allencv_al.data.instance import Instance
 
@@ -100,13 +100,7 @@ def separate(
 
 
 def _folder(folder: Path) -> list[Instance]:
-    skipped = SkippedCount()
-    names = []
-    for name in scan_images(folder):
-        if isinstance(name, Skipped):
-            skipped.add(name)
-        else:
-            names.append(name)
+    names, skipped = count_images(folder)
     if not names:
         raise DataError(
             f"{folder}: found no images in this folder, at any depth; passed over: {skipped}"

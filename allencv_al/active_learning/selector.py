@@ -32,7 +32,7 @@ from allencv_al.active_learning.strategies.pick_check import needs_of
 from allencv_al.active_learning.strategies.softmax import softmax
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.data.dataset_readers.dataset import Dataset
-from allencv_al.data.dataset_readers.decode_instance import decode_instance
+from allencv_al.data.dataset_readers.decode_instance import Reading, decode_instance
 from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.predictors.predictor import Predictor
@@ -178,7 +178,7 @@ class SampleSelector:
             return self.predictors[0].dataset_reader.decode
         if isinstance(images, Dataset):
             return images.reader.decode
-        return lambda instance: decode_instance(instance, DEFAULT_MAX_PIXELS)
+        return lambda instance: decode_instance(instance, Reading(DEFAULT_MAX_PIXELS))
 
     def _compute(
         self, images: Images, needs: Collection[str], folder: str | Path | None, part: str

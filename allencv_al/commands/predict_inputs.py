@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from typing import IO, Any
 
 from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.data.dataset_readers.dataset import Dataset
-from allencv_al.data.dataset_readers.image_files import is_image_name, scan_images
+from allencv_al.data.dataset_readers.image_files import count_images, is_image_name
+
+logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 MAX_LINE_BYTES = 256 << 20  # an image of 20 megapixels as a list of numbers
@@ -72,9 +75,12 @@ def dataset_input(dataset: Dataset) -> PredictInput:
 
 
 def _folder(folder: Path) -> PredictInput:
-    names = [name for name in scan_images(folder) if isinstance(name, str)]
+    names, skipped = count_images(folder)
     if not names:
-        raise DataError(f"{folder}: found no images in this folder, at any depth")
+        raise DataError(
+            f"{folder}: found no images in this folder, at any depth; passed over: {skipped}"
+        )
+    logger.info("%s: %d images; passed over: %s", folder, len(names), skipped)
     return PredictInput((_path_item(str(folder / name)) for name in names), len(names))
 
 

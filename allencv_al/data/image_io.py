@@ -7,73 +7,78 @@ damaged files Pillow's decoders raise `OSError`, `ValueError`, `SyntaxError`, `R
 
 from __future__ import annotations
 
-import io
+import logging
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from allencv_al.common.errors import ImageDecodeError
+from allencv_al.common.machine_faults import machine_fault
+from allencv_al.data.image_formats import cicp, opened
+from allencv_al.data.image_pixels import WIDE_GRAY, on_white, rgb_pixels, upright
+from allencv_al.data.tiff_layout import FormatError, load
+
+logger = logging.getLogger(__name__)
 
 ImageInput = str | Path | bytes | NDArray[np.uint8] | Image.Image
 
-DEFAULT_MAX_PIXELS = 40_000_000
+DEFAULT_MAX_PIXELS = 64_000_000  # phones take photographs of 48 and 50 million
 
-# Pillow also knows formats that start another program (EPS: Ghostscript), have no magic number
-# (TGA: any file may "open") or hold further files inside (ICO, ICNS): none of them is asked for.
-# HEIF is found when the user has registered a Pillow plugin for it.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "DIB", "HEIF")
+# A JPEG that is decoded at a part of its size takes little memory, but its file is read as a whole
+_MOST_REDUCED = 4
 
-_ORIENTATION_TAG = 0x0112
-_TIFF_BITS_TAG = 258
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_WIDE_GRAY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_FORMATS_OF_PAGES = ("TIFF", "GIF", "PNG", "WEBP", "AVIF")
+_PAGES = "it has several pages or frames, and the first one was read"
+_said: set[str] = set()
+
 _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL(\.|$)"), 0)
 
 
-def load_image(source: ImageInput, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+def load_image(
+    source: ImageInput, max_pixels: int = DEFAULT_MAX_PIXELS, raw_colors: bool = False
+) -> NDArray[np.uint8]:
     """Read a picture as an upright RGB array.
 
-    The EXIF orientation is applied. Gray of 16 bits is scaled to 8, not clipped. Float gray must
-    lie in 0..1 (taken as 0..255) or in 0..255. Transparent pixels are laid on white, as most pages
-    and viewers show them, because the color stored under them is arbitrary; an alpha channel that
-    is the same everywhere tells no pixel from another and is dropped. An animation gives its first
-    frame. Pillow's own limit holds besides `max_pixels`: twice `PIL.Image.MAX_IMAGE_PIXELS`.
+    The EXIF orientation is applied. Colors come in sRGB, as browsers show them: an ICC profile, or
+    what a PNG says in cICP, or gAMA and cHRM, is followed. Gray of 16 bits is scaled to 8, not
+    clipped. Float gray must lie in 0..1 (taken as 0..255) or in 0..255. Transparent pixels are laid
+    on white, as most pages and viewers show them, because the color stored under them is
+    arbitrary; an alpha channel that is the same everywhere tells no pixel from another and is
+    dropped. An animation gives its first frame, a document its first page. Pillow's own limit holds
+    besides `max_pixels`: twice `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Args:
         source: A path, the bytes of a file, a PIL image, or a uint8 array `[H, W]`, `[H, W, 1]`,
             `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA). An RGB array is returned as it is.
         max_pixels: Refuse a larger picture, by its header, before any pixel is decoded.
+        raw_colors: Return the values as they are stored, whatever colors the file says they are.
 
     Returns:
         uint8 array `[H, W, 3]`, RGB.
 
     Raises:
         ImageDecodeError: It cannot be read; the message names the source and the cause.
+        OSError: The machine cannot read any file: too many are open, memory or a disk is missing.
     """
     if isinstance(source, np.ndarray):
         return _rgb_from_array(source)
-    with _decoding(source), _opened(source) as image:
-        return _to_rgb(_upright(_loaded(image, max_pixels)))
+    with _decoding(source), opened(source) as image:
+        return _pixels(image, source, max_pixels, raw_colors)
 
 
 def load_reduced(
-    source: ImageInput, side: int, max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ImageInput,
+    side: int,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    raw_colors: bool = False,
+    above: int = 0,
 ) -> NDArray[np.uint8]:
     """Read a picture as `load_image` does, at a smaller size where that saves work.
 
@@ -83,20 +88,25 @@ def load_reduced(
     Args:
         source: As for `load_image`.
         side: How many pixels each side keeps at least, if it has them.
-        max_pixels: Refuse a larger picture, by its header, before any pixel is decoded.
+        max_pixels: Refuse a picture that is larger when it is decoded, by its header. In the file
+            it may have four times as many.
+        raw_colors: As for `load_image`.
+        above: A JPEG of no more pixels comes at full size.
 
     Returns:
         uint8 array `[H, W, 3]`, RGB.
 
     Raises:
         ImageDecodeError: It cannot be read; the message names the source and the cause.
+        OSError: The machine cannot read any file.
     """
     if isinstance(source, np.ndarray | Image.Image):
-        return load_image(source, max_pixels)
-    with _decoding(source), _opened(source) as image:
-        _check_size(image, max_pixels)
-        image.draft(None, (side, side))
-        return _to_rgb(_upright(_loaded(image, max_pixels)))
+        return load_image(source, max_pixels, raw_colors)
+    with _decoding(source), opened(source) as image:
+        if image.width * image.height > above:
+            _check_size(image, _MOST_REDUCED * max_pixels)
+            image.draft(None, (side, side))
+        return _pixels(image, source, max_pixels, raw_colors)
 
 
 def image_size(source: str | Path | bytes) -> tuple[int, int]:
@@ -109,8 +119,9 @@ def image_size(source: str | Path | bytes) -> tuple[int, int]:
 
     Raises:
         ImageDecodeError: It is empty, or none of the known raster formats.
+        OSError: The machine cannot read any file.
     """
-    with _decoding(source), _opened(source) as image:
+    with _decoding(source), opened(source) as image:
         return image.size
 
 
@@ -130,14 +141,17 @@ def load_mask(
 
     Raises:
         ImageDecodeError: It cannot be read, or does not hold one class index per pixel.
+        OSError: The machine cannot read any file.
     """
     if isinstance(source, np.ndarray):
         return _class_indices(source, _array_name(source))
-    with _decoding(source), _opened(source) as image:
-        upright = _upright(_loaded(image, max_pixels))
-        if upright.mode in ("LA", "PA", "RGBA"):
-            upright = upright.convert(upright.mode[:-1])
-        return _class_indices(np.array(upright), source_name(source))
+    with _decoding(source), opened(source) as image:
+        _check_size(image, max_pixels)
+        load(image)
+        turned = upright(image)
+        if turned.mode in ("LA", "PA", "RGBA"):
+            turned = turned.convert(turned.mode[:-1])
+        return _class_indices(np.array(turned), source_name(source))
 
 
 def source_name(source: ImageInput) -> str:
@@ -153,7 +167,10 @@ def source_name(source: ImageInput) -> str:
 
 @contextmanager
 def _decoding(source: ImageInput) -> Iterator[None]:
-    """Turn any failure into the one error, and keep Pillow's warnings from the caller."""
+    """Turn any failure into the one error, and keep Pillow's warnings from the caller.
+
+    A fault of the machine stays an `OSError` under its own name.
+    """
     # Neither warnings.catch_warnings (it swaps the list under other threads that decode) nor a
     # filter left behind (the user's own Pillow code would lose its warnings): an entry is put in
     # and the same list loses one equal entry, which is safe in any interleaving.
@@ -164,113 +181,83 @@ def _decoding(source: ImageInput) -> Iterator[None]:
     except ImageDecodeError:
         raise
     except Exception as error:
-        raise ImageDecodeError(source_name(source), _cause(error, source)) from error
+        name = source_name(source)
+        fault = machine_fault(error, name) or _reading_fault(error, source)
+        if fault is not None:
+            raise fault from error
+        raise ImageDecodeError(name, _cause(error)) from error
     finally:
         filters.remove(_PILLOW_WARNINGS)
 
 
-def _cause(error: Exception, source: ImageInput) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        if _is_empty(source):
-            return "it is empty (0 bytes)"
-        return "it is none of the known formats (JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF ...)"
+def _reading_fault(error: Exception, source: ImageInput) -> OSError | None:
+    """Return the machine's fault behind a decoder's, which reads the file itself in C."""
+    if not isinstance(source, str | Path) or (isinstance(error, OSError) and error.errno):
+        return None
+    try:
+        with Path(source).open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as reading:
+        return machine_fault(reading, str(source))
+    return None
+
+
+def _cause(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
+    if isinstance(error, FormatError):
+        return str(error)
     return f"{type(error).__name__}: {error}"
 
 
-def _is_empty(source: ImageInput) -> bool:
-    if isinstance(source, bytes):
-        return not source
-    return isinstance(source, str | Path) and Path(source).stat().st_size == 0
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
-@contextmanager
-def _opened(source: str | Path | bytes | Image.Image) -> Iterator[Image.Image]:
-    if isinstance(source, Image.Image):
-        yield source  # the caller's own: not closed
-    else:
-        stream = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(stream, formats=_formats()) as image:
-            yield image
-
-
-def _loaded(image: Image.Image, max_pixels: int) -> Image.Image:
+def _pixels(
+    image: Image.Image, source: ImageInput, max_pixels: int, raw_colors: bool
+) -> NDArray[np.uint8]:
     _check_size(image, max_pixels)
-    image.load()
-    return image
+    wide = _wide_kind(image)
+    color_chunk = None if raw_colors else cicp(image)
+    load(image)
+    pixels = rgb_pixels(upright(image), raw_colors, color_chunk)
+    if wide is not None:
+        _say_once(wide, source)
+    if image.format in _FORMATS_OF_PAGES and _PAGES not in _said and _has_pages(image):
+        _say_once(_PAGES, source)
+    return pixels
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise ValueError(
-            f"{width}x{height} is {width * height:,} pixels, more than max_pixels ({max_pixels:,})"
+        raise FormatError(
+            f"{width}x{height} is {width * height:,} pixels, more than max_pixels "
+            f"({max_pixels:,}); a dataset reader takes more with a higher max_pixels"
         )
     if width * height == 0:
-        raise ValueError(f"it has no pixels ({width}x{height})")
+        raise FormatError(f"it has no pixels ({width}x{height})")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    # After load(): TIFF turns itself there and drops its tag, PNG may hold its EXIF at the end.
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-    except Exception:  # damaged EXIF beside sound pixels: the picture is still worth having
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
-
-
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode in _WIDE_GRAY:
-        return _repeat_gray(_eight_bits(image))
-    if image.has_transparency_data:
-        image = _without_alpha(image.convert("RGBA"))
-    elif image.mode != "RGB":
-        image = image.convert("RGB")
-    return np.array(image)
-
-
-def _without_alpha(image: Image.Image) -> Image.Image:
-    alpha = image.getchannel("A")
-    lowest, highest = alpha.getextrema()
-    if lowest == highest:
-        return image.convert("RGB")
-    page = Image.new("RGB", image.size, "white")
-    page.paste(image, mask=alpha)
-    return page
-
-
-def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
-    values = np.asarray(image)
-    lowest, highest = values.min(), values.max()  # NaN fails both comparisons below
+def _wide_kind(image: Image.Image) -> str | None:
+    """Return what is to be said of an image of more than 8 bits a channel, before it is loaded."""
     if image.mode == "F":
-        if lowest >= 0 and highest <= 255:
-            factor = 255.0 if highest <= 1 else 1.0
-            return np.rint(values * factor).astype(np.uint8)
-        raise ValueError(f"float gray from {lowest} to {highest}, expected 0..1 or 0..255")
-    if lowest < 0 or highest > 65535:
-        raise ValueError(f"integer gray from {lowest} to {highest}, expected 0..65535 (16 bits)")
-    white = 2 ** _declared_bits(image) - 1
-    scaled = (values.astype(np.uint32) * 255 + white // 2) // white
-    eight_bits: NDArray[np.uint8] = np.minimum(scaled, 255).astype(np.uint8)
-    return eight_bits
+        return "float values were scaled to 8 bits"
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    if image.mode in WIDE_GRAY or any(";16" in str(tile.args) for tile in tiles[:1]):
+        return "values of more than 8 bits were scaled to 8 bits"
+    return None
 
 
-def _declared_bits(image: Image.Image) -> int:
-    """Return the depth of wide gray: Pillow leaves a TIFF of 12 bits in the lower 12 of 16."""
-    bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS_TAG)
-    return 12 if bits in (12, (12,)) else 16
+def _has_pages(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # what follows the first page may be damaged
+        return False
 
 
-def _repeat_gray(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(gray[:, :, None], 3, axis=2)
+def _say_once(what: str, source: ImageInput) -> None:
+    if what not in _said:
+        _said.add(what)
+        logger.info("%s: %s (said once)", source_name(source), what)
 
 
 def _array_name(array: NDArray[Any]) -> str:
@@ -293,9 +280,10 @@ def _rgb_from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.size == 0:
         raise ImageDecodeError(_array_name(array), "it has no pixels")
     if channels == 1:
-        return _repeat_gray(array.reshape(array.shape[:2]))
+        return np.repeat(array.reshape((*array.shape[:2], 1)), 3, axis=2)
     if channels == 4:
-        return np.array(_without_alpha(Image.fromarray(np.ascontiguousarray(array))))
+        image = Image.fromarray(np.ascontiguousarray(array))
+        return np.array(on_white(image.convert("RGB"), image.getchannel("A")))
     return np.ascontiguousarray(array)
 
 

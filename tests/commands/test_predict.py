@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from allencv_al.__main__ import main
 from allencv_al.commands import predict_inputs
@@ -323,3 +325,32 @@ def test_several_inputs_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "INPUT is one thing, found b.jpg after it; for many images give their folder" in shown
     assert main(["predict", "--help"]) == 0
     assert "further" not in capsys.readouterr().out.partition("positional")[0]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.ENOMEM])
+def test_a_fault_of_the_machine_ends_it_under_its_own_name(
+    archive: str,
+    pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Image, "open", fails)
+    assert main(["predict", archive, str(pictures)]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert f".png: {os.strerror(number)}" in err
+    assert "Traceback" not in err
+
+
+def test_what_is_passed_over_in_a_folder_is_said(
+    archive: str, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "clip.MOV").touch()
+    (pictures / "scan.dcm").touch()
+    assert main(["predict", archive, str(pictures)]) == 0
+    err = capsys.readouterr().err
+    assert "passed over: 1 DICOM (scan.dcm), 1 video (clip.MOV)" in err

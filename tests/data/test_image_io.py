@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import logging
+import os
+import re
 import struct
 import tarfile
 import threading
@@ -15,10 +19,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from allencv_al.common.errors import ImageDecodeError
-from allencv_al.data.image_io import load_image, load_mask, load_reduced, source_name
+from allencv_al.data import image_io
+from allencv_al.data.image_io import (
+    image_size,
+    load_image,
+    load_mask,
+    load_reduced,
+    source_name,
+)
 
 RNG = np.random.default_rng(7)
 
@@ -293,7 +304,9 @@ def test_an_animation_gives_its_first_frame(format: str) -> None:
 
 
 def test_the_pixel_limit_is_read_from_the_header() -> None:
-    with pytest.raises(ImageDecodeError, match=r"9000x9000 is 81,000,000 pixels.*40,000,000"):
+    with pytest.raises(
+        ImageDecodeError, match=r"9000x9000 is 81,000,000 pixels.*max_pixels.*64,000,000"
+    ):
         load_image(png_header(9000, 9000))  # has no pixel data: decoding it would say so
     data = encoded(Image.fromarray(photo()), "PNG")
     assert load_image(data, max_pixels=24 * 36).shape == (24, 36, 3)
@@ -603,3 +616,119 @@ def test_the_size_that_is_checked_is_the_whole_one() -> None:
     content = encoded(Image.new("RGB", (800, 800)), "JPEG")
     with pytest.raises(ImageDecodeError, match="more than max_pixels"):
         load_reduced(content, 50, max_pixels=100_000)
+
+
+# Faults of the machine
+
+
+MACHINE = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE]
+
+
+@pytest.mark.parametrize("number", MACHINE)
+@pytest.mark.parametrize("read", [load_image, load_mask, image_size, lambda f: load_reduced(f, 9)])
+def test_a_fault_of_the_machine_is_not_a_broken_image(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, read: Callable[[Path], Any]
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(Image.fromarray(photo()), "PNG"))
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as caught:
+        read(path)
+    assert (caught.value.errno, caught.value.filename) == (number, str(path))
+
+
+def test_memory_that_is_missing_is_the_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise MemoryError
+
+    content = encoded(Image.fromarray(photo()), "PNG")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fails)
+    with pytest.raises(OSError, match="memory") as caught:
+        load_image(content)
+    assert caught.value.errno == errno.ENOMEM
+
+
+def test_a_disk_that_fails_within_a_decoder_is_found_by_reading_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(photo()).save(path, compression="tiff_lzw")
+
+    def fails(*_: Any) -> None:
+        raise OSError("decoder error -2")  # libtiff reads by itself, and says no more
+
+    whole = Path.open
+
+    def broken(file: Path, *args: Any, **options: Any) -> Any:
+        if file == path:
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(file, *args, **options)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fails)
+    with pytest.raises(ImageDecodeError, match="decoder error -2"):
+        load_image(path)
+    monkeypatch.setattr(Path, "open", broken)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        load_image(path)
+    assert caught.value.filename == str(path)
+
+
+def test_a_file_that_may_not_be_read_is_its_own_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(ImageDecodeError, match="Permission denied"):
+        load_image(tmp_path / "a.png")
+
+
+# What is said of unusual files
+
+
+def test_what_was_done_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(image_io, "_said", set())
+    frames = [Image.new("RGB", (6, 4), color) for color in ("red", "green")]
+    wide = encoded(Image.fromarray(gray16()), "PNG")
+    floats = encoded(Image.fromarray(np.array([[0.0, 1.0]], np.float32)), "TIFF")
+    pages = encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    ordinary = encoded(frames[0], "JPEG")
+    with caplog.at_level(logging.INFO):
+        for content in (ordinary, wide, floats, pages, wide, floats, pages):
+            load_image(content)
+    said = [record.message for record in caplog.records]
+    assert len(said) == 3
+    for text, kind in zip(said, ("more than 8 bits", "float", "several pages"), strict=True):
+        assert kind in text
+        assert "said once" in text
+
+
+# Large photographs
+
+
+def test_a_photograph_of_48_megapixels_is_read_by_its_header() -> None:
+    with pytest.raises(ImageDecodeError, match=r"OSError|truncated|broken"):
+        load_image(png_header(8064, 6048))  # refused for its pixels alone, which are missing
+
+
+def test_a_reduced_jpeg_may_have_four_times_the_pixels_in_its_file() -> None:
+    content = encoded(Image.new("RGB", (800, 600), (200, 60, 60)), "JPEG")
+    with pytest.raises(ImageDecodeError, match="480,000 pixels, more than max_pixels"):
+        load_image(content, max_pixels=130_000)
+    assert load_reduced(content, 300, max_pixels=130_000).shape == (300, 400, 3)
+    with pytest.raises(ImageDecodeError, match="480,000 pixels, more than max_pixels"):
+        load_reduced(content, 500, max_pixels=130_000)  # its sides may not be halved
+    with pytest.raises(ImageDecodeError, match="480,000 pixels, more than max_pixels"):
+        load_reduced(content, 50, max_pixels=100_000)
+
+
+def test_a_jpeg_that_is_not_above_the_limit_is_decoded_whole() -> None:
+    content = encoded(Image.fromarray(photo()).resize((800, 600)), "JPEG")
+    assert np.array_equal(load_reduced(content, 100, above=480_000), load_image(content))
+    assert load_reduced(content, 100, above=479_999).shape == (150, 200, 3)

@@ -226,7 +226,7 @@ class _Fetching(TorchDataset[Any]):
     def __getitem__(self, slot: BatchSlot) -> Batch | Exception:
         try:
             return finished(self._fetch.begin(slot))
-        except (DataError, ImageDecodeError) as error:  # torch would add a traceback to the message
+        except (DataError, ImageDecodeError, OSError) as error:  # torch would add a traceback
             return error
 
 

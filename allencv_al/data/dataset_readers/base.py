@@ -14,10 +14,11 @@ from overrides import overrides
 from allencv_al.common.class_names import warn_about_similar_names
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.machine_faults import is_machine_fault
 from allencv_al.common.registrable import Registrable
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.decode_all import decode_all
-from allencv_al.data.dataset_readers.decode_instance import decode_instance
+from allencv_al.data.dataset_readers.decode_instance import Reading, decode_instance
 from allencv_al.data.dataset_readers.instance_ids import (
     UNNAMED,
     check_ids_are_unique,
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from allencv_al.data.transforms.normalization import Normalization
 
 logger = logging.getLogger(__name__)
+
+# Up to here a file and its pixels as an array give the same to the last bit. Larger photographs
+# would take half a gigabyte each.
+DEFAULT_REDUCE_ABOVE = 40_000_000
+_SIDE_KEPT = 2  # times what is needed: the transform's own scaling still has what to choose from
 
 
 class DatasetReader(Registrable):
@@ -64,7 +70,16 @@ class DatasetReader(Registrable):
         max_unreadable: With "skip", the largest fraction of a data set that may be unreadable; more
             of them end the run.
         max_pixels: An image of more pixels is refused by its header, before it is decoded: such a
-            file can take all memory. A refused image counts as unreadable.
+            file can take all memory. A refused image counts as unreadable. A JPEG that is decoded
+            at a part of its size may have four times as many in the file.
+        raw_colors: If true, the values in a file are taken as they are; if false, an ICC profile,
+            or what a PNG says of its colors, is followed, so that all images are sRGB, as
+            browsers show them.
+        reduce_above: A JPEG of more pixels is decoded at a half, a quarter or an eighth of its size
+            where the first transform scales every image, and both sides stay at least twice as
+            long as what that makes of them. Images with masks, boxes or keypoints never are. With
+            0 all photographs that are large enough are decoded so: several times as fast, and not
+            to the last bit what their pixels would give as an array.
     """
 
     builtin: ClassVar[dict[str, str]] = {
@@ -92,8 +107,10 @@ class DatasetReader(Registrable):
         on_error: Literal["raise", "skip"] = "skip",
         max_unreadable: float = 0.01,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        raw_colors: bool = False,
+        reduce_above: int = DEFAULT_REDUCE_ABOVE,
     ) -> None:
-        for name, message in _limit_faults(max_unreadable, max_pixels):
+        for name, message in _limit_faults(max_unreadable, max_pixels, reduce_above):
             raise ConfigurationError(f"{name}: {message}")
         if on_error not in ("raise", "skip"):
             raise ConfigurationError(f'on_error: expected "raise" or "skip", found "{on_error}"')
@@ -103,12 +120,15 @@ class DatasetReader(Registrable):
         self.on_error: Literal["raise", "skip"] = on_error
         self.max_unreadable = max_unreadable
         self.max_pixels = max_pixels
+        self.raw_colors = raw_colors
+        self.reduce_above = reduce_above
 
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("max_unreadable", "max_pixels"):
-            limits = config.get("max_unreadable"), config.get("max_pixels")
+        names = ("max_unreadable", "max_pixels", "reduce_above")
+        if config.sound(*names):
+            limits = [config.get(name) for name in names]
             for name, message in _limit_faults(*limits):
                 yield config.fault(name, message)
         if config.sound("augmentation"):
@@ -208,12 +228,16 @@ class DatasetReader(Registrable):
         Raises:
             ImageDecodeError: The image or its mask cannot be read.
             DataError: Its mask or boxes do not fit it.
+            OSError: The machine cannot read any file.
         """
         return self.pipeline.apply(self.decode(instance), seed)
 
     def decode(self, instance: Instance) -> Sample:
         """Decode an instance, without transforms: uint8 RGB, and what belongs to the image."""
-        return decode_instance(instance, self.max_pixels)
+        scaled = self.pipeline.scales_to
+        side = 0 if scaled is None else _SIDE_KEPT * scaled
+        reading = Reading(self.max_pixels, self.raw_colors, side, self.reduce_above)
+        return decode_instance(instance, reading)
 
     def image_shape(self) -> tuple[int, int | None, int | None]:
         """Return channels, height and width after the transforms; None where they vary."""
@@ -239,6 +263,8 @@ class DatasetReader(Registrable):
                         f"(self.make_instance(image, label)), found {type(item).__name__}"
                     )
         except OSError as error:
+            if is_machine_fault(error):
+                raise
             where = error.filename or location
             raise DataError(f"{where}: {error.strerror or error}") from error
         return instances, skipped
@@ -250,11 +276,15 @@ class DatasetReader(Registrable):
 ImageDatasetReader = DatasetReader
 
 
-def _limit_faults(max_unreadable: float, max_pixels: int) -> Iterator[tuple[str, str]]:
+def _limit_faults(
+    max_unreadable: float, max_pixels: int, reduce_above: int
+) -> Iterator[tuple[str, str]]:
     if not 0 <= max_unreadable <= 1:
         yield "max_unreadable", f"expected a fraction from 0 to 1, found {max_unreadable}"
     if max_pixels < 1:
         yield "max_pixels", f"expected at least 1 pixel, found {max_pixels}"
+    if reduce_above < 0:
+        yield "reduce_above", f"expected at least 0 pixels, found {reduce_above}"
 
 
 def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCount) -> None:

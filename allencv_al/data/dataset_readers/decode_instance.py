@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -10,31 +11,58 @@ from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.skipped import raise_problems
-from allencv_al.data.image_io import load_image, load_mask
+from allencv_al.data.image_io import load_image, load_mask, load_reduced
 from allencv_al.data.image_io import source_name as name_of
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 
 
-def decode_instance(instance: Instance, max_pixels: int) -> Sample:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the images of a data set are read.
+
+    Args:
+        max_pixels: Refuse a larger image or mask.
+        raw_colors: Whether the values in a file are taken as they are.
+        side: How many pixels each side keeps where a JPEG is decoded at a part of its size; 0 where
+            all images are decoded whole.
+        reduce_above: A JPEG of no more pixels is decoded whole.
+    """
+
+    max_pixels: int
+    raw_colors: bool = False
+    side: int = 0
+    reduce_above: int = 0
+
+
+def decode_instance(instance: Instance, reading: Reading) -> Sample:
     """Decode an instance, without transforms.
 
     Args:
         instance: What to decode.
-        max_pixels: Refuse a larger image or mask.
+        reading: How.
 
     Raises:
         ImageDecodeError: The image or its mask cannot be read.
         DataError: Its mask or boxes do not fit it.
+        OSError: The machine cannot read any file.
     """
-    image = load_image(instance.image, max_pixels)
+    image = _image(instance, reading)
     return Sample(
         image=image,
-        mask=None if instance.mask is None else _fitting_mask(instance, image, max_pixels),
+        mask=None if instance.mask is None else _fitting_mask(instance, image, reading.max_pixels),
         boxes=None if instance.boxes is None else _clipped_boxes(instance, image),
         box_labels=None if instance.box_labels is None else list(instance.box_labels),
         keypoints=_points(instance.keypoints),
     )
+
+
+def _image(instance: Instance, reading: Reading) -> NDArray[np.uint8]:
+    limit, raw = reading.max_pixels, reading.raw_colors
+    placed = (instance.mask, instance.boxes, instance.keypoints)
+    if not reading.side or any(part is not None for part in placed):
+        return load_image(instance.image, limit, raw)
+    return load_reduced(instance.image, reading.side, limit, raw, reading.reduce_above)
 
 
 def _fitting_mask(

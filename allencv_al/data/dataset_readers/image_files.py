@@ -6,15 +6,28 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from allencv_al.data.dataset_readers.skipped import Skipped
+from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount
 
-# HEIC needs a plugin to be decoded: found and told unreadable is better than never seen.
+# HEIC needs the extra "heif" to be decoded: found and told unreadable is better than never seen.
 IMAGE_EXTENSIONS = frozenset(
     (
         *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "gif", "webp", "tif", "tiff"),
-        *("avif", "heic", "heif", "j2k", "jp2", "pbm", "pgm", "pnm", "ppm"),
+        *("avif", "heic", "heif", "hif", "j2k", "jp2", "pbm", "pgm", "pnm", "ppm"),
     )
 )
+# What cameras, phones and scanners put beside them: told by name, for somebody may miss it.
+_OTHER_KINDS = {
+    "DICOM": ("dcm", "dicom", "dic"),
+    "video": (
+        *("mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "mts", "m2ts", "3gp", "3g2"),
+        *("wmv", "flv", "ogv"),
+    ),
+    "camera raw": ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef", "srw"),
+}
+_KIND_OF = {extension: kind for kind, names in _OTHER_KINDS.items() for extension in names}
+_DICOM_MARK, _DICOM_PLACE = b"DICM", 128
+
 # What macOS archives, Synology and Windows leave in folders of photos: copies and thumbnails.
 SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
 
@@ -33,6 +46,24 @@ def scan_images(folder: str | Path) -> Iterator[str | Skipped]:
         OSError: If `folder` itself cannot be listed.
     """
     return _scan(os.fspath(folder), "", ())
+
+
+def count_images(folder: str | Path) -> tuple[list[str], SkippedCount]:
+    """Return the images that `scan_images` finds below a folder, and a count of what else is there.
+
+    Args:
+        folder: Where to look.
+
+    Raises:
+        OSError: If `folder` itself cannot be listed.
+    """
+    names, skipped = [], SkippedCount()
+    for item in scan_images(folder):
+        if isinstance(item, Skipped):
+            skipped.add(item)
+        else:
+            names.append(item)
+    return names, skipped
 
 
 def is_image_name(name: str) -> bool:
@@ -59,7 +90,22 @@ def _scan(
         elif is_image_name(entry.name):
             yield name
         else:
-            yield Skipped("foreign", name)
+            yield Skipped(_kind_of(entry), name)
+
+
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    """Return what a file is that is no image, as far as its name tells; DICOM often has none."""
+    _, dot, extension = entry.name.rpartition(".")
+    if dot and not extension.isdecimal():
+        return _KIND_OF.get(extension.lower(), "foreign")
+    try:
+        with Path(entry.path).open("rb") as file:
+            file.seek(_DICOM_PLACE)
+            return "DICOM" if file.read(len(_DICOM_MARK)) == _DICOM_MARK else "foreign"
+    except OSError as error:
+        if is_machine_fault(error):
+            raise
+        return "foreign"
 
 
 def _scan_below(

@@ -104,6 +104,15 @@ class ImageTransform(Registrable):
         """Whether the same picture may come out differently the next time."""
         return self.draws_at_random
 
+    @property
+    def scales_to(self) -> int | None:
+        """The most pixels of the sides that it scales every image to; None if it does not.
+
+        Every image whose shorter side is longer than that comes out smaller. A photograph may then
+        be decoded at a part of its size, if this transform is the first.
+        """
+        return None
+
     def as_normalization(self) -> Normalization | None:
         """Return the same as an operation on a whole batch, where there is one."""
         return None

@@ -56,6 +56,11 @@ class TransformPipeline:
                 raise DataError(f"{type(transform).__name__}.apply: {_wrong_result(sample)}")
         return sample
 
+    @property
+    def scales_to(self) -> int | None:
+        """What the first transform scales every image to; see `ImageTransform.scales_to`."""
+        return self.transforms[0].scales_to if self.transforms else None
+
     def output_size(self, height: int | None, width: int | None) -> Size:
         """Return the height and width that come out, None where pictures differ.
 

@@ -59,6 +59,11 @@ class Resize(AlbumentationsTransform):
     def fired_size(self, height: int | None, width: int | None) -> Size:
         return self.height, self.width
 
+    @property
+    @overrides
+    def scales_to(self) -> int | None:
+        return max(self.height, self.width) if self.p == 1 else None
+
 
 class _MaxSize(AlbumentationsTransform):
     """Scale so that one side has a given length.
@@ -108,6 +113,11 @@ class _MaxSize(AlbumentationsTransform):
     def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
         transform.height, transform.width = self.scaled(*sample.image.shape[:2])
         return super().draw(transform, sample)
+
+    @property
+    @overrides
+    def scales_to(self) -> int | None:
+        return self.max_size if self.p == 1 else None
 
     @overrides
     def fired_size(self, height: int | None, width: int | None) -> Size:

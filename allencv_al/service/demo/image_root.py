@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.machine_faults import is_machine_fault
 from allencv_al.service.web.containment import contained
 
 _REFUSED = "there is no such image below --image-root"
@@ -42,7 +43,9 @@ class ImageRoot:
         try:
             with path.open("rb") as file:
                 content = file.read(self._max_bytes + 1)
-        except OSError:
+        except OSError as error:
+            if is_machine_fault(error):
+                raise
             raise DataError(_REFUSED) from None
         if len(content) > self._max_bytes:
             raise DataError(f"the image has more than {self._max_bytes} bytes")

@@ -6,6 +6,7 @@ import flask
 
 from allencv_al.active_learning.labeling.store import LabelingStore
 from allencv_al.common.errors import ImageDecodeError
+from allencv_al.common.machine_faults import is_machine_fault
 from allencv_al.service.labeling import messages
 from allencv_al.service.labeling.pictures import kind_of, picture, tag
 from allencv_al.service.labeling.presenter import number_of
@@ -38,7 +39,9 @@ def add_image_route(app: WebApp, store: LabelingStore) -> None:
         source = store.items.image(item)
         try:
             entity = tag(source, query.size)
-        except OSError:
+        except OSError as error:
+            if is_machine_fault(error):
+                raise
             raise WebError(404, "not_found", "the file of this image is gone") from None
         response = flask.Response(mimetype="image/jpeg")
         response.set_etag(entity)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+from allencv_al.common.machine_faults import is_machine_fault
+
 
 def contained(root: Path, name: str) -> Path | None:
     """Return the plain file that a name means, if it lies in the folder; else None.
@@ -17,6 +19,8 @@ def contained(root: Path, name: str) -> Path | None:
     try:
         path = (root / name).resolve(strict=True)
         is_inside = path.is_relative_to(root) and stat.S_ISREG(path.stat().st_mode)
-    except (OSError, ValueError, RuntimeError):  # absent; a zero byte; links in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # absent; a zero byte; links in a circle
+        if is_machine_fault(error):
+            raise
         return None
     return path if is_inside else None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.data.image_io import DEFAULT_MAX_PIXELS
 from allencv_al.service.web.access import Access, OpenAccess
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -37,7 +38,7 @@ class WebSettings:
     access: Access = field(default_factory=OpenAccess)
     allowed_hosts: Sequence[str] = ()
     max_body_bytes: int = 16 * 2**20
-    max_pixels: int = 40_000_000
+    max_pixels: int = DEFAULT_MAX_PIXELS
     max_images: int = 64
     max_json_depth: int = 32
     max_waiting: int = 64

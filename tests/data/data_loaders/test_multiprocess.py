@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from overrides import overrides
+from PIL import Image
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import ConfigurationFaults, DataError, ImageDecodeError
@@ -434,6 +436,24 @@ def test_on_error_raise_ends_the_run_at_the_first(
     with pytest.raises(ImageDecodeError, match=r"004\.png.*known formats") as caught:
         next(batches)
     assert caught.value.source.endswith("004.png")
+
+
+@every_way
+def test_a_fault_of_the_machine_ends_the_run_whole(
+    on_disk: MakeDataset,
+    make_loader: MakeLoader,
+    way: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    loader = make_loader(on_disk(11), shuffle=False, **way)
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        next(loader.batches(0))
+    assert caught.value.errno == errno.EMFILE
+    assert str(caught.value.filename).endswith(".png")
 
 
 def test_images_found_unreadable_by_the_reader_are_listed_too(

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,8 @@ from allencv_al.data.dataset_readers import (
     Skipped,
 )
 from allencv_al.data.instance import Instance
+from allencv_al.data.transforms.flips import HorizontalFlip
+from allencv_al.data.transforms.resizing import LongestMaxSize, Resize, SmallestMaxSize
 
 
 class ArrayReader(DatasetReader):
@@ -441,3 +446,89 @@ def test_every_reader_refuses_a_path_where_nothing_is(name: str, tmp_path: Path)
     with pytest.raises(DataError, match="absent"):
         reader.read(tmp_path / "absent")
     assert type(reader).path_fault(tmp_path / "absent") is not None
+
+
+# --- colors and large photographs ---
+
+CASES = Path(__file__).parents[1] / "cases" / "images"
+
+
+def test_raw_colors_reaches_the_decoder():
+    instance = Instance("a", CASES / "adobe_rgb.png")
+    converted = ArrayReader([]).load(instance, 0).image
+    assert converted[0, 0].tolist() == [208, 57, 57]
+    assert ArrayReader([], raw_colors=True).load(instance, 0).image[0, 0].tolist() == [180, 60, 60]
+
+
+def large_photo(tmp_path: Path) -> Path:
+    path = tmp_path / "large.jpg"
+    y, x = np.mgrid[0:600, 0:800]
+    Image.fromarray(np.stack([x // 4, y // 3, (x + y) // 8], 2).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [Resize(60, 50), SmallestMaxSize(60), LongestMaxSize(60)],
+    ids=["resize", "smallest", "longest"],
+)
+def test_a_large_photograph_is_decoded_at_a_part_of_its_size(tmp_path: Path, scaling):
+    instance = Instance("a", large_photo(tmp_path))
+    whole = ArrayReader([], augmentation=[scaling])
+    reduced = ArrayReader([], augmentation=[scaling], reduce_above=0)
+    assert whole.decode(instance).image.shape == (600, 800, 3)
+    assert reduced.decode(instance).image.shape == (150, 200, 3)  # 150 is at least 2 * 60
+    first, second = (reader.load(instance, 0).image for reader in (whole, reduced))
+    assert first.shape == second.shape
+    assert np.abs(first.astype(int) - second).mean() < 2
+
+
+def test_it_is_decoded_whole_where_a_part_would_not_do(tmp_path: Path):
+    path = large_photo(tmp_path)
+    plain = Instance("a", path)
+    for augmentation in ([], [Resize(60, 60, p=0.5)], [HorizontalFlip(), Resize(60, 60)]):
+        reader = ArrayReader([], augmentation=augmentation, reduce_above=0)
+        assert reader.decode(plain).image.shape == (600, 800, 3)
+    reader = ArrayReader([], augmentation=[Resize(60, 60)], reduce_above=0)
+    boxed = Instance("a", path, boxes=((0.0, 0.0, 9.0, 9.0),))
+    assert reader.decode(boxed).image.shape == (600, 800, 3)
+    assert reader.decode(Instance("a", array())).image.shape == (4, 6, 3)
+
+
+def test_reduce_above_is_a_number_of_pixels(tmp_path: Path):
+    path = large_photo(tmp_path)
+    for limit, height in ((480_000, 600), (479_999, 150)):
+        reader = ArrayReader([], augmentation=[Resize(60, 60)], reduce_above=limit)
+        assert reader.decode(Instance("a", path)).image.shape[0] == height
+    with pytest.raises(ConfigurationError, match="reduce_above: expected at least 0"):
+        ArrayReader([], reduce_above=-1)
+
+
+# --- faults of the machine ---
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE])
+def test_a_fault_of_the_machine_is_not_an_unreadable_image(
+    monkeypatch, write_image, number: int, lazy: bool
+):
+    instances = [Instance(str(index), write_image(f"{index}.png")) for index in range(3)]
+
+    def fails(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Image, "open", fails)
+    reader = ArrayReader(instances, lazy=lazy, max_unreadable=1.0)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as caught:
+        for instance in reader.read("anywhere"):
+            reader.load(instance, 0)
+    assert str(caught.value.filename).endswith(".png")
+
+
+def test_a_folder_that_the_machine_cannot_list_is_the_machines_fault(monkeypatch, tmp_path: Path):
+    def fails(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files", str(tmp_path))
+
+    monkeypatch.setattr(os, "scandir", fails)
+    with pytest.raises(OSError, match="Too many open files"):
+        ImageClassificationDirectory().read(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from allencv_al.active_learning.labeling.records import NewItem
 from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 from allencv_al.common.errors import DataError
+from allencv_al.service.labeling import image_route
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web import Identity, TokenAccess, WebSettings
 
@@ -341,3 +343,17 @@ def test_a_session_says_where_the_labels_are(
     found = app.test_client().get("/api/session", headers=headers).json
     assert found["folder"] == folder.name, "others learn no path of this machine"
     app.close()
+
+
+@pytest.mark.parametrize("place", ["stat", "decode"])
+def test_a_fault_of_the_machine_is_neither_a_broken_nor_an_absent_image(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    if place == "decode":
+        monkeypatch.setattr(Image, "open", fails)
+    else:
+        monkeypatch.setattr(image_route, "tag", fails)
+    assert client.get("/api/images/i1").status_code == 500
