@@ -21,15 +21,22 @@ class Progress(AbstractContextManager["Progress"]):
         description: What is being done, in a few words.
         total: How many units there are, where known.
         unit: What is counted, in the plural (`images`).
+        already: Units that were done before; they say nothing of the speed.
     """
 
-    def __init__(self, description: str, total: int | None = None, unit: str = "items") -> None:
+    def __init__(
+        self,
+        description: str,
+        total: int | None = None,
+        unit: str = "items",
+        already: int = 0,
+    ) -> None:
         self._description = description
         self._total = total
         self._unit = unit
-        self._done = 0
+        self._done = self._already = already
         self._started = self._last_line = time.monotonic()
-        self._bar = _RichBar(description, total, unit) if sys.stderr.isatty() else None
+        self._bar = _RichBar(description, total, unit, already) if sys.stderr.isatty() else None
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count `count` more units; `note` stands behind the figures (`loss 0.31`)."""
@@ -53,17 +60,36 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _print_line(self, note: str) -> None:
         seconds = max(time.monotonic() - self._started, 1e-9)
+        new = self._done - self._already
         total = f"/{self._total}" if self._total is not None else ""
-        line = (
-            f"{self._description}: {self._done}{total} {self._unit}, "
-            f"{self._done / seconds:.1f} {self._unit}/s"
-        )
-        sys.stderr.write(f"{line}, {note}\n" if note else f"{line}\n")
+        parts = [
+            f"{self._description}: {self._done}{total} {self._unit}",
+            self._speed(new, seconds),
+        ]
+        if self._total is not None and new > 0 and self._done < self._total:
+            parts.append(f"{time_text((self._total - self._done) * seconds / new)} left")
+        sys.stderr.write(", ".join([*parts, note] if note else parts) + "\n")
         sys.stderr.flush()
+
+    def _speed(self, new: int, seconds: float) -> str:
+        if 0 < new < 0.1 * seconds:
+            return f"{time_text(seconds / new)} each"
+        return f"{new / seconds:.1f} {self._unit}/s"
+
+
+def time_text(seconds: float) -> str:
+    """Return a time to wait as people say it: `2 h 05 min`, `3 min 20 s`, `40 s`."""
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    if minutes < 1:
+        return f"{whole} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class _RichBar:
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
+    def __init__(self, description: str, total: int | None, unit: str, already: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -79,7 +105,9 @@ class _RichBar:
             transient=True,
             redirect_stdout=False,  # results must not go where the bar is
         )
-        self._task = self._progress.add_task(description, total=total, unit=unit, rate="", note="")
+        self._task = self._progress.add_task(
+            description, total=total, completed=already, unit=unit, rate="", note=""
+        )
         self._progress.start()
 
     def advance(self, count: int, note: str) -> None:

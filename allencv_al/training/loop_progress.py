@@ -23,9 +23,9 @@ class LoopProgress(AbstractContextManager["LoopProgress"]):
     def __init__(self, description: str | None, total: int, done: int) -> None:
         self._bar: AbstractContextManager[Progress | None] = nullcontext()
         if description is not None:
-            self._bar = Progress(description, total, "steps")
+            self._bar = Progress(description, total, "steps", done)
         self._progress: Progress | None = None
-        self._new = done
+        self._new = 0
         self._next_look = (
             time.monotonic()
         )  # at once: a loss that is NaN from the start is soon seen

@@ -106,6 +106,10 @@ class TrainingLoop(Trainer):
         """The optimizer steps so far, over all epochs."""
         return self.step.count
 
+    def epoch_text(self, epoch: int) -> str:
+        """Return what a person reads of an epoch, counted from 0 as in the files: `3/19`."""
+        return f"{epoch}/{self.num_epochs - 1}"
+
     @overrides
     def train(self, recover: bool = False) -> Metrics:
         metrics: Metrics | None = None
@@ -351,7 +355,7 @@ class TrainingLoop(Trainer):
         return nullcontext() if self.moving_average is None else self.moving_average.averaged()
 
     def _progress(self) -> LoopProgress:
-        title = f"epoch {self.epochs_completed + 1} of {self.num_epochs}"
+        title = f"epoch {self.epoch_text(self.epochs_completed)}"
         total = math.ceil(len(self.data_loader) / self.batches_per_step)
         return LoopProgress(title if self.show_progress else None, total, self._loss.count)
 
@@ -360,7 +364,7 @@ class TrainingLoop(Trainer):
         if scheduler is None:
             return
         plan = plan_text(scheduler.describe_epoch())
-        logger.info("epoch %d of %d begins: %s", self.epochs_completed + 1, self.num_epochs, plan)
+        logger.info("epoch %s begins: %s", self.epoch_text(self.epochs_completed), plan)
 
     def _describe_epoch(self, training: Metrics, validation: Metrics | None) -> Metrics:
         epoch, best = self.epochs_completed, self.metric_tracker.best_epoch
@@ -384,7 +388,7 @@ class TrainingLoop(Trainer):
     def _stop(self, state: Mapping[str, Any]) -> NoReturn:
         received = self._signals.received
         assert received is not None
-        where = f"stopped in epoch {self.epochs_completed + 1} after batch {self._batch}"
+        where = f"stopped in epoch {self.epochs_completed} after batch {self._batch}"
         if self.checkpointer is None:
             raise TrainingInterrupted(received, f"{where}; without a folder nothing was saved")
         self._save(state)
@@ -402,7 +406,7 @@ class TrainingLoop(Trainer):
     def _describe_memory(self, error: torch.OutOfMemoryError) -> str:
         peak = max(peak_memory().values(), default=0.0)
         return (
-            f"out of memory in epoch {self.epochs_completed + 1} after batch {self._batch}, with "
+            f"out of memory in epoch {self.epochs_completed} after batch {self._batch}, with "
             f"{peak:.0f} MB in use at most; a smaller batch_size in the data loader needs less, "
             "and with num_gradient_accumulation_steps the optimizer's steps stay the same "
             f"({error})"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from allencv_al.common import progress
-from allencv_al.common.progress import Progress, track
+from allencv_al.common.progress import Progress, time_text, track
 
 
 class Terminal(io.StringIO):
@@ -65,10 +65,34 @@ def test_long_work_says_a_line_now_and_then_and_how_it_ended(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "reading: 3/8 images, 0.2 images/s, loss 0.5",
-        "reading: 6/8 images, 0.2 images/s, loss 0.5",
+        "reading: 3/8 images, 0.2 images/s, 20 s left, loss 0.5",
+        "reading: 6/8 images, 0.2 images/s, 8 s left, loss 0.5",
         "reading: 8/8 images, 0.2 images/s",
     ]
+
+
+def test_what_was_done_before_says_nothing_of_the_speed(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress("comparing", total=100, unit="rounds", already=90) as bar:
+        clock.now += 40
+        bar.advance(2)
+    line = "comparing: 92/100 rounds, 20 s each, 2 min 40 s left"
+    assert capsys.readouterr().err.splitlines()[0] == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599.6, "1 h 00 min"),
+        (90061, "25 h 01 min"),
+    ],
+)
+def test_times_are_written_as_people_say_them(seconds: float, text: str) -> None:
+    assert time_text(seconds) == text
 
 
 def test_an_unknown_total_is_left_out(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

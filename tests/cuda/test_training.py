@@ -113,7 +113,7 @@ def test_a_training_that_does_not_fit_says_what_needs_less(
 
     trainer.model._im2vec_encoder = torch.nn.Sequential(Greedy(), trainer.model._im2vec_encoder)
     little_memory(1 << 30)
-    with pytest.raises(TrainingError, match=r"out of memory in epoch 1 after batch 0.*batch_size"):
+    with pytest.raises(TrainingError, match=r"out of memory in epoch 0 after batch 0.*batch_size"):
         trainer.train()
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ import torch
 
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.errors import CheckpointError, TrainingError
-from allencv_al.training.callbacks import TrainerCallback
+from allencv_al.training.callbacks import TrainerCallback, console_logger
+from allencv_al.training.callbacks.console_logger import ConsoleLoggerCallback
 from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
 from allencv_al.training.callbacks.tensorboard import TensorBoardCallback
 from allencv_al.training.checkpointer import Checkpointer
@@ -204,8 +206,25 @@ def test_each_epoch_is_one_line_in_the_log(
     number = r"\d+\.\d{4}"
     figures = rf"loss {number} accuracy {number}"
     assert re.fullmatch(
-        rf"epoch 1 of 3: training {figures}; validation {figures} \(best so far\)", lines[0]
+        rf"epoch 0/2: training {figures}; validation {figures} \(best so far\)", lines[0]
     )
+
+
+def test_the_line_of_an_epoch_says_how_long_the_others_will_take(
+    make_trainer: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger, trainer = ConsoleLoggerCallback(), make_trainer(num_epochs=12)
+    moments = iter((1000.0, 1200.0, 1300.0))
+    monkeypatch.setattr(console_logger, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    trainer.epochs_completed = 4  # a run that goes on
+    logger.on_start(trainer)
+    with caplog.at_level(logging.INFO):
+        for epoch in (5, 11):
+            logger.on_epoch(trainer, {"training_loss": 0.5}, epoch)
+    assert caplog.messages == [
+        "epoch 5/11: training loss 0.5000; about 10 min 00 s left",
+        "epoch 11/11: training loss 0.5000",
+    ]
 
 
 def test_a_part_that_does_not_learn_is_warned_of(

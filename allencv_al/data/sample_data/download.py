@@ -172,8 +172,7 @@ def _headers(have: int) -> dict[str, str]:
 def _copy(response: IO[bytes], stream: BinaryIO, start: int, total: int | None) -> None:
     mebibytes = None if total is None else -(-total // CHUNK)
     done = start
-    with Progress("Downloading", mebibytes, "MiB") as progress:
-        progress.advance(start // CHUNK)
+    with Progress("Downloading", mebibytes, "MiB", already=start // CHUNK) as progress:
         while block := response.read(CHUNK):
             stream.write(block)
             progress.advance((done + len(block)) // CHUNK - done // CHUNK)

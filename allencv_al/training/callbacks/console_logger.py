@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overrides import overrides
 
+from allencv_al.common.progress import time_text
 from allencv_al.training.callbacks.base import TrainerCallback
 from allencv_al.training.epoch_metrics import scalars
 
@@ -21,11 +24,22 @@ _BOOKKEEPING = ("training_epochs", "training_start_epoch")
 
 @TrainerCallback.register("console_logger")
 class ConsoleLoggerCallback(TrainerCallback):
-    """Log the metrics of each epoch in one line.
+    """Log the metrics of each epoch in one line, with the time that the epochs left will take.
+
+    Epochs are counted from 0, as in the files: the first of 20 is `epoch 0/19`.
 
     Args:
         serialization_dir: Folder of the run; not used.
     """
+
+    def __init__(self, serialization_dir: str | Path | None = None) -> None:
+        super().__init__(serialization_dir)
+        self._started = 0.0
+        self._first = 0
+
+    @overrides
+    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+        self._started, self._first = time.monotonic(), trainer.epochs_completed
 
     @overrides
     def on_epoch(
@@ -37,14 +51,12 @@ class ConsoleLoggerCallback(TrainerCallback):
     ) -> None:
         if not is_primary:
             return
+        spent, done = time.monotonic() - self._started, epoch + 1 - self._first
+        seconds = (trainer.num_epochs - 1 - epoch) * spent / done
+        left = f"; about {time_text(seconds)} left" if seconds >= 1 else ""
         best = " (best so far)" if metrics.get("best_epoch") == epoch else ""
-        logger.info(
-            "epoch %d of %d: %s%s",
-            epoch + 1,
-            trainer.num_epochs,
-            "; ".join(_parts(scalars(metrics))),
-            best,
-        )
+        figures = "; ".join(_parts(scalars(metrics)))
+        logger.info("epoch %s: %s%s%s", trainer.epoch_text(epoch), figures, best, left)
 
 
 def _parts(metrics: dict[str, float]) -> Iterator[str]:
