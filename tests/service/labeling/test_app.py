@@ -327,6 +327,17 @@ def test_zoom_gets_more_pixels(client: FlaskClient, tmp_path: Path) -> None:
     assert sizes == {"thumb": 256, "full": 2048, "large": 4096, "whole": 8192}
 
 
+def test_photos_of_phones_are_shown_and_larger_ones_are_named(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    (tmp_path / "large.jpg").write_bytes(photo(8064, 6048))
+    assert client.get("/api/images/i3?size=thumb").status_code == 200
+    (tmp_path / "turned.jpg").write_bytes(photo(16_000, 10_000))
+    found = client.get("/api/images/i1?size=thumb")
+    assert (found.status_code, found.json["error"]["code"]) == (413, "too_many_pixels")
+    assert "16000x10000" in found.json["error"]["message"]
+
+
 def test_a_session_says_where_the_labels_are(
     store: LabelingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,8 +250,7 @@ export class Labeler extends EventTarget {
   async #fill() {
     if (this.queue.length < AHEAD) {
       try {
-        const { items: elsewhere } = await this.tabs.ask();
-        const but = [...elsewhere].slice(0, MOST_ELSEWHERE);
+        const but = this.tabs.held().slice(0, MOST_ELSEWHERE);
         const { items } = await post("next", { count: AHEAD, skipped: this.skippedAgain, but });
         const known = new Set(this.queue.map((item) => item.id));
         const fresh = items.filter((item) => !known.has(item.id) && !this.answered.has(item.id));

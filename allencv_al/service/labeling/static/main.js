@@ -67,6 +67,7 @@ async function refresh() {
   if (isNewBatch) await labeler.restart();
   else {
     await outbox.adopt();
+    if (!labeler.current) await tabs.ask(); // a window that has gone holds nothing
     if (!labeler.current && session.batch.state === "open") await labeler.fill();
   }
   showView();
@@ -150,7 +151,10 @@ async function open(name, isBack = false) {
   view = name;
   byId("notice").hidden = true;
   showView();
-  if (name === "review") await review.load();
+  if (name === "review") {
+    await outbox.flushed(); // what was answered just now is there, too
+    await review.load();
+  }
   if (name === "team" && session) await team.load(await refresh());
   if (name === "label") await labeler.fill();
 }
@@ -264,6 +268,7 @@ async function begin() {
   }
   if (session === null) return;
   try {
+    await tabs.ask();
     await labeler.start();
   } catch (error) {
     showNotice(error.message);

@@ -9,6 +9,7 @@ import { post } from "./api.js";
 const storage = available();
 const PREFIX = "allencv-al-answer:";
 const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15000, 30000, 60000];
+const FLUSH_MS = 1000;
 const ELSEWHERE = ["other_labeling", "other_annotator", "other_image"];
 const SENT = ["client_id", "item", "kind", "class_id", "seconds", "labeling", "annotator", "image", "is_first"];
 
@@ -65,7 +66,7 @@ export class Outbox extends EventTarget {
   async adopt() {
     const found = kept().filter((answer) => this.#isOurs(answer) && !this.#has(answer.client_id));
     if (found.length > 0) {
-      const { ids } = await this.tabs.ask();
+      const ids = await this.tabs.ask();
       const orphans = found.filter((answer) => !ids.has(answer.tab) && storage.getItem(PREFIX + answer.client_id));
       this.waiting = [...this.waiting, ...orphans].sort((one, other) => one.order - other.order);
     }
@@ -97,6 +98,14 @@ export class Outbox extends EventTarget {
       this.#drop(answer);
     }
     return true;
+  }
+
+  /** Return when nothing is on its way, or it takes long. */
+  async flushed() {
+    const end = performance.now() + FLUSH_MS;
+    while (this.sending && performance.now() < end) {
+      await Promise.race([this.#changed(), new Promise((resolve) => { setTimeout(resolve, FLUSH_MS); })]);
+    }
   }
 
   /** Forget answers that cannot be sent, because somebody said so. */

@@ -38,7 +38,8 @@ export class Stage {
   #load() {
     byId("image-problem").hidden = true;
     this.image.hidden = false;
-    this.image.src = this.item.image_url;
+    // A document asks once for an address that has failed, so each attempt has another
+    this.image.src = this.failures === 0 ? this.item.image_url : `${this.item.image_url}-${this.failures}`;
   }
 
   async #onError() {
@@ -47,12 +48,12 @@ export class Stage {
     const error = await imageError(item.image_url);
     if (this.item !== item) return;
     this.image.hidden = true;
-    this.image.removeAttribute("src"); // so that the same address is asked for again
+    this.image.removeAttribute("src");
+    this.failures += 1;
     byId("image-problem").hidden = false;
     byId("image-again").hidden = error === null || error.isTemporary;
     byId("image-problem-text").textContent = error === null || error.isTemporary ? "The image comes as soon as the server can send it." : problemText(error);
     if (error === null || error.isTemporary) {
-      this.failures += 1;
       setTimeout(() => { if (this.item === item) this.#load(); }, RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1]);
     }
   }
@@ -125,6 +126,7 @@ export class Stage {
       else this.zoom(3, this.#at(event));
     });
     this.frame.addEventListener("pointerdown", (event) => {
+      if (event.target.closest("button")) return; // it would lose its click
       this.frame.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, this.#at(event));
     });

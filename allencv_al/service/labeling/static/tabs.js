@@ -11,20 +11,29 @@ export class Tabs extends EventTarget {
     this.others = new Map();
     this.channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(CHANNEL) : null;
     this.channel?.addEventListener("message", ({ data }) => this.#hear(data));
+    addEventListener("pagehide", () => this.#say({ kind: "bye" }));
+    addEventListener("pageshow", ({ persisted }) => { if (persisted) this.#say({ kind: "here", ...this.state }); });
   }
 
-  /** Let other windows know, when they ask, whose labels are given here and which images are held. */
+  /** Let other windows know whose labels are given here, and which images are held. */
   hold(owner, items) {
+    const isSame = JSON.stringify(this.state) === JSON.stringify({ owner, items });
     this.state = { owner, items };
+    if (!isSame) this.#say({ kind: "here", ...this.state });
   }
 
-  /** Ask who is there; return their ids, and the images that windows of the same owner hold. */
+  /** Return the images that other windows hold for the same owner. */
+  held() {
+    return [...this.others.values()].filter((state) => state.owner === this.state.owner).flatMap((state) => state.items);
+  }
+
+  /** Ask who is there, and return their ids: a window may have gone without a word. */
   async ask() {
-    this.others.clear();
+    this.replied = new Set();
     this.#say({ kind: "who" });
     if (this.channel) await new Promise((resolve) => { setTimeout(resolve, ANSWER_MS); });
-    const same = [...this.others.values()].filter((state) => state.owner === this.state.owner);
-    return { ids: new Set(this.others.keys()), items: new Set(same.flatMap((state) => state.items)) };
+    for (const id of [...this.others.keys()]) if (!this.replied.has(id)) this.others.delete(id);
+    return new Set(this.others.keys());
   }
 
   /** Tell the other windows that an answer was taken back here. */
@@ -38,8 +47,12 @@ export class Tabs extends EventTarget {
 
   #hear(message) {
     if (message.kind === "who") this.#say({ kind: "here", ...this.state });
-    else if (message.kind === "here") this.others.set(message.from, { owner: message.owner, items: message.items });
-    else if (message.kind === "undone" && message.owner === this.state.owner) {
+    else if (message.kind === "bye") this.others.delete(message.from);
+    else if (message.kind === "here") {
+      this.replied?.add(message.from);
+      this.others.set(message.from, { owner: message.owner, items: message.items });
+    }
+    if (message.kind === "undone" && message.owner === this.state.owner) {
       this.dispatchEvent(new CustomEvent("undone", { detail: message }));
     }
   }

@@ -1,0 +1,151 @@
+"""What the labeling page shows: large images, images that are gone, many classes, the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from labeling_pages import Labeling, enter, file_name, press
+from PIL import Image
+
+with suppress(ImportError):  # the fixture `browser` says so
+    from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+MakeLabeling = Callable[..., Labeling]
+
+
+def until(condition: Callable[[], bool], page: Page) -> None:
+    """Wait for something; the page's policy forbids to evaluate conditions there."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
+
+
+def width(page: Page) -> int:
+    return int(page.evaluate("document.getElementById('image').naturalWidth"))
+
+
+def test_a_zoom_loads_the_pixels_of_a_large_photo(page: Page, make_labeling: MakeLabeling) -> None:
+    labeling = make_labeling(2)
+    Image.new("L", (5000, 3000), 90).save(labeling.folder / "00.png")
+    enter(page, labeling)
+    until(lambda: width(page) == 2048, page)
+    expect(page.locator("#image-problem")).to_be_hidden()
+    for _ in range(3):
+        page.keyboard.press("+")
+    until(lambda: width(page) == 4096, page)
+    for _ in range(4):
+        page.keyboard.press("+")
+    until(lambda: width(page) == 5000, page)
+    assert file_name(page) == "00.png"
+
+
+def test_an_image_that_is_gone_is_said_and_not_labeled(
+    new_page: Any, make_labeling: MakeLabeling
+) -> None:
+    new_page.allowed += ["Failed to load resource"]
+    labeling = make_labeling(9)
+    kept = (labeling.folder / "00.png").read_bytes()
+    (labeling.folder / "00.png").unlink()
+    (labeling.folder / "01.png").write_bytes(b"no image")
+    page = new_page()
+    enter(page, labeling)
+    problem = page.locator("#image-problem-text")
+    expect(problem).to_contain_text("The file of this image is gone. Skip it (s)")
+    page.keyboard.press("1")
+    expect(page.locator("#hint")).to_contain_text("so it gets no class")
+    (labeling.folder / "00.png").write_bytes(kept)
+    page.get_by_role("button", name="Try again").click()
+    until(lambda: width(page) == 320, page)
+    assert press(page, "1") == "00.png"
+    expect(problem).to_contain_text("This image cannot be shown:")
+    expect(problem).to_contain_text("x says that it is unreadable.")
+    assert press(page, "x") == "01.png"
+    assert labeling.wait(2) == {"00.png": "cat", "01.png": "unreadable"}
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_two_hundred_classes_fit(
+    size: tuple[int, int],
+    new_page: Any,
+    make_labeling: MakeLabeling,
+    assert_accessible: Callable[[Any], None],
+) -> None:
+    names = [f"class number {number:03d}" for number in range(200)]
+    labeling = make_labeling(3, classes=names)
+    page = new_page(*size)
+    enter(page, labeling)
+
+    def fits() -> bool:
+        wide, high = page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        )
+        return bool(wide <= size[0] and high <= 1.25 * size[1])
+
+    assert fits()
+    expect(page.locator("#unreadable")).to_be_in_viewport()
+    page.keyboard.press("/")
+    page.keyboard.type("173")
+    expect(page.locator(".class-button")).to_have_count(1)
+    page.keyboard.press("Enter")
+    [name] = labeling.wait(1).values()
+    assert name == "class number 173"
+    page.keyboard.press("r")
+    page.locator(".tile").click()
+    assert fits()
+    assert_accessible(page)
+    page.get_by_label("Class", exact=True).last.select_option(label="class number 007")
+    page.get_by_role("button", name="Set class").click()
+    expect(page.locator(".tile-label")).to_have_text("class number 007")
+
+
+def test_a_server_that_was_stopped_is_said(new_page: Any, make_labeling: MakeLabeling) -> None:
+    new_page.allowed += ["Failed to load resource"]
+    labeling = make_labeling(3)
+    page = new_page()
+    page.clock.install()
+    enter(page, labeling)
+    for _ in range(2):
+        press(page, "1")
+    page.keyboard.press("1")
+    expect(page.locator("#end-title")).to_have_text("All images are labeled")
+    expect(page.locator("#end-text")).to_contain_text(f"{labeling.folder}/labels.csv")
+    labeling.stop()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for _ in range(60):
+        page.clock.run_for(15_000)
+    expect(page.locator("#end-title")).to_have_text("The server does not answer")
+    expect(page.locator("#end-text")).to_contain_text(f"{labeling.folder}/labels.csv")
+    assert 3 < len(asked) < 20, "less and less often"
+    asked.clear()
+    page.clock.run_for(600_000)
+    assert asked == [], "and in the end no more"
+    labeling.start()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#end-title")).to_have_text("All images are labeled")
+
+
+def test_back_leads_to_the_view_before(new_page: Any, make_labeling: MakeLabeling) -> None:
+    labeling = make_labeling(3)
+    page = new_page()
+    enter(page, labeling)
+    press(page, "1")
+    page.keyboard.press("r")
+    expect(page.locator(".tile")).to_have_count(1)
+    page.reload()
+    expect(page.locator(".tile")).to_have_count(1)
+    page.keyboard.press("c")
+    expect(page.locator("#view-team")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#view-review")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#view-label")).to_be_visible()
+    expect(page.locator("#file-name")).not_to_be_empty()
