@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands import arguments
+from allencv_al.commands.metrics_table import metrics_table
 from allencv_al.common.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the labeled images: a folder or file as the archive's dataset reader takes it",
     )
     parser.add_argument(
+        "--json", action="store_true", help="print the metrics as JSON, not as a table"
+    )
+    parser.add_argument(
         "--output-file",
         type=Path,
         metavar="FILE",
@@ -63,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, and write the metrics as JSON."""
+    """Evaluate, and write the metrics as a table or as JSON."""
     from allencv_al.common.atomic_file import write_json
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.json_values import to_json_value
@@ -85,9 +89,16 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.output_file is not None:
         write_json(args.output_file, metrics)
-    else:
+    elif args.json:
         sys.stdout.write(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    else:
+        sys.stdout.write(metrics_table(metrics, _class_names(archive.model)))
     return 0
+
+
+def _class_names(model: Model) -> list[str]:
+    namespace = getattr(model, "_label_namespace", "labels")
+    return list(model.vocab.get_index_to_token_vocabulary(namespace).values())
 
 
 def _labeled_images(reader: DatasetReader, path: str) -> Dataset:

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
+from allencv_al.commands.metrics_table import metrics_table
 from allencv_al.predictors import Predictor
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    assert main(["evaluate", *arguments]) == 0
+    assert main(["evaluate", "--json", *arguments]) == 0
     metrics: dict[str, Any] = json.loads(capsys.readouterr().out)
     return metrics
 
@@ -29,6 +30,45 @@ def test_the_accuracy_is_that_of_the_predictions(
     right = [predictor.predict(instance)["class"] == instance.label for instance in dataset]
     assert metrics["accuracy"] == pytest.approx(np.mean(right))
     assert metrics["loss"] > 0
+
+
+def test_people_get_a_table(
+    tiny_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = run(capsys, str(tiny_run), str(pictures))
+    assert main(["evaluate", str(tiny_run), str(pictures)]) == 0
+    first, second = capsys.readouterr().out.split("\n\n")
+    shown = dict(line.split() for line in first.splitlines())
+    assert shown == {
+        name: f"{value:.4f}" for name, value in metrics.items() if isinstance(value, float)
+    }
+    rows = [line.split() for line in second.splitlines()]
+    assert [row[:2] for row in rows] == [
+        ["class", "images"],
+        ["Cat", "3"],
+        ["Dog", "2"],
+        ["Emu", "2"],
+    ]
+
+
+def test_the_table_says_what_each_class_is_taken_for() -> None:
+    metrics = {
+        "accuracy": 0.5,
+        "confusion_matrix": [[2, 0, 1], [0, 0, 0], [0, 2, 0]],
+        "per_class_accuracy": {"cat": 2 / 3, "dog\n": None, "owl": 0.0},
+        "by_size": {"small": [1, 0.25]},
+    }
+    assert metrics_table(metrics, ["cat", "dog\n", "owl"]).splitlines() == [
+        "accuracy         0.5000",
+        "by_size.small.0       1",
+        "by_size.small.1  0.2500",
+        "",
+        "class  images   right  most often taken for",
+        "cat         3  66.7 %  owl (1)",
+        r"dog\n       0       -  -",
+        r"owl         2   0.0 %  dog\n (2)",
+    ]
+    assert metrics_table({"accuracy": 1.0}, ["cat"]) == "accuracy  1.0000\n"
 
 
 @pytest.mark.parametrize("batch_size", ["1", "4", "100"])

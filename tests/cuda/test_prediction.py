@@ -267,7 +267,7 @@ def test_the_commands_take_a_gpu(
         assert main(command) == 0
         lines = capsys.readouterr().out.splitlines()
         answers[where] = [json.loads(line)["probs"] for line in lines]
-        command = ["evaluate", str(run), str(digits / "test"), f"--cuda-device={where}"]
+        command = ["evaluate", "--json", str(run), str(digits / "test"), f"--cuda-device={where}"]
         assert main(command) == 0
         answers[where].append([json.loads(capsys.readouterr().out)["loss"]])
     assert answers[device][0] == pytest.approx(answers["-1"][0], abs=1e-5)
