@@ -16,6 +16,7 @@ from pydantic import BaseModel
 _RULE_PART = re.compile(r"<(?:(?P<type>\w+):)?(?P<name>\w+)>")
 _TYPES = {"int": "integer", "float": "number"}
 _FIRST_FAULT = 400
+_OF_QUERIES_ONLY = ("allowEmptyValue", "allowReserved")
 _MEANINGS = {
     202: "It is done later; `Location` says where to ask.",
     400: "The request cannot be understood.",
@@ -27,6 +28,7 @@ _MEANINGS = {
     415: "The body is of another kind.",
     421: "The server is not called by this name.",
     422: "The request is not what it should be; `field` says where.",
+    429: "Too many wrong tokens; try again after `Retry-After` seconds.",
     500: "Something is wrong with the server.",
     502: "Another server did not answer as it should.",
     503: "Too many requests wait; try again after `Retry-After` seconds.",
@@ -101,6 +103,11 @@ def document(
         OpenAPI(info=Info(title=title, version=version), paths=paths)
     )
     dumped: dict[str, Any] = api.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for item in dumped["paths"].values():
+        for operation_dump in item.values():
+            for parameter in operation_dump.get("parameters", ()):
+                for name in _OF_QUERIES_ONLY:  # written out as false for paths too
+                    parameter.pop(name, None)
     if needs_token:
         dumped.setdefault("components", {})["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer"}
