@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sized
 
 import flask
-from werkzeug.datastructures import FileStorage
 
 from allencv_al.common.errors import AllenCVError
 from allencv_al.service.demo.data_url import decode_data_url, is_data_url
@@ -16,6 +16,8 @@ from allencv_al.service.web.images import check_image
 from allencv_al.service.web.settings import WebSettings
 
 _FORM = "multipart/form-data"
+_LINE_FORM = "application/x-www-form-urlencoded"  # curl's word for anything it sends
+_FIELD = re.compile(rb"[\w.\[\]-]{1,64}=\s*data(:|%3A)", re.IGNORECASE)
 _SAMPLE = 64  # bytes in which the first one that is no space must be
 _EXPECTED = "expected the bytes of an image, a form with files, a data URL or JSON"
 
@@ -64,19 +66,24 @@ class BodyReader:
         return parts
 
     def _parts(self) -> list[object]:
-        if flask.request.mimetype == _FORM:
-            found: list[object] = [file.read() for file in _files()]
-        else:
-            found = self._of_body(read_body())
+        is_form = flask.request.mimetype == _FORM
+        found = _of_form() if is_form else self._of_body(read_body())
         self._check_number(found)
         return [self._checked(part) for part in found]
 
     def _of_body(self, body: bytes) -> list[object]:
         if is_data_url(body):
             return [decode_data_url(body)]
+        if flask.request.mimetype == _LINE_FORM and _FIELD.match(body):
+            raise WebError(
+                415,
+                "media_type",
+                f"data URL in a form: expected {_FORM} (curl -F), found {_LINE_FORM}",
+            )
         if not _is_json(body):
             return [body]
-        value = parse_json(body, self._settings.max_json_depth)
+        limits = (self._settings.max_json_depth, self._settings.max_body_bytes)
+        value = parse_json(body, *limits)
         values = value if isinstance(value, list) else [value]
         self._check_number(values)  # of millions of values each would become an error first
         return self._inputs.of_json_list(values)
@@ -96,8 +103,21 @@ class BodyReader:
         return part
 
 
-def _files() -> list[FileStorage]:
-    return [file for _, file in flask.request.files.items(multi=True)]
+def _of_form() -> list[object]:
+    """Return the files of a form, or what the data URLs in its fields hold."""
+    files = [file for _, file in flask.request.files.items(multi=True)]
+    fields = [text.strip().encode() for _, text in flask.request.form.items(multi=True)]
+    urls = [text for text in fields if is_data_url(text)]
+    if files and urls:  # their order would be lost
+        raise WebError(422, "image", "a form: expected files or data URLs, found both")
+    return [file.read() for file in files] or [_decoded(url) for url in urls]
+
+
+def _decoded(url: bytes) -> object:
+    try:
+        return decode_data_url(url)
+    except AllenCVError as error:
+        return error
 
 
 def _is_json(body: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import shutil
@@ -209,6 +210,46 @@ def test_a_form_with_several_files_is_a_batch(
     assert close_to(rows[0], reference.predict(images["PNG"]))
     assert "none of the known formats" in rows[1]["error"]["message"]
     assert close_to(rows[2], reference.predict(images["GIF"]))
+
+
+def test_data_urls_in_a_form_are_read(
+    client: FlaskClient, reference: Predictor, images: dict[str, bytes]
+) -> None:
+    urls = [data_url(images[kind], "png").decode() for kind in ("PNG", "gray")]
+    found = client.post("/predict", data={"image": urls[0]}, content_type="multipart/form-data")
+    assert found.json["logits"] == pytest.approx(reference.predict(images["PNG"])["logits"])
+    form = {"images": [*urls, "data:image/png;base64,###"], "comment": "no image"}
+    found = client.post("/predict_batch", data=form, content_type="multipart/form-data")
+    assert [set(row) == {"error"} for row in found.json] == [False, False, True]
+    assert found.json[1]["logits"] == pytest.approx(reference.predict(images["gray"])["logits"])
+
+
+def test_a_form_of_files_and_data_urls_has_no_order(
+    client: FlaskClient, images: dict[str, bytes]
+) -> None:
+    form = {"a": file(images["PNG"]), "b": data_url(images["PNG"], "png").decode()}
+    found = client.post("/predict_batch", data=form)
+    assert found.status_code == 422
+    assert "expected files or data URLs, found both" in found.text
+
+
+@pytest.mark.parametrize("field", ["image=data:image/png;base64,AA", "a%5B%5D=data%3Aimage%2Fpng"])
+def test_a_data_url_in_a_form_of_one_line_is_refused_by_name(
+    client: FlaskClient, field: str
+) -> None:
+    kind = "application/x-www-form-urlencoded"
+    found = client.post("/predict", data=field.replace("%5B%5D", "[]"), content_type=kind)
+    assert found.status_code == 415
+    assert f"expected multipart/form-data (curl -F), found {kind}" in found.text
+
+
+def test_a_compressed_image_is_refused_by_name(
+    client: FlaskClient, images: dict[str, bytes]
+) -> None:
+    content = gzip.compress(images["PNG"])
+    found = client.post("/predict", data=content, headers={"Content-Encoding": "gzip"})
+    assert found.status_code == 415
+    assert "Content-Encoding: expected none, found gzip" in found.text
 
 
 def test_more_images_than_may_be_are_refused(create: Create, images: dict[str, bytes]) -> None:
