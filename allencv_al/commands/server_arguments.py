@@ -56,6 +56,14 @@ def add_server(group: argparse._ArgumentGroup, port: int) -> None:
         help="a name under which the server may be asked for, besides localhost and --host; may "
         "be given several times",
     )
+    group.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let the pages of this other site send requests and read the answers, as in "
+        "https://photos.example; may be given several times (default: none)",
+    )
 
 
 def settings(args: argparse.Namespace, access: Access) -> WebSettings:
@@ -63,7 +71,11 @@ def settings(args: argparse.Namespace, access: Access) -> WebSettings:
     from allencv_al.service.web.settings import WebSettings
 
     return WebSettings(
-        host=args.host, port=args.port, access=access, allowed_hosts=args.allowed_host
+        host=args.host,
+        port=args.port,
+        access=access,
+        allowed_hosts=args.allowed_host,
+        allowed_origins=args.allow_origin,
     )
 
 

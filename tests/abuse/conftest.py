@@ -164,6 +164,14 @@ class Process:
             return 0.0
         return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) / 1024
 
+    def peak_mb(self) -> float:
+        """Return the most memory that it ever took, in MB; 0 where the system does not say."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return 0.0
+        return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
+
     def open_files(self) -> int:
         """Return how many files and connections it has open; 0 where the system does not say."""
         folder = Path(f"/proc/{self.process.pid}/fd")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 import mimetypes
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import flask
 from flask import Response, g, request
@@ -17,14 +18,17 @@ from werkzeug.exceptions import NotFound
 import allencv_al
 from allencv_al.service.web import bodies
 from allencv_al.service.web.access import Identity, session_of
+from allencv_al.service.web.attempts import Attempts
 from allencv_al.service.web.containment import contained
 from allencv_al.service.web.errors import ErrorBody, WebError, error_body, error_response
 from allencv_al.service.web.guards import (
     add_headers,
+    check_encoding,
     check_host,
     check_origin,
     check_peer,
     identity_of,
+    preflight,
 )
 from allencv_al.service.web.openapi import ErrorAnswer, Operation, document
 from allencv_al.service.web.request_metrics import RequestMetrics
@@ -33,8 +37,16 @@ from allencv_al.service.web.settings import WebSettings
 _SHARED = Path(__file__).resolve().parent.parent / "static"
 _JSON = ("application/json",)
 _KINDS = {".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}  # of any system
-_USUAL = (400, 401, 403, 413, 415, 421, 422, 500)
+_USUAL = (400, 401, 403, 413, 415, 421, 422, 429, 500, 507)
+_BODY_OF_STRANGERS = 8 * 2**10  # a token that is traded for a cookie
 _View = TypeVar("_View", bound=Callable[..., Any])
+
+
+class _Request(flask.Request):
+    """A request whose files stay in memory, as its body is: no disk that is full loses them."""
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        return io.BytesIO()
 
 
 class StatusAnswer(BaseModel):
@@ -85,12 +97,14 @@ class WebApp(flask.Flask):
         self._scopes: dict[str, str | None] = {}
         self._pages: set[str] = set()
         self._cookie = f"{name}-session"
+        self._attempts = Attempts()
         self._body_of_errors = body_of_errors
         self._error_answer = error_answer
         self.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
         self.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
         self.config["MAX_FORM_PARTS"] = 2 * settings.max_images
         self.json.sort_keys = False  # type: ignore[attr-defined]
+        self.request_class = _Request
         self.before_request(self._guard)
         self.after_request(self._finish)
         self.register_error_handler(Exception, self._answer_error)
@@ -202,13 +216,43 @@ class WebApp(flask.Flask):
         self._scopes[name] = scope
         self.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False)
 
+    def body_limit(self, environ: dict[str, Any]) -> int | None:
+        """Return how long the body of a request may be, as its head tells; None if it is refused.
+
+        Args:
+            environ: The WSGI environment; the body need not be there yet.
+        """
+        with self.request_context(environ):
+            try:
+                if self._answer_of_guards(is_counted=False) is not None:
+                    return None
+            except WebError:
+                return None
+            if request.routing_exception is not None:
+                return None
+            return self.settings.max_body_bytes if g.identity is not None else _BODY_OF_STRANGERS
+
     def _guard(self) -> Response | None:
         g.began = time.perf_counter()
+        return self._answer_of_guards(is_counted=True)
+
+    def _answer_of_guards(self, is_counted: bool) -> Response | None:
         check_host(request, self.settings)
-        check_origin(request)
         check_peer(request, self.settings)
-        g.identity = identity_of(request, self.settings, self._cookie)
+        asked = preflight(request, self.settings, self._methods())
+        if asked is not None:
+            return asked
+        check_origin(request, self.settings)
         name = request.endpoint
+        g.identity = None
+        try:
+            if name not in self._open or not self.settings.access.needs_token:
+                g.identity = identity_of(
+                    request, self.settings, self._cookie, self._attempts, is_counted
+                )
+        except WebError:
+            if name not in self._pages:  # who has a page can log in
+                raise
         if g.identity is None and name not in self._open:
             if name in self._pages:
                 return Response(status=302, headers={"Location": f"{request.script_root}/login"})
@@ -216,7 +260,12 @@ class WebApp(flask.Flask):
         scope = None if name is None else self._scopes.get(name)
         if name not in self._open and g.identity is not None and not g.identity.may(scope):
             raise WebError(403, "scope", f"this token does not allow {scope}")
+        check_encoding(request)
         return None
+
+    def _methods(self) -> Sequence[str]:
+        adapter = self.create_url_adapter(request) if request.method == "OPTIONS" else None
+        return () if adapter is None else list(adapter.allowed_methods())
 
     def _finish(self, response: Response) -> Response:
         seconds = time.perf_counter() - g.began if "began" in g else 0.0
@@ -224,7 +273,7 @@ class WebApp(flask.Flask):
         self.metrics.observe(request.method, rule, response.status_code, seconds)
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
-        return add_headers(response)
+        return add_headers(response, request, self.settings)
 
     def _answer_error(self, error: Exception) -> Response:
         return error_response(error, self._body_of_errors)
@@ -234,8 +283,8 @@ class WebApp(flask.Flask):
         def answer(**arguments: Any) -> Response:
             if operation.body is not None:
                 bodies.check_content_type(operation.accepts)
-                depth = self.settings.max_json_depth
-                arguments["body"] = bodies.parse_body(operation.body, depth)
+                limits = (self.settings.max_json_depth, self.settings.max_body_bytes)
+                arguments["body"] = bodies.parse_body(operation.body, *limits)
             if operation.query is not None:
                 arguments["query"] = bodies.parse_query(operation.query, request.args)
             return _response(view(**arguments), operation.status)
@@ -271,7 +320,8 @@ class WebApp(flask.Flask):
         @self.operation("POST", "/login", body=LoginRequest, answer=StatusAnswer, is_open=True)
         def login(body: LoginRequest) -> Response:
             """Trade a token for a cookie."""
-            if self.settings.access.identify(body.token) is None:
+            look_up = self.settings.access.identify
+            if self._attempts.identify(request.remote_addr, body.token, look_up) is None:
                 raise WebError(401, "unauthorized", "this is not a token of this server")
             response = flask.jsonify(status="ok")
             response.set_cookie(

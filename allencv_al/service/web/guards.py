@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from flask import Request, Response
 
 from allencv_al.service.web.access import Identity
+from allencv_al.service.web.attempts import Attempts
 from allencv_al.service.web.errors import WebError
 from allencv_al.service.web.settings import LOOPBACK_NAMES, WebSettings, is_loopback
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_SHOWN = 40  # characters of hostile text that an error repeats
+_PREFLIGHT_SECONDS = 600
+_EXPOSED = "Location, Retry-After, Server-Timing"
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -52,9 +58,9 @@ def check_peer(request: Request, settings: WebSettings) -> None:
         raise WebError(403, "token_needed", "without a token this server is for its machine only")
 
 
-def check_origin(request: Request) -> None:
+def check_origin(request: Request, settings: WebSettings) -> None:
     """Raise where a browser sends what a page of another site has made it send."""
-    if request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS or is_allowed_origin(request, settings):
         return
     site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get("Origin")
@@ -64,28 +70,87 @@ def check_origin(request: Request) -> None:
         raise WebError(403, "origin", "a page of another site may not send this")
 
 
-def identity_of(request: Request, settings: WebSettings, cookie: str) -> Identity | None:
+def check_encoding(request: Request) -> None:
+    """Raise where the body is compressed: it would have to be unpacked before any limit holds."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise WebError(
+            415,
+            "media_type",
+            f"Content-Encoding: expected none, found {encoding[:_SHOWN]}; send the body as it is",
+        )
+
+
+def identity_of(
+    request: Request, settings: WebSettings, cookie: str, attempts: Attempts, is_counted: bool
+) -> Identity | None:
     """Return who sends a request; None for nobody whom the server knows.
 
     Args:
         request: The request.
         settings: Who is let in.
         cookie: The name of the cookie that holds a session.
+        attempts: Counts wrong tokens.
+        is_counted: Whether a wrong one counts.
+
+    Raises:
+        WebError: There were too many wrong tokens from this address (429).
     """
-    access = settings.access
+    access, peer = settings.access, request.remote_addr
     if not access.needs_token:
         return Identity("")
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind:  # whoever sends a token means it: a wrong one is not made good by a cookie
-        return access.identify(token.strip()) if kind.lower() == "bearer" else None
+        if kind.lower() != "bearer":
+            return None
+        return attempts.identify(peer, token.strip(), access.identify, is_counted=is_counted)
     session = request.cookies.get(cookie)
-    return None if session is None else access.identify_session(session)
+    if session is None:
+        return None
+    look_up = access.identify_session
+    return attempts.identify(peer, session, look_up, is_cookie=True, is_counted=is_counted)
 
 
-def add_headers(response: Response) -> Response:
-    """Add what every answer carries."""
+def preflight(request: Request, settings: WebSettings, methods: Iterable[str]) -> Response | None:
+    """Return the answer to a browser that asks whether a page of another origin may send something.
+
+    Args:
+        request: The request.
+        settings: Which origins may.
+        methods: What the address takes.
+
+    Returns:
+        None where the request is anything else, or the origin may not.
+    """
+    is_preflight = (
+        request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    )
+    if not is_preflight or not is_allowed_origin(request, settings):
+        return None
+    headers = {
+        "Access-Control-Allow-Methods": ", ".join(sorted(methods)),
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Annotator",
+        "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
+    }
+    if request.headers.get("Access-Control-Request-Private-Network") == "true":
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return Response(status=204, headers=headers)
+
+
+def is_allowed_origin(request: Request, settings: WebSettings) -> bool:
+    """Say whether a page of another origin sends a request, one that the server was told of."""
+    return request.headers.get("Origin") in settings.allowed_origins
+
+
+def add_headers(response: Response, request: Request, settings: WebSettings) -> Response:
+    """Add what every answer carries, and for the pages of other origins that may read it."""
     for name, value in HEADERS.items():
         response.headers[name] = value
+    if settings.allowed_origins:
+        response.headers.add("Vary", "Origin")
+        if is_allowed_origin(request, settings):
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
-import json
-import logging
+import os
 import select
 import signal
 import socket
@@ -12,21 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from http import HTTPStatus
+from contextlib import suppress
 from types import FrameType
-from typing import Any
 
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
-from waitress.task import ErrorTask
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.service.web.app import WebApp
-from allencv_al.service.web.guards import HEADERS
+from allencv_al.service.web.connections import Server
 from allencv_al.service.web.settings import WebSettings
-
-logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0
 _POLL_SECONDS = 1.0
@@ -34,43 +28,7 @@ _MOST_CONNECTIONS = 1_000
 _FEWEST_CONNECTIONS = 32
 _FILES_PER_THREAD = 4  # a database with its log and its shared memory, and an image
 _OTHER_FILES = 64
-_IDLE_SECONDS = 30
-
-
-class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
-    """Answers what waitress refuses by itself in the shape of all other errors."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        # A coding of the body that is not known leaves its length unknown: a fault of the request
-        status = 400 if error.code == 501 else int(error.code)
-        body = json.dumps(
-            {
-                "error": {
-                    "code": "too_large" if status in (413, 431) else "bad_request",
-                    "message": error.reason.lower(),
-                    "field": None,
-                }
-            }
-        ).encode()
-        self.status = f"{status} {HTTPStatus(status).phrase}"
-        self.response_headers = [
-            ("Content-Length", str(len(body))),
-            ("Content-Type", "application/json"),
-            *HEADERS.items(),
-        ]
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]
-    error_task_class = _JSONErrorTask
-
-    def send_continue(self) -> None:
-        """Ask for the body, unless it is here: waitress waits on for one that is empty."""
-        if not self.request.completed:
-            super().send_continue()
+_M_ARENA_MAX = -8  # of malloc.h
 
 
 class RunningServer:
@@ -86,20 +44,18 @@ class RunningServer:
     def __init__(self, app: WebApp) -> None:
         settings = app.settings
         self._app = app
+        _share_free_memory()
         listener = _listener(settings)
         self.port: int = listener.getsockname()[1]
-        self._server: Any = create_server(
+        self._server = Server(
             app,
-            sockets=[listener],
+            listener,
             threads=settings.max_waiting,
             connection_limit=_connection_limit(settings.max_waiting),
-            channel_timeout=_IDLE_SECONDS,
             max_request_body_size=settings.max_body_bytes,
             ident="allencv-al",
             asyncore_use_poll=hasattr(select, "poll"),
-            clear_untrusted_proxy_headers=True,
         )
-        self._server.channel_class = _Channel
         self._stopping = threading.Event()
 
     @property
@@ -126,7 +82,8 @@ class RunningServer:
     def stop(self) -> None:
         """Take no more requests; `run` ends when those under way are answered."""
         self._stopping.set()
-        self._server.pull_trigger()
+        with suppress(OSError):  # it may have ended already
+            self._server.pull_trigger()
 
     def _loop(self, is_over: Callable[[], bool], seconds: float = _POLL_SECONDS) -> None:
         use_poll = self._server.adj.asyncore_use_poll
@@ -207,6 +164,17 @@ def start_in_thread(app: WebApp) -> ServerThread:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _share_free_memory() -> None:
+    """Have the threads of this process share what they have freed.
+
+    The C library of Linux keeps up to 64 MB for each thread: after a few large requests the many
+    threads of a server would hold gigabytes for ever.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library, which keeps less
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, max(2, os.cpu_count() or 1))
 
 
 def _connection_limit(threads: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.image_io import DEFAULT_MAX_PIXELS
@@ -23,6 +24,8 @@ class WebSettings:
         access: Who is let in. On an address that others can reach it must need a token.
         allowed_hosts: Further names by which the server may be called, as a browser writes them
             into the address bar; `localhost`, `host` and any IP address are allowed already.
+        allowed_origins: Origins of other sites whose pages may send requests and read the answers,
+            as a browser writes them (`https://photos.example`, `http://localhost:5173`).
         max_body_bytes: The longest body of a request.
         max_pixels: The largest image, known from its header.
         max_images: The most images of one request.
@@ -30,13 +33,15 @@ class WebSettings:
         max_waiting: How many requests may wait at once before others are sent away for a while.
 
     Raises:
-        ConfigurationError: Others can reach the address, and no token is needed.
+        ConfigurationError: Others can reach the address, and no token is needed; or an origin is
+            none.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     access: Access = field(default_factory=OpenAccess)
     allowed_hosts: Sequence[str] = ()
+    allowed_origins: Sequence[str] = ()
     max_body_bytes: int = 16 * 2**20
     max_pixels: int = DEFAULT_MAX_PIXELS
     max_images: int = 64
@@ -50,6 +55,12 @@ class WebSettings:
             raise ConfigurationError(
                 f"host: others can reach {self.host}, so a token is needed; give one, or listen on "
                 "127.0.0.1"
+            )
+        wrong = [origin for origin in self.allowed_origins if not _is_origin(origin)]
+        if wrong:
+            raise ConfigurationError(
+                "allow-origin: expected what a browser sends, such as https://photos.example or "
+                f"http://localhost:5173, found {', '.join(map(repr, wrong))}"
             )
 
     @property
@@ -66,3 +77,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _is_origin(text: str) -> bool:
+    """Say whether a browser could send a text as `Origin`: nothing else would ever match."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}
+    ends = "" if port is None or port == usual.get(parts.scheme) else f":{port}"
+    is_name = bool(host) and text.isascii() and not set("* ") & set(text)
+    return is_name and parts.scheme in usual and text == f"{parts.scheme}://{shown}{ends}"

@@ -246,3 +246,34 @@ def test_no_path_token_or_traceback_leaves_the_server(
 )
 def test_paths_become_names(text: str, expected: str) -> None:
     assert without_paths(text) == expected
+
+
+@pytest.mark.parametrize("part", ["[]", "{}", '""', '{"a":"b"}'])
+def test_json_of_very_many_small_parts_is_refused_before_it_is_read(part: str) -> None:
+    content = f"[{','.join([part] * 15_000)}]".encode()
+    with pytest.raises(WebError, match=r"JSON: expected at most [\d,]+ objects") as caught:
+        parse_json(content, max_bytes=200_000)
+    assert caught.value.status == 413
+    parse_json(content)
+
+
+def test_numbers_may_be_as_many_as_fit() -> None:
+    assert len(parse_json(f"[{','.join(['1'] * 99_000)}]".encode(), max_bytes=200_000)) == 99_000
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "part"),
+    [
+        ({"n": 1, "name": [0] * 300_000}, 413, "expected at most 262,144 values, found more"),
+        ({"n": 1, **dict.fromkeys(map(str, range(200_000)), 0)}, 413, "at most 1,000 fields"),
+        ({"n": 1, **dict.fromkeys(map(str, range(900)), 0)}, 422, "0: extra inputs"),
+        ({"n": 1, "name": [0] * 200_000}, 422, "name: input should be a valid string"),
+    ],
+)
+def test_very_many_faults_take_neither_time_nor_memory(
+    value: dict[str, Any], status: int, part: str, app: WebApp
+) -> None:
+    began = time.monotonic()
+    found = error_of(app.test_client().post("/double", json=value), status)
+    assert part in found["message"]
+    assert time.monotonic() - began < 5

@@ -229,3 +229,102 @@ def test_an_address_that_others_reach_needs_a_token(host: str, tokens: Tokens) -
         WebSettings(host=host, access=OpenAccess())
     access = TokenAccess({tokens["anna"]: Identity("anna")})
     assert WebSettings(host=host, access=access).host == host
+
+
+PHOTOS = "https://photos.example"
+
+
+@pytest.fixture
+def shared_app(make_app: MakeApp, tokens: Tokens) -> WebApp:
+    """An application that a page of another origin may call, with a token."""
+    access = TokenAccess({tokens["anna"]: Identity("anna")})
+    return make_app(access=access, allowed_origins=[PHOTOS, "http://localhost:5173"])
+
+
+def ask_before(app: WebApp, origin: str, path: str = "/double", **more: str) -> TestResponse:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST", **more}
+    return app.test_client().options(path, headers=headers)
+
+
+@pytest.mark.parametrize("origin", [PHOTOS, "http://localhost:5173"])
+def test_a_named_origin_is_told_what_it_may_send(origin: str, shared_app: WebApp) -> None:
+    found = ask_before(shared_app, origin)
+    assert (found.status_code, found.data) == (204, b"")
+    assert found.headers["Access-Control-Allow-Origin"] == origin
+    assert found.headers["Access-Control-Allow-Methods"] == "POST"
+    assert "Authorization" in found.headers["Access-Control-Allow-Headers"]
+    assert "Content-Type" in found.headers["Access-Control-Allow-Headers"]
+    assert "Origin" in found.headers["Vary"]
+    assert "Access-Control-Allow-Credentials" not in found.headers
+    found = ask_before(shared_app, origin, "/items/3")
+    assert found.headers["Access-Control-Allow-Methods"] == "DELETE, GET, HEAD"
+
+
+def test_a_named_origin_sends_with_a_token_and_reads_errors_too(
+    shared_app: WebApp, tokens: Tokens
+) -> None:
+    headers = {"Origin": PHOTOS, "Sec-Fetch-Site": "cross-site"}
+    client = shared_app.test_client()
+    for more, status in ((f"Bearer {tokens['anna']}", 200), ("Bearer wrong", 401)):
+        found = client.post("/double", json={"n": 1}, headers={**headers, "Authorization": more})
+        assert found.status_code == status
+        assert found.headers["Access-Control-Allow-Origin"] == PHOTOS
+    assert client.post("/double", json={"n": 1}, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("https://photos.example.evil.example", "http://photos.example", "null", "*", ""),
+        *("https://photos.example:8443", "HTTPS://photos.example", "https://evil.example"),
+        f"{PHOTOS}, https://evil.example",
+    ],
+)
+def test_no_other_origin_is_let_in(origin: str, shared_app: WebApp, tokens: Tokens) -> None:
+    found = ask_before(shared_app, origin)
+    assert found.status_code in (401, 405)
+    assert "Access-Control-Allow-Origin" not in found.headers
+    headers = {"Origin": origin, "Authorization": f"Bearer {tokens['anna']}"}
+    found = shared_app.test_client().post("/double", json={"n": 1}, headers=headers)
+    assert found.status_code == 403
+    assert "Access-Control-Allow-Origin" not in found.headers
+    assert "Origin" in found.headers["Vary"], "a cache may not give it to the other"
+
+
+def test_by_default_no_other_origin_is_answered(app: WebApp) -> None:
+    found = ask_before(app, PHOTOS)
+    assert found.status_code == 405
+    assert "Access-Control-Allow-Origin" not in found.headers
+    assert "Vary" not in found.headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "*",
+            "null",
+            "",
+            "photos.example",
+            f"{PHOTOS}/",
+            f"{PHOTOS}/page",
+            "ftp://photos.example",
+        ),
+        *("https://Photos.example", "https://photos.example:443", "https://me@photos.example"),
+        *("https://photos.example:x", "https://*.photos.example", "https://"),
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_a_mistake(origin: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"allow-origin: expected what a browser sends"):
+        WebSettings(allowed_origins=[PHOTOS, origin])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "GZIP", "x"])
+def test_a_compressed_body_is_refused_by_name(encoding: str, app: WebApp) -> None:
+    client = app.test_client()
+    headers = {"Content-Encoding": encoding}
+    found = client.post("/double", json={"n": 1}, headers=headers)
+    assert found.status_code == 415
+    assert f"Content-Encoding: expected none, found {encoding.lower()}" in found.text
+    plain = client.post("/double", json={"n": 1}, headers={"Content-Encoding": "identity"})
+    assert plain.status_code == 200
