@@ -249,6 +249,7 @@ class ActiveLearningLoop:
     def _select(self, round: int, labels: dict[str, str]) -> dict[str, Any] | None:
         """Choose; where nothing can be chosen, record nothing and return why the run ends."""
         self.hooks.on_point("SELECT begun")
+        started = time.perf_counter()
         strategy = self._strategy(labels)
         selection, outputs = self._choose(round, labels, strategy)
         if not selection.ids:
@@ -256,7 +257,7 @@ class ActiveLearningLoop:
             return {"reason": reason, "unreadable": dict(outputs.unreadable)}
         chosen = outputs.rows(selection.ids)
         detail: dict[str, Any] = {
-            "seconds": selection.seconds,
+            "seconds": time.perf_counter() - started,
             "peak_mb": selection.peak_bytes / _MEGABYTE,
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),

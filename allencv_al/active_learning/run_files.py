@@ -15,6 +15,7 @@ from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 from allencv_al.data.instance import Instance
+from allencv_al.training.environment import read_environment
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.loop import ActiveLearningLoop
@@ -95,6 +96,7 @@ class RunFiles:
             retrain=self._settings.retrain,
             test_items=None if matrix is None else sum(map(sum, matrix)),
             config=config,
+            environment=read_environment(self._folder),
         )
 
     def _write_labels(self, labels: Mapping[str, str]) -> None:

@@ -106,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
 def _compare_runs(args: argparse.Namespace) -> int:
     from allencv_al.active_learning.comparison.compare import ComparisonOptions, write_comparison
     from allencv_al.active_learning.comparison.finished_run import read_folder, warn_of_differences
+    from allencv_al.common.run_lock import locked_folder
 
     runs = [read_folder(folder) for folder in args.runs]
     warn_of_differences(runs)
@@ -116,7 +117,9 @@ def _compare_runs(args: argparse.Namespace) -> int:
     if folder.exists() and any(folder.iterdir()) and not args.force:
         raise ConfigurationError(f"{folder}: holds files already; --force writes over them")
     options = ComparisonOptions({}, (), baseline=args.baseline, metric=args.metric)
-    _print(write_comparison(runs, folder, options), folder)
+    with locked_folder(folder):
+        summary = write_comparison(runs, folder, options)
+    _print(summary, folder)
     return 0
 
 
@@ -171,7 +174,9 @@ def _figures(found: StrategySummary) -> str:
 
 _EPILOG = """\
 The same folder may be called again with --recover and more strategies or seeds: what has been run
-is not run again.
+is not run again. Strategies and seeds of earlier calls that are not named again stay a part of the
+comparison. Runs of other code than that of now are not reused: the call names the code that has
+changed.
 
   allencv-al compare CONFIG --strategies random,margin,badge --seeds 10 -s runs/comparison
   allencv-al compare CONFIG --strategies '{margin: "margin",

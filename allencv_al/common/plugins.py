@@ -62,6 +62,11 @@ def import_plugins() -> None:
             ) from error
 
 
+def included_packages() -> frozenset[str]:
+    """Return the top packages that `import_package` has imported."""
+    return frozenset(_included_packages)
+
+
 def is_included(top_package: str) -> bool:
     """Say whether dotted names of `top_package` may stand in a config."""
     return top_package in _included_packages and not _registered_names_only.get()

@@ -155,6 +155,11 @@ def families() -> list[type[Registrable]]:
     return sorted(found | set(_registries), key=lambda cls: cls.registry_name())
 
 
+def registered_anywhere(name: str) -> list[Callable[..., Any]]:
+    """Return what has a name in any family, of what is imported so far."""
+    return [registry[name][0] for registry in _registries.values() if name in registry]
+
+
 def _is_reimport(known: Callable[..., Any], subclass: Callable[..., Any]) -> bool:
     """Say whether this is the same class again: its module ran as `__main__` or was reloaded."""
     same_name = known.__qualname__ == subclass.__qualname__

@@ -49,9 +49,8 @@ def write_environment(folder: str | Path, **found: str) -> None:
         folder: Folder of the run.
         **found: What only the trainer knows: `device`, `precision`.
     """
-    path = Path(folder) / FILE_NAME
     now: dict[str, Any] = {**describe_environment(), **found}
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    before = read_environment(folder) or {}
     for name in _DECISIVE:
         if name in before and name in now and before[name] != now[name]:
             logger.warning(
@@ -61,7 +60,18 @@ def write_environment(folder: str | Path, **found: str) -> None:
                 before[name],
                 now[name],
             )
-    write_json(path, {**before, **now})
+    if "started" in before:
+        now |= {"started": before["started"], "continued": now["started"]}
+    write_json(Path(folder) / FILE_NAME, {**before, **now})
+
+
+def read_environment(folder: str | Path) -> dict[str, Any] | None:
+    """Return what `environment.json` says of the run in a folder; None where there is none."""
+    try:
+        found = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def device_name(device: torch.device) -> str:

@@ -103,7 +103,7 @@ def plan_cells(
     """
     config = plain(params.as_dict())
     return [
-        Cell(name, seed, _cell_folder(folder, name, seed), _cell_config(config, strategy, seed))
+        Cell(name, seed, cell_folder(folder, name, seed), _cell_config(config, strategy, seed))
         for seed in seeds
         for name, strategy in strategies.items()
     ]
@@ -163,7 +163,8 @@ def _with_type(strategy: Any) -> Any:
     return {"type": strategy} if isinstance(strategy, str) else strategy
 
 
-def _cell_folder(folder: Path, name: str, seed: int) -> Path:
+def cell_folder(folder: Path, name: str, seed: int) -> Path:
+    """Return the folder of a run within that of the comparison."""
     return folder / CELLS_FOLDER / _folder_name(name) / f"seed_{seed:03d}"
 
 

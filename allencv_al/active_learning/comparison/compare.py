@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ from allencv_al.active_learning.comparison.cells import (
     plan_cells,
 )
 from allencv_al.active_learning.comparison.curves import Curve, curve_from_records
-from allencv_al.active_learning.comparison.finished_run import FinishedRun, read_cell
+from allencv_al.active_learning.comparison.finished_run import (
+    FinishedRun,
+    gaps,
+    read_cell,
+    shared_environment,
+)
+from allencv_al.active_learning.comparison.plan import Plan
 from allencv_al.active_learning.comparison.statistics import ComparisonSummary, summarize
 from allencv_al.active_learning.comparison.workers import WorkerOptions, run_cells
 from allencv_al.active_learning.learners.base import Learner
@@ -31,17 +37,19 @@ from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common import Params, atomic_file
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
 from allencv_al.common.progress import Progress
-from allencv_al.training.environment import write_environment
+from allencv_al.training.environment import read_environment, write_environment
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
 
 logger = logging.getLogger(__name__)
 
-PLAN_NAME = "comparison.json"
 REPORT_NAME = "report.html"
 CSV_NAME = "results.csv"
 MARKDOWN_NAME = "results.md"
 SUMMARY_NAME = "summary.json"
 CURVES_NAME = "learning_curves.png"
+
+
+_ENCODING = "encoding the images, once for all runs"
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class ComparisonOptions:
         baseline: What the others are compared with.
         metric: Which metric of the rounds, a fraction of which more is better.
         recover: Go on with the comparison in the folder; there may be more strategies and seeds.
+            Those of earlier calls stay a part of it.
         force: Replace the comparison in the folder.
         source: What to call the config in messages.
         packages: The user's packages, which workers import.
@@ -71,6 +80,21 @@ class ComparisonOptions:
     force: bool = False
     source: str = "the configuration"
     packages: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the runs of one comparison came from.
+
+    Args:
+        params: The config that all share.
+        plan: What it consists of.
+        notes: What a reader must know of it.
+    """
+
+    params: Params
+    plan: Plan
+    notes: Sequence[str] = ()
 
 
 def compare(params: Params, folder: Path, options: ComparisonOptions) -> ComparisonSummary:
@@ -93,32 +117,47 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
     check_comparison(params, options.strategies, options.source)
     written = without_secrets(params)
     check_run_folder(folder, written, options.recover, options.force)
-    cells = plan_cells(params, options.strategies, options.seeds, folder)
-    if options.recover:
-        cells = _with_earlier(cells, params, folder)
+    asked = plan = Plan.of(written, options.strategies, options.seeds)
+    earlier = Plan.read(folder) if options.recover else None
+    if earlier is not None:
+        plan = asked.joined(earlier, folder)
+    if more := plan.more_than(asked):
+        logger.warning("%s", more)
+    cells = plan_cells(params, plan.strategies, plan.seeds, folder)
     with (
         _learner(cells, folder / CACHE_NAME, options.metric) as learner,
         opened_run_folder(folder, written, options.recover, options.force) as run_folder,
     ):
         run_folder.begin()
-        atomic_file.write_json(folder / PLAN_NAME, _plan(cells))
+        plan.write(folder)
         write_environment(folder)
-        learner.prepare()
+        plan = _with_encoded_images(plan, learner)
+        plan.write(folder)
         errors = _run(cells, folder, options)
-    done = [cell for cell in cells if cell.name not in errors]
-    if not done:
-        raise DataError(_failures(errors))
-    summary = write_comparison([read_cell(cell) for cell in done], folder, options, written)
-    if errors:
-        raise DataError(_failures(errors))
-    return summary
+        done = [cell for cell in cells if cell.name not in errors]
+        if not done:
+            raise DataError(_failures(errors))
+        runs = [read_cell(cell) for cell in done]
+        notes = [more] if more else []
+        summary = write_comparison(runs, folder, options, Sources(written, plan, notes))
+        if errors:
+            raise DataError(_failures(errors))
+        return summary
+
+
+def _with_encoded_images(plan: Plan, learner: Learner) -> Plan:
+    """Have images encoded that all runs share, and count the time to what it took before."""
+    started = time.perf_counter()
+    learner.prepare()
+    spent = plan.encoding_seconds + time.perf_counter() - started
+    return replace(plan, encoding_seconds=spent)
 
 
 def write_comparison(
     runs: Sequence[FinishedRun],
     folder: Path,
     options: ComparisonOptions,
-    params: Params | None = None,
+    sources: Sources | None = None,
 ) -> ComparisonSummary:
     """Compare runs that are there, and write the results to a folder.
 
@@ -126,7 +165,7 @@ def write_comparison(
         runs: The runs.
         folder: Where the files go.
         options: What they are compared by.
-        params: The config that they share, for the report.
+        sources: What they came from, where they are the cells of one comparison.
 
     Raises:
         DataError: No run has measured anything.
@@ -143,15 +182,18 @@ def write_comparison(
     )
 
     curves = _curves(runs, options.metric)
-    summary = summarize(curves, options.baseline)
-    seconds: dict[str, float] = {}
+    notes = [*(sources.notes if sources else ()), *gaps(runs, options.metric)]
+    summary = summarize(curves, options.baseline, notes=notes)
+    encoding = sources.plan.encoding_seconds if sources else 0.0
+    seconds = {_ENCODING: encoding} if encoding else {}
     for run in runs:
         seconds[run.strategy] = seconds.get(run.strategy, 0.0) + run.seconds
     context = ComparisonContext(
         name=folder.resolve().name,
         metric=options.metric,
         seconds=seconds,
-        config=None if params is None else params.as_dict(),
+        config=sources.params.as_dict() if sources else None,
+        environment=(read_environment(folder) if sources else None) or shared_environment(runs),
     )
     atomic_file.make_folder(folder)
     write_results_csv(folder / CSV_NAME, [row for run in runs for row in run.rows()])
@@ -235,30 +277,6 @@ def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None
             faults.append(Fault(f"--strategies {cell.strategy}", str(error)))
     if faults:
         raise ConfigurationFaults(faults)
-
-
-def _with_earlier(cells: Sequence[Cell], params: Params, folder: Path) -> list[Cell]:
-    """Return the cells with those of earlier calls, whose strategies must be the same."""
-    path = folder / PLAN_NAME
-    if not path.is_file():
-        return list(cells)
-    plan = json.loads(path.read_text(encoding="utf-8"))
-    earlier = plan["strategies"]
-    now = {cell.strategy: cell.config["active_learning"]["strategy"] for cell in cells}
-    for name in sorted(earlier.keys() & now.keys()):
-        if earlier[name] != now[name]:
-            raise ConfigurationError(
-                f"--strategies: {name} was {json.dumps(earlier[name])} before and is "
-                f"{json.dumps(now[name])} now; give it another name"
-            )
-    strategies = {**earlier, **now}
-    seeds = sorted({*plan["seeds"], *(cell.seed for cell in cells)})
-    return plan_cells(params, strategies, seeds, folder)
-
-
-def _plan(cells: Iterable[Cell]) -> dict[str, Any]:
-    strategies = {cell.strategy: cell.config["active_learning"]["strategy"] for cell in cells}
-    return {"strategies": strategies, "seeds": sorted({cell.seed for cell in cells})}
 
 
 def _failures(errors: Mapping[str, str]) -> str:

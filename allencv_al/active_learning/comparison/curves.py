@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,11 +62,14 @@ def curve_from_records(
     """Return the curve of a run, or None where no round has the metric.
 
     Where several rounds had the same labels (nothing was labeled in between), the last one counts.
+    A round in which the metric is no number is left out.
     """
     points = {
         record.labels: value
         for record in sorted(records, key=lambda record: record.round)
-        if (value := record.metrics.get(metric)) is not None and record.labels > 0
+        if record.labels > 0
+        and (value := record.metrics.get(metric)) is not None
+        and math.isfinite(value)
     }
     if not points:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from allencv_al.active_learning.round_store import RoundStore
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
+from allencv_al.training.environment import read_environment
 from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
@@ -37,12 +39,14 @@ class FinishedRun:
         seed: Which seed it had.
         records: Its rounds that trained.
         config: Its config.
+        environment: What its folder says that it was made with.
     """
 
     strategy: str
     seed: int
     records: Sequence[RoundRecord]
     config: dict[str, Any]
+    environment: Mapping[str, Any] | None = None
 
     @property
     def seconds(self) -> float:
@@ -84,7 +88,44 @@ def read_folder(folder: Path) -> FinishedRun:
         raise DataError(f"{folder}: expected the folder of a run of active-learn, found none")
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     seed = int(config.get("random_seed", DEFAULT_SEED))
-    return FinishedRun(strategy_name(strategy_of(config)), seed, _records(folder), config)
+    name = strategy_name(strategy_of(config))
+    return FinishedRun(name, seed, _records(folder), config, read_environment(folder))
+
+
+def shared_environment(runs: Sequence[FinishedRun]) -> dict[str, Any]:
+    """Return what all runs were made with, and when the first of them started.
+
+    What only some say, or say otherwise, is left out.
+    """
+    known = [run.environment or {} for run in runs]
+    shared = {
+        name: value
+        for name, value in known[0].items()
+        if all(other.get(name) == value for other in known)
+    }
+    started = [str(one["started"]) for one in known if "started" in one]
+    return {**shared, **({"started": min(started)} if started else {})}
+
+
+def gaps(runs: Sequence[FinishedRun], metric: str) -> list[str]:
+    """Return what to tell of rounds that have no number for a metric."""
+    found = []
+    for run in runs:
+        rounds = [str(record.round) for record in run.records if not _has(record, metric)]
+        if not rounds:
+            continue
+        where = f"{run.strategy}, seed {run.seed}"
+        if len(rounds) == len(run.records):
+            found.append(f"{where}: its {metric} is no number in any round, so it is left out.")
+        else:
+            which = f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {', '.join(rounds)}"
+            found.append(f"{where}: its {metric} is no number in {which}, left out of its curve.")
+    return found
+
+
+def _has(record: RoundRecord, metric: str) -> bool:
+    value = record.metrics.get(metric)
+    return value is not None and math.isfinite(value)
 
 
 def warn_of_differences(runs: Sequence[FinishedRun]) -> None:

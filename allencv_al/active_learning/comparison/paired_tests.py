@@ -30,9 +30,10 @@ class PairedComparison:
         mean_difference: The mean of the differences.
         sd_difference: Their standard deviation; None for one seed.
         confidence: The 95 % confidence interval of the mean by the t distribution; None for one
-            seed.
-        t_statistic: Of the paired t test; None where the differences do not vary.
-        t_p_value: Its two-sided p; None for one seed.
+            seed, and where the differences do not vary.
+        t_statistic: Of the paired t test; None for one seed, and where the differences do not vary
+            and are not zero.
+        t_p_value: Its two-sided p; None where there is no statistic.
         wilcoxon_statistic: The smaller sum of signed ranks.
         wilcoxon_p_value: Two-sided p of Wilcoxon's signed-rank test, exact also with ties; None
             for one seed. Seeds without a difference do not count, as Wilcoxon proposed.
@@ -80,15 +81,17 @@ def paired_comparison(a: ArrayLike, b: ArrayLike) -> PairedComparison:
     n, mean = len(differences), float(differences.mean())
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     statistic, wilcoxon_p = _signed_rank(differences)
-    sd = float(differences.std(ddof=1)) if n > 1 else None
-    t_value, t_p = (float(part) for part in paired_t(differences)) if n > 1 else (math.nan, None)
+    varies = bool((differences != differences[0]).any())
+    # The deviation of equal numbers is not zero in floating point
+    sd = None if n == 1 else float(differences.std(ddof=1)) if varies else 0.0
+    t_value, t_p = (float(part) for part in paired_t(differences)) if n > 1 else (math.nan,) * 2
     return PairedComparison(
         seeds=n,
         mean_difference=mean,
         sd_difference=sd,
-        confidence=None if sd is None else _interval(mean, sd, n),
+        confidence=_interval(mean, sd, n) if sd else None,
         t_statistic=t_value if math.isfinite(t_value) else None,
-        t_p_value=t_p,
+        t_p_value=t_p if math.isfinite(t_p) else None,
         wilcoxon_statistic=statistic,
         wilcoxon_p_value=wilcoxon_p if n > 1 else None,
         smallest_wilcoxon_p=min(1.0, 2.0 ** (1 - wins - losses)),
@@ -101,8 +104,8 @@ def paired_comparison(a: ArrayLike, b: ArrayLike) -> PairedComparison:
 def paired_t(differences: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return t and the two-sided p of the paired t test along the first axis, `[n, ...]`.
 
-    Differences that are all zero have t = 0 and p = 1; others that do not vary have an infinite t
-    and p = 0, the limit.
+    Differences that are all zero have t = 0 and p = 1. Others that do not vary have NaN for both:
+    a test weighs the mean by a spread, and a few equal numbers are no evidence that there is none.
     """
     rounded = np.round(differences, _DECIMALS)
     n = len(rounded)
@@ -111,7 +114,7 @@ def paired_t(differences: FloatArray) -> tuple[FloatArray, FloatArray]:
     # The deviation of equal numbers is not zero in floating point
     error = np.where((rounded == rounded[0]).all(axis=0), 0.0, error)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(error > 0, mean / error, np.where(mean == 0, 0.0, np.sign(mean) * np.inf))
+        t = np.where(error > 0, mean / error, np.where(mean == 0, 0.0, np.nan))
     return t, 2 * stats.t.sf(np.abs(t), n - 1)
 
 

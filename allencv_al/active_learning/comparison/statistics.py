@@ -123,7 +123,10 @@ class ComparisonSummary:
 
 
 def summarize(
-    curves: Sequence[Curve], baseline: str = "random", bootstrap: Bootstrap | None = None
+    curves: Sequence[Curve],
+    baseline: str = "random",
+    bootstrap: Bootstrap | None = None,
+    notes: Sequence[str] = (),
 ) -> ComparisonSummary:
     """Compare strategies by their curves, paired by seed.
 
@@ -131,6 +134,7 @@ def summarize(
         curves: One for each strategy and seed; some may be missing.
         baseline: What all others are compared with.
         bootstrap: How to resample; left out, 2000 times for 95 % intervals.
+        notes: What a reader must know of how the curves came about.
 
     Raises:
         DataError: There are no curves, a strategy has a seed twice, or curves share no label count.
@@ -150,7 +154,7 @@ def summarize(
         penalty=penalty_matrix(table),
         profile=performance_profile(table),
         bootstrap=bootstrap,
-        notes=tuple(_notes(table, baseline, comparisons)),
+        notes=(*notes, *_notes(table, baseline, comparisons)),
     )
 
 
@@ -212,6 +216,12 @@ def _notes(
             "The runs were measured at different label counts: their curves were interpolated "
             f"linearly, from {table.labels[0]} to {table.labels[-1]} labels, which all have."
         )
+    for name, found in comparisons.items():
+        if found.aubc.seeds > 1 and found.aubc.t_p_value is None:
+            notes.append(
+                f"{name} differs from {baseline} by the same amount in each of "
+                f"{found.aubc.seeds} paired seeds: without a spread there is no t test."
+            )
     return notes + _power_notes(comparisons)
 
 

@@ -138,7 +138,12 @@ def verdict(summary: ComparisonSummary) -> str:
 
 def _significant(baseline: str, compared: Sequence[StrategySummary]) -> str:
     if all(found.comparison is None or found.comparison.t_p_holm is None for found in compared):
-        return "One seed allows no test."
+        seeds = max(found.comparison.aubc.seeds for found in compared if found.comparison)
+        return (
+            "One seed allows no test."
+            if seeds == 1
+            else "Differences that do not vary allow no t test."
+        )
     better: list[str] = []
     worse: list[str] = []
     for found in compared:

@@ -112,12 +112,12 @@ def origin(config: Mapping[str, Any] | None, environment: Mapping[str, Any] | No
 
 
 def known_environment(environment: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the environment, or that of this process where there is none."""
+    """Return the environment, or where there is none that of this process, which started no run."""
     if environment is not None:
         return environment
     from allencv_al.training.environment import describe_environment
 
-    return describe_environment()
+    return {name: value for name, value in describe_environment().items() if name != "started"}
 
 
 def _section(section: Section) -> Markup:

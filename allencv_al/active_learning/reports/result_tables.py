@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +113,8 @@ def _row(cells: Sequence[str]) -> str:
 def _origin(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[str]:
     environment = known_environment(context.environment)
     everyone = sorted({seed for found in summary.strategies for seed in found.seeds})
-    started = str(environment.get("started") or datetime.now(UTC).isoformat(timespec="seconds"))
-    facts = {"date": started, "seeds": ", ".join(map(str, everyone))}
+    facts = {"date": str(environment["started"])} if environment.get("started") else {}
+    facts["seeds"] = ", ".join(map(str, everyone))
     if context.seconds:
         facts["computing time"] = formats.duration(sum(context.seconds.values()))
     facts |= {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,15 @@ import pytest
 from allencv_al.active_learning.comparison import compare as module
 from allencv_al.active_learning.comparison import workers
 from allencv_al.active_learning.comparison.compare import ComparisonOptions, compare
-from allencv_al.active_learning.comparison.finished_run import read_folder
+from allencv_al.active_learning.comparison.finished_run import FinishedRun, read_folder
 from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.round_record import RoundRecord
 from allencv_al.active_learning.round_store import RoundStore
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.uncertainty import Margin
-from allencv_al.common import Params
+from allencv_al.common import Params, plugins, registrable
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import is_of_a_run
@@ -182,9 +187,14 @@ def test_nothing_is_run_twice(config: dict[str, Any], tmp_path: Path, runs: list
     compare(params, folder, options({**both, "badge": BADGE}, recover=True))
     assert runs == ["badge, seed 0", "badge, seed 1"]
     runs.clear()
-    # Fewer are asked for, but those that are there belong to it
-    compare(params, folder, options({"margin": MARGIN}, seeds=3, recover=True))
+    # Fewer are asked for, but those that are there belong to it, which is said
+    summary = compare(params, folder, options({"margin": MARGIN}, seeds=3, recover=True))
     assert runs == ["random, seed 2", "margin, seed 2", "badge, seed 2"]
+    kept = "Of earlier calls the comparison has more than this one asked for: strategies random, "
+    assert summary.notes[0].startswith(f"{kept}badge. They stay a part of it")
+    summary = compare(params, folder, options({**both, "badge": BADGE}, seeds=1, recover=True))
+    assert "asked for: seeds 1, 2. They stay" in summary.notes[0]
+    assert summary.notes[0] in (folder / "results.md").read_text()
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(rows_of(folder)) == 3 * 3 * 2
 
@@ -263,6 +273,58 @@ def test_names_that_look_alike_as_folders_are_kept_apart(
     assert len({row["accuracy"] + row["negative_log_likelihood"] for row in rows}) > 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]
     assert len(list((tmp_path / "c" / "cells").iterdir())) == 3
+
+
+STRATEGY = """
+from allencv_al.active_learning import QueryStrategy
+@QueryStrategy.register("of_a_user")
+class OfAUser(QueryStrategy):
+    def score(self, pool):
+        return [0.0] * len(pool)
+"""
+
+
+@pytest.fixture
+def strategy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module on the path that registers a strategy."""
+    path = tmp_path / "strategy_of_a_user.py"
+    path.write_text(STRATEGY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(plugins, "_included_packages", set())
+    before = dict(registrable._registries.get(QueryStrategy, {}))
+    plugins.import_package(path.stem)
+    yield path
+    registrable._registries[QueryStrategy] = before
+    del sys.modules[path.stem]
+
+
+def test_runs_of_other_code_are_not_taken_for_those_of_the_code_of_now(
+    config: dict[str, Any], tmp_path: Path, strategy_file: Path, runs: list[str]
+) -> None:
+    mine = {"random": RANDOM, "mine": {"type": "of_a_user"}}
+    folder = tmp_path / "c"
+    compare(Params(config), folder, options(mine, seeds=1))
+    runs.clear()
+    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
+    changed = r"the code of mine has changed since its runs \(strategy_of_a_user\): give it another"
+    for asked in (mine, {"random": RANDOM}):
+        with pytest.raises(ConfigurationError, match=changed):
+            compare(Params(config), folder, options(asked, seeds=2, recover=True))
+    assert runs == []
+    shutil.rmtree(folder / "cells" / "mine")
+    compare(Params(config), folder, options(mine, seeds=1, recover=True))
+    assert runs == ["mine, seed 0"]
+
+
+def test_code_that_all_runs_share_belongs_to_them(
+    config: dict[str, Any], tmp_path: Path, strategy_file: Path
+) -> None:
+    config["active_learning"]["initial"] = {"size": 4, "strategy": "of_a_user"}
+    folder = tmp_path / "c"
+    compare(Params(config), folder, options({"random": RANDOM}, seeds=1))
+    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
+    with pytest.raises(ConfigurationError, match="code that all runs share has changed since they"):
+        compare(Params(config), folder, options({"random": RANDOM}, seeds=1, recover=True))
 
 
 # --- runs that fail -------------------------------------------------------------------------------
@@ -351,6 +413,74 @@ def test_the_pool_accuracy_can_be_compared_without_test_images(
     found = options({"random": RANDOM, "margin": MARGIN}, seeds=1, metric="pool_accuracy")
     summary = compare(Params(config), tmp_path / "c", found)
     assert 0 < summary.strategies[0].aubc_mean < 1
+
+
+# --- what the results say of it -------------------------------------------------------------------
+
+
+def test_a_seed_whose_metric_is_no_number_is_told_and_left_out(tmp_path: Path) -> None:
+    def run(strategy: str, seed: int, *values: float | None) -> FinishedRun:
+        records = [
+            RoundRecord(number, 4 * number, {"accuracy": value})
+            for number, value in enumerate(values, start=1)
+        ]
+        return FinishedRun(strategy, seed, records, {})
+
+    runs = [
+        run("random", 0, 0.5, 0.6, 0.7),
+        run("random", 1, None, None, None),
+        run("margin", 0, 0.5, None, 0.8),
+        run("margin", 1, 0.5, 0.7, 0.9),
+    ]
+    summary = module.write_comparison(runs, tmp_path / "c", ComparisonOptions({}, ()))
+    assert summary.notes[:2] == (
+        "random, seed 1: its accuracy is no number in any round, so it is left out.",
+        "margin, seed 0: its accuracy is no number in round 2, left out of its curve.",
+    )
+    assert {found.strategy: found.seeds for found in summary.strategies} == {
+        "random": (0,),
+        "margin": (0, 1),
+    }
+    assert summary.notes[0] in (tmp_path / "c" / "results.md").read_text()
+    with pytest.raises(DataError, match="no run has measured accuracy"):
+        module.write_comparison(runs[1:2], tmp_path / "d", ComparisonOptions({}, ()))
+
+
+def test_the_date_is_that_of_the_runs_and_the_time_holds_the_encoding(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
+
+    prepare = ExperimentLearner.prepare
+    monkeypatch.setattr(ExperimentLearner, "prepare", lambda self: (time.sleep(2), prepare(self)))
+    folder = tmp_path / "c"
+    compare(Params(config), folder, options({"random": RANDOM}, seeds=1))
+    environment = json.loads((folder / "environment.json").read_text())
+    environment["started"] = "2020-02-02T02:02:02+00:00"
+    (folder / "environment.json").write_text(json.dumps(environment))
+    compare(Params(config), folder, options({"random": RANDOM}, seeds=1, recover=True))
+    plan = json.loads((folder / "comparison.json").read_text())
+    assert plan["encoding_seconds"] > 4  # of both calls
+    for name in ("results.md", "report.html"):
+        text = (folder / name).read_text()
+        assert "2020-02-02T02:02:02" in text
+    assert "encoding the images, once for all runs" in text
+
+
+def test_finished_runs_are_dated_by_the_first_of_them(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    for number, started in enumerate(("2021-01-01", "2020-01-01")):
+        folder = tmp_path / str(number)
+        config["random_seed"] = number
+        active_learn(Params(config), folder, RunOptions(files=False))
+        known = {"started": started, "platform": f"machine {number}", "versions": {"torch": "1"}}
+        (folder / "environment.json").write_text(json.dumps(known))
+    runs = [read_folder(tmp_path / name) for name in "01"]
+    module.write_comparison(runs, tmp_path / "c", ComparisonOptions({}, ()))
+    text = (tmp_path / "c" / "results.md").read_text()
+    assert "| date | 2020-01-01 |" in text.replace("\\", "")
+    assert "machine" not in text and "torch version" in text
 
 
 # --- runs that are there --------------------------------------------------------------------------

@@ -121,3 +121,15 @@ def test_the_rounds_of_a_run_give_its_curve() -> None:
     assert found.labels.tolist() == [10, 20]
     assert found.values.tolist() == [0.5, 0.7]
     assert curve_from_records(records, "badge", 4, metric="macro_f1") is None
+
+
+def test_a_round_without_a_number_is_left_out_of_the_curve() -> None:
+    values = [0.5, None, float("nan"), 0.8]
+    records = [
+        RoundRecord(round, 10 * (round + 1), {"accuracy": value})
+        for round, value in enumerate(values)
+    ]
+    found = curve_from_records(records, "badge", seed=4)
+    assert found is not None
+    assert (found.labels.tolist(), found.values.tolist()) == ([10, 40], [0.5, 0.8])
+    assert curve_from_records(records[1:3], "badge", seed=4) is None

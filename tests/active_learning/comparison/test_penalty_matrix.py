@@ -42,3 +42,12 @@ def test_one_seed_and_no_common_seed_beat_nobody() -> None:
     ]
     assert (penalty_matrix(tabulate(curves)).shares == 0).all()
     assert penalty_matrix(tabulate(curves[:1])).penalties.tolist() == [0.0]
+
+
+def test_the_same_difference_in_every_seed_beats_nobody() -> None:
+    curves = [
+        Curve(name, seed, LABELS, np.full(5, height + seed / 10))
+        for name, height in (("a", 0.5), ("b", 0.51))
+        for seed in range(2)
+    ]
+    assert (penalty_matrix(tabulate(curves)).shares == 0).all()

@@ -13,6 +13,7 @@ from allencv_al.active_learning.comparison.bootstrap import Bootstrap
 from allencv_al.active_learning.comparison.curves import Curve, aubc
 from allencv_al.active_learning.comparison.paired_tests import holm
 from allencv_al.active_learning.comparison.statistics import ComparisonSummary, summarize
+from allencv_al.active_learning.reports.comparison_tables import verdict
 from allencv_al.common.errors import DataError
 
 LABELS = np.arange(10, 110, 10)
@@ -109,6 +110,22 @@ def test_too_few_seeds_for_wilcoxon_are_said_with_the_number_needed(
     else:
         assert len(notes) == 1
         assert re.search(said, notes[0])
+
+
+def test_differences_that_do_not_vary_are_said_and_not_significant() -> None:
+    given = [
+        Curve(name, seed, LABELS, np.full(10, height + seed / 10))
+        for name, height in (("random", 0.5), ("margin", 0.51))
+        for seed in range(3)
+    ]
+    summary = summarize(given)
+    found = by_name(summary)["margin"].comparison
+    assert (found.aubc.t_p_value, found.t_p_holm) == (None, None)
+    assert found.aubc.mean_difference == pytest.approx(0.01)
+    assert "margin differs from random by the same amount in each of 3 paired seeds" in "".join(
+        summary.notes
+    )
+    assert verdict(summary).endswith("Differences that do not vary allow no t test.")
 
 
 def test_without_the_baseline_nothing_is_compared_and_that_is_said() -> None:
