@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
 from allencv_al.common.errors import AllenCVError
 from allencv_al.common.interrupts import interrupts_outside_imports
+from allencv_al.common.standard_streams import replace_closed_streams
 
 EXIT_USAGE = 2
 EXIT_FAILURE = 1
@@ -31,9 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments after the program's name; those of the process by default.
     """
+    replace_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parse(arguments)
+    except OSError as error:  # stdout is closed, or its disk is full, where help was asked for
+        _drop_what_cannot_be_written()
+        return _report(_describe_os_error(error), EXIT_FAILURE, False)
     except SystemExit as stop:  # argparse has said what there is to say
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     debug = getattr(args, "debug", False)
@@ -107,9 +112,13 @@ def _run(args: argparse.Namespace, debug: bool) -> int:
     except BrokenPipeError:
         return _leave_broken_pipe()
     except OSError as error:
+        _drop_what_cannot_be_written()
         return _report(_describe_os_error(error), EXIT_FAILURE, debug)
     except MemoryError as error:
         return _report(f"out of memory: {error}".removesuffix(": "), EXIT_FAILURE, debug)
+    except UnicodeError as error:  # names of files that are no text, on the way into one
+        found = str(getattr(error, "object", error))[:200]
+        return _report(f"expected Unicode text, found {found!a}", EXIT_USAGE, debug)
     except KeyboardInterrupt:
         return _report("interrupted", EXIT_INTERRUPTED, debug)
     return exit_code
@@ -155,10 +164,16 @@ def _describe_os_error(error: OSError) -> str:
 
 
 def _leave_broken_pipe() -> int:
-    # The reader (head, less) has gone; whatever is still buffered must not fail again at exit.
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
+    _drop_what_cannot_be_written()  # the reader (head, less) has gone
     return EXIT_BROKEN_PIPE
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Have what is still buffered for stdout not fail a second time, at the exit of Python."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(text: str) -> str:

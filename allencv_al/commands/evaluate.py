@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands import arguments
 from allencv_al.commands.metrics_table import metrics_table
+from allencv_al.commands.output_files import check_output_files
 from allencv_al.common.errors import DataError
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.predictors.json_values import to_json_value
     from allencv_al.training.evaluation import evaluate
 
+    outputs = {
+        "--output-file": args.output_file,
+        "--predictions-output-file": args.predictions_output_file,
+    }
+    check_output_files(outputs, [Path(args.input_file), args.archive_file])
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
     choice = args.dataset_reader_choice
     reader = archive.dataset_reader if choice == "train" else archive.validation_dataset_reader

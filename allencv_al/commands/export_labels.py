@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from allencv_al.active_learning.exchange import FORMATS
+from allencv_al.commands.output_files import check_output_files
 from allencv_al.common.errors import DataError
 
 NAME = "export-labels"
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.active_learning.exchange.sources import image_files, read_records
     from allencv_al.common.atomic_file import write_text
 
+    if args.format != FOLDERS:
+        check_output_files({"--output": args.output})
     records = read_records(args.folder, args.all_answers)
     if not records:
         raise DataError(f"{args.folder}: there are no labels yet")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from allencv_al.commands import arguments
+from allencv_al.commands.output_files import check_output_files
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input_file",
         metavar="INPUT",
-        help="JSON lines, a folder of images, a list of image files, one image, or - for lines "
-        "on stdin",
+        help="JSON lines, a folder of images, a table, a list of image files, one image, or - for "
+        "lines on stdin",
     )
     parser.add_argument("further", nargs="*", action=_RefuseFurther, help=argparse.SUPPRESS)
     parser.add_argument(
@@ -94,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
     if args.silent and args.output_file is None:
         raise ConfigurationError("--silent: nothing would be written; add --output-file FILE")
     predictor_args = _json_object(args.predictor_args)
+    check_output_files(
+        {"--output-file": args.output_file}, [Path(args.input_file), args.archive_file]
+    )
     # The cheap mistake is found before the expensive load.
     source = None if args.use_dataset_reader else _open_input(args.input_file)
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
@@ -178,10 +182,14 @@ _EPILOG = """\
 INPUT is one of
   JSON lines   {"image_path": "photo.jpg"}
                {"image": [pixels 0..255], "image_shape": [height, width, channels]}
+               also a list of them, objects over several lines, and {"path": "photo.jpg"}, which
+               starts at the folder of INPUT
+  a table      CSV with a column path (from the folder of INPUT) or image_path: to_label.csv,
+               labels.csv, a manifest
   a text file  with the path of one image per line
   a folder     whose images are read at any depth, in sorted order
   an image
-  -            for JSON lines or paths on stdin
+  -            for JSON, a table or paths on stdin
 
 There is one JSON line of output per input, in the order of the inputs. For a classifier it holds
 logits, probs, prediction (the index) and class (the name); and first image_path where INPUT was no

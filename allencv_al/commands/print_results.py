@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         {_RUN: folder.as_posix(), **{key: _cell(metrics, key) for key in keys}}
         for folder, metrics in runs.items()
     )
-    sys.stdout.write(csv_text([_RUN, *keys], rows))
+    # In parts: a reader that goes away (head) is noticed at the next one
+    sys.stdout.writelines(csv_text([_RUN, *keys], rows).splitlines(keepends=True))
     return 0
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from allencv_al.commands.output_files import output_faults
 from allencv_al.commands.select_arguments import (
     DEFAULT_FIRST_STRATEGY,
     DEFAULT_STRATEGY,
@@ -89,7 +90,8 @@ def _check_options(args: argparse.Namespace) -> None:
     from allencv_al.active_learning.label_table import check_replaceable
     from allencv_al.data.dataset_readers.split_path import split_path
 
-    faults = [*_cold_start_faults(args), *_result_faults(args)]
+    outputs = {"--output": args.output, "--contact-sheet": args.contact_sheet}
+    faults = [*_cold_start_faults(args), *_result_faults(args), *output_faults(outputs)]
     if faults:
         raise ConfigurationFaults(faults, "the options of select")
     for archive in (args.archive_file, *args.ensemble):
@@ -130,8 +132,6 @@ def _result_faults(args: argparse.Namespace) -> list[Fault]:
         if path is not None and path.suffix.lower() not in suffixes:
             known = " or ".join(suffixes[:2])
             faults.append(Fault(option, f"expected a name that ends in {known}, found {path}"))
-        elif path is not None and path.is_dir():
-            faults.append(Fault(option, f"expected a file, found the folder {path}"))
     return faults
 
 

@@ -354,3 +354,90 @@ def test_what_is_passed_over_in_a_folder_is_said(
     assert main(["predict", archive, str(pictures)]) == 0
     err = capsys.readouterr().err
     assert "passed over: 1 DICOM (scan.dcm), 1 video (clip.MOV)" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "path,label\npictures/Cat/0.png,Cat\npictures/Dog/4.png,Dog\n"),
+        ("t.txt", "label;Path\rCat;pictures/Cat/0.png\rDog;pictures/Dog/4.png\r"),
+        ("to_label.csv", "path,label,id\npictures/Cat/0.png,,0\npictures/Dog/4.png,,1\n"),
+        ("t.csv", "sep=;\r\npath;label\r\npictures/Cat/0.png;\r\npictures/Dog/4.png;\r\n"),
+        ("t.jsonl", '{"path": "pictures/Cat/0.png"}\n{"path": "pictures/Dog/4.png"}\n'),
+        ("t.json", '[{"path": "pictures/Cat/0.png"},\n{"path": "pictures/Dog/4.png"}]'),
+        ("t.json", '{\n"path": "pictures/Cat/0.png"\n}\n{\n"path": "pictures/Dog/4.png"}\n'),
+        ("l.txt", "{folder}/Cat/0.png\r{folder}/Dog/4.png\r"),
+        ("l.txt", '"{folder}/Cat/0.png"\r\n{folder}/Dog/4.png\u00a0\r\n'),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_paths_of_tables_and_lists_are_read(
+    archive: str,
+    files: list[Path],
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str,
+    encoding: str,
+) -> None:
+    assert pictures == tmp_path / "pictures"
+    (tmp_path / name).write_bytes(text.replace("{folder}", str(pictures)).encode(encoding))
+    assert main(["predict", archive, str(tmp_path / name)]) == 0
+    answers = parsed(capsys.readouterr().out)
+    assert [answer["image_path"].strip('"\u00a0')[-9:] for answer in answers] == [
+        "Cat/0.png",
+        "Dog/4.png",
+    ]
+    assert {"logits", "class"} <= set(answers[0])
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+def test_printed_json_and_lists_of_requests_are_read(
+    archive: str,
+    files: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_list: bool,
+) -> None:
+    request = {"image_path": str(files[0])}
+    text = json.dumps([request] if is_list else request, indent=1)
+    (tmp_path / "in.json").write_text(text)
+    assert main(["predict", archive, str(tmp_path / "in.json")]) == 0
+    [by_file] = parsed(capsys.readouterr().out)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert main(["predict", archive, "-"]) == 0
+    assert parsed(capsys.readouterr().out) == [by_file]
+    assert list(by_file) == KEYS
+
+
+def test_what_is_no_file_is_said_on_its_line(
+    archive: str, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["https://x.example/1.png", '{"image_path": "\\ud800.png"}', str(files[0])]
+    assert main(["predict", archive, json_lines(tmp_path / "in.txt", *lines)]) == 1
+    first, second, third = parsed(capsys.readouterr().out)
+    assert "found the address https://x.example/1.png" in first["error"]
+    assert "expected Unicode text" in second["error"] and second["line"] == 2
+    assert "error" not in third
+
+
+def test_a_table_without_paths_says_which_columns_it_has(
+    archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text("id,label\n1,cat\n")
+    assert main(["predict", archive, str(tmp_path / "t.csv")]) == 2
+    assert 'expected a column "path" or "image_path" in the header, found id, label' in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_output_file_is_checked_before_the_model_is_loaded(
+    files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["predict", "absent.tar.gz", str(files[0]), "--output-file"]
+    assert main([*command, str(tmp_path)]) == 2
+    assert "--output-file: expected a file, found the folder" in capsys.readouterr().err
+    assert main([*command, str(files[0])]) == 2
+    assert "is what is read, and would be replaced" in capsys.readouterr().err

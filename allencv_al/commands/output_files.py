@@ -1,0 +1,71 @@
+"""Checks of the files that a command is to write, before it has worked for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from allencv_al.common.errors import ConfigurationFaults, Fault
+
+
+def check_output_files(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()) -> None:
+    """Raise where a file could not be written, or would replace what is read.
+
+    Args:
+        outputs: The files by their options; None where an option was not given.
+        inputs: What the command reads.
+
+    Raises:
+        ConfigurationFaults: All faults, each with its option.
+    """
+    faults = list(output_faults(outputs, inputs))
+    if faults:
+        raise ConfigurationFaults(faults, "the output files")
+
+
+def output_faults(
+    outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()
+) -> Iterator[Fault]:
+    """Yield what `check_output_files` raises."""
+    read = list(inputs)
+    taken: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        problem = _problem(path)
+        if problem is None and any(_is_same(path, other) for other in read):
+            problem = f"{path} is what is read, and would be replaced; name another file"
+        first = taken.setdefault(os.path.realpath(path), option)
+        if problem is None and first != option and not _is_special(path):
+            problem = f"{path} is the file of {first} too; name another one"
+        if problem is not None:
+            yield Fault(option, problem)
+
+
+def _problem(path: Path) -> str | None:
+    try:
+        if path.is_dir():
+            return f"expected a file, found the folder {path}"
+        if _is_special(path):
+            return None
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+    except (OSError, ValueError) as error:  # too long a name, NUL
+        reason = getattr(error, "strerror", None) or error
+        return f"cannot be written: {str(path)[:200]!a}: {reason}"
+    if not folder.is_dir():
+        return f"cannot be written: {folder} is no folder"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"cannot be written: no permission in the folder {folder}"
+    return None
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return not _is_special(path) and path.samefile(other)
+    except (OSError, ValueError):
+        return False
