@@ -42,14 +42,11 @@ class FunctionError(PipelineError):
         error: What was raised; SystemExit, too, which a parser of arguments raises.
         phase: Which function.
         loop: The number of the loop.
-        hint: What may be the cause.
     """
 
-    def __init__(
-        self, error: BaseException, phase: str, loop: int | None = None, hint: str = ""
-    ) -> None:
-        text = f"{phase}: {type(error).__name__}: {error}"[:2_000]
-        super().__init__(500, type(error).__name__, f"{text}{hint}", phase, loop)
+    def __init__(self, error: BaseException, phase: str, loop: int | None = None) -> None:
+        text = f"{phase}: {type(error).__name__}: {error}"
+        super().__init__(500, type(error).__name__, text[:2_000], phase, loop)
         self.shows_paths = isinstance(error, OSError)  # the user's own, which he has to find
 
 

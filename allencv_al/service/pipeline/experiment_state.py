@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.atomic_file import make_folder, write_json
+from allencv_al.common.errors import DataError
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.storage import check_id
 
@@ -86,21 +87,41 @@ class ExperimentState:
         detail: dict[str, Any] = found["detail"]
         return detail
 
-    def finish(self, loop: int, phase: str, asked: str, detail: dict[str, Any]) -> None:
-        """Record a finished phase; those that followed it once have to be done again."""
+    def finished(self, loop: int) -> dict[str, dict[str, Any]] | None:
+        """Return what the finished phases of a loop brought, by phase; None if it never began."""
+        phases = self._read().get(str(loop))
+        if phases is None:
+            return None
+        return {phase: one["detail"] for phase, one in phases.items()}
+
+    def begin(self, loop: int, phase: str) -> None:
+        """Record that a phase begins; what it had brought before, and what followed, is void."""
         state = self._read()
         phases = state.setdefault(str(loop), {})
         names = list(phases)
-        if phase in names:
-            for later in names[names.index(phase) :]:
-                del phases[later]
-        phases[phase] = {"asked": asked, "detail": detail, "time": time.time()}
+        for later in names[names.index(phase) :] if phase in names else ():
+            del phases[later]
+        write_json(self._path, state)
+
+    def finish(self, loop: int, phase: str, asked: str, detail: dict[str, Any]) -> None:
+        """Record a finished phase, whose files have to be on the disk."""
+        state = self._read()
+        value = {"asked": asked, "detail": detail, "time": time.time()}
+        state.setdefault(str(loop), {})[phase] = value
         write_json(self._path, state)
 
     def _read(self) -> dict[str, Any]:
         if not self._path.is_file():
             return {}
-        found: dict[str, Any] = json.loads(self._path.read_text())
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            found = error
+        if not isinstance(found, dict):
+            raise DataError(
+                f"{self._path.name} in the pipeline's state is damaged; remove it, and the loops "
+                "of this experiment begin anew"
+            )
         return found
 
 

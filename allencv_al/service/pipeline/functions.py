@@ -298,15 +298,6 @@ def check_records(records: Sequence[int], size: int | None, name: str) -> list[i
     return found
 
 
-def checkpoint_of(args: Mapping[str, Any], name: str | None) -> Path | None:
-    """Return the file of a checkpoint, if it is there; users' functions may add a suffix."""
-    if not name:
-        return None
-    folder = Path(str(args["EXPT_DIR"]))
-    matches = [folder / name, *sorted(folder.glob(f"{name}.*"))]
-    return next((path for path in matches if path.exists()), None)
-
-
 def _some(numbers: Sequence[int]) -> str:
     more = len(numbers) - 8
     shown = ", ".join(map(str, numbers[:8]))

@@ -5,36 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from allencv_al.common.errors import DataError
-from allencv_al.service.pipeline.activations import (
-    distribution,
-    independent_classes,
-    notes_on,
-    to_logits,
-    to_numbers,
-)
+from allencv_al.service.pipeline.checkpoints import Checkpoints
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.experiment_state import ExperimentState
-from allencv_al.service.pipeline.functions import Functions, check_records, checkpoint_of
+from allencv_al.service.pipeline.functions import Functions, check_records
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage, check_id
-from allencv_al.service.pipeline.tasks import (
-    CLASSIFICATION,
-    DETECTION,
-    MULTI_LABEL,
-    REGRESSION,
-    SEGMENTATION,
-)
+from allencv_al.service.pipeline.stored_outputs import said_notes, store_outputs
+from allencv_al.service.pipeline.tasks import CLASSIFICATION, REGRESSION
 
 logger = logging.getLogger(__name__)
+
+TRAIN, TEST, INFER = PHASES = ("train", "test", "infer")
 
 
 @dataclass(frozen=True)
@@ -75,10 +65,14 @@ class LoopOptions:
 class LoopRunner:
     """Does loops, each phase once: after a kill, what is finished is not done again.
 
+    A phase is recorded when its files are on the disk, so that no record refers to what a power cut
+    has taken.
+
     Args:
         functions: The user's.
         storage: Where results are kept.
         state: How far the experiment is.
+        checkpoints: Where functions leave their models.
         options: What else is kept.
         on_phase: Called with the name of each phase that begins.
     """
@@ -88,12 +82,14 @@ class LoopRunner:
         functions: Functions,
         storage: Storage,
         state: ExperimentState,
+        checkpoints: Checkpoints,
         options: LoopOptions,
         on_phase: Callable[[str], None] = lambda phase: None,
     ) -> None:
         self._functions = functions
         self._storage = storage
         self._state = state
+        self._checkpoints = checkpoints
         self._options = options
         self._on_phase = on_phase
 
@@ -104,43 +100,95 @@ class LoopRunner:
             PipelineError: Something is wrong with the request, the functions, or the storage.
         """
         size = self._size(request)
-        labeled = self._labeled(request, size)
+        before, chosen = self._records(request, size)
+        labeled = sorted([*before, *chosen])
+        self._check_loop_before(request, before, size)
+        if request.selected is not None:  # only now: what is refused must not stay
+            self._storage.write_json(_selected_path(request, request.loop), chosen)
         extension = str(self._functions.args.get("CKPT_EXT", ""))
         checkpoint = f"ckpt_{request.loop}{extension}"
-        asked = hashlib.sha256(json.dumps([labeled, size]).encode()).hexdigest()
-        artifacts: dict[str, str] = {}
-        trained = self._once(
-            request, "train", asked, lambda: self._train(request, labeled, checkpoint)
-        )
-        artifacts.update(trained.pop("artifacts"))
-        tested = self._once(request, "test", asked, lambda: self._test(request, checkpoint))
-        artifacts.update(tested.pop("artifacts"))
+        asked = _digest([labeled, size])
+        if not self._has_model(request, checkpoint, asked):
+            self._state.begin(request.loop, TRAIN)
         unlabeled = sorted(set(range(size)) - set(labeled))
-        inferred = self._once(
-            request,
-            "infer",
-            asked,
-            lambda: self._infer(request, checkpoint, unlabeled, tested["metrics"].get("task")),
-        )
-        artifacts.update(inferred.pop("artifacts"))
-        warnings = inferred.pop("warnings", [])
+        done: dict[str, dict[str, Any]] = {}
+        phases: dict[str, Callable[[], dict[str, Any]]] = {
+            TRAIN: lambda: self._train(request, labeled, checkpoint),
+            TEST: lambda: self._test(request, checkpoint),
+            INFER: lambda: self._infer(
+                request, checkpoint, unlabeled, done[TEST]["metrics"].get("task")
+            ),
+        }
+        artifacts: dict[str, str] = {}
+        for phase, act in phases.items():
+            done[phase] = self._once(request, phase, asked, act)
+            artifacts.update(done[phase].pop("artifacts"))
+        done[TRAIN].pop("records", None)
+        warnings = [note for phase in PHASES for note in done[phase].pop("warnings", [])]
         return {
             "loop": request.loop,
-            "metrics": tested["metrics"],
+            "metrics": done[TEST]["metrics"],
             "artifacts": artifacts,
-            "phases": {"train": trained, "infer": inferred},
             "warnings": warnings,
+            "phases": {"train": done[TRAIN], "infer": done[INFER]},
         }
 
     def _once(
         self, request: LoopRequest, phase: str, asked: str, act: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
         found = self._state.phase(request.loop, phase, asked)
-        if found is None:
+        paths = {} if found is None else _paths(request, found)
+        if found is None or not all(map(self._storage.exists, paths.values())):
             self._on_phase(phase)
+            self._state.begin(request.loop, phase)
             found = act()
             self._state.finish(request.loop, phase, asked, found)
-        return dict(found)
+            paths = _paths(request, found)
+        # The storage may have been moved since
+        addresses = {name: self._storage.url(path) for name, path in paths.items()}
+        return {**found, "artifacts": addresses}
+
+    def _has_model(self, request: LoopRequest, checkpoint: str, asked: str) -> bool:
+        """Return whether the phases that are left find the model of a finished training."""
+        finished = [self._state.phase(request.loop, phase, asked) for phase in PHASES]
+        if finished[0] is None or None not in finished:
+            return True  # it is trained anyway, or nobody needs it
+        fault = self._checkpoints.fault(checkpoint, request.prefix)
+        if fault is None and self._checkpoints.is_elsewhere(checkpoint):
+            fault = f"{checkpoint} was not written to EXPT_DIR, and its process has ended"
+        if fault is not None:
+            logger.warning("loop %d is trained again: %s", request.loop, fault)
+        return fault is None
+
+    def _check_loop_before(self, request: LoopRequest, before: list[int], size: int) -> None:
+        """Raise unless the loop before is finished, here or by another machine."""
+        loop = request.loop - 1
+        if loop < 0:
+            return
+        finished = self._state.finished(loop)
+        if finished is None:
+            if self._is_stored(request, loop, len(before) == size):
+                return
+            finished = {}
+        missing = [phase for phase in PHASES if phase not in finished]
+        records = finished.get(TRAIN, {}).get("records", _digest(before))
+        if not missing and records == _digest(before):
+            return
+        lacking = " and ".join(missing) or "a training on the records that are chosen for it now"
+        raise PipelineError(
+            409,
+            "unfinished",
+            f"loop {loop} is not finished: it lacks {lacking}; send its request again first",
+            loop=request.loop,
+        )
+
+    def _is_stored(self, request: LoopRequest, loop: int, is_last: bool) -> bool:
+        """Return whether another machine has left the results of a whole loop."""
+        names = self._storage.names(request.prefix)
+        inferred = (f"infer_outputs_{loop}.", f"regression_predictions_{loop}.")
+        return f"metrics_{loop}.json" in names and (
+            is_last or any(name.startswith(inferred) for name in names)
+        )
 
     def _size(self, request: LoopRequest) -> int:
         if request.size is not None:
@@ -157,21 +205,18 @@ class LoopRunner:
             loop=request.loop,
         )
 
-    def _labeled(self, request: LoopRequest, size: int) -> list[int]:
-        """Return all records that were chosen up to this loop."""
-        found = [one for loop in range(request.loop) for one in self._selected(request, loop)]
+    def _records(self, request: LoopRequest, size: int) -> tuple[list[int], list[int]]:
+        """Return the records that were chosen before this loop, and for it."""
+        before = [one for loop in range(request.loop) for one in self._selected(request, loop)]
         if request.selected is None:
             chosen = self._selected(request, request.loop)
         else:
             chosen = check_records(request.selected, size, "selected_indices")
-        labeled = check_records([*found, *chosen], size, "the records chosen so far")
-        if not labeled:
+        if not check_records([*before, *chosen], size, "the records chosen so far"):
             raise PipelineError(
                 422, "selected_indices", "no records were chosen", loop=request.loop
             )
-        if request.selected is not None:  # only now: what is refused must not stay
-            self._storage.write_json(_selected_path(request, request.loop), chosen)
-        return labeled
+        return sorted(before), chosen
 
     def _selected(self, request: LoopRequest, loop: int) -> list[int]:
         try:
@@ -191,7 +236,7 @@ class LoopRunner:
 
     def _train(self, request: LoopRequest, labeled: list[int], checkpoint: str) -> dict[str, Any]:
         resume_from = None
-        artifacts = {}
+        artifacts: dict[str, Any] = {}
         if request.loop > 0:
             extension = str(self._functions.args.get("CKPT_EXT", ""))
             resume_from = f"ckpt_{request.loop - 1}{extension}"
@@ -199,7 +244,10 @@ class LoopRunner:
         elif self._functions.has_state:
             artifacts["data_map"] = self._keep(request, "data_map", self._functions.state())
         payload = {"labeled": labeled, "resume_from": resume_from, "ckpt_file": checkpoint}
-        trained = self._functions.train(payload, request.loop)
+        began = self._checkpoints.begin(checkpoint, request.prefix)
+        with self._checkpoints.needed(resume_from or checkpoint) as warnings:
+            trained = self._functions.train(payload, request.loop)
+        path = self._checkpoints.end(checkpoint, request.prefix, began)
         insights = {
             "train_time": trained.seconds,
             "num_queried_per_class": trained.queried_per_class,
@@ -207,9 +255,11 @@ class LoopRunner:
         }
         artifacts["insights"] = self._keep(request, f"insights_{request.loop}", insights)
         if self._options.keep_checkpoints:
-            artifacts.update(self._keep_checkpoint(request, checkpoint))
+            artifacts.update(self._keep_checkpoint(request, checkpoint, path))
         return {
             "artifacts": artifacts,
+            "records": _digest(labeled),
+            "warnings": warnings,
             **{k: v for k, v in asdict(trained).items() if v is not None},
         }
 
@@ -256,8 +306,9 @@ class LoopRunner:
             self._storage.write_pickle(f"{path}.pkl", value)
         return self._storage.write_json(f"{path}.json", value)
 
-    def _keep_checkpoint(self, request: LoopRequest, checkpoint: str) -> dict[str, str]:
-        found = checkpoint_of(self._functions.args, checkpoint)
+    def _keep_checkpoint(
+        self, request: LoopRequest, checkpoint: str, found: Path | None
+    ) -> dict[str, str]:
         if found is None or not found.is_file():
             logger.warning("train: expected the checkpoint %s as a file in EXPT_DIR", checkpoint)
             return {}
@@ -265,67 +316,42 @@ class LoopRunner:
         return {"checkpoint": self._storage.write_file(path, found)}
 
     def _have_checkpoint(self, request: LoopRequest, name: str) -> None:
-        """Raise where the checkpoint of the loop before is neither here nor in the storage."""
-        if checkpoint_of(self._functions.args, name) is not None:
+        """Raise where the model of the loop before is neither here nor in the storage."""
+        fault = self._checkpoints.fault(name, request.prefix)
+        if fault is None:
             return
         kept = [
             file
             for file in self._storage.names(request.prefix)
             if file == name or file.startswith(f"{name}.")
         ]
-        if kept:  # another machine has trained it
+        if kept:  # another machine has trained it, or another experiment has written over it
+            began = self._checkpoints.begin(name, request.prefix)
             target = Path(str(self._functions.args["EXPT_DIR"])) / kept[0]
             self._storage.fetch(f"{request.prefix}/{kept[0]}", target)
+            self._checkpoints.end(name, request.prefix, began)
             return
         raise PipelineError(
             409,
             "checkpoint",
-            f"train: expected the checkpoint {name} of the loop before in EXPT_DIR",
+            f"train: {fault}, from which this loop goes on; keep_checkpoints=True keeps those of "
+            "each experiment in the storage, and an EXPT_DIR of its own keeps experiments apart",
             "train",
             request.loop,
         )
 
 
+def _paths(request: LoopRequest, detail: Mapping[str, Any]) -> dict[str, str]:
+    """Return the paths of the files of a finished phase."""
+    return {
+        name: f"{request.prefix}/{posixpath.basename(address)}"
+        for name, address in detail["artifacts"].items()
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
 def _selected_path(request: LoopRequest, loop: int) -> str:
     return f"{request.prefix}/selected_indices_{loop}.json"
-
-
-def said_notes(outputs: Mapping[int, Any]) -> list[str]:
-    """Return what is odd about outputs, and log it."""
-    notes = notes_on(outputs)
-    for note in notes:
-        logger.warning("%s", note)
-    return notes
-
-
-def store_outputs(
-    storage: Storage, stem: str, outputs: Mapping[int, Any], task: str | None = None
-) -> str:
-    """Write outputs as NPZ where they are logits, else as JSON; return the address.
-
-    The NPZ file holds `index` `[N]`, `logits` `[N, C]`, and what follows from them: `softmax`,
-    `confidence`, `margin` and `entropy`, or for several classes a record `sigmoid`, `margin` and
-    `entropy`. That of a regression holds `index` and `predictions` `[N]`.
-
-    Args:
-        storage: Where to.
-        stem: The path without its suffix.
-        outputs: By record.
-        task: One of `tasks`, if it is known. Boxes are always detections.
-
-    Raises:
-        PipelineError: They are no plain values, or not finite (422).
-    """
-    if task in (DETECTION, SEGMENTATION) or _is_detection(outputs):
-        plain = to_plain(dict(outputs), "infer", "outputs", is_finite=True)
-        return storage.write_json(f"{stem}.json", plain)
-    arrays = {"index": np.array(list(outputs), dtype=np.int64)}
-    if task == REGRESSION:
-        return storage.write_arrays(f"{stem}.npz", {**arrays, "predictions": to_numbers(outputs)})
-    logits = to_logits(outputs)
-    of_classes = independent_classes if task == MULTI_LABEL else distribution
-    return storage.write_arrays(f"{stem}.npz", {**arrays, "logits": logits, **of_classes(logits)})
-
-
-def _is_detection(outputs: Mapping[int, Any]) -> bool:
-    return any(isinstance(one, Mapping) and "boxes" in one for one in outputs.values())

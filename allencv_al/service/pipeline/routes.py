@@ -16,21 +16,17 @@ from pydantic import BaseModel
 from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.service.pipeline import messages
 from allencv_al.service.pipeline.callback import call_back
+from allencv_al.service.pipeline.checkpoints import Checkpoints
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.experiment_state import ExperimentState, Jobs, busy, is_busy
 from allencv_al.service.pipeline.functions import Functions, check_records
 from allencv_al.service.pipeline.kept_answers import HEADER as KEY_HEADER
 from allencv_al.service.pipeline.kept_answers import KeptAnswers, digest
-from allencv_al.service.pipeline.loop import (
-    LoopOptions,
-    LoopRequest,
-    LoopRunner,
-    said_notes,
-    store_outputs,
-)
+from allencv_al.service.pipeline.loop import LoopOptions, LoopRequest, LoopRunner
 from allencv_al.service.pipeline.metrics import metrics_of
 from allencv_al.service.pipeline.returns import to_plain
 from allencv_al.service.pipeline.storage import Storage, check_folder_id, check_id
+from allencv_al.service.pipeline.stored_outputs import said_notes, store_outputs
 from allencv_al.service.pipeline.tasks import named_task
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.errors import without_paths
@@ -78,6 +74,7 @@ class PipelineRoutes:
         self._class_labels = class_labels
         self._callback_url = callback_url
         self._token = token
+        self._checkpoints = Checkpoints(functions.args, folder)
         self._jobs = Jobs(folder)
         self._answers = KeptAnswers(folder)
 
@@ -109,7 +106,10 @@ class PipelineRoutes:
             payload = {**_payload(body), "labeled": labeled}
 
             def act() -> messages.TrainAnswer:
-                trained = functions.train(payload, body.cur_loop)
+                began = self._checkpoints.begin(body.ckpt_file, None)
+                with self._checkpoints.needed(body.resume_from or body.ckpt_file):
+                    trained = functions.train(payload, body.cur_loop)
+                self._checkpoints.end(body.ckpt_file, None, began)
                 return messages.TrainAnswer(
                     train_time=trained.seconds, num_queried_per_class=trained.queried_per_class
                 )
@@ -129,14 +129,15 @@ class PipelineRoutes:
             _check_name(body.ckpt_file, "ckpt_file")
 
             def act() -> messages.TestAnswer:
-                tested = functions.test(_payload(body), body.cur_loop)
+                with self._checkpoints.needed(body.ckpt_file) as warnings:
+                    tested = functions.test(_payload(body), body.cur_loop)
                 predictions, labels = tested["predictions"], tested["labels"]
-                metrics, warnings = None, []
+                metrics = None
                 try:
                     metrics = metrics_of(predictions, labels, self._class_labels)
                 except PipelineError as error:  # its values are answered all the same
                     logger.warning("%s", error)
-                    warnings = [str(error)]
+                    warnings = [*warnings, str(error)]
                 return messages.TestAnswer(**tested, metrics=metrics, warnings=warnings)
 
             return self._once("test", body, messages.TestAnswer, act)
@@ -160,8 +161,9 @@ class PipelineRoutes:
             payload = {**_payload(body), "unlabeled": unlabeled}
 
             def act() -> messages.InferAnswer:
-                found = functions.infer(payload, body.cur_loop)
-                notes = said_notes(found)
+                with self._checkpoints.needed(body.ckpt_file) as notes:
+                    found = functions.infer(payload, body.cur_loop)
+                notes = [*notes, *said_notes(found)]
                 if query.store:
                     asked = hashlib.sha256(json.dumps(unlabeled).encode()).hexdigest()[:12]
                     stem = f"outputs/{check_id('ckpt_file', body.ckpt_file)}-{asked}"
@@ -310,7 +312,9 @@ class PipelineRoutes:
         self, request: LoopRequest, on_phase: Callable[[str], None] = lambda phase: None
     ) -> dict[str, Any]:
         state = ExperimentState(self._folder, _state_key(request.prefix))
-        runner = LoopRunner(self._functions, self._storage, state, self._options, on_phase)
+        runner = LoopRunner(
+            *(self._functions, self._storage, state, self._checkpoints, self._options), on_phase
+        )
         return runner.run(request)
 
     def _answer(self, found: dict[str, Any], body: messages.OneLoopRequest) -> messages.LoopAnswer:

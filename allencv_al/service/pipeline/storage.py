@@ -8,7 +8,7 @@ import json
 import pickle
 import posixpath
 import re
-import uuid
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.common.atomic_file import atomic_path, write_bytes
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.service.pipeline.errors import PipelineError
 
@@ -93,30 +94,23 @@ class Storage:
             return bool(self._files.exists(self._place(path)))
 
     def write(self, path: str, content: bytes) -> str:
-        """Write a file, whole or not at all; return its address."""
-        place = self._place(path)
-        with self._reached(path, is_written=True):
-            self._make_folder_of(place)
-            if self._is_local:
-                temporary = f"{place}.{uuid.uuid4().hex}.tmp"
-                self._files.pipe_file(temporary, content)
-                self._files.mv(temporary, place)
-            else:  # an object of a store is there when all of it is
-                self._files.pipe_file(place, content)
-        self._note(path, content)
+        """Write a file, whole or not at all; return its address when it is on the disk."""
+        with self._noted(path, hashlib.sha256(content).hexdigest()):
+            self._put(path, content)
         return self.url(path)
 
     def write_file(self, path: str, source: Path) -> str:
         """Write what a file of this machine holds, in parts; return its address."""
-        place = self._place(path)
-        target = f"{place}.{uuid.uuid4().hex}.tmp" if self._is_local else place
-        with self._reached(path, is_written=True):
-            self._make_folder_of(place)
-            self._files.put_file(str(source), target)
-            if self._is_local:
-                self._files.mv(target, place)
         with source.open("rb") as stream:
-            self._note_hash(path, hashlib.file_digest(stream, "sha256").hexdigest())
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        place = self._place(path)
+        with self._noted(path, digest), self._reached(path, is_written=True):
+            if self._is_local:
+                with atomic_path(place) as temporary:
+                    shutil.copyfile(source, temporary)
+            else:
+                self._make_folder_of(place)
+                self._files.put_file(str(source), place)
         return self.url(path)
 
     def fetch(self, path: str, target: Path) -> None:
@@ -125,19 +119,16 @@ class Storage:
         Raises:
             DataError: It is not there, or is not what was written.
         """
-        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
         try:
-            with self._reached(path):
-                self._files.get_file(self._place(path), str(temporary))
-            with temporary.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            if self._manifest(path).get(posixpath.basename(path)) != digest:
-                raise DataError(f"{path}: is not what was written (its SHA-256 differs)")
-            temporary.replace(target)
+            with atomic_path(target) as temporary:
+                with self._reached(path):
+                    self._files.get_file(self._place(path), str(temporary))
+                with temporary.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                if self._manifest(path).get(posixpath.basename(path)) != digest:
+                    raise DataError(f"{path}: is not what was written (its SHA-256 differs)")
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such file in the storage") from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files that were written to a folder."""
@@ -194,22 +185,41 @@ class Storage:
         with np.load(io.BytesIO(self.read(path)), allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
 
-    def _note(self, path: str, content: bytes) -> None:
-        if posixpath.basename(path) != MANIFEST:
-            self._note_hash(path, hashlib.sha256(content).hexdigest())
-
-    def _note_hash(self, path: str, digest: str) -> None:
+    @contextmanager
+    def _noted(self, path: str, digest: str) -> Iterator[None]:
+        """Have the manifest know a file when it is written, and at no moment another content."""
+        name, manifest = posixpath.basename(path), posixpath.join(posixpath.dirname(path), MANIFEST)
         hashes = self._manifest(path)
-        hashes[posixpath.basename(path)] = digest
-        self.write_json(posixpath.join(posixpath.dirname(path), MANIFEST), hashes)
+        if hashes.get(name, digest) != digest:
+            del hashes[name]
+            self._put(manifest, json.dumps(hashes).encode())
+        yield
+        hashes[name] = digest
+        self._put(manifest, json.dumps(hashes).encode())
+
+    def _put(self, path: str, content: bytes) -> None:
+        place = self._place(path)
+        with self._reached(path, is_written=True):
+            if self._is_local:
+                write_bytes(place, content)
+            else:  # an object of a store is there when all of it is
+                self._make_folder_of(place)
+                self._files.pipe_file(place, content)
 
     def _manifest(self, path: str) -> dict[str, str]:
         place = self._place(posixpath.join(posixpath.dirname(path), MANIFEST))
         try:
             with self._reached(path):
-                found: dict[str, str] = json.loads(self._files.cat_file(place))
+                content: bytes = self._files.cat_file(place)
         except FileNotFoundError:
             return {}
+        try:
+            found: dict[str, str] = json.loads(content)
+        except ValueError:
+            folder = posixpath.dirname(path)
+            raise DataError(
+                f"{folder}/{MANIFEST} is damaged; remove it, and files are no longer checked"
+            ) from None
         return found
 
     def _make_folder_of(self, place: str) -> None:
