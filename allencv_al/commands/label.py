@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allencv_al.commands import arguments, server_arguments
+from allencv_al.commands.label_order import fill
 from allencv_al.common.errors import ArchiveError, ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from allencv_al.active_learning.labeling.records import NewItem
     from allencv_al.active_learning.labeling.store import LabelingStore
-    from allencv_al.active_learning.selector import Pick
     from allencv_al.data.instance import Instance
-    from allencv_al.predictors.predictor import Predictor
     from allencv_al.service.web.access import Access
 
 NAME = "label"
 HELP = "label images on a page, alone or with others"
 
 _TOKENS_NAME = "tokens"
-_OWNER = "the command line"
 _MOST_NAMED = 3
 
 logger = logging.getLogger(__name__)
@@ -58,9 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels-per-image",
         type=arguments.positive_int,
-        default=1,
         metavar="N",
-        help="how many people look at each image (default: 1)",
+        help="how many people look at each image (default: 1, or as the labeling has it)",
     )
     _add_order(parser.add_argument_group("order"))
     server = parser.add_argument_group("server")
@@ -94,11 +88,9 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
         "--query-size",
         type=arguments.positive_int,
         metavar="N",
-        help="label only the first N images (default: all)",
+        help="label only the first N images (default: all); given again with another order, N more",
     )
-    group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="what chance starts from (default: 0)"
-    )
+    group.add_argument("--seed", type=int, metavar="N", help="what chance starts from (default: 0)")
     arguments.add_cuda_device(group)
     group.set_defaults(weights_file=None, image_size=None)
 
@@ -112,17 +104,14 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     source = Path(args.source)
     is_run = (source / DATABASE_NAME).is_file()
-    if is_run and (args.classes or args.labeling_dir or args.strategy):
-        raise ConfigurationError(
-            f"label: {source} is a run, whose config says what is labeled; --classes, "
-            "--labeling-dir and --strategy are for a folder of images"
-        )
+    if is_run:
+        _check_run_options(args, source)
     folder = source if is_run else _labeling_folder(args, source)
     pool = [] if is_run else _pool(args.source)  # before anything is written
     with LabelingStore(folder / LABELING_NAME) as store:
         _check_is_alone(store, source)
         if not is_run:
-            _fill(store, args, pool)
+            fill(store, args, pool)
         return _serve(args, store, folder, None if is_run else folder / LABELS_NAME)
 
 
@@ -135,6 +124,23 @@ def _check_options(args: argparse.Namespace) -> None:
         args.strategy = "margin" if args.archive is not None else "typiclust"
     if args.archive is not None and not args.archive.exists():
         raise ArchiveError(f"{args.archive}: there is no such archive")
+
+
+def _check_run_options(args: argparse.Namespace, source: Path) -> None:
+    given = {
+        "--classes": bool(args.classes),
+        "--labeling-dir": args.labeling_dir is not None,
+        "--labels-per-image": args.labels_per_image is not None,
+        "--strategy": args.strategy is not None,
+        "--query-size": args.query_size is not None,
+        "--seed": args.seed is not None,
+    }
+    wrong = [name for name, is_given in given.items() if is_given]
+    if wrong:
+        raise ConfigurationError(
+            f"label: {source} is a run, whose config says what is labeled; expected no "
+            f"{', '.join(wrong)}, which are for a folder of images"
+        )
 
 
 def _labeling_folder(args: argparse.Namespace, source: Path) -> Path:
@@ -153,23 +159,6 @@ def _check_is_alone(store: LabelingStore, source: Path) -> None:
         raise DataError(f"{source}: is being labeled at {url} already; open that page")
 
 
-def _fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance]) -> None:
-    """Have what is to be labeled in the store; what is there stays as it is."""
-    from allencv_al.active_learning.labeling.records import NewItem
-
-    store.classes.add(args.classes, _OWNER)
-    if len(store.classes.all()) < 1:
-        logger.info("no classes yet: the page can add some, or --classes cat,dog names them")
-    known = store.items.numbers()
-    if args.query_size is not None or args.strategy is not None:
-        items = [] if known else _picked(args, pool)
-    else:
-        new = [item for item in pool if item.id not in known]
-        random.Random(args.seed).shuffle(new)
-        items = [NewItem(item.id, _image(item)) for item in new]
-    store.items.open_batch(items, None, args.labels_per_image)
-
-
 def _pool(text: str) -> list[Instance]:
     from allencv_al.active_learning.database import is_encodable
     from allencv_al.active_learning.select_inputs import read_pool
@@ -186,60 +175,6 @@ def _pool(text: str) -> list[Instance]:
     if not named:
         raise DataError(f"{text}: there is no image without a label to ask for")
     return named
-
-
-def _picked(args: argparse.Namespace, pool: Sequence[Instance]) -> list[NewItem]:
-    """Return what the strategy picks, in its order, with its reasons."""
-    from allencv_al.active_learning.label_table import pick_text
-    from allencv_al.active_learning.labeling.records import NewItem
-    from allencv_al.active_learning.selector import SampleSelector
-    from allencv_al.commands.select import read_strategy
-
-    strategy = read_strategy(args.strategy or "random", args.archive is None)
-    predictors = _predictors(args, bool(strategy.needs))
-    selector = SampleSelector(predictors, strategy)
-    found = selector.select(pool, args.query_size or len(pool), seed=args.seed)
-    for id, cause in list(found.unreadable.items())[:_MOST_NAMED]:
-        logger.warning("%s: %s", id, cause)
-    if len(found.unreadable) > _MOST_NAMED:
-        logger.warning("%d images cannot be read, and are left out", len(found.unreadable))
-    return [
-        NewItem(
-            pick.id,
-            _image(pick.instance),
-            pick_text(pick.reason["rank"], len(found.picks), pick.score, pick.reason),
-            _guess(pick),
-        )
-        for pick in found.picks
-    ]
-
-
-def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
-    if not is_needed:
-        return []
-    if args.archive is None and args.embeddings is None:
-        raise ConfigurationError(
-            f"label: --strategy {args.strategy} looks at images by a model; give --archive, or "
-            "--embeddings squeezenet1_1"
-        )
-    if args.archive is None:
-        from allencv_al.commands.select import cold_predictor
-
-        return [cold_predictor(args, [])]
-    from allencv_al.models.archive import load_archive
-    from allencv_al.predictors.predictor import Predictor
-
-    return [Predictor.from_archive(load_archive(args.archive, args.cuda_device))]
-
-
-def _guess(pick: Pick) -> list[tuple[str, float]]:
-    if pick.predicted is None or pick.probability is None:
-        return []
-    return [(pick.predicted, pick.probability)]
-
-
-def _image(item: Instance) -> Path | bytes:
-    return item.image if isinstance(item.image, bytes) else Path(str(item.image))
 
 
 def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: Path | None) -> int:
@@ -307,7 +242,9 @@ def _names(text: str) -> list[str]:
 _EPILOG = """\
 What is said is stored at once in DIR/labeling.sqlite; the labels so far stand in DIR/labels.csv,
 which the dataset reader "manifest" reads. The same command goes on where it was; images that came
-into the folder meanwhile are asked for at the end.
+into the folder meanwhile are asked for at the end. A larger -k adds images up to N. With another
+strategy, model or seed, the images that nobody has answered are ordered anew, and with -k the first
+N of them come next; nothing is taken away.
 
 Number keys choose a class, z takes back the last answer, ? shows all keys. Several people may label
 at once; no two get the same image, unless --labels-per-image says so.

@@ -125,3 +125,110 @@ def test_what_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["label", str(tmp_path / "empty"), "--classes", "cat"]) == 2
     assert "found no images" in capsys.readouterr().err
     assert not (tmp_path / "empty-labels").exists()
+
+
+def asked(folder: Path) -> list[str]:
+    """Return the images without an answer in the order in which they are asked for."""
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        answered = store.items.answered()
+        return [item.id for item in store.items.items(1) if item.id not in answered]
+
+
+def test_a_larger_query_adds_images_and_a_smaller_one_takes_none_away(
+    served: list[Any], pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = ["label", str(pictures), "--classes", "cat", "--seed", "1", "-k"]
+    folder = pictures.with_name("pictures-labels")
+    assert main([*command, "2"]) == 130
+    first = items(folder)
+    assert main([*command, "2"]) == 130
+    assert items(folder) == first
+    assert main([*command, "5"]) == 130
+    assert "images added to the 2 of this labeling: 3" in caplog.text
+    assert items(folder)[:2] == first and len(set(items(folder))) == 5
+    assert main([*command, "3"]) == 130
+    assert "5 images already, which is more than --query-size 3" in caplog.text
+    assert len(items(folder)) == 5
+    assert main(command[:-1]) == 130
+    assert len(items(folder)) == 7, "without a number, all"
+
+
+def test_another_order_asks_anew_for_what_nobody_has_answered(
+    served: list[Any], pictures: Path, tiny_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = ["label", str(pictures), "--classes", "Cat,Dog,Emu"]
+    folder = pictures.with_name("pictures-labels")
+    assert main(base) == 130  # by chance; one image is labeled
+    by_chance = asked(folder)
+    margin = [*base, "--strategy", "margin", "--archive", str(tiny_run), "-k", "3"]
+    assert main(margin) == 130
+    assert "by margin: images that are asked for next: 3, of which new: 0" in caplog.text
+    by_margin = asked(folder)
+    assert sorted(by_margin) == sorted(by_chance) and len(by_margin) == 6
+    rest = [id for id in by_chance if id not in by_margin[:3]]
+    assert by_margin[3:] == rest, "what waited before follows"
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        item = next(one for one in store.items.items(1) if one.id == by_margin[0])
+        assert item.reason is not None and item.reason.startswith("pick 1 of 3")
+        assert item.guess
+        served_first = store.leases.next_items("anna", 3)
+    assert [one.id for one, _ in served_first] == by_margin[:3]
+    caplog.clear()
+    assert main(margin) == 130
+    assert asked(folder) == by_margin and "another order" not in caplog.text
+    assert main(base) == 130  # without an order, it goes on
+    assert asked(folder) == by_margin
+    assert main([*base, "--seed", "5"]) == 130
+    assert "another order than before, by chance: " in caplog.text
+
+
+def test_a_model_that_was_trained_again_is_another_one(
+    served: list[Any], pictures: Path, tiny_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
+    assert main([*command, "-k", "2"]) == 130
+    with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
+        before = store.identity.ordering()
+        assert before is not None
+        store.identity.set_ordering({**before, "model": "what the file held before"})
+    assert main([*command, "-k", "2"]) == 130
+    assert "asked for next: 2, of which new: 1" in caplog.text
+    assert len(items(pictures.with_name("pictures-labels"))) == 3
+
+
+def test_equal_files_and_files_that_are_gone_are_said(
+    served: list[Any], pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *_ = sorted(pictures.rglob("*.png"))
+    (pictures / "copy.png").write_bytes(first.read_bytes())
+    command = ["label", str(pictures), "--classes", "cat"]
+    assert main(command) == 130
+    assert "images that are byte-equal to another one: 1 (" in caplog.text
+    with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
+        reasons = [item.reason for item in store.items.items(1) if item.reason]
+    assert reasons in (
+        [f"the same file as {first.relative_to(pictures).as_posix()}"],
+        ["the same file as copy.png"],
+    )
+    first.unlink()
+    assert main(command) == 130
+    assert "images of this labeling whose files are gone: 1 (" in caplog.text
+
+
+def test_options_of_a_folder_are_refused_for_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+
+    RunDatabase(tmp_path / DATABASE_NAME).close()
+    assert main(["label", str(tmp_path), "-k", "3", "--seed", "1"]) == 2
+    assert "expected no --query-size, --seed" in capsys.readouterr().err
+
+
+def test_answers_per_image_stay_where_they_are_not_given(served: list[Any], pictures: Path) -> None:
+    command = ["label", str(pictures), "--classes", "cat"]
+    assert main([*command, "--labels-per-image", "2"]) == 130
+    assert main(command) == 130
+    with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
+        batch = store.items.batch()
+        assert batch is not None and batch.labels_per_image == 2

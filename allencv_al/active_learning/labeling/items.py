@@ -81,6 +81,58 @@ class ItemStore:
             self._add_items(connection, row[0], items)
         return _batch(row)
 
+    def ask_first(self, batch: int, items: Sequence[NewItem]) -> None:
+        """Put images before all others of a batch that nobody has answered, in their order.
+
+        Images that the batch lacks are added. An answered image keeps its place.
+
+        Args:
+            batch: The batch.
+            items: The images, with the reasons and guesses of the new order.
+
+        Raises:
+            DataError: An id or a path is no text that can be stored.
+            LabelConflict: An id belongs to another batch.
+        """
+        _check(items)
+        with self._database.transaction() as connection:
+            self._add_items(connection, batch, items)
+            waiting = [
+                number
+                for (number,) in connection.execute(
+                    "SELECT item FROM item i WHERE batch = ? AND kind IS NULL AND answers = 0 "
+                    "AND NOT EXISTS (SELECT 1 FROM standing s WHERE s.item = i.item) ORDER BY rank",
+                    (batch,),
+                )
+            ]
+            numbers = dict(
+                connection.execute("SELECT id, item FROM item WHERE batch = ?", (batch,))
+            )
+            [(rank,)] = connection.execute("SELECT max(rank) FROM item WHERE batch = ?", (batch,))
+            first = [numbers[item.id] for item in items]
+            chosen = set(first)
+            order = [*first, *(number for number in waiting if number not in chosen)]
+            connection.executemany(
+                "UPDATE item SET rank = ? WHERE item = ?",
+                ((rank + place, number) for place, number in enumerate(order, start=1)),
+            )
+            connection.executemany(
+                "UPDATE item SET reason = ?, guess = ? WHERE item = ?",
+                ((item.reason, _json(item), numbers[item.id]) for item in items),
+            )
+            # What pages hold was promised in the order of before
+            connection.execute("DELETE FROM lease")
+
+    def answered(self) -> set[str]:
+        """Return the ids of the images that somebody has answered, skipped or decided."""
+        return {
+            id
+            for (id,) in self._database.rows(
+                "SELECT id FROM item i WHERE kind IS NOT NULL OR answers > 0 "
+                "OR EXISTS (SELECT 1 FROM standing s WHERE s.item = i.item)"
+            )
+        }
+
     def batch(self) -> Batch | None:
         """Return the newest batch, if there is one."""
         rows = self._database.rows(f"{_SELECT_BATCH} ORDER BY batch DESC LIMIT 1")
