@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from allencv_al.active_learning.picked_image import PickedImage
 from allencv_al.common.atomic_file import write_bytes
 from allencv_al.common.errors import ImageDecodeError
-from allencv_al.common.figures import importing_matplotlib
+from allencv_al.common.fonts import Font, further_fonts, own_font, runs
 from allencv_al.data.image_io import load_reduced
 from allencv_al.data.instance import Instance
 
@@ -95,84 +95,100 @@ def write_contact_sheet(path: str | Path, picks: Sequence[PickedImage], title: s
     width = 2 * _MARGIN + columns * (THUMBNAIL_SIDE + _GAP) - _GAP
     height = _MARGIN + _HEADER + rows * (cell_height + _GAP)
     sheet = Image.new("RGB", (width, height), _PAGE)
-    draw = ImageDraw.Draw(sheet)
-    _draw_text(draw, (_MARGIN, _MARGIN), title, width - 2 * _MARGIN, _font(_LARGE), _STRONG)
+    texts = (f"{pick.predicted}{_file_name(pick.instance)}" for pick in shown)
+    pen = _Pen(sheet, "".join([title, *texts]))
+    pen.write_fitted((_MARGIN, _MARGIN), title, width - 2 * _MARGIN, _LARGE, _STRONG)
     for index, pick in enumerate(shown):
         row, column = divmod(index, columns)
         x = _MARGIN + column * (THUMBNAIL_SIDE + _GAP)
         y = _MARGIN + _HEADER + row * (cell_height + _GAP)
-        _draw_thumbnail(sheet, draw, (x, y), pick.instance)
-        _draw_caption(draw, (x, y + THUMBNAIL_SIDE + 6), pick)
+        _draw_thumbnail(sheet, pen, (x, y), pick.instance)
+        _draw_caption(pen, (x, y + THUMBNAIL_SIDE + 6), pick)
     write_bytes(path, _png_bytes(sheet))
 
 
+class _Pen:
+    """Writes on an image, in several fonts where one does not have all letters.
+
+    Args:
+        sheet: The image.
+        text: All that is to be written.
+    """
+
+    def __init__(self, sheet: Image.Image, text: str) -> None:
+        self.draw = ImageDraw.Draw(sheet)
+        self._fonts = further_fonts(text)
+
+    def length(self, text: str, size: int) -> float:
+        return sum(_font(size, font).getlength(part) for part, font in runs(text, self._fonts))
+
+    def write(
+        self, place: tuple[float, float], text: str, size: int, color: str, bold: bool = False
+    ) -> float:
+        """Write a text, and return where it ends."""
+        x, y = place
+        baseline = y + _font(size, None, bold).getmetrics()[0]
+        for part, found in runs(text, self._fonts):
+            font = _font(size, found, bold)
+            self.draw.text((x, baseline), part, color, font, anchor="ls")
+            x += font.getlength(part)
+        return x
+
+    def write_fitted(
+        self, place: tuple[float, float], text: str, width: int, size: int, color: str
+    ) -> float:
+        return self.write(place, self._fitted(text, width, size), size, color)
+
+    def _fitted(self, text: str, width: int, size: int) -> str:
+        """Return the text, its middle left out as far as needed: both ends of a name tell."""
+        text = _drawable(text)
+        if self.length(text, size) <= width:
+            return text
+        kept = len(text)
+        while kept > 1:
+            kept -= 1
+            shorter = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+            if self.length(shorter, size) <= width:
+                return shorter
+        return "…"
+
+
 def _draw_thumbnail(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, int], instance: Instance
+    sheet: Image.Image, pen: _Pen, place: tuple[int, int], instance: Instance
 ) -> None:
     x, y = place
     side = THUMBNAIL_SIDE
     try:
         small = thumbnail(instance, side)
     except ImageDecodeError:
-        draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_ABSENT)
+        pen.draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_ABSENT)
         text = "cannot be read"
-        left = x + (side - _font(_MEDIUM).getlength(text)) / 2
-        draw.text((left, y + side / 2 - _LINE / 2), text, _WEAK, _font(_MEDIUM))
+        left = x + (side - pen.length(text, _MEDIUM)) / 2
+        pen.write((left, y + side / 2 - _LINE / 2), text, _MEDIUM, _WEAK)
         return
-    draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_FRAME)
+    pen.draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_FRAME)
     sheet.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
 
 
-def _draw_caption(draw: ImageDraw.ImageDraw, place: tuple[int, int], pick: PickedImage) -> None:
+def _draw_caption(pen: _Pen, place: tuple[int, int], pick: PickedImage) -> None:
     x, y = place
     score = f"score {pick.score:#.4g}".removesuffix(".")
-    rank = str(pick.rank)
-    draw.text((x, y), rank, _STRONG, _font(_MEDIUM, bold=True))
-    draw.text(
-        (x + THUMBNAIL_SIDE - _font(_SMALL).getlength(score), y + 1), score, _WEAK, _font(_SMALL)
-    )
-    lines = [(_predicted(pick), _STRONG, _MEDIUM), (_file_name(pick.instance), _WEAK, _SMALL)]
-    for text, color, size in lines:
-        if text:
-            y += _LINE
-            _draw_text(draw, (x, y), text, THUMBNAIL_SIDE, _font(size), color)
-
-
-def _predicted(pick: PickedImage) -> str:
-    if pick.predicted is None:
-        return ""
-    share = "" if pick.probability is None else f" ({100 * pick.probability:.0f} %)"
-    return f"predicted {pick.predicted}{share}"
+    pen.write((x, y), str(pick.rank), _MEDIUM, _STRONG, bold=True)
+    pen.write((x + THUMBNAIL_SIDE - pen.length(score, _SMALL), y + 1), score, _SMALL, _WEAK)
+    if pick.predicted is not None:
+        y += _LINE
+        # Apart from the name: behind Arabic or Hebrew it would be written from right to left
+        share = "" if pick.probability is None else f" ({100 * pick.probability:.0f} %)"
+        width = THUMBNAIL_SIDE - math.ceil(pen.length(share, _MEDIUM))
+        text = f"predicted {pick.predicted}"
+        end = pen.write_fitted((x, y), text, width, _MEDIUM, _STRONG)
+        pen.write((end, y), share, _MEDIUM, _STRONG)
+    pen.write_fitted((x, y + _LINE), _file_name(pick.instance), THUMBNAIL_SIDE, _SMALL, _WEAK)
 
 
 def _file_name(instance: Instance) -> str:
     image = instance.image
     return Path(image).name if isinstance(image, str | Path) else instance.id
-
-
-def _draw_text(
-    draw: ImageDraw.ImageDraw,
-    place: tuple[int, int],
-    text: str,
-    width: int,
-    font: ImageFont.FreeTypeFont,
-    color: str,
-) -> None:
-    draw.text(place, _fitted(text, width, font), color, font)
-
-
-def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """Return the text, its middle left out as far as needed: both ends of a file name tell."""
-    text = _drawable(text)
-    if font.getlength(text) <= width:
-        return text
-    kept = len(text)
-    while kept > 1:
-        kept -= 1
-        shorter = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-        if font.getlength(shorter) <= width:
-            return shorter
-    return "…"
 
 
 def _drawable(text: str) -> str:
@@ -187,14 +203,9 @@ def _drawable(text: str) -> str:
 
 
 @cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    # Pillow's own font has no letters beyond ASCII; the one that matplotlib brings along has those
-    # of most alphabets.
-    with importing_matplotlib():
-        import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
+def _font(size: int, font: Font | None = None, bold: bool = False) -> ImageFont.FreeTypeFont:
+    # Pillow's own font has no letters beyond ASCII
+    return ImageFont.truetype(own_font(bold) if font is None else font.path, size)
 
 
 def _png_bytes(image: Image.Image) -> bytes:

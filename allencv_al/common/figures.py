@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allencv_al.common.atomic_file import atomic_path
+from allencv_al.common.fonts import further_fonts, importing_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
 
-_BACKEND_VARIABLE = "MPLBACKEND"
+_OWN_FAMILY = "DejaVu Sans"
 
 
 def write_figure(
@@ -46,12 +45,13 @@ def write_figure(
             from matplotlib.figure import Figure
         # The defaults, not a matplotlibrc: one that asks for LaTeX would ask for it here too
         with style.context("default"), warnings.catch_warnings():
-            # Matplotlib's own font lacks many scripts; a box in place of a letter is no failure
+            # A letter that no installed font has is said by `further_fonts`
             warnings.filterwarnings("ignore", message=r"Glyph .* missing")
             # The object API with its own canvas: pyplot keeps global state and looks for a display
             figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
             FigureCanvasAgg(figure)
             draw(figure)
+            _set_fonts(figure)
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, format="png")
     except Exception as error:  # whatever it is, the run that it shows is worth more
@@ -60,16 +60,16 @@ def write_figure(
     return True
 
 
-@contextmanager
-def importing_matplotlib() -> Iterator[None]:
-    """Import matplotlib in the block, whatever backend the environment names.
+def _set_fonts(figure: Figure) -> None:
+    """Let letters that matplotlib's own font lacks come from installed fonts."""
+    from matplotlib.font_manager import fontManager
+    from matplotlib.text import Text
 
-    It reads `MPLBACKEND` then, and a backend that is not installed here, such as a notebook's, ends
-    the import with an error.
-    """
-    before = os.environ.pop(_BACKEND_VARIABLE, None)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[_BACKEND_VARIABLE] = before
+    texts = [part for part in figure.findobj(Text) if isinstance(part, Text)]
+    fonts = further_fonts("".join(text.get_text() for text in texts))
+    for font in fonts:
+        if all(entry.fname != str(font.path) for entry in fontManager.ttflist):
+            fontManager.addfont(font.path)
+    if fonts:
+        for text in texts:
+            text.set_fontfamily([_OWN_FAMILY, *(font.family for font in fonts)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 TRAINING_CURVES = "training_curves.png"
 CONFUSION_MATRIX = "confusion_matrix.png"
 
-# Above this many classes neither names nor counts can be read in the picture
-_MOST_NAMED_CLASSES = 40
+# Above this many classes the picture would be too large for names, and its cells for counts
+_MOST_NAMED_CLASSES = 300
 _MOST_COUNTED_CLASSES = 20
+# Inches: of a class with a name of 10 points, of one of 7, and of what stands around them
+_CLASS_SIDE, _FRAME_SIDE, _LARGE_SIDE = 0.45, 2.0, 16.0
+_SMALL_CLASS_SIDE, _SMALL_FRAME_SIDE, _SMALL_NAME = 0.1, 3.0, 7
+_MOST_LARGE_NAMES = 31
+_LETTER_SIDE, _WIDTH_OF_FRAME, _LONGEST_NAME = 0.1, 8, 40
 _MOST_PANELS = 6
 _PREFIXES = {"training_": "tab:blue", "validation_": "tab:orange"}
 
@@ -67,19 +73,58 @@ def write_confusion_matrix(
 
     def draw(figure: Figure) -> None:
         counts = np.asarray(matrix, dtype=np.float64)
-        side = min(max(3.5, 0.45 * len(counts) + 2.0), 16.0)
+        names = _class_names(vocab.get_index_to_token_vocabulary(namespace), len(counts))
+        room = _LETTER_SIDE * max(0, max(map(_width, names), default=0) - _WIDTH_OF_FRAME)
+        side = _matrix_side(len(counts)) + room
         figure.set_size_inches(side + 1.0, side)
         axes = figure.add_subplot()
         axes.set(title=title, xlabel="predicted", ylabel="true")
         _draw_matrix(figure, axes, counts)
-        if len(counts) <= _MOST_NAMED_CLASSES:
-            known = vocab.get_index_to_token_vocabulary(namespace)
-            # "$" would start a formula, and class names come from folder names
-            names = [known.get(i, str(i)).replace("$", r"\$") for i in range(len(counts))]
-            axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 5 else 0)
-            axes.set_yticks(range(len(names)), names)
+        if names:
+            _name_classes(axes, names)
+        else:
+            axes.set_title(
+                f"{title}: {len(counts)} classes; the counts are in metrics.json "
+                f"(confusion_matrix), the names in vocabulary/{namespace}.txt"
+            )
 
     return write_figure(path, draw)
+
+
+def _matrix_side(classes: int) -> float:
+    """Return the side of the picture in inches: it grows as long as there are names."""
+    if classes <= _MOST_LARGE_NAMES:
+        return max(3.5, _CLASS_SIDE * classes + _FRAME_SIDE)
+    if classes > _MOST_NAMED_CLASSES:
+        return _LARGE_SIDE
+    return max(_LARGE_SIDE, _SMALL_CLASS_SIDE * classes + _SMALL_FRAME_SIDE)
+
+
+def _class_names(known: Mapping[int, str], count: int) -> list[str]:
+    """Return what the classes are called in the picture; nothing where they are too many."""
+    if count > _MOST_NAMED_CLASSES:
+        return []
+    return [_shortened(known.get(index, str(index))) for index in range(count)]
+
+
+def _name_classes(axes: Axes, names: Sequence[str]) -> None:
+    size = None if len(names) <= _MOST_LARGE_NAMES else _SMALL_NAME
+    is_upright = len(names) > 5 or max(map(_width, names)) > _WIDTH_OF_FRAME
+    # "$" would start a formula, and class names come from folder names
+    texts = [name.replace("$", r"\$") for name in names]
+    axes.set_xticks(range(len(names)), texts, rotation=90 if is_upright else 0, fontsize=size)
+    axes.set_yticks(range(len(names)), texts, fontsize=size)
+
+
+def _shortened(name: str) -> str:
+    line = " ".join(name.split())
+    half = _LONGEST_NAME // 2
+    return line if len(line) <= _LONGEST_NAME else f"{line[:half]}…{line[1 - half :]}"
+
+
+def _width(name: str) -> int:
+    """Return how many columns a name takes; Chinese letters take two each."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
 def _draw_matrix(figure: Figure, axes: Axes, counts: NDArray[np.float64]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tracemalloc
 from pathlib import Path
@@ -19,6 +20,7 @@ from allencv_al.active_learning.contact_sheet import (
 )
 from allencv_al.active_learning.picked_image import PickedImage
 from allencv_al.common.errors import ImageDecodeError
+from allencv_al.common.fonts import further_fonts
 from allencv_al.data.instance import Instance
 
 COLORS = [(200, 40 * n, 255 - 40 * n) for n in range(6)]
@@ -197,3 +199,38 @@ def test_large_pictures_are_held_one_at_a_time(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 6e6
+
+
+def test_names_in_other_scripts_are_letters_and_not_boxes(tmp_path: Path) -> None:
+    names = ("猫狗", "鸟鱼")
+    if not further_fonts("".join(names)):
+        pytest.skip("no font with Chinese letters is installed")
+    sheets = []
+    for name in names:
+        pick = PickedImage(1, Instance("a.png", solid(COLORS[0])), 1.0, name, 0.5)
+        write_contact_sheet(tmp_path / "picks.png", [pick], "title")
+        sheets.append(read(tmp_path / "picks.png"))
+    assert not np.array_equal(sheets[0], sheets[1])
+
+
+def test_the_share_stands_behind_a_name_that_is_written_from_right_to_left(tmp_path: Path) -> None:
+    sheets = []
+    for share in (0.11, 0.77):
+        pick = PickedImage(1, Instance("a.png", solid(COLORS[0])), 1.0, "קטן", share)
+        write_contact_sheet(tmp_path / "picks.png", [pick], "title")
+        sheets.append(read(tmp_path / "picks.png"))
+    changed = np.argwhere((sheets[0] != sheets[1]).any(axis=2))[:, 1]
+    assert changed.min() > 20 + 80  # behind "predicted" and the name
+
+
+def test_a_fault_of_the_machine_is_no_image_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    file = tmp_path / "a.png"
+    Image.fromarray(solid(COLORS[0])).save(file)
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(OSError, match="Too many open files"):
+        write_contact_sheet(tmp_path / "picks.png", picks_of([file]), "title")

@@ -8,10 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.training.pictures import write_confusion_matrix, write_training_curves
+from allencv_al.training import pictures
+from allencv_al.training.pictures import (
+    _matrix_side,
+    _shortened,
+    write_confusion_matrix,
+    write_training_curves,
+)
 
 Make = Callable[..., Any]
 
@@ -67,7 +74,7 @@ def test_without_any_metric_there_is_no_picture(tmp_path: Path) -> None:
     assert not (tmp_path / "curves.png").exists()
 
 
-@pytest.mark.parametrize("classes", [2, 15, 30, 120])
+@pytest.mark.parametrize("classes", [2, 15, 50])
 def test_a_confusion_matrix_of_any_size_is_drawn(tmp_path: Path, classes: int) -> None:
     names = {f"class {index:03}": 1 for index in range(classes)}
     matrix = np.random.default_rng(0).integers(0, 9, (classes, classes))
@@ -114,3 +121,48 @@ def test_matplotlib_is_not_imported_before_it_is_needed() -> None:
         "sys.exit('matplotlib' in sys.modules or 'tensorboard' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def drawn(path: Path, names: list[str]) -> np.ndarray:
+    vocab = Vocabulary({"labels": {name: len(names) - i for i, name in enumerate(names)}})
+    assert write_confusion_matrix(path, np.eye(len(names)), vocab, "test")
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
+
+
+def test_above_40_classes_each_has_its_name_and_the_picture_grows(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.png"
+    first = drawn(path, [f"class {index:03}" for index in range(60)])
+    second = drawn(path, [f"class {index:03}" for index in range(59)] + ["class 959"])
+    assert first.shape == second.shape
+    changed = np.argwhere(first != second)
+    assert 0 < len(changed) < first.size / 1000  # one name, beside the matrix and below it
+    assert _matrix_side(300) > _matrix_side(150) > _matrix_side(60) == 16
+
+
+def test_with_too_many_classes_the_picture_says_where_the_table_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = []
+    monkeypatch.setattr(
+        pictures, "write_figure", lambda path, draw: titles.append(title_of(draw)) or True
+    )
+    vocab = Vocabulary({"labels": {"a": 1}})
+    write_confusion_matrix(tmp_path / "matrix.png", np.eye(301), vocab, "validation")
+    [title] = titles
+    assert title.startswith("validation: 301 classes")
+    assert "metrics.json" in title
+    assert "vocabulary/labels.txt" in title
+
+
+def title_of(draw: Callable[[Figure], None]) -> str:
+    figure = Figure()
+    draw(figure)
+    return str(figure.axes[0].get_title())
+
+
+def test_a_long_name_leaves_room_for_the_matrix(tmp_path: Path) -> None:
+    image = drawn(tmp_path / "matrix.png", ["a" * 400, "b"])
+    assert (image < 100).any()  # the cells of the diagonal
+    assert len(_shortened("a" * 400)) == 40
+    assert _shortened("two\nlines") == "two lines"
