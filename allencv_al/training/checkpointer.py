@@ -26,13 +26,21 @@ from allencv_al.training.checkpoint_files import (
     read_checkpoint,
     write_checkpoint,
 )
-from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
+from allencv_al.training.limits import (
+    AT_LEAST_ONE,
+    POSITIVE,
+    Limit,
+    Limits,
+    check_limits,
+    limit_faults,
+)
 from allencv_al.training.weights_file import read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 BEST_WEIGHTS = "best.safetensors"
+NUMBER_TO_KEEP = Limit(1, reason="--recover goes on from one; null keeps all")
 _NAME = re.compile(r"e(\d+)_b(\d+)")
 
 
@@ -52,7 +60,8 @@ class Checkpointer(Registrable):
         save_every_num_batches: Write one within an epoch after so many optimizer steps since the
             last.
         keep_most_recent_by_count: How many checkpoints stay; null keeps all. With one, a damaged
-            disk block may leave none to go on from.
+            disk block may leave none to go on from. None at all is refused: a run that is killed
+            would start over. Those of a finished run may be removed with their folder.
         keep_most_recent_by_age: Also keep checkpoints younger than so many seconds.
         num_serialized_models_to_keep: The name of `keep_most_recent_by_count` in AllenNLP 0.9.
             Give only one of the two.
@@ -67,9 +76,9 @@ class Checkpointer(Registrable):
     limits: ClassVar[Limits] = {
         "save_every_num_seconds": POSITIVE,
         "save_every_num_batches": AT_LEAST_ONE,
-        "keep_most_recent_by_count": AT_LEAST_ONE,
+        "keep_most_recent_by_count": NUMBER_TO_KEEP,
         "keep_most_recent_by_age": POSITIVE,
-        "num_serialized_models_to_keep": AT_LEAST_ONE,
+        "num_serialized_models_to_keep": NUMBER_TO_KEEP,
         "keep_serialized_model_every_num_seconds": POSITIVE,
     }
 

@@ -21,7 +21,7 @@ from allencv_al.models.model import Model
 from allencv_al.modules.batch_statistics import needs_several_items
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.callback_list import CallbackList
-from allencv_al.training.checkpointer import Checkpointer
+from allencv_al.training.checkpointer import NUMBER_TO_KEEP, Checkpointer
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
 from allencv_al.training.logging_options import LoggingOptions
@@ -126,7 +126,7 @@ class GradientDescentTrainer(TrainingLoop):
         "summary_interval": AT_LEAST_ONE,
         "histogram_interval": AT_LEAST_ONE,
         "log_batch_size_period": AT_LEAST_ONE,
-        "num_serialized_models_to_keep": AT_LEAST_ONE,
+        "num_serialized_models_to_keep": NUMBER_TO_KEEP,
         "keep_serialized_model_every_num_seconds": POSITIVE,
         "model_save_interval": POSITIVE,
     }

@@ -18,12 +18,14 @@ class Limit:
         high: The largest.
         open_low: Leave `low` itself out.
         open_high: Leave `high` itself out.
+        reason: What else a message says of them.
     """
 
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    reason: str = ""
 
     def fault(self, value: object) -> str | None:
         """Say what is wrong with `value`, or with one number of a list or tuple; None if nothing.
@@ -34,7 +36,8 @@ class Limit:
             return next((fault for item in value if (fault := self.fault(item))), None)
         if not isinstance(value, int | float) or isinstance(value, bool) or self._holds(value):
             return None
-        return f"expected {self}, found {value!r}"
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"expected {self}{reason}, found {value!r}"
 
     def _holds(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low

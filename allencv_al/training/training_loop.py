@@ -260,6 +260,11 @@ class TrainingLoop(Trainer):
             raise ConfigurationError("recover: needs the serialization_dir of the run")
         checkpoint = self.checkpointer.load()
         if checkpoint is None:
+            if self.checkpointer.load_best() is not None:
+                raise CheckpointError(
+                    f"{self.serialization_dir}: has trained weights but no checkpoint any more to "
+                    "go on from; start over with --force"
+                )
             logger.info("there is no checkpoint yet: starting from the beginning")
             return None
         logger.info("recovering from checkpoint %s", checkpoint.name)

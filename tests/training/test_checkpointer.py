@@ -21,6 +21,7 @@ from allencv_al.common.config_check import check
 from allencv_al.common.errors import CheckpointError
 from allencv_al.training import checkpointer as module
 from allencv_al.training.checkpointer import BEST_WEIGHTS, FOLDER, Checkpointer
+from allencv_al.training.trainer import Trainer
 
 FILES = ("model.safetensors", "state.safetensors", "state.json", "manifest.json")
 
@@ -71,6 +72,21 @@ def test_both_names_of_the_number_to_keep_mean_the_same(tmp_path: Path, option: 
     checkpointer = Checkpointer(tmp_path, **{option: 3})  # type: ignore[arg-type]
     save(checkpointer, 1, 2, 3, 9, 10)
     assert checkpointer.list_checkpoints() == ["e3_b0", "e9_b0", "e10_b0"]
+
+
+@pytest.mark.parametrize("option", ["keep_most_recent_by_count", "num_serialized_models_to_keep"])
+@pytest.mark.parametrize("number", [0, -1])
+def test_fewer_than_one_would_leave_nothing_to_go_on_from(
+    tmp_path: Path, option: str, number: int
+) -> None:
+    message = rf"{option}: expected a number of at least 1 \(--recover goes on from one; null keeps"
+    with pytest.raises(ConfigurationError, match=message):
+        Checkpointer(tmp_path, **{option: number})  # type: ignore[arg-type]
+    [fault] = check(Checkpointer, {option: number})
+    assert fault.path == option and "null keeps all" in fault.message
+    trainer = {"optimizer": "adam", "num_serialized_models_to_keep": number}
+    [fault] = check(Trainer, trainer)
+    assert str(fault).startswith("num_serialized_models_to_keep: expected a number of at least 1 (")
 
 
 def test_null_keeps_all(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -290,3 +291,14 @@ def test_another_environment_is_warned_of(
     make_trainer(tmp_path).train(recover=True)
     assert "torch_threads 96" in caplog.text
     assert not any(name in json.dumps(before) for name in ("PATH", "HOME="))
+
+
+def test_a_finished_run_without_checkpoints_is_not_trained_again(
+    make_trainer: Make, tmp_path: Path
+) -> None:
+    make_trainer(tmp_path).train()
+    best = digest(tmp_path / "best.safetensors")
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(CheckpointError, match="no checkpoint any more to go on from"):
+        make_trainer(tmp_path).train(recover=True)
+    assert digest(tmp_path / "best.safetensors") == best
