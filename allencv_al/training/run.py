@@ -14,6 +14,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
 from allencv_al.training.archive_samples import write_archive_samples
+from allencv_al.training.checkpointer import has_checkpoints
 from allencv_al.training.data_record import check_same_data, write_data_record
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.experiment import Datasets, Experiment, check_experiment
@@ -97,7 +98,8 @@ def train(
         model = experiment.make_model(vocabulary, folder)
         trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
         run_folder.begin()
-        vocabulary.save_to_files(folder / VOCABULARY_NAME)
+        if not (recover and has_checkpoints(folder)):  # the one that is there is the same
+            vocabulary.save_to_files(folder / VOCABULARY_NAME)
         if trainer.goes_on:
             write_data_record(folder, learned)
         try:
