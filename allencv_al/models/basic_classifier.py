@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +64,7 @@ class BasicImageClassifier(Model):
         label_smoothing: Share of the target spread evenly over all classes, 0 to below 1 (Szegedy
             et al. 2015, arXiv:1512.00567); in the loss of evaluation too.
         class_weights: Weight of each class in the loss: a list in the vocabulary's (sorted) order,
-            or by class name, where a class that is not named has weight 1.
+            or by class name, where a class that is not named has weight 1; one of them above 0.
         regularizer: Penalties that training adds to the loss.
         weights_file: Weights of encoder and linear layer to begin with: the `model.safetensors` of
             a run of ours, or a checkpoint whose names the encoder knows (torchvision's for
@@ -124,6 +125,11 @@ class BasicImageClassifier(Model):
     def linear_layer(self) -> torch.nn.Linear:
         """The last layer, from an embedding to logits."""
         return self._classification_layer
+
+    @property
+    def class_weights(self) -> Tensor | None:
+        """The weight of each class in the loss, if there are any."""
+        return self._class_weights
 
     @overrides
     def embedding_is_fixed(self) -> bool:
@@ -300,6 +306,7 @@ class BasicImageClassifier(Model):
                 f"class_weights: expected {self._num_labels} weights, one for each class, "
                 f"found {len(weights)}"
             )
+        raise_problems(_all_zero(weights))
         return torch.tensor(weights, dtype=torch.float32)
 
     def _read_weights_file(self, path: Path | None) -> None:
@@ -365,6 +372,11 @@ def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> i
     return num_labels
 
 
+def _all_zero(weights: Sequence[float]) -> Iterator[Problem]:
+    if not any(weights):
+        yield "class_weights", "expected a weight above 0 for one class at least, found only 0"
+
+
 def _problems(
     dropout: float | None,
     num_labels: int | None,
@@ -380,6 +392,8 @@ def _problems(
         yield from not_positive(num_labels=num_labels)
     weights = class_weights.values() if isinstance(class_weights, dict) else class_weights or ()
     for weight in weights:
-        if weight < 0:
+        if not 0 <= weight < math.inf:
             yield "class_weights", f"expected weights of at least 0, found {weight}"
+    if isinstance(class_weights, list):
+        yield from _all_zero(class_weights)
     yield from no_such_file(weights_file=weights_file)

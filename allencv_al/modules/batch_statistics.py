@@ -19,21 +19,20 @@ def is_one_value_error(error: ValueError) -> bool:
     return str(error).startswith(_ONE_VALUE)
 
 
-def one_value_message(items: int, id: str, cause: str) -> str:
+def one_value_message(items: int, cause: str) -> str:
     """Return what a user can do about that error.
 
     Args:
         items: How many items the batch has.
-        id: The first of them.
         cause: What torch said.
     """
     if items == 1:
         return (
-            f"the batch of the one image {id}: a normalization layer of the model cannot learn "
-            f"from one image, whose map is 1x1 there ({cause}); expected a batch_size of 2 or "
-            "more and 2 or more training images, or larger images"
+            "a normalization layer of the model cannot learn from one image, whose map is 1x1 "
+            f"there ({cause}); expected a batch_size of 2 or more and 2 or more training images, "
+            "or larger images"
         )
     return (
-        f"the batch of {id} ...: a normalization layer of the model sees one value per channel of "
-        f"each image ({cause}); expected larger images, or fewer layers that make them smaller"
+        f"a normalization layer of the model sees one value per channel of each image ({cause}); "
+        "expected larger images, or fewer layers that make them smaller"
     )

@@ -25,7 +25,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.training.archive_samples import MAX_SAMPLES
 from allencv_al.training.label_check import check_labels
-from allencv_al.training.parameter_group_check import parameter_group_faults
+from allencv_al.training.model_check import model_faults, unused_key_faults
 from allencv_al.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -168,8 +168,9 @@ class Experiment(FromParams):
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
         yield from _sample_faults(config)
+        yield from _validation_faults(config)
         yield from _shape_faults(config)
-        yield from parameter_group_faults(config)
+        yield from unused_key_faults(config)
 
     def read(self) -> Datasets:
         """List the images of every data set; with lazy readers none is decoded.
@@ -329,4 +330,15 @@ def _shape_faults(config: ConfigView) -> Iterator[Fault]:
             shape = config.build("dataset_reader").image_shape()
         except ConfigurationError as error:
             yield config.fault("dataset_reader", str(error))
-    yield from model_class.shape_faults(model, shape)
+    misfits = list(model_class.shape_faults(model, shape))
+    yield from misfits or model_faults(config, shape)
+
+
+def _validation_faults(config: ConfigView) -> Iterator[Fault]:
+    """Yield what asks for validation data, where there is none to look at."""
+    trainer = config.child("trainer")
+    if trainer is None or config.get("validation_data_path") is not None:
+        return
+    for name in ("patience", "validation_metric"):
+        if trainer.values.get(name) is not None:
+            yield trainer.fault(name, "needs validation_data_path, found none")

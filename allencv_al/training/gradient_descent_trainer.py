@@ -19,6 +19,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.device import device_fault, resolve_device
 from allencv_al.models.model import Model
 from allencv_al.modules.batch_statistics import needs_several_items
+from allencv_al.modules.parameter_names import compiled, unmatched_error
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.callback_list import CallbackList
 from allencv_al.training.checkpointer import NUMBER_TO_KEEP, Checkpointer
@@ -309,6 +310,10 @@ class GradientDescentTrainer(TrainingLoop):
 def _trainable_parameters(
     model: Model, no_grad: Sequence[re.Pattern[str]]
 ) -> list[tuple[str, torch.nn.Parameter]]:
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in map(compiled, no_grad):
+        if not any(map(pattern.search, names)):
+            raise unmatched_error("no_grad", pattern, names)
     for name, parameter in model.named_parameters():
         if any(re.search(pattern, name) for pattern in no_grad):
             parameter.requires_grad_(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -41,7 +41,9 @@ class LogisticRegressionTrainer(Trainer):
     What `gradient_descent` approaches in many epochs, this finds in one pass over the images and a
     second or two: the minimum of the cross-entropy plus an L2 penalty, which is unique (a convex
     problem, solved by scikit-learn's L-BFGS). There is no learning rate to choose, and the same
-    labels give the same layer. A class without images is never predicted.
+    labels give the same layer. A class without images is never predicted. The model's
+    `class_weights` weigh each image in the sum that is minimized, as scikit-learn's `class_weight`
+    does; other keys that change how a model learns are refused.
 
     Args:
         model: The model; it needs a `linear_layer` and embeddings that do not train.
@@ -63,6 +65,16 @@ class LogisticRegressionTrainer(Trainer):
     """
 
     goes_on: ClassVar[bool] = False
+    unused_model_keys: ClassVar[Mapping[str, str]] = {
+        "dropout": "the trainer logistic_regression drops nothing: leave it out",
+        "label_smoothing": "the trainer logistic_regression has no label smoothing: leave it out, "
+        'or train by "gradient_descent"',
+        "loss": "the trainer logistic_regression minimizes the cross-entropy: leave it out, or "
+        'train by "gradient_descent"',
+        "regularizer": "the trainer logistic_regression has a penalty of its own: leave it out and "
+        "set trainer.inverse_regularization",
+    }
+
     limits: ClassVar[Limits] = {
         "inverse_regularization": POSITIVE,
         "max_iterations": AT_LEAST_ONE,
@@ -191,8 +203,14 @@ class LogisticRegressionTrainer(Trainer):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
+        weights = self._class_weights()
         regression = LogisticRegression(
-            C=self._inverse_regularization, max_iter=self._max_iterations, tol=self._tolerance
+            C=self._inverse_regularization,
+            max_iter=self._max_iterations,
+            tol=self._tolerance,
+            class_weight=None
+            if weights is None
+            else {int(label): float(weights[label]) for label in np.unique(labels)},
         )
         with warnings.catch_warnings():
             # What max_iterations leaves undone is what whoever set it asked for
@@ -204,6 +222,10 @@ class LogisticRegressionTrainer(Trainer):
             offsets = np.concatenate([-offsets, offsets]) / 2
         return fitted, offsets
 
+    def _class_weights(self) -> torch.Tensor | None:
+        weights = getattr(self.model, "class_weights", None)
+        return weights.cpu() if isinstance(weights, torch.Tensor) else None
+
     def _set_layer(self, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> None:
         with torch.no_grad():
             self._layer.weight.copy_(torch.from_numpy(weights))
@@ -214,5 +236,8 @@ class LogisticRegressionTrainer(Trainer):
         logits = torch.from_numpy(features) @ weights.T + self._layer.bias.detach().cpu()
         gold = torch.from_numpy(labels)
         right = (logits.argmax(dim=1) == gold).float().mean()
-        loss = torch.nn.functional.cross_entropy(logits, gold)
+        class_weights = self._class_weights()
+        loss = torch.nn.functional.cross_entropy(logits, gold, class_weights)
+        if class_weights is not None and not class_weights[gold].any():
+            loss = torch.zeros(())  # nothing weighs, and torch divides by the weights
         return {"accuracy": float(right), "loss": float(loss)}

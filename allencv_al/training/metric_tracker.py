@@ -84,7 +84,7 @@ class MetricTracker:
         Raises:
             ConfigurationError: One of them is not among `metrics`.
         """
-        self._require(metrics)
+        self.require(metrics)
         return sum(sign * float(metrics[name]) for sign, name in self.tracked_metrics)
 
     def scheduler_metric(self, metrics: Mapping[str, Any]) -> float:
@@ -93,12 +93,13 @@ class MetricTracker:
         Raises:
             ConfigurationError: A tracked metric is not among `metrics`.
         """
-        self._require(metrics)
+        self.require(metrics)
         if len(self.tracked_metrics) == 1:
             return float(metrics[self.tracked_metrics[0][1]])
         return self.combined_score(metrics)
 
-    def _require(self, metrics: Mapping[str, Any]) -> None:
+    def require(self, metrics: Mapping[str, Any]) -> None:
+        """Raise a ConfigurationError if a tracked metric is not among `metrics`."""
         missing = [name for _, name in self.tracked_metrics if name not in metrics]
         if missing:
             raise ConfigurationError(

@@ -40,6 +40,12 @@ class Trainer(Registrable):
     goes_on: ClassVar[bool] = True
     """Whether `train(recover=True)` goes on from what was learned, or learns it all again."""
 
+    learns_from_batches: ClassVar[bool] = False
+    """Whether the model is in training mode while it sees batches."""
+
+    unused_model_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of the model that this trainer does not use, and what to do instead."""
+
     def __init__(
         self, model: Model, serialization_dir: str | Path | None, device: torch.device
     ) -> None:

@@ -19,6 +19,7 @@ from allencv_al.common import ConfigurationError
 from allencv_al.common.atomic_file import write_json
 from allencv_al.common.errors import CheckpointError, TrainingError
 from allencv_al.common.seeding import random_state, restore_random_state
+from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.denormals import flushed_denormals
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.epoch_metrics import duration, peak_memory, require_numbers, with_prefix
@@ -36,7 +37,6 @@ from allencv_al.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch
-    from allencv_al.data.data_loaders import DataLoader
     from allencv_al.models.model import Model
     from allencv_al.training.callbacks.callback_list import CallbackList
     from allencv_al.training.checkpointer import Checkpointer
@@ -67,6 +67,8 @@ class TrainingLoop(Trainer):
         serialization_dir: Folder of the run; None writes nothing.
         device: Where the model is trained.
     """
+
+    learns_from_batches = True
 
     num_epochs: int
     batches_per_step: int
@@ -158,11 +160,31 @@ class TrainingLoop(Trainer):
             random = self._recover() or random
         elif self.checkpointer is not None:
             self.checkpointer.check_unused()
+        self._check_metric()
         self.callbacks.on_start(self)
         restore_random_state(random)
         if self.checkpointer is not None and self.steps_completed == 0:
             self._save()  # the initial weights: another process may not draw the same
             self.checkpointer.wait()  # a disk that is full is better known now than in an hour
+
+    def _check_metric(self) -> None:
+        """Find out before the first epoch that the model does not report what is to choose one.
+
+        Most models report their metrics before any batch; of another the first batch tells.
+        """
+        loader = self.validation_data_loader
+        if loader is None or self.epochs_completed:
+            return
+        was_training, state = self.model.training, self.model.metric_state()
+        known = self.model.eval().get_metrics()
+        self.model.train(was_training)
+        names = [name for _, name in self.metric_tracker.tracked_metrics]
+        require_numbers(known, names)
+        if not {*names} <= {"loss", *known}:
+            found = evaluate(self.model, _FirstBatch(loader), self.device, description=None)
+            self.model.load_metric_state(state)
+            self.metric_tracker.require(found)
+            require_numbers(found, names)
 
     def _train_epoch(self) -> None:
         self._log_plan()
@@ -420,6 +442,30 @@ class TrainingLoop(Trainer):
 
 def _counts_epochs(scheduler: object) -> bool:
     return "num_epochs" in inspect.signature(type(scheduler)).parameters
+
+
+class _FirstBatch(DataLoader):
+    """The first batch of a loader, as a data set of its own."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    @overrides
+    def __len__(self) -> int:
+        return 1
+
+    @overrides
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        yield from islice(self._loader.batches(epoch), 1)
+
+    @overrides
+    def to_device(
+        self,
+        batch: Batch,
+        device: torch.device,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> dict[str, Any]:
+        return self._loader.to_device(batch, device, memory_format)
 
 
 def _ids(group: Sequence[Batch]) -> Sequence[str]:

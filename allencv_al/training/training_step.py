@@ -204,7 +204,8 @@ class TrainingStep:
         except ValueError as error:
             if not is_one_value_error(error):
                 raise
-            raise DataError(one_value_message(len(batch), batch.ids[0], str(error))) from error
+            message = one_value_message(len(batch), str(error))
+            raise DataError(f"the batch of {', '.join(batch.ids[:3])}: {message}") from error
         return outputs
 
     def _loss(self, outputs: dict[str, Any], batch: Batch) -> torch.Tensor:

@@ -85,6 +85,25 @@ def test_the_layer_says_what_scikit_learn_says(classes: tuple[int, ...], standar
     assert metrics["training_accuracy"] == pytest.approx(oracle.score(loader.pixels, loader.labels))
 
 
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (0, 2, 3), (1, 3)], ids=str)
+@pytest.mark.parametrize("weights", [[4.0, 1.0, 0.1, 2.0], {"bee": 3.0, "dog": 0.5}])
+def test_class_weights_are_scikit_learns(
+    classes: tuple[int, ...], weights: list[float] | dict[str, float]
+) -> None:
+    loader = Images(classes)
+    trainer = LogisticRegressionTrainer(model(class_weights=weights), loader, cuda_device=-1)
+    metrics = trainer.train()
+    each = weights if isinstance(weights, list) else [weights.get(name, 1.0) for name in CLASSES]
+    oracle = LogisticRegression(max_iter=1000, class_weight={c: each[c] for c in classes})
+    oracle.fit(loader.pixels, loader.labels)
+    found = probabilities(trainer, loader)
+    np.testing.assert_allclose(found[:, classes], oracle.predict_proba(loader.pixels), atol=2e-4)
+    loss = torch.nn.functional.nll_loss(
+        torch.from_numpy(found).log(), torch.from_numpy(loader.labels), torch.tensor(each)
+    )
+    assert metrics["training_loss"] == pytest.approx(loss.item(), abs=1e-5)
+
+
 def test_one_class_alone_is_always_predicted() -> None:
     loader = Images((2,))
     trainer = LogisticRegressionTrainer(model(), loader, cuda_device=-1)

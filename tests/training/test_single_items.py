@@ -118,7 +118,7 @@ def test_where_nothing_can_be_merged_the_error_says_what_would_be_right(
     size: int, batch_size: int
 ) -> None:
     trainer = make_trainer(dataset(size), torch.nn.BatchNorm1d(3), batch_size=batch_size)
-    with pytest.raises(DataError, match=r"one image \d.png: .*expected a batch_size of 2 or more"):
+    with pytest.raises(DataError, match=r"batch of \d.png: .*expected a batch_size of 2 or more"):
         trainer.train()
 
 

@@ -934,3 +934,29 @@ def test_a_loss_is_copied_where_cuda_graphs_would_overwrite_it(copy_loss: bool) 
     step = TrainingStep(model, optimizer, precision, lambda batch: {}, copy_loss=copy_loss)
     loss = step([Batch({}, ["a"])])
     assert (loss.data_ptr() != model.loss.data_ptr()) is copy_loss
+
+
+def test_a_no_grad_that_matches_nothing_is_an_error(make_trainer: Make) -> None:
+    with pytest.raises(ConfigurationError, match=r"no_grad: .*'\^encoder' is found in no"):
+        make_trainer(no_grad=[re.compile("^conv"), re.compile("^encoder")])
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_a_metric_that_the_model_does_not_report_is_found_before_the_first_step(
+    make_trainer: Make, small_model: Make, small_loader: Any, lazily: bool
+) -> None:
+    model = small_model()
+    if lazily:  # as a user's model may report: what it has counted, once it has
+        report = model.get_metrics
+        model.get_metrics = lambda reset=False: (
+            {} if model._confusion.state() is None else report(reset)
+        )
+    for name in ("+f1", "+confusion_matrix"):
+        loader = small_loader()
+        loader.hook = lambda *_: pytest.fail("a step was done")
+        trainer = make_trainer(model=model, data_loader=loader, validation_metric=name)
+        with pytest.raises(ConfigurationError, match=r"validation_metric: "):
+            trainer.train()
+    model.eval()
+    trainer = make_trainer(model=model, validation_metric="+accuracy", num_epochs=1)
+    assert trainer.train()["epoch"] == 0
