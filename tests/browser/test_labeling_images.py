@@ -149,3 +149,38 @@ def test_back_leads_to_the_view_before(new_page: Any, make_labeling: MakeLabelin
     page.go_back()
     expect(page.locator("#view-label")).to_be_visible()
     expect(page.locator("#file-name")).not_to_be_empty()
+
+
+def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
+    new_page: Any, make_labeling: MakeLabeling
+) -> None:
+    labeling = make_labeling(1, round=3)
+    page = new_page()
+    page.clock.install()
+    enter(page, labeling)
+
+    def end(route: Any) -> None:
+        session = route.fetch().json()
+        rounds = [{"round": n, "labels": 8 * n, "accuracy": 0.6 + n / 10} for n in (1, 2, 3)]
+        files = ["labels.csv", "model.tar.gz", "report.html"]
+        session["loop"] = {"state": "finished", "rounds": rounds, "files": files}
+        session["batch"]["state"] = "done"
+        route.fulfill(json=session)
+
+    page.keyboard.press("1")
+    labeling.wait(1)
+    page.route("**/api/session", end)
+    page.clock.run_for(4_000)
+    expect(page.locator("#end-title")).to_have_text("The loop is done")
+    text = page.locator("#end-text")
+    expect(text).to_contain_text("Accuracy is 90.0 % with 24 labels")
+    for name in ("labels.csv", "model.tar.gz", "report.html"):
+        expect(text).to_contain_text(f"{labeling.folder}/{name}")
+    for _ in range(8):
+        page.clock.run_for(4_000)
+        page.wait_for_timeout(100)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(600_000)
+    page.wait_for_timeout(200)
+    assert asked == []

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,3 +156,22 @@ def test_the_page_is_served_without_the_loop_which_joins_later(
         assert page.stderr is not None
         assert "6 of 6 images are labeled" in page.stderr.read()
     assert labels_of(run) == person.given
+
+
+def test_a_round_ends_though_the_clock_was_set_back(
+    make_config: MakeConfig,
+    make_person: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answers come from a day that is still to come."""
+    tomorrow = SimpleNamespace(time=lambda: time.time() + 86_400)
+    monkeypatch.setattr("allencv_al.active_learning.label_store.time", tomorrow)
+    config = make_config()
+    config["active_learning"]["budget"] = 6
+    person = make_person(tmp_path / "run")
+    records = active_learn(Params(config), tmp_path / "run", RunOptions(files=False))
+    person.stop()
+    assert records[-1].labels == 6
+    sessions = [one["loop"]["state"] for one in person.sessions]
+    assert sessions[-1] == "finished", "the loop waits until the page knows"

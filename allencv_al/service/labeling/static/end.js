@@ -19,8 +19,8 @@ export function showEnd(session, outbox, isGone, acts) {
 
 /** Return where the labels are, in a sentence, for who cannot reach the server. */
 export function whereLabelsAre(session) {
-  if (session.loop) return `All labels but those named here are in the run directory ${session.folder}; the loop uses them when it is resumed.`;
-  return `All labels but those named here are in ${session.folder}/labels.csv; the same command resumes the labeling.`;
+  if (session.loop) return `The labels that were sent are in the run directory ${session.folder}; the loop uses them when it is resumed.`;
+  return `The labels that were sent are in ${session.folder}/labels.csv; the same command resumes the labeling.`;
 }
 
 function content(session, outbox, isGone, acts) {
@@ -45,7 +45,7 @@ function content(session, outbox, isGone, acts) {
   if (batch.state === "done") return loop ? ofLoop(loop, batch, session.folder) : ofFolder(session, [review]);
   const left = progress.total - progress.done - progress.skipped - progress.conflicts;
   if (left > 0) {
-    return { title: "Others have the rest", text: `${count(left, "image")} ${left === 1 ? "is" : "are"} with others now. This page goes on by itself if one comes back.`, buttons: [review] };
+    return { title: "Others have the rest", text: `${count(left, "image")} ${left === 1 ? "is" : "are"} with others now, or in another window of yours. This page goes on by itself if one comes back.`, buttons: [review] };
   }
   if (progress.conflicts > 0) {
     return { title: "Conflicts are left", text: `Of ${count(progress.conflicts, "image")} people say different things. A review decides.`, buttons: [button("Review the conflicts", acts.conflicts, "primary")] };

@@ -5,6 +5,7 @@ import { announce, byId, button, count, element, showHint, showNotice } from "./
 import { meanings } from "./keys.js";
 
 const MANY_CLASSES = 9; // buttons; more are a list
+const MOST_ATTEMPTS = 5;
 const KINDS = { unsure: "Not sure", unreadable: "Unreadable" };
 
 export class Review {
@@ -185,7 +186,7 @@ export class Review {
     const label = one.conflict ? "Conflict" : one.class_name ?? KINDS[one.kind] ?? "Not enough answers";
     const said = one.answers.map((answer) => `${answer.annotator}: ${answer.class_name ?? KINDS[answer.kind] ?? answer.kind}`);
     if (one.decision) said.push(`decided by ${one.decision.annotator}`);
-    const picture = element("img", "", [], { src: one.item.thumb_url, alt: "", loading: "lazy" });
+    const picture = thumbnail(one.item.thumb_url);
     const name = element("span", "tile-name soft", one.item.file_name);
     const tile = button(
       [picture, element("span", one.conflict ? "tile-label conflict" : "tile-label", label), name, element("span", "tile-said soft", said.join(", "))],
@@ -208,6 +209,19 @@ export class Review {
     for (const one of deciders) one.disabled = number === 0;
     byId("review-undo").hidden = !this.undoable;
   }
+}
+
+/** Return a small image; where it cannot be shown, it says so, and where the server is busy, it tries again. */
+function thumbnail(url) {
+  const picture = element("img", "", [], { src: url, alt: "", loading: "lazy" });
+  let attempt = 0;
+  picture.addEventListener("error", async () => {
+    const error = await imageError(url);
+    attempt += 1;
+    if (error !== null && !error.isTemporary) picture.replaceWith(element("span", "tile-problem soft", `Cannot be shown: ${error.message}`));
+    else if (attempt <= MOST_ATTEMPTS) setTimeout(() => { picture.src = `${url}-${attempt}`; }, 1000 * attempt);
+  });
+  return picture;
 }
 
 byId("look-image").addEventListener("error", async () => {
