@@ -19,10 +19,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 
+from overrides import overrides
+
 from allencv_al.common.atomic_file import atomic_path
 from allencv_al.common.errors import ArchiveError
 
 _CHUNK = 1 << 20
+_TAR_MARK, _TAR_MARK_END = b"ustar", 262  # where POSIX has it in the header of the first member
 _DIGEST_SIZE = 32
 # magic, deflate, FEXTRA, no time, no extra flags, unknown system; extra field "AL" of 32 bytes
 _HEADER = b"\x1f\x8b\x08\x04\0\0\0\0\0\xff" + struct.pack(
@@ -76,6 +79,8 @@ def read_members(
 ) -> dict[str, bytearray]:
     """Read every member of a .tar.gz into memory; nothing is written anywhere.
 
+    A .tar whose gzip somebody has taken away is read too.
+
     Args:
         path: The archive.
         size_limit: Gives the most bytes a member may have, or raises for a foreign name.
@@ -86,8 +91,7 @@ def read_members(
     """
     members: dict[str, bytearray] = {}
     with path.open("rb") as file:
-        _check_header(file, str(path))
-        stream = _Inflated(file, str(path))
+        stream = (_Inflated if _is_gzip(file, str(path)) else _Unpacked)(file, str(path))
         while (info := _next_member(stream)) is not None:
             if info.isdir() and info.name.rstrip("/") in folders:
                 continue
@@ -137,6 +141,9 @@ class _Inflated:
             trailing += len(piece)
             if any(piece) or trailing > _MAX_TRAILING_ZEROS:
                 raise self.damaged("something follows its last member")
+        self._check_end()
+
+    def _check_end(self) -> None:
         if not self._inflate.eof:
             raise self.damaged("it ends too early")
         if self._inflate.unused_data or self._file.read(1):
@@ -171,7 +178,23 @@ class _Inflated:
         return ArchiveError(f"{self._source}: damaged: {reason}")
 
 
-def _check_header(file: BufferedReader, source: str) -> None:
+class _Unpacked(_Inflated):
+    """The tar alone, as browsers save an archive whose gzip they took for an encoding.
+
+    The SHA-256 of its header is gone with the gzip; the manifest still holds that of each member.
+    """
+
+    @overrides
+    def _check_end(self) -> None:
+        return  # the file has been read to its end
+
+    @overrides
+    def _some(self, limit: int) -> bytes:
+        return self._file.read(limit)
+
+
+def _is_gzip(file: BufferedReader, source: str) -> bool:
+    """Return whether an archive is compressed; raise where it is none."""
     start = file.read(len(_HEADER))
     if start == _HEADER:
         expected = file.read(_DIGEST_SIZE)
@@ -179,10 +202,14 @@ def _check_header(file: BufferedReader, source: str) -> None:
             raise ArchiveError(
                 f"{source}: damaged: its content does not have the SHA-256 that its header says"
             )
+    elif (start + file.read(_TAR_MARK_END - len(start))).endswith(_TAR_MARK):
+        file.seek(0)
+        return False
     elif start[:3] != _HEADER[:3] or start[3:4] not in {bytes([f]) for f in _PLAIN_GZIP_FLAGS}:
         found = "an empty file" if not start else f"a file that starts with {start[:4]!r}"
         raise ArchiveError(f"{source}: expected a model archive (.tar.gz), found {found}")
     file.seek(0)
+    return True
 
 
 def _next_member(stream: _Inflated) -> tarfile.TarInfo | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -123,6 +124,29 @@ def test_an_archive_packed_again_by_others_is_read(
             for name in names:
                 tar.add(folder / name, arcname=name)
     assert read_archive(again).config == CONFIG
+
+
+def test_an_archive_that_a_browser_has_gunzipped_is_read(archive: Path, tmp_path: Path) -> None:
+    tar, bits = tmp_path / "model.tar", random.Random(0)
+    content = gzip.decompress(archive.read_bytes())
+    tar.write_bytes(content)
+    good = read_archive(tar)
+    assert good == read_with_source(read_archive(archive), tar)
+    for cut in (len(content) // 2, 600):
+        tar.write_bytes(content[:cut])
+        with pytest.raises(ArchiveError):
+            read_archive(tar)
+    for bit in bits.sample(range(len(content) * 8), 300):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        tar.write_bytes(flipped)
+        try:
+            found = read_archive(tar)
+        except ArchiveError:
+            continue
+        # A bit that no model depends on: a date, or the version of a package in the manifest
+        assert (found.config, found.vocabulary) == (good.config, good.vocabulary)
+        assert found.weights == good.weights
 
 
 def test_every_flipped_bit_is_detected(archive: Path) -> None:
