@@ -7,6 +7,7 @@ from pathlib import Path
 
 from allencv_al.active_learning.label_store import LabelKind, LabelStore, NewLabel
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.names import did_you_mean
 
@@ -28,6 +29,7 @@ def correct_labels(
     Raises:
         DataError: An item has no label, or a class is not allowed; all of them are named.
     """
+    corrections = {id: class_name(label) for id, label in corrections.items()}
     current = {id: event for id, event in store.current().items() if event.kind is LabelKind.LABEL}
     problems = []
     for id, label in corrections.items():

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from allencv_al.active_learning.database import Database, is_encodable
+from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
 
@@ -60,6 +61,11 @@ class NewLabel:
     kind: LabelKind = LabelKind.LABEL
     client_key: str | None = None
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        # As an Instance does: two spellings of one name must not become two classes of a run
+        if isinstance(self.label, str):
+            object.__setattr__(self, "label", class_name(self.label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +274,7 @@ def _event(
 
 def _from_row(row: Sequence[Any]) -> LabelEvent:
     id, label, annotator, round, source, kind, *rest = row[1:]
+    label = None if label is None else class_name(label)  # it may be older than its one spelling
     return LabelEvent(row[0], id, label, annotator, round, source, LabelKind(kind), *rest)
 
 

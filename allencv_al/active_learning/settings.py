@@ -12,6 +12,7 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.stop_rules.base import StopRule
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.pick_check import needs_of
+from allencv_al.common.class_names import class_name
 from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.from_params import FromParams
@@ -123,7 +124,7 @@ class ActiveLearningSettings(FromParams):
         self.evaluate_pool = evaluate_pool
         self.test_fraction = test_fraction
         self.pool_data_path = pool_data_path
-        self.classes = classes
+        self.classes = None if classes is None else [class_name(name) for name in classes]
         self.cache_embeddings = cache_embeddings
         self.mc_samples = mc_samples
         self.target_size = target_size
@@ -185,7 +186,8 @@ def _faults(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "perturb", f"expected a number of at least 0, found {given['perturb']}"
     classes = given.get("classes")
     if classes is not None:
-        doubled = sorted({name for name in classes if classes.count(name) > 1})
-        if not classes or doubled or not all(classes):
+        names = [class_name(name) for name in classes]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if not names or doubled or not all(names):
             found = f"twice: {', '.join(doubled)}" if doubled else "none, or an empty name"
             yield "classes", f"expected distinct class names, found {found}"

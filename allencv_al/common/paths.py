@@ -65,7 +65,7 @@ def written_path(text: str, folder: Path | None = None) -> Path:
         return path
     for plain in (text.strip(_STRIPPED), text.strip(_STRIPPED).translate(_PLAIN)):
         found = existing_path(_joined(folder, plain)) if plain and plain != text else path
-        if _exists(found) and found.is_file():
+        if _exists(found):
             return found
     return path
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from allencv_al.common import ConfigurationError
+from allencv_al.common.class_names import class_name
 from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.names import did_you_mean
 from allencv_al.data.vocabulary import Vocabulary
@@ -293,6 +294,7 @@ class BasicImageClassifier(Model):
             return None
         names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
         if isinstance(weights, dict):
+            weights = {class_name(name): weight for name, weight in weights.items()}
             for name in weights:
                 if name not in names.values():
                     hint = did_you_mean(name, names.values())

@@ -301,3 +301,16 @@ def test_what_is_in_force_is_found_in_linear_time(store: LabelStore) -> None:
     store.add([label(str(number)) for number in range(20_000)])
     store.add([label(str(number), "dog") for number in range(0, 20_000, 2)])
     assert list(store.labels().values()) == ["dog", "cat"] * 10_000
+
+
+def test_a_label_has_one_spelling_also_where_an_older_one_is_stored(database: RunDatabase) -> None:
+    store = LabelStore(database)
+    store.add([label("a", "cafe\u0301"), label("b", " caf\u00e9 "), label("c", "x")])
+    assert store.labels() == {"a": "caf\u00e9", "b": "caf\u00e9", "c": "x"}
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO label_event (id, label, annotator, round, source, kind, time) "
+            "SELECT 'd', 'cafe' || char(769), annotator, round, source, kind, time "
+            "FROM label_event WHERE id = 'c'"
+        )
+    assert store.labels()["d"] == "caf\u00e9"

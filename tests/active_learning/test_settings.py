@@ -53,6 +53,8 @@ def test_a_right_block_has_no_faults(
         ("shrink", 1.5, "shrink", "expected a number from 0 to 1, found 1.5"),
         ("perturb", -0.1, "perturb", "expected a number of at least 0, found -0.1"),
         ("classes", ["a", "b", "a"], "classes", "expected distinct class names, found twice: a"),
+        ("classes", ["caf\u00e9", "cafe\u0301"], "classes", "found twice: caf\u00e9"),
+        ("classes", ["a", "a "], "classes", "found twice: a"),
         ("classes", [], "classes", "expected distinct class names, found none"),
         ("classes", ["a", ""], "classes", "expected distinct class names, found none, or an empty"),
         ("initial", {"size": 0}, "initial.size", "expected at least 1, found 0"),

@@ -329,3 +329,27 @@ def test_old_configs_mean_what_they_meant(saved: Path) -> None:
     assert build({"directory_path": str(saved), "extend": True}) == ["m", "a", "b"]
     with pytest.raises(ConfigurationError, match="directory_path"):
         build({"extend": True})
+
+
+# -- Spellings --------------------------------------------------------------------------------
+
+
+def test_two_unicode_forms_of_a_name_are_one_class() -> None:
+    vocabulary = Vocabulary.from_instances(instances("caf\u00e9", "cafe\u0301", "dog"))
+    assert names(vocabulary) == ["caf\u00e9", "dog"]
+    assert vocabulary.get_token_index("cafe\u0301") == 0
+    counted = Vocabulary(
+        {"labels": {"caf\u00e9": 1, "cafe\u0301": 1}},
+        min_count={"labels": 2},
+        tokens_to_add={"labels": [" cafe\u0301 ", "emu "]},
+    )
+    assert names(counted) == ["caf\u00e9", "emu"]
+    assert counted.add_token_to_namespace("cafe\u0301") == 0
+
+
+def test_a_saved_vocabulary_of_the_other_form_knows_the_names(tmp_path: Path) -> None:
+    saved = {"non_padded_namespaces.txt": b"*labels\n", "labels.txt": "zoo\ncafe\u0301\n".encode()}
+    vocabulary = Vocabulary.from_contents(saved)
+    assert names(vocabulary) == ["zoo", "caf\u00e9"]
+    both = {**saved, "labels.txt": "caf\u00e9\ncafe\u0301\n".encode()}
+    assert Vocabulary.from_contents(both).get_vocab_size() == 2  # as many as the layer has outputs

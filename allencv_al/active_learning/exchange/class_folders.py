@@ -15,6 +15,8 @@ from allencv_al.active_learning.exchange.tables import from_json_lines, to_json_
 from allencv_al.common.atomic_file import atomic_directory
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
+from allencv_al.common.text_files import decode_text
+from allencv_al.data.dataset_readers.image_files import SYSTEM_FOLDERS, is_unlabeled_folder
 
 RECORDS_NAME = "labels.jsonl"
 _FILE = "allencv_al_file"  # where the image of a record lies
@@ -108,7 +110,7 @@ def read_class_folders(folder: Path) -> list[LabelRecord]:
     files = {
         f"{place.name}/{file.name}"
         for place in folder.iterdir()
-        if place.is_dir() and not place.name.startswith(".")
+        if place.is_dir() and not place.name.startswith(".") and place.name not in SYSTEM_FOLDERS
         for file in place.iterdir()
         if file.is_file() and not file.name.startswith(".")
     }
@@ -128,8 +130,9 @@ def read_class_folders(folder: Path) -> list[LabelRecord]:
             found.append(replace(record, label=label, kind="label", extra=extra, place=file))
     for file in sorted(files):
         path = PurePosixPath(file)
-        label = label_of(path.parts[0])
-        found.append(LabelRecord(path.name, str(folder / file), label, "label", place=file))
+        given = None if is_unlabeled_folder(path.parts[0]) else label_of(path.parts[0])
+        kind = None if given is None else "label"
+        found.append(LabelRecord(path.name, str(folder / file), given, kind, place=file))
     return found
 
 
@@ -152,11 +155,7 @@ def _known_records(folder: Path) -> list[LabelRecord]:
     path = folder / RECORDS_NAME
     if not path.is_file():
         return []
-    try:
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8, found another byte at {error.start}") from None
-    return from_json_lines(text, str(path))
+    return from_json_lines(decode_text(path.read_bytes(), str(path)), str(path))
 
 
 def _where_now(written: str, files: set[str]) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from allencv_al.active_learning.database import Database, is_encodable
 from allencv_al.active_learning.label_store import LabelConflict
 from allencv_al.active_learning.labeling.records import ClassChange, LabelClass
+from allencv_al.common.class_names import class_name, warn_about_similar_names
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
 
@@ -52,9 +53,12 @@ class ClassStore:
         checked = [check_class_name(name) for name in names]
         with self._database.transaction() as connection:
             known = {name for (name,) in connection.execute("SELECT name FROM class")}
-            for name in dict.fromkeys(checked):
-                if name not in known:
-                    self._insert(connection, name, annotator)
+            new = [name for name in dict.fromkeys(checked) if name not in known]
+            for name in new:
+                self._insert(connection, name, annotator)
+        if new:
+            counts = {one.name: one.count for one in self.all()}
+            warn_about_similar_names("the classes to choose from", counts)
 
     def add_one(self, name: str, annotator: str) -> LabelClass:
         """Add a class.
@@ -142,7 +146,7 @@ def check_class_name(name: str) -> str:
     Raises:
         DataError: It is empty, too long, or holds what cannot be seen.
     """
-    text = unicodedata.normalize("NFC", name.strip())
+    text = class_name(name)
     if not is_encodable(text) or any(unicodedata.category(mark) in ("Cc", "Cs") for mark in text):
         raise DataError(f"the name of a class: expected printable text, found {ascii(name)[:80]}")
     if not 0 < len(text) <= MOST_CHARACTERS:

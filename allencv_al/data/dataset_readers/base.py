@@ -15,6 +15,7 @@ from allencv_al.common.class_names import warn_about_similar_names
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.paths import absence_hint, shown_path, written_path
 from allencv_al.common.registrable import Registrable
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.decode_all import decode_all
@@ -144,7 +145,10 @@ class DatasetReader(Registrable):
         Readers whose paths are not plain files or folders override it.
         """
         location, _ = split_path(path)
-        return None if location.exists() else f"expected a file or a folder, found none at {path}"
+        if location.exists():
+            return None
+        hint = absence_hint(str(path))
+        return f"expected a file or a folder, found none at {shown_path(path)}{hint}"
 
     def read(self, path: str | Path) -> Dataset:
         """Find the images at `path`; with `lazy` (the default) none is decoded.
@@ -159,7 +163,7 @@ class DatasetReader(Registrable):
         """
         if path == "":  # an unset variable of a config must not read the current folder
             raise DataError(f'{type(self).__name__}: expected a path, found ""')
-        location = Path(path).expanduser()
+        location = written_path(str(path))
         instances, skipped = self._collect(location)
         if not instances:
             raise DataError(f"{path}: found no images; {self._looked_for(skipped)}")

@@ -11,7 +11,11 @@ from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.image_files import scan_images
+from allencv_al.data.dataset_readers.image_files import (
+    SYSTEM_FOLDERS,
+    is_unlabeled_folder,
+    scan_images,
+)
 from allencv_al.data.dataset_readers.skipped import Skipped
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
@@ -34,7 +38,11 @@ class ImageClassificationDirectory(DatasetReader):
     An image's id is its path below PATH (`cat/0001.jpg`). Images are known by their extension, in
     upper or lower case: jpg, jpeg, png, bmp, gif, webp, tif, tiff and the rarer ones that can be
     decoded. Other files, names that begin with a dot and images directly in PATH, beside the class
-    folders, are passed over and counted. Symbolic links are followed.
+    folders, are passed over and counted, and so are folders that systems leave (`__MACOSX`,
+    `@eaDir`, `$RECYCLE.BIN`, `#recycle`, `System Volume Information`,
+    `__pycache__`). A folder `_unlabeled` (as FiftyOne writes it), `unlabeled` or `__unlabeled__` is
+    no class: its images have no label. Symbolic links are followed. Folders whose names are one
+    name without blanks around it and in Unicode's composed form are one class.
 
     Args:
         augmentation: Transforms, applied to each image in the order given. Default: none.
@@ -80,10 +88,14 @@ class ImageClassificationDirectory(DatasetReader):
                 yield item
             elif unlabeled:
                 yield Instance(id=item, image=path / item)
-            elif "/" in item:
-                yield Instance(id=item, image=path / item, label=item.partition("/")[0])
-            else:
+            elif "/" not in item:
                 yield Skipped("beside the class folders", item)
+            elif not is_unlabeled_folder(folder := item.partition("/")[0]):
+                yield Instance(id=item, image=path / item, label=folder)
+            elif self.unlabeled == "never":
+                yield Skipped("unlabeled", item)
+            else:
+                yield Instance(id=item, image=path / item)
 
     def _is_unlabeled(self, images: list[str]) -> bool:
         if self.unlabeled == "auto":
@@ -93,6 +105,14 @@ class ImageClassificationDirectory(DatasetReader):
 
 def _warn_of_odd_classes(path: Path, images: list[str]) -> None:
     classes = {image.partition("/")[0] for image in images if "/" in image}
+    unlabeled = sorted(filter(is_unlabeled_folder, classes))
+    if unlabeled:
+        count = sum(image.partition("/")[0] in unlabeled for image in images if "/" in image)
+        logger.info(
+            "%s: the %d images in %s have no label: no class is called so",
+            *(path, count, ", ".join(unlabeled)),
+        )
+        classes.difference_update(unlabeled)
     if len(classes) > 1 and {name.lower() for name in classes} <= SPLIT_NAMES:
         logger.warning(
             "%s: its class folders are named %s; did you mean one of these folders?",
@@ -100,6 +120,7 @@ def _warn_of_odd_classes(path: Path, images: list[str]) -> None:
             ", ".join(sorted(classes)),
         )
     folders = {entry.name for entry in path.iterdir() if entry.is_dir()}
-    empty = sorted(name for name in folders - classes if not name.startswith("."))
+    others = {name for name in folders - classes if not name.startswith(".")}
+    empty = sorted(others - SYSTEM_FOLDERS - set(unlabeled))
     if classes and empty:
         logger.warning("%s: no images in %s, so no such class", path, ", ".join(empty))

@@ -29,7 +29,14 @@ _KIND_OF = {extension: kind for kind, names in _OTHER_KINDS.items() for extensio
 _DICOM_MARK, _DICOM_PLACE = b"DICM", 128
 
 # What macOS archives, Synology and Windows leave in folders of photos: copies and thumbnails.
-SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+SYSTEM_FOLDERS = frozenset(
+    {
+        *("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"),
+        "__pycache__",
+    }
+)
+# Folders of images that nobody has labeled; the first is FiftyOne's. No class is called so.
+_UNLABELED_FOLDERS = frozenset({"_unlabeled", "unlabeled", "__unlabeled__"})
 
 
 def scan_images(folder: str | Path) -> Iterator[str | Skipped]:
@@ -64,6 +71,11 @@ def count_images(folder: str | Path) -> tuple[list[str], SkippedCount]:
         else:
             names.append(item)
     return names, skipped
+
+
+def is_unlabeled_folder(name: str) -> bool:
+    """Tell whether a folder beside class folders holds images without a label, by its name."""
+    return name.strip().casefold() in _UNLABELED_FOLDERS
 
 
 def is_image_name(name: str) -> bool:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from allencv_al.common.paths import written_path
+
 SEPARATOR = "::"
 
 
 def split_path(path: str | Path) -> tuple[Path, str | None]:
     """Return the file or folder, and what stands behind `::` (None without one).
 
-    A file whose own name holds `::` is taken as it is; `~` is the home folder.
+    A file whose own name holds `::` is taken as it is; `~` is the home folder. What is not there as
+    written is sought as `written_path` does.
     """
-    text = str(Path(path).expanduser())
-    head, separator, tail = text.rpartition(SEPARATOR)
-    if not separator or not head or not tail or Path(text).exists():
-        return Path(text), None
-    return Path(head), tail
+    location = written_path(str(path))
+    head, separator, tail = str(location).rpartition(SEPARATOR)
+    if not separator or not head or not tail or location.exists():
+        return location, None
+    return written_path(head), tail

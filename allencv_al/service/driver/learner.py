@@ -20,6 +20,7 @@ from allencv_al.active_learning.learners.base import Learner, TestFigures, TestO
 from allencv_al.active_learning.pool import FloatArray
 from allencv_al.active_learning.pool_outputs import PoolOutputs
 from allencv_al.common.atomic_file import write_json
+from allencv_al.common.class_names import class_name
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.value_checks import Problem, faults_from, not_one_of_two, raise_problems
@@ -156,9 +157,14 @@ class PipelineLearner(Learner):
                 "`embedding` for each record, and set active_learning.learner.embeddings: true"
             )
 
+    @property
+    def _spellings(self) -> dict[str, str]:
+        """The names of the classes, each with how the pipeline writes it."""
+        return {class_name(name): name for name in self._records.classes}
+
     @overrides
     def class_names(self) -> list[str]:
-        return list(self._records.classes)
+        return list(self._spellings)
 
     @overrides
     def data_classes(self) -> list[str]:
@@ -193,7 +199,10 @@ class PipelineLearner(Learner):
             "ckpt_file": self._checkpoint,
         }
         if self.knows_labels():
-            body["labels"] = {str(records[id]): label for id, label in labels.items()}
+            spellings = self._spellings  # as the pipeline writes them
+            body["labels"] = {
+                str(records[id]): spellings.get(label, label) for id, label in labels.items()
+            }
         answer = self._call("/train", body)
         self._kept["train_time"] = answer.get("train_time")
         write_json(self._path, self._kept)

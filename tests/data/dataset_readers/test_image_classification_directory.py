@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import tarfile
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -203,3 +205,52 @@ def test_real_odd_files(shared_data: Path, tmp_path: Path):
     assert dataset.skipped == {"hidden": 1, "foreign": 3}
     assert set(dataset.unreadable) == fails - {"Thumbs.db"}
     assert len(dataset) + len(dataset.unreadable) == 23
+
+
+@pytest.mark.parametrize("name", ["_unlabeled", "unlabeled", "Unlabeled", "__unlabeled__"])
+def test_a_folder_of_unlabeled_images_is_no_class(name: str, tmp_path: Path, write_image, caplog):
+    write_image("cat/a.png")
+    write_image(f"{name}/b.png")
+    with caplog.at_level(logging.INFO):
+        found = ImageClassificationDirectory().read(tmp_path)
+    assert {item.id: item.label for item in found} == {"cat/a.png": "cat", f"{name}/b.png": None}
+    assert f"the 1 images in {name} have no label" in caplog.text
+    only_labeled = ImageClassificationDirectory(unlabeled="never").read(tmp_path)
+    assert only_labeled.labels() == ["cat"]
+    assert only_labeled.skipped == {"unlabeled": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["__MACOSX", ".ipynb_checkpoints", "@eaDir", "#recycle", "__pycache__", ".git"]
+)
+def test_folders_that_systems_leave_are_no_classes(name: str, tmp_path: Path, write_image, caplog):
+    write_image("cat/a.png")
+    write_image(f"{name}/b.png")
+    found = ImageClassificationDirectory().read(tmp_path)
+    assert (found.labels(), found.skipped) == (["cat"], {"hidden": 1})
+    assert "so no such class" not in caplog.text
+
+
+def test_two_spellings_of_a_folder_are_one_class(tmp_path: Path, write_image):
+    for name in ("caf\u00e9", "cafe\u0301", "dog", "dog "):
+        write_image(f"{name}/a.png")
+    found = ImageClassificationDirectory().read(tmp_path)
+    assert sorted(found.labels()) == ["café", "café", "dog", "dog"]
+    assert len({item.id for item in found}) == 4
+
+
+def test_folders_that_differ_in_case_are_said(tmp_path: Path, write_image, caplog):
+    for name in ("cat/a.png", "Cat/a.png", "cat/b.png"):
+        write_image(name)
+    assert set(ImageClassificationDirectory().read(tmp_path).labels()) == {"cat", "Cat"}
+    assert 'kept apart: "cat" (2) and "Cat" (1)' in caplog.text
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_folder_is_found_in_either_form(form: str, tmp_path: Path, write_image):
+    write_image("cafe\u0301/cat/a.png")
+    path = str(tmp_path / unicodedata.normalize(form, "caf\u00e9"))
+    assert ImageClassificationDirectory.path_fault(path) is None
+    [item] = ImageClassificationDirectory().read(path + "\r")
+    assert (item.id, item.label) == ("cat/a.png", "cat")
+    assert "it holds a carriage return" in (ImageClassificationDirectory.path_fault("x\r") or "")
