@@ -10,6 +10,8 @@ from types import TracebackType
 
 from allencv_al.common.errors import AllenCVError
 
+POLICIES = ("auto", "positional")
+
 
 def main() -> int:
     """Read the command line and run the script."""
@@ -20,16 +22,25 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a script that imports alectio_sdk")
     run.add_argument(
-        "--host", default="127.0.0.1", help="where a pipeline listens that it does not start itself"
+        "--host", help="address to listen on (default: what the script says, else 127.0.0.1)"
     )
-    run.add_argument("--port", type=int, default=5000, help="its port")
+    run.add_argument("--port", type=int, help="port (default: what the script says, else 5000)")
+    run.add_argument(
+        "--key-policy",
+        choices=POLICIES,
+        default="auto",
+        help="how outputs of infer find their records: by key (auto), or by place alone, as in the "
+        "original (positional)",
+    )
     run.add_argument("script", type=Path, help="such as main.py")
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script gets")
     args = parser.parse_args()
     try:
+        from allencv_al.compat.legacy_pipeline import Options
         from allencv_al.compat.script import run as run_script
 
-        return run_script(args.script, args.arguments, args.host, args.port)
+        options = Options(args.host, args.port, args.key_policy)
+        return run_script(args.script, args.arguments, options)
     except AllenCVError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -7,6 +7,7 @@ import logging
 import sys
 from types import ModuleType
 
+from allencv_al.compat.alectio_dataset import AlectioDataset
 from allencv_al.compat.legacy_pipeline import LegacyPipeline
 from allencv_al.service.pipeline import sql_client
 
@@ -23,12 +24,20 @@ def install() -> None:
     sql = _module("alectio_sdk.sdk.sql_client")
     for name in _SQL_NAMES:
         setattr(sql, name, getattr(sql_client, name))
+    dataset = _module("alectio_sdk.sdk.alectio_dataset", AlectioDataset=AlectioDataset)
     utils = _Lazy("alectio_sdk.torch_utils.utils")
     parts = [
         _module("alectio_sdk", is_package=True),
         _module("alectio_sdk.flask_wrapper", is_package=True, Pipeline=LegacyPipeline),
-        _module("alectio_sdk.sdk", is_package=True, Pipeline=LegacyPipeline, sql_client=sql),
+        _module(
+            "alectio_sdk.sdk",
+            is_package=True,
+            Pipeline=LegacyPipeline,
+            sql_client=sql,
+            alectio_dataset=dataset,
+        ),
         sql,
+        dataset,
         _module("alectio_sdk.torch_utils", is_package=True, utils=utils),
         utils,
     ]

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from overrides import overrides
 
 from allencv_al.service.pipeline.pipeline import Pipeline
-from allencv_al.service.web.access import LEAST_TOKEN_CHARACTERS
+from allencv_al.service.web.access import LEAST_TOKEN_CHARACTERS, is_placeholder
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of pipelines whose code is not to be changed.
+
+    Args:
+        host: Where they listen; None for what the code says.
+        port: Their port; None for what the code says.
+        key_policy: See `Pipeline`.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    key_policy: str = "auto"
 
 
 class LegacyPipeline(Pipeline):
@@ -25,12 +41,15 @@ class LegacyPipeline(Pipeline):
         getstate_fn: See `Pipeline`.
         args: See `Pipeline`.
         token: The experiment token of the platform; whoever sends requests needs it, if it is long
-            enough to be a secret.
+            enough to be a secret, and none of the placeholders that examples have.
         multiple_initialisations: Seeds that the platform would have compared; not done here.
     """
 
     made: ClassVar[list[LegacyPipeline]] = []
     """All that were made in this process, in their order."""
+
+    options: ClassVar[Options] = Options()
+    """What the command line says."""
 
     def __init__(
         self,
@@ -43,19 +62,30 @@ class LegacyPipeline(Pipeline):
         token: str | None = None,
         multiple_initialisations: Mapping[str, Any] | None = None,
     ) -> None:
-        if token and len(token) < LEAST_TOKEN_CHARACTERS:
-            logger.warning("the token in the script is too short for a secret, and not used")
-        secret = token if token and len(token) >= LEAST_TOKEN_CHARACTERS else None
+        secret = token or None
+        if token and (is_placeholder(token) or len(token) < LEAST_TOKEN_CHARACTERS):
+            what = "a placeholder" if is_placeholder(token) else "too short for a secret"
+            logger.warning(
+                "the token in the script is %s, and not used: only this machine may send requests",
+                what,
+            )
+            secret = None
         if multiple_initialisations and multiple_initialisations.get("seeds"):
             logger.warning("multiple_initialisations: seeds are not compared; the first run counts")
-        super().__init__(str(name), train_fn, test_fn, infer_fn, getstate_fn, args, secret)
+        super().__init__(
+            *(str(name), train_fn, test_fn, infer_fn, getstate_fn, args, secret),
+            key_policy=self.options.key_policy,
+        )
         self.was_served = False
         self.made.append(self)
 
     @overrides
     def __call__(self, debug: bool | None = None, host: str = "127.0.0.1", port: int = 5000) -> int:
         self.was_served = True
-        return super().__call__(debug, host, port)
+        options = self.options
+        return super().__call__(
+            debug, options.host or host, port if options.port is None else options.port
+        )
 
     def _one_loop(
         self, payload: Mapping[str, Any], args: dict[str, Any] | None = None

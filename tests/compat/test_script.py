@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from PIL import Image
 
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
@@ -141,6 +142,58 @@ if __name__ == '__main__':
     print(json.dumps(AlectioPipeline._one_loop(args=args, payload=payload)))
     AlectioPipeline.was_served = True  # only a try
 """
+# As the platform's example of brain scans has it: its data set, and a model that stays in memory
+SCANS_PROCESSES = """
+import torch
+from torchvision import transforms
+from alectio_sdk.sdk.alectio_dataset import AlectioDataset
+from torch.utils.data import DataLoader, Subset
+
+source = AlectioDataset(token='<YOUR EXPERIMENT TOKEN', root='./data', framework='pytorch')
+scale = transforms.Compose([transforms.Resize((2, 2)), transforms.ToTensor()])
+scans, count, numbers = source.get_dataset(dataset_type='train', transforms=scale)
+others, _, _ = source.get_dataset(dataset_type='test', transforms=scale)
+model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, len(numbers)))
+
+
+def getdatasetstate(args):
+    return {k: k for k in range(count)}
+
+
+def train(args, labeled, resume_from, ckpt_file):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(20):
+        for images, labels in DataLoader(Subset(scans, labeled), batch_size=8):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+
+
+@torch.no_grad()
+def test(args, ckpt_file):
+    images, labels = next(iter(DataLoader(others, batch_size=100)))
+    return {'predictions': model(images).argmax(1).tolist(), 'labels': labels.tolist()}
+
+
+@torch.no_grad()
+def infer(args, unlabeled, ckpt_file):
+    outputs, k = {}, 0
+    for images, _ in DataLoader(Subset(scans, unlabeled), batch_size=4, shuffle=False):
+        for row in model(images):
+            outputs[k] = {'prediction': row.argmax().item(), 'pre_softmax': row.numpy().tolist()}
+            k += 1
+    return {'outputs': outputs}
+"""
+SCANS_MAIN = (
+    LATER_MAIN.replace("'short'", "'<YOUR EXPERIMENT TOKEN'").split("app =")[0]
+    + "if __name__ == '__main__':\n    AlectioPipeline()\n"
+)
+CONFIG_MAIN = "import argparse\n" + LATER_MAIN.replace(
+    "with open('./config.yaml', 'r')",
+    "parser = argparse.ArgumentParser()\n"
+    "parser.add_argument('--config', required=True)\n"
+    "with open(parser.parse_args().config)",
+)
 CONFIG = "exp_name: points\nEXPT_DIR: ./log\ntrain_epochs: 3\nsample_payload: ./payload.json\n"
 LOOP = {"experiment_id": "e", "project_id": "p", "cur_loop": 0, "user_id": "u", "bucket_name": "b"}
 
@@ -253,9 +306,55 @@ def test_a_loop_can_be_tried_without_a_server(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["status"] == 200 and answer["metrics"]["accuracy"] > 0.5
-    assert "too short for a secret" in done.stderr
+    assert "too short for a secret, and not used" in done.stderr
     stored = tmp_path / "log" / "storage" / "b" / "u" / "p" / "e"
     assert (stored / "infer_outputs_0.db").is_file()
+
+
+def test_the_example_of_scans_runs_loop_after_loop(tmp_path: Path, port: int) -> None:
+    folder = project(tmp_path, SCANS_PROCESSES, SCANS_MAIN)
+    for part, count in (("train", 8), ("test", 4)):
+        for name, color in (("none", "black"), ("tumor", "white")):
+            (folder / "data" / part / name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (3, 3), color).save(
+                    folder / "data" / part / name / f"{number}.png"
+                )
+    command = [sys.executable, "-m", "allencv_al.compat", "run", "--port", str(port), "main.py"]
+    with served(folder, port, *command) as url:  # the script says no port, so 5000
+        for number, selected in enumerate(([0, 15], [1, 14], [2, 3])):
+            body = {**LOOP, "cur_loop": number, "selected_indices": selected}
+            answer = post(url, "/one_loop", body)
+            assert answer["metrics"]["accuracy"] == 1.0
+            assert answer["phases"]["infer"]["count"] == 14 - 2 * number
+
+
+def test_the_command_line_overrules_the_address_of_a_script(tmp_path: Path, port: int) -> None:
+    main = FIRST_MAIN.replace("PORT", "1").replace("127.0.0.1", "0.0.0.0")
+    folder = project(tmp_path, FIRST_PROCESSES, main)
+    # Keys that are no records, in their order, as the original took them
+    shifted = FIRST_PROCESSES.replace(
+        "{i: scores(ckpt_file)[i] for", "{i + 7: scores(ckpt_file)[i] for"
+    )
+    assert shifted != FIRST_PROCESSES
+    (folder / "processes.py").write_text(shifted)
+    options = ["--host", "127.0.0.1", "--port", str(port), "--key-policy", "positional"]
+    command = [sys.executable, "-m", "allencv_al.compat", "run", *options, "main.py"]
+    with served(folder, port, *command) as url:
+        post(url, "/train", {"labeled": [0, 1, 2], "resume_from": None, "ckpt_file": "c"})
+        found = post(url, "/infer", {"ckpt_file": "c", "unlabeled": [9, 4]})
+        assert sorted(found["outputs"]) == ["4", "9"]
+
+
+def test_gunicorns_line_has_the_arguments_of_a_script(tmp_path: Path) -> None:
+    folder = project(tmp_path, LATER_PROCESSES, CONFIG_MAIN)
+    (folder / "config.yaml").rename(folder / "mine.yaml")
+    line = "app('main.py', '--config', 'mine.yaml', key_policy='positional')"
+    code = f"from allencv_al.compat import app; print({line}.title)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "points\n", done.stderr
 
 
 def test_a_script_gets_its_arguments(tmp_path: Path) -> None:

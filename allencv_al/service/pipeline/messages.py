@@ -85,6 +85,9 @@ class OneLoopRequest(BaseModel):
         None,
         description="The records chosen for this loop; without it they are read from the storage.",
     )
+    callback_url: str | None = Field(
+        None, description="Refused, unless it is that of the pipeline, which nobody else can set."
+    )
 
 
 class EndRequest(BaseModel):

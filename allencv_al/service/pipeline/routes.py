@@ -35,6 +35,7 @@ PROTOCOL = 1
 HEADER = "X-AllenCV-AL-Protocol"
 _RESPONSES = (404, 409)
 _LONGEST_KEY = 200
+_SHORT = 2**20  # a request that holds no records
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -121,6 +122,7 @@ class PipelineRoutes:
             "/test",
             scope="test",
             body=messages.TestRequest,
+            max_body_bytes=_SHORT,
             answer=messages.TestAnswer,
             summary="Test a checkpoint.",
             responses=_RESPONSES,
@@ -184,6 +186,7 @@ class PipelineRoutes:
             "/getdatasetstate",
             scope="state",
             body=messages.StateRequest,
+            max_body_bytes=_SHORT,
             answer=messages.StateAnswer,
             summary="What records there are.",
             responses=_RESPONSES,
@@ -241,6 +244,7 @@ class PipelineRoutes:
             "/end_exp",
             scope="loop",
             body=messages.EndRequest,
+            max_body_bytes=_SHORT,
             answer=messages.EndAnswer,
             summary="Say that an experiment is over.",
         )
@@ -283,6 +287,13 @@ class PipelineRoutes:
     # -- Loops -----------------------------------------------------------------------------------
 
     def _loop_request(self, body: messages.OneLoopRequest) -> LoopRequest:
+        if body.callback_url not in (None, self._callback_url):
+            raise PipelineError(
+                422,
+                "callback_url",
+                "callback_url: a request cannot choose who is told, with the token of the "
+                "pipeline; give it where the pipeline is made: Pipeline(callback_url=...)",
+            )
         parts = [
             check_folder_id("project_id", body.project_id),
             check_folder_id("experiment_id", body.experiment_id),

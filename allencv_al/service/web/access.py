@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,15 @@ from allencv_al.common.errors import ConfigurationError
 ALL_SCOPES = "*"
 _SESSION = b"allencv-al session"
 LEAST_TOKEN_CHARACTERS = 16
+# What documentation and examples have in place of a token: everybody knows it
+_PLACEHOLDER = re.compile(
+    r"[<>\[\]{}$%]"
+    r"|(?<![a-z0-9])(your|paste|insert|enter|replace|put)(?![a-z0-9]).*(token|key|secret|here)"
+    r"|(token|key|secret)[ _-]*(goes[ _-]*)?here|place[ _-]*holder|change[ _-]*(me|this)"
+    r"|x{6}|^(?P<one>.)(?P=one)*$"
+    r"|^(test|example|sample|dummy|fake|some|secret)[ _-]*(token|key|secret|password)[ _-]*\d*$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ class TokenAccess:
         identities: Whom each token belongs to. Only the hashes of the tokens are kept.
 
     Raises:
-        ConfigurationError: There is none, or one is too short to be a secret.
+        ConfigurationError: There is none, or one is too short to be a secret, or a placeholder.
     """
 
     needs_token = True
@@ -82,6 +92,12 @@ class TokenAccess:
         if any(len(token) < LEAST_TOKEN_CHARACTERS for token in identities):
             raise ConfigurationError(
                 f"token: expected at least {LEAST_TOKEN_CHARACTERS} characters, found a shorter one"
+            )
+        if any(map(is_placeholder, identities)):
+            raise ConfigurationError(
+                "token: expected a secret, found a placeholder as documentation has it; "
+                "`allencv-al token create`, or python -c 'import secrets; "
+                "print(secrets.token_urlsafe())', makes one"
             )
         self._known = {digest_of(token): identity for token, identity in identities.items()}
 
@@ -102,6 +118,11 @@ class TokenAccess:
             if hmac.compare_digest(session_of_digest(digest).encode(), given):
                 found = identity
         return found
+
+
+def is_placeholder(token: str) -> bool:
+    """Return whether a token is what an example has where a secret should be."""
+    return _PLACEHOLDER.search(token) is not None
 
 
 def session_of(token: str) -> str:

@@ -127,6 +127,7 @@ class WebApp(flask.Flask):
         responses: Sequence[int] = (),
         produces: str = "",
         status: int = 200,
+        max_body_bytes: int | None = None,
     ) -> Callable[[_View], _View]:
         """Make a function answer requests, and describe it in `/openapi.json`.
 
@@ -146,12 +147,13 @@ class WebApp(flask.Flask):
             responses: Further statuses that it may answer with, beside those of every request.
             produces: The media type of a success that is no JSON.
             status: The status of a success.
+            max_body_bytes: The longest body; None for what the server takes.
         """
 
         def decorate(view: _View) -> _View:
             operation = Operation(
                 *(method, rule, summary or _first_line(view), answer, body, query),
-                *(tuple(accepts), (*_USUAL, *responses), produces, status),
+                *(tuple(accepts), (*_USUAL, *responses), produces, status, max_body_bytes),
             )
             self.operations.append(operation)
             self._add(method, rule, self._wrapped(view, operation), is_open, scope)
@@ -283,7 +285,8 @@ class WebApp(flask.Flask):
         def answer(**arguments: Any) -> Response:
             if operation.body is not None:
                 bodies.check_content_type(operation.accepts)
-                limits = (self.settings.max_json_depth, self.settings.max_body_bytes)
+                most = operation.max_body_bytes or self.settings.max_body_bytes
+                limits = (self.settings.max_json_depth, most)
                 arguments["body"] = bodies.parse_body(operation.body, *limits)
             if operation.query is not None:
                 arguments["query"] = bodies.parse_query(operation.query, request.args)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from flask import current_app, request
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -22,18 +22,24 @@ _BYTES_PER_PART = 16
 _BYTES_PER_VALUE = 64
 _MOST_FIELDS = 1_000  # of the object that a body is
 _FEW_FAULTS = 1_000
+_LONG = 2**20  # a body of which the fields are looked for first
 _THIN = 50  # elements in which the first of very many faults is looked for
 _SHOWN = 80  # characters of hostile text that an error repeats
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def read_body() -> bytes:
+def read_body(max_bytes: int | None = None) -> bytes:
     """Return the whole body of this request.
 
+    Args:
+        max_bytes: How long it may be; None for what the server takes.
+
     Raises:
-        RequestEntityTooLarge: It is longer than the server takes; nothing more of it is read.
+        RequestEntityTooLarge: It is longer; nothing more of it is read.
     """
-    most = current_app.config["MAX_CONTENT_LENGTH"]
+    most = min(max_bytes or math.inf, current_app.config["MAX_CONTENT_LENGTH"])
+    if (request.content_length or 0) > most:
+        raise RequestEntityTooLarge
     # Of a body that does not say its length Werkzeug leaves out what is behind the limit, silently
     request.max_content_length = most + 1
     content = request.get_data(cache=False)
@@ -100,10 +106,13 @@ def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
         max_bytes: How long a body may be, of which the number of its values follows.
 
     Raises:
+        RequestEntityTooLarge: It is longer.
         WebError: It is no JSON (400), has more values than one for each 64 bytes that a body may
             have (413), or is not what the model says; the first fault is named with its place.
     """
-    content = read_body()
+    content = read_body(max_bytes)
+    if len(content) > _LONG:
+        _check_fields(model, content)
     values = content.count(b",") + content.count(b"[") + content.count(b"{")
     _check_count("values", values, max_bytes // _BYTES_PER_VALUE)
     value = parse_json(content, max_depth, max_bytes)
@@ -122,6 +131,18 @@ def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
     except ValidationError as error:
         raise _fault(error) from None
     raise WebError(422, "invalid", f"found {count:,} faults")
+
+
+def _check_fields(model: type[BaseModel], content: bytes) -> None:
+    """Raise where a long text cannot hold a field that has to be there, before all is parsed.
+
+    A key with an escape in it is not found by its letters, and is not needed in any name here.
+    """
+    for name, field in model.model_fields.items():
+        aliases = field.validation_alias
+        names = aliases.choices if isinstance(aliases, AliasChoices) else [aliases or name]
+        if field.is_required() and not any(f'"{one}"'.encode() in content for one in names):
+            raise WebError(422, "invalid", f"{name}: field required", field=name)
 
 
 def parse_query(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:

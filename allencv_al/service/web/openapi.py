@@ -65,6 +65,7 @@ class Operation:
         responses: The statuses other than success.
         produces: The media type of a success that is no JSON.
         status: The status of a success.
+        max_body_bytes: The longest body; None for what the server takes.
     """
 
     method: str
@@ -77,6 +78,7 @@ class Operation:
     responses: Sequence[int]
     produces: str
     status: int = 200
+    max_body_bytes: int | None = None
 
 
 def document(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.web import Identity, TokenAccess, WebApp
-from allencv_al.service.web.access import load_or_make_token, session_of
+from allencv_al.service.web.access import is_placeholder, load_or_make_token, session_of
 
 ANNA = Identity("anna")
 TOKENS = {"first-token-0123456789": ANNA, "second-token-0123456789": Identity("ben")}
@@ -86,3 +89,43 @@ def test_the_login_page_and_what_it_needs_are_open(closed_app: WebApp) -> None:
         found = client.get(f"/static/{name}")
         assert (found.status_code, found.mimetype) == (200, kind)
         assert name in page.get_data(as_text=True)
+
+
+PLACEHOLDERS = [
+    "<YOUR EXPERIMENT TOKEN",
+    "<your token here>",
+    "YOUR_EXPERIMENT_TOKEN",
+    "your-token-goes-here",
+    "paste your experiment token here",
+    "INSERT_TOKEN_HERE",
+    "replace_with_your_token",
+    "xxxxxxxxxxxxxxxxxxxxxxxx",
+    "0000000000000000",
+    "change-me-please-soon",
+    "PLACEHOLDER_TOKEN",
+    "${EXPERIMENT_TOKEN}",
+    "$EXPERIMENT_TOKEN",
+    "{{ experiment_token }}",
+    "example-token-123456789",
+    "secret_token_12345678",
+]
+
+
+@pytest.mark.parametrize("token", PLACEHOLDERS)
+def test_placeholders_are_no_secrets(token: str) -> None:
+    with pytest.raises(ConfigurationError, match="token: expected a secret, found a placeholder"):
+        TokenAccess({token: Identity("")})
+    with pytest.raises(ConfigurationError, match="found a placeholder"):
+        Pipeline("p", lambda: None, lambda: None, lambda: None, token=token)
+
+
+def test_secrets_are_no_placeholders() -> None:
+    for _ in range(500):
+        for token in (secrets.token_urlsafe(), secrets.token_hex(), str(uuid.uuid4())):
+            assert not is_placeholder(token), token
+    for token in (
+        "a-long-secret-of-24-characters",
+        "the-token-of-this-test",
+        "correct horse battery",
+    ):
+        assert not is_placeholder(token)

@@ -1,0 +1,64 @@
+"""`AlectioDataset`: folders of images, which the platform would have sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common.errors import ConfigurationError
+
+PARTS = ("train", "test", "validation")
+
+
+class AlectioDataset:
+    """The images of an experiment, in `ROOT/train`, `ROOT/test` and `ROOT/validation`.
+
+    Each has a folder per class. The platform is gone that filled them: they have to be there.
+
+    Args:
+        token: The experiment token of the platform; not used.
+        root: The folder above them.
+        framework: Only `pytorch` is known.
+
+    Raises:
+        ConfigurationError: It is another framework.
+    """
+
+    def __init__(self, token: str | None, root: str | Path, framework: str = "pytorch") -> None:
+        if framework != "pytorch":
+            raise ConfigurationError(
+                f"AlectioDataset: framework: expected pytorch, found {framework!r:.80}"
+            )
+        self.root = Path(root)
+        self.framework = framework
+
+    def get_dataset(
+        self, dataset_type: str, transforms: Any = None, tf_args: Any = None
+    ) -> tuple[Any, int, dict[str, int]]:
+        """Return a data set of torchvision, its length, and the number of each class.
+
+        Args:
+            dataset_type: train, test or validation.
+            transforms: For each image.
+            tf_args: Of another framework; not used.
+
+        Raises:
+            ConfigurationError: There are no such images.
+        """
+        if dataset_type not in PARTS:
+            expected = ", ".join(PARTS)
+            raise ConfigurationError(
+                f"AlectioDataset: dataset_type: expected one of {expected}, found "
+                f"{dataset_type!r:.80}"
+            )
+        from torchvision.datasets import ImageFolder
+
+        folder = self.root / dataset_type
+        try:
+            dataset = ImageFolder(str(folder), transform=transforms)
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                f"AlectioDataset: {folder}: expected images in a folder per class "
+                f"({folder}/CLASS/NAME.jpg); they are not downloaded, so put them there ({error})"
+            ) from error
+        return dataset, len(dataset), dataset.class_to_idx
