@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -229,6 +230,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Any:
+    _check_unpacked_size(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its bytes lead to
@@ -236,6 +238,21 @@ def _read_torch(path: Path) -> Any:
         raise WeightsError(
             f"{path}: cannot be read as tensors only (code in a weights file is never run): {cause}"
         ) from error
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Raise where a file of the zip format unpacks to more than it has: PyTorch compresses none."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            unpacked = sum(info.file_size for info in file.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return  # the older format, or damaged: what reads it says so
+    size = path.stat().st_size
+    if unpacked > size:
+        raise WeightsError(
+            f"{path}: its {size:,} bytes unpack to {unpacked:,}, and PyTorch writes weights "
+            "uncompressed: refused as a decompression bomb"
+        )
 
 
 def _state_dict_in(value: Any, path: Path) -> dict[str, Tensor]:

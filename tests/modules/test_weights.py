@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,20 @@ def test_reading_can_be_switched_off() -> None:
     with torch.device("meta"):
         assert not reading_enabled()
     assert reading_enabled()
+
+
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path: Path, is_compressed: bool) -> None:
+    plain, packed = tmp_path / "plain.pth", tmp_path / "packed.pth"
+    torch.save({"w": torch.zeros(4_000_000)}, plain)
+    how = zipfile.ZIP_DEFLATED if is_compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", how) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    if is_compressed:
+        assert packed.stat().st_size < 100_000
+        with pytest.raises(WeightsError, match=r"bytes unpack to 16,\d+,\d+, .* bomb"):
+            read_weights(packed)
+    else:
+        assert torch.equal(read_weights(packed)["w"], torch.zeros(4_000_000))
+    assert torch.equal(read_weights(plain)["w"], torch.zeros(4_000_000))
