@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from allencv_al.common import jsonnet_worker
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.jsonnet_worker import MEMORY_BYTES, MOST_CHARACTERS
 
 ENVIRONMENT = "environment"
 """`std.extVar("environment")` is an object with every variable, so that a config can have optional
 ones: `std.get(std.extVar("environment"), "TEST_PATH")` is null where the variable is not set."""
 
+SECONDS = 10
+MOST_LEVELS = 64
+
+_WORKER = Path(jsonnet_worker.__file__)
+_MOST_PLAIN = 2**20
+_PLAIN = re.compile(
+    r"""(?:[\s.,:+\[\]{}-]|\d[\deE]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|//[^\n]*+"""
+    r"""|\#[^\n]*+|/\*.*?\*/|(?:true|false|null)\b|[A-Za-z_]\w*+(?=\s*\+?:))*+""",
+    re.DOTALL,
+)
 _UNDEFINED = re.compile(r"undefined external variable: (\S+)")
 _PLACE = re.compile(r"^(.*?):\(?(\d+):(\d+)(?:\)-\(\d+:\d+\)|-\d+)?(?=:|$)")
 
@@ -50,45 +67,106 @@ def evaluate_snippet(
         source: The jsonnet.
         variables: The values of `std.extVar`.
         root: The folder tree that imports may read; None: imports are refused.
+
+    Raises:
+        ConfigurationError: It is wrong, takes too long or too much memory, or its result is too
+            large or nested too deep.
     """
+    if _is_plain(source) and all(map(_is_text, variables.values())):
+        return _checked(name, _evaluate_here(name, source))
+    job = {
+        "name": name,
+        "source": source,
+        "ext_vars": {k: v for k, v in variables.items() if k != ENVIRONMENT},
+        "ext_codes": {ENVIRONMENT: json.dumps(dict(variables))},
+        "root": None if root is None else str(root),
+    }
+    result = _run(name, job)
+    if "fault" in result:
+        raise ConfigurationError(_readable(result["fault"])) from RuntimeError(result["fault"])
+    if "no_text" in result:
+        raise ConfigurationError(f"{name}: not a text: {result['no_text']}")
+    if "too_large" in result:
+        raise ConfigurationError(
+            f"{name}: expected at most {MOST_CHARACTERS:,} characters of JSON, found "
+            f"{result['too_large']}"
+        )
+    return _checked(name, result["text"])
+
+
+def _is_plain(source: str) -> bool:
+    """Say whether a text only holds data: nothing in it computes, so it needs no limits."""
+    return len(source) < _MOST_PLAIN and _PLAIN.fullmatch(source) is not None
+
+
+def _evaluate_here(name: str, source: str) -> str:
     import _jsonnet  # a C extension that only configs need
 
     try:
-        text: str = _jsonnet.evaluate_snippet(
-            name,
-            source,
-            ext_vars={k: v for k, v in variables.items() if k != ENVIRONMENT},
-            ext_codes={ENVIRONMENT: json.dumps(dict(variables))},
-            import_callback=_confined_import(root),
-        )
+        text: str = _jsonnet.evaluate_snippet(name, source)
     except RuntimeError as error:
         raise ConfigurationError(_readable(str(error))) from error
-    except ValueError as error:  # a NUL, or bytes that are no text, in the source or in a variable
+    except ValueError as error:
         raise ConfigurationError(f"{name}: not a text: {error}") from error
     return text
+
+
+def _run(name: str, job: dict[str, Any]) -> dict[str, str]:
+    """Return what a worker says of a job.
+
+    Raises:
+        ConfigurationError: It took too long, or died of too much memory.
+    """
+    found = importlib.util.find_spec("_jsonnet")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named '_jsonnet'; install jsonnet", name="_jsonnet")
+    packages = str(Path(found.origin).parent)
+    command = [sys.executable, "-I", "-S", str(_WORKER), packages, str(SECONDS)]
+    try:
+        done = subprocess.run(  # noqa: S603  our own file, by our own interpreter
+            command, input=json.dumps(job).encode(), capture_output=True, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise _endless(name) from None
+    if done.returncode == 0:
+        sys.stderr.write(done.stderr.decode(errors="replace"))  # of std.trace
+        result: dict[str, str] = json.loads(done.stdout)
+        return result
+    if -done.returncode == getattr(signal, "SIGXCPU", None):
+        raise _endless(name)
+    raise ConfigurationError(
+        f"{name}: needs more than {MEMORY_BYTES >> 20} MiB of memory to evaluate, or nests too "
+        "deep; a config is a small description: look for a string or an array that grows"
+    )
+
+
+def _endless(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name}: takes more than {SECONDS} s to evaluate; look for a recursion, or an array that "
+        "is very long"
+    )
+
+
+def _checked(name: str, text: str) -> str:
+    level = _nested([json.loads(text)])
+    for _ in range(MOST_LEVELS):
+        level = [one for each in level for one in _nested(_children(each))]
+        if not level:
+            return text
+    raise ConfigurationError(f"{name}: expected at most {MOST_LEVELS} levels of objects and lists")
+
+
+def _nested(values: Iterable[Any]) -> list[Any]:
+    return [one for one in values if isinstance(one, dict | list)]
+
+
+def _children(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def environment_variables() -> dict[str, str]:
     """Return the environment, less what is not text and so cannot be a jsonnet value."""
     return {name: value for name, value in os.environ.items() if _is_text(name + value)}
-
-
-def _confined_import(root: Path | None) -> Callable[[str, str], tuple[str, bytes]]:
-    def read(folder: str, relative: str) -> tuple[str, bytes]:
-        if root is None:
-            raise RuntimeError("imports are not allowed here")
-        allowed = root.resolve()
-        wanted = (Path(folder) / relative).resolve()  # symlinks too end inside the tree
-        if not wanted.is_relative_to(allowed):
-            raise RuntimeError(f"it lies outside the config's own folder {allowed}")
-        if wanted.exists() and not wanted.is_file():
-            raise RuntimeError("it is not a file")  # reading a pipe would wait forever
-        try:
-            return str(wanted), wanted.read_bytes()
-        except OSError as error:
-            raise RuntimeError(str(error.strerror or error)) from error
-
-    return read
 
 
 def _readable(message: str) -> str:

@@ -219,3 +219,80 @@ def test_a_snippet_imports_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tree)
     with pytest.raises(ConfigurationError, match="imports are not allowed here"):
         evaluate_snippet("--overrides", 'importstr "parts/name.txt"', {})
+
+
+# --- texts that compute without end ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "std.makeArray(1000000000, function(i) i)",
+        "std.length(std.makeArray(1000000000, function(i) i))",
+        "std.repeat('x', 10000000000)",
+    ],
+)
+def test_a_text_that_fills_the_memory_is_a_fault(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^x: needs more than 1024 MiB of memory"):
+        evaluate_snippet("x", text, {})
+
+
+def test_a_text_that_computes_for_ever_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allencv_al.common.jsonnet_file.SECONDS", 1)
+    with pytest.raises(ConfigurationError, match=r"^x: takes more than 1 s to evaluate"):
+        evaluate_snippet("x", "local f(x) = f(x + 1) tailstrict; f(1)", {})
+
+
+def test_a_result_that_is_too_large_is_a_fault() -> None:
+    with pytest.raises(ConfigurationError, match=r"^x: expected at most 4,194,304 characters"):
+        evaluate_snippet("x", "std.repeat('x', 5000000)", {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 80 + "]" * 80, "local f(n) = if n == 0 then {} else {a: f(n - 1)}; f(80)"],
+)
+def test_a_result_that_is_nested_too_deep_is_a_fault(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="x: expected at most 64 levels"):
+        evaluate_snippet("x", text, {})
+    assert json.loads(evaluate_snippet("x", "[" * 60 + "]" * 60, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_plain"),
+    [
+        ('{"a": [1, -2.5e-3, true, null], b: \'x\', c+: {d:: 1} + {"e": "local f(x)"}}', True),
+        ("// std.repeat\n{ # import\n a /* x */: 1}", False),
+        ("// std.repeat\n{ # import\n a: 1 /* f(x) */}", True),
+        ("", True),
+        ("std.length([1])", False),
+        ("local a = 1; a", False),
+        ("[a for a in [1]]", False),
+        ("{a: self.b, b: 1}", False),
+        ("{a: $.b, b: 1}", False),
+        ("'%d' % 1", False),
+        ('import "x"', False),
+        ("2 * 3", False),
+        ("{a: truetrue}", False),
+    ],
+)
+def test_only_what_computes_nothing_is_evaluated_here(
+    text: str, is_plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> dict[str, str]:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("allencv_al.common.jsonnet_file._run", refuse)
+    if is_plain:
+        try:
+            evaluate_snippet("x", text, {})
+        except ConfigurationError:
+            assert text == ""
+    else:
+        with pytest.raises(AssertionError, match="a process was started"):
+            evaluate_snippet("x", text, {})
+
+
+def test_traces_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert evaluate_snippet("x", 'std.trace("here I am", 1)', {}) == "1\n"
+    assert "here I am" in capfd.readouterr().err

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.yaml_file import read_yaml
 
 SCORES = ("random", "confidence", "margin", "entropy")
 _TOP = ("resource", "type", "mode", "query_strategy")
@@ -33,10 +32,7 @@ def read_strategy_file(path: Path) -> list[dict[str, Any]]:
     Raises:
         ConfigurationError: It cannot be read, or says something else; all faults are named.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+    found = read_yaml(path)
     problems = list(_problems(found))
     if problems:
         raise ConfigurationError("\n  ".join([f"{path}: is no strategy file:", *problems]))

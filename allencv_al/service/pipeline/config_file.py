@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from allencv_al.common import Params
 from allencv_al.common.atomic_file import make_folder
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.yaml_file import read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +30,7 @@ def load_config(path: str | Path) -> dict[str, Any]:
     """
     if Path(path).suffix in (".json", ".jsonnet"):
         return Params.from_file(path).as_dict()
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        found = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+    found = read_yaml(path)
     if found is None:
         found = {}
     if not isinstance(found, dict):
