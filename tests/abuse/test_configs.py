@@ -21,7 +21,7 @@ QUICK = {
     "doubled": "local d(s, n) = if n == 0 then s else d(s + s, n - 1) tailstrict; {a: d('x', 40)}",
     "deep": "local f(n) = if n == 0 then {} else {a: f(n - 1)}; f(100)",
     "recursion": "local f(n) = f(n + 1); {a: f(1)}",
-    "long result": "{a: std.repeat('x', 5000000)}",
+    "long result": "local d(s, n) = if n == 0 then s else d(s + s, n - 1); {a: d('x', 24)}",
     "device": "{a: importstr '/dev/zero'}",
 }
 SLOW = {
