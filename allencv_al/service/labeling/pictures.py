@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from allencv_al.data.image_io import load_reduced
+from allencv_al.service.web.errors import WebError
 from allencv_al.service.web.images import DECODING, check_image
 
 SIDES = {"thumb": 256, "full": 2048, "large": 4096, "whole": 8192}
@@ -32,10 +33,13 @@ def picture(source: Path | bytes, size: str, max_pixels: int) -> bytes:
 
     Raises:
         ImageDecodeError: It cannot be read.
-        WebError: It is too large (413), or too many others are being decoded (503).
+        WebError: It is too large (422, `too_many_pixels`), or too many others are decoded (503).
     """
     most = max(max_pixels, MOST_PIXELS)
-    check_image(source, most)
+    try:
+        check_image(source, most)
+    except WebError as error:  # 413 is for what was sent; this is the server's own file
+        raise WebError(422, error.code, str(error)) from error
     with DECODING.hold(source, _WAIT_SECONDS):
         return _encoded(source, SIDES[size], most)  # the pixels are freed within the block
 

@@ -334,7 +334,7 @@ def test_photos_of_phones_are_shown_and_larger_ones_are_named(
     assert client.get("/api/images/i3?size=thumb").status_code == 200
     (tmp_path / "turned.jpg").write_bytes(photo(16_000, 10_000))
     found = client.get("/api/images/i1?size=thumb")
-    assert (found.status_code, found.json["error"]["code"]) == (413, "too_many_pixels")
+    assert (found.status_code, found.json["error"]["code"]) == (422, "too_many_pixels")
     assert "16000x10000" in found.json["error"]["message"]
 
 
