@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ ENVIRONMENT = "environment"
 ones: `std.get(std.extVar("environment"), "TEST_PATH")` is null where the variable is not set."""
 
 SECONDS = 10
-MOST_LEVELS = 64
 
 _WORKER = Path(jsonnet_worker.__file__)
 _MOST_PLAIN = 2**20
@@ -70,10 +69,10 @@ def evaluate_snippet(
 
     Raises:
         ConfigurationError: It is wrong, takes too long or too much memory, or its result is too
-            large or nested too deep.
+            large.
     """
     if _is_plain(source) and all(map(_is_text, variables.values())):
-        return _checked(name, _evaluate_here(name, source))
+        return _evaluate_here(name, source)
     job = {
         "name": name,
         "source": source,
@@ -91,7 +90,7 @@ def evaluate_snippet(
             f"{name}: expected at most {MOST_CHARACTERS:,} characters of JSON, found "
             f"{result['too_large']}"
         )
-    return _checked(name, result["text"])
+    return result["text"]
 
 
 def _is_plain(source: str) -> bool:
@@ -145,23 +144,6 @@ def _endless(name: str) -> ConfigurationError:
         f"{name}: takes more than {SECONDS} s to evaluate; look for a recursion, or an array that "
         "is very long"
     )
-
-
-def _checked(name: str, text: str) -> str:
-    level = _nested([json.loads(text)])
-    for _ in range(MOST_LEVELS):
-        level = [one for each in level for one in _nested(_children(each))]
-        if not level:
-            return text
-    raise ConfigurationError(f"{name}: expected at most {MOST_LEVELS} levels of objects and lists")
-
-
-def _nested(values: Iterable[Any]) -> list[Any]:
-    return [one for one in values if isinstance(one, dict | list)]
-
-
-def _children(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def environment_variables() -> dict[str, str]:

@@ -251,16 +251,6 @@ def test_a_result_that_is_too_large_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["[" * 80 + "]" * 80, "local f(n) = if n == 0 then {} else {a: f(n - 1)}; f(80)"],
-)
-def test_a_result_that_is_nested_too_deep_is_a_fault(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="x: expected at most 64 levels"):
-        evaluate_snippet("x", text, {})
-    assert json.loads(evaluate_snippet("x", "[" * 60 + "]" * 60, {}))
-
-
-@pytest.mark.parametrize(
     ("text", "is_plain"),
     [
         ('{"a": [1, -2.5e-3, true, null], b: \'x\', c+: {d:: 1} + {"e": "local f(x)"}}', True),
