@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from allencv_al.active_learning.label_store import LabelKind, LabelStore, NewLabel
+from allencv_al.active_learning.learners.base import TO_ADD_A_CLASS
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.names import did_you_mean
 
 SOURCE = "correction"
+DROPPED = "dropped"
 # Labels of these can be had again; all others are somebody's work
 _NOBODYS_WORK = ("ground_truth", "dataset")
 
@@ -40,7 +42,10 @@ def correct_labels(
             hint = did_you_mean(label, allowed) or f"; known: {', '.join(sorted(allowed))}"
             problems.append(f'"{label}" is no class{hint}')
     if problems:
-        raise DataError("\n  ".join(["labels that cannot be corrected:", *problems]))
+        lines = ["labels that cannot be corrected:", *problems]
+        if any(label not in allowed for label in corrections.values()) and allowed:
+            lines.append(TO_ADD_A_CLASS)
+        raise DataError("\n  ".join(lines))
     store.add(
         [
             NewLabel(id, label, SOURCE, current[id].round, SOURCE)
@@ -48,6 +53,33 @@ def correct_labels(
             if current[id].label != label
         ]
     )
+
+
+def drop_items(store: LabelStore, ids: Collection[str], asked: Collection[str]) -> None:
+    """Take items out of a run, whether they are labeled or asked for: their images may be gone.
+
+    A label that such an item has stays among the events and counts no longer.
+
+    Args:
+        store: The labels of the run.
+        ids: The items.
+        asked: The items that a label is waited for.
+
+    Raises:
+        DataError: An item has no label and none is waited for; all such items are named.
+    """
+    current = store.current()
+    known = {*current, *asked}
+    problems = [f"{id}{did_you_mean(id, known)}" for id in ids if id not in known]
+    if problems:
+        heading = "items that have no label in this run, so that there is nothing to drop:"
+        raise DataError("\n  ".join([heading, *problems]))
+    found = [
+        NewLabel(id, None, DROPPED, 0, DROPPED, LabelKind.SKIP)
+        for id in dict.fromkeys(ids)
+        if id not in current or current[id].kind is LabelKind.LABEL
+    ]
+    store.add(found)
 
 
 def check_no_labels_are_lost(folder: Path) -> None:

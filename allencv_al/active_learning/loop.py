@@ -37,6 +37,7 @@ from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.active_learning.strategies.base import QueryStrategy, selected
 from allencv_al.common.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.errors import DataError
+from allencv_al.common.listing import listed
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.instance import Instance
 
@@ -97,6 +98,7 @@ class ActiveLearningLoop:
         self.labels = LabelStore(database)
         self._seed = seed
         self.hooks = hooks or LoopHooks()
+        self.is_partial = False  # whether a round may go on with a part of its labels
         self._items = {item.id: item for item in learner.items}
         self._outputs = RoundOutputs(learner, settings.target_size, seed, self._bring_back)
         self._figures = PoolFigures(learner, settings, self._round_folder)
@@ -110,7 +112,7 @@ class ActiveLearningLoop:
         """
         self.learner.check(self.settings.strategy.needs)
         self._take_known_labels()
-        self.items_of(list(self.labels.labels()))
+        self.items_of([*self.labels.labels(), *self.asked()])
         round = self._open_round()
         for folder in (self._round_folder(round), *self._round_folder(round).glob("*/")):
             sweep_temporaries(folder)  # of a process that was killed in this round
@@ -143,12 +145,26 @@ class ActiveLearningLoop:
         """
         gone = [id for id in ids if id not in self._items]
         if gone:
-            verb = "is" if len(gone) == 1 else "are"
+            verb, them = ("is", "it") if len(gone) == 1 else ("are", "them")
             raise DataError(
-                f"{_items(len(gone))} of this run {verb} no longer in its data: "
-                f"{', '.join(gone[:5])}; bring the images back"
+                f"{_items(len(gone))} of this run {verb} no longer in its data: {listed(gone)}; "
+                f"bring {them} back, or take {them} out of the run with --drop ID (--drop-missing "
+                "for all)"
             )
         return [self._items[id] for id in ids]
+
+    def asked(self) -> list[str]:
+        """Return the items that labels are waited for, in the order of picking."""
+        last = self.rounds.last()
+        if last is None or last[1] not in (State.SELECT, State.WAITING_FOR_LABELS):
+            return []
+        answered = self.labels.current()
+        queries = self.rounds.queries(last[0])
+        return [query.id for query in queries if query.id not in answered]
+
+    def missing(self) -> list[str]:
+        """Return the items with a label, or that one is waited for, that the data no longer has."""
+        return [id for id in (*self.labels.labels(), *self.asked()) if id not in self._items]
 
     # -- A round ------------------------------------------------------------------------------
 
@@ -290,7 +306,9 @@ class ActiveLearningLoop:
         self.hooks.on_point("WAITING_FOR_LABELS begun")
         started = time.perf_counter()
         request = self._request(round)
-        found = self.settings.annotator.annotate(request)
+        answers = self.settings.annotator.annotate(request)
+        # A page may still have an item that was dropped meanwhile
+        found = [answer for answer in answers if answer.id not in request.dropped]
         check_answers(request, found)
         seconds = time.perf_counter() - started
         self.hooks.on_point("WAITING_FOR_LABELS done")
@@ -301,9 +319,11 @@ class ActiveLearningLoop:
         if self.learner.set_classes(set(given)):  # names of no class are refused before they count
             self._outputs.begin(None)
         counts = {name: given.count(name) for name in sorted(set(given))}
+        answered = {answer.id for answer in found}
         detail = {
             "batch_classes": counts,
             "metrics": {"batch_class_entropy": class_entropy(counts)},
+            "returned": [item.id for item in request.items if item.id not in answered],
         }
         self.hooks.on_point("INGEST begun")
         self.rounds.finish(round, State.INGEST, detail, labels=found)
@@ -398,7 +418,9 @@ class ActiveLearningLoop:
 
     def _request(self, round: int) -> LabelRequest:
         detail = self.rounds.detail(round, State.SELECT)
-        queries = self.rounds.queries(round)
+        queried = self.rounds.queries(round)
+        answered = self.labels.current()
+        queries = [query for query in queried if query.id not in answered]
         ids = [query.id for query in queries]
         return LabelRequest(
             round=round,
@@ -406,9 +428,11 @@ class ActiveLearningLoop:
             queries=queries,
             classes=self.settings.classes or self.learner.data_classes() or None,
             folder=self.folder,
-            predicted=dict(zip(ids, detail.get("predicted", ()), strict=False)),
-            probabilities=dict(zip(ids, detail.get("probabilities", ()), strict=False)),
+            predicted=_by_id(queried, detail.get("predicted", ())),
+            probabilities=_by_id(queried, detail.get("probabilities", ())),
             seen=self.learner.class_names(),
+            is_partial=self.is_partial,
+            dropped=frozenset(query.id for query in queried if query.id in answered),
         )
 
     def _round_folder(self, round: int) -> Path:
@@ -425,6 +449,10 @@ class ActiveLearningLoop:
             "" if accuracy is None else f", accuracy {accuracy:.4f}",
         )
         self.hooks.on_round(record)
+
+
+def _by_id(queries: Sequence[Query], values: Sequence[Any]) -> dict[str, Any]:
+    return {query.id: value for query, value in zip(queries, values, strict=False)}
 
 
 def _items(count: int) -> str:

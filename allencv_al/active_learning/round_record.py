@@ -33,7 +33,8 @@ class Pick:
         predicted: The class that the model took it for; None in round 0.
         label: The class that it was given; None where it got none.
         outcome: What the annotator did: `label`, `skip`, `unsure`, `unreadable`, or `waiting`; or
-            `untold`: it is labeled, and only the learner knows how.
+            `untold`: it is labeled, and only the learner knows how; or `returned`: the round went
+            on without an answer, and the item went back to the pool.
     """
 
     id: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from allencv_al.active_learning.label_store import UNTOLD, LabelEvent, LabelStore
@@ -50,6 +50,7 @@ def _record(
         metrics.update(detail.get("metrics", {}))
     trained = details.get(State.TRAIN, {})
     test, selected = details.get(State.TEST, {}), details.get(State.SELECT, {})
+    ingested = details.get(State.INGEST, {})
     inferred, done = details.get(State.INFER, {}), details.get(State.DONE, {})
     unreadable: dict[str, str] = {}
     for detail in (inferred, selected, done, test):
@@ -60,12 +61,12 @@ def _record(
         metrics={**{name: metrics.get(name) for name in METRICS}, **metrics},
         confusion_matrix=test.get("confusion_matrix"),
         classes=tuple(test.get("classes") or trained.get("classes") or classes),
-        batch_classes=details.get(State.INGEST, {}).get("batch_classes", {}),
+        batch_classes=ingested.get("batch_classes", {}),
         seconds={
             name: details[state]["seconds"] for name, state in _SECONDS.items() if state in details
         },
         select_peak_mb=selected.get("peak_mb"),
-        picks=_picks(rounds.queries(round), events, selected),
+        picks=_picks(rounds.queries(round), events, selected, ingested.get("returned", ())),
         pool_size=selected.get("pool_size", inferred.get("pool_size", 0)),
         unreadable=unreadable,
         notes=(done["reason"],) if "reason" in done else (),
@@ -73,11 +74,21 @@ def _record(
 
 
 def _picks(
-    queries: Sequence[Query], events: Mapping[str, LabelEvent], selected: Mapping[str, Any]
+    queries: Sequence[Query],
+    events: Mapping[str, LabelEvent],
+    selected: Mapping[str, Any],
+    returned: Collection[str],
 ) -> tuple[Pick, ...]:
     predicted = selected.get("predicted") or [None] * len(queries)
     return tuple(
-        Pick(query.id, query.score, query.reason, guess, *_outcome(events.get(query.id)))
+        Pick(
+            query.id,
+            query.score,
+            query.reason,
+            guess,
+            # A later round may have asked for it again
+            *((None, "returned") if query.id in returned else _outcome(events.get(query.id))),
+        )
         for query, guess in zip(queries, predicted, strict=True)
     )
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from allencv_al.active_learning.corrections import check_no_labels_are_lost, correct_labels
+from allencv_al.active_learning.corrections import (
+    check_no_labels_are_lost,
+    correct_labels,
+    drop_items,
+)
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
 from allencv_al.active_learning.loop_experiment import (
@@ -65,6 +69,10 @@ class RunOptions:
         cache_folder: Where embeddings are kept; by default in the folder of the run.
         files: Whether to write the report, the picture and the model, beside the database.
         relabel: Corrections: the right class by the id of an item that has a label.
+        drop: Items to take out of the run, labeled or asked for.
+        drop_missing: Whether to take out all of those whose images are no longer in the data.
+        partial: Whether rounds go on with the labels that are there; items without one go back to
+            the pool.
         on_round: Called with the record of each round.
         on_point: Called between any two writes; see `LoopHooks`.
     """
@@ -75,6 +83,9 @@ class RunOptions:
     cache_folder: Path | None = None
     files: bool = True
     relabel: Mapping[str, str] = field(default_factory=dict)
+    drop: Collection[str] = ()
+    drop_missing: bool = False
+    partial: bool = False
     on_round: Callable[[RoundRecord], None] | None = None
     on_point: Callable[[str], None] | None = None
 
@@ -129,6 +140,9 @@ def active_learn(
             loop.hooks = _hooks(options, files, loop)
             allowed = experiment.settings.classes or learner.data_classes()
             correct_labels(loop.labels, options.relabel, allowed)
+            missing = loop.missing() if options.drop_missing else []
+            drop_items(loop.labels, [*options.drop, *missing], loop.asked())
+            loop.is_partial = options.partial
             return loop.run()
 
 

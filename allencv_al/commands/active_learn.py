@@ -27,6 +27,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID=CLASS",
         help="correct the label of an item before the run goes on; may be given several times",
     )
+    parser.add_argument(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="take an item out of the run, with its label if it has one: its image is gone, for "
+        "example; may be given several times",
+    )
+    parser.add_argument(
+        "--drop-missing",
+        action="store_true",
+        help="take all items out of the run whose images are no longer in the data",
+    )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="go on with the labels that the table has: images whose cell is empty or wrong go "
+        "back to the pool",
+    )
     add_run_folder(parser, "database of labels, report.html, learning_curve.png and model.tar.gz")
 
 
@@ -49,7 +68,13 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.active_learning.run import RunOptions, active_learn
 
     options = RunOptions(
-        recover=args.recover, force=args.force, source=source, relabel=dict(args.relabel)
+        recover=args.recover,
+        force=args.force,
+        source=source,
+        relabel=dict(args.relabel),
+        drop=args.drop,
+        drop_missing=args.drop_missing,
+        partial=args.partial,
     )
     try:
         records = active_learn(params, args.serialization_dir, options)
@@ -91,5 +116,6 @@ The config is that of train, with one block more:
 allencv-al describe active_learning shows all its keys. The annotator decides where labels come
 from: ground_truth takes those of the data, to compare strategies; file writes DIR/to_label.csv and
 ends with exit code 3: fill in the column "label" and run the same command again. DIR/labels.csv
-holds all labels so far; --relabel corrects one of them.
+holds all labels so far; --relabel corrects one of them, --drop takes an image out of the run whose
+file is gone, and --partial goes on with a table that is not filled in whole.
 """

@@ -46,6 +46,11 @@ def events_of(folder: Path) -> list[LabelEvent]:
         return LabelStore(database).events()
 
 
+def labels_of(folder: Path) -> dict[str, str]:
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        return LabelStore(database).labels()
+
+
 class Answers(Annotator):
     """Says what a function says of each item; the labels of the data stay hidden."""
 
@@ -422,8 +427,89 @@ def test_labeled_images_that_are_gone_are_named(
     records = run(linear_config(data, budget=8), tmp_path / "run")
     gone = records[0].picks[0].id
     (data / gone).unlink()
-    with pytest.raises(DataError, match=f"1 item of this run is no longer in its data: {gone}"):
+    with pytest.raises(DataError, match=f"1 item of this run is no longer in its data: {gone}; .*"):
         run(linear_config(data, budget=12), tmp_path / "run", recover=True)
+
+
+@pytest.mark.parametrize("how", ["by name", "all that are missing"])
+def test_labeled_images_that_are_gone_can_be_dropped(
+    linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path, how: str
+) -> None:
+    data = make_digits(tmp_path / "data", per_class=10)
+    before = run(linear_config(data, budget=8), tmp_path / "run")
+    gone, renamed = (pick.id for pick in before[0].picks[:2])
+    (data / gone).unlink()
+    (data / renamed).rename(data / Path(renamed).parent / "new.png")
+    drop = {"drop": [gone, renamed]} if how == "by name" else {"drop_missing": True}
+    after = run(linear_config(data, budget=12), tmp_path / "run", recover=True, **drop)
+    labeled = labels_of(tmp_path / "run")
+    assert len(labeled) == 12 and not {gone, renamed} & labeled.keys()
+    # What was learned stays as it was recorded, and nothing is asked for twice
+    assert [record.labels for record in after] == [0, 4, 8, 10, 12]
+    asked = [id for picks in picks_of(after) for id in picks]
+    assert len(asked) == len(set(asked)) == 14
+    again = run(linear_config(data, budget=12), tmp_path / "run", recover=True)
+    assert picks_of(again) == picks_of(after)
+
+
+def test_what_cannot_be_dropped_is_named(linear_config: MakeConfig, tmp_path: Path) -> None:
+    records = run(linear_config(budget=4), tmp_path / "run")
+    known = records[0].picks[0].id
+    with pytest.raises(DataError) as caught:
+        run(linear_config(budget=4), tmp_path / "run", recover=True, drop=["x", known[:-1], known])
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == 2
+    assert lines[0] == "  x" and lines[1].startswith(f'  {known[:-1]}; did you mean "{known}"')
+    assert known in labels_of(tmp_path / "run")
+
+
+def test_images_that_are_waited_for_can_be_dropped(
+    linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path
+) -> None:
+    """Deleted after the round had asked for them, and before anybody labeled them."""
+    data, folder = make_digits(tmp_path / "data", per_class=12), tmp_path / "run"
+    config = linear_config(
+        half_labeled(tmp_path, data),
+        _dataset_reader={"type": "manifest"},
+        test_fraction=0.2,
+        budget=20,
+        annotator="file",
+    )
+    with pytest.raises(WaitingForLabels):
+        run(config, folder)
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        asked = [query.id for query in RoundStore(database).queries(1)]
+    table = Path(config["train_data_path"])
+    rows = [row for row in table.read_text().splitlines() if asked[0] not in row]
+    table.write_text("\n".join(rows))
+    with pytest.raises(DataError, match=f"no longer in its data: {asked[0]}; bring it back, or .*"):
+        run(config, folder)
+    with pytest.raises(WaitingForLabels, match=f"0 of {len(asked) - 1} images of round 1"):
+        run(config, folder, drop_missing=True)
+    events = [event for event in events_of(folder) if event.id == asked[0]]
+    assert [(event.kind, event.source) for event in events] == [(LabelKind.SKIP, "dropped")]
+
+
+def test_a_round_can_go_on_with_a_part_of_its_labels(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    class Some(Answers):
+        def annotate(self, request: LabelRequest) -> list[NewLabel]:
+            return super().annotate(request)[: 3 if request.round < 2 else None]
+
+    answers = Some(folder_of)
+    loop = loop_with(linear_config(budget=12), tmp_path, answers)
+    with pytest.raises(DataError, match="expected one answer for each of 4 items, found 3"):
+        loop.run()
+    loop.is_partial = True
+    records = loop.run()
+    assert [record.labels for record in records] == [0, 3, 6, 10, 12]
+    first = records[0].picks
+    assert [pick.outcome for pick in first] == ["label", "label", "label", "returned"]
+    assert first[3].label is None
+    # In the pool again: it may be asked for once more, and what it gets then is of that round
+    asked = Counter(id for picks in picks_of(records) for id in picks)
+    assert asked[first[3].id] >= 1 and records[1].pool_size == 36 - 3
 
 
 # --- images that cannot be read -------------------------------------------------------------------

@@ -334,10 +334,34 @@ def test_wrong_labels_are_all_told_and_nothing_is_lost(project: Project) -> None
         assert '"catt" is no class; did you mean "cat"' in project.err
         assert '"?maybe" is no class' in project.err
         assert project.table.read_bytes() == before
+    assert "Or add --partial to go on with 1 of them; the others go back" in project.err
     assert project.labels() == {}
     asked = project.fill_in()
     assert project.run() == 3
     assert list(project.labels()) == asked
+
+
+def test_a_table_is_taken_in_part_and_what_is_left_goes_back(project: Project) -> None:
+    project.ask_a_person()
+    project.run()
+    answers = iter(["Cat", "", "catt"])
+    asked = project.fill_in(lambda id: next(answers))
+    assert project.run() == 2 and '"catt" is no class' in project.err
+    assert project.run("--partial") == 3
+    assert '"Cat" is taken for the class "cat"' in project.err
+    assert project.labels() == {asked[0]: "cat"}
+    assert "back to the pool" in (project.run_folder / "report.html").read_text()
+
+
+def test_a_labeled_image_that_is_gone_can_be_dropped(project: Project) -> None:
+    assert project.run() == 0
+    gone = min(project.labels())
+    (project.folder / "pictures" / gone).unlink()
+    project.block["budget"] = 10
+    assert project.run("--recover") == 2
+    assert f"is no longer in its data: {gone}" in project.err and "--drop ID" in project.err
+    assert project.run("--recover", "--drop", gone) == 0
+    assert len(project.labels()) == 10 and gone not in project.labels()
 
 
 def test_words_in_place_of_a_class_are_no_labels(project: Project) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -37,6 +37,9 @@ class LabelRequest:
         predicted: The class that the model takes an item for, by id.
         probabilities: The probability of that class, by id.
         seen: Where any class is allowed: the names given so far.
+        is_partial: Whether some items may stay without an answer: they go back to the pool.
+        dropped: Items that the round asked for and does not any longer; what was said of them does
+            not count.
     """
 
     round: int
@@ -47,6 +50,8 @@ class LabelRequest:
     predicted: Mapping[str, str] = field(default_factory=dict)
     probabilities: Mapping[str, float] = field(default_factory=dict)
     seen: Sequence[str] = ()
+    is_partial: bool = False
+    dropped: Collection[str] = frozenset()
 
     @property
     def round_folder(self) -> Path:
@@ -88,6 +93,8 @@ class Annotator(Registrable):
 def check_answers(request: LabelRequest, labels: Sequence[NewLabel]) -> None:
     """Raise unless each item has one answer: without one it would be asked for again for ever.
 
+    Of a request that `is_partial` at least one item must have one.
+
     Args:
         request: What was asked.
         labels: What an annotator returned.
@@ -97,6 +104,8 @@ def check_answers(request: LabelRequest, labels: Sequence[NewLabel]) -> None:
     """
     asked, answered = [item.id for item in request.items], [label.id for label in labels]
     missing = list(dict.fromkeys(asked).keys() - set(answered))
+    if request.is_partial and answered:
+        asked, missing = [id for id in asked if id in set(answered)], []
     foreign = list(dict.fromkeys(answered).keys() - set(asked))
     if not missing and not foreign and len(answered) == len(asked):
         return

@@ -18,15 +18,18 @@ from allencv_al.active_learning.annotators.filled_table import (
     FilledTable,
     read_filled_table,
 )
-from allencv_al.active_learning.annotators.label_typos import check_typos
+from allencv_al.active_learning.annotators.label_typos import without_typos
 from allencv_al.active_learning.contact_sheet import thumbnail_png_bytes
 from allencv_al.active_learning.label_store import LabelKind, NewLabel
 from allencv_al.active_learning.label_table import has_place_in_table, write_label_table
+from allencv_al.active_learning.learners.base import TO_ADD_A_CLASS
 from allencv_al.active_learning.picked_image import PickedImage
 from allencv_al.common.atomic_file import remove, write_bytes
 from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
 from allencv_al.common.json_values import repr_json
+from allencv_al.common.listing import listed
+from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.instance import Instance
 
 logger = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ class FileAnnotator(Annotator):
         path, kept = request.folder / self.path, request.round_folder / KEPT_NAME
         if kept.is_file():  # a run was killed before it had recorded the labels
             content = kept.read_bytes()
-            labels = self._labels(kept, content, request)
+            labels = self._labels(kept, content, replace(request, is_partial=True))
         elif path.exists():
             content = path.read_bytes()
             labels = self._labels(path, content, request)
@@ -97,14 +100,20 @@ class FileAnnotator(Annotator):
     def _labels(self, path: Path, content: bytes, request: LabelRequest) -> list[NewLabel]:
         table = read_filled_table(path, content, self._asked(request))
         if request.classes is None:
-            check_typos(path, table, request.seen)
-        if table.empty:
+            table = without_typos(table, request.seen)
+        left = len(request.items) - len(table.labels)
+        if left and request.is_partial and table.labels:
+            details = "".join(f"\n  {problem}" for problem in table.wrong)
+            logger.warning("%s: %s go back to the pool%s", path, _images(left), details)
+        elif table.wrong:
+            raise_problems(path, table.wrong, _after_problems(table, request))
+        elif table.empty:
             raise WaitingForLabels(_next_message(path, table, request))
         return [self._label(id, text, request.round) for id, text in table.labels.items()]
 
     def _asked(self, request: LabelRequest) -> Asked:
         folder = (request.folder / self.path).parent
-        return Asked(request.items, request.classes, folder)
+        return Asked(request.items, request.classes, folder, request.seen, request.dropped)
 
     def _label(self, id: str, text: str, round: int) -> NewLabel:
         is_word = text in WORDS
@@ -164,7 +173,24 @@ def _next_message(path: Path, table: FilledTable, request: LabelRequest) -> str:
         f"have a label, {len(table.empty)} wait for one: line{'s'[: len(table.empty) > 1]} "
         f"{lines}{f' and {more} more' if more > 0 else ''}.\n"
         f'Fill in the column "{LABEL}": {_choices(request.classes)}. Then run the same command '
-        "again; what is filled in stays."
+        f"again; what is filled in stays.{_offer(table)}"
+    )
+
+
+def _after_problems(table: FilledTable, request: LabelRequest) -> str:
+    known = request.classes or request.seen
+    classes = (
+        f"The classes are {listed(known, _CLASSES_SHOWN)}; {TO_ADD_A_CLASS}. " if known else ""
+    )
+    return f"{classes}Correct the table and run the same command again.{_offer(table)}"
+
+
+def _offer(table: FilledTable) -> str:
+    if not table.labels:
+        return ""
+    return (
+        f"\nOr add --partial to go on with {len(table.labels)} of them; the others go back to the "
+        "pool."
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from allencv_al.common.tables import Row, Table, listed_columns, parse_table
 from allencv_al.common.text_files import decode_text
 from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.instance import Instance
+
+logger = logging.getLogger(__name__)
 
 ID, LABEL, PATH = "id", "label", "path"
 WORDS = ("?skip", "?unsure", "?unreadable")
@@ -28,12 +31,16 @@ class Asked:
     Args:
         items: The images, one a row.
         classes: The names that are allowed; None allows any.
+        seen: Where any is allowed: the names given so far.
         folder: Where it was written, which is where its paths start.
+        dropped: Ids of rows that do not count any longer.
     """
 
     items: Sequence[Instance]
     classes: Sequence[str] | None
     folder: Path
+    seen: Sequence[str] = ()
+    dropped: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +51,13 @@ class FilledTable:
         labels: By id, in the order of the items: a class name or one of `WORDS`.
         empty: The lines of the items that have no label yet.
         lines: By id, the line in which it stands, from 1.
+        wrong: What is wrong with the labels of items, and which have no row; these have no label.
     """
 
     labels: Mapping[str, str]
     empty: Sequence[int]
     lines: Mapping[str, int]
+    wrong: Sequence[str] = ()
 
 
 def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
@@ -62,7 +71,7 @@ def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
         asked: What it was written for.
 
     Raises:
-        DataError: It cannot be read, or rows are not right; all of them are named.
+        DataError: It cannot be read, or rows are not those that were asked for; all are named.
     """
     rows = _table(path, content).rows
     reading = _Reading(asked)
@@ -74,12 +83,18 @@ def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
             "it is of another round or run, and labels in it do not count; close it where it is "
             "open, move it away, and run the same command again to get the right one"
         )
-    raise_problems(path, [*reading.problems, *reading.missing()])
-    given = {item.id: reading.labels[item.id] for item in asked.items}
+    wrong = [*reading.wrong.values(), *reading.missing()]
+    if reading.problems:
+        lines = sorted((reading.problems | reading.wrong).items())
+        raise_problems(path, [*(problem for _, problem in lines), *reading.missing()])
+    for written, name in reading.respelled.items():
+        logger.warning('%s: "%s" is taken for the class "%s"', path, written, name)
+    given = {id: reading.labels[id] for item in asked.items if (id := item.id) in reading.labels}
     return FilledTable(
         labels={id: label for id, label in given.items() if label},
         empty=sorted(reading.lines[id] for id, label in given.items() if not label),
         lines=reading.lines,
+        wrong=wrong,
     )
 
 
@@ -89,7 +104,10 @@ class _Reading:
     def __init__(self, asked: Asked) -> None:
         self.labels: dict[str, str] = {}
         self.lines: dict[str, int] = {}
-        self.problems: list[str] = []
+        self.problems: dict[int, str] = {}  # by line
+        self.wrong: dict[int, str] = {}
+        self.respelled: dict[str, str] = {}
+        self._dropped = _by_stripped(list(asked.dropped))
         self._folder = asked.folder
         self._asked = [item.id for item in asked.items]
         self._ids = _by_stripped(self._asked)
@@ -99,26 +117,31 @@ class _Reading:
             if isinstance(item.image, str | Path)
         }
         self._classes = None if asked.classes is None else _by_stripped(asked.classes)
+        self._known = _by_stripped(asked.classes or asked.seen)
 
     def take(self, row: Row) -> None:
         if row.problem is not None:
-            self.problems.append(f"line {row.line}: {row.problem}")
+            self.problems[row.line] = f"line {row.line}: {row.problem}"
             return
         id = self._id(row)
+        if id is None and class_name(row.values[ID]) in self._dropped:
+            return
         if id is None:
             written = repr_json(row.values[ID])
-            self.problems.append(f"line {row.line}: the id {written} was not asked for")
+            self.problems[row.line] = f"line {row.line}: the id {written} was not asked for"
         elif id in self.lines:
-            self.problems.append(
-                f"line {row.line}: the id {repr_json(id)} is already in line {self.lines[id]}"
+            first = self.lines[id]
+            self.problems[row.line] = (
+                f"line {row.line}: the id {repr_json(id)} is already in line {first}"
             )
         else:
-            label = class_name(row.values[LABEL])
+            label = self._respelled(class_name(row.values[LABEL]))
             self.lines[id] = row.line
-            self.labels[id] = label if self._classes is None else self._classes.get(label, label)
             problem = self._problem_with(label)
             if problem is not None:
-                self.problems.append(f"line {row.line}: {problem}")
+                self.wrong[row.line] = f"line {row.line}: {problem}"
+                return
+            self.labels[id] = label if self._classes is None else self._classes.get(label, label)
 
     def missing(self) -> Iterator[str]:
         for id in self._asked:
@@ -134,6 +157,16 @@ class _Reading:
             id = self._files.get(os.path.realpath(self._folder / path))
         return id
 
+    def _respelled(self, label: str) -> str:
+        """Return the one class that a label differs from by capitals and blanks alone."""
+        if label in self._known or not label or label.startswith("?"):
+            return label
+        near = {name for name in self._known if _folded(name) == _folded(label)}
+        if len(near) != 1:
+            return label
+        self.respelled[label] = near.pop()
+        return self.respelled[label]
+
     def _problem_with(self, label: str) -> str | None:
         if not label or label in WORDS:
             return None
@@ -146,6 +179,10 @@ class _Reading:
             return None
         hint = did_you_mean(label, [*self._classes, *WORDS])
         return f"{repr_json(label)} is no class{hint}"
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _by_stripped(names: Sequence[str]) -> dict[str, str]:

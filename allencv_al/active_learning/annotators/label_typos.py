@@ -6,26 +6,23 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from allencv_al.active_learning.annotators.filled_table import WORDS, FilledTable
-from allencv_al.common.errors import DataError
 
 _LIKENESS = 0.8  # "catt" and "cat" have 0.86, "cat" and "bat" 0.67
 
 
-def check_typos(path: Path, table: FilledTable, seen: Sequence[str]) -> None:
-    """Raise where a new class name looks like a commoner one: a class cannot be taken back.
+def without_typos(table: FilledTable, seen: Sequence[str]) -> FilledTable:
+    """Return the table with new class names that look like a commoner one as wrong labels.
+
+    A class cannot be taken back.
 
     Args:
-        path: The table's file.
         table: What it says.
         seen: The names of earlier rounds, which are taken to be right.
-
-    Raises:
-        DataError: All such names are listed.
     """
-    problems = []
+    problems = {}
     counts = Counter(label for label in table.labels.values() if label not in WORDS)
     known = [*dict.fromkeys(seen)]
     for name, _ in counts.most_common():  # the commoner one is taken to be right
@@ -34,14 +31,13 @@ def check_typos(path: Path, table: FilledTable, seen: Sequence[str]) -> None:
         near = next((other for other in known if _look_alike(name, other)), None)
         if near is not None:
             lines = [table.lines[id] for id, label in table.labels.items() if label == name]
-            problems.append(f'line {min(lines)}: "{name}" looks like "{near}" misspelt')
+            problems[name] = f'line {min(lines)}: "{name}" looks like "{near}" misspelt'
         known.append(name)
-    if problems:
-        raise DataError(
-            "\n  ".join([f"{path}: is that the right name?", *problems])
-            + "\nCorrect it and run the same command again. If it is a class of its own, name all "
-            "classes in active_learning.classes of the config."
-        )
+    return replace(
+        table,
+        labels={id: name for id, name in table.labels.items() if name not in problems},
+        wrong=[*table.wrong, *problems.values()],
+    )
 
 
 def _look_alike(name: str, other: str) -> bool:

@@ -15,7 +15,7 @@ from overrides import overrides
 
 from allencv_al.active_learning.embedding_outputs import outputs_of_embeddings
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
-from allencv_al.active_learning.learners.base import Learner, TestOutputs
+from allencv_al.active_learning.learners.base import TO_ADD_A_CLASS, Learner, TestOutputs
 from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
 from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
 from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
@@ -43,6 +43,7 @@ from allencv_al.models.model import Model
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpointer import BEST_WEIGHTS
+from allencv_al.training.checkpointer import FOLDER as CHECKPOINTS
 from allencv_al.training.experiment import Datasets
 from allencv_al.training.run_folder import VOCABULARY_NAME
 from allencv_al.training.weights_file import read_weights, write_weights
@@ -52,7 +53,6 @@ logger = logging.getLogger(__name__)
 WEIGHTS_NAME = "weights.safetensors"
 TRAINING_FOLDER = "training"
 _NO_CLASS_YET = "no class yet"
-_KEPT_OF_A_TRAINING = frozenset({".json", ".jsonl", ".png"})
 
 
 @Learner.register("experiment")
@@ -112,12 +112,16 @@ class ExperimentLearner(Learner):
             return False
         if self._settings.classes is not None:
             raise DataError(
-                f"labels of no class of active_learning.classes: {', '.join(sorted(new))}"
+                f"labels of no class of active_learning.classes: {', '.join(sorted(new))}; known: "
+                f"{', '.join(self.class_names())}; {TO_ADD_A_CLASS}"
             )
         vocabulary = self._make_vocabulary(*new)
         unknown = new - set(_names_in(vocabulary))
         if unknown:
-            raise DataError(f"labels of no class of the vocabulary: {', '.join(sorted(unknown))}")
+            raise DataError(
+                f"labels of no class of the vocabulary: {', '.join(sorted(unknown))}; known: "
+                f"{', '.join(self.class_names())}; the config's vocabulary says which there can be"
+            )
         self._shown_classes |= new
         self._vocabulary = vocabulary
         self._model, self._cached = None, None
@@ -167,7 +171,7 @@ class ExperimentLearner(Learner):
         seed_everything(seeds[0], seeds[1] % 2**32, seeds[2])
         dataset = self._labeled(labels)
         if (folder / WEIGHTS_NAME).exists():  # it was complete, and may be half swept away
-            shutil.rmtree(folder / TRAINING_FOLDER, ignore_errors=True)
+            _sweep(folder / TRAINING_FOLDER)
         if self._cached_embeddings() is not None:
             # There are many trainings, each of a second: they say nothing of themselves
             with log_level("allencv_al.training", logging.WARNING):
@@ -242,7 +246,7 @@ class ExperimentLearner(Learner):
         if chosen is not None and shown - set(chosen):
             raise DataError(
                 "active_learning.classes: the data has labels that are none of them: "
-                f"{', '.join(sorted(shown - set(chosen)))}"
+                f"{', '.join(sorted(shown - set(chosen)))}; {TO_ADD_A_CLASS}"
             )
         named = [*(chosen or ()), *sorted(self._shown_classes), *more]
         datasets = Datasets(
@@ -343,11 +347,6 @@ def _names_in(vocabulary: Vocabulary) -> list[str]:
 
 
 def _sweep(folder: Path) -> None:
-    """Keep the figures and pictures of a finished training, and none of its weights."""
-    if not folder.exists():
-        return
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.suffix not in _KEPT_OF_A_TRAINING:
-            entry.unlink()
+    """Remove the checkpoints and the weights of a finished training; callbacks wrote the rest."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    (folder / BEST_WEIGHTS).unlink(missing_ok=True)

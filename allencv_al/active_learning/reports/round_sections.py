@@ -17,6 +17,7 @@ from allencv_al.active_learning.round_record import Pick, RoundRecord
 
 _MOST_CLASSES = 40
 _OUTCOMES = {
+    "returned": "back to the pool",
     "skip": "skipped",
     "unsure": "not sure",
     "unreadable": "unreadable",

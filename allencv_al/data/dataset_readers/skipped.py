@@ -47,8 +47,14 @@ class SkippedCount:
         return ", ".join(parts) or "nothing"
 
 
-def raise_problems(where: object, problems: Iterable[str]) -> None:
-    """Raise one DataError that lists the first problems and counts the rest; none is fine."""
+def raise_problems(where: object, problems: Iterable[str], remedy: str = "") -> None:
+    """Raise one DataError that lists the first problems and counts the rest; none is fine.
+
+    Args:
+        where: The file or what else has them.
+        problems: What is wrong.
+        remedy: What to do about it, for the end.
+    """
     listed = list(problems)
     if not listed:
         return
@@ -56,4 +62,4 @@ def raise_problems(where: object, problems: Iterable[str]) -> None:
     lines = [f"{where}: {count}:", *(f"  {problem}" for problem in listed[:PROBLEMS_SHOWN])]
     if len(listed) > PROBLEMS_SHOWN:
         lines.append(f"  ... and {len(listed) - PROBLEMS_SHOWN} more")
-    raise DataError("\n".join(lines))
+    raise DataError("\n".join([*lines, remedy] if remedy else lines))

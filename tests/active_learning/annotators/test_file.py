@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -240,11 +241,11 @@ def test_all_faults_are_told_at_once_with_their_lines(asked: LabelRequest) -> No
         rows[2] = rows[2] | {"id": "x.png", "path": "x.png"}
         rows.append(rows[0] | {"label": "dog"})
 
-    table = fill(asked, "Cat", "skip", "cow", change=spoil)
+    table = fill(asked, "catt", "skip", "cow", change=spoil)
     content = table.read_bytes()
     assert faults(asked) == [
         f"{table}: 5 problems:",
-        'line 2: "Cat" is no class; did you mean "cat"?',
+        'line 2: "catt" is no class; did you mean "cat"?',
         'line 3: "skip" is no class; did you mean "?skip"?',
         'line 4: the id "x.png" was not asked for',
         'line 5: the id "0.png" is already in line 2',
@@ -255,7 +256,78 @@ def test_all_faults_are_told_at_once_with_their_lines(asked: LabelRequest) -> No
 
 def test_faults_come_before_what_is_missing(asked: LabelRequest) -> None:
     fill(asked, "", "cow", "")
-    assert faults(asked)[1:] == ['line 3: "cow" is no class']
+    assert faults(asked)[1:] == [
+        'line 3: "cow" is no class',
+        "The classes are cat, dog, sea lion; to add a class, name all classes in "
+        "active_learning.classes of the config. Correct the table and run the same command again.",
+    ]
+
+
+@pytest.mark.parametrize("classes", [None, []])
+def test_capitals_and_blanks_alone_make_no_other_class(
+    tmp_path: Path,
+    items: list[Instance],
+    classes: list[str] | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = make_request(tmp_path, items, classes=classes)
+    if classes is not None:  # any class is allowed, and these were named before
+        asked = replace(asked, classes=None, seen=["cat", "dog", "sea lion"])
+    fill(asked, "Cat", " DOG ", "Sea_Lion")
+    assert [label.label for label in ask(asked)] == ["cat", "dog", "sea lion"]
+    assert '"Sea_Lion" is taken for the class "sea lion"' in caplog.text
+
+
+def test_where_capitals_tell_classes_apart_they_count(
+    tmp_path: Path, items: list[Instance]
+) -> None:
+    asked = make_request(tmp_path, items, classes=["a", "A", "b c"])
+    fill(asked, "A", "a", "B C")
+    assert [label.label for label in ask(asked)] == ["A", "a", "b c"]
+    asked = make_request(tmp_path, items, round=4, classes=["bc d", "BC d"])
+    fill(asked, "Bc d", "bc d", "BC d")
+    assert faults(asked)[1].startswith('line 2: "Bc d" is no class')
+
+
+def test_a_part_of_the_labels_is_offered_and_taken_where_that_is_wanted(
+    asked: LabelRequest, table: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(asked, "dog", "", "cow")
+    offer = "Or add --partial to go on with 1 of them; the others go back to the pool."
+    assert faults(asked)[-1] == offer
+    assert table.is_file()
+    labels = ask(replace(asked, is_partial=True))
+    assert [(label.id, label.label) for label in labels] == [("0.png", "dog")]
+    assert '2 images go back to the pool\n  line 4: "cow" is no class' in caplog.text
+    assert not table.exists()
+    # Killed before the labels were recorded: the part is taken again, asked for or not
+    assert ask(asked) == labels
+
+
+def test_an_empty_cell_is_offered_to_go_back_and_no_label_at_all_is_not(
+    asked: LabelRequest, table: Path
+) -> None:
+    fill(asked, "dog", "", "cat")
+    with pytest.raises(WaitingForLabels, match="Or add --partial to go on with 2 of them"):
+        ask(asked)
+    table.unlink()
+    fill(asked, "", "", "")
+    for request in (asked, replace(asked, is_partial=True)):
+        with pytest.raises(WaitingForLabels) as caught:
+            ask(request)
+        assert "--partial" not in str(caught.value)
+
+
+def test_rows_that_were_removed_go_back_too(asked: LabelRequest, table: Path) -> None:
+    fill(asked, "dog", "cat", "cat", change=lambda rows: rows.pop(1))
+    assert 'the row of the id "1.png" is missing' in faults(asked)
+    assert [label.id for label in ask(replace(asked, is_partial=True))] == ["0.png", "2.png"]
+
+
+def test_rows_of_dropped_items_do_not_count(asked: LabelRequest, items: list[Instance]) -> None:
+    fill(asked, "dog", "cat", "cat")
+    left = replace(asked, items=items[1:], queries=asked.queries[1:], dropped={"0.png"})
+    assert [label.id for label in ask(left)] == ["1.png", "2.png"]
 
 
 @pytest.mark.parametrize(
@@ -361,7 +433,7 @@ def test_a_class_with_blanks_around_its_name_can_be_given(
 ) -> None:
     asked = make_request(tmp_path, items, classes=["cat ", "dog"])
     fill(asked, "cat", "cat ", "dog")
-    assert [new.label for new in ask(asked)] == ["cat ", "cat ", "dog"]
+    assert [new.label for new in ask(asked)] == ["cat", "cat", "dog"]
 
 
 def test_an_image_that_is_no_file_is_drawn_so_that_it_can_be_looked_at(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from overrides import overrides
 
 from allencv_al.active_learning.annotators.base import WaitingForLabels
 from allencv_al.active_learning.learners.experiment_learner import (
@@ -20,10 +21,11 @@ from allencv_al.active_learning.learners.experiment_learner import (
 )
 from allencv_al.active_learning.learners.model_state import shrink_and_perturb, trained_state
 from allencv_al.active_learning.run import RunOptions, active_learn
-from allencv_al.common import Params
+from allencv_al.common import Params, registrable
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.models.model import Model
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.training.callbacks.base import TrainerCallback
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.training_loop import TrainingLoop
 from allencv_al.training.weights_file import read_weights
@@ -266,6 +268,38 @@ def test_of_a_finished_training_figures_stay_and_no_weights(
     assert (folder / TRAINING_FOLDER / "metrics.json").is_file()
     assert {path.suffix for path in (folder / TRAINING_FOLDER).iterdir()} == {".json"}
     assert {path.name for path in folder.iterdir()} == {TRAINING_FOLDER, WEIGHTS_NAME}
+
+
+class Writes(TrainerCallback):
+    """A callback of a user's own that writes what it likes, weights and folders too."""
+
+    @overrides
+    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+        assert self.serialization_dir is not None
+        (self.serialization_dir / "pictures").mkdir(exist_ok=True)
+        for name in ("notes.txt", "my.pt", "pictures/1.svg"):
+            with (self.serialization_dir / name).open("a") as file:
+                file.write("x")
+
+
+def test_what_callbacks_write_stays(
+    network_config: MakeConfig,
+    learner_of: LearnerOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(registrable._registries[TrainerCallback], "writes", (Writes, None))
+    config, folder = network_config(), tmp_path / "rounds" / "0001"
+    config["trainer"]["callbacks"] = ["writes"]
+    learner = learner_of(config, tmp_path / "cache")
+    labels = some_labels(learner)
+    for times in (1, 2):  # once more: the run was killed before it had recorded the training
+        learner.train(1, labels, folder)
+        written = folder / TRAINING_FOLDER
+        for name in ("notes.txt", "my.pt", "pictures/1.svg"):
+            assert (written / name).read_text() == "x" * times
+        assert not (written / "checkpoints").exists()
+        assert not (written / "best.safetensors").exists()
 
 
 def test_a_cached_training_shows_itself_only_if_the_config_says_so(
