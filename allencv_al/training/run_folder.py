@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -59,8 +60,7 @@ def check_run_folder(
     """
     if recover and force:
         raise ConfigurationError("--recover goes on with a run and --force replaces it: choose one")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigurationError(f"{folder}: expected a folder for the run, found a file")
+    _check_place(folder)
     if folder.exists():
         check_not_locked(folder)
     _check_content(folder, params, recover, force, changeable)
@@ -158,6 +158,16 @@ def _remove(path: Path) -> None:
 
 def _names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def _check_place(folder: Path) -> None:
+    """Raise where no folder can be, or be written to; known now, not after the data are read."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        where = "" if there == folder else f" at {there}"
+        raise ConfigurationError(f"{folder}: expected a folder for the run, found a file{where}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{folder}: cannot be written: {there} is read-only")
 
 
 def _counts(name: str) -> bool:

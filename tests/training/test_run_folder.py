@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +168,21 @@ def test_recover_and_force_exclude_each_other(tmp_path: Path) -> None:
         start(tmp_path, recover=True, force=True)
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "run").write_text("")
+@pytest.mark.parametrize("path", ["file", "file/run", "file/a/b"])
+def test_a_file_is_no_folder(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="found a file"):
-        start(tmp_path / "run")
+        start(tmp_path / path)
+
+
+@pytest.mark.parametrize("path", ["shut", "shut/run"])
+def test_a_folder_that_cannot_be_written_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    (tmp_path / "shut").mkdir()
+    monkeypatch.setattr(os, "access", lambda found, mode: found != tmp_path / "shut")
+    with pytest.raises(ConfigurationError, match=r"cannot be written: .*shut is read-only"):
+        start(tmp_path / path)
 
 
 def test_names_of_a_run_are_told_from_others() -> None:
