@@ -129,7 +129,7 @@ def preflight(request: Request, settings: WebSettings, methods: Iterable[str]) -
         return None
     headers = {
         "Access-Control-Allow-Methods": ", ".join(sorted(methods)),
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Annotator",
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Annotator, X-Labeling",
         "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
     }
     if request.headers.get("Access-Control-Request-Private-Network") == "true":

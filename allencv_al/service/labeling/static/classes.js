@@ -85,6 +85,7 @@ export class ClassPicker extends EventTarget {
     const asOption = this.isSearched ? { role: "option", tabindex: "-1", id: `class-${one.id}`, "aria-selected": "false" } : {};
     return button(parts, (event) => {
       if (event.detail > 0) event.currentTarget.blur(); // of a mouse: keys shall not press it again
+      if (this.input.value !== "") this.#clear();
       this.#choose(one, event);
     }, "class-button", asOption);
   }

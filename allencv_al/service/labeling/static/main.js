@@ -217,7 +217,8 @@ function onKey(event) {
     event.preventDefault();
     return;
   }
-  if (event.key.length === 1 && event.key !== " " || event.key === "Dead") showHint(reasonOf(keys, event));
+  if (event.key.length > 1 && /^Numpad[0-9]$/.test(event.code)) showHint("Num Lock is off, so the number pad chooses no class.");
+  else if (event.key.length === 1 && event.key !== " " || event.key === "Dead") showHint(reasonOf(keys, event));
 }
 
 function act(key) {
