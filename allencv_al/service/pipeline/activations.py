@@ -13,6 +13,7 @@ from allencv_al.service.pipeline.returns import as_array
 
 NAMES = ("pre_softmax", "logits", "softmax", "sigmoid")
 _SMALLEST = 1e-12
+_NEVER = -1e4  # the logit of a probability that is 0 in any precision
 _ROUNDED = 1e-3  # what probabilities of half precision may lack of 1, or have beyond
 _SHOWN = 8
 
@@ -36,8 +37,10 @@ def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.fl
         return np.zeros((0, 0))
     lengths = {len(row) for row in rows}
     if len(lengths) > 1:
-        odd = next(r for r, row in zip(outputs, rows, strict=True) if len(row) != len(rows[0]))
-        raise _error(odd, phase, f"expected {len(rows[0])} numbers as before, found another count")
+        odd, row = next(
+            pair for pair in zip(outputs, rows, strict=True) if len(pair[1]) != len(rows[0])
+        )
+        raise _error(odd, phase, f"expected {len(rows[0])} numbers as before, found {len(row)}")
     logits = np.stack(rows)
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
@@ -89,7 +92,7 @@ def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
         value = value.get("prediction") if isinstance(value, Mapping) else value
         try:
             numbers = np.asarray(_unpacked(value), dtype=np.float64).reshape(-1)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             numbers = np.empty(0)
         if len(numbers) != 1 or not np.isfinite(numbers[0]):
             raise _error(record, "infer", "expected a finite number, or one as prediction")
@@ -110,7 +113,8 @@ def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         empty = np.zeros(len(logits))
         return {"softmax": logits, "confidence": empty, "margin": empty, "entropy": empty}
     logits = of_two_classes(logits)
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        shifted = np.maximum(logits - logits.max(axis=1, keepdims=True), _NEVER)
     logged = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     softmax = np.exp(logged)
     ranked = np.sort(softmax, axis=1)[:, ::-1]
@@ -152,7 +156,7 @@ def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
         value = value[name]
     try:
         array = np.asarray(_unpacked(value), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _error(record, phase, f"{name}: expected numbers") from None
     if sum(length > 1 for length in array.shape) > 1:
         raise _error(record, phase, f"{name}: expected a vector, found {list(array.shape)}")

@@ -244,7 +244,7 @@ def _match(
 def _array(where: str, name: str, value: Any, columns: int) -> _Array:
     try:
         array = np.asarray([] if value is None else as_array(value), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _error(f"{where}: {name}: expected numbers") from None
     if array.size == 0:
         return np.zeros((0, columns) if columns else 0)

@@ -86,6 +86,10 @@ def _integer(key: Any) -> Any:
         raise _error(f"expected keys of one number, found an array of {key.size}")
     if isinstance(key, np.generic | np.ndarray):
         key = key.item()
+    if isinstance(key, tuple) and len(key) == 1:
+        return _integer(key[0])
+    if isinstance(key, bytes):
+        key = key.decode("latin1")
     if isinstance(key, float) and key.is_integer():
         return int(key)
     if isinstance(key, str):

@@ -141,7 +141,11 @@ class LoopRunner:
         if found is None or not all(map(self._storage.exists, paths.values())):
             self._on_phase(phase)
             self._state.begin(request.loop, phase)
-            found = act()
+            try:
+                found = act()
+            except PipelineError as error:
+                error.loop = request.loop
+                raise
             self._state.finish(request.loop, phase, asked, found)
             paths = _paths(request, found)
         # The storage may have been moved since

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.returns import as_array
+
+_MOST = sys.float_info.max
 
 
 def regression_metrics(predictions: Sequence[Any], labels: Sequence[Any]) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def _numbers(values: Sequence[Any], what: str) -> NDArray[np.float64]:
         if isinstance(value, np.ndarray | np.generic) and np.size(value) == 1:
             value = value.item()
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value):
+        if not is_number or not -_MOST <= value <= _MOST:
             message = f"test: {what}: expected finite numbers, found {value!r:.80}"
             raise PipelineError(422, "return_value", message, "test")
         found.append(float(value))

@@ -131,9 +131,9 @@ def _joined(index: Sequence[Any], value: Any) -> dict[Any, Any]:
 
 
 def _listed(value: Any) -> Any:
-    if isinstance(value, Iterator | KeysView | ValuesView | range):
-        return list(value)
-    return value
+    if isinstance(value, str | bytes | bytearray | list | tuple):
+        return value
+    return list(value) if isinstance(value, Iterator | KeysView | ValuesView | Sequence) else value
 
 
 def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> Any:

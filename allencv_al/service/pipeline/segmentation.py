@@ -73,7 +73,7 @@ def _of_matrix(matrix: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any
 def _mask(value: Any, where: str) -> NDArray[np.int64]:
     try:
         array = np.asarray(as_array(value), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _error(f"{where}: expected numbers of classes, [H, W]") from None
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):  # of [N, 1, H, W], [N, H, W, 1]
         array = array[0] if array.shape[0] == 1 else array[:, :, 0]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import functools
 import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -258,6 +260,64 @@ def test_a_database_beside_a_dictionary_is_refused(make_pipeline: MakePipeline) 
     for number, nothing in enumerate((None, {}, {"outputs": None}, {"outputs": {}})):
         found = loop(pipeline_of(lambda records, it=nothing: it), experiment_id=f"e{number}")
         assert found.json["artifacts"]["infer_outputs"].endswith(".db"), found.json
+
+
+ROW = [0.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        lambda records: {np.uint8(place): ROW for place in range(len(records))},
+        lambda records: {(record,): ROW for record in reversed(records)},
+        lambda records: {str(record).encode(): ROW for record in reversed(records)},
+        lambda records: collections.defaultdict(list, {float(one): ROW for one in records}),
+        lambda records: dict.fromkeys(records, ROW).values(),
+        lambda records: (ROW for _ in records),
+        lambda records: collections.deque(ROW for _ in records),
+        lambda records: torch.tensor([ROW for _ in records], dtype=torch.bfloat16),
+        lambda records: {record: {"logits": [tuple(ROW)]} for record in records},
+    ],
+)
+def test_outputs_of_any_kind_find_their_records(outputs: Any, make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(infer_fn=lambda args, unlabeled: {"outputs": outputs(unlabeled)})
+    answer = loop(pipeline).json
+    stored = np.load(urlsplit(answer["artifacts"]["infer_outputs"]).path)
+    assert stored["index"].tolist() == list(range(3, 60))
+    assert (stored["logits"] == ROW).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([10**400, 0], "outputs[17]: logits: expected numbers"),
+        ([[1.0, 2.0], [3.0, 4.0]], "outputs[17]: logits: expected a vector, found [2, 2]"),
+        ([1.0], "outputs[17]: expected 2 numbers as before, found 1"),
+        ({0: 1.0}, "outputs[17]: expected one of pre_softmax, logits"),
+        ({"logits": {0: 1.0, 1: 2.0}}, "outputs[17]: logits: expected numbers"),
+    ],
+)
+def test_a_row_that_is_none_names_its_record(
+    row: Any, message: str, make_pipeline: MakePipeline
+) -> None:
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> Any:
+        return {"outputs": {record: row if record == 17 else [0.0, 2.0] for record in unlabeled}}
+
+    error = loop(make_pipeline(infer_fn=infer)).json["error"]
+    assert message in error["message"] and (error["phase"], error["loop"]) == ("infer", 0)
+
+
+def test_the_largest_logits_have_a_distribution(make_pipeline: MakePipeline) -> None:
+    rows = {record: [1e308, -1e308] for record in range(3, 60)}
+    answer = loop(make_pipeline(infer_fn=lambda payload: {"outputs": rows})).json
+    stored = np.load(urlsplit(answer["artifacts"]["infer_outputs"]).path)
+    assert stored["entropy"].tolist() == [0.0] * 57 and stored["margin"].tolist() == [1.0] * 57
+
+
+def test_a_pool_that_is_used_up_infers_nothing(make_pipeline: MakePipeline, functions: Any) -> None:
+    answer = loop(make_pipeline(), selected_indices=list(range(60))).json
+    assert answer["phases"]["infer"]["count"] == 0 and "infer_outputs" not in answer["artifacts"]
+    assert functions.calls == ["train 60 from None", "test"]
 
 
 def test_no_records_ask_no_function(make_pipeline: MakePipeline, functions: Any) -> None:
