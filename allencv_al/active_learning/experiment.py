@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -16,6 +17,7 @@ from allencv_al.common.targets import Target, subclass_of
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
+from allencv_al.modules.weights import without_downloads
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.trainer import Trainer
 
@@ -47,6 +49,13 @@ class ActiveLearningExperiment(Experiment):
         experiment = super().from_checked(params)
         experiment.device = _trainer_device(params.as_dict().get("trainer"))
         return experiment
+
+    @overrides
+    def rehearse(self) -> None:
+        from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
+
+        with without_downloads():
+            ExperimentLearner(self, Path()).rehearse()
 
     @classmethod
     def comparison_faults(cls, params: Params) -> Iterator[Fault]:

@@ -36,6 +36,9 @@ class LoopExperiment(Protocol):
     def from_checked(cls, params: Params) -> Self:
         """Build it from a config without faults."""
 
+    def rehearse(self) -> None:
+        """Do what a run does before it decodes the first image; write and download nothing."""
+
     @classmethod
     def comparison_faults(cls, params: Params) -> Iterator[Fault]:
         """Yield why runs of such a config cannot be compared, though each could be done."""

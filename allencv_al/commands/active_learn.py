@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     source = str(args.param_path)
     if args.dry_run:
         from allencv_al.active_learning.loop_experiment import experiment_class
-        from allencv_al.training.experiment import check_experiment
+        from allencv_al.training.dry_run import dry_run
 
-        check_experiment(params, source, experiment_class(params))
+        dry_run(params, source, experiment_class(params))
         sys.stdout.write(f"{source}: no faults found\n")
         return 0
     from allencv_al.active_learning.annotators.base import WaitingForLabels

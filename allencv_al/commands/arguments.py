@@ -192,7 +192,8 @@ def add_run_folder(parser: argparse.ArgumentParser, contents: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the config, the shapes and the data paths, list every fault, and stop",
+        help="check the config, the shapes, the labels and whether the images' files and the "
+        "weights are there, list what is wrong, and stop; no image is read",
     )
 
 

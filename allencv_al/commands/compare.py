@@ -92,8 +92,13 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args, params)
     if args.dry_run:
         from allencv_al.active_learning.comparison import cells
+        from allencv_al.active_learning.loop_experiment import experiment_class
+        from allencv_al.training.dry_run import dry_run
 
         cells.check_comparison(params, options.strategies, options.source)
+        first = cells.plan_cells(params, options.strategies, options.seeds[:1], Path())[0]
+        config = Params(first.config)
+        dry_run(config, options.source, experiment_class(config))
         count = len(options.strategies) * len(options.seeds)
         sys.stdout.write(f"{args.param_path}: no faults found; {count} runs\n")
         return 0

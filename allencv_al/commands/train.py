@@ -32,9 +32,10 @@ def run(args: argparse.Namespace) -> int:
 
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     if args.dry_run:
-        from allencv_al.training.experiment import check_experiment
+        from allencv_al.training.dry_run import dry_run
+        from allencv_al.training.experiment import Experiment
 
-        check_experiment(params, str(args.param_path))
+        dry_run(params, str(args.param_path), Experiment)
         sys.stdout.write(f"{args.param_path}: no faults found\n")
         return 0
     from allencv_al.training.run import train

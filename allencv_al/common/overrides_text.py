@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from allencv_al.common.errors import ConfigurationFaults, Fault
 from allencv_al.common.json_values import plain, repr_json
 from allencv_al.common.names import did_you_mean
+
+logger = logging.getLogger(__name__)
 
 _DOT = re.compile(r"(?<!\\)\.")
 
@@ -48,12 +51,29 @@ def _set(config: dict[str, Any], dotted: str, value: Any, with_hint: bool) -> Fa
             return _no_match(dotted, ".".join(parents[: depth + 1]), holder, part, with_hint)
         holder = holder[part] if isinstance(holder, dict) else holder[int(part)]
     if isinstance(holder, dict):
+        _warn_of_loss(dotted, holder.get(last), value)
         holder[last] = value
     elif _has(holder, last):
+        _warn_of_loss(dotted, holder[int(last)], value)
         holder[int(last)] = value
     else:
         return _no_match(dotted, dotted, holder, last, with_hint)
     return None
+
+
+def _warn_of_loss(dotted: str, before: Any, value: Any) -> None:
+    """Warn of the keys that go with an object that something else takes the place of."""
+    if not isinstance(before, dict) or value is None:  # null: to have nothing in its place
+        return
+    kept = value if isinstance(value, dict) else {}
+    lost = [key for key in before if key not in kept and key != "type"]
+    if not lost:
+        return
+    changes = {f"{dotted}.{key}": inner for key, inner in kept.items()}
+    hint = f"; to change single values: {repr_json(changes, limit=200)}" if changes else ""
+    logger.warning(
+        "--overrides: %s is replaced whole, without its %s%s", dotted, ", ".join(lost), hint
+    )
 
 
 def _names_in(holder: Any, parts: list[str], new: bool = False) -> list[str] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import urllib.request
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
 _LISTED = 12  # keys named in a message; the rest is counted
 
+_SECONDS_TO_ANSWER = 5.0
+
+_downloading: ContextVar[bool] = ContextVar("downloading", default=True)
 _reading: ContextVar[bool] = ContextVar("reading", default=True)
 
 
@@ -45,6 +49,40 @@ def building_without_weights() -> Iterator[None]:
         yield
     finally:
         _reading.reset(token)
+
+
+@contextmanager
+def without_downloads() -> Iterator[None]:
+    """Build modules without downloading weights; only find out that they could be.
+
+    Files on this machine are read. For whoever only wants to know whether a config works.
+    """
+    token = _downloading.set(False)
+    try:
+        yield
+    finally:
+        _downloading.reset(token)
+
+
+def downloading_enabled() -> bool:
+    """Return whether a module under construction may download its weights."""
+    return _downloading.get()
+
+
+def unreachable(url: str) -> str | None:
+    """Return why nothing can be downloaded from there, None if something can.
+
+    Only the answer's header is asked for.
+
+    Args:
+        url: An address that a library publishes weights at.
+    """
+    try:
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310  none of a config's
+        with urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER):  # noqa: S310
+            return None
+    except (OSError, ValueError) as error:  # all of urllib's are OSErrors
+        return str(error)
 
 
 def reading_enabled() -> bool:

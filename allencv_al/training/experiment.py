@@ -23,8 +23,10 @@ from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
+from allencv_al.modules.weights import without_downloads
 from allencv_al.training.archive_samples import MAX_SAMPLES
-from allencv_al.training.label_check import check_labels
+from allencv_al.training.dry_run import check_files
+from allencv_al.training.label_check import check_labels, only_labeled
 from allencv_al.training.model_check import model_faults, unused_key_faults
 from allencv_al.training.trainer import Trainer
 
@@ -208,6 +210,26 @@ class Experiment(FromParams):
                 "validation_dataset_reader without them",
                 ", ".join(chance),
             )
+
+    def rehearse(self) -> None:
+        """Do what training does before it decodes the first image; write and download nothing.
+
+        Raises:
+            AllenCVError: What training would raise.
+        """
+        datasets = only_labeled(self.read())
+        names = [f"{name}_data_path" for name in SPLITS]
+        sets = (datasets.train, datasets.validation, datasets.test)
+        check_files(dict(zip(names, sets, strict=True)))
+        vocabulary = self.make_vocabulary(datasets)
+        with without_downloads():
+            model = self.make_model(vocabulary)
+        train, *others = (
+            None if data is None else self.make_loader(data, vocabulary, training=data is sets[0])
+            for data in sets
+        )
+        assert train is not None
+        self.make_trainer(model, train, others[0], None)
 
     def make_vocabulary(self, datasets: Datasets, classes: Iterable[str] = ()) -> Vocabulary:
         """Number the labels of the data sets; no image is decoded.

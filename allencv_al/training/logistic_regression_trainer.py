@@ -100,13 +100,10 @@ class LogisticRegressionTrainer(Trainer):
         }
         check_limits(self.limits, **given)
         super().__init__(model, serialization_dir, resolve_device(cuda_device))
+        if fault := self.model_fault(model):
+            raise ConfigurationError(f"trainer: {fault}")
         layer = getattr(model, "linear_layer", None)
-        if not isinstance(layer, torch.nn.Linear) or not model.embedding_is_fixed():
-            raise ConfigurationError(
-                "trainer: logistic_regression trains the last layer alone, so it expects an "
-                "encoder that does not train (requires_grad: false); found one that does, or a "
-                "model without linear_layer"
-            )
+        assert isinstance(layer, torch.nn.Linear)
         self.data_loader = data_loader
         self.validation_data_loader = validation_data_loader
         self._layer = layer
@@ -123,6 +120,17 @@ class LogisticRegressionTrainer(Trainer):
             yield config.fault(name, message)
         if config.sound("cuda_device") and (fault := device_fault(config.get("cuda_device"))):
             yield config.fault("cuda_device", fault)
+
+    @classmethod
+    @overrides
+    def model_fault(cls, model: Model) -> str | None:
+        layer = getattr(model, "linear_layer", None)
+        if isinstance(layer, torch.nn.Linear) and model.embedding_is_fixed():
+            return None
+        return (
+            "logistic_regression trains the last layer alone, so it expects an encoder that does "
+            "not train (requires_grad: false); found one that does, or a model without linear_layer"
+        )
 
     @overrides
     def train(self, recover: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
+from allencv_al.common.targets import subclass_of
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.modules.batch_statistics import is_one_value_error, one_value_message
@@ -20,6 +21,7 @@ from allencv_al.modules.weights import building_without_weights
 from allencv_al.training.epoch_metrics import scalars
 from allencv_al.training.metric_tracker import parse_metric_names
 from allencv_al.training.parameter_group_check import parameter_group_faults
+from allencv_al.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from allencv_al.common.config_check import ConfigView
@@ -67,6 +69,9 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     yield from _regularizer_faults(model, built, trained)
     if trainer is None:
         return
+    trainer_class = subclass_of(trainer.cls, Trainer)
+    if trainer_class is not None and (fault := trainer_class.model_fault(built)):
+        yield trainer.fault("", fault)
     if trainer.sound("no_grad"):
         yield from parameter_group_faults(trainer, trained, frozen)
     yield from _metric_faults(trainer, built)

@@ -39,7 +39,7 @@ CHANGEABLE = (
         for loader in ("data_loader", "validation_data_loader", "iterator", "validation_iterator")
         for key in (
             *("num_workers", "prefetch_factor", "pin_memory", "start_method", "track_epoch"),
-            *("max_instances_in_memory", "cache_instances", "quiet"),
+            *("worker_timeout", "max_instances_in_memory", "cache_instances", "quiet"),
         )
     ),
     *(

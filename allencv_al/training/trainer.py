@@ -56,6 +56,15 @@ class Trainer(Registrable):
         # them can be made even if what `train` does after that fails.
         self.has_result = False
 
+    @classmethod
+    def model_fault(cls, model: Model) -> str | None:
+        """Return why this trainer cannot train a model, None if it can.
+
+        Args:
+            model: The model, perhaps on the `meta` device.
+        """
+        return None
+
     def train(self, recover: bool = False) -> dict[str, Any]:
         """Train the model; it has the best weights at the end.
 

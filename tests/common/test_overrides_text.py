@@ -110,3 +110,45 @@ DOTTED = {"groups": {"conv1.weight": {"lr": 1}, "conv1": {"bias": 2}}, "a.b": [{
 )
 def test_names_with_dots_can_be_addressed(key: str, expected: dict[str, Any]) -> None:
     assert apply_overrides(DOTTED, {key: 9}) == {**DOTTED, **expected}
+
+
+NESTED = {
+    "trainer": {"type": "default", "num_epochs": 20, "optimizer": {"type": "sgd", "lr": 0.1}},
+    "steps": [{"type": "resize", "height": 8}],
+}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"trainer": {"num_epochs": 6}},
+            "trainer is replaced whole, without its optimizer; to change single values: "
+            '{"trainer.num_epochs": 6}',
+        ),
+        ({"trainer.optimizer": "adam"}, "trainer.optimizer is replaced whole, without its lr"),
+        ({"steps.0": {"type": "flip"}}, "steps.0 is replaced whole, without its height"),
+    ],
+)
+def test_what_is_lost_with_a_replaced_object_is_warned_of(
+    overrides: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    apply_overrides(NESTED, overrides)
+    assert f"--overrides: {message}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"trainer.num_epochs": 6},
+        {"trainer.optimizer": {"lr": 0.2}},
+        {"trainer.optimizer": None},
+        {"trainer": {**NESTED["trainer"], "patience": 2}},  # type: ignore[dict-item]
+        {"data_loader": {"batch_size": 2}},
+    ],
+)
+def test_nothing_is_warned_of_where_nothing_is_lost(
+    overrides: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    apply_overrides(NESTED, overrides)
+    assert not caplog.records

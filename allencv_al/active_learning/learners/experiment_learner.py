@@ -44,6 +44,7 @@ from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpointer import FOLDER as CHECKPOINTS
+from allencv_al.training.dry_run import check_files
 from allencv_al.training.experiment import Datasets
 from allencv_al.training.run_folder import VOCABULARY_NAME
 from allencv_al.training.weights_file import read_weights, write_weights
@@ -92,6 +93,22 @@ class ExperimentLearner(Learner):
             self._build()
         assert self._model is not None
         return self._model
+
+    def rehearse(self) -> None:
+        """Build the model, and find out whether the images' files are there.
+
+        Raises:
+            AllenCVError: What the loop would raise.
+        """
+        check_files(
+            {
+                "train_data_path": self._data.sources[0],
+                "active_learning.pool_data_path": dict(enumerate(self._data.sources)).get(1),
+                "validation_data_path": self._data.validation,
+                "test_data_path": None if self._data.test_is_validation else self._data.test,
+            }
+        )
+        self.check(self._settings.strategy.needs)
 
     @overrides
     def prepare(self) -> None:

@@ -70,7 +70,8 @@ class ResnetEncoder(FeatureEncoder):
             self.read_weights_file(weights_file)
         elif pretrained and reading_enabled():
             tensors = published_weights(resnet_model, "IMAGENET1K_V1")
-            load_weights(self, tensors, f"torchvision's {resnet_model}", self.name_maps)
+            if tensors is not None:
+                load_weights(self, tensors, f"torchvision's {resnet_model}", self.name_maps)
         self.warn_if_frozen_at_random(pretrained or weights_file is not None)
 
     @classmethod

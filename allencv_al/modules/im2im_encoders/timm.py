@@ -23,7 +23,7 @@ from allencv_al.modules.value_checks import (
     not_positive,
     raise_problems,
 )
-from allencv_al.modules.weights import NameMap, reading_enabled
+from allencv_al.modules.weights import NameMap, downloading_enabled, reading_enabled, unreachable
 
 _NOT_INSTALLED = 'timm is not installed; pip install "allencv-al[timm]" adds it'
 
@@ -59,6 +59,9 @@ class TimmEncoder(FeatureEncoder):
     ) -> None:
         raise_problems(_problems(model, input_channels, None))
         download = pretrained and weights_file is None and reading_enabled()
+        if download and not downloading_enabled():
+            _check_download(model)
+            download = False
         network = _create(model, download, input_channels)
         # num_classes=0 leaves the classifier out of the network; files still have it.
         head = str(getattr(network, "default_cfg", {}).get("classifier", ""))
@@ -79,6 +82,28 @@ class TimmEncoder(FeatureEncoder):
         return features.permute(0, 3, 1, 2) if self._channels_last_output else features
 
 
+def _check_download(model: str) -> None:
+    """Raise a WeightsError where timm's weights are neither on this machine nor to be had."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(model)
+    hub_id = str(config.hf_hub_id or "") if config is not None else ""
+    names = ("model.safetensors", "pytorch_model.bin")
+    if hub_id and any(isinstance(try_to_load_from_cache(hub_id, name), str) for name in names):
+        return
+    url = f"https://huggingface.co/{hub_id}" if hub_id else str(getattr(config, "url", "") or "")
+    if cause := unreachable(url):
+        raise WeightsError(_no_weights(model, cause))
+
+
+def _no_weights(model: str, cause: object) -> str:
+    return (
+        f"timm's weights for {model} are not on this machine and cannot be downloaded ({cause}). "
+        "Name a local file in weights_file, or set pretrained to false"
+    )
+
+
 def _create(model: str, pretrained: bool, input_channels: int) -> torch.nn.Module:
     import timm
 
@@ -91,10 +116,7 @@ def _create(model: str, pretrained: bool, input_channels: int) -> torch.nn.Modul
     except Exception as error:
         if not pretrained:
             raise ConfigurationError(f"model: timm cannot build {model!r}: {error}") from error
-        raise WeightsError(
-            f"timm's weights for {model} are not on this machine and cannot be downloaded "
-            f"({error}). Name a local file in weights_file, or set pretrained to false"
-        ) from error
+        raise WeightsError(_no_weights(model, error)) from error
     return network
 
 

@@ -54,7 +54,8 @@ class TorchvisionEncoder(FeatureEncoder):
             self.read_weights_file(Path(weights))
         else:
             tensors = published_weights(model, weights)
-            load_weights(self, tensors, f"torchvision's {model}", self.name_maps)
+            if tensors is not None:
+                load_weights(self, tensors, f"torchvision's {model}", self.name_maps)
 
     @classmethod
     @overrides

@@ -15,7 +15,7 @@ from torchvision import models
 
 from allencv_al.common.errors import ConfigurationError, WeightsError
 from allencv_al.common.names import did_you_mean
-from allencv_al.modules.weights import NameMap
+from allencv_al.modules.weights import NameMap, downloading_enabled, unreachable
 
 # Where the feature part ends: every classifier of torchvision calls what follows by one of these.
 _HEADS = frozenset({"avgpool", "classifier", "fc", "head"})
@@ -122,8 +122,10 @@ def feature_part(model: str, network: torch.nn.Module) -> FeaturePart:
     return FeaturePart(tuple(modules), (*dropped, *_AUXILIARY), _linear_head(network, dropped))
 
 
-def published_weights(model: str, weights: str) -> dict[str, Tensor]:
+def published_weights(model: str, weights: str) -> dict[str, Tensor] | None:
     """Return weights that torchvision publishes, from its cache or downloaded into it.
+
+    None inside `without_downloads`, where they could be downloaded.
 
     Args:
         model: The classifier they are for.
@@ -137,6 +139,10 @@ def published_weights(model: str, weights: str) -> dict[str, Tensor]:
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     file_name = PurePosixPath(urlsplit(entry.url).path).name
     try:
+        if not downloading_enabled() and not (cache / file_name).exists():
+            if cause := unreachable(entry.url):
+                raise OSError(cause)
+            return None
         # torch.hub reports on stdout, which is for results here.
         with contextlib.redirect_stdout(sys.stderr):
             tensors: Mapping[str, Tensor] = entry.get_state_dict(

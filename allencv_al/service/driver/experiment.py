@@ -58,6 +58,9 @@ class PipelineExperiment(FromParams):
         built: Self = ObjectSpec(cls).build(params.as_dict(), "", Scope())
         return built
 
+    def rehearse(self) -> None:
+        """Do nothing: the model and what it learns from are the pipeline's."""
+
     @classmethod
     def comparison_faults(cls, params: Params) -> Iterator[Fault]:
         """Yield a fault where runs would wait for a worker, which works for one run alone."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import torch
 from overrides import overrides
 
 from allencv_al.common import ConfigurationError
+from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.training.callbacks.base import TrainerCallback
 from allencv_al.training.epoch_metrics import scalars
 
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     from allencv_al.training.training_loop import TrainingLoop
 
 _LOG_FOLDER = "log"
+
+
+_NOT_INSTALLED = 'is not installed; pip install "allencv-al[tensorboard]" adds it'
+
+
+def _is_installed() -> bool:
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 @TrainerCallback.register("tensorboard")
@@ -55,16 +64,14 @@ class TensorBoardCallback(TrainerCallback):
         log_dir: Path | None = None,
     ) -> None:
         super().__init__(serialization_dir)
+        if not _is_installed():
+            raise ConfigurationError(f"tensorboard: {_NOT_INSTALLED}")
         if log_dir is None:
             if self.serialization_dir is None:
                 raise ConfigurationError("tensorboard: needs a serialization_dir to write to")
             log_dir = self.serialization_dir / _LOG_FOLDER
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ConfigurationError(
-                'tensorboard: is not installed; pip install "allencv-al[tensorboard]"'
-            ) from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self._training: SummaryWriter = SummaryWriter(str(log_dir / "train"))
         self._validation: SummaryWriter = SummaryWriter(str(log_dir / "validation"))
         self._summary_interval = summary_interval
@@ -72,6 +79,12 @@ class TensorBoardCallback(TrainerCallback):
         self._batch_size_interval = batch_size_interval
         self._statistics = should_log_parameter_statistics
         self._learning_rate = should_log_learning_rate
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        if not _is_installed():
+            yield config.fault("", f"tensorboard {_NOT_INSTALLED}")
 
     @overrides
     def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
