@@ -106,6 +106,8 @@ def run(args: argparse.Namespace) -> int:
         source = _read_dataset(predictor, args.input_file)
     with _output(args.output_file) as file:
         failed, done = _write_predictions(predictor, source, args.batch_size, file)
+    if not done:
+        logger.warning("%s: holds no images to predict for", args.input_file)
     if failed:
         logger.error("%d of %d inputs could not be predicted", failed, done)
         return EXIT_SOME_FAILED

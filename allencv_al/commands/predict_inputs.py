@@ -15,7 +15,7 @@ from typing import IO, Any
 from allencv_al.common.errors import DataError
 from allencv_al.common.paths import absence_hint, path_problem, shown_path, written_path
 from allencv_al.common.standard_streams import standard_input
-from allencv_al.common.tables import CSV_SUFFIXES, Row, parse_table
+from allencv_al.common.tables import CSV_SUFFIXES, JSON_SUFFIXES, Row, parse_table
 from allencv_al.common.text_files import decode_text, is_text
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.image_files import count_images, is_image_name
@@ -69,10 +69,11 @@ def open_input(text: str) -> PredictInput:
         return _folder(path)
     if not path.exists():
         raise DataError(f"{shown_path(text)}: there is no such file or folder{absence_hint(text)}")
-    if is_image_name(path.name) or _looks_binary(path):
-        return PredictInput([_path_item(text)], 1)
     if path.suffix.lower() in CSV_SUFFIXES:
         return _table(path.read_bytes(), text, path.parent)
+    is_json = path.suffix.lower() in JSON_SUFFIXES
+    if is_image_name(path.name) or (not is_json and _looks_binary(path)):
+        return PredictInput([_path_item(text)], 1)
     return PredictInput(_file_items(path))
 
 

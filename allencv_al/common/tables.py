@@ -34,6 +34,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 # Also where a spreadsheet that divides at ; or a tab would find a formula
 _QUOTED = re.compile(r'[",\t\r\n]|^\s|\s$|;\s*[=+\-@＝＋－＠]')
 
+_IMAGE_NAME = re.compile(r"\.(jpe?g|png|tiff?|bmp|gif|webp)$", re.IGNORECASE)
+
 csv.field_size_limit(2**24)  # a cell may hold the JSON of a whole task
 
 
@@ -79,6 +81,8 @@ class Table:
             return
         wanted = " or ".join(map(repr_json, names))
         place = "" if self.is_json else " in the header"
+        if not self.is_json and any(map(_IMAGE_NAME.search, self.columns)):
+            hint = f"; is the header missing?{hint}"
         raise DataError(
             f"{where}: expected a column {wanted}{place}, "
             f"found {listed_columns(self.columns)}{hint}"

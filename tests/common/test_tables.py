@@ -183,3 +183,9 @@ def test_whatever_is_written_is_read(rows: list[tuple[str, str]]) -> None:
     text = csv_text(NAMES, [dict(zip(NAMES, row, strict=True)) for row in rows])
     assert csv_bytes(text).decode("utf-8-sig") == text
     assert cells(parse_table(text, "t", NAMES)) == [list(row) for row in rows]
+
+
+def test_a_list_of_files_that_is_called_a_table_is_understood_as_one_without_a_header() -> None:
+    table = parse_table("a.JPG\nb.jpg\n", "t.csv", NAMES)
+    with pytest.raises(DataError, match=r'"path" in the header, found a\.JPG; is the header missi'):
+        table.require("t.csv", ["path"])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
+from allencv_al.common.text_files import decode_text
 
 COMPRESSIONS = ("", ".gz", ".xz")
 ARCHIVES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
@@ -149,8 +150,5 @@ def _read_batch(path: Path) -> NDArray[np.uint8]:
 
 
 def _label_names(name: str, content: bytes) -> list[str]:
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: expected one label name a line in UTF-8: {error}") from error
+    lines = decode_text(content, name, "save it as UTF-8, one label name a line").splitlines()
     return [line.strip() for line in lines if line.strip()]

@@ -14,6 +14,9 @@ from overrides import overrides
 
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.paths import existing_path
+from allencv_al.common.tables import cell_text
+from allencv_al.common.text_files import decode_text
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_files import scan_images
 from allencv_al.data.dataset_readers.skipped import Skipped, raise_problems
@@ -150,8 +153,8 @@ class ImageAnnotationReader(DatasetReader):
         return items
 
     def _annotation_file(self, path: Path, id: str, name: str) -> Path | None:
-        apart = (path / self.annotation_dir / name).with_suffix(self.annotation_ext)
-        beside = (path / id).with_suffix(self.annotation_ext)
+        apart = existing_path((path / self.annotation_dir / name).with_suffix(self.annotation_ext))
+        beside = existing_path((path / id).with_suffix(self.annotation_ext))
         return next((file for file in (apart, beside) if file.is_file()), None)
 
     def _instance(self, id: str, image: Path, objects: list[AnnotatedObject]) -> Instance:
@@ -184,9 +187,12 @@ def _read_objects(
 ) -> list[AnnotatedObject]:
     """Return the objects in `file`; what is wrong with it goes to `problems`."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(decode_text(file.read_bytes(), str(file), "save it as UTF-8"))
         objects = _objects(content, fields.objects_name)
-    except ValueError as error:  # json's and UTF-8's errors are ValueErrors, too
+    except DataError as error:
+        problems.append(str(error))
+        return []
+    except (ValueError, RecursionError) as error:  # json's errors are ValueErrors, too
         problems.append(f"{file}: {error}")
         return []
     found = []
@@ -234,7 +240,10 @@ def _class_name(value: Mapping[str, Any], key: str) -> str:
     name = value.get(key)
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise ValueError(f".{key}: expected a class name, found {_short(name)}")
-    return str(name)
+    try:
+        return cell_text(value, key)
+    except ValueError as error:  # a lone surrogate
+        raise ValueError(f".{error}") from None
 
 
 def _points(value: Mapping[str, Any], key: str, count: int) -> tuple[Point, ...]:

@@ -215,3 +215,27 @@ def test_keypoints_without_visibility_beside_others_are_visible(tmp_path: Path, 
         write(tmp_path / f"annotations/{name}.json", {"objects": [{**CAT, "keypoints": points}]})
     instances = ImageAnnotationReader(keypoints=True).read(tmp_path)
     assert [i.keypoints for i in instances] == [((1, 2, 2),), ((3, 4, 1),)]
+
+
+def test_class_names_and_files_in_other_spellings_are_the_same(tmp_path: Path, write_image):
+    write_image("images/caf\u00e9.jpg")
+    objects = {"objects": [{**CAT, "class": name} for name in ("caf\u00e9", "cafe\u0301 ")]}
+    annotation = write(tmp_path / "annotations" / "cafe\u0301.json", objects)
+    annotation.write_bytes(json.dumps(objects, ensure_ascii=False).encode("utf-16"))
+    (instance,) = ImageAnnotationReader().read(tmp_path)
+    assert instance.box_labels == ("caf\u00e9", "caf\u00e9")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"objects": "caf\xe9"}', "expected UTF-8, found the byte 0xe9 in line 1"),
+        (b'{"objects": [{"bbox": [0, 0, 1, 1], "class": "\\ud800"}]}', "class: expected Unicode"),
+        (b'{"objects": ' + b"[" * 100_000, "recursion"),
+    ],
+)
+def test_text_that_cannot_be_read_is_named(content: bytes, fault: str, tmp_path, write_image):
+    write_image("images/a.jpg")
+    write(tmp_path / "annotations" / "a.json", "").write_bytes(content)
+    with pytest.raises(DataError, match=fault):
+        ImageAnnotationReader().read(tmp_path)
