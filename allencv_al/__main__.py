@@ -113,12 +113,18 @@ def _run(args: argparse.Namespace, debug: bool) -> int:
         return _leave_broken_pipe()
     except OSError as error:
         _drop_what_cannot_be_written()
-        return _report(_describe_os_error(error), EXIT_FAILURE, debug)
+        explained = _user_code_error(error)
+        return _report(explained or _describe_os_error(error), EXIT_FAILURE, debug)
     except MemoryError as error:
         return _report(f"out of memory: {error}".removesuffix(": "), EXIT_FAILURE, debug)
     except UnicodeError as error:  # names of files that are no text, on the way into one
         found = str(getattr(error, "object", error))[:200]
         return _report(f"expected Unicode text, found {found!a}", EXIT_USAGE, debug)
+    except Exception as error:
+        explained = _user_code_error(error)
+        if explained is None:
+            raise  # a fault of this package
+        return _report(explained, EXIT_USAGE, debug)
     except KeyboardInterrupt:
         return _report("interrupted", EXIT_INTERRUPTED, debug)
     return exit_code
@@ -149,6 +155,13 @@ def _import_user_code(args: argparse.Namespace) -> None:
     import_plugins()
     for package in packages:
         import_package(package)
+
+
+def _user_code_error(error: Exception) -> str | None:
+    from allencv_al.common.user_mistakes import explain
+
+    explained = explain(error)
+    return None if explained is None else str(explained)
 
 
 def _report(message: str, exit_code: int, debug: bool) -> int:

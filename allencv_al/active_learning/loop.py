@@ -13,7 +13,7 @@ from typing import Any
 from allencv_al.active_learning.annotators.base import (
     LabelRequest,
     WaitingForLabels,
-    check_answers,
+    checked_answers,
 )
 from allencv_al.active_learning.label_store import UNTOLD, LabelStore, NewLabel
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
@@ -39,6 +39,7 @@ from allencv_al.common.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.errors import DataError
 from allencv_al.common.listing import listed
 from allencv_al.common.seeding import item_seed
+from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Instance
 
 logger = logging.getLogger(__name__)
@@ -307,9 +308,7 @@ class ActiveLearningLoop:
         started = time.perf_counter()
         request = self._request(round)
         answers = self.settings.annotator.annotate(request)
-        # A page may still have an item that was dropped meanwhile
-        found = [answer for answer in answers if answer.id not in request.dropped]
-        check_answers(request, found)
+        found = checked_answers(self.settings.annotator, request, answers)
         seconds = time.perf_counter() - started
         self.hooks.on_point("WAITING_FOR_LABELS done")
         if not self.rounds.is_finished(round, State.WAITING_FOR_LABELS):
@@ -367,8 +366,15 @@ class ActiveLearningLoop:
         if not (labels and self.settings.stop):
             return None
         measured = [record for record in self.records() if record.labels]
-        reasons = (rule.reason_to_stop(measured) for rule in self.settings.stop)
-        return next((reason for reason in reasons if reason is not None), None)
+        for rule in self.settings.stop:
+            reason = rule.reason_to_stop(measured)
+            if reason is None:
+                continue
+            if not isinstance(reason, str) or not reason.strip():
+                wanted = "the reason to stop, a sentence, or None to continue"
+                raise wrong_result(rule, "reason_to_stop", wanted, reason)
+            return reason
+        return None
 
     def _pool_ids(self) -> list[str]:
         """Return what may be asked for: nobody has said anything of it yet."""

@@ -34,6 +34,19 @@ def _check_depth(depth: int) -> None:
         raise ConfigurationError(f"the config nests deeper than {MAX_DEPTH} levels")
 
 
+def not_json(value: Any, place: str = "") -> tuple[str, Any] | None:
+    """Return the place and value of the first part that JSON cannot express, None without any."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return None
+    if isinstance(value, Mapping):
+        parts = [(f"{place}.{key}" if place else str(key), inner) for key, inner in value.items()]
+    elif isinstance(value, (list, tuple)):
+        parts = [(f"{place}.{index}", inner) for index, inner in enumerate(value)]
+    else:
+        return place, value
+    return next((found for at, inner in parts if (found := not_json(inner, at))), None)
+
+
 def repr_json(value: object, limit: int = 60) -> str:
     """Return `value` as JSON where it is JSON, shortened to about `limit` characters."""
     text = ""

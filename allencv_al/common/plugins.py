@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import AllenCVError, ConfigurationError
 
 ENTRY_POINT_GROUP = "allencv_al.plugins"
 
 _NOT_COMPONENTS = ("__main__", "conftest", "setup", "tests")
 
 _included_packages: set[str] = set()
+_plugin_packages: set[str] = set()
 _registered_names_only: ContextVar[bool] = ContextVar("registered_names_only", default=False)
 
 
@@ -54,6 +55,7 @@ def import_plugins() -> None:
     from importlib import metadata  # a third of the time of importing this floor
 
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP):
+        _plugin_packages.add(entry_point.module.partition(".")[0])
         try:
             entry_point.load()
         except (Exception, SystemExit) as error:
@@ -65,6 +67,11 @@ def import_plugins() -> None:
 def included_packages() -> frozenset[str]:
     """Return the top packages that `import_package` has imported."""
     return frozenset(_included_packages)
+
+
+def is_user_module(name: str) -> bool:
+    """Return whether a module is user code: a script, included, or of an installed plugin."""
+    return name.partition(".")[0] in {"__main__", *_included_packages, *_plugin_packages}
 
 
 def is_included(top_package: str) -> bool:
@@ -112,6 +119,8 @@ def _failure(asked_for: str, name: str, error: BaseException) -> ConfigurationEr
 
 def _reason(error: BaseException) -> str:
     """Return the error with the line that raised it, which no traceback will show."""
+    if isinstance(error, AllenCVError):
+        return str(error)
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError):
         return text  # names the line itself

@@ -13,10 +13,13 @@ from allencv_al.common import plugins
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.from_params import FromParams
 from allencv_al.common.names import did_you_mean, repr_json, snake_case
+from allencv_al.common.user_mistakes import check_signatures
 
 T = TypeVar("T", bound=Callable[..., Any])
 
 Registration = tuple[Callable[..., Any], str | None]
+
+_OWN_PACKAGE = f"{__name__.partition('.')[0]}."
 
 _registries: dict[type, dict[str, Registration]] = {}
 
@@ -48,7 +51,8 @@ class Registrable(FromParams):
             exist_ok: Whether to replace what has the name.
 
         Raises:
-            ConfigurationError: Another class has the name, or this is nothing that can be called.
+            ConfigurationError: Another class has the name, this is nothing that can be called, or
+                one of its methods cannot be called as the base's.
         """
 
         def add(subclass: T) -> T:
@@ -77,6 +81,8 @@ class Registrable(FromParams):
                     f'cannot register {subclass.__qualname__} as {cls.registry_name()} "{name}": '
                     f"{_builtin_of(cls)[name]} has the name (exist_ok=True replaces it)"
                 )
+            if isinstance(subclass, type) and not subclass.__module__.startswith(_OWN_PACKAGE):
+                check_signatures(cls, subclass)
             registry[name] = (subclass, constructor)
             return subclass
 

@@ -102,9 +102,11 @@ class Target:
         return read(Params(arguments, path), **extras)
 
 
-def subclass_of(found: object, base: type[T]) -> type[T] | None:
+def subclass_of(found: object, base: Callable[..., T]) -> type[T] | None:
     """Return what is registered if it is a subclass of `base`, None for all else."""
-    return found if isinstance(found, type) and issubclass(found, base) else None
+    assert isinstance(base, type)
+    fits = isinstance(found, type) and issubclass(found, base)
+    return cast(type[T], found) if fits else None
 
 
 @functools.cache

@@ -44,6 +44,15 @@ class Instance:
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        if self.label is not None and not isinstance(self.label, str):
+            raise TypeError(
+                f"label: expected a class name (a string) or None, found {self.label!r}"
+            )
+        if self.image is None or isinstance(self.image, (int, float, list, tuple, Mapping)):
+            raise TypeError(
+                "image: expected a path, the bytes of a file, a PIL image or an array, found "
+                f"{type(self.image).__name__}"
+            )
         # Here, because every reader, table and page comes through here: two spellings of one name
         # must nowhere become two classes.
         if isinstance(self.label, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -84,6 +85,7 @@ class Metric(Registrable):
         self._settle()
         self._sums = None if state is None else state.clone()
 
+    @abstractmethod
     def _update(self, predictions: Tensor, gold: Tensor) -> None:
         """Add a batch to `self._sums`."""
         raise NotImplementedError
@@ -91,6 +93,7 @@ class Metric(Registrable):
     def _settle(self) -> None:
         """Add to `self._sums` what `_update` has only put aside; nothing by default."""
 
+    @abstractmethod
     def _value(self, sums: Tensor | None) -> MetricValue:
         """Return the metric for sums on the CPU; None if there was no batch yet."""
         raise NotImplementedError

@@ -16,6 +16,7 @@ from allencv_al.common import ConfigurationError
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config_check import ConfigView, Fault
 from allencv_al.common.names import did_you_mean
+from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
 from allencv_al.metrics.class_range import within_classes
@@ -97,8 +98,12 @@ class BasicImageClassifier(Model):
         super().__init__(vocab, regularizer)
         raise_problems(_problems(dropout, num_labels, label_smoothing, class_weights, None, loss))
         if im2im_encoder is not None:
-            channels = im2im_encoder.get_input_channels()
-            im2vec_encoder.check_input(*im2im_encoder.output_shape(channels, None, None))
+            channels = _count_from(im2im_encoder, "get_input_channels")
+            shape: object = im2im_encoder.output_shape(channels, None, None)
+            if not isinstance(shape, tuple) or len(shape) != 3:
+                wanted = "(channels, height, width)"
+                raise wrong_result(im2im_encoder, "output_shape", wanted, shape)
+            im2vec_encoder.check_input(*shape)
         self._label_namespace = label_namespace
         self._num_labels = _label_count(vocab, label_namespace, num_labels)
         self._label_smoothing = label_smoothing
@@ -107,7 +112,7 @@ class BasicImageClassifier(Model):
         self._im2vec_encoder = im2vec_encoder
         self._dropout = torch.nn.Dropout(dropout) if dropout else None
         self._classification_layer = torch.nn.Linear(
-            im2vec_encoder.get_output_dim(), self._num_labels
+            _count_from(im2vec_encoder, "get_output_dim"), self._num_labels
         )
         self._class_weights: Tensor | None
         self.register_buffer("_class_weights", self._weight_tensor(class_weights), persistent=False)
@@ -141,6 +146,10 @@ class BasicImageClassifier(Model):
         if self._im2im_encoder is not None:
             image = self._im2im_encoder(image)
         vectors: Tensor = self._im2vec_encoder(image)
+        expected = (len(image), self._classification_layer.in_features)
+        if not isinstance(vectors, Tensor) or vectors.shape != expected:
+            wanted = "vectors [B, D], here {} x {}".format(*expected)
+            raise wrong_result(self._im2vec_encoder, "forward", wanted, vectors)
         return vectors
 
     @overrides
@@ -399,3 +408,10 @@ def _problems(
     if isinstance(class_weights, list):
         yield from _all_zero(class_weights)
     yield from no_such_file(weights_file=weights_file)
+
+
+def _count_from(encoder: Im2ImEncoder | Im2VecEncoder, method: str) -> int:
+    count = getattr(encoder, method)()
+    if type(count) is not int or count < 1:
+        raise wrong_result(encoder, method, "an int of at least 1", count)
+    return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from allencv_al.common import Registrable
 from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.json_values import not_json
+from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import Metric
 from allencv_al.modules.image_shape import ImageShape
@@ -43,6 +46,7 @@ class Model(torch.nn.Module, Registrable):
         self.vocab = vocab
         self._regularizer = regularizer
 
+    @abstractmethod
     def forward(self, image: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
         """Return the outputs for a batch, with `loss` when it is labeled.
 
@@ -105,6 +109,22 @@ class Model(torch.nn.Module, Registrable):
         """
         return {}
 
+    def collect_metrics(self, reset: bool = False) -> dict[str, Any]:
+        """Return what `get_metrics` returns; tensors of one number as that number.
+
+        Raises:
+            UserCodeError: It is no dictionary, or not JSON.
+        """
+        found = self.get_metrics(reset=reset)
+        if not isinstance(found, Mapping):
+            raise wrong_result(self, "get_metrics", "a dictionary of metrics", found)
+        metrics = {name: _number_of(value) for name, value in found.items()}
+        odd = not_json(metrics)
+        if odd is not None:
+            place, value = odd
+            raise wrong_result(self, "get_metrics", f"JSON as the metric {place}", value)
+        return metrics
+
     def metric_state(self) -> dict[str, Tensor]:
         """Return the sums behind the metrics; a checkpoint amid an epoch needs them."""
         state = ((name, metric.state()) for name, metric in self._metrics().items())
@@ -156,3 +176,21 @@ class Model(torch.nn.Module, Registrable):
 
     def _metrics(self) -> dict[str, Metric]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Metric)}
+
+
+def _number_of(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+
+
+def checked_outputs(model: Model, outputs: Any) -> dict[str, Any]:
+    """Return what `forward` returned.
+
+    Raises:
+        UserCodeError: It is no dictionary, or its loss is no single number.
+    """
+    if not isinstance(outputs, Mapping):
+        raise wrong_result(model, "forward", 'a dictionary with "loss" and the outputs', outputs)
+    loss = outputs.get("loss")
+    if loss is not None and not (isinstance(loss, Tensor) and loss.numel() == 1):
+        raise wrong_result(model, "forward", 'as "loss" a tensor of one number', loss)
+    return outputs if isinstance(outputs, dict) else dict(outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -47,6 +48,7 @@ class Activation(torch.nn.Module, Registrable):
     def __init__(self) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, values: Tensor) -> Tensor:
         """Return the function of `values`, in its shape."""
         raise NotImplementedError

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from allencv_al.common.user_mistakes import wrong_result
+
 ImageShape = tuple[int, int | None, int | None]
 """Channels, height, width; None for a size that varies by image."""
 
@@ -33,6 +35,9 @@ def run_on_meta(module: torch.nn.Module, channels: int, height: int, width: int)
         output: Tensor = functional_call(
             module, stand_ins, (torch.empty(2, channels, height, width),)
         )
+    if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != 2:
+        wanted = "one tensor with a row for each image, here 2"
+        raise wrong_result(module, "forward", wanted, output)
     return tuple(output.shape[1:])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from allencv_al.common import FromParams
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.modules.initializers import Initializer
 from allencv_al.modules.parameter_names import compiled, unmatched_error
 
@@ -84,8 +85,12 @@ def _prevents(pair: Any) -> bool:
 def _fill(filler: Initializer, parameter: Tensor, name: str) -> None:
     logger.info("%s is initialized by %s", name, type(filler).__name__)
     try:
+        before = parameter.shape
         with torch.no_grad():
             filler(parameter, name)
+        if parameter.shape != before:
+            wanted = f"{name} filled in place, of shape {list(before)}"
+            raise wrong_result(filler, "__call__", wanted, parameter)
     except ValueError as error:  # torch: too few dimensions for this initializer
         shape = "x".join(map(str, parameter.shape))
         raise ConfigurationError(

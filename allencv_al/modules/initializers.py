@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -45,6 +46,7 @@ class Initializer(Registrable):
     def __init__(self) -> None:
         pass
 
+    @abstractmethod
     def __call__(self, parameter: Tensor, name: str) -> None:
         """Fill `parameter`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,7 @@ class Regularizer(Registrable):
     def __init__(self) -> None:
         pass
 
+    @abstractmethod
     def __call__(self, parameter: Tensor) -> Tensor:
         """Return the penalty, a single number, for a parameter of any shape."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
 from allencv_al.models.denormals import flushed_denormals
 from allencv_al.models.device import resolve_device
+from allencv_al.models.model import checked_outputs
 from allencv_al.training.precision import Precision, StepPrecision
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def evaluate(
         memory_format=torch.channels_last if channels_last else torch.contiguous_format,
     )
     model.to(device).eval()
-    model.get_metrics(reset=True)
+    model.collect_metrics(reset=True)
     run = _Evaluation(model, to_device, StepPrecision(precision, device), on_batch)
     batches = data_loader.batches(0)
     if description is not None:
@@ -106,7 +107,7 @@ class _Evaluation:
             part = tensors if len(ids) == len(batch) else _cut(tensors, len(batch), begin, end)
             try:
                 with self._precision.autocast():
-                    outputs = self._model(**part)
+                    outputs = checked_outputs(self._model, self._model(**part))
             except torch.OutOfMemoryError as error:
                 self._halve(len(ids), error)
                 continue
@@ -118,7 +119,7 @@ class _Evaluation:
             begin += len(ids)
 
     def metrics(self) -> dict[str, Any]:
-        metrics: dict[str, Any] = dict(self._model.get_metrics(reset=True))
+        metrics: dict[str, Any] = self._model.collect_metrics(reset=True)
         if self._loss_sums:
             total = math.fsum(torch.stack(self._loss_sums).tolist())
             weight = math.fsum(map(float, self._loss_weights))

@@ -36,7 +36,10 @@ RUN_CONTENTS = (
     "learning_curves.png",
 )
 
-_ASIDE = f"{TEMPORARY_PREFIX}replaced"
+_ASIDE = ".replaced-run"
+"""Where the run that is to be replaced waits until the new one has begun. It has not the name of a
+temporary: others sweep those away."""
+_GONE = f"{TEMPORARY_PREFIX}replaced-run"
 _KEYS_OF_A_RUN = {"trainer", "active_learning"}
 _ABSENT = object()
 
@@ -82,7 +85,10 @@ class RunFolder:
     def begin(self) -> None:
         """Say that the run begins: from now on an error leaves what there is."""
         self._params.to_file(self.path / CONFIG_NAME)
-        shutil.rmtree(self.path / _ASIDE, ignore_errors=True)
+        aside = self.path / _ASIDE
+        if aside.is_dir():  # renamed at once: a kill while it is removed must not bring half back
+            aside.replace(self.path / _GONE)
+            shutil.rmtree(self.path / _GONE, ignore_errors=True)
         self.has_begun = True
 
 
@@ -98,6 +104,8 @@ def opened_run_folder(
     """
     check_run_folder(folder, params, recover, force, changeable)
     with locked_folder(folder):
+        if (folder / _ASIDE).is_dir():  # a process was killed before its run had begun
+            _put_back(folder, {name for name in _names_in(folder) if not is_of_a_run(name)})
         # Once more: a run may have begun and ended there meanwhile
         _check_content(folder, params, recover, force, changeable)
         sweep_temporaries(folder)
@@ -179,7 +187,10 @@ def _check_content(
     folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str]
 ) -> None:
     names = list(filter(_counts, _names_in(folder))) if folder.exists() else []
-    config = read_config(folder)
+    aside = folder / _ASIDE
+    if aside.is_dir():  # killed before it had begun: what was there before will be put back
+        names = [*(name for name in names if not is_of_a_run(name)), *_names_in(aside)]
+    config = read_config(aside if aside.is_dir() else folder)
     if recover:
         if config is None:
             remedy = "choose the folder of the run with -s" if names else "start without --recover"

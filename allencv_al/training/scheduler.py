@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from allencv_al.common.errors import CheckpointError, ConfigurationError
+from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.training.limits import Limits, limit_faults
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ class Scheduler:
         for name, message in limit_faults(cls.limits, given):
             yield config.fault(name, message)
 
+    @abstractmethod
     def get_values(self) -> list[float]:
         """Return the value of each parameter group at this moment."""
         raise NotImplementedError
@@ -115,8 +119,24 @@ class Scheduler:
         group[self.param_group_field] = value
 
     def _write_values(self) -> None:
-        for group, value in zip(self.optimizer.param_groups, self.get_values(), strict=True):
+        groups, values = self.optimizer.param_groups, self.get_values()
+        if not _is_one_number_each(values, len(groups)):
+            raise wrong_result(
+                self,
+                "get_values",
+                f"{len(groups)} finite numbers, one for each parameter group",
+                values,
+            )
+        for group, value in zip(groups, values, strict=True):
             self._write(group, value)
+
+
+def _is_one_number_each(values: object, count: int) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and len(values) == count
+        and all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
+    )
 
 
 def momentum_of(group: dict[str, Any]) -> float | None:

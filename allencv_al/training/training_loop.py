@@ -141,7 +141,7 @@ class TrainingLoop(Trainer):
                 break
             self._train_epoch()
             before = self._state()  # should a signal come during validation, which resets metrics
-            training_metrics = {**self.model.get_metrics(reset=True), "loss": self._loss.mean()}
+            training_metrics = {**self.model.collect_metrics(reset=True), "loss": self._loss.mean()}
             try:
                 validation_metrics = self._validate()
             except SignalReceivedError:

@@ -11,6 +11,8 @@ import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 
 from allencv_al.common.errors import CheckpointError, DataError, TrainingError
+from allencv_al.common.user_mistakes import wrong_result
+from allencv_al.models.model import checked_outputs
 from allencv_al.modules.batch_statistics import is_one_value_error, one_value_message
 
 if TYPE_CHECKING:
@@ -200,7 +202,7 @@ class TrainingStep:
 
     def _forward(self, inputs: Mapping[str, Any], batch: Batch) -> dict[str, Any]:
         try:
-            outputs: dict[str, Any] = self._model(**inputs)
+            outputs = checked_outputs(self._model, self._model(**inputs))
         except ValueError as error:
             if not is_one_value_error(error):
                 raise
@@ -208,14 +210,21 @@ class TrainingStep:
             raise DataError(f"the batch of {', '.join(batch.ids[:3])}: {message}") from error
         return outputs
 
-    def _loss(self, outputs: dict[str, Any], batch: Batch) -> torch.Tensor:
-        loss = outputs.get("loss")
+    def _loss(self, outputs: Mapping[str, Any], batch: Batch) -> torch.Tensor:
+        loss: torch.Tensor | None = outputs.get("loss")
         if loss is None:
             raise TrainingError(
                 f"{type(self._model).__name__} gave no loss for a batch with the labels of "
                 f"{', '.join(batch.ids[:3])} ...; training needs labeled images"
             )
-        assert isinstance(loss, torch.Tensor)
+        if not loss.requires_grad and self.on_backward is None:
+            raise wrong_result(
+                self._model,
+                "forward",
+                'as "loss" a tensor that parameters which train have a part in (no detach(), '
+                "item() or no_grad() on the way)",
+                loss,
+            )
         return loss
 
     def _limit_gradients(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from allencv_al.common import ConfigurationError, Params
+from allencv_al.common.atomic_file import sweep_temporaries
 from allencv_al.common.errors import DataError
 from allencv_al.common.run_lock import LOCK_NAME, is_locked, run_lock
 from allencv_al.training.run_folder import check_run_folder, is_of_a_run, opened_run_folder
@@ -188,3 +189,29 @@ def test_a_folder_that_cannot_be_written_is_named_at_once(
 def test_names_of_a_run_are_told_from_others() -> None:
     assert is_of_a_run("metrics_epoch_12.json") and is_of_a_run("model.tar.gz")
     assert not is_of_a_run("notes.txt") and not is_of_a_run("my_model.tar.gz")
+
+
+def begin_and_be_killed(folder: Path, params: dict[str, Any], force: bool) -> None:
+    """Open the folder, write in it, and leave all as a kill before the run begins does."""
+    killed = opened_run_folder(folder, Params(params), recover=False, force=force)
+    opened = killed.__enter__()
+    (folder / "log").mkdir()
+    sweep_temporaries(folder)  # as a checkpointer does when it is made
+    opened.has_begun = True  # nothing is put back
+    killed.__exit__(None, None, None)
+
+
+def test_a_kill_before_the_run_begins_costs_nothing(tmp_path: Path) -> None:
+    begin_and_be_killed(tmp_path, PARAMS, force=False)
+    start(tmp_path)
+    assert names_in(tmp_path) == {"config.json"}
+
+
+def test_a_kill_before_the_run_begins_leaves_the_run_it_was_to_replace(tmp_path: Path) -> None:
+    start(tmp_path)
+    (tmp_path / "model.tar.gz").write_text("years of training")
+    begin_and_be_killed(tmp_path, {"trainer": {"num_epochs": 9}}, force=True)
+    start(tmp_path, recover=True)
+    assert (tmp_path / "model.tar.gz").read_text() == "years of training"
+    assert json.loads((tmp_path / "config.json").read_text()) == PARAMS
+    assert not (tmp_path / "log").exists()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from allencv_al.active_learning.label_store import NewLabel
+from allencv_al.active_learning.label_store import LabelKind, NewLabel
 from allencv_al.active_learning.round_store import Query
 from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.common.registrable import Registrable
+from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Instance
 
 _HERE = "allencv_al.active_learning.annotators"
@@ -90,25 +91,39 @@ class Annotator(Registrable):
         """Let go of what is held; called when the run ends, or stops."""
 
 
-def check_answers(request: LabelRequest, labels: Sequence[NewLabel]) -> None:
-    """Raise unless each item has one answer: without one it would be asked for again for ever.
+def checked_answers(
+    annotator: Annotator, request: LabelRequest, labels: Sequence[NewLabel]
+) -> list[NewLabel]:
+    """Return the answers that count; without one, an item would be asked for again for ever.
 
     Of a request that `is_partial` at least one item must have one.
 
     Args:
+        annotator: Who was asked.
         request: What was asked.
         labels: What an annotator returned.
 
     Raises:
+        UserCodeError: These are no labels.
         DataError: Answers are missing, came twice, or are of other items; the first are named.
     """
-    asked, answered = [item.id for item in request.items], [label.id for label in labels]
+    if not isinstance(labels, (list, tuple)):
+        raise wrong_result(annotator, "annotate", "a list of NewLabel objects", labels)
+    for label in labels:
+        if not isinstance(label, NewLabel):
+            raise wrong_result(annotator, "annotate", "NewLabel objects in its list", label)
+        if label.kind is LabelKind.LABEL and not isinstance(label.label, str):
+            wanted = f"a class name as the label of {label.id}"
+            raise wrong_result(annotator, "annotate", wanted, label.label)
+    # A page may still have an item that was dropped meanwhile
+    found = [label for label in labels if label.id not in request.dropped]
+    asked, answered = [item.id for item in request.items], [label.id for label in found]
     missing = list(dict.fromkeys(asked).keys() - set(answered))
     if request.is_partial and answered:
         asked, missing = [id for id in asked if id in set(answered)], []
     foreign = list(dict.fromkeys(answered).keys() - set(asked))
     if not missing and not foreign and len(answered) == len(asked):
-        return
+        return found
     named = ", ".join((missing or foreign or answered)[:_MOST_NAMED])
     problem = "has no answer" if missing else "was not asked for" if foreign else "came twice"
     raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -27,6 +28,7 @@ class StopRule(Registrable):
     needs_agreement: ClassVar[bool] = False
     """Whether it reads the metric `agreement`, for which each round's predictions are kept."""
 
+    @abstractmethod
     def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
         """Return why to stop, in a sentence; None to go on.
 

@@ -11,6 +11,7 @@ import torch
 
 from allencv_al.common.errors import AllenCVError, ImageDecodeError
 from allencv_al.common.seeding import item_seed, seeded_globals
+from allencv_al.common.user_mistakes import explain
 from allencv_al.data.batch import Batch, UnreadableImage, collate, label_indices
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
@@ -137,6 +138,9 @@ class ItemFetcher:
         except AllenCVError:
             raise
         except Exception as error:
+            explained = explain(error)  # here: what comes from a worker has lost its lines
+            if explained is not None:
+                raise explained from error
             error.add_note(f"while the image of the item {instance.id!r} was loaded")
             raise
 

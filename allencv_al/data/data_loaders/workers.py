@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader as TorchLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from allencv_al.common.errors import DataError, ImageDecodeError, TrainingError
+from allencv_al.common.errors import AllenCVError, TrainingError
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders.fetch import finished
 
@@ -226,7 +226,7 @@ class _Fetching(TorchDataset[Any]):
     def __getitem__(self, slot: BatchSlot) -> Batch | Exception:
         try:
             return finished(self._fetch.begin(slot))
-        except (DataError, ImageDecodeError, OSError) as error:  # torch would add a traceback
+        except (AllenCVError, OSError) as error:  # torch would add a traceback
             return error
 
 

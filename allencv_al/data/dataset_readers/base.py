@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.machine_faults import is_machine_fault
 from allencv_al.common.paths import absence_hint, shown_path, written_path
 from allencv_al.common.registrable import Registrable
+from allencv_al.common.user_mistakes import UserCodeError, wrong_result
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.decode_all import decode_all
 from allencv_al.data.dataset_readers.decode_instance import Reading, decode_instance
@@ -174,6 +176,7 @@ class DatasetReader(Registrable):
         readable, unreadable = decode_all(self, instances)
         return Dataset(self, readable, skipped.counts, unreadable)
 
+    @abstractmethod
     def _read(self, path: Path) -> Iterable[Instance | Skipped]:
         """Yield the instances at `path`; this is what a reader of your own writes.
 
@@ -256,7 +259,11 @@ class DatasetReader(Registrable):
         instances: list[Instance] = []
         skipped = SkippedCount()
         try:
-            for item in self._read(location) or ():  # None: a `yield` forgotten
+            found: object = self._read(location)
+            if not isinstance(found, Iterable):
+                hint = "instances (is a `yield` missing?)"
+                raise wrong_result(self, "_read", hint, found)
+            for item in found:
                 if isinstance(item, Skipped):
                     skipped.add(item)
                 elif isinstance(item, Instance):
@@ -266,6 +273,8 @@ class DatasetReader(Registrable):
                         f"{type(self).__name__}._read: expected it to yield Instance objects "
                         f"(self.make_instance(image, label)), found {type(item).__name__}"
                     )
+        except UserCodeError:
+            raise
         except OSError as error:
             if is_machine_fault(error):
                 raise

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms.base import ImageTransform, Size
 from allencv_al.data.transforms.normalization import Normalization
@@ -72,7 +73,10 @@ class TransformPipeline:
             ConfigurationError: One of the transforms cannot take what comes to it.
         """
         for transform in self.transforms:
-            height, width = transform.output_size(height, width)
+            size = transform.output_size(height, width)
+            if not isinstance(size, tuple) or len(size) != 2:
+                raise wrong_result(transform, "output_size", "(height, width)", size)
+            height, width = size
         return height, width
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from allencv_al.common import ConfigurationError, Registrable
+from allencv_al.common.user_mistakes import UserCodeError
 from allencv_al.modules.image_shape import ImageShape, probe_sizes, run_on_meta, shape_text
 
 _FOLDER = "allencv_al.modules.im2im_encoders"
@@ -33,10 +35,12 @@ class Im2ImEncoder(torch.nn.Module, Registrable):
     def __init__(self) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
         """Return the feature map `[B, C', H', W']` of images `[B, C, H, W]`, float."""
         raise NotImplementedError
 
+    @abstractmethod
     def get_input_channels(self) -> int:
         """Return C, the number of channels an image must have."""
         raise NotImplementedError
@@ -68,7 +72,7 @@ class Im2ImEncoder(torch.nn.Module, Registrable):
             )
         try:
             return probe_sizes(lambda h, w: self._shape_on_meta(channels, h, w), height, width)
-        except ConfigurationError:
+        except (ConfigurationError, UserCodeError):
             raise
         except Exception as error:  # whatever a network raises for an image it cannot take
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__

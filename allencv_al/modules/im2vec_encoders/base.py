@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
@@ -25,14 +26,17 @@ class Im2VecEncoder(torch.nn.Module, Registrable):
     def __init__(self) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, image: Tensor) -> Tensor:
         """Return vectors `[B, D]` for feature maps `[B, C, H, W]`, float."""
         raise NotImplementedError
 
+    @abstractmethod
     def get_input_channels(self) -> int:
         """Return C, the number of channels a map must have."""
         raise NotImplementedError
 
+    @abstractmethod
     def get_output_dim(self) -> int:
         """Return D, the length of the vectors."""
         raise NotImplementedError

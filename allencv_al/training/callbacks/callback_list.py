@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import CheckpointError
+from allencv_al.common.json_values import not_json
+from allencv_al.common.user_mistakes import UserCodeError, shown, wrong_result
 from allencv_al.training.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
@@ -74,6 +76,12 @@ class CallbackList:
         """See `TrainerCallback`."""
         for callback in self._all:
             callback.on_epoch(trainer, metrics, epoch, is_primary=True)
+            odd = not_json(metrics)
+            if odd is not None:
+                raise UserCodeError(
+                    f"{type(callback).__name__}.on_epoch: expected it to leave metrics that are "
+                    f"JSON, found {shown(odd[1])} as {odd[0]}"
+                )
 
     def on_end(
         self, trainer: TrainingLoop, metrics: dict[str, Any] | None, epoch: int | None
@@ -90,7 +98,11 @@ class CallbackList:
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return the states of all callbacks."""
-        return [callback.state_dict() for callback in self._all]
+        states = [callback.state_dict() for callback in self._all]
+        for callback, state in zip(self._all, states, strict=True):
+            if not isinstance(state, dict):
+                raise wrong_result(callback, "state_dict", "a dictionary", state)
+        return states
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         """Give each callback its state.

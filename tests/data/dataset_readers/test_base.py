@@ -13,6 +13,7 @@ from PIL import Image
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config_check import check
 from allencv_al.common.errors import DataError, ImageDecodeError
+from allencv_al.common.user_mistakes import UserCodeError
 from allencv_al.data.dataset_readers import (
     Dataset,
     DatasetReader,
@@ -193,8 +194,8 @@ def test_a_reader_without_read_says_what_it_needs(tmp_path: Path):
         Own().read(tmp_path)
 
 
-def test_a_forgotten_yield_is_an_empty_data_set(tmp_path: Path):
-    with pytest.raises(DataError, match="ArrayReader looks for"):
+def test_a_forgotten_yield_is_told(tmp_path: Path):
+    with pytest.raises(UserCodeError, match=r"_read: .*\(is a `yield` missing\?\), found None"):
         ArrayReader(None).read(tmp_path)
 
 
