@@ -115,7 +115,12 @@ class Functions:
         queried = None
         if "labels" in found:
             queried = queried_per_class(found["labels"], len(payload["labeled"]))
-        return Trained(seconds, queried, to_plain(found.get("hyperparams"), "train"))
+        try:
+            hyperparams = to_plain(found.get("hyperparams"), "train", "hyperparams")
+        except PipelineError as error:  # too little for a training to be lost
+            logger.warning("%s; they are not kept", error)
+            hyperparams = None
+        return Trained(seconds, queried, hyperparams)
 
     def test(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[str, Any]:
         """Return predictions and labels, as plain values; and logits as `outputs`, if there are.

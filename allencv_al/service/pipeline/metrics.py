@@ -213,7 +213,12 @@ def _numbers(
     values: Iterable[Any], what: str, class_labels: Mapping[int, str] | None = None
 ) -> list[int]:
     found = []
-    for value in _scalars(values):
+    for place, value in enumerate(_scalars(values)):
+        if value is None:
+            raise _error(
+                f"{what}: expected the numbers of classes, found None, or a number that is not "
+                f"finite, in place {place}"
+            )
         if not _is_whole(value):
             expected = "the numbers of classes"
             if class_labels and isinstance(value, str):

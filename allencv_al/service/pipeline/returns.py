@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any
 
@@ -89,6 +90,8 @@ def side_by_side(first: Any, second: Any) -> tuple[Any, Any]:
     Where one of them has no index but places, as the output of a model has beside the column of a
     table, both are taken in their order.
     """
+    if isinstance(first, Mapping) or isinstance(second, Mapping):
+        return by_index(first), by_index(second)
     indices = [_index_of(value) for value in (first, second)]
     if None in indices or any(index == list(range(len(index or ()))) for index in indices):
         return as_array(first), as_array(second)
@@ -142,6 +145,8 @@ def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> A
         raise PipelineError(422, "return_value", f"{phase}: {where}: nested too deep", phase)
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

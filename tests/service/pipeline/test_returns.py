@@ -102,6 +102,34 @@ def test_two_series_are_joined_as_pandas_does() -> None:
         metrics_of(*side_by_side(foreign, labels))
 
 
+def test_a_series_beside_a_dictionary_is_joined() -> None:
+    labels = pd.Series([0, 1], index=["a.png", "b.png"])
+    assert metrics_of(*side_by_side({"b.png": 1, "a.png": 0}, labels))["accuracy"] == 1.0
+    with pytest.raises(PipelineError, match="one of each"):
+        metrics_of(*side_by_side({"b.png": 1}, [1]))
+
+
+def test_paths_are_texts() -> None:
+    assert to_plain({0: Path("a") / "b.png"}, "getdatasetstate") == {0: "a/b.png"}
+
+
+def test_hyperparams_that_cannot_be_kept_cost_no_training(
+    make_pipeline: MakePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = {"hyperparams": {"optimizer": object()}}
+    pipeline = make_pipeline(train_fn=lambda labeled, ckpt_file: found, getstate_fn=None)
+    body = {"labeled": [1], "ckpt_file": "c"}
+    assert pipeline.app.test_client().post("/train", json=body).status_code == 200
+    assert "found a object; they are not kept" in caplog.text
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf])
+def test_a_prediction_that_is_none_has_its_place(bad: Any, make_pipeline: MakePipeline) -> None:
+    returned = {"predictions": [1, bad], "labels": [1, 0]}
+    error = loop(make_pipeline(test_fn=lambda ckpt_file: returned)).json["error"]
+    assert "found None, or a number that is not finite, in place 1" in error["message"]
+
+
 def test_a_pipeline_of_pandas(make_pipeline: MakePipeline) -> None:
     def test(args: Any, ckpt_file: Any) -> Any:
         labels = pd.Series(["cat", "dog", "cat"], index=[12, 4, 8], name="y")
