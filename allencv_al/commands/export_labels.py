@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.common.atomic_file import write_text
 
     if args.format != FOLDERS:
-        check_output_files({"--output": args.output})
+        check_output_files({"--output": args.output}, [args.folder])
     records = read_records(args.folder, args.all_answers)
     if not records:
         raise DataError(f"{args.folder}: there are no labels yet")

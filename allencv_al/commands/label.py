@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from allencv_al.commands import arguments, server_arguments
 from allencv_al.commands.label_order import fill
 from allencv_al.common.errors import ArchiveError, ConfigurationError, DataError
+from allencv_al.common.paths import absence_hint, shown_path
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.labeling.store import LabelingStore
@@ -123,7 +124,8 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.strategy is None and (args.archive is not None or args.embeddings is not None):
         args.strategy = "margin" if args.archive is not None else "typiclust"
     if args.archive is not None and not args.archive.exists():
-        raise ArchiveError(f"{args.archive}: there is no such archive")
+        hint = absence_hint(str(args.archive))
+        raise ArchiveError(f"{shown_path(args.archive)}: there is no such archive{hint}")
 
 
 def _check_run_options(args: argparse.Namespace, source: Path) -> None:
@@ -148,7 +150,8 @@ def _labeling_folder(args: argparse.Namespace, source: Path) -> Path:
         folder: Path = args.labeling_dir
         return folder
     if not source.exists():
-        raise DataError(f"{args.source}: there is no such folder")
+        hint = absence_hint(str(args.source))
+        raise DataError(f"{shown_path(args.source)}: there is no such folder{hint}")
     of = source.resolve()
     return of.with_name(f"{of.name if of.is_dir() else of.stem}-labels")
 

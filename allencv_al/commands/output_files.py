@@ -8,6 +8,11 @@ from pathlib import Path
 
 from allencv_al.common.errors import ConfigurationFaults, Fault
 
+_OWN = (
+    *("config.json", "model.tar.gz", "model.safetensors", "manifest.json", "metrics.json"),
+    *("run.sqlite", "labeling.sqlite"),
+)
+
 
 def check_output_files(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()) -> None:
     """Raise where a file could not be written, or would replace what is read.
@@ -28,7 +33,7 @@ def output_faults(
     outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()
 ) -> Iterator[Fault]:
     """Yield what `check_output_files` raises."""
-    read = list(inputs)
+    read = [file for path in inputs for file in _files_of(path)]
     taken: dict[str, str] = {}
     for option, path in outputs.items():
         if path is None:
@@ -41,6 +46,13 @@ def output_faults(
             problem = f"{path} is the file of {first} too; name another one"
         if problem is not None:
             yield Fault(option, problem)
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    """Yield a file that is read, or those in the folder of a run or a labeling that are its own."""
+    yield path
+    for name in _OWN:
+        yield path / name
 
 
 def _problem(path: Path) -> str | None:

@@ -16,6 +16,7 @@ from allencv_al.commands.select_arguments import (
     add_arguments,
 )
 from allencv_al.common.errors import ArchiveError, ConfigurationFaults, DataError, Fault
+from allencv_al.common.paths import absence_hint, shown_path
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.selector import SampleSelector
@@ -96,7 +97,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ConfigurationFaults(faults, "the options of select")
     for archive in (args.archive_file, *args.ensemble):
         if archive is not None and not archive.exists():
-            raise ArchiveError(f"{archive}: there is no such archive")
+            hint = absence_hint(str(archive))
+            raise ArchiveError(f"{shown_path(archive)}: there is no such archive{hint}")
     if args.output is not None and args.output.suffix.lower() == ".csv":
         source, part = (None, None) if args.labeled is None else split_path(args.labeled)
         same = source is not None and args.output.exists() and source.exists()

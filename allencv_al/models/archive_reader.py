@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import ArchiveError
+from allencv_al.common.paths import absence_hint, shown_path
 from allencv_al.models.archive_format import (
     CONFIG_NAME,
     FOLDERS,
@@ -60,7 +61,8 @@ def read_archive(path: str | Path) -> ArchiveContents:
     """
     path = Path(path)
     if not path.exists():
-        raise ArchiveError(f"{path}: there is no such archive")
+        hint = absence_hint(str(path))
+        raise ArchiveError(f"{shown_path(path)}: there is no such archive{hint}")
     if not path.is_dir():
         return _checked(read_members(path, _limits(path), FOLDERS), str(path))
     if (path / MANIFEST_NAME).exists():

@@ -43,6 +43,14 @@ def test_neither_what_is_read_nor_another_output_is_replaced(tmp_path: Path) -> 
     assert "is the file of --b too" in faults["--c"]
 
 
+@pytest.mark.parametrize("name", ["labeling.sqlite", "run.sqlite", "model.tar.gz", "config.json"])
+def test_no_file_of_the_folder_that_is_read_is_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    [fault] = output_faults({"--output": tmp_path / name}, [tmp_path])
+    assert "is what is read, and would be replaced" in fault.message
+    assert not list(output_faults({"--output": tmp_path / "labels.csv"}, [tmp_path]))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

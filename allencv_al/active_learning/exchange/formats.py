@@ -70,7 +70,9 @@ def format_of(path: Path) -> str:
         raise _not_read(path, foreign)
     if suffix in CSV_SUFFIXES or set(_columns(path, text)) & {*IMAGE_COLUMNS, "id"}:
         return "csv"
-    raise DataError(f"{path}: which format is it? --format says one of {', '.join(FORMATS)}")
+    raise DataError(
+        f"{path}: which format is it? --format says one of {', '.join(FORMATS)}; read are {TAKEN}"
+    )
 
 
 def read_file(path: Path, name: str) -> list[LabelRecord]:
@@ -130,7 +132,7 @@ def _unknown(path: Path, value: Any) -> str:
 
 
 def _not_read(path: Path, foreign: str) -> DataError:
-    return DataError(f"{path}: this looks like {foreign}, which is not read; read are {TAKEN}")
+    return DataError(f"{path}: this looks like {foreign}, and cannot be read; read are {TAKEN}")
 
 
 def _columns(path: Path, text: str) -> tuple[str, ...]:

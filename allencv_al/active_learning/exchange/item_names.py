@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from allencv_al.active_learning.exchange.record import LabelRecord
@@ -69,11 +70,15 @@ class ItemNames:
         if self._hints > _MOST_HINTS:
             return ""
         number = _without_zeros(_parts(name)[-1])
-        alike = [id for id in self._items if _without_zeros(_parts(id)[-1]) == number]
+        alike = [
+            id
+            for id in self._items
+            if number in (_without_zeros(_parts(id)[-1]), _without_zeros(PurePosixPath(id).stem))
+        ]
         if alike:
             return (
                 f"; did you mean {' or '.join(map(repr_json, alike[:3]))}? "
-                "(a spreadsheet takes the zeros before a number away)"
+                "(a spreadsheet takes the zeros before a number away; the end of the name counts)"
             )
         return did_you_mean(name[:200], self._items)
 

@@ -235,6 +235,14 @@ def test_a_number_that_lost_its_zeros_gets_the_right_hint(
     assert 'line 3: "2.png": there is no such image; did you mean "002.png"?' in err
 
 
+def test_a_name_without_its_ending_gets_the_right_hint(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text("id,label\n12,red\n")
+    code, _, err = run(tmp_path / "x.csv")
+    assert code == 2 and 'there is no such image; did you mean "012.png"?' in err
+
+
 @pytest.mark.parametrize(
     ("name", "program"),
     [
@@ -248,7 +256,7 @@ def test_files_of_programs_that_are_not_read_are_named(
 ) -> None:
     code, _, err = run(CASES / name)
     assert code == 2
-    assert f"looks like {program}, which is not read; read are what export-labels" in err
+    assert f"looks like {program}, and cannot be read; read are what export-labels" in err
 
 
 @pytest.mark.parametrize(
@@ -259,7 +267,11 @@ def test_files_of_programs_that_are_not_read_are_named(
         ("x.csv", "", "it is empty"),
         ("x.json", "[]", "there are no entries in it"),
         ("x.json", '{"a": 1}', "found a; read are"),
-        ("x.xml", "<?xml version='1.0'?>\n<annotation></annotation>", "Pascal VOC, which is not"),
+        (
+            "x.xml",
+            "<?xml version='1.0'?>\n<annotation></annotation>",
+            "Pascal VOC, and cannot be read",
+        ),
         ("x.csv", "id,label\n001.png,\n", "none of its 1 entries holds a label"),
         ("x.csv", "id,label\n001.png,green\n", '"green" is no class'),
     ],
