@@ -89,6 +89,7 @@ def test_labels_outlive_a_lost_server_and_a_reload(
     enter(page, labeling)
     press(page, "1")
     labeling.wait(1)
+    page.wait_for_load_state("networkidle")  # the next images are here
     labeling.stop()
     press(page, "2")
     press(page, "2")

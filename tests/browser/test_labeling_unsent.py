@@ -43,6 +43,7 @@ def test_another_labeling_on_the_same_port_gets_none_of_them(
     second = make_labeling(8, port=first.port, title="Plants", classes=["rose", "oak"])
     page = new_page()
     enter(page, first)
+    page.wait_for_load_state("networkidle")  # the next images are here
     first.stop()
     names = [press(page, "1"), press(page, "2")]
     expect(page.locator("#outbox")).to_contain_text("2 labels wait")
@@ -106,6 +107,26 @@ def test_another_annotator_of_the_browser_sends_none_of_them(
     assert labeling.wait(2)[late] == "cat"
     said = {event.id: event.annotator for event in labeling.store.answers.events()}
     assert said[late] == "Anna" and kept(page) == 0
+
+
+def test_a_name_stays_while_the_server_cannot_be_reached(
+    new_page: Any, make_labeling: MakeLabeling
+) -> None:
+    new_page.allowed += ["Failed to load resource"]
+    labeling = make_labeling(8)
+    page = new_page()
+    enter(page, labeling)
+    page.wait_for_load_state("networkidle")  # the next images are here
+    labeling.stop()
+    late = [press(page, "1")]
+    page.locator("#who").click()
+    page.fill("#name", "Ben")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice-text")).to_contain_text("The name stays Anna for now.")
+    late.append(press(page, "2"))
+    labeling.start()
+    assert labeling.wait(2) == dict(zip(late, ("cat", "dog"), strict=True))
+    assert {event.annotator for event in labeling.store.answers.events()} == {"Anna"}
 
 
 def test_kept_labels_can_be_deleted_on_purpose_only(

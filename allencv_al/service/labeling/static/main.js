@@ -182,7 +182,14 @@ function listen() {
   byId("who").addEventListener("click", async () => {
     const before = annotatorName();
     await askForName();
-    if (annotatorName() !== before) location.reload();
+    if (annotatorName() === before) return;
+    try {
+      await get("session");
+      location.reload();
+    } catch (error) { // a reload would show no page at all
+      setAnnotatorName(before ?? session.annotator);
+      showNotice(`${error.message} The name stays ${annotatorName()} for now.`);
+    }
   });
   outbox.addEventListener("change", () => {
     showOutbox();
