@@ -228,11 +228,28 @@ def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
     parts += [f"{progress.unsure} not sure"] if progress.unsure else []
     parts += [f"{progress.unreadable} unreadable"] if progress.unreadable else []
     sys.stderr.write(f"{', '.join(parts)}\n")
+    _say_which_copies_differ(store, batch.batch)
     if table is not None and table.is_file():
         sys.stderr.write(
             f"{table} holds the labels; train on it with dataset_reader manifest, or give it to "
             "select --labeled\n"
         )
+
+
+def _say_which_copies_differ(store: LabelingStore, batch: int) -> None:
+    from allencv_al.active_learning.labeling.copies import copies_of
+
+    labels = {final.id: final.label for final in store.finals(batch) if final.label is not None}
+    items = [item for item in store.items.items(batch) if item.id in labels]
+    files = {item.id: image for item in items if isinstance(image := store.items.image(item), Path)}
+    differing = [
+        f"{id} is {labels[id]}, {original} is {labels[original]}"
+        for id, original in copies_of(files).items()
+        if labels[id] != labels[original]
+    ]
+    if differing:
+        named = "; ".join(differing[:_MOST_NAMED])
+        sys.stderr.write(f"byte-equal images with different labels: {len(differing)} ({named})\n")
 
 
 def _names(text: str) -> list[str]:

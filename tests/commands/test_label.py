@@ -215,6 +215,25 @@ def test_equal_files_and_files_that_are_gone_are_said(
     assert "images of this labeling whose files are gone: 1 (" in caplog.text
 
 
+def test_equal_files_with_different_labels_are_said(
+    served: list[Any], pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *_ = sorted(pictures.rglob("*.png"))
+    (pictures / "copy.png").write_bytes(first.read_bytes())
+    name = first.relative_to(pictures).as_posix()
+    command = ["label", str(pictures), "--classes", "cat,dog"]
+    assert main(command) == 130
+    assert "different labels" not in capsys.readouterr().err
+    with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
+        numbers = store.items.numbers()
+        for key, id, class_id in (("key-a", name, 1), ("key-b", "copy.png", 2)):
+            store.answers.answer("anna", key, numbers[id], LabelKind.LABEL, class_id)
+    assert main(command) == 130
+    said = capsys.readouterr().err
+    assert "byte-equal images with different labels: 1 (" in said
+    assert f"{name} is cat" in said and "copy.png is dog" in said
+
+
 def test_options_of_a_folder_are_refused_for_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
