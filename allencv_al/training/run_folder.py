@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common import Params
+from allencv_al.common import Params, atomic_file
 from allencv_al.common.atomic_file import TEMPORARY_PREFIX, sweep_temporaries
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.listing import listed
@@ -40,6 +40,7 @@ _ASIDE = ".replaced-run"
 """Where the run that is to be replaced waits until the new one has begun. It has not the name of a
 temporary: others sweep those away."""
 _GONE = f"{TEMPORARY_PREFIX}replaced-run"
+_BEFORE = ".before.json"
 _KEYS_OF_A_RUN = {"trainer", "active_learning"}
 _ABSENT = object()
 
@@ -66,7 +67,8 @@ def check_run_folder(
     _check_place(folder)
     if folder.exists():
         check_not_locked(folder)
-    _check_content(folder, params, recover, force, changeable)
+    if not (folder / _ASIDE).exists():  # otherwise, a killed process left it, and it changes yet
+        _check_content(folder, params, recover, force, changeable)
 
 
 class RunFolder:
@@ -104,22 +106,22 @@ def opened_run_folder(
     """
     check_run_folder(folder, params, recover, force, changeable)
     with locked_folder(folder):
-        if (folder / _ASIDE).is_dir():  # a process was killed before its run had begun
-            _put_back(folder, {name for name in _names_in(folder) if not is_of_a_run(name)})
+        sweep_temporaries(folder)
+        if (folder / _ASIDE).exists():  # killed before its run had begun
+            _put_back(folder)
         # Once more: a run may have begun and ended there meanwhile
         _check_content(folder, params, recover, force, changeable)
-        sweep_temporaries(folder)
         opened = RunFolder(folder, params)
         if recover:
             yield opened
             return
-        foreign = _set_aside(folder)
         try:
+            _set_aside(folder)
             params.to_file(folder / CONFIG_NAME)
             yield opened
         except BaseException:
             if not opened.has_begun:
-                _put_back(folder, foreign)
+                _put_back(folder)
             raise
 
 
@@ -128,33 +130,33 @@ def is_of_a_run(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in RUN_CONTENTS)
 
 
-def _set_aside(folder: Path) -> set[str]:
-    """Move the run that is to be replaced out of the way; return what stays where it is."""
-    aside = folder / _ASIDE
-    aside.mkdir()
-    stay = set()
-    for name in _names_in(folder):
-        if is_of_a_run(name):
-            (folder / name).replace(aside / name)
-        elif name != _ASIDE:
-            stay.add(name)
-    foreign = [name for name in stay if _counts(name)]
+def _set_aside(folder: Path) -> None:
+    """Move the run that is to be replaced out of the way, and note what was in the folder."""
+    aside, names = folder / _ASIDE, _names_in(folder)
+    atomic_file.write_json(aside / _BEFORE, names)
+    for name in filter(is_of_a_run, names):
+        (folder / name).replace(aside / name)
+    atomic_file.flush(aside)
+    foreign = [name for name in names if _counts(name) and not is_of_a_run(name)]
     if foreign:
-        logger.warning(
-            "%s: left as they are, no run wrote them: %s", folder, listed(sorted(foreign))
-        )
-    return stay
+        logger.warning("%s: left as they are, no run wrote them: %s", folder, listed(foreign))
 
 
-def _put_back(folder: Path, foreign: Collection[str]) -> None:
-    """Undo what was done to the folder, but for what was in it before."""
+def _put_back(folder: Path) -> None:
+    """Undo what was done since `_set_aside`, which may have been killed anywhere."""
     aside = folder / _ASIDE
-    for entry in list(folder.iterdir()):
-        if entry.name not in foreign and entry != aside:
-            _remove(entry)
-    for entry in list(aside.iterdir()):
-        entry.replace(folder / entry.name)
-    aside.rmdir()
+    try:
+        before = json.loads((aside / _BEFORE).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # nothing was moved yet
+        before = _names_in(folder)
+    moved = set(filter(is_of_a_run, _names_in(aside)))
+    for name in _names_in(folder):
+        if name not in (_ASIDE, LOCK_NAME) and (name not in before or name in moved):
+            _remove(folder / name)
+    for name in moved:
+        (aside / name).replace(folder / name)
+    atomic_file.flush(folder)
+    shutil.rmtree(aside)
 
 
 def _remove(path: Path) -> None:

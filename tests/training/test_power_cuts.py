@@ -115,7 +115,7 @@ def test_what_is_there_is_whole_and_what_it_refers_to_is_there(
 
 
 @pytest.mark.parametrize(
-    ("kinds", "every"), [(("flushed",), 10), pytest.param(KINDS, 12, marks=pytest.mark.slow)]
+    ("kinds", "every"), [(("flushed",), 10), pytest.param(KINDS, 24, marks=pytest.mark.slow)]
 )
 def test_a_run_goes_on_to_the_same_end(
     config: dict[str, Any],

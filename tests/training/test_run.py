@@ -16,6 +16,7 @@ from allencv_al.common.run_lock import run_lock
 from allencv_al.models import load_archive
 from allencv_al.training import logistic_regression_trainer, run
 from allencv_al.training.callbacks.console_logger import ConsoleLoggerCallback
+from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run import train
 from allencv_al.training.run_folder import is_of_a_run
@@ -120,8 +121,12 @@ def test_a_run_that_cannot_begin_writes_nothing(
     train(Params(config), tmp_path / "run")  # the mended command runs as it is
 
 
+def _fail(*_: Any, **options: Any) -> None:
+    raise DataError("no more")
+
+
 def test_a_callback_may_write_into_the_folder_at_once(
-    config: dict[str, Any], tmp_path: Path
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorboard")
     config["trainer"]["callbacks"] = ["tensorboard"]
@@ -132,10 +137,17 @@ def test_a_callback_may_write_into_the_folder_at_once(
     assert not run.exists()
     train(Params(config), run)
     assert list((run / "log" / "train").iterdir()) and (run / "model.tar.gz").is_file()
-    before = (run / "model.tar.gz").stat().st_mtime_ns
     train(Params(config), run, recover=True)
+    before = {path.name for path in run.iterdir()}
+    archive = (run / "model.tar.gz").read_bytes()
+    monkeypatch.setattr(MetricsJsonlCallback, "__init__", _fail)
+    with pytest.raises(DataError, match="no more"):
+        train(Params({**config, "random_seed": 1}), run, force=True)
+    assert {path.name for path in run.iterdir()} == before
+    assert (run / "model.tar.gz").read_bytes() == archive
+    monkeypatch.undo()
     train(Params({**config, "random_seed": 1}), run, force=True)
-    assert (run / "model.tar.gz").stat().st_mtime_ns != before
+    assert (run / "model.tar.gz").read_bytes() != archive
 
 
 def test_one_folder_takes_one_training_at_a_time(config: dict[str, Any], tmp_path: Path) -> None:
@@ -145,10 +157,6 @@ def test_one_folder_takes_one_training_at_a_time(config: dict[str, Any], tmp_pat
         with run_lock(run), pytest.raises(DataError, match="at work on this run"):
             train(Params(config), run, **flags)
     assert list(run.iterdir()) == []
-
-
-def _fail(*_: Any, **options: Any) -> None:
-    raise DataError("no more")
 
 
 def test_a_callback_that_fails_at_the_end_costs_neither_model_nor_pictures(

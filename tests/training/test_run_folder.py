@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from power_cut import record
 
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.atomic_file import sweep_temporaries
@@ -102,6 +104,37 @@ def test_an_error_before_the_run_begins_leaves_the_run_it_was_to_replace(tmp_pat
         raise KeyboardInterrupt
     assert names_in(tmp_path) == {"config.json", "notes.txt", "metrics.json", ".gitkeep"}
     assert json.loads((tmp_path / "config.json").read_text()) == PARAMS
+
+
+def test_a_kill_or_a_power_cut_before_the_run_begins_changes_nothing(tmp_path: Path) -> None:
+    run, killed = tmp_path / "run", tmp_path / "killed"
+    start(run)
+    for name in ("metrics.json", "notes.txt"):
+        (run / name).write_text("of the first run")
+    new = Params({"trainer": {}})
+    with record(tmp_path) as log, opened_run_folder(run, new, recover=False, force=True) as opened:
+        (run / "mine").mkdir()
+        log.promise("made ready")
+        opened.begin()
+    cuts = [*log.cuts("flushed"), *log.cuts("everything")]
+    for cut in cuts:
+        shutil.copytree(cut.restore(tmp_path / "after") / "run", killed, dirs_exist_ok=True)
+        recovered = cut.promised and cut.tree["run"].keys().isdisjoint({".replaced-run"})
+        with opened_run_folder(killed, new if recovered else Params(PARAMS), True, False):
+            found = names_in(killed)
+        if not recovered:
+            assert found == {"config.json", "metrics.json", "notes.txt"}, cut.moment
+            assert (killed / "metrics.json").read_text() == "of the first run"
+        shutil.rmtree(killed)
+    assert recovered and len(cuts) > 10
+
+
+def test_a_kill_before_the_first_run_begins_leaves_nothing(tmp_path: Path) -> None:
+    with opened_run_folder(tmp_path / "run", Params(PARAMS), recover=False, force=False):
+        (tmp_path / "run" / "mine").mkdir()
+        shutil.copytree(tmp_path / "run", tmp_path / "killed")
+    start(tmp_path / "killed")
+    assert names_in(tmp_path / "killed") == {"config.json"}
 
 
 def test_an_error_after_the_run_has_begun_leaves_what_there_is(tmp_path: Path) -> None:
