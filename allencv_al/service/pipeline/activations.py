@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ _SMALLEST = 1e-12
 _NEVER = -1e4  # the logit of a probability that is 0 in any precision
 _ROUNDED = 1e-3  # what probabilities of half precision may lack of 1, or have beyond
 _SHOWN = 8
+_LOOKED_AT = 1_000
 
 
 def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.float64]:
@@ -55,8 +57,9 @@ def notes_on(outputs: Mapping[int, Any]) -> list[str]:
     """Return what the user should know of outputs that are taken as they are, as sentences.
 
     Args:
-        outputs: By record, as infer has returned them.
+        outputs: By record, as infer has returned them; of many the first ones are looked at.
     """
+    outputs = dict(islice(outputs.items(), _LOOKED_AT))
     named = {
         next((name for name in NAMES if name in value), "") if isinstance(value, Mapping) else "-"
         for value in outputs.values()
@@ -178,6 +181,8 @@ def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
 def _unpacked(value: Any) -> Any:
     value = as_array(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
+        if value and type(value[0]) in (float, int):
+            return value
         return [as_array(one) for one in value]
     return value
 

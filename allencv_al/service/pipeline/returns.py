@@ -12,6 +12,7 @@ import numpy as np
 from allencv_al.service.pipeline.errors import PipelineError
 
 _DEPTH = 12
+_USUAL = (int, str, bool, type(None))
 _PLAIN = (str, bytes, int, float, Mapping, list, tuple, np.ndarray, np.generic)
 
 
@@ -140,20 +141,21 @@ def _listed(value: Any) -> Any:
 
 
 def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> Any:
-    value = _listed(as_array(value))
+    if type(value) in _USUAL:  # of which there are millions
+        return value
+    if type(value) is not float:
+        value = _listed(as_array(value))
     if depth > _DEPTH:
         raise PipelineError(422, "return_value", f"{phase}: {where}: nested too deep", phase)
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if value is None or isinstance(value, bool | int | str):
-        return value
     if isinstance(value, float):
         if is_finite and not math.isfinite(value):
             message = f"{phase}: {where}: found a number that is not finite ({value})"
             raise PipelineError(422, "outputs", message, phase)
         return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
     if isinstance(value, Mapping):
         return {
             _key(key, phase, where): _plain(
@@ -163,6 +165,8 @@ def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> A
         }
     if isinstance(value, list | tuple):
         return [_plain(one, phase, where, depth + 1, is_finite) for one in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     raise PipelineError(
         422,
         "return_value",
