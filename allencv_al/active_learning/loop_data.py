@@ -17,7 +17,8 @@ from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.image_files import count_images
 from allencv_al.data.dataset_readers.instance_ids import encodable
 from allencv_al.data.instance import Instance
-from allencv_al.training.label_check import check_labels
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.training.label_check import check_labels, only_known
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,17 @@ class LoopData:
     def items(self) -> list[Instance]:
         """Return everything that may be labeled."""
         return [instance for source in self.sources for instance in source]
+
+    def known_to(self, vocabulary: Vocabulary) -> LoopData:
+        """Return the data without images that measure and are of classes no model will know."""
+        validation, test = self.validation, self.test
+        if validation is not None:
+            validation = only_known(validation, vocabulary, "validation_data_path")
+        if self.test_is_validation:
+            test = validation
+        elif test is not None:
+            test = only_known(test, vocabulary, "test_data_path")
+        return replace(self, validation=validation, test=test)
 
     def dataset_of(self, items: Sequence[Instance]) -> Dataset:
         """Return a data set of some of the items."""

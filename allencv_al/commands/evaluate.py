@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.json_values import to_json_value
     from allencv_al.training.evaluation import evaluate
+    from allencv_al.training.label_check import only_known
 
     outputs = {
         "--output-file": args.output_file,
@@ -82,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
     choice = args.dataset_reader_choice
     reader = archive.dataset_reader if choice == "train" else archive.validation_dataset_reader
-    dataset = _labeled_images(reader, args.input_file)
+    labeled = _labeled_images(reader, args.input_file)
+    dataset = only_known(labeled, archive.model.vocab, args.input_file)
     loader = _data_loader(archive, dataset, args.batch_size)
     with _predictions(args.predictions_output_file, archive.model, dataset) as on_batch:
         metrics = to_json_value(

@@ -131,7 +131,6 @@ def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
     from allencv_al.common.seeding import seed_everything
     from allencv_al.training.experiment import Experiment, check_experiment
     from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
-    from allencv_al.training.label_check import only_labeled
     from allencv_al.training.learning_rate_finder import try_learning_rates
 
     check_experiment(params, str(args.param_path))
@@ -142,8 +141,7 @@ def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
     }
     experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
-    datasets = only_labeled(experiment.read())
-    vocabulary = experiment.make_vocabulary(datasets)
+    datasets, vocabulary = experiment.prepare()
     model = experiment.make_model(vocabulary)
     loader = experiment.make_loader(datasets.train, vocabulary, training=True)
     trainer = experiment.make_trainer(model, loader, None, None)

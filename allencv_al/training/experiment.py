@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,7 +26,7 @@ from allencv_al.models.model import Model
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.archive_samples import MAX_SAMPLES
 from allencv_al.training.dry_run import check_files
-from allencv_al.training.label_check import check_labels, only_labeled
+from allencv_al.training.label_check import check_labels, only_known, only_labeled
 from allencv_al.training.model_check import model_faults, unused_key_faults
 from allencv_al.training.trainer import Trainer
 
@@ -77,7 +77,9 @@ class Experiment(FromParams):
         evaluate_on_test: Whether to evaluate the best weights on `test_data_path` at the end, which
             writes `test_*` into metrics.json.
         vocabulary: How labels become numbers. Default: from the labels of the data sets.
-        datasets_for_vocab_creation: The data sets whose labels make the vocabulary. Default: all.
+        datasets_for_vocab_creation: The data sets whose labels make the vocabulary. Default:
+            `["train"]`. Validation and test images of classes that are not in the vocabulary are
+            left out, with a warning that counts them; `allencv-al evaluate` does the same.
         data_loader: How training images become batches.
         validation_data_loader: The same for validation and test images. Default: `data_loader`,
             without shuffling, dropping or cutting off anything.
@@ -123,7 +125,7 @@ class Experiment(FromParams):
             "test": test_data_path,
         }
         self.evaluate_on_test = evaluate_on_test
-        self.vocabulary_names = datasets_for_vocab_creation or list(SPLITS)
+        self.vocabulary_names: list[Split] = datasets_for_vocab_creation or ["train"]
         self.seeds = (random_seed, numpy_seed, pytorch_seed)
         self.archive_samples = archive_samples
         self._model = model
@@ -211,17 +213,30 @@ class Experiment(FromParams):
                 ", ".join(chance),
             )
 
+    def prepare(self) -> tuple[Datasets, Vocabulary]:
+        """Return the images to learn from and to measure with, and the numbers of their labels.
+
+        Raises:
+            DataError: A data set is empty, or its labels can mean nothing.
+        """
+        datasets = only_labeled(self.read())
+        vocabulary = self.make_vocabulary(datasets)
+        validation, test = (
+            None if data is None else only_known(data, vocabulary, f"{name}_data_path")
+            for name, data in (("validation", datasets.validation), ("test", datasets.test))
+        )
+        return replace(datasets, validation=validation, test=test), vocabulary
+
     def rehearse(self) -> None:
         """Do what training does before it decodes the first image; write and download nothing.
 
         Raises:
             AllenCVError: What training would raise.
         """
-        datasets = only_labeled(self.read())
+        datasets, vocabulary = self.prepare()
         names = [f"{name}_data_path" for name in SPLITS]
         sets = (datasets.train, datasets.validation, datasets.test)
         check_files(dict(zip(names, sets, strict=True)))
-        vocabulary = self.make_vocabulary(datasets)
         with without_downloads():
             model = self.make_model(vocabulary)
         train, *others = (
@@ -240,6 +255,9 @@ class Experiment(FromParams):
         """
         chosen = datasets.present(self.vocabulary_names)
         instances = [instance for dataset in chosen for instance in dataset]
+        # The classes of boxes have no images that could be left out
+        others = [dataset for dataset in datasets.present() if dataset not in chosen]
+        instances += [item for dataset in others for item in dataset if item.label is None]
         named = [Instance(id=f"class {name}", image=b"", label=name) for name in classes]
         return self._vocabulary.construct(instances=[*instances, *named])
 

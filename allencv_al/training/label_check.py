@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean
 from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import LABEL_NAMESPACE
+from allencv_al.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from allencv_al.training.experiment import Datasets
@@ -45,7 +49,7 @@ def check_labels(datasets: Datasets) -> None:
         )
     for name, dataset in (("validation", datasets.validation), ("test", datasets.test)):
         if dataset is not None:
-            _check_measuring(name, _classes(dataset), known)
+            _check_measuring(name, dataset.labels(), known)
 
 
 def only_labeled(datasets: Datasets) -> Datasets:
@@ -78,12 +82,54 @@ def _only_labeled(name: str, dataset: Dataset) -> Dataset:
     return Dataset(dataset.reader, labeled, dataset.skipped, dataset.unreadable)
 
 
-def _check_measuring(name: str, found: set[str], known: set[str]) -> None:
+def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
+    """Return a data set that measures without the images of classes that the model does not know.
+
+    Whatever it answered for them would be wrong, and their loss is that of no class: so training,
+    `evaluate` and the loop leave them out alike, and say how many they are.
+
+    Args:
+        dataset: The images.
+        vocabulary: The classes that the model knows.
+        place: What to call the images in messages.
+
+    Raises:
+        DataError: No labeled image is left.
+    """
+    counts = Counter(label for label in dataset.labels() if label is not None)
+    unknown = {label: n for label, n in sorted(counts.items()) if not _knows(vocabulary, label)}
+    if not unknown:
+        return dataset
+    named = [f"{label} ({n})" for label, n in unknown.items()]
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    message = (
+        f"{place}: {sum(unknown.values())} of {len(dataset)} images are of classes that the model "
+        f"does not know: {', '.join(named[:_MOST_NAMED])}{more}"
+    )
+    if len(unknown) == len(counts):
+        hint = vocabulary.describe_unknown(next(iter(unknown)), LABEL_NAMESPACE)
+        raise DataError(f"{message}; the label {hint}")
+    logger.warning("%s: left out", message)
+    kept = [instance for instance in dataset if instance.label not in unknown]
+    return Dataset(dataset.reader, kept, dataset.skipped, dataset.unreadable)
+
+
+def _knows(vocabulary: Vocabulary, label: str) -> bool:
+    try:
+        vocabulary.get_token_index(label, LABEL_NAMESPACE)
+    except KeyError:
+        return False
+    return True
+
+
+def _check_measuring(name: str, labels: Sequence[str | None], known: set[str]) -> None:
+    counts = Counter(label for label in labels if label is not None)
+    found = set(counts)
     _warn_of_misspelt(name, found, known)
     unknown = sorted(found - known)
     if not unknown:
         return
-    shown = ", ".join(unknown[:_MOST_NAMED])
+    shown = ", ".join(f"{label} ({counts[label]})" for label in unknown[:_MOST_NAMED])
     if len(unknown) > _MOST_NAMED:
         shown += f" and {len(unknown) - _MOST_NAMED} more"
     hint = did_you_mean(unknown[0], known)

@@ -18,7 +18,6 @@ from allencv_al.training.checkpointer import has_checkpoints
 from allencv_al.training.data_record import check_same_data, write_data_record
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.experiment import Datasets, Experiment, check_experiment
-from allencv_al.training.label_check import only_labeled
 from allencv_al.training.pictures import write_confusion_matrix
 from allencv_al.training.run_folder import (
     METRICS_NAME,
@@ -88,8 +87,7 @@ def train(
     check_run_folder(folder, params, recover, force, changeable)
     experiment = Experiment.from_checked(params)
     seed_everything(*experiment.seeds)
-    datasets = only_labeled(experiment.read())
-    vocabulary = experiment.make_vocabulary(datasets)
+    datasets, vocabulary = experiment.prepare()
     loaders = _Loaders(experiment, datasets, vocabulary)
     with opened_run_folder(folder, params, recover, force, changeable) as run_folder:
         learned = {"train": datasets.train, "validation": datasets.validation}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
@@ -220,6 +221,10 @@ def test_test_images_of_other_classes_measure_nothing(
     (test / "zero").rename(test / "Zero")
     read(config)
     assert "test_data_path: classes that no training image has: Zero" in caplog.text
+    experiment = ActiveLearningExperiment.from_checked(Params(config))
+    learner = ExperimentLearner(experiment, tmp_path / "cache")
+    assert "Zero" not in learner.class_names()
+    assert "1 of 3 images are of classes that the model does not know: Zero (1)" in caplog.text
     for name in ("one", "two"):
         (test / name).rename(test / name.upper())
     with pytest.raises(DataError, match="test_data_path: classes that no training image has: ONE"):

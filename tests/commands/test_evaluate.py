@@ -129,7 +129,16 @@ def test_a_class_that_the_model_does_not_know_is_named(
     tiny_run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (pictures / "Emu").rename(pictures / "Fox")
+    result = pictures.parent / "result.json"
+    assert main(["evaluate", str(tiny_run), str(pictures), "--output-file", str(result)]) == 0
+    assert "2 of 7 images are of classes that the model does not know: Fox (2): left out" in (
+        capsys.readouterr().err
+    )
+    measured = json.loads(result.read_text())["confusion_matrix"]
+    assert sum(map(sum, measured)) == 5
+    for known in ("Cat", "Dog"):
+        (pictures / known).rename(pictures / f"{known}like")
     assert main(["evaluate", str(tiny_run), str(pictures)]) == 2
     shown = capsys.readouterr().err
-    assert "Fox" in shown
+    assert "7 of 7 images are of classes that the model does not know" in shown
     assert "Traceback" not in shown

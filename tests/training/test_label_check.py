@@ -11,8 +11,9 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
+from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.experiment import Datasets
-from allencv_al.training.label_check import check_labels, only_labeled
+from allencv_al.training.label_check import check_labels, only_known, only_labeled
 
 
 class _Nothing(DatasetReader):
@@ -49,7 +50,7 @@ def test_no_class_in_common_is_an_error() -> None:
     with pytest.raises(DataError) as caught:
         check(["rover", "whiskers"], ["Rover", "wiskers"])
     assert "validation_data_path" in str(caught.value)
-    assert "Rover, wiskers" in str(caught.value)
+    assert "Rover (1), wiskers (1)" in str(caught.value)
     assert 'did you mean "rover"' in str(caught.value)
 
 
@@ -93,3 +94,19 @@ def test_a_class_that_looks_misspelt_beside_those_that_are_measured_is_a_warning
     check(["cat", "dog", "dgo"], ["cat", "dog"])
     assert 'of the class "dgo"' in caplog.text
     assert 'did you mean "dog"?' in caplog.text
+
+
+def test_images_that_measure_of_classes_the_model_does_not_know_are_left_out_with_counts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    vocabulary = Vocabulary({"labels": {"cat": 1, "dog": 1}})
+    measures = dataset(["cat", "horse", "dog", "owl", "horse", None])
+    found = only_known(measures, vocabulary, "test_data_path")
+    assert found.labels() == ["cat", "dog", None]
+    assert (
+        "test_data_path: 3 of 6 images are of classes that the model does not know: "
+        "horse (2), owl (1): left out"
+    ) in caplog.text
+    assert only_known(found, vocabulary, "x") is found
+    with pytest.raises(DataError, match=r"x: 2 of 2 images .*: Cat \(2\); .*did you mean"):
+        only_known(dataset(["Cat", "Cat"]), vocabulary, "x")

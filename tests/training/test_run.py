@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from allencv_al.__main__ import main
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import DataError
 from allencv_al.common.run_lock import run_lock
@@ -227,6 +228,33 @@ def test_a_run_goes_on_with_more_epochs_and_workers_but_not_with_other_data(
         train(Params(config), run, recover=True)
     assert "train: 1 image gone: dark/0.png" in str(error.value)
     assert (run / "config.json").read_bytes() == before
+
+
+def test_a_class_only_of_validation_is_left_out_alike_by_train_and_evaluate(
+    config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for split in ("validation", "test"):
+        folder = tmp_path / split / "gray"
+        folder.mkdir()
+        for number in range(3):
+            Image.new("RGB", (8, 8), (128,) * 3).save(folder / f"{number}.png")
+    metrics = train(Params(config), tmp_path / "run")
+    for split in ("validation", "test"):
+        assert (
+            f"{split}_data_path: 3 of 11 images are of classes that the model does not know: "
+            "gray (3): left out"
+        ) in caplog.text
+    result = tmp_path / "result.json"
+    archive = str(tmp_path / "run" / "model.tar.gz")
+    data = str(tmp_path / "test")
+    assert main(["evaluate", archive, data, "--output-file", str(result)]) == 0
+    found = json.loads(result.read_text())
+    assert found["accuracy"] == metrics["test_accuracy"] == 1.0
+    assert found["loss"] == pytest.approx(metrics["test_loss"])
+    assert sum(map(sum, found["confusion_matrix"])) == 8
+    config["datasets_for_vocab_creation"] = ["train", "validation"]
+    kept = train(Params(config), tmp_path / "kept")
+    assert kept["test_accuracy"] == pytest.approx(8 / 11)
 
 
 def test_unreadable_images_are_listed(config: dict[str, Any], tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ class ExperimentLearner(Learner):
         self._by_id = {item.id: item for item in self.items}
         self._shown_classes: set[str] = set()
         self._vocabulary = self._make_vocabulary()
+        self._data = self._data.known_to(self._vocabulary)
         self._data_classes = self.class_names()
         self._model: Model | None = None
         self._initial: dict[str, torch.Tensor] = {}
@@ -266,6 +267,8 @@ class ExperimentLearner(Learner):
                 f"{', '.join(sorted(shown - set(chosen)))}; {TO_ADD_A_CLASS}"
             )
         named = [*(chosen or ()), *sorted(self._shown_classes), *more]
+        if not self._settings.annotator.needs_known_labels:
+            named += sorted(shown)  # people may give labels of these classes, too
         datasets = Datasets(
             Dataset(self._experiment.dataset_reader, self.items),
             self._data.validation,
