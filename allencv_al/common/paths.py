@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}", re.IGNORECASE)
 _DRIVE = re.compile(r"[a-z]:[\\/]", re.IGNORECASE)
+_PLAINLY_WRITTEN = re.compile(r"(?! |file:)[ !#-&(-\[\]-~]+(?<! )")
 _SEEN_BADLY = {
     "\r": "a carriage return",
     "\n": "a line end",
@@ -60,6 +62,8 @@ def written_path(text: str, folder: Path | None = None) -> Path:
     """
     if text[:5].lower() == "file:":
         text = "/" + unquote(text[5:]).lstrip("/").removeprefix("localhost/")
+    if _PLAINLY_WRITTEN.fullmatch(text):  # most are: a table of a million rows asks no disk here
+        return _joined(folder, text)
     path = existing_path(_joined(folder, text))
     if _exists(path):
         return path
@@ -127,14 +131,20 @@ def _by_parts(path: Path) -> Path | None:
             continue
         wanted = unicodedata.normalize("NFC", part)
         try:
-            names = [entry.name for entry in found.iterdir()]
+            name = _composed_names(str(found), found.stat().st_mtime_ns).get(wanted)
         except OSError:
             return None
-        same = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
-        if not same:
+        if name is None:
             return None
-        found /= min(same)
+        found /= name
     return found
+
+
+@lru_cache(maxsize=16)
+def _composed_names(folder: str, changed: int) -> dict[str, str]:
+    """Return the names in a folder by their composed forms; `changed` tells when they are old."""
+    names = sorted((entry.name for entry in Path(folder).iterdir()), reverse=True)
+    return {unicodedata.normalize("NFC", name): name for name in names}
 
 
 def _exists(path: Path) -> bool:

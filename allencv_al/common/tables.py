@@ -120,7 +120,13 @@ def parse_table(text: str, where: str, names: Sequence[str], is_json: bool = Fal
     text = text.removeprefix("\ufeff")
     if not is_json:
         return _csv_table(text, where, names)
-    rows = [_with_names(row, names) for row in _json_rows(text)]
+    renamed: dict[tuple[str, ...], list[str]] = {}  # most rows have the same keys
+    rows = []
+    for row in _json_rows(text):
+        keys = tuple(row.values)
+        if keys not in renamed:
+            renamed[keys] = _renamed(keys, names)
+        rows.append(_with_names(row, renamed[keys]))
     columns = dict.fromkeys(name for row in rows for name in row.values)
     return Table(tuple(columns), tuple(rows), is_json=True)
 
@@ -311,10 +317,9 @@ def _csv_row(line: int, header: Sequence[str], cells: list[str]) -> Row:
 
 
 def _with_names(row: Row, names: Sequence[str]) -> Row:
-    found = _renamed(list(row.values), names)
-    if found == list(row.values):
+    if names == list(row.values):
         return row
-    values = dict(zip(found, row.values.values(), strict=True))
+    values = dict(zip(names, row.values.values(), strict=True))
     return Row(row.line, values, row.problem, row.unit)
 
 

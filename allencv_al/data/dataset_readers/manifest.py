@@ -155,8 +155,10 @@ class _CheckedRows:
             raise ValueError(f"{columns.path}: expected the path of an image, found nothing")
         if (problem := path_problem(path)) is not None:
             raise ValueError(f"{columns.path}: {problem}")
-        exact = self._folder / raw_cell_text(row.values, columns.path)
-        file = exact if exact.is_file() else written_path(path, self._folder)
+        # As it stands, with blanks around it, if it is a file: names may have them
+        raw = raw_cell_text(row.values, columns.path)
+        exact = self._folder / raw
+        file = exact if raw != path and exact.is_file() else written_path(path, self._folder)
         id = id or self._id_of(file, path)
         first, first_label = self._first_of_id.setdefault(id, (row.place, label))
         if first != row.place:

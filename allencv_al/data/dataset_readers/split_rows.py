@@ -45,8 +45,8 @@ def rows_of_split(table: Table, column: str, split: str | None, where: Path) -> 
         level = logging.WARNING if "" in left_out else logging.INFO
         logger.log(
             level,
-            "%s: %d rows are not of split %s and are left out: %s",
-            *(where, sum(left_out.values()), repr_json(split), _shown(left_out)),
+            "%s: left out, because not of split %s: %d of %d rows: %s",
+            *(where, repr_json(split), sum(left_out.values()), len(sound), _shown(left_out)),
         )
     return [
         row

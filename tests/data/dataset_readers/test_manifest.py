@@ -229,7 +229,7 @@ def test_a_split_is_matched_by_case_and_the_rest_is_counted(name: str, tmp_path,
         text = "\n".join(map(json.dumps, listed)) if name == "t.jsonl" else json.dumps(listed)
         file = write(tmp_path, text, name)
     assert len(ManifestReader(split="train").read(file)) == 4
-    assert '1 rows are not of split "train" and are left out: no split (1)' in caplog.text
+    assert 'left out, because not of split "train": 1 of 5 rows: no split (1)' in caplog.text
     assert len(ManifestReader().read(f"{file}::TRAIN ")) == 4
 
 
