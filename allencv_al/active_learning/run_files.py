@@ -79,7 +79,10 @@ class RunFiles:
         thumbnail = self._thumbnail if is_shown else None
         write_run_report(self._folder, records, self._context(records), thumbnail)
         self._write_labels(loop.labels.labels())
-        self._write_contact_sheet(records)
+        try:
+            self._write_contact_sheet(records)
+        except Exception as error:  # a picture, which the run is worth more than
+            logger.warning("%s: not drawn: %s", self._folder / SHEET_NAME, error)
         self._written = time.monotonic()
 
     def _context(self, records: Sequence[RoundRecord]) -> RunContext:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common import Params, atomic_file
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.seeding import seed_everything
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.vocabulary import Vocabulary
@@ -83,6 +84,8 @@ def train(
     """
     check_experiment(params, source)
     folder = Path(serialization_dir)
+    if recover:
+        _check_is_training(folder)
     changeable = _changeable(folder, params) if recover else ()
     check_run_folder(folder, params, recover, force, changeable)
     experiment = Experiment.from_checked(params)
@@ -101,14 +104,7 @@ def train(
         if trainer.goes_on:
             write_data_record(folder, learned)
         try:
-            try:
-                metrics = trainer.train(recover=recover)
-            except Exception:
-                if trainer.has_result:  # a callback that fails at the end costs no model
-                    _archive(experiment, datasets, folder)
-                raise
-            # Before anything else is done with the model, for the same reason
-            _archive(experiment, datasets, folder)
+            metrics = _train_and_archive(trainer, experiment, datasets, folder, recover)
             if experiment.evaluate_on_test and loaders.test is not None:
                 metrics.update(_test(trainer, loaders.test, vocabulary, folder))
             atomic_file.write_json(folder / METRICS_NAME, metrics)
@@ -116,6 +112,32 @@ def train(
             for loader in loaders.all():
                 loader.close()
             _list_unreadable(folder, loaders.all())
+    return metrics
+
+
+def _check_is_training(folder: Path) -> None:
+    """Raise where a folder holds the run of another command, which `train` would write into."""
+    for name, command in (("run.sqlite", "active-learn"), ("comparison.json", "compare")):
+        if (folder / name).exists():
+            raise ConfigurationError(
+                f"{folder}: holds a run of {command}; {command} --recover goes on with it"
+            )
+
+
+def _train_and_archive(
+    trainer: Trainer, experiment: Experiment, datasets: Datasets, folder: Path, recover: bool
+) -> dict[str, Any]:
+    """Train, and archive the model before anything else is done with it.
+
+    Neither a callback that fails at the end nor an image that cannot be measured costs a model.
+    """
+    try:
+        metrics = trainer.train(recover=recover)
+    except Exception:
+        if trainer.has_result:
+            _archive(experiment, datasets, folder)
+        raise
+    _archive(experiment, datasets, folder)
     return metrics
 
 

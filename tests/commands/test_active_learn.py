@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
+from allencv_al.active_learning import contact_sheet
 from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.run import DATABASE_NAME
 from allencv_al.active_learning.run_database import RunDatabase
@@ -292,6 +293,19 @@ def test_a_table_is_filled_in_and_the_same_command_goes_on(project: Project) -> 
     assert list(project.labels()) == asked
     assert not project.table.exists()
     assert len(list(project.run_folder.rglob("labeled.csv"))) == 3
+
+
+def test_a_contact_sheet_that_cannot_be_drawn_stops_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(contact_sheet, "write_contact_sheet", fail)
+    project.ask_a_person()
+    assert project.run() == 3
+    assert "picks.png: not drawn: no font" in project.err
+    assert project.table.is_file()
 
 
 def test_waiting_shows_what_is_there_so_far(project: Project) -> None:

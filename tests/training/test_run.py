@@ -151,6 +151,19 @@ def test_a_callback_may_write_into_the_folder_at_once(
     assert (run / "model.tar.gz").read_bytes() != archive
 
 
+@pytest.mark.parametrize(
+    ("name", "command"), [("run.sqlite", "active-learn"), ("comparison.json", "compare")]
+)
+def test_the_run_of_another_command_is_not_gone_on_with(
+    config: dict[str, Any], tmp_path: Path, name: str, command: str
+) -> None:
+    Params(config).to_file(tmp_path / "run" / "config.json")
+    (tmp_path / "run" / name).touch()
+    with pytest.raises(ConfigurationError, match=f"holds a run of {command}; {command} --recover"):
+        train(Params(config), tmp_path / "run", recover=True)
+    assert len(list((tmp_path / "run").iterdir())) == 2
+
+
 def test_one_folder_takes_one_training_at_a_time(config: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
