@@ -129,10 +129,13 @@ class AnswerStore:
                 raise LabelConflict(f"there is no answer {event_id} of {annotator}")
             item = found[1]
             labels_per_image = _check_is_open(connection, item)
-            undo = self._events.undo(event_id, annotator)
-            before = _in_force_after(connection, undo)
-            _stand(connection, item, annotator, before)
-            renew(connection, item, labels_per_image)
+            known = connection.execute(
+                "SELECT 1 FROM label_event WHERE kind = 'undo' AND supersedes = ?", (event_id,)
+            ).fetchone()
+            if known is None:  # else there may be another answer since, which stands
+                undo = self._events.undo(event_id, annotator)
+                _stand(connection, item, annotator, _in_force_after(connection, undo))
+                renew(connection, item, labels_per_image)
         return self._answer(event_id)
 
     def decide(

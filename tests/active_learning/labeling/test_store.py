@@ -449,3 +449,13 @@ def test_a_later_event_is_never_older(
     label(store, "anna", 1, DOG)
     label(store, "anna", 2, CAT)
     assert [event.time for event in store.answers.events()] == [2_000.0, 2_000.0, 1_000.0]
+
+
+def test_a_repeated_undo_leaves_what_was_answered_since(store: LabelingStore) -> None:
+    """Another window sends it again, or the network delivers it twice."""
+    first = label(store, "anna", 1, CAT)
+    store.answers.undo("anna", first)
+    label(store, "anna", 1, DOG)
+    store.answers.undo("anna", first)
+    assert finals(store)[0] == ("label", "dog")
+    assert [answer.class_id for answer in store.answers.standing([1])[1]] == [DOG]
