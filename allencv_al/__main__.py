@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
 from allencv_al.common.errors import AllenCVError
 from allencv_al.common.interrupts import interrupts_outside_imports
+from allencv_al.common.machine_faults import is_of_a_path
 from allencv_al.common.standard_streams import replace_closed_streams
 
 EXIT_USAGE = 2
@@ -26,8 +27,9 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is success, 1 a failure on the way, 2 a mistake in the command, the config or the data,
-    130 an interrupt. A mistake is one message on stderr; ``--debug`` adds the traceback.
+    0 is success, 1 a failure on the way (a full disk, for one), 2 a mistake in the command, the
+    config or the data (a folder that cannot be written, for one), 130 an interrupt. A mistake is
+    one message on stderr; ``--debug`` adds the traceback.
 
     Args:
         argv: The arguments after the program's name; those of the process by default.
@@ -114,7 +116,8 @@ def _run(args: argparse.Namespace, debug: bool) -> int:
     except OSError as error:
         _drop_what_cannot_be_written()
         explained = _user_code_error(error)
-        return _report(explained or _describe_os_error(error), EXIT_FAILURE, debug)
+        exit_code = EXIT_USAGE if is_of_a_path(error) else EXIT_FAILURE
+        return _report(explained or _describe_os_error(error), exit_code, debug)
     except MemoryError as error:
         return _report(f"out of memory: {error}".removesuffix(": "), EXIT_FAILURE, debug)
     except UnicodeError as error:  # names of files that are no text, on the way into one

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import AllenCVError, DataError, ImageDecodeError
+from allencv_al.common.machine_faults import is_machine_fault
 from allencv_al.predictors.batched_inference import OutputBatch
 
 FloatRows = NDArray[np.float32]
@@ -189,10 +190,14 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"{tempfile.gettempdir()}: {error.strerror or error}; results over the memory limit go "
-            "there: set TMPDIR to another place, or keep them in a folder of your own"
-        ) from error
+        place, cause = tempfile.gettempdir(), error.strerror or error
+        remedy = (
+            "results over the memory limit go there: set TMPDIR to another place, or keep them in "
+            "a folder of your own"
+        )
+        if is_machine_fault(error):
+            raise OSError(error.errno, f"{cause}; {remedy}", place) from error
+        raise DataError(f"{place}: {cause}; {remedy}") from error
 
 
 def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> FloatRows:

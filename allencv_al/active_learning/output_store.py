@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from allencv_al.common import atomic_file
 from allencv_al.common.errors import DataError
 from allencv_al.common.listing import listed
+from allencv_al.common.machine_faults import is_machine_fault
 
 logger = logging.getLogger(__name__)
 
@@ -349,5 +350,7 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or folder
+        where = str(error.filename or folder)
+        if is_machine_fault(error):
+            raise OSError(error.errno, error.strerror, where) from error
         raise DataError(f"{where}: {error.strerror or error}") from error

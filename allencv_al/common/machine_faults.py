@@ -5,12 +5,20 @@ from __future__ import annotations
 import errno
 import os
 
-# Too many open files, no memory, a broken disk, a network file system that is gone. Permissions and
-# names belong to one file, and are that file's fault.
+# Too many open files, no memory, a full or broken disk, a network file system that is gone.
+# Permissions and names belong to one file, and are that file's fault.
 _NAMES = (
     *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EIO", "EREMOTEIO", "ENODEV", "ENXIO", "ESTALE"),
+    *("ENOSPC", "EDQUOT"),
     *("ENOTCONN", "ECONNABORTED", "ECONNRESET", "ETIMEDOUT", "ESHUTDOWN"),
     *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH"),
+)
+# A path that is not there, not ours, or of another kind: whoever named it can name another
+_OF_PATHS = frozenset(
+    (
+        *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR),
+        *(errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP),
+    )
 )
 _NUMBERS = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
 
@@ -20,6 +28,11 @@ def is_machine_fault(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno in _NUMBERS
     )
+
+
+def is_of_a_path(error: OSError) -> bool:
+    """Return whether an error is that of a path that somebody has named, and can mend."""
+    return error.errno in _OF_PATHS
 
 
 def machine_fault(error: BaseException, name: str) -> OSError | None:

@@ -178,6 +178,8 @@ def test_the_exit_code_of_the_subcommand_is_returned(monkeypatch: pytest.MonkeyP
         (ConfigurationError("lr: expected float"), 2, "error: lr: expected float\n"),
         (TrainingError("nan loss"), 1, "error: nan loss\n"),
         (OSError(28, "No space left on device", "x.json"), 1, "error: x.json: No space left"),
+        (PermissionError(13, "Permission denied", "run"), 2, "error: run: Permission denied\n"),
+        (OSError(5, "Input/output error", "x.json"), 1, "error: x.json: Input/output error\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
     ],
 )

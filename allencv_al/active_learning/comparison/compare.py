@@ -25,7 +25,7 @@ from allencv_al.active_learning.comparison.finished_run import (
 )
 from allencv_al.active_learning.comparison.plan import Plan
 from allencv_al.active_learning.comparison.statistics import ComparisonSummary, summarize
-from allencv_al.active_learning.comparison.workers import WorkerOptions, run_cells
+from allencv_al.active_learning.comparison.workers import Failure, WorkerOptions, run_cells
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop_experiment import (
     LoopExperiment,
@@ -97,6 +97,18 @@ class Sources:
     notes: Sequence[str] = ()
 
 
+class RunsFailed(DataError):  # noqa: N818  what happened
+    """Some runs of a comparison failed; the exit code is that of the first of them.
+
+    Args:
+        errors: The failures, by the names of the runs.
+    """
+
+    def __init__(self, errors: Mapping[str, Failure]) -> None:
+        super().__init__(_failures(errors))
+        self.exit_code = next(iter(errors.values())).exit_code
+
+
 def compare(params: Params, folder: Path, options: ComparisonOptions) -> ComparisonSummary:
     """Run every strategy with every seed, each once, and write what comes of it.
 
@@ -112,7 +124,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
 
     Raises:
         ConfigurationFaults: The config or a strategy is wrong; nothing was run.
-        DataError: Runs failed; what the others found is written all the same.
+        RunsFailed: Runs failed; what the others found is written all the same.
     """
     check_comparison(params, options.strategies, options.source)
     written = without_secrets(params)
@@ -136,12 +148,12 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         errors = _run(cells, folder, options)
         done = [cell for cell in cells if cell.name not in errors]
         if not done:
-            raise DataError(_failures(errors))
+            raise RunsFailed(errors)
         runs = [read_cell(cell) for cell in done]
         notes = [more] if more else []
         summary = write_comparison(runs, folder, options, Sources(written, plan, notes))
         if errors:
-            raise DataError(_failures(errors))
+            raise RunsFailed(errors)
         return summary
 
 
@@ -216,7 +228,7 @@ def _curves(runs: Sequence[FinishedRun], metric: str) -> list[Curve]:
     return curves
 
 
-def _run(cells: Sequence[Cell], folder: Path, options: ComparisonOptions) -> dict[str, str]:
+def _run(cells: Sequence[Cell], folder: Path, options: ComparisonOptions) -> dict[str, Failure]:
     left = [cell for cell in cells if not cell.is_done()]
     if len(left) < len(cells):
         logger.info("%d of %d runs are done already", len(cells) - len(left), len(cells))
@@ -279,7 +291,7 @@ def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None
         raise ConfigurationFaults(faults)
 
 
-def _failures(errors: Mapping[str, str]) -> str:
+def _failures(errors: Mapping[str, Failure]) -> str:
     runs, them = ("1 run", "it") if len(errors) == 1 else (f"{len(errors)} runs", "them")
     lines = [f"{runs} failed; --recover runs {them} again:"]
-    return "\n".join([*lines, *(f"  {name}: {message}" for name, message in errors.items())])
+    return "\n".join([*lines, *(f"  {name}: {message}" for name, (message, _) in errors.items())])

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from allencv_al.active_learning.comparison.cells import Cell
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 from allencv_al.common.log_level import log_level
+from allencv_al.common.machine_faults import is_of_a_path
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import CONFIG_NAME
 
@@ -45,9 +46,21 @@ class WorkerOptions:
     packages: Sequence[str] = ()
 
 
+class Failure(NamedTuple):
+    """Why a run ended before its end.
+
+    Args:
+        message: What to tell.
+        exit_code: What active-learn would have ended with.
+    """
+
+    message: str
+    exit_code: int = 1
+
+
 def run_cells(
     cells: Sequence[Cell], workers: int, options: WorkerOptions, on_round: Callable[[], None]
-) -> dict[str, str]:
+) -> dict[str, Failure]:
     """Run cells, and return the error of each that failed, by its name.
 
     Args:
@@ -94,13 +107,13 @@ class _Worker:
         with suppress(OSError):  # it has ended, as whoever reads will find
             self.connection.send(cell)
 
-    def read(self) -> str | None:
-        """Return what it says: None after a round, else how a cell ended; empty for well."""
+    def read(self) -> Failure | bool:
+        """Return what it says: False after a round, else how a cell ended; True for well."""
         try:
-            message: str | None = self.connection.recv()
+            message: Failure | bool = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            message = f"its process ended (exit code {self.process.exitcode})"
+            message = Failure(f"its process ended (exit code {self.process.exitcode})")
         return message
 
     def join(self) -> None:
@@ -114,8 +127,8 @@ class _Worker:
 
 def _watch(
     cells: list[Cell], workers: Sequence[_Worker], on_round: Callable[[], None]
-) -> dict[str, str]:
-    errors: dict[str, str] = {}
+) -> dict[str, Failure]:
+    errors: dict[str, Failure] = {}
     waiting = iter(cells)
     for worker, cell in zip(workers, waiting, strict=False):
         worker.take(cell)
@@ -123,51 +136,54 @@ def _watch(
         for connection in wait(list(busy)):
             worker = busy[cast(Any, connection)]
             message = worker.read()
-            if message is None:
+            if message is False:
                 on_round()
                 continue
             assert worker.cell is not None
-            if message:
+            if isinstance(message, Failure):
                 _note(errors, worker.cell, message)
             worker.cell = None
             following = next(waiting, None) if worker.process.is_alive() else None
             if following is not None:
                 worker.take(following)
     for cell in waiting:
-        _note(errors, cell, "not run: no worker process is left")
+        _note(errors, cell, Failure("not run: no worker process is left"))
     return {cell.name: errors[cell.name] for cell in cells if cell.name in errors}
 
 
-def _note(errors: dict[str, str], cell: Cell, message: str) -> None:
-    errors[cell.name] = message
-    logger.error("%s: %s", cell.name, message)
+def _note(errors: dict[str, Failure], cell: Cell, failure: Failure) -> None:
+    errors[cell.name] = failure
+    logger.error("%s: %s", cell.name, failure.message)
 
 
 def _run_here(
     cells: Sequence[Cell], options: WorkerOptions, on_round: Callable[[], None]
-) -> dict[str, str]:
-    errors: dict[str, str] = {}
+) -> dict[str, Failure]:
+    errors: dict[str, Failure] = {}
     # What each run says of its rounds would be too much of many runs
     with log_level("allencv_al", logging.WARNING):
         for cell in cells:
-            message = _error_of(cell, options, on_round)
-            if message:
-                _note(errors, cell, message)
+            failure = _failure_of(cell, options, on_round)
+            if failure is not None:
+                _note(errors, cell, failure)
     return errors
 
 
-def _error_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> str:
-    """Run a cell and return what went wrong, empty for nothing: others can go on."""
+def _failure_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> Failure | None:
+    """Run a cell and return what went wrong, None for nothing: others can go on."""
     try:
         _run_cell(cell, options, on_round)
     except TrainingInterrupted:
         raise
     except AllenCVError as error:
-        return str(error)
+        return Failure(str(error), error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return Failure(f"{where}{error.strerror or error}", 2 if is_of_a_path(error) else 1)
     except Exception as error:  # of a user's own strategy, for one
         logger.exception("%s", cell.name)
-        return f"{type(error).__name__}: {error}"
-    return ""
+        return Failure(f"{type(error).__name__}: {error}", 2)
+    return None
 
 
 def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> None:
@@ -185,7 +201,7 @@ def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
 def _work(connection: Any, options: WorkerOptions) -> None:
     """Be one of the processes: take cells until nobody gives any.
 
-    What it says is None after each round, an empty text when a cell is done, and the error when it
+    What it says is False after each round, True when a cell is done, and the failure when it
     failed.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -201,7 +217,8 @@ def _work(connection: Any, options: WorkerOptions) -> None:
     try:
         while True:
             cell: Cell = connection.recv()
-            connection.send(_error_of(cell, options, partial(connection.send, None)))
+            failure = _failure_of(cell, options, partial(connection.send, False))
+            connection.send(failure or True)
     except (EOFError, TrainingInterrupted):
         return
 

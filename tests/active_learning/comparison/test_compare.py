@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from allencv_al.active_learning.comparison import compare as module
 from allencv_al.active_learning.comparison import workers
-from allencv_al.active_learning.comparison.compare import ComparisonOptions, compare
+from allencv_al.active_learning.comparison.compare import ComparisonOptions, RunsFailed, compare
 from allencv_al.active_learning.comparison.finished_run import FinishedRun, read_folder
 from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.round_record import RoundRecord
@@ -26,7 +27,12 @@ from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.active_learning.strategies.uncertainty import Margin
 from allencv_al.common import Params, plugins, registrable
-from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError
+from allencv_al.common.errors import (
+    ConfigurationError,
+    ConfigurationFaults,
+    DataError,
+    TrainingError,
+)
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import is_of_a_run
 
@@ -352,6 +358,32 @@ def test_what_fails_is_named_and_what_the_others_found_is_written(
     monkeypatch.setattr(Margin, "score", score)
     compare(Params(config), folder, options(both, recover=True))
     assert {row["strategy"] for row in rows_of(folder)} == {"random", "margin"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "run"), 1, "run: No space left"),
+        (PermissionError(errno.EACCES, "Permission denied", "run"), 2, "run: Permission denied"),
+        (TrainingError("the loss is NaN"), 1, "the loss is NaN"),
+        (DataError("x"), 2, "x"),
+    ],
+)
+def test_a_run_that_fails_gives_the_exit_code_that_it_has_alone(
+    config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
+    message: str,
+) -> None:
+    def failing(self: Margin, pool: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Margin, "score", failing)
+    with pytest.raises(RunsFailed, match=f"margin, seed 0: {message}") as caught:
+        compare(Params(config), tmp_path / "c", options({"margin": MARGIN}, seeds=1))
+    assert caught.value.exit_code == code
 
 
 def test_where_all_fail_there_is_nothing_to_write(
