@@ -163,8 +163,8 @@ def _say_missing(letters: frozenset[str]) -> None:
     shown = ", ".join(f"{c} ({unicodedata.name(c, 'unnamed')})" for c in new[:_LETTERS_NAMED])
     more = f" and {len(new) - _LETTERS_NAMED} more" if len(new) > _LETTERS_NAMED else ""
     logger.warning(
-        "no installed font has %s%s: pictures show boxes in their place. Debian and Ubuntu: "
-        "apt install %s; elsewhere the Noto fonts (said once)",
+        "no installed font that can be drawn has %s%s: pictures show boxes in their place. On "
+        "Debian and Ubuntu: apt install %s; elsewhere the Noto fonts (said once)",
         *(shown, more, " ".join(packages)),
     )
 

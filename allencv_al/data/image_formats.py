@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, cast
 
+import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -43,6 +44,7 @@ _OTHERS = {
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEAD = 512
+_BYTES_TO_OPEN = 128 << 20
 
 _SCALED_GRAY = {"L;2": 85, "L;4": 17}
 
@@ -92,8 +94,9 @@ def cicp(image: Image.Image) -> bytes | None:
 
 def _open(source: str | Path | bytes) -> Image.Image:
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    formats = _formats()
     try:
-        return Image.open(stream, formats=_formats())
+        return Image.open(stream, formats=formats)
     except UnidentifiedImageError as error:
         with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
             head = file.read(_HEAD)
@@ -106,6 +109,10 @@ def _open(source: str | Path | bytes) -> Image.Image:
         if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
             return _open_heif(source)
         raise FormatError(_is_none_of_them(head, brands)) from error
+    except OSError as error:
+        if error.errno is None:
+            np.empty(_BYTES_TO_OPEN, np.uint8)  # raises what WebP calls a damaged file
+        raise
 
 
 def _open_heif(source: str | Path | bytes) -> Image.Image:

@@ -208,6 +208,9 @@ def _cause(error: Exception) -> str:
         return error.strerror or str(error) or type(error).__name__
     if isinstance(error, FormatError):
         return str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return f"it has more pixels than Pillow decodes ({most:,}), whatever max_pixels says"
     return f"{type(error).__name__}: {error}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
@@ -21,6 +22,8 @@ _PHOTOMETRICS = {0: "white is zero", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "La
 # Those that Pillow's libtiff reads; another one is why a file cannot be read, so it is named
 _KNOWN_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001}
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_BYTES_OF_DECODER = 12  # for a pixel, at most: four for each channel
 
 # libtiff gives numbers in the byte order of this machine, whatever that of the file is
 _NATIVE_MODES = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
@@ -104,11 +107,14 @@ def load(image: Image.Image) -> None:
 
     Raises:
         FormatError: The pixels of a TIFF file cannot be decoded.
+        MemoryError: There is not as much memory as the image takes.
         Exception: Those of another format cannot.
     """
     try:
         image.load()
     except Exception as error:
+        # WebP and JPEG 2000 say of missing memory that the file is broken; this raises it
+        np.empty(_BYTES_OF_DECODER * image.width * image.height, np.uint8)
         if not isinstance(image, TiffImageFile) or is_machine_fault(error):
             raise
         raise FormatError(f"it is {layout_name(image.tag_v2)}: {error}") from error

@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 import warnings
@@ -316,7 +318,7 @@ def test_the_pixel_limit_is_read_from_the_header() -> None:
 
 @pytest.mark.parametrize("side", [13000, 60000])
 def test_a_bomb_is_one_error_and_no_warning(side: int) -> None:
-    with pytest.raises(ImageDecodeError, match="pixels"):
+    with pytest.raises(ImageDecodeError, match=r"pixels.*max_pixels"):
         load_image(png_header(side, side))
 
 
@@ -649,6 +651,29 @@ def test_memory_that_is_missing_is_the_machines_fault(monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="memory") as caught:
         load_image(content)
     assert caught.value.errno == errno.ENOMEM
+
+
+@pytest.mark.parametrize("format", ["WEBP", "JPEG2000"])
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory as Linux does")
+def test_memory_that_a_decoder_does_not_get_is_the_machines_fault(
+    tmp_path: Path, format: str
+) -> None:
+    path = tmp_path / "image"
+    Image.new("RGB", (4000, 3000)).save(path, format)
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from allencv_al.data.image_io import image_size, load_image\n"
+        f"image_size({str(path)!r})\n"  # what is imported late
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), resource.RLIM_INFINITY))\n"
+        "try:\n"
+        f"    load_image({str(path)!r})\n"
+        "except OSError as error:\n"
+        "    sys.exit(error.errno)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=False)
+    assert found.returncode == errno.ENOMEM
 
 
 def test_a_disk_that_fails_within_a_decoder_is_found_by_reading_again(
