@@ -121,8 +121,7 @@ def _run(args: argparse.Namespace, debug: bool) -> int:
     except MemoryError as error:
         return _report(f"out of memory: {error}".removesuffix(": "), EXIT_FAILURE, debug)
     except UnicodeError as error:  # names of files that are no text, on the way into one
-        found = str(getattr(error, "object", error))[:200]
-        return _report(f"expected Unicode text, found {found!a}", EXIT_USAGE, debug)
+        return _report(_describe_unicode_error(error), EXIT_USAGE, debug)
     except Exception as error:
         explained = _user_code_error(error)
         if explained is None:
@@ -177,6 +176,22 @@ def _report(message: str, exit_code: int, debug: bool) -> int:
 def _describe_os_error(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _describe_unicode_error(error: UnicodeError) -> str:
+    if not isinstance(error, UnicodeEncodeError | UnicodeDecodeError):
+        return f"expected Unicode text: {error}"
+    found = error.object[max(error.start - 20, 0) : error.end + 20]
+    if isinstance(error, UnicodeEncodeError) and not _is_surrogate(error.object[error.start]):
+        return (
+            f"the encoding {error.encoding} of the output has no place for {found!a}; "
+            "PYTHONIOENCODING=utf-8 sets another one"
+        )
+    return f"expected Unicode text, found {found!a}"
+
+
+def _is_surrogate(mark: str) -> bool:
+    return "\ud800" <= mark <= "\udfff"
 
 
 def _leave_broken_pipe() -> int:

@@ -216,3 +216,19 @@ def test_a_table_of_labels_alone_has_no_columns_about_picks(tmp_path: Path) -> N
     assert (tmp_path / "both.csv").read_text() == "path,id,label\na.png,,ant\n,record 1,bee\n"
     write_label_table(tmp_path / "none.csv", [])
     assert (tmp_path / "none.csv").read_text() == "path,label\n"
+
+
+def test_labels_that_a_spreadsheet_would_compute_come_back(tmp_path: Path) -> None:
+    names = ["=1+1", "-x", "+cmd", "@SUM", "-0.5", "'quoted"]
+    labeled = [
+        Instance(f"{n}.png", picture(tmp_path / f"{n}.png"), name) for n, name in enumerate(names)
+    ]
+    table = tmp_path / "labels.csv"
+    write_label_table(table, [], labeled)
+    lines = table.read_text().splitlines()
+    assert lines[0] == "path,label,allencv_al_guarded"
+    assert lines[1] == "0.png,'=1+1,label" and lines[5] == "4.png,-0.5,"
+    found = ManifestReader().read(table)
+    assert found.labels() == names
+    assert found[0].metadata == {}
+    check_replaceable(table, labels_are_kept=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -30,7 +30,10 @@ class ItemNames:
 
     def __init__(self, items: Mapping[str, int]) -> None:
         self._items = items
-        self._composed = {class_name(id): item for id, item in items.items()}
+        composed = Counter(map(class_name, items))
+        self._composed = {
+            class_name(id): item for id, item in items.items() if composed[class_name(id)] == 1
+        }
         self._by_name: dict[str, list[tuple[tuple[str, ...], int]]] = defaultdict(list)
         for id, item in items.items():
             parts = _parts(class_name(id))

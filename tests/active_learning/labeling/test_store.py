@@ -459,3 +459,12 @@ def test_a_repeated_undo_leaves_what_was_answered_since(store: LabelingStore) ->
     store.answers.undo("anna", first)
     assert finals(store)[0] == ("label", "dog")
     assert [answer.class_id for answer in store.answers.standing([1])[1]] == [DOG]
+
+
+def test_classes_have_one_spelling_and_near_names_are_said(
+    store: LabelingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = len(store.classes.all())
+    store.classes.add(["caf\u00e9", " cafe\u0301 ", "Caf\u00e9"], "owner")
+    assert [one.name for one in store.classes.all()][before:] == ["caf\u00e9", "Caf\u00e9"]
+    assert 'kept apart: "Caf\u00e9" (0) and "caf\u00e9" (0)' in caplog.text
