@@ -24,6 +24,7 @@ from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.callback_list import CallbackList
 from allencv_al.training.checkpointer import NUMBER_TO_KEEP, Checkpointer
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+from allencv_al.training.learning_rate_schedulers.base import warn_of_long_warmup
 from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
 from allencv_al.training.logging_options import LoggingOptions
 from allencv_al.training.metric_tracker import MetricTracker, parse_metric_names
@@ -212,13 +213,15 @@ class GradientDescentTrainer(TrainingLoop):
             model_parameters=list(model.named_parameters())  # it leaves the frozen ones out
         )
         self._avoid_single_items()
+        steps = math.ceil(len(data_loader) / num_gradient_accumulation_steps)
         schedule = {
             "optimizer": self.optimizer,
             "num_epochs": num_epochs,
-            "num_steps_per_epoch": math.ceil(len(data_loader) / num_gradient_accumulation_steps),
+            "num_steps_per_epoch": steps,
             "validation_metric": validation_metric,
         }
         self.learning_rate_scheduler = _construct(learning_rate_scheduler, **schedule)
+        warn_of_long_warmup(self.learning_rate_scheduler, num_epochs * steps)
         self.momentum_scheduler = _construct(momentum_scheduler, **schedule)
         self.checkpointer = self._make_checkpointer(checkpointer, given_keys)
         self.callbacks = self._make_callbacks(

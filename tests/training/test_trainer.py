@@ -960,3 +960,28 @@ def test_a_metric_that_the_model_does_not_report_is_found_before_the_first_step(
     model.eval()
     trainer = make_trainer(model=model, validation_metric="+accuracy", num_epochs=1)
     assert trainer.train()["epoch"] == 0
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "said"),
+    [
+        ({"type": "linear_with_warmup", "warmup_steps": 15}, True),
+        ({"type": "linear_with_warmup", "warmup_steps": 14}, False),
+        ({"type": "constant_with_warmup", "num_warmup_steps": 100}, True),
+        ({"type": "cosine_with_warmup", "num_warmup_steps": 9, "num_training_steps": 8}, True),
+        (
+            {
+                "type": "combined",
+                "schedulers": [[1, {"type": "constant_with_warmup", "num_warmup_steps": 6}]],
+            },
+            True,
+        ),
+        ({"type": "step", "step_size": 2}, False),
+    ],
+)
+def test_a_warm_up_that_never_ends_is_warned_of(
+    make_trainer: Make, scheduler: dict[str, Any], said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    lazily = Lazy(lambda **given: LearningRateScheduler.from_params(scheduler, **given))
+    make_trainer(learning_rate_scheduler=lazily)  # 3 epochs of 5 steps
+    assert ("the full learning rate is never reached" in caplog.text) is said

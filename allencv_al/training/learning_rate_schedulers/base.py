@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,10 @@ from allencv_al.training.scheduler import Scheduler
 if TYPE_CHECKING:
     import torch
 
+logger = logging.getLogger(__name__)
+
 _HERE = "allencv_al.training.learning_rate_schedulers"
+_WARMUPS = ("num_warmup_steps", "warmup_steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,27 @@ def required(name: str, value: int | None, reason: str) -> int:
     if value is None:
         raise ConfigurationError(f"{name}: expected a number, found none; {reason}")
     return value
+
+
+def warn_of_long_warmup(scheduler: LearningRateScheduler | None, steps: int | None) -> None:
+    """Warn of a warm-up that what it warms up for ends with, or before.
+
+    Args:
+        scheduler: The schedule.
+        steps: The optimizer steps that it has.
+    """
+    warmup = next(
+        (n for name in _WARMUPS if (n := getattr(scheduler, name, None)) is not None), None
+    )
+    planned = getattr(scheduler, "num_training_steps", None)
+    available = [number for number in (steps, planned) if isinstance(number, int)]
+    if isinstance(warmup, int) and available and warmup >= min(available):
+        logger.warning(
+            "learning_rate_scheduler: its warm-up of %d steps is as long as the %d steps that it "
+            "has, or longer: the full learning rate is never reached",
+            warmup,
+            min(available),
+        )
 
 
 def training_steps(num_epochs: int | None, num_steps_per_epoch: int | None) -> int:

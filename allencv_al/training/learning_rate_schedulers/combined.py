@@ -12,6 +12,7 @@ from allencv_al.training.learning_rate_schedulers.base import (
     GroupPlan,
     LearningRateScheduler,
     StepwiseScheduler,
+    warn_of_long_warmup,
 )
 from allencv_al.training.limits import AT_LEAST_ONE, Limits, check_limits
 
@@ -85,6 +86,8 @@ class Combined(StepwiseScheduler):
             num_steps_per_epoch=self.num_steps_per_epoch,
         )
         self.first_step = self.last_batch_num_total
+        per_epoch = self.num_steps_per_epoch
+        warn_of_long_warmup(self.current, epochs * per_epoch if per_epoch else None)
 
     @overrides
     def get_values(self) -> list[float]:
