@@ -104,12 +104,13 @@ def _records_of(task: Any, place: str) -> Iterator[LabelRecord]:
         yield _with_raw(base, task, None)
         return
     records = [_of_annotation(base, annotation) for annotation in annotations]
-    if all(OURS in one for one in annotations) and _tasks_of(records) == [task]:
-        yield from records  # we wrote it: nothing else has to be kept
-        return
-    bare = {key: value for key, value in task.items() if key != _ANNOTATIONS}
-    for record, annotation in zip(records, annotations, strict=True):
-        yield _with_raw(record, bare, annotation)
+    if not (all(OURS in one for one in annotations) and _tasks_of(records) == [task]):
+        # We did not write it alone: what else it says has to be kept
+        bare = {key: value for key, value in task.items() if key != _ANNOTATIONS}
+        pairs = zip(records, annotations, strict=True)
+        records = [_with_raw(record, bare, annotation) for record, annotation in pairs]
+    for number, record in enumerate(records, start=1):
+        yield replace(record, place=f"{place}, annotation {number}") if records[1:] else record
 
 
 def _with_raw(record: LabelRecord, task: Mapping[str, Any], annotation: Any) -> LabelRecord:

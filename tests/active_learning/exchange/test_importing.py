@@ -205,6 +205,16 @@ def test_an_image_is_found_by_whatever_leads_to_it(
     assert labels(labeling) == {"001.png": "red"}
 
 
+def test_annotations_of_one_task_that_contradict_each_other_are_both_named(
+    run: Callable[..., tuple[int, str, str]], labeling: Path, tmp_path: Path
+) -> None:
+    blue = [{"type": "choices", "value": {"choices": ["blue"]}}]
+    (tmp_path / "x.json").write_text(studio({}, {"result": blue}))
+    code, _, err = run(tmp_path / "x.json")
+    assert code == 2
+    assert 'task 1, annotation 2: "001.png" is "blue" here and "red" in task 1, annotation 1' in err
+
+
 def test_presigned_addresses_are_matched(
     run: Callable[..., tuple[int, str, str]], labeling: Path
 ) -> None:
