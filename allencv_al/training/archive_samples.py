@@ -14,6 +14,7 @@ from PIL import Image
 
 from allencv_al.common import atomic_file
 from allencv_al.common.errors import ImageDecodeError
+from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.image_io import load_reduced
 from allencv_al.data.instance import Instance
@@ -41,7 +42,7 @@ def write_archive_samples(folder: Path, dataset: Dataset | None, count: int) -> 
         return
     target = folder / SAMPLES_FOLDER
     atomic_file.make_folder(target)
-    readable = _readable(_in_turn(dataset), dataset.reader.max_pixels)
+    readable = _readable(_in_turn(dataset), dataset.reader)
     for number, pixels in enumerate(islice(readable, count)):
         suffix, content = _encoded(pixels)
         atomic_file.write_bytes(target / f"{number:02d}.{suffix}", content)
@@ -55,10 +56,11 @@ def _in_turn(dataset: Dataset) -> Iterator[Instance]:
         yield from (instance for instance in row if instance is not None)
 
 
-def _readable(instances: Iterator[Instance], max_pixels: int) -> Iterator[NDArray[np.uint8]]:
+def _readable(instances: Iterator[Instance], reader: DatasetReader) -> Iterator[NDArray[np.uint8]]:
     for instance in instances:
         try:
-            yield load_reduced(instance.image, MAX_SIDE, max_pixels)
+            # As the model sees them: a sample keeps no profile
+            yield load_reduced(instance.image, MAX_SIDE, reader.max_pixels, reader.raw_colors)
         except (ImageDecodeError, OSError) as error:
             logger.debug("no sample: %s", error)
 
