@@ -13,6 +13,7 @@ from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
+from allencv_al.common.listing import listed
 from allencv_al.common.names import did_you_mean, repr_json
 from allencv_al.common.paths import path_problem, written_path
 from allencv_al.common.tables import Row, cell_text, read_table
@@ -117,6 +118,7 @@ class _Table:
         self._pool = {instance.id: instance for instance in pool}
         self._composed = {class_name(instance.id): instance for instance in pool}
         self._problems: list[str] = []
+        self._absent: list[str] = []
 
     def instances(self) -> list[Instance]:
         labels: dict[FileKey, tuple[str, str]] = {}
@@ -135,6 +137,14 @@ class _Table:
                     f"{row.place}: {instance.id} is {instance.label} here and {label} in {place}"
                 )
         raise_problems(self._location, self._problems)
+        if self._absent:
+            logger.warning(
+                "%s: %d labeled images are not there, so their labels keep no image from being "
+                "chosen: %s",
+                self._location,
+                len(self._absent),
+                listed(self._absent),
+            )
         return found
 
     def _rows(self) -> list[Row]:
@@ -159,6 +169,8 @@ class _Table:
             file = written_path(written, self._location.parent if path else None)
             problem = path_problem(written)
             if problem is None and (file.exists() or known is None):
+                if not file.exists():
+                    self._absent.append(f"{row.place}: {file}")
                 return Instance(id or path_id(written), file, label)
         else:
             problem = (

@@ -187,6 +187,17 @@ def test_labeled_images_in_the_pool_are_known_by_their_file(photos: Path) -> Non
     assert labels(labeled) == {"photos/b.jpg": "cat", "photos/a/1.jpg": "dog"}
 
 
+def test_labeled_images_that_are_not_there_are_told(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table that was moved: its relative paths lead elsewhere, and its labels count for none."""
+    table = write("moved.csv", "path,label", "../photos/b.jpg,cat", "photos/a/1.jpg,dog")
+    rest, labeled = separate(read_pool("photos"), table)
+    assert len(labeled) == 2 and "b.jpg" in {item.id for item in rest}
+    assert "moved.csv: 1 labeled images are not there, so their labels" in caplog.text
+    assert "line 2: " in caplog.text and "1.jpg" not in caplog.text
+
+
 def test_a_link_to_a_labeled_image_is_that_image(photos: Path) -> None:
     Path("train/cat").mkdir(parents=True)
     Path("train/cat/x.jpg").symlink_to(photos / "b.jpg")
