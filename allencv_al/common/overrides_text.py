@@ -70,7 +70,9 @@ def _warn_of_loss(dotted: str, before: Any, value: Any) -> None:
     if not lost:
         return
     changes = {f"{dotted}.{key}": inner for key, inner in kept.items()}
-    hint = f"; to change single values: {repr_json(changes, limit=200)}" if changes else ""
+    is_same_type = kept.get("type", before.get("type")) == before.get("type")
+    example = repr_json(changes, limit=200)
+    hint = f"; to change single values: {example}" if changes and is_same_type else ""
     logger.warning(
         "--overrides: %s is replaced whole, without its %s%s", dotted, ", ".join(lost), hint
     )

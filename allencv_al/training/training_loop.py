@@ -87,7 +87,7 @@ class TrainingLoop(Trainer):
     show_progress: bool
     logging_options: LoggingOptions
     step: TrainingStep
-    needs_several_items: bool
+    needs_several_items: bool = False  # a batch norm cannot learn from one image
 
     def __init__(
         self, model: Model, serialization_dir: str | Path | None, device: torch.device
