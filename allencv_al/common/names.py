@@ -12,6 +12,8 @@ __all__ = ["did_you_mean", "repr_json", "snake_case", "with_article"]
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
+_LONGEST_NAME = 200
+
 
 def snake_case(class_name: str) -> str:
     """Return `dataset_reader` for `DatasetReader` (and `im2im_encoder` for `Im2ImEncoder`)."""
@@ -21,6 +23,8 @@ def snake_case(class_name: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean "resize"?` with up to three names, or nothing."""
+    if len(name) > _LONGEST_NAME:  # the search takes the square of it
+        return ""
     by_key = {_key(candidate): candidate for candidate in known}
     near = difflib.get_close_matches(_key(name), list(by_key), n=3, cutoff=0.6)
     shown = " or ".join(repr_json(by_key[key]) for key in near)

@@ -79,6 +79,11 @@ def is_included(top_package: str) -> bool:
     return top_package in _included_packages and not _registered_names_only.get()
 
 
+def is_from_elsewhere() -> bool:
+    """Return whether what is built is described by a config from elsewhere, as an archive's is."""
+    return _registered_names_only.get()
+
+
 @contextmanager
 def registered_names_only() -> Iterator[None]:
     """Refuse dotted types in the block: for configs that come from elsewhere (archives)."""

@@ -34,6 +34,12 @@ from allencv_al.models.archive_reader import (
 from allencv_al.models.archive_writer import write_archive
 from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
+from allencv_al.models.untrusted_build import (
+    check_numbers,
+    check_pictures,
+    check_size,
+    declared_numbers,
+)
 from allencv_al.modules.weights import building_without_weights, load_weights, read_weights
 
 logger = logging.getLogger(__name__)
@@ -139,7 +145,14 @@ def load_archive(
     check_config(config, contents.source)
     params = Params(config)
     vocabulary = _build_vocabulary(contents, config)
+    check_numbers(config.get("model"), "model", contents.source)
     with registered_names_only(), building_without_weights(), torch.random.fork_rng(devices=[]):
+        given = None if weights_file is None else read_weights(weights_file)
+        check_size(
+            lambda: _build(Model, params.duplicate(), "model", contents.source, vocab=vocabulary),
+            _numbers_of(contents, given),
+            contents.source,
+        )
         model: Model = _build(Model, params, "model", contents.source, vocab=vocabulary)
         reader: DatasetReader = _build(DatasetReader, params, "dataset_reader", contents.source)
         has_other = params.get("validation_dataset_reader") is not None
@@ -148,7 +161,9 @@ def load_archive(
             if has_other
             else reader
         )
-    _fill(model, contents, weights_file)
+    check_pictures(reader, contents.source)
+    check_pictures(validation_reader, contents.source)
+    _fill(model, contents, given, str(weights_file))
     model.to(device).eval()
     samples = tuple(content for _, content in sorted(contents.samples.items()))
     return Archive(model, params, reader, validation_reader, dict(contents.versions), samples)
@@ -181,9 +196,20 @@ def _build(base: Any, params: Params, key: str, source: str, **extras: Any) -> A
         ) from error
 
 
-def _fill(model: Model, contents: ArchiveContents, weights_file: str | Path | None) -> None:
-    if weights_file is not None:
-        load_weights(model, read_weights(weights_file), str(weights_file))
+def _numbers_of(contents: ArchiveContents, given: dict[str, torch.Tensor] | None) -> int:
+    if given is not None:
+        return sum(tensor.numel() for tensor in given.values())
+    try:
+        return declared_numbers(contents.weights)
+    except ValueError as error:
+        raise _no_safetensors(contents, error) from error
+
+
+def _fill(
+    model: Model, contents: ArchiveContents, given: dict[str, torch.Tensor] | None, file: str
+) -> None:
+    if given is not None:
+        load_weights(model, given, file)
         return
     tensors = _read_tensors(contents)
     try:
@@ -194,17 +220,20 @@ def _fill(model: Model, contents: ArchiveContents, weights_file: str | Path | No
 
 def _read_tensors(contents: ArchiveContents) -> dict[str, torch.Tensor]:
     try:
+        declared_numbers(contents.weights)
         return load_safetensors(bytes(contents.weights))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        # Only now: the length that a safetensors file begins with may have any first bytes
-        if contents.weights.startswith((b"\x80", b"PK")):
-            raise ArchiveError(
-                f"{contents.source}: {WEIGHTS_NAME} is a pickle (a PyTorch file), which can run "
-                "code; weights must be in the safetensors format"
-            ) from error
-        raise ArchiveError(
-            f"{contents.source}: {WEIGHTS_NAME} is not a safetensors file: {error}"
-        ) from error
+        raise _no_safetensors(contents, error) from error
+
+
+def _no_safetensors(contents: ArchiveContents, error: Exception) -> ArchiveError:
+    # Only now: the length that a safetensors file begins with may have any first bytes
+    if contents.weights.startswith((b"\x80", b"PK")):
+        return ArchiveError(
+            f"{contents.source}: {WEIGHTS_NAME} is a pickle (a PyTorch file), which can run "
+            "code; weights must be in the safetensors format"
+        )
+    return ArchiveError(f"{contents.source}: {WEIGHTS_NAME} is not a safetensors file: {error}")
 
 
 def _warn_of_unloadable(contents: ArchiveContents) -> None:

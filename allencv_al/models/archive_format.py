@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -33,8 +34,10 @@ REQUIRED_NAMES = (CONFIG_NAME, WEIGHTS_NAME)
 
 MEBIBYTE = 1 << 20
 # Far above what a real member needs, far below what would hurt: they stop bombs, not users.
-SIZE_LIMITS = {MANIFEST_NAME: 4 * MEBIBYTE, CONFIG_NAME: 16 * MEBIBYTE}
-VOCABULARY_SIZE_LIMIT = 64 * MEBIBYTE
+SIZE_LIMITS = {MANIFEST_NAME: MEBIBYTE, CONFIG_NAME: 4 * MEBIBYTE}
+VOCABULARY_SIZE_LIMIT = 32 * MEBIBYTE
+SMALL_MEMBERS_LIMIT = 256 * MEBIBYTE  # of all that is not weights, together
+MAX_TOKENS = 1_000_000  # of all vocabulary files
 SAMPLE_SIZE_LIMIT = 2 * MEBIBYTE
 WEIGHTS_SIZE_LIMIT = 64 << 30
 MAX_VOCABULARY_FILES = 1000
@@ -107,6 +110,8 @@ class Manifest:
         if not isinstance(listed, dict) or not isinstance(versions, dict):
             _refuse(source, '"members" and "versions" must be objects')
         members = {name: _read_member(name, entry, source) for name, entry in listed.items()}
+        small = sum(one.size for name, one in members.items() if name != WEIGHTS_NAME)
+        check_small_members(small, source)
         for name in REQUIRED_NAMES:
             if name not in members:
                 _refuse(source, f"it does not list {name}")
@@ -148,6 +153,15 @@ def size_limit(name: str, source: str) -> int:
         f"{source}: member {name!r} is foreign to a model archive, which holds {MANIFEST_NAME}, "
         f"{CONFIG_NAME}, {WEIGHTS_NAME}, {VOCABULARY_FOLDER}/*.txt and {SAMPLES_FOLDER}/NN.png|jpg"
     )
+
+
+def check_small_members(size: int, source: str) -> None:
+    """Raise an ArchiveError if the members besides the weights are too large together."""
+    if size > SMALL_MEMBERS_LIMIT:
+        raise ArchiveError(
+            f"{source}: its members besides {WEIGHTS_NAME} have more than {SMALL_MEMBERS_LIMIT} "
+            "bytes"
+        )
 
 
 def parse_json(content: bytes, source: str) -> dict[str, Any]:
@@ -196,8 +210,7 @@ def _refuse(source: str, message: str) -> NoReturn:
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
         raise ValueError(f'the key "{twice}" stands there twice')
     return value
 

@@ -14,6 +14,7 @@ from allencv_al.models.archive_format import (
     CONFIG_NAME,
     FOLDERS,
     MANIFEST_NAME,
+    MAX_TOKENS,
     MAX_VOCABULARY_FILES,
     SAMPLES_FOLDER,
     VOCABULARY_FOLDER,
@@ -116,10 +117,13 @@ def _checked(members: Mapping[str, bytes | bytearray], source: str) -> ArchiveCo
         manifest.check(name, members[name], source)
     config = parse_json(bytes(members[CONFIG_NAME]), f"{source}: {CONFIG_NAME}")
     check_config(config, source)
+    vocabulary = _below(VOCABULARY_FOLDER, members)
+    if sum(content.count(b"\n") for content in vocabulary.values()) > MAX_TOKENS:
+        raise ArchiveError(f"{source}: {VOCABULARY_FOLDER}: expected at most {MAX_TOKENS} lines")
     return ArchiveContents(
         source=source,
         config=config,
-        vocabulary=_below(VOCABULARY_FOLDER, members),
+        vocabulary=vocabulary,
         weights=members[WEIGHTS_NAME],
         versions=manifest.versions,
         samples=_below(SAMPLES_FOLDER, members),

@@ -23,6 +23,7 @@ from overrides import overrides
 
 from allencv_al.common.atomic_file import atomic_path
 from allencv_al.common.errors import ArchiveError
+from allencv_al.models.archive_format import WEIGHTS_SIZE_LIMIT, check_small_members
 
 _CHUNK = 1 << 20
 _TAR_MARK, _TAR_MARK_END = b"ustar", 262  # where POSIX has it in the header of the first member
@@ -35,8 +36,8 @@ _PLAIN_GZIP_FLAGS = (0x00, 0x08)  # none, or the file's name: what gzip and tar 
 # Level 1: float weights shrink by 7 % at any level, and higher ones take several times as long.
 _LEVEL = 1
 
-# Deflate can shrink zeros 1,030 times; weights, vocabularies and JSON stay far below 200.
-_MAX_RATIO = 200
+# Deflate can shrink zeros 1,030 times; weights, vocabularies and JSON stay far below 50.
+_MAX_RATIO = 50
 _RATIO_FREE_BYTES = 64 << 20
 _MAX_TRAILING_ZEROS = 1 << 20  # tar fills up to its blocking factor, 10 KiB by default
 _MAX_EXTENDED_HEADER = 64 << 10
@@ -90,10 +91,13 @@ def read_members(
         ArchiveError: It is damaged, cut short, a bomb, or holds anything but plain, known files.
     """
     members: dict[str, bytearray] = {}
+    left = set(folders)
+    small = 0
     with path.open("rb") as file:
         stream = (_Inflated if _is_gzip(file, str(path)) else _Unpacked)(file, str(path))
         while (info := _next_member(stream)) is not None:
-            if info.isdir() and info.name.rstrip("/") in folders:
+            if info.isdir() and info.name.rstrip("/") in left:
+                left.remove(info.name.rstrip("/"))
                 continue
             _check_plain_file(info, str(path))
             limit = size_limit(info.name)
@@ -103,6 +107,8 @@ def read_members(
                 raise ArchiveError(
                     f"{path}: member {info.name!r}: {info.size} bytes are over the limit of {limit}"
                 )
+            small += info.size if limit < WEIGHTS_SIZE_LIMIT else 0
+            check_small_members(small, str(path))
             members[info.name] = stream.read(info.size)
             stream.expect_zeros(-info.size % tarfile.BLOCKSIZE)
         stream.finish()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from allencv_al.common import FromParams
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.plugins import is_from_elsewhere
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.modules.initializers import Initializer
 from allencv_al.modules.parameter_names import compiled, unmatched_error
@@ -62,6 +63,9 @@ class InitializerApplicator(FromParams):
             ConfigurationError: An expression is found in no name, or an initializer cannot fill
                 a parameter of that shape.
         """
+        if is_from_elsewhere():
+            # Its weights follow at once, and an expression can be made to search for days
+            return
         names = [name for name, _ in module.named_parameters()]
         for pattern in [*(pattern for pattern, _ in self._regexes), *self._prevented]:
             if not any(pattern.search(name) for name in names):

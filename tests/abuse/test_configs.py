@@ -45,7 +45,7 @@ def test_a_hostile_config_is_a_fault_in_seconds(tmp_path: Path, size: Size, reco
     for text in texts.values():
         path.write_text(text)
         began = time.monotonic()
-        with pytest.raises(ConfigurationError, match=str(path.parent)):
+        with pytest.raises(ConfigurationError, match=r"config\.jsonnet|nests deeper"):
             Params.from_file(path)
         slowest = max(slowest, time.monotonic() - began)
     assert slowest < 20

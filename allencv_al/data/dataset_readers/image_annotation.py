@@ -19,6 +19,7 @@ from allencv_al.common.tables import cell_text
 from allencv_al.common.text_files import decode_text
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_files import scan_images
+from allencv_al.data.dataset_readers.names_below import check_names_below
 from allencv_al.data.dataset_readers.skipped import Skipped, raise_problems
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
@@ -100,6 +101,9 @@ class ImageAnnotationReader(DatasetReader):
         super().__init__(augmentation, **kwargs)
         for name, message in _option_faults(num_keypoints):
             raise ConfigurationError(f"{name}: {message}")
+        check_names_below(
+            image_dir=image_dir, annotation_dir=annotation_dir, annotation_ext=annotation_ext
+        )
         self.image_dir = image_dir
         self.annotation_dir = annotation_dir
         self.annotation_ext = f".{annotation_ext.removeprefix('.')}"

@@ -11,6 +11,7 @@ from overrides import overrides
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_files import scan_images
+from allencv_al.data.dataset_readers.names_below import check_names_below
 from allencv_al.data.dataset_readers.skipped import Skipped, raise_problems
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
@@ -52,6 +53,7 @@ class PairedImageReader(DatasetReader):
         **kwargs: Any,
     ) -> None:
         super().__init__(augmentation, **kwargs)
+        check_names_below(image_dir=image_dir, mask_dir=mask_dir, mask_ext=mask_ext)
         self.image_dir = image_dir
         self.mask_dir = mask_dir
         self.mask_ext = None if mask_ext is None else f".{mask_ext.removeprefix('.')}"
