@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from overrides import overrides
 
+from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.names import did_you_mean, repr_json
 from allencv_al.common.paths import absence_hint, path_problem, shown_path, written_path
@@ -171,6 +172,7 @@ class _CheckedRows:
         return Instance(id, file, label or None, metadata=metadata)
 
     def _id_of(self, file: Path, written: str) -> str:
-        if Path(written).is_absolute() and file.is_relative_to(self._folder):
+        is_other = class_name(str(self._folder / written)) != class_name(str(file))
+        if (Path(written).is_absolute() or is_other) and file.is_relative_to(self._folder):
             return file.relative_to(self._folder).as_posix()
         return Path(written).as_posix()

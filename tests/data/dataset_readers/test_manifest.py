@@ -276,3 +276,8 @@ def test_two_labels_of_one_path_are_told(tmp_path: Path, photos) -> None:
     file = write(tmp_path, "path,label\nphotos/a.png,cat\nphotos/a.png,dog\n")
     with pytest.raises(DataError, match=r'line 3: .* already in line 2, labeled "cat"'):
         ManifestReader().read(file)
+
+
+def test_a_path_of_windows_has_the_id_of_its_file(tmp_path: Path, photos) -> None:
+    file = write(tmp_path, "path,label\nphotos\\a.png,x\n")
+    assert rows(ManifestReader().read(file)) == [("photos/a.png", "x")]
