@@ -249,3 +249,34 @@ def test_the_transparent_gray_of_16_bits_of_a_file() -> None:
 def test_a_cmyk_jpeg_without_a_profile_keeps_its_colors() -> None:
     content = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95)
     assert np.abs(shown(content)[0] - [255, 0, 0]).max() <= 3
+
+
+def press_profile() -> bytes:
+    """Return a profile of a press: cyan is Lab (60, -30, -40), the other inks are black."""
+    corners = []
+    for index in range(16):  # C M Y K, the last fastest
+        cyan, others = index & 8, index & 7
+        lab = (0, 0, 0) if others else (60, -30, -40) if cyan else (100, 0, 0)
+        corners.append([round(lab[0] * 2.55), lab[1] + 128, lab[2] + 128])
+    straight = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536 if place % 4 == 0 else 0 for place in range(9)))
+    table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + matrix + straight * 4
+    table += bytes(np.array(corners, np.uint8)) + straight * 3
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    start = 128 + 4 + 2 * 12
+    places = [(b"A2B0", start, len(table)), (b"wtpt", start + len(table), len(white))]
+    tags = struct.pack(">I", 2) + b"".join(name + struct.pack(">II", *at) for name, *at in places)
+    head = struct.pack(">I", start + len(table) + len(white)) + b"lcms" + bytes((2, 64, 0, 0))
+    head += b"prtrCMYKLab " + bytes(12) + b"acsp"
+    head = head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + tags + table + white
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_cmyk_of_a_press_is_converted_by_its_profile(format: str) -> None:
+    icc = press_profile()
+    cyan = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), format, icc_profile=icc)
+    paper = encoded(Image.new("CMYK", (16, 16)), format, icc_profile=icc)
+    assert np.abs(shown(cyan)[0] - [0, 161, 214]).max() <= 4
+    assert np.abs(shown(paper)[0] - [255, 255, 255]).max() <= 2
+    assert np.abs(shown(cyan, raw_colors=True)[0] - [0, 255, 255]).max() <= 3
