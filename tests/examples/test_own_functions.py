@@ -83,5 +83,7 @@ def test_the_readme_runs_as_printed(tmp_path: Path) -> None:
         server.wait(20)
     assert second["phases"]["infer"]["count"] == 1476
     assert first["metrics"]["accuracy"] < second["metrics"]["accuracy"]
-    assert "5 rounds, 150 labels, accuracy 0.89" in driven
+    found = re.search(r"5 rounds, 150 labels, accuracy (\d\.\d+)", driven)
+    # 264 or 265 of 297 images, as the processor rounds what logistic regression minimizes
+    assert found is not None and float(found[1]) == pytest.approx(0.89, abs=0.005)
     assert (folder / "runs" / "margin" / "report.html").is_file()
