@@ -23,7 +23,6 @@ from allencv_al.training.pictures import write_confusion_matrix
 from allencv_al.training.run_folder import (
     METRICS_NAME,
     VOCABULARY_NAME,
-    check_run_folder,
     opened_run_folder,
     read_config,
 )
@@ -87,12 +86,12 @@ def train(
     if recover:
         _check_is_training(folder)
     changeable = _changeable(folder, params) if recover else ()
-    check_run_folder(folder, params, recover, force, changeable)
-    experiment = Experiment.from_checked(params)
-    seed_everything(*experiment.seeds)
-    datasets, vocabulary = experiment.prepare()
-    loaders = _Loaders(experiment, datasets, vocabulary)
+    # Before any part is built or any image is read: whatever a part writes here has its place
     with opened_run_folder(folder, params, recover, force, changeable) as run_folder:
+        experiment = Experiment.from_checked(params)
+        seed_everything(*experiment.seeds)
+        datasets, vocabulary = experiment.prepare()
+        loaders = _Loaders(experiment, datasets, vocabulary)
         learned = {"train": datasets.train, "validation": datasets.validation}
         if recover:
             check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)

@@ -108,7 +108,10 @@ def opened_run_folder(
     with locked_folder(folder):
         sweep_temporaries(folder)
         if (folder / _ASIDE).exists():  # killed before its run had begun
-            _put_back(folder)
+            if recover and not (folder / _ASIDE / CONFIG_NAME).exists():
+                shutil.rmtree(folder / _ASIDE)  # it replaced none: it goes on from its beginning
+            else:
+                _put_back(folder)
         # Once more: a run may have begun and ended there meanwhile
         _check_content(folder, params, recover, force, changeable)
         opened = RunFolder(folder, params)

@@ -13,12 +13,13 @@ from PIL import Image
 from allencv_al.__main__ import main
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import DataError
-from allencv_al.common.run_lock import run_lock
+from allencv_al.common.run_lock import is_locked, run_lock
 from allencv_al.models import load_archive
-from allencv_al.training import logistic_regression_trainer, run
+from allencv_al.training import logistic_regression_trainer
+from allencv_al.training import run as run_module
 from allencv_al.training.callbacks.console_logger import ConsoleLoggerCallback
 from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
-from allencv_al.training.experiment import check_experiment
+from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run import train
 from allencv_al.training.run_folder import is_of_a_run
 
@@ -164,6 +165,26 @@ def test_the_run_of_another_command_is_not_gone_on_with(
     assert len(list((tmp_path / "run").iterdir())) == 2
 
 
+def test_a_reader_may_keep_something_in_the_folder(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, run, errors = Experiment.prepare, tmp_path / "run", [DataError("no more")]
+
+    def cached(self: Experiment) -> Any:
+        assert is_locked(run)
+        (run / "cache").mkdir()
+        if errors:
+            raise errors.pop()
+        return prepare(self)
+
+    monkeypatch.setattr(Experiment, "prepare", cached)
+    with pytest.raises(DataError, match="no more"):
+        train(Params(config), run)
+    assert not run.exists()
+    train(Params(config), run)
+    assert (run / "cache").is_dir() and (run / "model.tar.gz").is_file()
+
+
 def test_one_folder_takes_one_training_at_a_time(config: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -190,7 +211,7 @@ def test_a_callback_that_fails_at_the_end_costs_neither_model_nor_pictures(
 @pytest.mark.parametrize(
     ("trainer", "module", "measured"),
     [
-        ("gradient_descent", run, "test"),
+        ("gradient_descent", run_module, "test"),
         ("logistic_regression", logistic_regression_trainer, "validation"),
     ],
 )

@@ -129,12 +129,15 @@ def test_a_kill_or_a_power_cut_before_the_run_begins_changes_nothing(tmp_path: P
     assert recovered and len(cuts) > 10
 
 
-def test_a_kill_before_the_first_run_begins_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("recover", "left"), [(False, set()), (True, {"mine"})])
+def test_a_first_run_that_was_killed_before_it_began_begins(
+    tmp_path: Path, recover: bool, left: set[str]
+) -> None:
     with opened_run_folder(tmp_path / "run", Params(PARAMS), recover=False, force=False):
         (tmp_path / "run" / "mine").mkdir()
         shutil.copytree(tmp_path / "run", tmp_path / "killed")
-    start(tmp_path / "killed")
-    assert names_in(tmp_path / "killed") == {"config.json"}
+    start(tmp_path / "killed", recover=recover)
+    assert names_in(tmp_path / "killed") == {"config.json"} | left
 
 
 def test_an_error_after_the_run_has_begun_leaves_what_there_is(tmp_path: Path) -> None:
