@@ -65,6 +65,8 @@ class LogisticRegressionTrainer(Trainer):
     """
 
     goes_on: ClassVar[bool] = False
+    sets_linear_layer = True
+
     unused_model_keys: ClassVar[Mapping[str, str]] = {
         "dropout": "the trainer logistic_regression drops nothing: leave it out",
         "label_smoothing": "the trainer logistic_regression has no label smoothing: leave it out, "

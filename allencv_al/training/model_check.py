@@ -72,6 +72,8 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     trainer_class = subclass_of(trainer.cls, Trainer)
     if trainer_class is not None and (fault := trainer_class.model_fault(built)):
         yield trainer.fault("", fault)
+    elif trainer_class is not None and trainer_class.sets_linear_layer:
+        yield from _overwritten_faults(model, built)
     if trainer.sound("no_grad"):
         yield from parameter_group_faults(trainer, trained, frozen)
     yield from _metric_faults(trainer, built)
@@ -117,12 +119,26 @@ def _regularizer_faults(model: ConfigView, built: Model, trained: Sequence[str])
     except ConfigurationError as error:
         yield from _applicator_faults(model, str(error))
         return
-    regexes = model.values["regularizer"]
-    pairs = regexes.get("regexes") if isinstance(regexes, dict) else None
-    for index, pair in enumerate(pairs or ()):
-        if not any(map(re.compile(pair[0]).search, trained)):
-            message = f"{pair[0]!r} matches parameters only that do not train: it has no effect"
+    for index, expression in enumerate(_expressions(model.values["regularizer"])):
+        if not any(map(re.compile(expression).search, trained)):
+            message = f"{expression!r} matches parameters only that do not train: it has no effect"
             yield model.fault(f"regularizer.regexes.{index}.0", message)
+
+
+def _overwritten_faults(model: ConfigView, built: Model) -> Iterator[Fault]:
+    """Yield initial values of nothing but a layer that the trainer sets itself."""
+    layer = getattr(built, "linear_layer", None)
+    own = {id(p) for p in layer.parameters()} if isinstance(layer, torch.nn.Module) else set()
+    for index, expression in enumerate(_expressions(model.values.get("initializer"))):
+        found = [id(p) for name, p in built.named_parameters() if re.search(expression, name)]
+        if own.issuperset(found):
+            message = f"{expression!r} matches parameters only that the trainer sets itself"
+            yield model.fault(f"initializer.regexes.{index}.0", message)
+
+
+def _expressions(applicator: Any) -> list[str]:
+    pairs = applicator.get("regexes") if isinstance(applicator, dict) else None
+    return [pair[0] for pair in pairs or ()]
 
 
 def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:

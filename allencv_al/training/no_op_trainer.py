@@ -21,6 +21,10 @@ from allencv_al.training.weights_file import write_weights
 class NoOpTrainer(Trainer):
     """Save the model as it was built: to evaluate or archive weights that came from elsewhere.
 
+    What only training looks at (the data, a regularizer, dropout) has no effect, so that the config
+    of a training can be used as it is; class weights and label smoothing are part of the loss that
+    is measured.
+
     Args:
         model: The model.
         data_loader: The training data; not used.

@@ -43,6 +43,9 @@ class Trainer(Registrable):
     learns_from_batches: ClassVar[bool] = False
     """Whether the model is in training mode while it sees batches."""
 
+    sets_linear_layer: ClassVar[bool] = False
+    """Whether the model's `linear_layer` ends with values that do not depend on its first ones."""
+
     unused_model_keys: ClassVar[Mapping[str, str]] = {}
     """Keys of the model that this trainer does not use, and what to do instead."""
 

@@ -176,6 +176,15 @@ def test_what_a_trainer_would_not_use_is_refused(
     assert faults_of(config, **{f"model__{key}": value}) == {}
 
 
+def test_initial_values_that_the_trainer_replaces_are_refused(config: dict[str, Any]) -> None:
+    frozen = {"trainer": LOGISTIC, "model__im2im_encoder": FROZEN}
+    head = {"regexes": [["bias", "zero"], ["^_classification_layer", "normal"]]}
+    found = faults_of(config, **frozen, model__initializer=head)
+    assert set(found) == {"model.initializer.regexes.1.0"}
+    assert "the trainer sets itself" in found["model.initializer.regexes.1.0"]
+    assert faults_of(config, model__initializer=head) == {}
+
+
 def test_defaults_class_weights_and_the_dropout_of_query_strategies_are_used(
     config: dict[str, Any],
 ) -> None:
