@@ -26,6 +26,7 @@ from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.run_files import RunFiles
 from allencv_al.common import Params
 from allencv_al.common.seeding import seed_everything
+from allencv_al.common.user_code import user_code
 from allencv_al.training.environment import write_environment
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
@@ -135,7 +136,7 @@ def active_learn(
             )
             files = None
             if options.files:
-                write_environment(folder)
+                write_environment(folder, code=user_code(written.as_dict()))
                 files = RunFiles(folder, written, learner, experiment.settings)
             loop.hooks = _hooks(options, files, loop)
             allowed = experiment.settings.classes or learner.data_classes()

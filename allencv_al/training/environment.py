@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from allencv_al.common.atomic_file import write_json
+from allencv_al.common.listing import listed
+from allencv_al.common.user_code import changed_code
 from allencv_al.models.archive_writer import installed_versions
 
 logger = logging.getLogger(__name__)
@@ -42,12 +44,13 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def write_environment(folder: str | Path, **found: str) -> None:
+def write_environment(folder: str | Path, **found: Any) -> None:
     """Write `environment.json`; warn where it differs from what the run in the folder began with.
 
     Args:
         folder: Folder of the run.
-        **found: What only the trainer knows: `device`, `precision`.
+        **found: What only the trainer knows: `device`, `precision`; or the `code` of the user's own
+            that the config names (`user_code`).
     """
     now: dict[str, Any] = {**describe_environment(), **found}
     before = read_environment(folder) or {}
@@ -60,6 +63,13 @@ def write_environment(folder: str | Path, **found: str) -> None:
                 before[name],
                 now[name],
             )
+    both = "code" in before and "code" in now  # others do not know it
+    if both and (changed := changed_code(before["code"], now["code"])):
+        logger.warning(
+            "the code of %s has changed since this run began: what it did before is of the code "
+            "of then",
+            listed(changed),
+        )
     if "started" in before:
         now |= {"started": before["started"], "continued": now["started"]}
     write_json(Path(folder) / FILE_NAME, {**before, **now})

@@ -14,6 +14,7 @@ import pytest
 from power_cut import Kind, Log, record
 
 from allencv_al.active_learning.annotators.base import WaitingForLabels
+from allencv_al.active_learning.comparison.compare import ComparisonOptions, compare
 from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
@@ -119,4 +120,28 @@ def test_all_that_a_file_system_may_leave(
             strategy="k_center", retrain="warm", stop=[never], budget=8
         ),
     }[kind]()
-    check(config, tmp_path, "flushed", "names", "everything")
+    check(config, tmp_path, "flushed", "names")  # kills, which leave everything, have their own
+
+
+@pytest.mark.slow
+def test_a_comparison(linear_config: MakeConfig, tmp_path: Path) -> None:
+    config = linear_config(budget=6, initial={"size": 3}, query_size=3)
+    strategies = {"random": {"type": "random"}, "margin": {"type": "margin"}}
+    root = tmp_path / "root"
+    root.mkdir()
+
+    def go(folder: Path) -> str:
+        recover = (folder / "config.json").exists()
+        compare(Params(config), folder, ComparisonOptions(strategies, [0], recover=recover))
+        rows = csv.DictReader((folder / "results.csv").read_text().splitlines())
+        return json.dumps([[row["strategy"], row["labels"], row["accuracy"]] for row in rows])
+
+    with record(root) as log:
+        whole = go(root / "above" / "comparison")
+        log.promise("finished")
+    cuts = log.cuts("flushed")
+    last = [cut for cut, after in pairwise(cuts) if cut.tree != after.tree]
+    for cut in [*last[::3], cuts[-1]]:
+        folder = cut.restore(tmp_path / "after") / "above" / "comparison"
+        assert "finished" not in cut.promised or (folder / "report.html").is_file()
+        assert go(folder) == whole, cut.moment

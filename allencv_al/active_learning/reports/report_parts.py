@@ -12,7 +12,7 @@ from allencv_al.active_learning.reports.html import Markup, Node, page, tag
 from allencv_al.active_learning.reports.tables import Column, table
 from allencv_al.common.atomic_file import write_text
 
-_NO_FACTS = ("versions", "command")
+_NO_FACTS = ("versions", "command", "code")
 
 
 @dataclass(frozen=True)

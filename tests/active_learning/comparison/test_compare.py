@@ -322,6 +322,19 @@ def test_runs_of_other_code_are_not_taken_for_those_of_the_code_of_now(
     assert runs == ["mine, seed 0"]
 
 
+def test_a_run_that_goes_on_with_other_code_says_so(
+    config: dict[str, Any], tmp_path: Path, strategy_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config["active_learning"]["strategy"] = "of_a_user"
+    active_learn(Params(config), tmp_path / "run", RunOptions())
+    config["active_learning"]["budget"] = 10
+    active_learn(Params(config), tmp_path / "run", RunOptions(recover=True))
+    assert "has changed" not in caplog.text
+    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
+    active_learn(Params(config), tmp_path / "run", RunOptions(recover=True))
+    assert "the code of strategy_of_a_user has changed since this run began" in caplog.text
+
+
 def test_code_that_all_runs_share_belongs_to_them(
     config: dict[str, Any], tmp_path: Path, strategy_file: Path
 ) -> None:
