@@ -90,6 +90,7 @@ class RunFolder:
         aside = self.path / _ASIDE
         if aside.is_dir():  # renamed at once: a kill while it is removed must not bring half back
             aside.replace(self.path / _GONE)
+            atomic_file.flush(self.path)  # before a state of the new run counts
             shutil.rmtree(self.path / _GONE, ignore_errors=True)
         self.has_begun = True
 
