@@ -14,7 +14,6 @@ it. So a block costs what it holds, however many came before it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
@@ -30,7 +29,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common import atomic_file
+from allencv_al.common import atomic_file, unix
 from allencv_al.common.errors import DataError
 from allencv_al.common.listing import listed
 from allencv_al.common.machine_faults import is_machine_fault
@@ -215,12 +214,12 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         with ExitStack() as stack:
             lock = stack.enter_context((self.folder / _LOCK).open("wb"))
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                unix.lock(lock)
             except BlockingIOError:
                 if not wait:
                     raise DataError(f"{self.folder}: another process is writing there") from None
                 logger.info("%s: waiting for another process that is writing there", self.folder)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                unix.lock(lock, wait=True)
             except OSError as error:  # some network file systems have no locks
                 logger.debug("%s: cannot be locked: %s", self.folder, error)
             stack.pop_all()

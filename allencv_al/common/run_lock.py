@@ -13,11 +13,7 @@ from typing import BinaryIO
 
 from allencv_al.common.atomic_file import make_folder
 from allencv_al.common.errors import DataError
-
-try:
-    import fcntl
-except ImportError:  # Windows has other locks
-    fcntl = None  # type: ignore[assignment]
+from allencv_al.common.unix import fcntl
 
 logger = logging.getLogger(__name__)
 

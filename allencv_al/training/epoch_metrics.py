@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.unix import peak_bytes
 
 BYTES_PER_MB = 1 << 20
 
@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 def peak_memory() -> dict[str, float]:
     """Return the most memory that was used so far, in MB, of this process and each GPU of it."""
     peaks: dict[str, float] = {}
-    cpu = _peak_cpu_bytes()
+    cpu = peak_bytes()
     if cpu is not None:
         peaks["peak_cpu_memory_MB"] = cpu / BYTES_PER_MB
     if torch.cuda.is_available():
@@ -77,12 +77,3 @@ def peak_memory() -> dict[str, float]:
 def without_measurements(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what two bit-equal runs have in common: neither durations nor memory."""
     return {name: v for name, v in metrics.items() if not name.startswith(MEASURED_KEYS)}
-
-
-def _peak_cpu_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in kB

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -25,6 +23,7 @@ from allencv_al.active_learning.strategies.pick_check import (
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.registrable import Registrable
+from allencv_al.common.unix import peak_bytes
 from allencv_al.common.value_checks import (
     Problem,
     Rule,
@@ -123,7 +122,7 @@ class QueryStrategy(Registrable):
         if query_size < 0:
             raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")
         seed = generator if isinstance(generator, int) else int(generator.integers(2**63))
-        started, peak_before = time.perf_counter(), _peak_bytes()
+        started, peak_before = time.perf_counter(), (peak_bytes() or 0)
         pool.check(needs_of(self))
         picks = self.pick(pool, min(query_size, len(pool)), seed)
         reasons = picks.reasons or ({},) * len(picks.indices)
@@ -132,7 +131,7 @@ class QueryStrategy(Registrable):
             scores=picks.scores,
             reasons=tuple({"rank": rank, **reason} for rank, reason in enumerate(reasons)),
             seconds=time.perf_counter() - started,
-            peak_bytes=max(0, _peak_bytes() - peak_before),
+            peak_bytes=max(0, (peak_bytes() or 0) - peak_before),
         )
 
     def pick(self, pool: Pool, count: int, seed: int) -> Picks:
@@ -199,8 +198,3 @@ def highest(
     ties = id_hashes((pool.ids[index] for index in candidates.tolist()), seed)
     order = np.lexsort((ties, -scores[candidates].astype(np.float64)))
     return candidates[order[:count]].astype(np.int64)
-
-
-def _peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

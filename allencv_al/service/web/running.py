@@ -18,6 +18,7 @@ from types import FrameType
 from waitress import wasyncore
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.unix import most_open_files
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.connections import Server
 from allencv_al.service.web.settings import WebSettings
@@ -182,12 +183,8 @@ def _connection_limit(threads: int) -> int:
 
     Where none is left, accepting fails again and again, and the log says so each time.
     """
-    if sys.platform == "win32":
-        return _MOST_CONNECTIONS
-    import resource
-
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
+    files = most_open_files()
+    if files is None:
         return _MOST_CONNECTIONS
     left = files - threads * _FILES_PER_THREAD - _OTHER_FILES
     return max(_FEWEST_CONNECTIONS, min(_MOST_CONNECTIONS, left))
