@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from allencv_al.common.errors import DataError
+from allencv_al.common.json_values import repr_json
 from allencv_al.common.paths import absence_hint, path_problem, shown_path, written_path
 from allencv_al.common.standard_streams import standard_input
 from allencv_al.common.tables import CSV_SUFFIXES, JSON_SUFFIXES, Row, parse_table
@@ -206,7 +207,8 @@ def _line_item(line: bytes, number: int, folder: Path) -> PredictItem:
 
 def _object_item(value: Any, on_failure: dict[str, Any], folder: Path) -> PredictItem:
     if not isinstance(value, dict):
-        return PredictItem(value, on_failure=on_failure)
+        error = DataError(f"expected a JSON object, found {repr_json(value)}")
+        return PredictItem(error, on_failure=on_failure)
     name = next((name for name in ("image_path", "path") if isinstance(value.get(name), str)), None)
     if name is None or "image" in value:
         return PredictItem(value, on_failure=on_failure)

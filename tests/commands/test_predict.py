@@ -168,6 +168,7 @@ def test_what_cannot_be_predicted_gives_a_line_and_the_run_goes_on(
     assert answers[1]["image_path"] == str(broken)
     assert "cannot be read as an image" in answers[1]["error"]
     assert answers[2]["error"].startswith("not a JSON object")
+    assert answers[3] == {"error": "expected a JSON object, found [1, 2]", "line": 4}
     assert answers[4] == {"error": answers[4]["error"], "line": 5}
     assert answers[6]["image_path"] == "nowhere.png"
     assert "6 of 8 inputs could not be predicted" in output.err
