@@ -151,7 +151,9 @@ class _Table:
         table = read_table(self._location, _COLUMNS)
         table.require(self._location, ["label"])
         if not table.is_json:
-            table.require(self._location, ["path", "id", "image_path"], " beside label")
+            table.require(
+                self._location, ["path", "id", "image_path"], "; one of them names the image"
+            )
         return rows_of_split(table, "split", self._split, self._location)
 
     def _instance(self, row: Row) -> Instance | None:

@@ -30,6 +30,7 @@ from allencv_al.data.dataset_readers.path_rows import (
     PATH_COLUMNS,
     file_of_row,
     is_path_table,
+    path_columns,
     path_lines,
 )
 from allencv_al.data.dataset_readers.skipped import raise_problems
@@ -129,15 +130,22 @@ def _is_table(file: Path, content: bytes) -> bool:
     if is_json_text(head):
         first = next(iter(parse_table(head, str(file), PATH_COLUMNS, is_json=True).rows), Row(1))
         return "path" in first.values and "image_path" not in first.values
-    return file.suffix.lower() in JSON_SUFFIXES or is_path_table(file.name, head[:4096])
+    if file.suffix.lower() in JSON_SUFFIXES:
+        return True
+    has_other = path_columns(head[:4096]) == {"image_path"}  # whose paths start elsewhere
+    return is_path_table(file.name, head[:4096]) and not has_other
 
 
 def _listed(content: bytes, where: str, folder: Path) -> list[Instance]:
     problems: list[str] = []
     if not is_text(content[:4096]) or b"\0" in content[:4096]:
         content = decode_text(content, where).encode()
-    if is_json_text(content[:4096].decode("utf-8", "replace")):
-        table = parse_table(decode_text(content, where), where, _COLUMNS, is_json=True)
+    head = content[:4096].decode("utf-8", "replace")
+    is_json = is_json_text(head)
+    if is_json or is_path_table(where, head):
+        table = parse_table(decode_text(content, where), where, _COLUMNS, is_json)
+        if not is_json:
+            table.require(where, PATH_COLUMNS)
         instances = list(_of_rows(table.rows, folder, problems))
     else:
         instances = list(_of_lines(content, problems))

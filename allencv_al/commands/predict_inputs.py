@@ -209,10 +209,10 @@ def _object_item(value: Any, on_failure: dict[str, Any], folder: Path) -> Predic
     if not isinstance(value, dict):
         error = DataError(f"expected a JSON object, found {repr_json(value)}")
         return PredictItem(error, on_failure=on_failure)
-    name = next((name for name in ("image_path", "path") if isinstance(value.get(name), str)), None)
+    name, key = _path_key(value)
     if name is None or "image" in value:
         return PredictItem(value, on_failure=on_failure)
-    path: str = value[name]
+    path: str = value[key]
     on_failure = {**on_failure, "image_path": path}
     problem = path_problem(path) or _problem_with_text(path)
     if problem is not None:
@@ -220,9 +220,19 @@ def _object_item(value: Any, on_failure: dict[str, Any], folder: Path) -> Predic
     if name == "image_path":
         file = written_path(path)
         changed = path if file == Path(path).expanduser() else str(file)
-        return PredictItem({**value, "image_path": changed}, on_failure=on_failure)
+        renamed = {name if each == key else each: other for each, other in value.items()}
+        return PredictItem({**renamed, name: changed}, on_failure=on_failure)
     file = written_path(path, folder)  # a row of a manifest, whose paths start at the table
     return PredictItem(file, {"image_path": str(file)}, {**on_failure, "image_path": str(file)})
+
+
+def _path_key(value: dict[Any, Any]) -> tuple[str | None, str]:
+    """Return which column of paths an object has, and its key, which may be in another case."""
+    for name in reversed(PATH_COLUMNS):
+        for key in (name, *value):
+            if isinstance(value.get(key), str) and key.strip().casefold() == name:
+                return name, key
+    return None, ""
 
 
 def _problem_with_text(path: str) -> str | None:

@@ -12,16 +12,21 @@ from allencv_al.common.json_values import repr_json
 logger = logging.getLogger(__name__)
 
 _MOST_WARNED = 10
+# Marks without width that web pages and other programs put around a word; not the joiners, which
+# belong to words and emoji
+_MARKS = "\u200b\u200e\u200f\u2060\ufeff"
 
 
 def class_name(text: str) -> str:
     """Return a name in its one spelling: Unicode's composed form (NFC), no blanks around it.
 
-    macOS and some keyboards write "café" with a letter and an accent of its own; it looks the same
-    and must not be a class of its own.
+    Marks without width count as blanks. macOS and some keyboards write "café" with a letter and an
+    accent of its own; it looks the same and must not be a class of its own.
     """
     stripped = text.strip()
-    return stripped if stripped.isascii() else unicodedata.normalize("NFC", stripped).strip()
+    if stripped.isascii():
+        return stripped
+    return unicodedata.normalize("NFC", stripped.strip(_MARKS)).strip()
 
 
 def similar_names(counts: Mapping[str, int]) -> Iterator[tuple[str, ...]]:

@@ -27,7 +27,7 @@ GUARDED = "allencv_al_guarded"
 
 _MOST_SHOWN = 30
 _AND = "|"  # between the names of guarded columns
-_SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?[ ]*(\r\n|\r|\n|$)', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?[ ]*(\r\n|\r|\n|$)', re.IGNORECASE)
 # What a spreadsheet takes for a formula, or moves a formula to the beginning of a cell
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -227,7 +227,7 @@ def _renamed(found: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _csv_table(text: str, where: str, names: Sequence[str]) -> Table:
-    separator = _SEPARATOR_LINE.match(text)
+    separator = SEPARATOR_LINE.match(text)
     skipped = 0 if separator is None else 1
     body = text if separator is None else text[separator.end() :]
     delimiter = _delimiter(body, names) if separator is None else separator.group(1)

@@ -67,6 +67,21 @@ def test_a_table_is_read_as_the_manifest_reader_does(photos: Path) -> None:
     ]
 
 
+def test_a_table_with_paths_of_the_current_folder_and_one_from_excel(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("tables").mkdir()
+    expected = [("photos/b.jpg", "photos/b.jpg")]
+    for name in ("tables/t.csv", "tables/t.txt"):
+        assert found(read_pool(write(name, "label;Image_Path", ";photos/b.jpg"))) == expected
+    content = io.BytesIO(b"path,label\nphotos/b.jpg,\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
+    assert found(read_pool("-")) == expected
+    for text in ("path;label\r\nb.jpg;\r\n", "sep=;\r\npath;label\r\nb.jpg;\r\n"):
+        Path("photos/excel.txt").write_bytes(text.encode("utf-8-sig"))
+        assert found(read_pool("photos/excel.txt")) == [("b.jpg", "photos/b.jpg")]
+
+
 def test_one_split_of_a_table(photos: Path) -> None:
     write("t.csv", "path,split", "photos/b.jpg,train", "photos/a/1.jpg,test")
     assert found(read_pool("t.csv::test")) == [("photos/a/1.jpg", "photos/a/1.jpg")]

@@ -365,6 +365,7 @@ def test_what_is_passed_over_in_a_folder_is_said(
         ("to_label.csv", "path,label,id\npictures/Cat/0.png,,0\npictures/Dog/4.png,,1\n"),
         ("t.csv", "sep=;\r\npath;label\r\npictures/Cat/0.png;\r\npictures/Dog/4.png;\r\n"),
         ("t.jsonl", '{"path": "pictures/Cat/0.png"}\n{"path": "pictures/Dog/4.png"}\n'),
+        ("t.jsonl", '{"Path": "pictures/Cat/0.png"}\n{"PATH": "pictures/Dog/4.png"}\n'),
         ("t.json", '[{"path": "pictures/Cat/0.png"},\n{"path": "pictures/Dog/4.png"}]'),
         ("t.json", '{\n"path": "pictures/Cat/0.png"\n}\n{\n"path": "pictures/Dog/4.png"}\n'),
         ("l.txt", "{folder}/Cat/0.png\r{folder}/Dog/4.png\r"),

@@ -11,6 +11,8 @@ def test_what_looks_the_same_is_one_name() -> None:
     assert {class_name(text) for text in ("café", "cafe\u0301", " café\u00a0", "café\t")} == {
         "café"
     }
+    assert {class_name(f"{mark}cat {mark}") for mark in "\u200b\u200e\u2060\ufeff"} == {"cat"}
+    assert class_name("a\u200cb") == "a\u200cb"
     assert class_name(" \t") == ""
 
 

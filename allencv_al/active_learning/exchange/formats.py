@@ -121,10 +121,13 @@ def _is_record(value: Any) -> bool:
 
 def _unknown(path: Path, value: Any) -> str:
     keys = ", ".join(map(str, list(value)[:10])) if isinstance(value, dict) else repr_json(value)
+    if isinstance(value, dict) and isinstance(value.get("data"), dict):
+        raise DataError(
+            f"{path}: expected a JSON list, as Label Studio exports it, found one task alone or "
+            "one a line"
+        )
     if isinstance(value, dict) and set(value) & {*IMAGE_COLUMNS, "id"}:
         return "jsonl"
-    if isinstance(value, dict) and "data" in value:
-        raise DataError(f"{path}: expected a JSON list, as Label Studio exports it")
     raise DataError(
         f"{path}: expected a JSON list of Label Studio, or one object a line with id or image and "
         f"label, found {keys or 'nothing'}; read are {TAKEN}"

@@ -52,6 +52,7 @@ def from_csv(text: str, where: str) -> list[LabelRecord]:
     table = parse_table(text, where, _NAMES)
     if set(table.columns) >= _LABEL_STUDIO:
         return _records_of(table, where, records_of_table_row)
+    table.require(where, ("id", *IMAGE_COLUMNS))
     found = _records_of(table, where, _record_of_row)
     table.require(where, SAYING[:2])
     return found

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from overrides import overrides
 
+from allencv_al.common.class_names import class_name
 from allencv_al.common.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.paths import existing_path
@@ -136,7 +137,7 @@ class ImageAnnotationReader(DatasetReader):
         missing = []
         for name in scan_images(path / prefix):
             if isinstance(name, Skipped):
-                if not name.name.endswith(self.annotation_ext):
+                if not name.name.lower().endswith(self.annotation_ext.lower()):
                     items.append(name)
                 continue
             id = prefix + name
@@ -157,9 +158,13 @@ class ImageAnnotationReader(DatasetReader):
         return items
 
     def _annotation_file(self, path: Path, id: str, name: str) -> Path | None:
-        apart = existing_path((path / self.annotation_dir / name).with_suffix(self.annotation_ext))
-        beside = existing_path((path / id).with_suffix(self.annotation_ext))
-        return next((file for file in (apart, beside) if file.is_file()), None)
+        extensions = (self.annotation_ext, self.annotation_ext.upper())  # of a Windows program
+        files = (
+            existing_path(file.with_suffix(extension))
+            for file in (path / self.annotation_dir / name, path / id)
+            for extension in extensions
+        )
+        return next((file for file in files if file.is_file()), None)
 
     def _instance(self, id: str, image: Path, objects: list[AnnotatedObject]) -> Instance:
         fields = self.fields
@@ -242,7 +247,8 @@ def _box(value: Mapping[str, Any], key: str) -> Box:
 
 def _class_name(value: Mapping[str, Any], key: str) -> str:
     name = value.get(key)
-    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+    is_blank = isinstance(name, str) and not class_name(name)
+    if isinstance(name, bool) or not isinstance(name, str | int) or is_blank:
         raise ValueError(f".{key}: expected a class name, found {_short(name)}")
     try:
         return cell_text(value, key)

@@ -173,6 +173,9 @@ class _CheckedRows:
 
     def _id_of(self, file: Path, written: str) -> str:
         is_other = class_name(str(self._folder / written)) != class_name(str(file))
-        if (Path(written).is_absolute() or is_other) and file.is_relative_to(self._folder):
-            return file.relative_to(self._folder).as_posix()
+        folder = self._folder
+        if Path(written).is_absolute():
+            folder = folder.absolute()  # the table may have been given by a relative path
+        if (Path(written).is_absolute() or is_other) and file.is_relative_to(folder):
+            return file.relative_to(folder).as_posix()
         return Path(written).as_posix()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -66,7 +67,9 @@ class PairedImageReader(DatasetReader):
                     f"{path}: expected the folders {self.image_dir} and {self.mask_dir}, found no "
                     f"{folder} (image_dir and mask_dir of the dataset reader name them)"
                 )
-        masks = {name for name in scan_images(path / self.mask_dir) if isinstance(name, str)}
+        found = (name for name in scan_images(path / self.mask_dir) if isinstance(name, str))
+        masks = {name: name for name in found}
+        written = {_key(name): name for name in masks} | masks  # the exact name before another
         items: list[Instance | Skipped] = []
         problems = []
         used = set()
@@ -76,14 +79,15 @@ class PairedImageReader(DatasetReader):
                 continue
             id = f"{self.image_dir}/{name}"
             candidates = self._mask_names(name)
-            mask = next((candidate for candidate in candidates if candidate in masks), None)
+            keys = (*candidates, *map(_key, candidates))
+            mask = next((written[key] for key in keys if key in written), None)
             if mask is None:
                 problems.append(f"{id}: no mask {self.mask_dir}/{' or '.join(candidates[:2])}")
                 continue
             used.add(mask)
             items.append(Instance(id, path / id, mask=path / self.mask_dir / mask))
         raise_problems(path, problems)
-        items.extend(Skipped("mask without an image", name) for name in sorted(masks - used))
+        items.extend(Skipped("mask without an image", name) for name in sorted(masks.keys() - used))
         return items
 
     def _mask_names(self, image_name: str) -> list[str]:
@@ -92,3 +96,9 @@ class PairedImageReader(DatasetReader):
         if self.mask_ext is not None:
             return [stem + self.mask_ext]
         return [stem + ext for ext in dict.fromkeys((extension, *LOSSLESS_EXTENSIONS))]
+
+
+def _key(name: str) -> str:
+    """Return what an image's and a mask's path agree in: Unicode's composed form, `.PNG` as .png"""
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    return str(path.with_suffix(path.suffix.lower()))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from allencv_al.common.json_values import repr_json
 from allencv_al.common.paths import path_problem, written_path
-from allencv_al.common.tables import CSV_SUFFIXES, DELIMITERS, Row, cell_text
+from allencv_al.common.tables import CSV_SUFFIXES, DELIMITERS, SEPARATOR_LINE, Row, cell_text
 
 PATH_COLUMNS = ("path", "image_path")
 """The columns with a path: relative to the table, and relative to the current folder."""
@@ -25,14 +25,35 @@ def is_path_table(name: str, head: str) -> bool:
         name: The name of the file.
         head: The beginning of the text.
     """
-    if Path(name).suffix.lower() in CSV_SUFFIXES or head[:4].lower() == "sep=":
+    if Path(name).suffix.lower() in CSV_SUFFIXES or SEPARATOR_LINE.match(head):
         return True
-    line = next((line for line in re.split(r"\r\n|\r|\n", head) if line.strip()), "")
-    for delimiter in DELIMITERS:
+    line, cells = _header(head)
+    return bool(cells) and (len(cells) > 1 or not Path(line.strip()).exists())
+
+
+def path_columns(head: str) -> set[str]:
+    """Return which of `PATH_COLUMNS` the header of a CSV table has.
+
+    Args:
+        head: The beginning of its text.
+    """
+    return set(_header(head)[1]) & set(PATH_COLUMNS)
+
+
+def _header(head: str) -> tuple[str, list[str]]:
+    """Return the first line that is not blank, and its cells if there is a column of paths."""
+    text = head.removeprefix("\ufeff")
+    separator = SEPARATOR_LINE.match(text)
+    delimiters: tuple[str, ...] = DELIMITERS
+    if separator is not None:
+        text, delimiters = text[separator.end() :], (separator.group(1),)
+    line = next((line for line in re.split(r"\r\n|\r|\n", text) if line.strip()), "")
+    for delimiter in delimiters:
         cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-        if {cell.strip().casefold() for cell in cells} & set(PATH_COLUMNS):
-            return len(cells) > 1 or not Path(line.strip()).exists()
-    return False
+        names = [cell.strip().casefold() for cell in cells]
+        if set(names) & set(PATH_COLUMNS):
+            return line, names
+    return line, []
 
 
 def file_of_row(row: Row, folder: Path) -> tuple[str, Path]:

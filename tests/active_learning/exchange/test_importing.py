@@ -320,3 +320,23 @@ def test_what_is_exported_goes_in_again_in_every_encoding(
     file.write_bytes("\r\n".join(rows).encode("utf-16"))
     assert run(file)[0] == 0
     assert labels(labeling) == {"001.png": "café"}
+
+
+def test_a_table_without_a_header_says_so(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("gs://bucket/001.png,red\ngs://bucket/002.png,blue\n")
+    code, _, err = run(tmp_path / "t.csv")
+    assert code == 2
+    assert "found gs://bucket/001.png, red; is the header missing?" in err
+
+
+@pytest.mark.parametrize("name", ["one.json", "lines.jsonl"])
+def test_tasks_of_label_studio_that_are_no_list_are_named(
+    name: str, run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    task = {"id": 1, "data": {"image": "001.png"}, "annotations": []}
+    (tmp_path / name).write_text(json.dumps(task) + "\n")
+    code, _, err = run(tmp_path / name)
+    assert code == 2
+    assert "expected a JSON list, as Label Studio exports it, found one task" in err

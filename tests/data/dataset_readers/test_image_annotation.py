@@ -226,6 +226,23 @@ def test_class_names_and_files_in_other_spellings_are_the_same(tmp_path: Path, w
     assert instance.box_labels == ("caf\u00e9", "caf\u00e9")
 
 
+def test_the_extension_of_an_annotation_may_be_in_capitals(tmp_path: Path, write_image):
+    for name in ("images/a.jpg", "images/b.jpg"):
+        write_image(name)
+    write(tmp_path / "annotations" / "a.JSON", {"objects": [CAT]})
+    write(tmp_path / "images" / "b.JSON", {"objects": [DOG]})
+    dataset = ImageAnnotationReader().read(tmp_path)
+    assert [i.box_labels for i in dataset] == [("cat",), ("dog",)]
+    assert dataset.skipped == {}
+
+
+def test_a_blank_class_is_no_class(tmp_path: Path, write_image):
+    write_image("images/a.jpg")
+    write(tmp_path / "annotations" / "a.json", {"objects": [CAT, {**DOG, "class": " "}]})
+    with pytest.raises(DataError, match=r'objects\[1\]\.class: expected a class name, found " "'):
+        ImageAnnotationReader().read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [

@@ -281,3 +281,12 @@ def test_two_labels_of_one_path_are_told(tmp_path: Path, photos) -> None:
 def test_a_path_of_windows_has_the_id_of_its_file(tmp_path: Path, photos) -> None:
     file = write(tmp_path, "path,label\nphotos\\a.png,x\n")
     assert rows(ManifestReader().read(file)) == [("photos/a.png", "x")]
+
+
+def test_a_file_has_one_id_also_where_its_path_is_absolute(
+    tmp_path: Path, photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, f"path,label\nphotos/a.png,cat\n{tmp_path / 'photos' / 'a.png'},dog\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r'line 3: the id "photos/a.png" is already in line 2'):
+        ManifestReader().read("images.csv")

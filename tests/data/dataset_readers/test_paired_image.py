@@ -83,3 +83,19 @@ def test_a_missing_folder_is_named(tmp_path: Path, write_image):
     write_image("images/a.png")
     with pytest.raises(DataError, match=r"found no .*masks \(image_dir and mask_dir"):
         PairedImageReader().read(tmp_path)
+
+
+def test_a_mask_is_found_in_the_other_form_and_case(tmp_path: Path, write_image):
+    for name in ("caf\u00e9.jpg", "B.JPG", "c.png", "c.PNG"):
+        write_image(f"images/{name}", size=(3, 2))
+    for name in ("cafe\u0301.PNG", "B.PNG", "c.png", "c.PNG"):
+        write_mask(tmp_path / "masks" / name, VALUES)
+    dataset = PairedImageReader().read(tmp_path)
+    masks = {Path(i.id).name: Path(str(i.mask)).name for i in dataset}
+    assert masks == {
+        "caf\u00e9.jpg": "cafe\u0301.PNG",
+        "B.JPG": "B.PNG",
+        "c.png": "c.png",
+        "c.PNG": "c.PNG",
+    }
+    assert dataset.skipped == {}
