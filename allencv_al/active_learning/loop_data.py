@@ -77,7 +77,8 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         name_of_test = "active_learning.test_fraction"
     sources = [train]
     if settings.pool_data_path is not None:
-        sources.append(_read_pool(experiment, settings.pool_data_path))
+        pool = _read_pool(experiment, settings.pool_data_path)
+        sources.append(_without_images_of(datasets.train, pool))
     measured = test if test is not None else datasets.validation
     data = LoopData(sources, measured, datasets.validation, test is None)
     items = data.items()
@@ -154,6 +155,19 @@ def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
     return Dataset(reader, instances, dataset.skipped, dataset.unreadable)
 
 
+def _without_images_of(train: Dataset, pool: Dataset) -> Dataset:
+    """Return the pool without the images of `train`: a table often lists files of its folder."""
+    same = set(_shared(train, pool))
+    if not same:
+        return pool
+    logger.info(
+        "active_learning.pool_data_path: left out %s at train_data_path too",
+        _count(list(same), "image that is", "images that are"),
+    )
+    kept = [instance for instance in pool if instance.id not in same]
+    return Dataset(pool.reader, kept, pool.skipped, pool.unreadable)
+
+
 def _check_distinct(sources: Sequence[Dataset]) -> None:
     if len(sources) < 2:
         return  # a reader's ids are distinct
@@ -165,12 +179,6 @@ def _check_distinct(sources: Sequence[Dataset]) -> None:
             f"active_learning.pool_data_path: {_count(twice, 'id is', 'ids are')} at "
             f"train_data_path too: {_named(twice)}; rename the files, or put them into a folder of "
             "their own there"
-        )
-    same = _shared(first, second)
-    if same:
-        raise DataError(
-            f"active_learning.pool_data_path: {_count(same, 'image is', 'images are')} at "
-            f"train_data_path too, under another id: {_named(same)}; expected different images"
         )
 
 

@@ -174,18 +174,29 @@ def test_an_id_means_one_image(
         read(linear_config(train, pool_data_path=str(more), test_fraction=None))
 
 
-def test_an_image_has_one_id(
-    linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path
+def test_images_with_labels_are_left_out_of_the_folder_that_holds_all(
+    linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path, caplog: Any
 ) -> None:
-    """The labeled images in a folder of the folder with all images."""
-    train = make_digits(tmp_path / "photos" / "labeled", per_class=2)
-    make_digits(tmp_path / "photos" / "others", per_class=2, first=5)
-    config = linear_config(
-        train, pool_data_path=str(tmp_path / "photos"), test_fraction=None, annotator="file"
-    )
-    message = "pool_data_path: 6 images are at train_data_path too, under another id: labeled/one/"
-    with pytest.raises(DataError, match=message):
-        read(config)
+    """Under the same id (a table that `select` wrote) and under another one (a subfolder)."""
+    photos = tmp_path / "photos"
+    labeled = make_digits(photos / "labeled", per_class=2)
+    make_digits(photos / "others", per_class=2, first=5)
+    others = sorted(str(file.relative_to(photos)) for file in photos.glob("others/*/*.png"))
+    settings: dict[str, Any] = {"pool_data_path": str(photos), "annotator": "file"}
+    config = linear_config(labeled, **settings, test_fraction=None)
+    with caplog.at_level("INFO"):
+        assert sorted(item.id for item in read(config).sources[1]) == others
+    assert "pool_data_path: left out 6 images that are at train_data_path too" in caplog.text
+    rows = [
+        f"{file},{file.parent.name},{file.relative_to(photos)}" for file in labeled.rglob("*.png")
+    ]
+    table = tmp_path / "to_label.csv"
+    table.write_text("\n".join(["path,label,id", *rows]))
+    config = linear_config(table, **settings, _dataset_reader={"type": "manifest"})
+    config["active_learning"]["test_fraction"] = 0.5
+    data = read(config)
+    assert sorted(item.id for item in data.sources[1]) == others  # none of those held out either
+    assert data.test is not None and len(data.test) == 3
 
 
 def test_what_gives_the_labels_of_the_data_needs_them(
