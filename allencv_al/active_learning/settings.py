@@ -77,7 +77,8 @@ class ActiveLearningSettings(FromParams):
             `validation_data_path`.
         pool_data_path: Further unlabeled images: a folder with images at any depth, or what
             `dataset_reader` reads. Labels they may have are not looked at, unless the annotator is
-            `ground_truth`. Unlabeled images at `train_data_path` are in the pool without it.
+            `ground_truth`. Unlabeled images at `train_data_path` are in the pool without it, and
+            images that are there too are left out here.
         classes: The names of all classes, where the data does not show them; labels of other names
             are then refused.
         cache_embeddings: With an encoder that does not train, whether each image is encoded once

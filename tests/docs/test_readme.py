@@ -19,6 +19,7 @@ from allencv_al.common.jsonnet_file import evaluate_snippet
 from allencv_al.common.params import Params
 from allencv_al.models import archive_model
 from allencv_al.training.experiment import check_experiment
+from allencv_al.training.run import train
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -60,6 +61,22 @@ def test_what_is_added_to_that_config_has_no_faults(photos: Path, holding: str) 
     if "active_learning" in config:
         check_experiment(Params(config), "README.md", ActiveLearningExperiment)
     check_experiment(Params(config), "README.md")
+
+
+def test_without_any_label_the_table_of_select_is_what_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_photos(tmp_path / "photos" / "unlabeled", "{label}{number}.jpg")
+    rows = [f"photos/unlabeled/{label}{n}.jpg,{label}" for label in ("cat", "dog") for n in (0, 1)]
+    Path("to_label.csv").write_text("\n".join(["path,label", *rows, "photos/unlabeled/cat2.jpg,"]))
+    Path("photos.jsonnet").write_text(block("jsonnet", "photos/train"))
+    [overrides] = re.findall(r"-o '(.*)'", block("bash", '"validation_data_path": null'))
+    params = Params.from_file("photos.jsonnet", overrides)
+    params["model"]["im2im_encoder"]["weights"] = None
+    train(params, Path("runs/photos"))
+    metrics = json.loads(Path("runs/photos/metrics.json").read_text())
+    assert (metrics["training_images"], metrics["training_accuracy"]) == (4, 1.0)
 
 
 def test_a_reader_of_your_own_takes_part_as_printed(photos: Path) -> None:

@@ -88,8 +88,11 @@ def import_records(
 def check_is_labeling(folder: Path) -> None:
     """Raise a DataError unless a folder holds a labeling."""
     if not (folder / LABELING_NAME).is_file():
+        labeling = folder.with_name(f"{folder.name}-labels")  # the images' folder was given
+        hint = f"; did you mean {labeling}?" if (labeling / LABELING_NAME).is_file() else ""
         raise DataError(
             f"{folder}: expected the folder of a labeling (allencv-al label makes one), found none"
+            f"{hint}"
         )
 
 
