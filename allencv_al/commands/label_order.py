@@ -124,8 +124,8 @@ def _say_what_is_asked(
     if is_other:
         by = "by chance" if args.strategy is None else f"by {args.strategy}"
         logger.warning(
-            "another order than before, %s: %d images come next (new to this labeling: %d); other "
-            "images that waited before follow them",
+            "another order than before, %s: images that are asked for next: %d, of which new: %d; "
+            "other images that waited before follow them",
             *(by, len(items), new),
         )
     elif new:

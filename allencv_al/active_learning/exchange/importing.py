@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from allencv_al.active_learning.exchange.item_names import ItemNames
 from allencv_al.active_learning.exchange.record import FIELDS, LabelRecord
+from allencv_al.active_learning.exchange.sources import labeling_beside
 from allencv_al.active_learning.label_store import LabelKind
 from allencv_al.active_learning.labeling.labels_file import LABELS_NAME, write_labels
 from allencv_al.active_learning.labeling.records import REVIEW
@@ -88,11 +89,9 @@ def import_records(
 def check_is_labeling(folder: Path) -> None:
     """Raise a DataError unless a folder holds a labeling."""
     if not (folder / LABELING_NAME).is_file():
-        labeling = folder.with_name(f"{folder.name}-labels")  # the images' folder was given
-        hint = f"; did you mean {labeling}?" if (labeling / LABELING_NAME).is_file() else ""
         raise DataError(
             f"{folder}: expected the folder of a labeling (allencv-al label makes one), found none"
-            f"{hint}"
+            f"{labeling_beside(folder)}"
         )
 
 

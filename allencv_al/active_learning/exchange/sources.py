@@ -33,7 +33,7 @@ def read_records(folder: Path, all_answers: bool = False) -> list[LabelRecord]:
     if not (folder / LABELING_NAME).is_file():
         kind = "labeling" if all_answers else "run or labeling"
         raise DataError(
-            f"{folder}: expected the folder of a {kind}, found none in it{_beside(folder)}"
+            f"{folder}: expected the folder of a {kind}, found none in it{labeling_beside(folder)}"
         )
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
         return list(_all_answers(store, images) if all_answers else _finals(store, images))
@@ -52,7 +52,7 @@ def image_files(folder: Path) -> dict[str, Path]:
     return {id: Path(os.path.abspath(file)) for id, file in found.items()}  # noqa: PTH100
 
 
-def _beside(folder: Path) -> str:
+def labeling_beside(folder: Path) -> str:
     """Return a hint where `label` keeps the labels of this very folder beside it."""
     labels = folder.with_name(f"{folder.name}-labels")
     return f"; did you mean {labels}?" if (labels / LABELING_NAME).is_file() else ""

@@ -340,3 +340,11 @@ def test_tasks_of_label_studio_that_are_no_list_are_named(
     code, _, err = run(tmp_path / name)
     assert code == 2
     assert "expected a JSON list, as Label Studio exports it, found one task" in err
+
+
+def test_the_folder_of_the_images_is_answered_with_that_of_their_labeling(
+    labeling: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.csv").write_text("image,label\n001.png,red\n")
+    assert main(["import-labels", str(tmp_path / "labels.csv"), str(tmp_path / "imgs")]) == 2
+    assert f"found none; did you mean {labeling}?" in capsys.readouterr().err
