@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         "--output-file": args.output_file,
         "--predictions-output-file": args.predictions_output_file,
     }
-    check_output_files(outputs, [Path(args.input_file), args.archive_file])
+    check_output_files(outputs, [args.input_file, args.archive_file])
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
     choice = args.dataset_reader_choice
     reader = archive.dataset_reader if choice == "train" else archive.validation_dataset_reader

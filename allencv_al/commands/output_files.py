@@ -14,12 +14,14 @@ _OWN = (
 )
 
 
-def check_output_files(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()) -> None:
+def check_output_files(
+    outputs: Mapping[str, Path | None], inputs: Iterable[str | Path] = ()
+) -> None:
     """Raise where a file could not be written, or would replace what is read.
 
     Args:
         outputs: The files by their options; None where an option was not given.
-        inputs: What the command reads.
+        inputs: What the command reads; `::train` behind a table does not count.
 
     Raises:
         ConfigurationFaults: All faults, each with its option.
@@ -30,10 +32,13 @@ def check_output_files(outputs: Mapping[str, Path | None], inputs: Iterable[Path
 
 
 def output_faults(
-    outputs: Mapping[str, Path | None], inputs: Iterable[Path] = ()
+    outputs: Mapping[str, Path | None], inputs: Iterable[str | Path] = ()
 ) -> Iterator[Fault]:
     """Yield what `check_output_files` raises."""
-    read = [file for path in inputs for file in _files_of(path)]
+    from allencv_al.data.dataset_readers.split_path import split_path
+
+    locations = [split_path(path)[0] for path in inputs]
+    read = [file for path in locations for file in _files_of(path)]
     taken: dict[str, str] = {}
     for option, path in outputs.items():
         if path is None:
@@ -41,6 +46,8 @@ def output_faults(
         problem = _problem(path)
         if problem is None and any(_is_same(path, other) for other in read):
             problem = f"{path} is what is read, and would be replaced; name another file"
+        elif problem is None and _is_image_below(path, locations):
+            problem = f"{path} is one of the images that are read, and would be replaced"
         first = taken.setdefault(os.path.realpath(path), option)
         if problem is None and first != option and not _is_special(path):
             problem = f"{path} is the file of {first} too; name another one"
@@ -49,10 +56,20 @@ def output_faults(
 
 
 def _files_of(path: Path) -> Iterator[Path]:
-    """Yield a file that is read, or those in the folder of a run or a labeling that are its own."""
+    """Yield a file that is read, and those of the run or the labeling that it is, or belongs to."""
     yield path
+    folder = path.parent if path.name in _OWN else path
     for name in _OWN:
-        yield path / name
+        yield folder / name
+
+
+def _is_image_below(path: Path, folders: Iterable[Path]) -> bool:
+    from allencv_al.data.dataset_readers.image_files import is_image_name
+
+    if not is_image_name(path.name) or not path.exists():
+        return False
+    parents = path.resolve().parents
+    return any(folder.is_dir() and folder.resolve() in parents for folder in folders)
 
 
 def _problem(path: Path) -> str | None:

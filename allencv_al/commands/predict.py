@@ -95,9 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if args.silent and args.output_file is None:
         raise ConfigurationError("--silent: nothing would be written; add --output-file FILE")
     predictor_args = _json_object(args.predictor_args)
-    check_output_files(
-        {"--output-file": args.output_file}, [Path(args.input_file), args.archive_file]
-    )
+    check_output_files({"--output-file": args.output_file}, [args.input_file, args.archive_file])
     # The cheap mistake is found before the expensive load.
     source = None if args.use_dataset_reader else _open_input(args.input_file)
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)

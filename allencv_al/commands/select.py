@@ -92,7 +92,8 @@ def _check_options(args: argparse.Namespace) -> None:
     from allencv_al.data.dataset_readers.split_path import split_path
 
     outputs = {"--output": args.output, "--contact-sheet": args.contact_sheet}
-    faults = [*_cold_start_faults(args), *_result_faults(args), *output_faults(outputs)]
+    inputs = [args.pool, *filter(None, (args.archive_file, *args.ensemble))]
+    faults = [*_cold_start_faults(args), *_result_faults(args), *output_faults(outputs, inputs)]
     if faults:
         raise ConfigurationFaults(faults, "the options of select")
     for archive in (args.archive_file, *args.ensemble):

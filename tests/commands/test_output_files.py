@@ -51,6 +51,26 @@ def test_no_file_of_the_folder_that_is_read_is_replaced(tmp_path: Path, name: st
     assert not list(output_faults({"--output": tmp_path / "labels.csv"}, [tmp_path]))
 
 
+def test_no_image_below_a_folder_that_is_read_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "in" / "cat").mkdir(parents=True)
+    image, other = tmp_path / "in" / "cat" / "1.png", tmp_path / "sheet.png"
+    image.touch()
+    other.touch()
+    (tmp_path / "link.png").symlink_to(image)
+    outputs = {"--a": image, "--b": other, "--c": tmp_path / "link.png"}
+    faults = {fault.path: fault.message for fault in output_faults(outputs, [tmp_path / "in"])}
+    assert faults["--a"] == f"{image} is one of the images that are read, and would be replaced"
+    assert set(faults) == {"--a", "--c"}
+
+
+def test_a_file_beside_the_archive_and_a_table_with_a_split_are_read_too(tmp_path: Path) -> None:
+    for name in ("model.tar.gz", "config.json", "t.csv"):
+        (tmp_path / name).touch()
+    outputs = {"--a": tmp_path / "config.json", "--b": tmp_path / "t.csv"}
+    inputs = [tmp_path / "model.tar.gz", f"{tmp_path / 't.csv'}::train"]
+    assert {fault.path for fault in output_faults(outputs, inputs)} == {"--a", "--b"}
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

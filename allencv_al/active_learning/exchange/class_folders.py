@@ -34,7 +34,8 @@ def folder_name(label: str) -> str:
         mark if ord(mark) > 127 and mark.isprintable() else quote(mark, safe=_SAFE)
         for mark in label
     )
-    if name.startswith((".", " ")) or _RESERVED.match(name) or name.casefold() == RECORDS_NAME:
+    is_taken = name in SYSTEM_FOLDERS or is_unlabeled_folder(name) or _RESERVED.match(name)
+    if name.startswith((".", " ")) or is_taken or name.casefold() == RECORDS_NAME:
         name = f"%{ord(name[0]):02X}{name[1:]}"
     if name.endswith((".", " ")):
         name = f"{name[:-1]}%{ord(name[-1]):02X}"

@@ -37,6 +37,7 @@ from allencv_al.active_learning.exchange.tables import (
     to_json_lines,
 )
 from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers import ImageClassificationDirectory
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 NUMBER = st.floats(0, 2e9)
@@ -251,7 +252,7 @@ def test_names_in_the_labeling_config_are_text() -> None:
         ("id,label\n1,cat,dog\n", "line 2: expected 2 columns, found 3"),
         ("id,kind\n1,maybe\n", "line 2: kind: expected one of label"),
         ("id,time\n1,soon\n2,nan\n", "line 2: time: expected a number"),
-        ("label\ncat\n", "line 2: expected an id or an image"),
+        ("label\ncat\n", 'expected a column "id" or "image"'),
         ("id,kind,label\n1,skip,cat\n", "kind skip does not go with"),
         ("id,label,label\n1,cat,dog\n", "the header has a column twice: label"),
         ("id,seconds\n1,-2\n", "line 2: seconds: expected a number from 0"),
@@ -404,6 +405,17 @@ def test_folders_lose_nothing(links: bool, images: dict[str, Path], tmp_path: Pa
     assert files == {"cat/1.png", "cat/1-2.png", "..%2F%3Cdog%3E/2.png".replace("..", "%2E.", 1)}
     assert (target / "cat" / "1-2.png").read_bytes() == b"b/1.png"
     assert (target / "cat" / "1.png").is_symlink() == links
+
+
+@pytest.mark.parametrize("label", ["$RECYCLE.BIN", "__MACOSX", "_unlabeled", "Unlabeled"])
+def test_a_class_that_is_called_as_a_folder_without_a_class_is_one(
+    label: str, images: dict[str, Path], tmp_path: Path
+) -> None:
+    records = [LabelRecord("a/1.png", None, label, "label")]
+    write_class_folders(tmp_path / "out", records, images, links=False)
+    assert read_class_folders(tmp_path / "out") == records
+    [instance] = ImageClassificationDirectory().read(tmp_path / "out")
+    assert instance.label is not None
 
 
 @settings(max_examples=25)
