@@ -15,6 +15,7 @@ from PIL import Image
 
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.commands.table import SUBCOMMANDS
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.jsonnet_file import evaluate_snippet
 from allencv_al.common.params import Params
 from allencv_al.models import archive_model
@@ -61,6 +62,17 @@ def test_what_is_added_to_that_config_has_no_faults(photos: Path, holding: str) 
     if "active_learning" in config:
         check_experiment(Params(config), "README.md", ActiveLearningExperiment)
     check_experiment(Params(config), "README.md")
+
+
+def test_the_faults_are_reported_as_printed(photos: Path) -> None:
+    config = json.loads(evaluate_snippet("README.md", block("jsonnet", "photos/train"), {}))
+    resize = config["dataset_reader"]["augmentation"][0]
+    resize["heigth"] = resize.pop("height")
+    config["model"]["im2vec_encoder"]["input_channels"] = 51
+    config["trainer"] = {"num_epochs": 3, "optimizer": {"type": "adamw", "lr": "fast"}}
+    with pytest.raises(ConfigurationError) as caught:
+        check_experiment(Params(config), "photos.jsonnet")
+    assert str(caught.value) in README
 
 
 def test_without_any_label_the_table_of_select_is_what_is_trained_on(
