@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.labeling.labels_file import LABELS_NAME
+from allencv_al.active_learning.labeling.store import LABELING_NAME
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
@@ -42,9 +44,10 @@ def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
     the pool's id. Rows without a label are passed over.
 
     Args:
-        text: A folder with one folder per class; the folder of a run of active-learn; or a CSV
-            file or JSON lines with `label` and `path` (relative to the table), `image_path`
-            (relative to the current folder, as in JSON lines for `predict`) or `id` (of the pool).
+        text: A folder with one folder per class; the folder of a run of active-learn, or the one
+            in which `label` keeps its labels; or a CSV file or JSON lines with `label` and `path`
+            (relative to the table), `image_path` (relative to the current folder, as in JSON lines
+            for `predict`) or `id` (of the pool).
             `::train` behind a table takes the rows of that split.
         pool: The images to choose from.
 
@@ -54,6 +57,8 @@ def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
     location, split = split_path(text)
     if (location / DATABASE_NAME).is_file():
         found = list(_of_run(location, pool))
+    elif (location / LABELING_NAME).is_file() and (location / LABELS_NAME).is_file():
+        found = _Table(location / LABELS_NAME, split, pool).instances()
     elif location.is_dir():
         found = list(ImageClassificationDirectory(unlabeled="never").read(location))
     elif location.is_file():

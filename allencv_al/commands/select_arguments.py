@@ -50,7 +50,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         "--labeled",
         metavar="FILE",
         help="what is labeled already, which is not chosen: a folder of class folders, the folder "
-        "of a run of active-learn, or CSV or JSON lines with label and path (or id)",
+        "of a run of active-learn or of a labeling, or CSV or JSON lines with label and path (or "
+        "id)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="what chance starts from (default: 0)"

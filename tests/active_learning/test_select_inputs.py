@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from allencv_al.active_learning.label_store import LabelStore, NewLabel
+from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.select_inputs import read_pool, separate
 from allencv_al.common.errors import DataError
@@ -312,6 +313,13 @@ def test_labels_given_apart_come_before_those_of_the_pool(photos: Path) -> None:
     rest, labeled = separate(read_pool(table), fixed)
     assert [item.id for item in rest] == ["photos/a/1.jpg"]
     assert labels(labeled) == {"photos/b.jpg": "dog"}
+
+
+def test_the_folder_of_a_labeling_stands_for_its_labels(photos: Path) -> None:
+    with LabelingStore(Path("photos-labels") / LABELING_NAME):
+        write("photos-labels/labels.csv", "path,label", "../photos/b.jpg,cat")
+    _, labeled = separate(read_pool("photos"), "photos-labels")
+    assert labels(labeled) == {"b.jpg": "cat"}
 
 
 def test_the_labels_of_a_run_are_known_by_its_images(photos: Path) -> None:

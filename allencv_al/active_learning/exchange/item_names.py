@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
@@ -36,7 +37,7 @@ class ItemNames:
         }
         self._by_name: dict[str, list[tuple[tuple[str, ...], int]]] = defaultdict(list)
         for id, item in items.items():
-            parts = _parts(class_name(id))
+            parts = _parts(unicodedata.normalize("NFC", id))  # names of files may begin with blanks
             self._by_name[parts[-1]].append((parts, item))
         self._hints = 0
 

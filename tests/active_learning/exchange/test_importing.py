@@ -222,6 +222,15 @@ def test_presigned_addresses_are_matched(
     assert labels(labeling) == {"001.png": "red"}
 
 
+def test_a_name_that_begins_with_a_blank_is_found_by_its_path(tmp_path: Path) -> None:
+    with LabelingStore(tmp_path / LABELING_NAME) as store:
+        store.classes.add(["red"], "owner")
+        store.items.open_batch([NewItem(name, tmp_path / name) for name in (" 1.png", "1.png")])
+    (tmp_path / "labels.csv").write_text("path,label\n../imgs/ 1.png,red\n")
+    assert main(["import-labels", str(tmp_path / "labels.csv"), str(tmp_path)]) == 0
+    assert labels(tmp_path) == {" 1.png": "red"}
+
+
 def test_an_image_is_told_apart_by_its_folders(tmp_path: Path) -> None:
     folder = tmp_path / "l"
     with LabelingStore(folder / LABELING_NAME) as store:
