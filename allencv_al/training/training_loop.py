@@ -176,7 +176,7 @@ class TrainingLoop(Trainer):
         if loader is None or self.epochs_completed:
             return
         was_training, state = self.model.training, self.model.metric_state()
-        known = self.model.eval().get_metrics()
+        known = self.model.eval().collect_metrics()
         self.model.train(was_training)
         names = [name for _, name in self.metric_tracker.tracked_metrics]
         require_numbers(known, names)
