@@ -94,7 +94,7 @@ def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
     for record, value in outputs.items():
         value = value.get("prediction") if isinstance(value, Mapping) else value
         try:
-            numbers = np.asarray(_unpacked(value), dtype=np.float64).reshape(-1)
+            numbers = _real(value).reshape(-1)
         except (TypeError, ValueError, OverflowError):
             numbers = np.empty(0)
         if len(numbers) != 1 or not np.isfinite(numbers[0]):
@@ -158,7 +158,7 @@ def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
             )
         value = value[name]
     try:
-        array = np.asarray(_unpacked(value), dtype=np.float64)
+        array = _real(value)
     except (TypeError, ValueError, OverflowError):
         raise _error(record, phase, f"{name}: expected numbers") from None
     if sum(length > 1 for length in array.shape) > 1:
@@ -176,6 +176,13 @@ def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
         clipped = np.clip(vector, _SMALLEST, 1 - _SMALLEST)
         return np.log(clipped) - np.log1p(-clipped)
     return vector
+
+
+def _real(value: Any) -> NDArray[np.float64]:
+    found = _unpacked(value)
+    if np.iscomplexobj(found[:1] if isinstance(found, list) else found):
+        raise TypeError  # of which NumPy would drop the imaginary part
+    return np.asarray(found, dtype=np.float64)
 
 
 def _unpacked(value: Any) -> Any:

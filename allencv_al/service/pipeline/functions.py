@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from allencv_al.service.pipeline.activations import to_logits
 from allencv_al.service.pipeline.calling import UserFunction, unchanged_folder
 from allencv_al.service.pipeline.errors import FunctionError, PipelineError
@@ -255,8 +257,11 @@ def _test_logits(outputs: Any, labels: Any) -> list[list[float]]:
     if isinstance(outputs, Mapping):
         texts = {str(as_array(key)): value for key, value in outputs.items()}
         rows = [texts[str(key)] for key in keys if str(key) in texts]
-    else:
+    elif isinstance(outputs, list | tuple) or (isinstance(outputs, np.ndarray) and outputs.ndim):
         rows = list(outputs)
+    else:
+        message = f"expected a dictionary, a list or an array, found {kind_of(outputs)}"
+        raise PipelineError(422, "return_value", f"test: outputs: {message}", "test")
     if len(rows) != len(keys) or len(outputs) != len(keys):
         raise PipelineError(
             422,

@@ -199,13 +199,13 @@ class LoopRunner:
             return request.size
         if self._functions.has_state:
             state = self._functions.state()
-            if isinstance(state, Mapping | list):
+            if isinstance(state, Mapping | list) and state:
                 return len(state)
         raise PipelineError(
             422,
             "training_set_size",
             "how many records are there? The request may say training_set_size, meta.json "
-            "train_size, or getdatasetstate may return them",
+            "train_size, or getdatasetstate may return them (one at least)",
             loop=request.loop,
         )
 

@@ -12,7 +12,7 @@ from allencv_al.service.pipeline.detection import detection_metrics
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.multi_label import multi_label_metrics
 from allencv_al.service.pipeline.regression import regression_metrics
-from allencv_al.service.pipeline.returns import as_array
+from allencv_al.service.pipeline.returns import as_array, to_plain
 from allencv_al.service.pipeline.segmentation import segmentation_metrics
 from allencv_al.service.pipeline.tasks import (
     CLASSIFICATION,
@@ -131,11 +131,11 @@ def queried_per_class(labels: Any, count: int) -> dict[str, int] | None:
         labels: What train has returned as labels.
         count: How many records there were.
     """
-    labels = as_array(labels)
-    if isinstance(labels, Mapping):
-        labels = list(labels.values())
     try:
-        values = _scalars(list(labels))
+        labels = as_array(labels)
+        if isinstance(labels, Mapping):
+            labels = list(labels.values())
+        values = to_plain(_scalars(list(labels)), "train", "labels")
         if not all(isinstance(value, str) for value in values):
             values = _numbers(values, "labels")
     except (TypeError, PipelineError):

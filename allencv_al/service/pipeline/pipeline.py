@@ -57,6 +57,8 @@ class Pipeline:
         class_labels: The names of the classes by their numbers.
         callback_url: Told of each finished loop: `URL/end_of_task`.
         allowed_hosts: Names by which the pipeline may be called, besides IP addresses.
+        allowed_origins: Origins of other sites whose pages may send requests and read the answers,
+            as a browser writes them, such as `https://photos.example`.
         write_pickles: Whether results have twins that are pickles, under the same names, for
             programs that read those; nothing here does.
         keep_checkpoints: Whether loops keep checkpoints in the storage, too, and fetch from there
@@ -86,6 +88,7 @@ class Pipeline:
         class_labels: Mapping[int, str] | None = None,
         callback_url: str | None = None,
         allowed_hosts: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
         write_pickles: bool = False,
         keep_checkpoints: bool = False,
         max_body_bytes: int = MAX_BODY_BYTES,
@@ -105,6 +108,7 @@ class Pipeline:
             raise ConfigurationError("token: expected token or token_file, found both")
         self._access = _access(token, token_file)
         self._allowed_hosts = tuple(allowed_hosts)
+        self._allowed_origins = tuple(allowed_origins)
         self._max_body_bytes = max_body_bytes
         self._debug = debug
         folder = Path(str(self.args["EXPT_DIR"])).absolute()
@@ -185,6 +189,7 @@ class Pipeline:
             port=port,
             access=OpenAccess() if open_to_this_process else self._access,
             allowed_hosts=self._allowed_hosts,
+            allowed_origins=self._allowed_origins,
             max_body_bytes=self._max_body_bytes,
         )
         app = WebApp(

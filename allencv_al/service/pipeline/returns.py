@@ -12,6 +12,8 @@ import numpy as np
 from allencv_al.service.pipeline.errors import PipelineError
 
 _DEPTH = 12
+_SHOWN = 200  # characters of what a library says
+STATE = "getdatasetstate"  # which may name files that are no UTF-8; JSON escapes what is not
 _USUAL = (int, str, bool, type(None))
 _PLAIN = (str, bytes, int, float, Mapping, list, tuple, np.ndarray, np.generic)
 
@@ -67,11 +69,15 @@ def as_array(value: Any) -> Any:
     """
     if value is None or isinstance(value, _PLAIN):
         return value
-    if all(hasattr(value, step) for step in ("detach", "cpu", "numpy")):
-        return _of_tensor(value.detach().cpu())
-    if hasattr(type(value), "__array__"):
-        return np.asarray(value)
-    return value
+    is_tensor = all(hasattr(value, step) for step in ("detach", "cpu", "numpy"))
+    if not is_tensor and not hasattr(type(value), "__array__"):
+        return value
+    try:
+        return _of_tensor(value) if is_tensor else np.asarray(value)
+    except Exception as error:  # whatever the library of the array says: on `meta`, deleted ...
+        cause = str(error).partition("\n")[0][:_SHOWN]
+        message = f"the values of {kind_of(value)} cannot be read: {cause}"
+        raise PipelineError(422, "return_value", message) from error
 
 
 def by_index(value: Any) -> Any:
@@ -114,6 +120,9 @@ def kind_of(value: Any) -> str:
 
 
 def _of_tensor(tensor: Any) -> Any:
+    tensor = tensor.detach().cpu()
+    if getattr(tensor, "is_quantized", False):
+        tensor = tensor.dequantize()
     try:
         return tensor.numpy()
     except (TypeError, RuntimeError):  # bfloat16, which NumPy has not; sparse; a lazy conjugate
@@ -142,11 +151,11 @@ def _listed(value: Any) -> Any:
 
 def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> Any:
     if type(value) in _USUAL:  # of which there are millions
-        return value
+        return value if type(value) is not str else _text(value, phase, where)
     if type(value) is not float:
         value = _listed(as_array(value))
     if depth > _DEPTH:
-        raise PipelineError(422, "return_value", f"{phase}: {where}: nested too deep", phase)
+        raise _refused(phase, where, "nested too deep")
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, float):
@@ -154,7 +163,9 @@ def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> A
             message = f"{phase}: {where}: found a number that is not finite ({value})"
             raise PipelineError(422, "outputs", message, phase)
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, str):
+        return _text(value, phase, where)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Mapping):
         return {
@@ -167,24 +178,32 @@ def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> A
         return [_plain(one, phase, where, depth + 1, is_finite) for one in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    raise PipelineError(
-        422,
-        "return_value",
-        f"{phase}: {where or 'the value'}: expected numbers, texts, lists, dictionaries, arrays or "
-        f"tensors, found {kind_of(value)}",
-        phase,
-    )
+    expected = "numbers, texts, lists, dictionaries, arrays or tensors"
+    raise _refused(phase, where, f"expected {expected}, found {kind_of(value)}")
+
+
+def _refused(phase: str, where: str, message: str) -> PipelineError:
+    text = f"{phase}: {where or 'the value'}: {message}"
+    return PipelineError(422, "return_value", text, phase)
+
+
+def _text(value: str, phase: str, where: str) -> str:
+    if value.isascii() or phase == STATE:
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        message = f"expected text, found half a character in {value[:_SHOWN]!a}"
+        raise _refused(phase, where, message) from None
+    return value
 
 
 def _key(key: Any, phase: str, where: str) -> Any:
     key = as_array(key)
     if isinstance(key, np.generic | np.ndarray) and np.ndim(key) == 0:
         key = key.item()
-    if isinstance(key, str | int) and not isinstance(key, bool):
+    if isinstance(key, str):
+        return _text(key, phase, where)
+    if isinstance(key, int) and not isinstance(key, bool):
         return key
-    raise PipelineError(
-        422,
-        "return_value",
-        f"{phase}: {where}: expected integers or texts as keys, found {kind_of(key)}",
-        phase,
-    )
+    raise _refused(phase, where, f"expected integers or texts as keys, found {kind_of(key)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import mimetypes
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import IO, Any, TypeVar, cast
 import flask
 from flask import Response, g, request
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError
 from werkzeug.exceptions import NotFound
 
 import allencv_al
@@ -365,9 +367,11 @@ def _file(path: Path) -> Response:
 
 def _response(result: Any, status: int) -> Response:
     if isinstance(result, BaseModel):
-        return Response(
-            result.model_dump_json(by_alias=True), mimetype="application/json", status=status
-        )
+        try:
+            text = result.model_dump_json(by_alias=True)
+        except PydanticSerializationError:  # the name of a file that is no UTF-8: JSON escapes it
+            text = json.dumps(result.model_dump(by_alias=True))
+        return Response(text, mimetype="application/json", status=status)
     assert isinstance(result, Response)
     return result
 

@@ -17,7 +17,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _SHOWN = 40  # characters of hostile text that an error repeats
 _PREFLIGHT_SECONDS = 600
-_EXPOSED = "Location, Retry-After, Server-Timing"
+_ASKED = "Authorization, Content-Type, Idempotency-Key, Prefer, X-Annotator, X-Labeling"
+_EXPOSED = "Location, Retry-After, Server-Timing, X-AllenCV-AL-Protocol"
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -129,7 +130,7 @@ def preflight(request: Request, settings: WebSettings, methods: Iterable[str]) -
         return None
     headers = {
         "Access-Control-Allow-Methods": ", ".join(sorted(methods)),
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Annotator, X-Labeling",
+        "Access-Control-Allow-Headers": _ASKED,
         "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
     }
     if request.headers.get("Access-Control-Request-Private-Network") == "true":

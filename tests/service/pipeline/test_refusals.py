@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.service.pipeline import Pipeline, sql_client
 from allencv_al.service.pipeline.errors import PipelineError
 from allencv_al.service.pipeline.experiment_state import LOCK_NAME, busy, is_busy
@@ -37,6 +38,19 @@ def test_a_refused_selection_is_not_kept(make_pipeline: MakePipeline) -> None:
     assert loop(client, 1, [3, 4]).status_code == 200
     assert loop(client, 1, [0, 5]).status_code == 422
     assert loop(client, 2, [6]).status_code == 200
+
+
+def test_pages_of_a_named_origin_may_ask(make_pipeline: MakePipeline) -> None:
+    client = make_pipeline(allowed_origins=["https://photos.example"]).app.test_client()
+    for origin, status in (("https://photos.example", 200), ("https://other.example", 403)):
+        headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+        answer = client.post("/getdatasetstate", json={}, headers=headers)
+        assert answer.status_code == status
+        assert answer.headers.get("Access-Control-Allow-Origin") == (
+            origin if status == 200 else None
+        )
+    with pytest.raises(ConfigurationError, match="allow-origin: expected what a browser sends"):
+        make_pipeline(allowed_origins=["photos.example"])
 
 
 @pytest.mark.parametrize("callback_url", [None, "http://127.0.0.1:1"])

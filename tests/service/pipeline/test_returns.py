@@ -67,6 +67,85 @@ def test_whatever_holds_an_array_is_one(tensor: Any) -> None:
     assert by_record([tensor, tensor, tensor], RECORDS).keys() == set(RECORDS)
 
 
+class Gone:
+    """An array of a library that has given its memory back."""
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        raise RuntimeError("array has been deleted\nmore")
+
+
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        (torch.ones(3, 2, device="meta"), "a Tensor cannot be read: Cannot copy out of meta"),
+        (Gone(), "a Gone cannot be read: array has been deleted"),
+    ],
+    ids=["meta", "deleted"],
+)
+def test_an_array_without_values_is_said(
+    value: Any, cause: str, make_pipeline: MakePipeline
+) -> None:
+    pipeline = make_pipeline(infer_fn=lambda unlabeled, ckpt_file: {"outputs": value})
+    for answer in (infer_of(pipeline, RECORDS), loop(pipeline)):
+        assert answer.status_code == 422 and cause in answer.json["error"]["message"]
+        assert "more" not in answer.json["error"]["message"]
+    trained = make_pipeline(train_fn=lambda labeled, ckpt_file: {"labels": value})
+    body = {"labeled": [1], "ckpt_file": "c"}
+    assert trained.app.test_client().post("/train", json=body).status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantized_tensors_are_their_numbers() -> None:
+    tensor = torch.quantize_per_tensor(torch.tensor([0.5, -2.0]), 0.5, 0, torch.qint8)
+    assert to_plain(tensor, "test") == [0.5, -2.0]
+
+
+@pytest.mark.parametrize("row", [np.array([1j, 2]), [np.complex64(1j), 2.0], [1j, 2]])
+def test_complex_numbers_are_refused(row: Any, make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(
+        infer_fn=lambda unlabeled, ckpt_file: {"outputs": dict.fromkeys(unlabeled, row)}
+    )
+    answer = loop(pipeline)
+    assert answer.status_code == 422
+    assert answer.json["error"]["message"] == "infer: outputs[3]: logits: expected numbers"
+
+
+def test_half_a_character_is_no_class(make_pipeline: MakePipeline) -> None:
+    named = {"predictions": ["\ud800", "b"], "labels": ["b", "b"]}
+    pipeline = make_pipeline(test_fn=lambda ckpt_file: named)
+    for answer in (test_of(pipeline), loop(pipeline)):
+        assert answer.status_code == 422
+        assert answer.json["error"]["message"] == (
+            "test: predictions: expected text, found half a character in '\\ud800'"
+        )
+    found = {"labels": ["\ud800", "b", "b"], "hyperparams": "\ud800"}
+    pipeline = make_pipeline(train_fn=lambda labeled, ckpt_file: found)
+    trained = loop(pipeline, experiment_id="other")
+    assert trained.status_code == 200 and "queried_per_class" not in trained.json["phases"]["train"]
+
+
+def test_files_may_have_names_that_are_no_utf_8(make_pipeline: MakePipeline) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    pipeline = make_pipeline(getstate_fn=lambda: dict.fromkeys(range(60), name))
+    answer = pipeline.app.test_client().post("/getdatasetstate", json={})
+    assert (answer.status_code, answer.json["state"]["0"]) == (200, name)
+    assert loop(pipeline).status_code == 200
+
+
+def test_a_data_set_of_nothing_is_said(make_pipeline: MakePipeline) -> None:
+    answer = loop(make_pipeline(getstate_fn=dict))
+    assert answer.status_code == 422
+    assert answer.json["error"]["message"].endswith("may return them (one at least)")
+
+
+@pytest.mark.parametrize("outputs", [5, "text", {1.5, 2.5}])
+def test_logits_of_test_items_are_a_list(outputs: Any, make_pipeline: MakePipeline) -> None:
+    returned = {"predictions": [0, 1], "labels": [0, 1], "outputs": outputs}
+    answer = test_of(make_pipeline(test_fn=lambda ckpt_file: returned))
+    assert answer.status_code == 422
+    assert "test: outputs: expected a dictionary, a list or an array" in answer.text
+
+
 def test_iterators_are_run() -> None:
     assert to_plain({"a": (n for n in (1, 2)), "b": range(2)}, "test") == {"a": [1, 2], "b": [0, 1]}
     assert to_plain({1: 2}.values(), "test") == [2]

@@ -254,6 +254,7 @@ def test_a_named_origin_is_told_what_it_may_send(origin: str, shared_app: WebApp
     assert found.headers["Access-Control-Allow-Methods"] == "POST"
     assert "Authorization" in found.headers["Access-Control-Allow-Headers"]
     assert "Content-Type" in found.headers["Access-Control-Allow-Headers"]
+    assert "Idempotency-Key, Prefer" in found.headers["Access-Control-Allow-Headers"]
     assert "Origin" in found.headers["Vary"]
     assert "Access-Control-Allow-Credentials" not in found.headers
     found = ask_before(shared_app, origin, "/items/3")
