@@ -25,8 +25,10 @@ SECONDS = 10
 
 _WORKER = Path(jsonnet_worker.__file__)
 _MOST_PLAIN = 2**20
+_SHOWN = 2_000  # characters of a message, which may repeat a whole file
+# A sign stands before a digit, or is that of `a+:`: over a row of them jsonnet takes minutes
 _PLAIN = re.compile(
-    r"""(?:[\s.,:+\[\]{}-]|\d[\deE]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|//[^\n]*+"""
+    r"""(?:[\s.,:\[\]{}]|[+-](?=\d)|\+(?=:)|\d[\deE]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|//[^\n]*+"""
     r"""|\#[^\n]*+|/\*.*?\*/|(?:true|false|null)\b|[A-Za-z_]\w*+(?=\s*\+?:))*+""",
     re.DOTALL,
 )
@@ -153,9 +155,12 @@ def environment_variables() -> dict[str, str]:
 
 def _readable(message: str) -> str:
     """Bring jsonnet's message into the form `file:line:column: what is wrong`."""
-    kind, _, rest = message.strip().partition(": ")
+    message = message.strip()
+    if len(message) > _SHOWN:
+        message = f"{message[:_SHOWN]} ..."
+    kind, _, rest = message.partition(": ")
     if kind not in ("STATIC ERROR", "RUNTIME ERROR"):
-        return message.strip()
+        return message
     text, *trace = rest.split("\n\t")
     text = text.strip()
     places = [place.split("\t")[0].strip() for place in trace]

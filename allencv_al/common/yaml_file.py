@@ -12,6 +12,8 @@ from allencv_al.common.errors import ConfigurationError
 MOST_BYTES = 2**20
 MOST_NODES = 100_000
 MOST_LEVELS = 64
+_INTEGER = "tag:yaml.org,2002:int"
+MOST_DIGITS = 4_000  # Python does not print longer integers, and those to base 60 take minutes
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -51,6 +53,11 @@ def read_yaml(path: str | Path) -> Any:
 def _size(node: yaml.Node, path: str, sizes: dict[yaml.Node, int | None], level: int) -> int:
     """Return how many nodes stand in a node, aliases counted as what they name."""
     if isinstance(node, yaml.ScalarNode):
+        if node.tag == _INTEGER and len(node.value) > MOST_DIGITS:
+            raise ConfigurationError(
+                f"{path}:{node.start_mark.line + 1}: expected numbers of at most {MOST_DIGITS:,} "
+                f"digits, found {len(node.value):,}"
+            )
         return 1
     if level > MOST_LEVELS:
         raise _too_deep(path)

@@ -266,6 +266,9 @@ def test_a_result_that_is_too_large_is_a_fault() -> None:
         ('import "x"', False),
         ("2 * 3", False),
         ("{a: truetrue}", False),
+        ("{a+: 1, b+:: 1e+5, c: +1, d: [-1]}", True),
+        ("{a: --1}", False),
+        ("{a: + + 1}", False),
     ],
 )
 def test_only_what_computes_nothing_is_evaluated_here(
@@ -283,6 +286,19 @@ def test_only_what_computes_nothing_is_evaluated_here(
     else:
         with pytest.raises(AssertionError, match="a process was started"):
             evaluate_snippet("x", text, {})
+
+
+def test_a_row_of_signs_is_a_fault_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("allencv_al.common.jsonnet_file.SECONDS", 1)
+    for sign in "+-":
+        with pytest.raises(ConfigurationError, match=r"^x: takes more than 1 s to evaluate"):
+            evaluate_snippet("x", f"{{a: {sign * 300_000}1}}", {})
+
+
+def test_a_message_does_not_repeat_the_whole_file() -> None:
+    with pytest.raises(ConfigurationError, match=r"^x:1:2: expected one of .* \.\.\.$") as caught:
+        evaluate_snippet("x", f"{{a{':' * 100_000}1}}", {})
+    assert len(str(caught.value)) < 3_000
 
 
 def test_traces_are_shown(capfd: pytest.CaptureFixture[str]) -> None:

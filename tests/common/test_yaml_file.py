@@ -65,3 +65,13 @@ def test_aliases_and_merges_of_an_ordinary_config_are_read(tmp_path: Path) -> No
     assert read_yaml(path) == {"base": base, "other": {**base, "lr": 0.2}, "same": base}
     path.write_text("")
     assert read_yaml(path) is None
+
+
+@pytest.mark.parametrize("number", ["1" + ":1" * 100_000, "0x" + "f" * 4_000, "9" * 4_001])
+def test_a_number_of_very_many_digits_is_refused(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"a: 1\nb: {number}\n")
+    with pytest.raises(ConfigurationError, match=r"yaml:2: expected numbers of at most 4,000 dig"):
+        read_yaml(path)
+    path.write_text(f"a: 1:30\nb: '{number}'\n")
+    assert read_yaml(path) == {"a": 90, "b": number}
