@@ -200,7 +200,7 @@ def _leave_broken_pipe() -> int:
 
 
 def _drop_what_cannot_be_written() -> None:
-    """Have what is still buffered for stdout not fail a second time, at the exit of Python."""
+    """Discard what is buffered for stdout, so that it fails no second time at exit."""
     try:
         sys.stdout.flush()
     except OSError:

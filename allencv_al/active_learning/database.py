@@ -298,7 +298,7 @@ _INNER = ("SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part")
 
 
 def is_encodable(text: str) -> bool:
-    """Say whether the database can hold a text: it has no lone surrogates.
+    """Return whether the database can hold a text: it has no lone surrogates.
 
     A file name that is not UTF-8 has them; the dataset readers write such bytes out as `\\xff`.
     """

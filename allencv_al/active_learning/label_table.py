@@ -52,7 +52,7 @@ def write_label_table(
 
 
 def has_place_in_table(instance: Instance) -> bool:
-    """Say whether a table can hold the image's path: bytes that are no text have no place there.
+    """Return whether a table can hold the image's path: bytes that are no text have no place there.
 
     Args:
         instance: An image of any kind; one that is no file needs no path.

@@ -108,7 +108,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         return tuple(self._index.arrays)
 
     def has(self, id: str) -> bool:
-        """Say whether the id is known: it has a row, or is unreadable."""
+        """Return whether the id is known: it has a row, or is unreadable."""
         return id in self._rows or id in self._unreadable
 
     def array(self, name: str) -> FloatRows:

@@ -138,7 +138,7 @@ class PoolScorer:
         return {name: outputs[name] for name in self.needs}
 
     def _drops_behind(self, image: Tensor) -> bool:
-        """Say whether the embedding is made without dropout."""
+        """Return whether the embedding is made without dropout."""
         calls = self._dropout.calls
         self._models[0].embed(image)
         return self._dropout.calls == calls

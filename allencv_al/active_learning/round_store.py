@@ -93,7 +93,7 @@ class RoundStore:
                 self._labels.add(labels)
 
     def is_finished(self, round: int, state: State) -> bool:
-        """Say whether a state of a round is finished."""
+        """Return whether a state of a round is finished."""
         return bool(self._details(round, state))
 
     def detail(self, round: int, state: State) -> dict[str, Any]:

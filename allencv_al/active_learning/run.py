@@ -176,7 +176,7 @@ def make_learner(experiment: LoopExperiment, cache_folder: Path) -> Learner:
 
 
 def is_waiting(folder: Path) -> bool:
-    """Say whether the run in a folder waits for labels."""
+    """Return whether the run in a folder waits for labels."""
     path = folder / DATABASE_NAME
     if not path.is_file():
         return False

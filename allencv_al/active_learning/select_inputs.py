@@ -123,7 +123,7 @@ def _head(file: Path) -> bytes:
 
 
 def _is_table(file: Path, content: bytes) -> bool:
-    """Say whether the reader `manifest` takes the file: by its name, its header or its keys."""
+    """Return whether the reader `manifest` takes the file: by its name, its header or its keys."""
     head = content.decode("utf-8", "replace")
     if is_text(content[:4096]) and b"\0" in content[:4096]:
         head = decode_text(content, str(file))

@@ -46,7 +46,7 @@ def explained(path: Path, what: str) -> Iterator[None]:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Say whether it only has to be tried again."""
+    """Return whether it only has to be tried again."""
     return _primary_code(error) == sqlite3.SQLITE_BUSY
 
 

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all-answers",
         action="store_true",
-        help="what everybody has said, instead of what comes of it",
+        help="export every annotator's labels instead of the agreed ones",
     )
     parser.add_argument(
         "--local-files",

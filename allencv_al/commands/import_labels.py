@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotator",
         metavar="NAME",
-        help="whose labels they are (default: as FILE says)",
+        help="annotator to attribute the labels to (default: from FILE)",
     )
 
 
@@ -80,5 +80,5 @@ def _what_is_there(records: Sequence[LabelRecord]) -> str:
     if not records:
         return "there are no entries in it"
     keys = dict.fromkeys(key for record in records for key in record.extra)
-    more = f"; what it has besides: {', '.join(list(keys)[:_MOST_NAMED])}" if keys else ""
+    more = f"; other keys: {', '.join(list(keys)[:_MOST_NAMED])}" if keys else ""
     return f"none of its {len(records)} entries holds a label{more}"

@@ -91,7 +91,7 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="label only the first N images (default: all); given again with another order, N more",
     )
-    group.add_argument("--seed", type=int, metavar="N", help="what chance starts from (default: 0)")
+    group.add_argument("--seed", type=int, metavar="N", help="random seed (default: 0)")
     arguments.add_cuda_device(group)
     group.set_defaults(weights_file=None, image_size=None)
 

@@ -53,9 +53,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         "of a run of active-learn or of a labeling, or CSV or JSON lines with label and path (or "
         "id)",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="what chance starts from (default: 0)"
-    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
 
 
 def _add_cold_start(parser: argparse.ArgumentParser, pool: argparse.Action) -> None:

@@ -53,7 +53,7 @@ class ConfigView:
         return frozenset(self.values)
 
     def sound(self, *names: str) -> bool:
-        """Say whether there is no fault in any of these arguments."""
+        """Return whether there is no fault in any of these arguments."""
         return all(self._is_sound(name) for name in names)
 
     def _is_sound(self, name: str) -> bool:

@@ -61,7 +61,7 @@ def write_figure(
 
 
 def _set_fonts(figure: Figure) -> None:
-    """Let letters that matplotlib's own font lacks come from installed fonts."""
+    """Add installed fonts for letters that matplotlib's own font lacks."""
     from matplotlib.font_manager import fontManager
     from matplotlib.text import Text
 

@@ -115,7 +115,7 @@ class FromParams:
 
     @classmethod
     def has_registry(cls) -> bool:
-        """Say whether `type` chooses among implementations of this class."""
+        """Return whether `type` chooses among implementations of this class."""
         return False
 
     @classmethod

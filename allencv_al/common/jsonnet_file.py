@@ -96,7 +96,7 @@ def evaluate_snippet(
 
 
 def _is_plain(source: str) -> bool:
-    """Say whether a text only holds data: nothing in it computes, so it needs no limits."""
+    """Return whether a text only holds data: nothing in it computes, so it needs no limits."""
     return len(source) < _MOST_PLAIN and _PLAIN.fullmatch(source) is not None
 
 

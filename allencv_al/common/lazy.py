@@ -39,7 +39,7 @@ class Lazy(Generic[T]):
 
     @property
     def constructor(self) -> Callable[..., T]:
-        """What builds the object from the arguments that `construct` is given."""
+        """Constructor that takes the arguments of `construct`."""
         if self._params is None:
             return self._constructor
         from_params: Callable[..., T] = getattr(self._constructor, "from_params")  # noqa: B009

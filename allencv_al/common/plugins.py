@@ -75,7 +75,7 @@ def is_user_module(name: str) -> bool:
 
 
 def is_included(top_package: str) -> bool:
-    """Say whether dotted names of `top_package` may stand in a config."""
+    """Return whether dotted names of `top_package` may stand in a config."""
     return top_package in _included_packages and not _registered_names_only.get()
 
 

@@ -167,14 +167,14 @@ def registered_anywhere(name: str) -> list[Callable[..., Any]]:
 
 
 def _is_reimport(known: Callable[..., Any], subclass: Callable[..., Any]) -> bool:
-    """Say whether this is the same class again: its module ran as `__main__` or was reloaded."""
+    """Return whether this is the same class again: its module ran as `__main__` or was reloaded."""
     same_name = known.__qualname__ == subclass.__qualname__
     modules = (known.__module__, subclass.__module__)
     return same_name and (modules[0] == modules[1] or "__main__" in modules)
 
 
 def _is_foreign_builtin(base: type[Registrable], name: str, subclass: Callable[..., Any]) -> bool:
-    """Say whether the name belongs to a module of this package that is not imported yet."""
+    """Return whether the name belongs to a module of this package that is not imported yet."""
     module = _builtin_of(base).get(name)
     return module is not None and module != subclass.__module__
 
@@ -182,7 +182,7 @@ def _is_foreign_builtin(base: type[Registrable], name: str, subclass: Callable[.
 def _is_late_builtin(
     base: type[Registrable], name: str, subclass: Callable[..., Any], known: Callable[..., Any]
 ) -> bool:
-    """Say whether user code replaced a class of this package before its module was imported."""
+    """Return whether user code replaced a class of this package before its module was imported."""
     module = _builtin_of(base).get(name)
     return module == subclass.__module__ and module != known.__module__
 

@@ -89,7 +89,7 @@ def check_not_locked(folder: Path) -> None:
 
 
 def is_locked(folder: Path) -> bool:
-    """Say whether a process, this one included, is at work on the run in a folder."""
+    """Return whether a process, this one included, is at work on the run in a folder."""
     try:
         if _held.get(_key(folder)) == os.getpid():
             return True

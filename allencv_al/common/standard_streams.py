@@ -37,7 +37,7 @@ def standard_input() -> IO[bytes]:
 
 
 def replace_closed_streams() -> None:
-    """Have something in place of the streams that the process was started without.
+    """Replace the standard streams that the process was started without.
 
     Python has None for them, and the first files that are opened would get their numbers: what is
     printed would go into these files.

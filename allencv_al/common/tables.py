@@ -57,7 +57,7 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Where the row stands, for messages: `line 3`."""
+        """Location of the row for messages: `line 3`."""
         return f"{self.unit} {self.line}"
 
 

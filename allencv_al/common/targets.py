@@ -27,7 +27,7 @@ MOST_HINTS = 20
 
 
 Registered = Callable[..., Any]
-"""What a name can be registered for: a class, as a rule a `FromParams`, or a function."""
+"""Registered objects: a class, as a rule a `FromParams`, or a function."""
 
 
 @dataclass(frozen=True)

@@ -81,14 +81,14 @@ class TypeSpec(ABC):
         return ()
 
     def resembles(self, value: Any) -> bool:
-        """Say whether `value` is at least of the right kind, so that its faults are telling.
+        """Return whether `value` is at least of the right kind, so that its faults are telling.
 
         Every value without faults is of the right kind; the answer costs less than the faults.
         """
         return not any(self.faults(value, "", Scope()))
 
     def rules_out(self, value: Any) -> bool:
-        """Say whether `value` of the right kind names something else, so that it has faults."""
+        """Return whether `value` of the right kind names something else, so that it has faults."""
         return False
 
     def expected(self, value: Any, path: str) -> Fault:
@@ -323,7 +323,7 @@ class InstanceSpec(TypeSpec):
 
 
 def _is_huge(value: Any) -> bool:
-    """Say whether a whole number is beyond the largest float."""
+    """Return whether a whole number is beyond the largest float."""
     try:
         float(value)
     except OverflowError:

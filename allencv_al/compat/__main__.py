@@ -22,9 +22,9 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run a script that imports alectio_sdk")
     run.add_argument(
-        "--host", help="address to listen on (default: what the script says, else 127.0.0.1)"
+        "--host", help="address to listen on (default: from the script, else 127.0.0.1)"
     )
-    run.add_argument("--port", type=int, help="port (default: what the script says, else 5000)")
+    run.add_argument("--port", type=int, help="port (default: from the script, else 5000)")
     run.add_argument(
         "--key-policy",
         choices=POLICIES,

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says of pipelines whose code is not to be changed.
+    """Options of the command line for pipelines whose code is not to be changed.
 
     Args:
         host: Where they listen; None for what the code says.
@@ -49,7 +49,7 @@ class LegacyPipeline(Pipeline):
     """All that were made in this process, in their order."""
 
     options: ClassVar[Options] = Options()
-    """What the command line says."""
+    """The options of the command line."""
 
     def __init__(
         self,

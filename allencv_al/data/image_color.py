@@ -45,7 +45,7 @@ _SRGB_CURVE = 13
 
 @dataclass(frozen=True)
 class ColorSpace:
-    """Where numbers stand for other colors than sRGB's.
+    """Color space of stored values other than sRGB.
 
     Args:
         curve: The light of each value 0..255, 0..1.

@@ -261,7 +261,7 @@ class Vocabulary(Registrable):
     # -- Looking up ---------------------------------------------------------------------------
 
     def is_padded(self, namespace: str) -> bool:
-        """Tell whether the namespace has a padding token and an unknown token."""
+        """Return whether the namespace has a padding token and an unknown token."""
         if namespace in self._tokens:
             return self._tokens[namespace][:1] == [self._padding_token]
         return not any(_matches(pattern, namespace) for pattern in self._non_padded)

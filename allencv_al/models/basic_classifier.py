@@ -330,7 +330,7 @@ class BasicImageClassifier(Model):
 
 
 def _is_fixed(im2im_encoder: Im2ImEncoder | None, im2vec_encoder: Im2VecEncoder) -> bool:
-    """Say whether neither a parameter that trains nor chance stands before the linear layer."""
+    """Return whether neither a parameter that trains nor chance stands before the linear layer."""
     frozen = isinstance(im2im_encoder, FeatureEncoder) and im2im_encoder.frozen
     if im2im_encoder is not None and not frozen:
         return False

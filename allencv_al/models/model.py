@@ -65,7 +65,7 @@ class Model(torch.nn.Module, Registrable):
         raise NotImplementedError(f"{type(self).__name__} has no embeddings")
 
     def embedding_is_fixed(self) -> bool:
-        """Say whether an image's embedding stays the same for good.
+        """Return whether an image's embedding stays the same for good.
 
         True where neither a parameter that trains nor chance stands before it: then each image is
         encoded once, however often the rest is trained.
@@ -167,7 +167,7 @@ class Model(torch.nn.Module, Registrable):
 
     @classmethod
     def fixed_embedding_in(cls, config: ConfigView) -> bool:
-        """Say whether the model that a config describes will have an `embedding_is_fixed`.
+        """Return whether the model that a config describes will have an `embedding_is_fixed`.
 
         Args:
             config: The model's config, with sound encoders.

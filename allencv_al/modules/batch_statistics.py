@@ -10,12 +10,12 @@ _ONE_VALUE = "Expected more than 1"  # what torch says, of values per channel or
 
 
 def needs_several_items(model: torch.nn.Module) -> bool:
-    """Say whether a layer in training mode may refuse a batch of one item."""
+    """Return whether a layer in training mode may refuse a batch of one item."""
     return any(module.training and isinstance(module, _LAYERS) for module in model.modules())
 
 
 def is_one_value_error(error: ValueError) -> bool:
-    """Say whether torch refuses to normalize because there is one value per channel."""
+    """Return whether torch refuses to normalize because there is one value per channel."""
     return str(error).startswith(_ONE_VALUE)
 
 

@@ -86,7 +86,7 @@ def unreachable(url: str) -> str | None:
 
 
 def reading_enabled() -> bool:
-    """Say whether a module under construction should read its weights.
+    """Return whether a module under construction should read its weights.
 
     Not inside `building_without_weights`, and not on the `meta` device, which holds no values.
     """

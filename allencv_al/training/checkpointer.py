@@ -131,7 +131,7 @@ class Checkpointer(Registrable):
             )
 
     def due(self) -> bool:
-        """Say whether to save now; to be asked once after each optimizer step."""
+        """Return whether to save now; to be asked once after each optimizer step."""
         self._steps_since_save += 1
         if self._save_every_batches and self._steps_since_save >= self._save_every_batches:
             return True
@@ -279,7 +279,7 @@ Checkpointer.register("default")(Checkpointer)
 
 
 def has_checkpoints(folder: Path) -> bool:
-    """Say whether the run in a folder has a checkpoint, whole or not."""
+    """Return whether the run in a folder has a checkpoint, whole or not."""
     return any(map(_match, (folder / FOLDER).glob("*")))
 
 

@@ -1,4 +1,4 @@
-"""What a run learns from, written down: a run that goes on needs the same images and classes.
+"""Record of the training data: a resumed run needs the same images and classes.
 
 `checkpoints/data.json` holds for each image of the training and validation data its label, its size
 and a digest of its content. Of a file, the digest is of the first and last few kB: enough for any

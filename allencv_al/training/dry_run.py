@@ -22,7 +22,7 @@ _LEFT_OUT = ("callbacks", "checkpointer")
 
 
 class Rehearsed(Protocol):
-    """What a config describes, built without its trainer's callbacks."""
+    """The parts of an experiment, built without the trainer's callbacks."""
 
     def rehearse(self) -> None:
         """Read the data sets' tables and build what is trained; decode and write nothing."""

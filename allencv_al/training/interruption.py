@@ -55,7 +55,7 @@ class SignalWatch(AbstractContextManager["SignalWatch"]):
 
     @contextmanager
     def waiting(self, grace: float = 0.0) -> Iterator[None]:
-        """Let the first signal end the `with` block, which may wait for something that never comes.
+        """End the `with` block at the first signal: it may wait for something that never comes.
 
         Args:
             grace: Seconds in which the block may end by itself after the signal.

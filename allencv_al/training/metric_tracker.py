@@ -71,11 +71,11 @@ class MetricTracker:
         return score > best
 
     def is_best_so_far(self) -> bool:
-        """Say whether the last epoch added is the best."""
+        """Return whether the last epoch added is the best."""
         return self._is_best_so_far
 
     def should_stop_early(self) -> bool:
-        """Say whether patience has run out."""
+        """Return whether patience has run out."""
         return self._patience is not None and self._epochs_with_no_improvement >= self._patience
 
     def combined_score(self, metrics: Mapping[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""What only the built model tells about a config, found out before any data is read."""
+"""Config faults that only the built model shows, found before any data is read."""
 
 from __future__ import annotations
 

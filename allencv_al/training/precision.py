@@ -19,7 +19,7 @@ _NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """Say whether `device` multiplies bfloat16 matrices in hardware."""
+    """Return whether `device` multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":

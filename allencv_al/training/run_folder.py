@@ -130,7 +130,7 @@ def opened_run_folder(
 
 
 def is_of_a_run(name: str) -> bool:
-    """Say whether runs write something of this name into their folder."""
+    """Return whether runs write something of this name into their folder."""
     return any(fnmatchcase(name, pattern) for pattern in RUN_CONTENTS)
 
 
@@ -185,7 +185,7 @@ def _check_place(folder: Path) -> None:
 
 
 def _counts(name: str) -> bool:
-    """Say whether an entry makes a folder one that holds something: .gitkeep does not."""
+    """Return whether an entry makes a folder one that holds something: .gitkeep does not."""
     return name != LOCK_NAME and not name.startswith(".")
 
 

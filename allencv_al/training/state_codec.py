@@ -54,7 +54,7 @@ def decode(tree: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
 
 
 def is_channels_last(tensor: torch.Tensor) -> bool:
-    """Say whether `tensor` is laid out channels-last and not contiguous as well."""
+    """Return whether `tensor` is laid out channels-last and not contiguous as well."""
     return (
         tensor.dim() == 4
         and not tensor.is_contiguous()

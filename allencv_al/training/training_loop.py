@@ -360,7 +360,7 @@ class TrainingLoop(Trainer):
         return filter(self._can_learn_from, chain(first, batches))
 
     def _can_learn_from(self, batch: Batch) -> bool:
-        """Say whether more than one image is left of a batch, where the model needs more."""
+        """Return whether more than one image is left of a batch, where the model needs more."""
         if len(batch) > 1 or not batch.unreadable or not self.needs_several_items:
             return True
         logger.warning(

@@ -120,7 +120,7 @@ class TrainingStep:
             self._moving_average.apply(self.count)
 
     def _overflowed(self) -> bool:
-        """Say whether scaled gradients are no numbers, so that this step changes nothing.
+        """Return whether scaled gradients are no numbers, so that this step changes nothing.
 
         The scaler only lowers its scale then; known before the schedules are told of a step.
         """

@@ -36,7 +36,7 @@ def unfreezing_faults(trainer: ConfigView) -> Iterator[Fault]:
 
 
 def unfreezes(trainer: ConfigView) -> bool:
-    """Say whether a trainer's config asks for gradual unfreezing at any time."""
+    """Return whether a trainer's config asks for gradual unfreezing at any time."""
     return any(_is_gradual(scheduler) for _, scheduler, _ in _schedules(trainer))
 
 

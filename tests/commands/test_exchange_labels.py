@@ -228,7 +228,7 @@ def test_entries_without_a_label_are_counted(
             "goes with the formats of Label Studio",
         ),
         (["import-labels", "{empty}/x.csv", "{new}"], "there is no such file"),
-        (["import-labels", "{text}", "{new}"], "which format is it?"),
+        (["import-labels", "{text}", "{new}"], "unknown format; name it by --format"),
         (["import-labels", "{csv}", "{empty}"], "expected the folder of a labeling"),
     ],
 )

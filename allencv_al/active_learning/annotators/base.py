@@ -88,7 +88,7 @@ class Annotator(Registrable):
         """
 
     def close(self) -> None:
-        """Let go of what is held; called when the run ends, or stops."""
+        """Release resources; called when the run ends, or stops."""
 
 
 def checked_answers(

@@ -55,7 +55,7 @@ class Cell:
         return f"{self.strategy}, seed {self.seed}"
 
     def is_done(self) -> bool:
-        """Say whether the run is there, of this config, and has come to its end."""
+        """Return whether the run is there, of this config, and has come to its end."""
         config, database = self.folder / CONFIG_NAME, self.folder / DATABASE_NAME
         if not (config.is_file() and database.is_file()):
             return False

@@ -84,7 +84,7 @@ class ComparisonOptions:
 
 @dataclass(frozen=True)
 class Sources:
-    """What the runs of one comparison came from.
+    """Settings shared by the runs of one comparison.
 
     Args:
         params: The config that all share.
@@ -158,7 +158,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
 
 
 def _with_encoded_images(plan: Plan, learner: Learner) -> Plan:
-    """Have images encoded that all runs share, and count the time to what it took before."""
+    """Encode the images that all runs share; add the time to that of earlier calls."""
     started = time.perf_counter()
     learner.prepare()
     spent = plan.encoding_seconds + time.perf_counter() - started

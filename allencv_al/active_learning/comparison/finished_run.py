@@ -116,10 +116,14 @@ def gaps(runs: Sequence[FinishedRun], metric: str) -> list[str]:
             continue
         where = f"{run.strategy}, seed {run.seed}"
         if len(rounds) == len(run.records):
-            found.append(f"{where}: its {metric} is no number in any round, so it is left out.")
+            found.append(
+                f"{where}: its {metric} is missing or not finite in every round, so it is left out."
+            )
         else:
             which = f"round {rounds[0]}" if len(rounds) == 1 else f"rounds {', '.join(rounds)}"
-            found.append(f"{where}: its {metric} is no number in {which}, left out of its curve.")
+            found.append(
+                f"{where}: its {metric} is missing or not finite in {which}, left out of its curve."
+            )
     return found
 
 

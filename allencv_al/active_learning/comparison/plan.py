@@ -83,9 +83,9 @@ class Plan:
         if not parts:
             return ""
         return (
-            f"Of earlier calls the comparison has more than this one asked for: "
-            f"{'; '.join(parts)}. They stay a part of it, and what is left of their runs is done "
-            "too; --runs compares some finished runs only."
+            f"The comparison also has, from earlier calls: "
+            f"{'; '.join(parts)}. They remain a part of it, and their missing runs are completed; "
+            "--runs compares a selection of finished runs."
         )
 
 

@@ -47,7 +47,7 @@ class WorkerOptions:
 
 
 class Failure(NamedTuple):
-    """Why a run ended before its end.
+    """Reason why a run failed.
 
     Args:
         message: What to tell.

@@ -71,7 +71,7 @@ def format_of(path: Path) -> str:
     if suffix in CSV_SUFFIXES or set(_columns(path, text)) & {*IMAGE_COLUMNS, "id"}:
         return "csv"
     raise DataError(
-        f"{path}: which format is it? --format says one of {', '.join(FORMATS)}; read are {TAKEN}"
+        f"{path}: unknown format; name it by --format ({', '.join(FORMATS)}); supported: {TAKEN}"
     )
 
 
@@ -130,12 +130,12 @@ def _unknown(path: Path, value: Any) -> str:
         return "jsonl"
     raise DataError(
         f"{path}: expected a JSON list of Label Studio, or one object a line with id or image and "
-        f"label, found {keys or 'nothing'}; read are {TAKEN}"
+        f"label, found {keys or 'nothing'}; supported: {TAKEN}"
     )
 
 
 def _not_read(path: Path, foreign: str) -> DataError:
-    return DataError(f"{path}: this looks like {foreign}, and cannot be read; read are {TAKEN}")
+    return DataError(f"{path}: this looks like {foreign}, and cannot be read; supported: {TAKEN}")
 
 
 def _columns(path: Path, text: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def from_label_studio_min(text: str, where: str) -> list[LabelRecord]:
 
 
 def is_min(value: Any) -> bool:
-    """Say whether a list that a file holds is JSON_MIN: its objects have no `data`."""
+    """Return whether a list that a file holds is JSON_MIN: its objects have no `data`."""
     return isinstance(value, list) and all(
         isinstance(one, dict) and "data" not in one for one in value
     )

@@ -20,7 +20,7 @@ IMAGE_COLUMNS = ("image", "path", "image_path", "file", "file_name", "filename")
 """The columns with the image; the first is ours, the second that of the reader `manifest`."""
 
 SAYING = ("label", "kind", "answer", "accept")
-"""What says something of an image: two columns of ours, and two keys of Prodigy."""
+"""Columns and keys that hold a label: two of ours, two of Prodigy."""
 
 _EXTRA = "extra"
 _ANSWER = "answer"

@@ -230,7 +230,7 @@ def _json(item: NewItem) -> str | None:
 
 
 def _is_near(path: str, folder: Path) -> bool:
-    """Say whether a path lies below the folder that holds the folder of the database."""
+    """Return whether a path lies below the folder that holds the folder of the database."""
     near = os.path.abspath(folder.parent)  # noqa: PTH100
     return os.path.commonpath([path, near]) == near
 

@@ -72,5 +72,5 @@ def class_number(label: str | None) -> int | None:
 
 
 def is_said(kind: LabelKind) -> bool:
-    """Say whether a kind says something of an item."""
+    """Return whether a kind says something of an item."""
     return kind in (LabelKind.LABEL, LabelKind.UNSURE, LabelKind.UNREADABLE)

@@ -138,7 +138,7 @@ class LabelingStore:
     # -- The end of a batch ----------------------------------------------------------------------
 
     def is_complete(self, batch: int) -> bool:
-        """Say whether something has come of every item."""
+        """Return whether something has come of every item."""
         [(left,)] = self.database.rows(
             "SELECT count(*) FROM item WHERE batch = ? AND kind IS NULL", (batch,)
         )

@@ -90,7 +90,7 @@ class Learner(Registrable):
         """Do now what is done once for all runs that share `cache_folder`."""
 
     def knows_labels(self) -> bool:
-        """Say whether the labels of items, where they have one, are their classes."""
+        """Return whether the labels of items, where they have one, are their classes."""
         return True
 
     def class_names(self) -> list[str]:
@@ -130,7 +130,7 @@ class Learner(Registrable):
         raise NotImplementedError
 
     def measures(self) -> bool:
-        """Say whether there are test items: whether `test` will return anything."""
+        """Return whether there are test items: whether `test` will return anything."""
         return True
 
     def test(self) -> TestOutputs | TestFigures | None:
@@ -152,11 +152,11 @@ class Learner(Registrable):
         return {}
 
     def embeddings_stay(self) -> bool:
-        """Say whether an item has the same embedding in every round."""
+        """Return whether an item has the same embedding in every round."""
         return False
 
     def offers(self, output: str) -> bool:
-        """Say whether `infer` gives this output at little more cost than logits alone."""
+        """Return whether `infer` gives this output at little more cost than logits alone."""
         return output == "logits"
 
     def write_archive(self, folder: Path) -> Path | None:
@@ -164,7 +164,7 @@ class Learner(Registrable):
         return None
 
     def close(self, is_done: bool) -> None:
-        """Let go of what is held.
+        """Release resources.
 
         Args:
             is_done: Whether the run has ended, and not only stopped for a while.

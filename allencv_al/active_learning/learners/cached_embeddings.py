@@ -50,7 +50,7 @@ class CachedEmbeddings:
             self.test = cache.embed(data.test, path)
 
     def has(self, id: str) -> bool:
-        """Say whether an item that may be labeled could be read."""
+        """Return whether an item that may be labeled could be read."""
         return id in self._places
 
     def rows(self, ids: Sequence[str]) -> PoolOutputs:

@@ -59,7 +59,7 @@ def checked_scores(strategy: QueryStrategy, scores: Any, pool: Pool) -> NDArray[
     if len(bad):
         named = listed([f"{pool.ids[place]} ({array[place]})" for place in bad.tolist()])
         raise ComponentError(
-            f"{described(strategy)}: score returned what is no finite number for {named}; "
+            f"{described(strategy)}: score returned numbers that are not finite for {named}; "
             f"expected {expected}"
         )
     return array

@@ -83,7 +83,7 @@ class DataLoader(Registrable):
         return batches_and_tensors.to_device(batch, device, deferred, memory_format)
 
     def avoid_single_items(self) -> None:
-        """Let a last batch of one item join the batch before it, in every pass.
+        """Merge a last batch of one item into the batch before it, in every pass.
 
         For models that cannot learn from one item. A loader that has no say in it does nothing.
         """

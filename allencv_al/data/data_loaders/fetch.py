@@ -182,7 +182,7 @@ def make_fetcher(dataset: Dataset, vocab: Vocabulary | None, seed: int) -> Fetch
 
 
 def can_reside(dataset: Dataset) -> bool:
-    """Say whether a batch is nothing but rows of one array that is not too large."""
+    """Return whether a batch is nothing but rows of one array that is not too large."""
     reader = dataset.reader
     untouched = (
         type(reader).load is DatasetReader.load
@@ -198,12 +198,12 @@ def can_reside(dataset: Dataset) -> bool:
 
 
 def _is_foreign(code: type | Callable[..., Any]) -> bool:
-    """Say whether a class or function is not of this package, so that it may do anything."""
+    """Return whether a class or function is not of this package, so that it may do anything."""
     return not code.__module__.startswith("allencv_al.")
 
 
 def holds_pixels(dataset: Dataset) -> bool:
-    """Say whether the images are in memory already, so that nothing is left to decode."""
+    """Return whether the images are in memory already, so that nothing is left to decode."""
     return len(dataset) > 0 and isinstance(dataset[0].image, np.ndarray)
 
 

@@ -129,7 +129,7 @@ class _OutOfPatienceError(Exception):
 
 
 class _Patience:
-    """How long a batch is waited for.
+    """Time limit of waiting for a batch.
 
     Torch's own `timeout` would not look whether the workers are alive until it is over.
 
@@ -309,7 +309,7 @@ def _stalled_message(seconds: float, processes: Iterable[BaseProcess]) -> str:
     stopped = [str(process.pid) for process in processes if _is_stopped(process)]
     message = f"no batch came from the worker processes that load data for {seconds:g} s"
     if stopped:
-        return f"{message}: stopped by a signal: pid {', '.join(stopped)} (kill -CONT goes on)"
+        return f"{message}: stopped by a signal: pid {', '.join(stopped)} (kill -CONT resumes it)"
     return (
         f"{message} (worker_timeout); if a batch takes so long, set worker_timeout higher or "
         "batch_size lower, else set num_workers to 0 to see where it hangs"
@@ -317,7 +317,7 @@ def _stalled_message(seconds: float, processes: Iterable[BaseProcess]) -> str:
 
 
 def _is_stopped(process: BaseProcess) -> bool:
-    """Say whether a signal has stopped a process for a while, where the system tells (Linux)."""
+    """Return whether a signal has stopped a process for a while, where the system tells (Linux)."""
     try:
         status = Path(f"/proc/{process.pid}/stat").read_text()
     except OSError:

@@ -58,7 +58,7 @@ def plain_name(name: str) -> str:
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether `path` is named as a tar archive."""
+    """Return whether `path` is named as a tar archive."""
     return path.name.lower().endswith(ARCHIVES)
 
 

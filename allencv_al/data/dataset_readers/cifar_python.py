@@ -147,7 +147,7 @@ class CifarPython(DatasetReader):
 
 
 def holds_python_batches(path: Path) -> bool:
-    """Tell whether a folder or archive is of this layout, by its names; nothing is read."""
+    """Return whether a folder or archive is of this layout, by its names; nothing is read."""
     if path.is_dir():
         names = {entry.name.removesuffix(".xz").removesuffix(".gz") for entry in path.iterdir()}
         return any(_is_batch(name) for name in names) or bool(names & {*PUBLISHED, *META_NAMES})

@@ -74,12 +74,12 @@ def count_images(folder: str | Path) -> tuple[list[str], SkippedCount]:
 
 
 def is_unlabeled_folder(name: str) -> bool:
-    """Tell whether a folder beside class folders holds images without a label, by its name."""
+    """Return whether a folder beside class folders holds images without a label, by its name."""
     return name.strip().casefold() in _UNLABELED_FOLDERS
 
 
 def is_image_name(name: str) -> bool:
-    """Tell whether a file name ends as an image's does, in upper or lower case."""
+    """Return whether a file name ends as an image's does, in upper or lower case."""
     _, dot, extension = name.rpartition(".")
     return bool(dot) and extension.lower() in IMAGE_EXTENSIONS
 

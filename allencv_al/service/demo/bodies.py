@@ -121,5 +121,5 @@ def _decoded(url: bytes) -> object:
 
 
 def _is_json(body: bytes) -> bool:
-    """Say whether a body can only be JSON: no image begins with such a character."""
+    """Return whether a body can only be JSON: no image begins with such a character."""
     return body[:_SAMPLE].lstrip()[:1] in (b"{", b"[", b'"')

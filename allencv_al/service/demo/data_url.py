@@ -13,7 +13,7 @@ _SHOWN = 40  # characters of a type that an error repeats
 
 
 def is_data_url(body: bytes) -> bool:
-    """Say whether a body is the text of a data URL."""
+    """Return whether a body is the text of a data URL."""
     return body[: len(PREFIX)].lower() == PREFIX
 
 

@@ -55,7 +55,7 @@ class Transport(Protocol):
         """
 
     def close(self, is_done: bool) -> None:
-        """Let go of what is held; `is_done` says that nothing will ever be asked again."""
+        """Release resources; `is_done` says that nothing will ever be asked again."""
 
 
 def refusal(name: str, path: str, status: int, answer: Any, setting: str = SETTING) -> AllenCVError:

@@ -10,7 +10,7 @@ _PRESENT_SECONDS = 10.0
 
 
 class Audience:
-    """Who has asked lately, and who knows already that the loop is done."""
+    """Pages that polled lately, and those that know that the loop is done."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

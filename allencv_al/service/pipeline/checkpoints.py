@@ -120,7 +120,7 @@ class Checkpoints:
 
     @contextmanager
     def needed(self, name: str) -> Iterator[list[str]]:
-        """Say of a block that needs a model which may be in another process that it does.
+        """Explain errors of a block whose model may be in another process.
 
         Yields:
             Warnings for the answer; a function that fails has them in its error.

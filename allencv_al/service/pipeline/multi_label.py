@@ -91,7 +91,7 @@ def _is_class(value: Any) -> bool:
 
 
 def _are_marks(rows: Sequence[Sequence[int]], class_labels: Mapping[int, str] | None) -> bool:
-    """Say whether rows hold a 0 or 1 for each class; else they hold numbers of classes."""
+    """Return whether rows hold a 0 or 1 for each class; else they hold numbers of classes."""
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths or any(one > 1 for row in rows for one in row):
         return False

@@ -88,7 +88,7 @@ class Storage:
         return found
 
     def exists(self, path: str) -> bool:
-        """Say whether a file is there."""
+        """Return whether a file is there."""
         with self._reached(path):
             self._files.invalidate_cache()  # another process may have written it since
             return bool(self._files.exists(self._place(path)))
@@ -187,7 +187,7 @@ class Storage:
 
     @contextmanager
     def _noted(self, path: str, digest: str) -> Iterator[None]:
-        """Have the manifest know a file when it is written, and at no moment another content."""
+        """Record a written file in the manifest; at no moment does it name another content."""
         name, manifest = posixpath.basename(path), posixpath.join(posixpath.dirname(path), MANIFEST)
         hashes = self._manifest(path)
         if hashes.get(name, digest) != digest:

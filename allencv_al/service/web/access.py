@@ -42,7 +42,7 @@ class Identity:
     scopes: frozenset[str] = frozenset({ALL_SCOPES})
 
     def may(self, scope: str | None) -> bool:
-        """Say whether it may do what needs `scope`; None needs nothing but to be known."""
+        """Return whether it may do what needs `scope`; None needs nothing but to be known."""
         return scope is None or ALL_SCOPES in self.scopes or scope in self.scopes
 
 

@@ -309,7 +309,7 @@ class WebApp(flask.Flask):
 
         @self.operation("GET", "/readyz", answer=StatusAnswer, responses=(503,))
         def readyz() -> StatusAnswer:
-            """Say whether the server can do its work now."""
+            """Return whether the server can do its work now."""
             causes = [cause for check in self._readiness if (cause := check()) is not None]
             if causes:
                 raise WebError(503, "not_ready", "; ".join(causes), retry_after=1)

@@ -139,7 +139,7 @@ def preflight(request: Request, settings: WebSettings, methods: Iterable[str]) -
 
 
 def is_allowed_origin(request: Request, settings: WebSettings) -> bool:
-    """Say whether a page of another origin sends a request, one that the server was told of."""
+    """Return whether a page of another origin sends a request, one that the server was told of."""
     return request.headers.get("Origin") in settings.allowed_origins
 
 

@@ -168,7 +168,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _share_free_memory() -> None:
-    """Have the threads of this process share what they have freed.
+    """Make the threads of this process share freed memory.
 
     The C library of Linux keeps up to 64 MB for each thread: after a few large requests the many
     threads of a server would hold gigabytes for ever.

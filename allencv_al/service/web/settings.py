@@ -70,7 +70,7 @@ class WebSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     if host in LOOPBACK_NAMES:
         return True
     try:
@@ -80,7 +80,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_origin(text: str) -> bool:
-    """Say whether a browser could send a text as `Origin`: nothing else would ever match."""
+    """Return whether a browser could send a text as `Origin`: nothing else would ever match."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -42,7 +42,7 @@ class StoredToken:
     expires: float | None
 
     def is_over(self, now: float) -> bool:
-        """Say whether it has ended."""
+        """Return whether it has ended."""
         return self.expires is not None and self.expires <= now
 
 

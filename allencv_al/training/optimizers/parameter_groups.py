@@ -42,7 +42,7 @@ class GroupRule:
         return self.options.get("requires_grad") is False
 
     def holds(self, name: str) -> bool:
-        """Say whether a parameter belongs to the group."""
+        """Return whether a parameter belongs to the group."""
         return any(pattern.search(name) for pattern in self.patterns)
 
 

@@ -196,10 +196,10 @@ def test_nothing_is_run_twice(config: dict[str, Any], tmp_path: Path, runs: list
     # Fewer are asked for, but those that are there belong to it, which is said
     summary = compare(params, folder, options({"margin": MARGIN}, seeds=3, recover=True))
     assert runs == ["random, seed 2", "margin, seed 2", "badge, seed 2"]
-    kept = "Of earlier calls the comparison has more than this one asked for: strategies random, "
-    assert summary.notes[0].startswith(f"{kept}badge. They stay a part of it")
+    kept = "The comparison also has, from earlier calls: strategies random, "
+    assert summary.notes[0].startswith(f"{kept}badge. They remain a part of it")
     summary = compare(params, folder, options({**both, "badge": BADGE}, seeds=1, recover=True))
-    assert "asked for: seeds 1, 2. They stay" in summary.notes[0]
+    assert "from earlier calls: seeds 1, 2. They remain" in summary.notes[0]
     assert summary.notes[0] in (folder / "results.md").read_text()
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(rows_of(folder)) == 3 * 3 * 2
@@ -479,8 +479,8 @@ def test_a_seed_whose_metric_is_no_number_is_told_and_left_out(tmp_path: Path) -
     ]
     summary = module.write_comparison(runs, tmp_path / "c", ComparisonOptions({}, ()))
     assert summary.notes[:2] == (
-        "random, seed 1: its accuracy is no number in any round, so it is left out.",
-        "margin, seed 0: its accuracy is no number in round 2, left out of its curve.",
+        "random, seed 1: its accuracy is missing or not finite in every round, so it is left out.",
+        "margin, seed 0: its accuracy is missing or not finite in round 2, left out of its curve.",
     )
     assert {found.strategy: found.seeds for found in summary.strategies} == {
         "random": (0,),

@@ -275,7 +275,7 @@ def test_files_of_programs_that_are_not_read_are_named(
 ) -> None:
     code, _, err = run(CASES / name)
     assert code == 2
-    assert f"looks like {program}, and cannot be read; read are what export-labels" in err
+    assert f"looks like {program}, and cannot be read; supported: what export-labels" in err
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_files_of_programs_that_are_not_read_are_named(
         ("x.csv", "id,label\n", "there are no entries in it"),
         ("x.csv", "", "it is empty"),
         ("x.json", "[]", "there are no entries in it"),
-        ("x.json", '{"a": 1}', "found a; read are"),
+        ("x.json", '{"a": 1}', "found a; supported:"),
         (
             "x.xml",
             "<?xml version='1.0'?>\n<annotation></annotation>",

@@ -63,7 +63,7 @@ def picks(indices: Any, scores: Any = (1.0, 2.0, 3.0), reasons: Any = ()) -> Pic
         (torch.zeros(5, requires_grad=True), r"score returned Tensor of shape \(5,\)"),
         (
             np.array([0, np.nan, np.inf, 0, 0]),
-            rf"score returned what is no finite number for b \(nan\), c \(inf\); {FIVE}",
+            rf"score returned numbers that are not finite for b \(nan\), c \(inf\); {FIVE}",
         ),
     ],
 )
