@@ -223,6 +223,7 @@ class GradientDescentTrainer(TrainingLoop):
         self.learning_rate_scheduler = _construct(learning_rate_scheduler, **schedule)
         warn_of_long_warmup(self.learning_rate_scheduler, num_epochs * steps)
         self.momentum_scheduler = _construct(momentum_scheduler, **schedule)
+        self._check_validation()
         self.checkpointer = self._make_checkpointer(checkpointer, given_keys)
         self.callbacks = self._make_callbacks(
             callbacks or [], enable_default_callbacks, run_confidence_checks
@@ -251,6 +252,18 @@ class GradientDescentTrainer(TrainingLoop):
         ):
             yield config.fault(name, message)
         yield from unfreezing_faults(config)
+
+    def _check_validation(self) -> None:
+        """Raise where there is no metric of that name to look at, or no data to measure it on."""
+        if self.validation_data_loader is None:
+            if getattr(self.learning_rate_scheduler, "needs_metric", False):
+                raise ConfigurationError(
+                    "learning_rate_scheduler: it looks at the validation metric, so it needs "
+                    "validation data, found none"
+                )
+        elif type(self.model).__module__.startswith("allencv_al."):
+            # Another's model may report more once it has seen a batch
+            self.metric_tracker.require(dict.fromkeys(self._names_before_a_batch()))
 
     def _avoid_single_items(self) -> None:
         """Merge a last batch of one image where the model may not learn from one.

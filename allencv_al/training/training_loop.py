@@ -167,6 +167,18 @@ class TrainingLoop(Trainer):
             self._save()  # the initial weights: another process may not draw the same
             self.checkpointer.wait()  # a disk that is full is better known now than in an hour
 
+    def _names_before_a_batch(self) -> set[str]:
+        """Return the metrics that the model reports without having seen a batch.
+
+        Raises:
+            ConfigurationError: One that is to choose an epoch is not one number.
+        """
+        was_training = self.model.training
+        known = self.model.eval().collect_metrics()
+        self.model.train(was_training)
+        require_numbers(known, [name for _, name in self.metric_tracker.tracked_metrics])
+        return {"loss", *known}
+
     def _check_metric(self) -> None:
         """Find out before the first epoch that the model does not report what is to choose one.
 
@@ -175,12 +187,9 @@ class TrainingLoop(Trainer):
         loader = self.validation_data_loader
         if loader is None or self.epochs_completed:
             return
-        was_training, state = self.model.training, self.model.metric_state()
-        known = self.model.eval().collect_metrics()
-        self.model.train(was_training)
         names = [name for _, name in self.metric_tracker.tracked_metrics]
-        require_numbers(known, names)
-        if not {*names} <= {"loss", *known}:
+        if not {*names} <= self._names_before_a_batch():
+            state = self.model.metric_state()
             found = evaluate(self.model, _FirstBatch(loader), self.device, description=None)
             self.model.load_metric_state(state)
             self.metric_tracker.require(found)

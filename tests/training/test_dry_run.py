@@ -95,6 +95,16 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("an empty folder", {"validation_data_path": "EMPTY"}, "found no images"),
     ("an absent test set", {"test_data_path": "/absent"}, "/absent"),
     ("nothing left", {"data_loader": {"batch_size": 50, "drop_last": True}}, "drop_last"),
+    (
+        "a metric of more classes",
+        {"trainer.validation_metric": "+top_5_accuracy"},
+        "produce 'top_5",
+    ),
+    (
+        "a schedule that looks at validation",
+        {"validation_data_path": None, "trainer.learning_rate_scheduler": "reduce_on_plateau"},
+        "needs validation data",
+    ),
     ("an absent file", {"model.im2im_encoder.weights_file": "/absent.pth"}, "no such file"),
 ]
 

@@ -74,6 +74,7 @@ class LearningRateScheduler(Scheduler, Registrable):
     }
     injected: ClassVar[tuple[str, ...]] = ("optimizer",)
     rate_word: ClassVar[str] = "lr"
+    needs_metric: bool = False  # whether `step` looks at the validation metric
 
     def __init__(self, optimizer: torch.optim.Optimizer, last_epoch: int = -1) -> None:
         super().__init__(optimizer, "lr", last_epoch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from overrides import overrides
 
 from allencv_al.common.errors import CheckpointError, ConfigurationError
@@ -18,8 +19,6 @@ from allencv_al.training.limits import AT_LEAST_ONE, Limits, check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import torch
 
     from allencv_al.common.config_check import ConfigView
     from allencv_al.common.errors import Fault
@@ -37,8 +36,10 @@ class Combined(StepwiseScheduler):
         schedulers: Pairs of a number of epochs and a schedule.
         num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
             not given.
+        validation_metric: The trainer's, given by it.
     """
 
+    injected: ClassVar[tuple[str, ...]] = ("optimizer", "validation_metric")
     limits: ClassVar[Limits] = {"num_steps_per_epoch": AT_LEAST_ONE}
     rate_word: ClassVar[str] = "lr"  # after the last schedule; before, each speaks for itself
 
@@ -47,6 +48,7 @@ class Combined(StepwiseScheduler):
         optimizer: torch.optim.Optimizer,
         schedulers: list[tuple[int, Lazy[LearningRateScheduler]]],
         num_steps_per_epoch: int | None = None,
+        validation_metric: str | list[str] | None = None,
     ) -> None:
         check_limits(self.limits, num_steps_per_epoch=num_steps_per_epoch)
         faults = list(_epoch_faults(schedulers))
@@ -55,6 +57,10 @@ class Combined(StepwiseScheduler):
         super().__init__(optimizer)
         self.schedulers = schedulers
         self.num_steps_per_epoch = num_steps_per_epoch
+        self.validation_metric = validation_metric
+        # What is wrong with a later schedule is better known now than when its epochs come
+        built = [self._build(*pair, _stand_in(optimizer)) for pair in schedulers]
+        self.needs_metric = any(scheduler.needs_metric for scheduler in built)
         self.first_step = 0
         self._start()
 
@@ -80,14 +86,23 @@ class Combined(StepwiseScheduler):
         for group in self.optimizer.param_groups:
             if self.last_epoch >= 0:
                 group["initial_lr"] = group["lr"]
-        self.current = lazy_scheduler.construct(
-            optimizer=self.optimizer,
-            num_epochs=epochs,
-            num_steps_per_epoch=self.num_steps_per_epoch,
-        )
+        self.current = self._build(epochs, lazy_scheduler, self.optimizer)
         self.first_step = self.last_batch_num_total
         per_epoch = self.num_steps_per_epoch
         warn_of_long_warmup(self.current, epochs * per_epoch if per_epoch else None)
+
+    def _build(
+        self,
+        epochs: int,
+        lazy_scheduler: Lazy[LearningRateScheduler],
+        optimizer: torch.optim.Optimizer,
+    ) -> LearningRateScheduler:
+        return lazy_scheduler.construct(
+            optimizer=optimizer,
+            num_epochs=epochs,
+            num_steps_per_epoch=self.num_steps_per_epoch,
+            validation_metric=self.validation_metric,
+        )
 
     @overrides
     def get_values(self) -> list[float]:
@@ -154,6 +169,15 @@ class Combined(StepwiseScheduler):
             groups, state_dict["lrs"], state_dict["initial_lrs"], strict=True
         ):
             group["lr"], group["initial_lr"] = lr, initial
+
+
+def _stand_in(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return an optimizer of the same groups, on whose parameters and rates nothing depends."""
+    groups = [
+        {**group, "params": [torch.nn.Parameter(torch.zeros(1)) for _ in group["params"][:1]]}
+        for group in optimizer.param_groups
+    ]
+    return torch.optim.Optimizer(groups, {})
 
 
 def _epoch_faults(schedulers: Sequence[Any]) -> Iterator[tuple[str, str]]:

@@ -49,6 +49,8 @@ class ReduceOnPlateau(LearningRateScheduler):
         "eps": Limit(0),
     }
 
+    needs_metric = True
+
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,

@@ -91,3 +91,26 @@ def test_faults_of_the_schedules_have_their_paths() -> None:
 def test_refuses_no_epochs(schedulers: list[Any]) -> None:
     with pytest.raises(ConfigurationError, match="schedulers"):
         Combined(make_optimizer(), schedulers, 4)
+
+
+def test_the_metric_that_a_later_schedule_looks_at_is_the_trainers() -> None:
+    plateau = {"type": "reduce_on_plateau", "patience": 0}
+    scheduler = LearningRateScheduler.from_params(
+        {"type": "combined", "schedulers": [[1, "constant"], [9, plateau]]},
+        optimizer=make_optimizer(),
+        validation_metric="+accuracy",
+    )
+    assert scheduler.needs_metric
+    for metric in (0.1, 0.2, 0.3):  # it grows: nothing to lower the rate for
+        scheduler.step(metric)
+    assert scheduler.optimizer.param_groups[0]["lr"] == 1.0
+
+
+def test_what_is_wrong_with_a_later_schedule_is_said_at_once() -> None:
+    wrong = {"type": "reduce_on_plateau", "mode": "min"}
+    with pytest.raises(ConfigurationError, match='mode: expected "max"'):
+        LearningRateScheduler.from_params(
+            {"type": "combined", "schedulers": [[1, "constant"], [9, wrong]]},
+            optimizer=make_optimizer(),
+            validation_metric="+accuracy",
+        )
