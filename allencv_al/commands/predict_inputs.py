@@ -63,6 +63,8 @@ def open_input(text: str) -> PredictInput:
     Raises:
         DataError: There is nothing of that name, no image in it, or no column of paths.
     """
+    if not text:  # an unset variable of a script must not read the current folder
+        raise DataError('INPUT: expected a path, found ""')
     if text == STANDARD_INPUT:
         return PredictInput(_items(standard_input(), "stdin", Path()))
     path = written_path(text)

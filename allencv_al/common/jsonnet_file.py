@@ -9,13 +9,16 @@ import re
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from allencv_al.common import jsonnet_worker
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.jsonnet_worker import MEMORY_BYTES, MOST_CHARACTERS
+from allencv_al.common.text_files import decode_text
 
 ENVIRONMENT = "environment"
 """`std.extVar("environment")` is an object with every variable, so that a config can have optional
@@ -26,13 +29,17 @@ SECONDS = 10
 _WORKER = Path(jsonnet_worker.__file__)
 _MOST_PLAIN = 2**20
 _SHOWN = 2_000  # characters of a message, which may repeat a whole file
-# A sign stands before a digit, or is that of `a+:`: over a row of them jsonnet takes minutes
+# A sign stands before a digit, or is that of `a+:` or `+ {`: a row of them takes jsonnet minutes
 _PLAIN = re.compile(
-    r"""(?:[\s.,:\[\]{}]|[+-](?=\d)|\+(?=:)|\d[\deE]*+|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|//[^\n]*+"""
-    r"""|\#[^\n]*+|/\*.*?\*/|(?:true|false|null)\b|[A-Za-z_]\w*+(?=\s*\+?:))*+""",
+    r"""(?:[\s.,:\[\]{}]|[+-](?=\d)|\+(?=:|[ ]?\{)|\d[\deE]*+"""
+    r"""|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|//[^\n]*+|\#[^\n]*+|/\*.*?\*/"""
+    r"""|(?:true|false|null)\b|[A-Za-z_]\w*+(?=\s*\+?:))*+""",
     re.DOTALL,
 )
 _UNDEFINED = re.compile(r"undefined external variable: (\S+)")
+_LONG_WORD = re.compile(r"(\S{300})\S+")  # a path, or half a file
+_UNKNOWN_CHARACTER = re.compile(r"Could not lex the character (?:code \d+|'.*')")
+_LINE_END = re.compile(r"\r\n?")
 _PLACE = re.compile(r"^(.*?):\(?(\d+):(\d+)(?:\)-\(\d+:\d+\)|-\d+)?(?=:|$)")
 
 
@@ -50,12 +57,12 @@ def evaluate_file(path: str | Path, variables: Mapping[str, str]) -> str:
     if not file.is_file():
         raise ConfigurationError(f"{file}: no such config file")
     try:
-        source = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file}: not UTF-8 text: {error}") from error
+        source = decode_text(file.read_bytes(), str(file), "save it as UTF-8")
+    except DataError as error:
+        raise ConfigurationError(str(error)) from None
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror or error}") from error
-    return evaluate_snippet(str(file), source, variables, root=file.parent)
+    return evaluate_snippet(str(file), _LINE_END.sub("\n", source), variables, root=file.parent)
 
 
 def evaluate_snippet(
@@ -73,6 +80,8 @@ def evaluate_snippet(
         ConfigurationError: It is wrong, takes too long or too much memory, or its result is too
             large.
     """
+    if not _is_text(source) or "\0" in source:
+        raise ConfigurationError(f"{name}: not a text: found {_not_text(source)}")
     if _is_plain(source) and all(map(_is_text, variables.values())):
         return _evaluate_here(name, source)
     job = {
@@ -84,7 +93,8 @@ def evaluate_snippet(
     }
     result = _run(name, job)
     if "fault" in result:
-        raise ConfigurationError(_readable(result["fault"])) from RuntimeError(result["fault"])
+        message = _readable(result["fault"], name, source)
+        raise ConfigurationError(message) from RuntimeError(result["fault"])
     if "no_text" in result:
         raise ConfigurationError(f"{name}: not a text: {result['no_text']}")
     if "too_large" in result:
@@ -106,7 +116,7 @@ def _evaluate_here(name: str, source: str) -> str:
     try:
         text: str = _jsonnet.evaluate_snippet(name, source)
     except RuntimeError as error:
-        raise ConfigurationError(_readable(str(error))) from error
+        raise ConfigurationError(_readable(str(error), name, source)) from error
     except ValueError as error:
         raise ConfigurationError(f"{name}: not a text: {error}") from error
     return text
@@ -153,9 +163,15 @@ def environment_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _is_text(name + value)}
 
 
-def _readable(message: str) -> str:
-    """Bring jsonnet's message into the form `file:line:column: what is wrong`."""
-    message = message.strip()
+def _readable(message: str, name: str, source: str) -> str:
+    """Bring jsonnet's message into the form `file:line:column: what is wrong`.
+
+    Args:
+        message: What jsonnet says.
+        name: What `source` is called in it.
+        source: The text that it is about, unless it names an imported file.
+    """
+    message = _LONG_WORD.sub(r"\1 ...", message.strip())
     if len(message) > _SHOWN:
         message = f"{message[:_SHOWN]} ..."
     kind, _, rest = message.partition(": ")
@@ -167,11 +183,31 @@ def _readable(message: str) -> str:
     if places and _PLACE.match(places[0]):  # behind a message of the run time, before the others
         text = f"{places[0]}: {text}"
     text = _PLACE.sub(r"\1:\2:\3", text)
+    text = _UNKNOWN_CHARACTER.sub(partial(_named_character, name=name, source=source), text)
     undefined = _UNDEFINED.search(text)
     if undefined:
         name = undefined.group(1)
         text += f"; set it in the environment ({name}=... before the command) or with -V {name}=..."
     return text
+
+
+def _named_character(match: re.Match[str], name: str, source: str) -> str:
+    """Return a message that shows a character of which jsonnet gives the first byte only."""
+    place = _PLACE.match(match.string)
+    shown = "one"
+    if place is not None and place.group(1) == name:
+        line = source.split("\n")[int(place.group(2)) - 1].encode()
+        mark = line[int(place.group(3)) - 1 :].decode("utf-8", "replace")[:1]
+        shown = f"{ascii(mark)[1:-1]} ({unicodedata.name(mark, 'without a name')})"
+    return (
+        f"found a character that has no place here: {shown}; outside of texts write plain blanks, "
+        "and straight quotes around texts"
+    )
+
+
+def _not_text(source: str) -> str:
+    marks = (mark for mark in source if mark == "\0" or "\ud800" <= mark <= "\udfff")
+    return ascii(next(marks, ""))
 
 
 def _is_text(value: str) -> bool:

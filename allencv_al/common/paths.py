@@ -96,6 +96,10 @@ def absence_hint(text: str) -> str:
     Args:
         text: The path as it was given.
     """
+    if (address := _ADDRESS.match(text)) is not None and address.group(1).lower() != "file":
+        return "; it is an address, and no image is fetched from one"
+    if _DRIVE.match(text):
+        return "; it is a path of Windows"
     seen = dict.fromkeys(name for mark, name in _SEEN_BADLY.items() if mark in text)
     stripped = text.strip(_STRIPPED)
     if not seen and stripped == text:

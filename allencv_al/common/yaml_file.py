@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.text_files import decode_text
 
 MOST_BYTES = 2**20
 MOST_NODES = 100_000
@@ -32,7 +33,7 @@ def read_yaml(path: str | Path) -> Any:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise ConfigurationError(f"{path}: expected at most {MOST_BYTES:,} bytes of YAML")
-        loader = yaml.SafeLoader(content.decode("utf-8-sig"))
+        loader = yaml.SafeLoader(decode_text(content, str(path), "save it as UTF-8"))
         try:
             node = loader.get_single_node()
             if node is None:
@@ -41,12 +42,14 @@ def read_yaml(path: str | Path) -> Any:
             return loader.construct_document(node)
         finally:
             loader.dispose()
+    except DataError as error:  # no UTF-8
+        raise ConfigurationError(str(error)) from None
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
     except RecursionError:
         raise _too_deep(str(path)) from None
     except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:
-        # a date without such a day, a number of thousands of digits, bytes that are no UTF-8
+        # a date without such a day, a number of thousands of digits
         raise ConfigurationError(f"{path}: {error}") from error
 
 

@@ -443,3 +443,10 @@ def test_an_output_file_is_checked_before_the_model_is_loaded(
     assert "--output-file: expected a file, found the folder" in capsys.readouterr().err
     assert main([*command, str(files[0])]) == 2
     assert "is what is read, and would be replaced" in capsys.readouterr().err
+
+
+def test_an_empty_input_is_not_the_current_folder(
+    archive: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", archive, ""]) == 2
+    assert 'INPUT: expected a path, found ""' in capsys.readouterr().err

@@ -86,7 +86,7 @@ def test_a_config_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 
     path = tmp_path / "config.jsonnet"
     path.touch()
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     assert fault_of(path) == f"{path}: Permission denied"
 
 
@@ -94,7 +94,7 @@ def test_a_config_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_config_that_is_no_text(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.jsonnet"
     path.write_bytes(content)
-    assert "not" in fault_of(path) and "text" in fault_of(path)
+    assert "in line 1; save it as UTF-8" in fault_of(path)
 
 
 # --- variables ------------------------------------------------------------------------------------
@@ -304,3 +304,32 @@ def test_a_message_does_not_repeat_the_whole_file() -> None:
 def test_traces_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
     assert evaluate_snippet("x", 'std.trace("here I am", 1)', {}) == "1\n"
     assert "here I am" in capfd.readouterr().err
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_config_of_notepad_is_read(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "c.jsonnet").write_bytes("{\r\n// café\r\na: 'é'}\r\n".encode(encoding))
+    assert json.loads(evaluate_file(tmp_path / "c.jsonnet", {})) == {"a": "é"}
+
+
+def test_a_config_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonnet").write_bytes(b"{\n// caf\xe9\n}")
+    fault = f"{tmp_path / 'c.jsonnet'}: expected UTF-8, found the byte 0xe9 in line 2; "
+    assert fault_of(tmp_path / "c.jsonnet").startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{“a”: 1}", r"x:1:2: found .*: \\u201c \(LEFT DOUBLE QUOTATION MARK\)"),
+        ("{\n é: 1,\u00a0b: std.length('a')}", r"x:2:2: found .*: \\xe9 \(LATIN SMALL LETTER E"),
+        ("{\u00a0a: 1}", r"x:1:2: found .*: \\xa0 \(NO-BREAK SPACE\)"),
+        ("{a: '\ud800'}", r"x: not a text: found '\\ud800'"),
+    ],
+)
+def test_a_character_that_has_no_place_is_shown(text: str, shown: str) -> None:
+    with pytest.raises(ConfigurationError, match=shown):
+        evaluate_snippet("x", text, {})

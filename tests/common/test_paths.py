@@ -77,4 +77,9 @@ def test_a_path_that_leads_nowhere_says_what_it_holds(tmp_path: Path) -> None:
     )
     assert absence_hint("“x”") == "; it holds a curly quote"
     assert absence_hint("x/y") == ""
+    assert (
+        absence_hint("https://x.example/y")
+        == "; it is an address, and no image is fetched from one"
+    )
+    assert absence_hint("C:\\x") == "; it is a path of Windows"
     assert shown_path("a\r\u00a0") == "a\\r\\xa0"

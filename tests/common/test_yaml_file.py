@@ -41,7 +41,7 @@ def fault_of(tmp_path: Path, text: str | bytes) -> str:
         ("a: !!python/object/apply:os.system [ls]", " could not determine a constructor"),
         ("? [1]\n: 2", " while constructing a mapping"),
         ("a: 1\n---\nb: 2", " expected a single document"),
-        (b"a: \xff", " 'utf-8' codec"),
+        (b"a: \xff", " expected UTF-8, found the byte 0xff in line 1; save it as UTF-8"),
         ("# " + "x" * 2**20, " expected at most 1,048,576 bytes"),
     ],
 )
