@@ -216,7 +216,9 @@ def _object_item(value: Any, on_failure: dict[str, Any], folder: Path) -> Predic
         return PredictItem(value, on_failure=on_failure)
     path: str = value[key]
     on_failure = {**on_failure, "image_path": path}
-    problem = path_problem(path) or _problem_with_text(path)
+    is_blank = not path.strip()
+    problem = "expected the path of an image, found nothing" if is_blank else None
+    problem = problem or path_problem(path) or _problem_with_text(path)
     if problem is not None:
         return PredictItem(DataError(f"{name}: {problem}"), on_failure=on_failure)
     if name == "image_path":

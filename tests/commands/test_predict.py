@@ -418,8 +418,13 @@ def test_what_is_no_file_is_said_on_its_line(
     archive: str, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = ["https://x.example/1.png", '{"image_path": "\\ud800.png"}', str(files[0])]
+    lines += ['{"path": " "}', '{"image_path": ""}']
     assert main(["predict", archive, json_lines(tmp_path / "in.txt", *lines)]) == 1
-    first, second, third = parsed(capsys.readouterr().out)
+    first, second, third, *blank = parsed(capsys.readouterr().out)
+    assert [one["error"] for one in blank] == [
+        "path: expected the path of an image, found nothing",
+        "image_path: expected the path of an image, found nothing",
+    ]
     assert "found the address https://x.example/1.png" in first["error"]
     assert "expected Unicode text" in second["error"] and second["line"] == 2
     assert "error" not in third

@@ -127,7 +127,7 @@ class _Import:
         try:
             item = self._items.item_of(record)
             class_id = None if record.label is None else self._class_of(class_name(record.label))
-            who = self._annotator or record.annotator or _NOBODY
+            who = class_name(self._annotator or record.annotator or "") or _NOBODY
             if not who.isprintable() or len(who) > _LONGEST_NAME:
                 raise DataError(f"annotator: expected a name on one line, found {who[:40]!a}")
         except DataError as error:
@@ -177,7 +177,7 @@ def _says_something(record: LabelRecord) -> bool:
 
 
 def _check_one_annotator(annotator: str, records: Sequence[LabelRecord]) -> None:
-    people = sorted({record.annotator for record in records if record.annotator})
+    people = sorted({class_name(one.annotator) for one in records if one.annotator})
     if len(people) > 1:
         raise DataError(
             f"--annotator {annotator}: the labels are of {len(people)} annotators "

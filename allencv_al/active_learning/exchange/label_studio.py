@@ -29,9 +29,8 @@ from allencv_al.active_learning.exchange.label_studio_values import (
     person,
     read_list,
     record_of_kept,
-    seconds_of,
 )
-from allencv_al.active_learning.exchange.record import LabelRecord
+from allencv_al.active_learning.exchange.record import LabelRecord, seconds_of
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
 

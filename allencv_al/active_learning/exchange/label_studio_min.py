@@ -25,9 +25,8 @@ from allencv_al.active_learning.exchange.label_studio_values import (
     person,
     read_list,
     record_of_kept,
-    seconds_of,
 )
-from allencv_al.active_learning.exchange.record import LabelRecord, strict_json
+from allencv_al.active_learning.exchange.record import LabelRecord, seconds_of, strict_json
 
 _RAW = "label_studio_min"
 _TASK_ID, _ANNOTATOR = "id", "annotator"

@@ -104,17 +104,6 @@ def duration(value: Any) -> float | None:
     return None
 
 
-def seconds_of(value: Any) -> float | None:
-    """Return the seconds since 1970 of a date, or None for what is none."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
 def date_of(seconds: float) -> str | None:
     """Return seconds since 1970 as a date, or None where there is no such year."""
     try:

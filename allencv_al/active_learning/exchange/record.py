@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from allencv_al.active_learning.database import is_encodable
@@ -94,13 +95,25 @@ def _converted(name: str, value: Any) -> Any:
         raise ValueError(f"{name}: expected a text, found {value!r:.80}")
     if isinstance(value, bool):
         raise ValueError(f"{name}: expected a number, found {value}")
+    date = seconds_of(value) if name == "time" else None
     try:
-        number = kind(value)
+        number = kind(value) if date is None else date
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name}: expected a number, found {value!r:.80}") from None
     if number != number or number in (float("inf"), float("-inf")):
         raise ValueError(f"{name}: expected a finite number, found {value!r:.80}")
     return number
+
+
+def seconds_of(value: Any) -> float | None:
+    """Return the seconds since 1970 of a date in ISO 8601, or None for what is none."""
+    if not isinstance(value, str) or "-" not in value:  # 20260101 is a number, too
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def strict_json(text: str) -> Any:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from allencv_al.active_learning.annotators.filled_table import WORDS
 from allencv_al.active_learning.exchange.label_studio_min import records_of_table_row
 from allencv_al.active_learning.exchange.record import (
     FIELDS,
@@ -95,6 +96,9 @@ def _record_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelRecor
         named = next((name for name in IMAGE_COLUMNS[1:] if values.get(name)), None)
         if named is not None:
             values["image"] = values.pop(named)
+    word = values.get("label")
+    if isinstance(word, str) and word.strip() in WORDS and not values.get("kind"):
+        values |= {"label": None, "kind": word.strip().removeprefix("?")}
     extra = dict(_extra(values))
     json.dumps(extra, allow_nan=False)  # it could not be written again
     yield record_of(values, extra, place)

@@ -357,3 +357,28 @@ def test_the_folder_of_the_images_is_answered_with_that_of_their_labeling(
     (tmp_path / "labels.csv").write_text("image,label\n001.png,red\n")
     assert main(["import-labels", str(tmp_path / "labels.csv"), str(tmp_path / "imgs")]) == 2
     assert f"found none; did you mean {labeling}?" in capsys.readouterr().err
+
+
+def test_a_table_that_was_filled_in_is_imported_with_its_words(
+    run: Callable[..., tuple[int, str, str]], labeling: Path, tmp_path: Path
+) -> None:
+    text = "path,label,id,rank\nx/1,red,001.png,1\nx/2,?skip,002.png,2\nx/3,?unsure ,003.png,3\n"
+    (tmp_path / "to_label.csv").write_text(text)
+    assert run(tmp_path / "to_label.csv")[0] == 0
+    with LabelingStore(labeling / LABELING_NAME, create=False) as store:
+        kinds = {one.id: str(one.kind) for one in store.finals(1) if one.event_id is not None}
+    assert kinds == {"001.png": "label", "002.png": "skip", "003.png": "unsure"}
+
+
+def test_times_may_be_dates_and_blanks_make_no_other_annotator(
+    run: Callable[..., tuple[int, str, str]], labeling: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text(
+        "id,label,annotator,time\n"
+        "001.png,red,ann,2026-01-02T00:00:00Z\n"
+        "001.png,blue, ann ,2026-01-01 00:00:00\n"
+    )
+    code, _, _ = run(tmp_path / "x.csv", "--annotator", " me ")
+    assert (code, labels(labeling)) == (0, {"001.png": "red"})
+    with LabelingStore(labeling / LABELING_NAME, create=False) as store:
+        assert store.finals(1)[0].annotator == "me"
