@@ -300,11 +300,28 @@ def _state_dict_in(value: Any, path: Path) -> dict[str, Tensor]:
                 value = value[key]
                 break
         if value and all(isinstance(item, Tensor) for item in value.values()):
+            _check_dense(value, path)
             return {str(name): tensor for name, tensor in value.items()}
-    held = ", ".join(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
+    held = (
+        _listed([str(key) for key in value]) if isinstance(value, Mapping) else type(value).__name__
+    )
     raise WeightsError(
         f"{path}: expected tensors by name, or a checkpoint with a state_dict; found {held}"
     )
+
+
+def _check_dense(tensors: Mapping[Any, Tensor], path: Path) -> None:
+    """Raise where a tensor is none that could be copied into a module number by number."""
+    odd = [
+        f"{name} ({tensor.device if tensor.is_meta else tensor.layout}, {tensor.dtype})"
+        for name, tensor in tensors.items()
+        if tensor.is_meta
+        or tensor.layout != torch.strided
+        or tensor.is_quantized
+        or tensor.is_complex()
+    ]
+    if odd:
+        raise WeightsError(f"{path}: expected dense tensors of real numbers, found {_listed(odd)}")
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

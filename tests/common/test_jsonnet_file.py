@@ -268,7 +268,8 @@ def test_a_result_that_is_too_large_is_a_fault() -> None:
         ("{a: truetrue}", False),
         ("{a+: 1, b+:: 1e+5, c: +1, d: [-1]}", True),
         ("{a: --1}", False),
-        ("{a: + + 1}", False),
+        ("{a: ++1}", False),
+        ("{a: +-1}", False),
     ],
 )
 def test_only_what_computes_nothing_is_evaluated_here(

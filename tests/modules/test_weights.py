@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,27 @@ def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path: Path, is_compresse
     else:
         assert torch.equal(read_weights(packed)["w"], torch.zeros(4_000_000))
     assert torch.equal(read_weights(plain)["w"], torch.zeros(4_000_000))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, which discourages such tensors
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: torch.zeros(2, device="meta"), "a (meta, torch.float32)"),
+        (lambda: torch.zeros(2).to_sparse(), "a (torch.sparse_coo, torch.float32)"),
+        (lambda: torch.zeros(2, dtype=torch.complex64), "a (torch.strided, torch.complex64)"),
+        (
+            lambda: torch.quantize_per_tensor(torch.zeros(2), 0.5, 0, torch.qint8),
+            "a (torch.strided, torch.qint8)",
+        ),
+    ],
+    ids=["meta", "sparse", "complex", "quantized"],
+)
+def test_tensors_that_cannot_be_copied_are_named(
+    tmp_path: Path, make: Callable[[], torch.Tensor], expected: str
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"a": make(), "b": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError) as caught:
+        read_weights(path)
+    assert str(caught.value).endswith(f"expected dense tensors of real numbers, found {expected}")
