@@ -302,7 +302,8 @@ def _limit_faults(
 
 def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCount) -> None:
     labels = [instance.label for instance in instances if instance.label is not None]
-    warn_about_similar_names(path, Counter(labels))
+    boxes = (name for instance in instances for name in instance.box_labels or ())
+    warn_about_similar_names(path, Counter([*labels, *boxes]))
     logger.info(
         "%s: %d images, %d of them labeled, %d classes; passed over: %s",
         path,

@@ -236,6 +236,13 @@ def test_the_extension_of_an_annotation_may_be_in_capitals(tmp_path: Path, write
     assert dataset.skipped == {}
 
 
+def test_box_classes_that_nearly_agree_are_said(tmp_path: Path, write_image, caplog):
+    write_image("images/a.jpg")
+    write(tmp_path / "annotations" / "a.json", {"objects": [CAT, CAT, {**DOG, "class": "Cat"}]})
+    ImageAnnotationReader().read(tmp_path)
+    assert 'kept apart: "cat" (2) and "Cat" (1); are they one class?' in caplog.text
+
+
 def test_a_blank_class_is_no_class(tmp_path: Path, write_image):
     write_image("images/a.jpg")
     write(tmp_path / "annotations" / "a.json", {"objects": [CAT, {**DOG, "class": " "}]})
