@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.common.atomic_file import write_text
 
     if args.format != FOLDERS:
-        check_output_files({"--output": args.output}, [args.folder])
+        folders = {image.parent for image in image_files(args.folder).values()}
+        check_output_files({"--output": args.output}, [args.folder, *sorted(folders)])
     records = read_records(args.folder, args.all_answers)
     if not records:
         raise DataError(f"{args.folder}: there are no labels yet")

@@ -261,3 +261,12 @@ def test_the_folder_of_the_images_leads_to_that_of_the_labels(
     labels = make_labeling("photos-labels")
     assert main(["export-labels", str(tmp_path / "photos"), "--format", "csv"]) == 2
     assert f"did you mean {labels}?" in capsys.readouterr().err
+
+
+def test_no_image_of_the_labeling_is_replaced(
+    labeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "photos" / "0.png"
+    assert main(["export-labels", str(labeled), "--format", "csv", "--output", str(image)]) == 2
+    assert "is one of the images that are read" in capsys.readouterr().err
+    assert image.read_bytes() == b"picture 0"
