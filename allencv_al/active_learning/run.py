@@ -29,6 +29,7 @@ from allencv_al.common.seeding import seed_everything
 from allencv_al.common.user_code import user_code
 from allencv_al.training.environment import write_environment
 from allencv_al.training.experiment import check_experiment
+from allencv_al.training.run import WITHOUT_EFFECT
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ CACHE_NAME = "embeddings"
 
 # What may differ in a run that goes on: none of it changes what has been done
 CHANGEABLE = (
+    *WITHOUT_EFFECT,
     *(
         f"active_learning.annotator.{key}"
         for key in (

@@ -92,10 +92,13 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args, params)
     if args.dry_run:
         from allencv_al.active_learning.comparison import cells
+        from allencv_al.active_learning.comparison.compare import check_baseline
         from allencv_al.active_learning.loop_experiment import experiment_class
         from allencv_al.training.dry_run import dry_run
 
         cells.check_comparison(params, options.strategies, options.source)
+        if not options.recover:  # a run that goes on may have more strategies
+            check_baseline(options.baseline, options.strategies)
         first = cells.plan_cells(params, options.strategies, options.seeds[:1], Path())[0]
         config = Params(first.config)
         dry_run(config, options.source, experiment_class(config))
@@ -109,11 +112,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare_runs(args: argparse.Namespace) -> int:
-    from allencv_al.active_learning.comparison.compare import ComparisonOptions, write_comparison
+    from allencv_al.active_learning.comparison.compare import (
+        ComparisonOptions,
+        check_baseline,
+        write_comparison,
+    )
     from allencv_al.active_learning.comparison.finished_run import read_folder, warn_of_differences
     from allencv_al.common.run_lock import locked_folder
 
     runs = [read_folder(folder) for folder in args.runs]
+    check_baseline(args.baseline, [run.strategy for run in runs])
     warn_of_differences(runs)
     if args.dry_run:
         sys.stdout.write(f"{len(runs)} runs\n")

@@ -31,8 +31,8 @@ from allencv_al.training.training_loop import DEFAULT_EPOCHS
 
 logger = logging.getLogger(__name__)
 
-# What may differ in a run that goes on: none of it changes what is learned
-CHANGEABLE = (
+# What may differ in any run that goes on: none of it changes what is learned
+WITHOUT_EFFECT = (
     *(
         f"{loader}.{key}"
         for loader in ("data_loader", "validation_data_loader", "iterator", "validation_iterator")
@@ -50,8 +50,9 @@ CHANGEABLE = (
             *("should_log_learning_rate", "log_batch_size_period"),
         )
     ),
-    *("evaluate_on_test", "test_data_path", "archive_samples", "active_learning"),
+    "archive_samples",
 )
+CHANGEABLE = (*WITHOUT_EFFECT, "evaluate_on_test", "test_data_path", "active_learning")
 
 UNREADABLE_NAME = "unreadable_images.jsonl"
 

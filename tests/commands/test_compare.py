@@ -137,6 +137,8 @@ def test_a_dry_run_tells_every_fault_and_runs_nothing(
         (["--strategies", "random,bald"], "--strategies bald: active_learning.strategy: needs an"),
         (["-o", '{"train_data_path": "/no/such"}'], "train_data_path: expected a file or a folder"),
         (["--recover"], "nothing to recover"),
+        (["--baseline", "margni"], '"margni" is not among the strategies; did you mean "margin"?'),
+        (["--baseline", "margni", "--dry-run"], "is not among the strategies"),
         (["--include-package", "no_such_package_here"], "no_such_package_here"),
     ],
     ids=str,
@@ -148,6 +150,15 @@ def test_a_mistake_is_a_message_and_leaves_nothing(
     assert (code, out) == (2, "")
     assert message in err
     assert not (tmp_path / "c").exists()
+
+
+def test_a_comparison_goes_on_with_other_worker_counts(run: Run, config: dict[str, Any]) -> None:
+    assert run("--strategies", "random", "--seeds", "1")[0] == 0
+    config["data_loader"] = {"num_workers": 1}
+    assert run("--strategies", "random", "--seeds", "2", "--recover")[0] == 0
+    config["data_loader"]["batch_size"] = 3
+    code, _, err = run("--strategies", "random", "--seeds", "2", "--recover")
+    assert code == 2 and "data_loader.batch_size: absent before, 3 now" in err
 
 
 def test_a_folder_that_is_used_is_left_alone(run: Run, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,8 +36,10 @@ from allencv_al.active_learning.run import CACHE_NAME, make_learner
 from allencv_al.active_learning.strategies.base import QueryStrategy
 from allencv_al.common import Params, atomic_file
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
+from allencv_al.common.names import did_you_mean
 from allencv_al.common.progress import Progress
 from allencv_al.training.environment import read_environment, write_environment
+from allencv_al.training.run import WITHOUT_EFFECT
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
 
 logger = logging.getLogger(__name__)
@@ -128,17 +130,20 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
     """
     check_comparison(params, options.strategies, options.source)
     written = without_secrets(params)
-    check_run_folder(folder, written, options.recover, options.force)
+    check_run_folder(folder, written, options.recover, options.force, WITHOUT_EFFECT)
     asked = plan = Plan.of(written, options.strategies, options.seeds)
     earlier = Plan.read(folder) if options.recover else None
     if earlier is not None:
         plan = asked.joined(earlier, folder)
+    check_baseline(options.baseline, plan.strategies)
     if more := plan.more_than(asked):
         logger.warning("%s", more)
     cells = plan_cells(params, plan.strategies, plan.seeds, folder)
     with (
         _learner(cells, folder / CACHE_NAME, options.metric) as learner,
-        opened_run_folder(folder, written, options.recover, options.force) as run_folder,
+        opened_run_folder(
+            folder, written, options.recover, options.force, WITHOUT_EFFECT
+        ) as run_folder,
     ):
         run_folder.begin()
         plan.write(folder)
@@ -155,6 +160,16 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         if errors:
             raise RunsFailed(errors)
         return summary
+
+
+def check_baseline(baseline: str, strategies: Collection[str]) -> None:
+    """Raise where what the others are to be compared with is not among them, but misspelt.
+
+    Without the baseline that nobody asked for, strategies can be compared all the same.
+    """
+    if baseline != ComparisonOptions.baseline and baseline not in strategies:
+        hint = did_you_mean(baseline, strategies) or f"; expected one of {', '.join(strategies)}"
+        raise ConfigurationError(f'--baseline: "{baseline}" is not among the strategies{hint}')
 
 
 def _with_encoded_images(plan: Plan, learner: Learner) -> Plan:
