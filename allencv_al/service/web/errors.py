@@ -146,6 +146,8 @@ def _problem(error: Exception) -> Problem:
 
 
 def _code(status: int) -> str:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return "too_large"  # as where the connection counts, before this application does
     return HTTPStatus(status).name.lower()
 
 
