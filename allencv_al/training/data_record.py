@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from allencv_al.common import atomic_file
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import CheckpointError, DataError
 from allencv_al.common.listing import listed
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
@@ -60,13 +60,14 @@ def check_same_data(
 
     Raises:
         DataError: Something has changed; each kind of change is listed.
+        CheckpointError: What was written down cannot be read.
     """
     if not has_checkpoints(folder):
         return  # nothing was learned yet
     changes: list[str] = []
     path = folder / FOLDER / FILE_NAME
     if path.is_file():  # not in a run of version 0.1
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _read(path)
         now = _record_of(datasets)
         for name in now:
             changes += _changes(name, before.get(name) or {}, now[name] or {})
@@ -81,6 +82,19 @@ def check_same_data(
                 ]
             )
         )
+
+
+def _read(path: Path) -> dict[str, Record | None]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"{path}: damaged, so nobody can tell whether the data are those that the run began "
+            "with; remove it if they are, and --recover goes on"
+        )
+    return found
 
 
 def _record_of(datasets: Mapping[str, Dataset | None]) -> dict[str, Record | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import CheckpointError, DataError
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
@@ -115,3 +115,14 @@ def test_a_run_without_a_record_is_held_to_its_classes(run: Run) -> None:
     run.labels["a"] = "owl"
     with pytest.raises(DataError, match="classes new: owl"):
         run.check()
+
+
+def test_a_damaged_record_is_named_and_can_be_removed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    record = tmp_path / "checkpoints" / "data.json"
+    for text in (record.read_text()[:20], "[1]"):
+        record.write_text(text)
+        with pytest.raises(CheckpointError, match=r"data\.json: damaged"):
+            run.check()
+    record.unlink()
+    run.check()
