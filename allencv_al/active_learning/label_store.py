@@ -253,7 +253,7 @@ class LabelStore:
 
 def _append(connection: sqlite3.Connection, new: NewLabel, supersedes: int | None) -> LabelEvent:
     # Where the clock was set back, an event still is no older than the one that it supersedes:
-    # whoever compares their times must find the same one in force.
+    # comparing their times must give the same label in force.
     before = _event(connection, "WHERE e.event_id = ?", supersedes)
     now = time.time() if before is None else max(time.time(), before.time)
     row = (

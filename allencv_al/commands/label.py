@@ -263,7 +263,7 @@ _EPILOG = """\
 What is said is stored at once in DIR/labeling.sqlite; the labels so far stand in DIR/labels.csv,
 which the dataset reader "manifest" reads. The same command goes on where it was; images that came
 into the folder meanwhile are asked for at the end. A larger -k adds images up to N. With another
-strategy, model or seed, the images that nobody has answered are ordered anew, and with -k the first
+strategy, model or seed, the unanswered images are ordered anew, and with -k the first
 N of them come next; nothing is taken away.
 
 Number keys choose a class, z takes back the last answer, ? shows all keys. Several people may label

@@ -13,7 +13,7 @@ _NAMES = (
     *("ENOTCONN", "ECONNABORTED", "ECONNRESET", "ETIMEDOUT", "ESHUTDOWN"),
     *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH"),
 )
-# A path that is not there, not ours, or of another kind: whoever named it can name another
+# A path that is not there, not ours, or of another kind: the user can name another
 _OF_PATHS = frozenset(
     (
         *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR),
@@ -31,7 +31,7 @@ def is_machine_fault(error: BaseException) -> bool:
 
 
 def is_of_a_path(error: OSError) -> bool:
-    """Return whether an error is that of a path that somebody has named, and can mend."""
+    """Return whether an error is that of a path the user named and can correct."""
     return error.errno in _OF_PATHS
 
 

@@ -122,7 +122,7 @@ def _joined(folder: Path | None, text: str) -> Path:
         return folder / text
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~somebody, of whom this machine does not know
+    except RuntimeError:  # ~user, whom this machine does not know
         return Path(text)
 
 

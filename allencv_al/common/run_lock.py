@@ -52,7 +52,7 @@ def run_lock(folder: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                # Before it is closed: whoever opened it meanwhile sees that it is gone (`_is_at`)
+                # Before it is closed: who opened it meanwhile sees that it is gone (`_is_at`)
                 with suppress(OSError):
                     (folder / LOCK_NAME).unlink()
     finally:
@@ -83,7 +83,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def check_not_locked(folder: Path) -> None:
-    """Raise the error of `run_lock` if somebody is at work on the run in a folder."""
+    """Raise the error of `run_lock` if a process works on the run in a folder."""
     if is_locked(folder):
         raise _busy(folder)
 

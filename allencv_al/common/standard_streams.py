@@ -1,4 +1,4 @@
-"""Standard input and output where somebody has closed them (`<&-`, `>&-`)."""
+"""Standard input and output that were closed by the caller (`<&-`, `>&-`)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def _module(name: str) -> Any:
 fcntl, resource = _module("fcntl"), _module("resource")
 msvcrt = _module("msvcrt")
 
-_LOCKED_BYTE = 2**30  # behind every content: Windows lets nobody read what is locked
+_LOCKED_BYTE = 2**30  # behind every content: Windows refuses to read what is locked
 
 
 def lock(file: IO[Any], wait: bool = False) -> None:

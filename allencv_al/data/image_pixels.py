@@ -57,7 +57,7 @@ def rgb_pixels(
         cicp: The content of a PNG's cICP chunk.
 
     Raises:
-        FormatError: Nobody can tell which of its values is white.
+        FormatError: The value of white is unknown.
     """
     colors, alpha = _parts(image)
     if not raw_colors or colors.mode == "LAB":

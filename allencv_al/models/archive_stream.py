@@ -80,7 +80,7 @@ def read_members(
 ) -> dict[str, bytearray]:
     """Read every member of a .tar.gz into memory; nothing is written anywhere.
 
-    A .tar whose gzip somebody has taken away is read too.
+    A .tar without its gzip layer is read too.
 
     Args:
         path: The archive.

@@ -55,7 +55,7 @@ def building_without_weights() -> Iterator[None]:
 def without_downloads() -> Iterator[None]:
     """Build modules without downloading weights; only find out that they could be.
 
-    Files on this machine are read. For whoever only wants to know whether a config works.
+    Files on this machine are read. For checks of a config that must not download.
     """
     token = _downloading.set(False)
     try:

@@ -25,7 +25,7 @@ METRICS_NAME = "metrics.json"
 VOCABULARY_NAME = "vocabulary"
 
 # What train, active-learn, compare and find-lr write there: all that --force may remove. Anything
-# else belongs to somebody else.
+# else belongs to other programs.
 RUN_CONTENTS = (
     *(CONFIG_NAME, "environment.json", VOCABULARY_NAME, "samples", "model.tar.gz", "log"),
     *("best.safetensors", "checkpoints", "metrics*.json", "metrics.jsonl"),
@@ -101,8 +101,8 @@ def opened_run_folder(
 ) -> Iterator[RunFolder]:
     """Make `folder` ready with the config in it, and keep others from it while the block lasts.
 
-    Whoever writes in the folder does so in the block. Until `RunFolder.begin` is called, an error
-    puts everything back as it was: whoever mends a mistake runs the same command again, and a run
+    All writes in the folder happen in the block. Until `RunFolder.begin` is called, an error
+    puts everything back as it was: after a mistake the same command works again, and a run
     that was to be replaced is there still. For arguments and errors see `check_run_folder`.
     """
     check_run_folder(folder, params, recover, force, changeable)

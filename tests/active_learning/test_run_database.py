@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -371,3 +372,45 @@ def test_a_finished_run_can_be_read_where_nothing_can_be_written(not_writable: P
 def test_a_run_is_not_begun_where_nothing_can_be_written(not_writable: Path) -> None:
     with pytest.raises(DataError, match="cannot be opened; are the file and its folder yours"):
         RunDatabase(not_writable.with_name("new.sqlite"))
+
+
+@pytest.fixture
+def read_only(path: Path) -> Iterator[Callable[[], None]]:
+    """Return a function that puts the folder of the database on a read-only file system."""
+    folder = str(path.parent)
+
+    def mount(*words: str) -> bool:
+        found = shutil.which("mount")
+        return (
+            found is not None
+            and not subprocess.run([found, *words], capture_output=True).returncode
+        )
+
+    def protect() -> None:
+        if not mount("--bind", folder, folder):
+            pytest.skip("this user may not mount")
+        assert mount("-o", "remount,ro,bind", folder)
+
+    yield protect
+    subprocess.run(["umount", folder], capture_output=True)
+
+
+@pytest.mark.parametrize("was_killed", [False, True])
+def test_labels_are_read_from_a_read_only_file_system(
+    path: Path, was_killed: bool, read_only: Callable[[], None]
+) -> None:
+    with RunDatabase(path) as database:
+        LabelStore(database).add([label("a")])
+        if was_killed:  # its log is not taken in, so that the newest label is in there alone
+            copy = path.parent.with_name("copy")
+            LabelStore(database).add([label("b")])
+            shutil.copytree(path.parent, copy)
+    if was_killed:
+        shutil.rmtree(path.parent)
+        copy.rename(path.parent)
+        assert path.with_name("run.sqlite-wal").stat().st_size > 0
+    read_only()
+    with RunDatabase(path, create=False) as database:
+        assert ids(database) == (["a", "b"] if was_killed else ["a"])
+    with pytest.raises(OSError, match="Read-only"):
+        (path.parent / "new").touch()

@@ -165,7 +165,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
 def check_baseline(baseline: str, strategies: Collection[str]) -> None:
     """Raise where what the others are to be compared with is not among them, but misspelt.
 
-    Without the baseline that nobody asked for, strategies can be compared all the same.
+    Strategies can also be compared without a baseline, unless one was asked for.
     """
     if baseline != ComparisonOptions.baseline and baseline not in strategies:
         hint = did_you_mean(baseline, strategies) or f"; expected one of {', '.join(strategies)}"

@@ -190,7 +190,7 @@ def _check_one_annotator(annotator: str, records: Sequence[LabelRecord]) -> None
 def _newest(answers: Sequence[_Answer], problems: list[str]) -> Iterator[_Answer]:
     """Yield what stands of each annotator's answers to an item, in the order of the file.
 
-    Where one annotator says two things, the newer one stands; without times nobody knows which.
+    Of two labels of one annotator the newer one counts; without times they contradict each other.
     """
     groups: dict[tuple[int, str], list[_Answer]] = defaultdict(list)
     for answer in answers:

@@ -98,7 +98,7 @@ class AnswerStore:
     ) -> None:
         """Store an answer that was given elsewhere, also where there are as many as are wanted.
 
-        Nobody was asked too often: the answer is there, and a disagreement is for the review.
+        The answer is stored, and a disagreement goes to the review.
 
         Raises:
             DataError: There is no such class, or the kind does not go with it.

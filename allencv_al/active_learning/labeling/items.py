@@ -82,7 +82,7 @@ class ItemStore:
         return _batch(row)
 
     def ask_first(self, batch: int, items: Sequence[NewItem]) -> None:
-        """Put images before all others of a batch that nobody has answered, in their order.
+        """Put images before all other unanswered images of a batch, in their order.
 
         Images that the batch lacks are added. An answered image keeps its place.
 
@@ -124,7 +124,7 @@ class ItemStore:
             connection.execute("DELETE FROM lease")
 
     def answered(self) -> set[str]:
-        """Return the ids of the images that somebody has answered, skipped or decided."""
+        """Return the ids of the images that were answered, skipped or decided."""
         return {
             id
             for (id,) in self._database.rows(

@@ -55,7 +55,7 @@ class LeaseStore:
         now = self._clock()
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
-            # Longer than any promise: the clock was set back, which must lock nobody out for hours
+            # Longer than any promise: the clock was set back, which must not lock images for hours
             connection.execute(
                 "UPDATE lease SET expires = :most WHERE expires > :most",
                 {"most": now + LEASE_SECONDS},

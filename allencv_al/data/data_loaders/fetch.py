@@ -51,7 +51,7 @@ class ItemFetcher:
 
     Code of the user's own may draw from the global generators of Python, NumPy and torch. They are
     seeded for each item, as its `generator` is, and only in the thread that asks for the batch: in
-    a thread beside it the numbers would be those of whoever draws at the same time, the model
+    a thread beside it other code would draw from them at the same time, the model
     included.
 
     Args:

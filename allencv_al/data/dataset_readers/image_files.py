@@ -16,7 +16,7 @@ IMAGE_EXTENSIONS = frozenset(
         *("avif", "heic", "heif", "hif", "j2k", "jp2", "pbm", "pgm", "pnm", "ppm"),
     )
 )
-# What cameras, phones and scanners put beside them: told by name, for somebody may miss it.
+# What cameras, phones and scanners put beside them: reported by name, because a user may miss it.
 _OTHER_KINDS = {
     "DICOM": ("dcm", "dicom", "dic"),
     "video": (
@@ -35,7 +35,7 @@ SYSTEM_FOLDERS = frozenset(
         "__pycache__",
     }
 )
-# Folders of images that nobody has labeled; the first is FiftyOne's. No class is called so.
+# Folders of unlabeled images; the first is FiftyOne's. No class is called so.
 _UNLABELED_FOLDERS = frozenset({"_unlabeled", "unlabeled", "__unlabeled__"})
 
 

@@ -68,7 +68,7 @@ def notes_on(outputs: Mapping[int, Any]) -> list[str]:
         return []
     try:
         logits = to_logits(outputs)
-    except PipelineError:  # which whoever needs logits is told
+    except PipelineError:  # reported where logits are needed
         return []
     sums = np.abs(logits.sum(axis=1) - 1)
     if logits.shape[1] < 2 or logits.min() < 0 or sums.max() > _ROUNDED:

@@ -149,7 +149,7 @@ class UserFunction:
 def unchanged_folder() -> Iterator[None]:
     """Return to the current folder at the end of the block, wherever that has gone."""
     before = None
-    with suppress(OSError):  # somebody has removed it
+    with suppress(OSError):  # it was removed meanwhile
         before = os.getcwd()  # noqa: PTH109  a text: nothing is resolved
     try:
         yield

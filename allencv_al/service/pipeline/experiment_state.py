@@ -50,7 +50,7 @@ def busy(folder: Path, what: str) -> Iterator[None]:
 
 
 def is_busy(folder: Path) -> bool:
-    """Return whether somebody is at work; a process that was killed is not, though its note stays.
+    """Return whether a process is at work; a killed one is not, though its note stays.
 
     The lock is not tried for that: who tries it at the same moment would be refused.
 

@@ -156,7 +156,7 @@ class LoopRunner:
         """Return whether the phases that are left find the model of a finished training."""
         finished = [self._state.phase(request.loop, phase, asked) for phase in PHASES]
         if finished[0] is None or None not in finished:
-            return True  # it is trained anyway, or nobody needs it
+            return True  # it is trained anyway, or not needed
         fault = self._checkpoints.fault(checkpoint, request.prefix)
         if fault is None and self._checkpoints.is_elsewhere(checkpoint):
             fault = f"{checkpoint} was not written to EXPT_DIR, and its process has ended"

@@ -30,7 +30,7 @@ class _Record:
 class Attempts:
     """Counts wrong tokens per address; who sent too many waits before the next guess.
 
-    A credential that was right before is let in all the same: whoever guesses cannot lock out the
+    A credential that was right before is let in all the same: guessing cannot lock out the
     others who share the address (a proxy, or one machine).
 
     Args:

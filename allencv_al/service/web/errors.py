@@ -37,7 +37,7 @@ class WebError(AllenCVError):
     """
 
     shows_paths = False
-    """Whether the message keeps paths of this machine, which are whoever asks own."""
+    """Whether the message keeps paths of this machine, which belong to the client."""
 
     def __init__(
         self,

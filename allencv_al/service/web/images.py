@@ -133,7 +133,7 @@ def _pixels(source: object) -> int:
         return 0
     try:
         width, height = image_size(source)
-    except ImageDecodeError:  # whoever decodes it says why it is none
+    except ImageDecodeError:  # decoding it says why it is none
         return 0
     return width * height
 
