@@ -6,6 +6,7 @@ import collections.abc
 import dataclasses
 import enum
 import functools
+import inspect
 import re
 import types
 import typing
@@ -25,6 +26,8 @@ from allencv_al.common.type_specs import (
     TypeSpec,
     UnresolvedSpec,
 )
+
+_OURS = __name__.partition(".")[0]
 
 _SEQUENCES = (
     list,
@@ -82,7 +85,27 @@ def _plain_class(cls: type) -> TypeSpec:
         return MappingSpec(ScalarSpec(str), AnySpec())
     if cls is Lazy:
         return LazySpec(AnySpec())
-    return AnySpec() if cls is object else InstanceSpec(cls)
+    if cls is object:
+        return AnySpec()
+    return DataclassSpec(cls) if _describes_itself(cls) else InstanceSpec(cls)
+
+
+def _describes_itself(cls: type) -> bool:
+    """Return whether the constructor of a class that knows no configs can be its schema.
+
+    Every parameter has an annotation, as in a dataclass. What this package's own classes take from
+    Python code alone stays so.
+    """
+    init = inspect.getattr_static(cls, "__init__", None)
+    if not isinstance(init, types.FunctionType) or cls.__module__.partition(".")[0] == _OURS:
+        return False
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+    return (
+        bool(parameters)
+        and named == parameters
+        and all(p.annotation is not inspect.Parameter.empty for p in parameters)
+    )
 
 
 def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSpec:

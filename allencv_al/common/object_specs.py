@@ -208,7 +208,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class DataclassSpec(TypeSpec):
-    """A dataclass, from an object with its fields."""
+    """A dataclass, or a class whose constructor is annotated like one, from its arguments."""
 
     cls: type
 

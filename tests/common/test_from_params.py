@@ -844,3 +844,46 @@ def test_the_text_of_a_number_is_told_how_to_become_one(value: str) -> None:
         Taking.from_params({"size": value})
     with pytest.raises(ConfigurationFaults, match=r'expected int, found "big"$'):
         Taking.from_params({"size": "big"})
+
+
+class Stranger:
+    """Derives from nothing, but its constructor says what it takes."""
+
+    def __init__(self, size: int, inner: Plainly | None = None) -> None:
+        self.size = size
+        self.inner = inner
+
+
+class Unsaid:
+    def __init__(self, size) -> None:  # type: ignore[no-untyped-def]
+        self.size = size
+
+
+class Host(FromParams):
+    def __init__(self, stranger: Stranger, others: list[Stranger] | None = None) -> None:
+        self.stranger = stranger
+        self.others = others
+
+
+class HostOfUnsaid(FromParams):
+    def __init__(self, unsaid: Unsaid) -> None:
+        self.unsaid = unsaid
+
+
+def test_a_class_that_knows_no_configs_is_built_by_its_annotated_constructor() -> None:
+    built = Host.from_params(
+        {"stranger": {"size": 1, "inner": {"text": "a"}}, "others": [{"size": 2}]}
+    )
+    assert (type(built.stranger), built.stranger.size) == (Stranger, 1)
+    assert isinstance(built.stranger.inner, Plainly)
+    assert [other.size for other in built.others or []] == [2]
+    given = Stranger(3)
+    assert Host.from_params({"stranger": given}).stranger is given
+    with pytest.raises(ConfigurationFaults, match=r"stranger\.size: expected int, found"):
+        Host.from_params({"stranger": {"size": "x"}})
+
+
+def test_a_constructor_without_annotations_is_for_python_code_alone() -> None:
+    with pytest.raises(ConfigurationFaults, match="unsaid: expected an? Unsaid object"):
+        HostOfUnsaid.from_params({"unsaid": {"size": 1}})
+    assert HostOfUnsaid.from_params({"unsaid": Unsaid(1)}).unsaid.size == 1
