@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -110,7 +111,7 @@ class Model(torch.nn.Module, Registrable):
         return {}
 
     def collect_metrics(self, reset: bool = False) -> dict[str, Any]:
-        """Return what `get_metrics` returns; tensors of one number as that number.
+        """Return what `get_metrics` returns; tensors and arrays as numbers or lists.
 
         Raises:
             UserCodeError: It is no dictionary, or not JSON.
@@ -179,7 +180,9 @@ class Model(torch.nn.Module, Registrable):
 
 
 def _number_of(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+    if isinstance(value, Tensor):
+        return value.item() if value.numel() == 1 else value.tolist()
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def checked_outputs(model: Model, outputs: Any) -> dict[str, Any]:
@@ -193,4 +196,6 @@ def checked_outputs(model: Model, outputs: Any) -> dict[str, Any]:
     loss = outputs.get("loss")
     if loss is not None and not (isinstance(loss, Tensor) and loss.numel() == 1):
         raise wrong_result(model, "forward", 'as "loss" a tensor of one number', loss)
+    if loss is not None and loss.ndim:  # [1]: sums and means are taken of single numbers
+        return {**outputs, "loss": loss.reshape(())}
     return outputs if isinstance(outputs, dict) else dict(outputs)

@@ -108,8 +108,12 @@ def _record_of(datasets: Mapping[str, Dataset | None]) -> dict[str, Record | Non
 
 
 def _entry(item: Instance) -> list[Any]:
-    """Return the label of an item, and what its pixels are known by."""
-    return [item.label, *(_content(part) for part in (item.image, item.mask) if part is not None)]
+    """Return the label of an item, and what its pixels and places are known by."""
+    parts = [_content(part) for part in (item.image, item.mask) if part is not None]
+    places = (item.boxes, item.box_labels, item.keypoints)
+    if any(place is not None for place in places):
+        parts.append(_digest(repr(places).encode()))
+    return [item.label, *parts]
 
 
 def _content(value: Any) -> str:
@@ -155,7 +159,13 @@ def _changes(name: str, before: Record, now: Record) -> Iterator[str]:
 
 
 def _class_changes(before: Vocabulary, now: Vocabulary) -> Iterator[str]:
-    old, new = (set(v.get_token_to_index_vocabulary()) for v in (before, now))
-    for what, names in (("gone", old - new), ("new", new - old)):
+    old, new = (v.get_token_to_index_vocabulary() for v in (before, now))
+    moved = [name for name in old if name in new and old[name] != new[name]]
+    for what, names in (
+        ("gone", old.keys() - new.keys()),
+        ("new", new.keys() - old.keys()),
+        # Where classes are gone or new, the numbers of others follow from that
+        ("with another number", moved if old.keys() == new.keys() else []),
+    ):
         if names:
             yield f"classes {what}: {listed(sorted(names))}"

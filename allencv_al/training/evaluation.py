@@ -111,7 +111,7 @@ class _Evaluation:
             except torch.OutOfMemoryError as error:
                 self._halve(len(ids), error)
                 continue
-            if "loss" in outputs:
+            if outputs.get("loss") is not None:
                 self._loss_sums.append(self._model.loss_sum(outputs, part, len(ids)))
                 self._loss_weights.append(self._model.loss_weight(part, len(ids)))
             if self._on_batch is not None:

@@ -214,6 +214,10 @@ class LogisticRegressionTrainer(Trainer):
         from sklearn.linear_model import LogisticRegression
 
         weights = self._class_weights()
+        if weights is not None and not weights[torch.from_numpy(np.unique(labels))].any():
+            raise ConfigurationError(
+                "class_weights: expected a weight above 0 of a class that has training images"
+            )
         regression = LogisticRegression(
             C=self._inverse_regularization,
             max_iter=self._max_iterations,

@@ -86,7 +86,7 @@ def _on_meta(experiment: ConfigView, model: ConfigView) -> Model:
     if isinstance(weights, dict):
         names = [*weights, *names][: max(count, len(weights))]
     elif isinstance(weights, list):
-        names = names[: len(weights)]
+        names = [f"class {i}" for i in range(len(weights))]
     namespace = str(model.get("label_namespace") or "labels")
     stand_in = Vocabulary({"labels": dict.fromkeys(names, 1), namespace: dict.fromkeys(names, 1)})
     with torch.device("meta"), building_without_weights():

@@ -373,8 +373,8 @@ class TrainingLoop(Trainer):
         if len(batch) > 1 or not batch.unreadable or not self.needs_several_items:
             return True
         logger.warning(
-            "epoch %d without %s: the one readable image of its batch, and batch norms need more",
-            self.epochs_completed + 1,
+            "epoch %s without %s: the one readable image of its batch, and batch norms need more",
+            self.epoch_text(self.epochs_completed),
             batch.ids[0],
         )
         return False

@@ -884,6 +884,6 @@ def test_a_class_that_knows_no_configs_is_built_by_its_annotated_constructor() -
 
 
 def test_a_constructor_without_annotations_is_for_python_code_alone() -> None:
-    with pytest.raises(ConfigurationFaults, match="unsaid: expected an? Unsaid object"):
+    with pytest.raises(ConfigurationFaults, match=r"unsaid: expected an? Unsaid object"):
         HostOfUnsaid.from_params({"unsaid": {"size": 1}})
     assert HostOfUnsaid.from_params({"unsaid": Unsaid(1)}).unsaid.size == 1

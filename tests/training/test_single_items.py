@@ -110,7 +110,7 @@ def test_a_single_image_that_is_left_over_by_unreadable_ones_is_passed_over(
     trainer = make_trainer(data, torch.nn.BatchNorm1d(3), shuffle=False)
     assert trainer.train()["epoch"] == 1
     assert trainer.steps_completed == 2
-    assert "epoch 1 without 4.png" in caplog.text
+    assert "epoch 0/1 without 4.png" in caplog.text
 
 
 @pytest.mark.parametrize(("size", "batch_size"), [(1, 4), (4, 1)])

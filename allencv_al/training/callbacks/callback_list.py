@@ -10,6 +10,7 @@ from allencv_al.common.errors import CheckpointError
 from allencv_al.common.json_values import not_json
 from allencv_al.common.user_mistakes import UserCodeError, shown, wrong_result
 from allencv_al.training.callbacks.base import TrainerCallback
+from allencv_al.training.interruption import TrainingInterrupted
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +92,8 @@ class CallbackList:
         for callback in self._all:
             try:
                 callback.on_end(trainer, metrics, epoch, is_primary=True)
+            except TrainingInterrupted:  # asked twice: at once means now
+                raise
             except Exception as error:  # a user's class may raise anything
                 logger.error("%s failed at the end: %s", type(callback).__name__, error)
                 first = first or error

@@ -67,7 +67,8 @@ export class Outbox extends EventTarget {
     const found = kept().filter((answer) => this.#isOurs(answer) && !this.#has(answer.client_id));
     if (found.length > 0) {
       const ids = await this.tabs.ask();
-      const orphans = found.filter((answer) => !ids.has(answer.tab) && storage.getItem(PREFIX + answer.client_id));
+      // Once more: another call may have taken them over meanwhile
+      const orphans = found.filter((answer) => !ids.has(answer.tab) && !this.#has(answer.client_id) && storage.getItem(PREFIX + answer.client_id));
       this.waiting = [...this.waiting, ...orphans].sort((one, other) => one.order - other.order);
     }
     this.#send();

@@ -51,7 +51,11 @@ export class Team {
 
   #add() {
     const name = byId("class-name").value;
-    this.#change(() => post("classes", { name }), `Added ${name}`);
+    const add = async () => {
+      await post("classes", { name });
+      byId("class-name").value = "";
+    };
+    this.#change(add, `Added ${name}`);
   }
 
   async #change(act, said) {
@@ -59,7 +63,7 @@ export class Team {
     this.isChanging = true;
     try {
       await act();
-      byId("class-name").value = "";
+      this.isChanging = false; // before the list is loaded: what is typed next counts
       announce(said);
       await this.load(await this.onChange());
     } catch (error) {
