@@ -10,7 +10,9 @@ import torch
 from torchvision import models
 
 from allencv_al.active_learning.strategies.base import QueryStrategy
+from allencv_al.active_learning.strategies.pick_check import needs_of
 from allencv_al.common.errors import ConfigurationError, WeightsError
+from allencv_al.common.paths import expanded
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
@@ -83,7 +85,7 @@ def embedding_predictor(
 def split_weights(text: str) -> tuple[str, Path | None]:
     """Split `squeezenet1_1:weights.pth` into the name and the file; the file may be absent."""
     name, _, file = text.partition(":")
-    return name, Path(file).expanduser() if file else None
+    return name, expanded(file) if file else None
 
 
 def check_needs_no_model(strategy: QueryStrategy, name: str) -> None:
@@ -96,7 +98,7 @@ def check_needs_no_model(strategy: QueryStrategy, name: str) -> None:
     Raises:
         ConfigurationError: It does; the message names strategies that do not.
     """
-    further = sorted(strategy.needs - _OF_EMBEDDINGS)
+    further = sorted(needs_of(strategy) - _OF_EMBEDDINGS)
     if further:
         raise ConfigurationError(
             f"{name} needs {', '.join(further)} of a trained model, and without one there are "
@@ -114,7 +116,7 @@ def _works_by_name(name: str) -> bool:
         strategy: QueryStrategy = QueryStrategy.from_params(name)
     except ConfigurationError:
         return False  # a wrapper: its needs are those of what it wraps
-    return strategy.needs <= _OF_EMBEDDINGS
+    return needs_of(strategy) <= _OF_EMBEDDINGS
 
 
 def _encoder(name: str, weights_file: Path | None) -> TorchvisionEncoder:

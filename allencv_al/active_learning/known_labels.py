@@ -17,7 +17,7 @@ from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
 from allencv_al.common.listing import listed
 from allencv_al.common.names import did_you_mean, repr_json
-from allencv_al.common.paths import path_problem, written_path
+from allencv_al.common.paths import expanded, path_problem, written_path
 from allencv_al.common.tables import Row, cell_text, read_table
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
@@ -106,7 +106,7 @@ def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         labels = LabelStore(database).labels()
     for id, label in labels.items():
-        files = [Path(root).expanduser() / id for root in roots if root]
+        files = [expanded(root) / id for root in roots if root]
         file = next((file for file in files if file.is_file()), None)
         if file is not None:
             yield Instance(id, file, label)

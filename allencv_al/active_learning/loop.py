@@ -15,6 +15,7 @@ from allencv_al.active_learning.annotators.base import (
     WaitingForLabels,
     checked_answers,
 )
+from allencv_al.active_learning.annotators.file import KEPT_NAME
 from allencv_al.active_learning.label_store import UNTOLD, LabelStore, NewLabel
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.pick_reasons import named_reason
@@ -437,7 +438,8 @@ class ActiveLearningLoop:
             predicted=_by_id(queried, detail.get("predicted", ())),
             probabilities=_by_id(queried, detail.get("probabilities", ())),
             seen=self.learner.class_names(),
-            is_partial=self.is_partial,
+            # A table that was taken in before a kill had its flag then
+            is_partial=self.is_partial or (self._round_folder(round) / KEPT_NAME).is_file(),
             dropped=frozenset(query.id for query in queried if query.id in answered),
         )
 

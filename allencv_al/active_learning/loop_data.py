@@ -13,6 +13,7 @@ import numpy as np
 from allencv_al.active_learning.experiment import ActiveLearningExperiment
 from allencv_al.active_learning.id_hash import id_hashes
 from allencv_al.common.errors import DataError
+from allencv_al.common.paths import expanded
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.image_files import count_images
 from allencv_al.data.dataset_readers.instance_ids import encodable
@@ -142,7 +143,7 @@ def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
     """Return the further images: of a folder of image files all of them, whatever the reader."""
     reader = experiment.dataset_reader
     hidden = not experiment.settings.annotator.needs_known_labels
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if hidden and folder.is_dir():
         names, skipped = count_images(folder)
         if names:

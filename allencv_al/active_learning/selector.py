@@ -114,10 +114,11 @@ class SampleSelector:
             QueryStrategy.by_name(strategy)() if isinstance(strategy, str) else strategy
         )
         self.options = options
-        if needs_of(self.strategy) and not members:
+        self._needs = needs_of(self.strategy)
+        if self._needs and not members:
             raise ConfigurationError(
                 f"predictors: {type(self.strategy).__name__} needs "
-                f"{', '.join(sorted(self.strategy.needs))}, so expected a model, found none"
+                f"{', '.join(sorted(self._needs))}, so expected a model, found none"
             )
 
     def select(
@@ -152,9 +153,7 @@ class SampleSelector:
         known = labeled_instances(labeled or (), instances)
         taken = {instance.id for instance in known}
         candidates = {item.id: item for item in instances if item.id not in taken}
-        outputs = self._compute(
-            list(candidates.values()), self.strategy.needs & _COMPUTED, folder, "pool"
-        )
+        outputs = self._compute(list(candidates.values()), self._needs & _COMPUTED, folder, "pool")
         of_labeled, labels = self._of_labeled(known, folder)
         of_target = self._of_target(target, outputs, seed, folder)
         pool = outputs.pool(of_labeled, labels, of_target)
@@ -197,7 +196,7 @@ class SampleSelector:
             return None, None
         outputs = None
         # Those that need embeddings look at labeled ones as well where there are some
-        if self.strategy.needs & {"embeddings", "labeled_embeddings"}:
+        if self._needs & {"embeddings", "labeled_embeddings"}:
             outputs = self._compute(known, {"embeddings"}, folder, "labeled")
             known = [instance for instance in known if instance.id not in outputs.unreadable]
         return outputs, class_indices(known, self.predictors[0].model.vocab)
@@ -205,7 +204,7 @@ class SampleSelector:
     def _of_target(
         self, target: Images | None, outputs: PoolOutputs, seed: int, folder: str | Path | None
     ) -> PoolOutputs | None:
-        if "target_mc_logits" not in self.strategy.needs:
+        if "target_mc_logits" not in self._needs:
             return None
         if target is not None:
             return self._compute(target, {"mc_logits"}, folder, "target")
@@ -274,7 +273,7 @@ def _choose(
         if not len(pool):
             return Selection((), np.empty(0, np.float32), (), 0.0, 0)
         chosen = selected(strategy, pool, query_size, seed)
-        if strategy.needs & _COMPUTED or readable.all_of(chosen.ids):
+        if needs_of(strategy) & _COMPUTED or readable.all_of(chosen.ids):
             return chosen
         kept = [place for place, id in enumerate(pool.ids) if id not in readable.unreadable]
         pool = pool.take(np.array(kept, np.int64))

@@ -49,7 +49,8 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     size = len(left)
     if args.query_size is not None:
         size = min(size, args.query_size if is_other else max(0, args.query_size - len(known)))
-    items = _ordered(args, pool, left, size) if size else []
+    seed = (before or {}).get("seed", 0) if args.seed is None else args.seed
+    items = _ordered(args, pool, left, size, seed) if size else []
     per_image = args.labels_per_image or (1 if batch is None else batch.labels_per_image)
     batch = store.items.open_batch([] if is_other else items, None, per_image)
     if is_other:
@@ -87,17 +88,21 @@ def _model(args: argparse.Namespace) -> str | None:
 
 
 def _ordered(
-    args: argparse.Namespace, pool: Sequence[Instance], left: Sequence[Instance], size: int
+    args: argparse.Namespace,
+    pool: Sequence[Instance],
+    left: Sequence[Instance],
+    size: int,
+    seed: int,
 ) -> list[NewItem]:
     """Return so many of the images that are left, in the order in which they are asked for."""
     from allencv_al.active_learning.labeling.copies import copies_of
     from allencv_al.active_learning.labeling.records import NewItem
 
     if args.query_size is not None or args.strategy is not None:
-        items = _picked(args, left, size)
+        items = _picked(args, left, size, seed)
     else:
         shuffled = list(left)
-        random.Random(args.seed or 0).shuffle(shuffled)
+        random.Random(seed).shuffle(shuffled)
         items = [NewItem(item.id, _image(item)) for item in shuffled]
     files = {item.id: image for item in pool if isinstance(image := _image(item), Path)}
     copies = copies_of(files)
@@ -148,7 +153,9 @@ def _say_what_is_gone(store: LabelingStore, batch: int) -> None:
         )
 
 
-def _picked(args: argparse.Namespace, pool: Sequence[Instance], size: int) -> list[NewItem]:
+def _picked(
+    args: argparse.Namespace, pool: Sequence[Instance], size: int, seed: int
+) -> list[NewItem]:
     """Return so many images that the strategy picks, in its order, with its reasons."""
     from allencv_al.active_learning.label_table import pick_text
     from allencv_al.active_learning.labeling.records import NewItem
@@ -158,7 +165,7 @@ def _picked(args: argparse.Namespace, pool: Sequence[Instance], size: int) -> li
     strategy = read_strategy(args.strategy or "random", args.archive is None)
     predictors = _predictors(args, bool(strategy.needs))
     selector = SampleSelector(predictors, strategy)
-    found = selector.select(pool, size, seed=args.seed or 0)
+    found = selector.select(pool, size, seed=seed)
     for id, cause in list(found.unreadable.items())[:_MOST_NAMED]:
         logger.warning("%s: %s", id, cause)
     if len(found.unreadable) > _MOST_NAMED:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.json_values import repr_json
-from allencv_al.common.paths import absence_hint, path_problem, shown_path, written_path
+from allencv_al.common.paths import absence_hint, expanded, path_problem, shown_path, written_path
 from allencv_al.common.standard_streams import standard_input
 from allencv_al.common.tables import CSV_SUFFIXES, JSON_SUFFIXES, Row, parse_table
 from allencv_al.common.text_files import decode_text, is_text
@@ -223,7 +223,7 @@ def _object_item(value: Any, on_failure: dict[str, Any], folder: Path) -> Predic
         return PredictItem(DataError(f"{name}: {problem}"), on_failure=on_failure)
     if name == "image_path":
         file = written_path(path)
-        changed = path if file == Path(path).expanduser() else str(file)
+        changed = path if file == expanded(path) else str(file)
         renamed = {name if each == key else each: other for each, other in value.items()}
         return PredictItem({**renamed, name: changed}, on_failure=on_failure)
     file = written_path(path, folder)  # a row of a manifest, whose paths start at the table

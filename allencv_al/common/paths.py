@@ -118,12 +118,15 @@ def shown_path(text: object) -> str:
 
 
 def _joined(folder: Path | None, text: str) -> Path:
-    if folder is not None:
-        return folder / text
+    return expanded(text) if folder is None else folder / text
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` as the home folder; as it is where this machine knows no such user."""
     try:
-        return Path(text).expanduser()
-    except RuntimeError:  # ~user, whom this machine does not know
-        return Path(text)
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _by_parts(path: Path) -> Path | None:

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from allencv_al.common.annotations import spec_of
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
@@ -16,9 +16,6 @@ from allencv_al.common.names import did_you_mean
 from allencv_al.common.params import Params
 from allencv_al.common.signatures import Argument, Signature, signature_of
 from allencv_al.common.type_specs import Scope, join
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 

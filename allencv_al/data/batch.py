@@ -203,8 +203,15 @@ def _add_places(
             for instance, row in zip(instances, names, strict=True)
         ]
     if len(points) == len(samples):
-        columns = max(array.shape[1] for array in points)
-        tensors["keypoints"] = [_float_rows(array, columns) for array in points]
+        columns = max((array.shape[1] for array in points if array.size), default=2)
+        tensors["keypoints"] = [_float_rows(_widened(array, columns), columns) for array in points]
+
+
+def _widened(points: NDArray[Any], columns: int) -> NDArray[Any]:
+    """Return keypoints of which those without a visibility count as visible, beside others."""
+    if points.shape[1] == columns or not points.size:
+        return points
+    return np.column_stack([points, np.full(len(points), 2, points.dtype)])
 
 
 def _float_rows(array: NDArray[Any], columns: int) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
+from allencv_al.common.paths import expanded
 
 EXPECTED = '{"image_path": path} or {"image": numbers, "image_shape": [height, width, channels]}'
 
@@ -37,7 +38,7 @@ def image_of_request(request: Mapping[str, Any], max_pixels: int) -> Path | NDAr
     if not isinstance(path, str) or not path:
         found = f"image_path {path!r}" if path is not None else f"the keys {sorted(request)}"
         raise DataError(f"expected {EXPECTED}, found {found}")
-    return Path(path).expanduser()
+    return expanded(path)
 
 
 def _pixels(image: Any, shape: Any, max_pixels: int) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import pytest
 from allencv_al.common.paths import (
     absence_hint,
     existing_path,
+    expanded,
     path_problem,
     shown_path,
     written_path,
@@ -83,3 +84,8 @@ def test_a_path_that_leads_nowhere_says_what_it_holds(tmp_path: Path) -> None:
     )
     assert absence_hint("C:\\x") == "; it is a path of Windows"
     assert shown_path("a\r\u00a0") == "a\\r\\xa0"
+
+
+def test_a_home_that_is_not_there_leaves_the_path_as_it_is() -> None:
+    assert expanded("~no-such-user/a.jpg") == Path("~no-such-user/a.jpg")
+    assert expanded("~/a.jpg") == Path.home() / "a.jpg"

@@ -175,3 +175,12 @@ def test_pinned_batches_reach_the_gpu_unchanged() -> None:
     assert batch.tensors["image"].is_pinned()
     tensors = to_device(batch, torch.device("cuda"))
     assert torch.equal(tensors["image"].cpu(), to_device(batch, CPU)["image"])
+
+
+def test_keypoints_with_and_without_visibility_keep_their_numbers() -> None:
+    places = [np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([[7, 8, 0]], np.float32)]
+    samples = [Sample(np.zeros((4, 4, 3), np.uint8), keypoints=points) for points in places]
+    instances = [Instance(str(i), np.zeros((4, 4, 3), np.uint8)) for i in range(2)]
+    first, second = collate(instances, samples, None, [], 0).tensors["keypoints"]
+    assert first.tolist() == [[1, 2, 2], [3, 4, 2], [5, 6, 2]]
+    assert second.tolist() == [[7, 8, 0]]

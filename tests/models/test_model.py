@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from allencv_al.common import Params
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics import CategoricalAccuracy
 from allencv_al.models import Model
+from allencv_al.models.model import checked_outputs
 from allencv_al.modules import RegularizerApplicator
 
 
@@ -81,3 +83,20 @@ def test_a_users_model_takes_part_by_one_decorator(vocab: Vocabulary) -> None:
     Model.register("pixels_of_a_test", exist_ok=True)(Pixels)
     config: dict[str, Any] = {"type": "pixels_of_a_test"}
     assert isinstance(Model.from_params(Params(config), vocab=vocab), Pixels)
+
+
+class Odd(Pixels):
+    """Reports what libraries give, and a loss of shape [1]."""
+
+    def get_metrics(self, reset: bool = False) -> dict[str, Any]:
+        return {"a": np.float32(0.5), "b": torch.tensor([1]), "c": np.arange(2), "d": torch.ones(2)}
+
+
+def test_metrics_of_numpy_and_torch_become_numbers_and_lists(vocab: Vocabulary) -> None:
+    assert Odd(vocab).collect_metrics() == {"a": 0.5, "b": 1, "c": [0, 1], "d": [1.0, 1.0]}
+
+
+def test_a_loss_of_one_number_loses_its_dimension(vocab: Vocabulary) -> None:
+    outputs = checked_outputs(Odd(vocab), {"loss": torch.ones(1, 1), "x": 1})
+    assert outputs["loss"].shape == ()
+    assert outputs["x"] == 1

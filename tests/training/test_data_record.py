@@ -126,3 +126,24 @@ def test_a_damaged_record_is_named_and_can_be_removed(tmp_path: Path) -> None:
             run.check()
     record.unlink()
     run.check()
+
+
+def test_classes_in_another_order_are_noticed(run: Run) -> None:
+    folder = run.folder / "turned"
+    run.vocabulary().save_to_files(folder)
+    lines = (folder / "labels.txt").read_text().splitlines()
+    (folder / "labels.txt").write_text("\n".join(lines[::-1]) + "\n")
+    turned = Vocabulary.from_files(folder)
+    with pytest.raises(DataError, match="classes with another number: cat, dog"):
+        check_same_data(run.folder, run.datasets(), turned, run.folder / "vocabulary")
+
+
+@pytest.mark.parametrize("other", [((0.0, 0.0, 2.0, 3.0),), ()])
+def test_other_boxes_are_noticed(run: Run, other: tuple[Any, ...]) -> None:
+    def data(boxes: tuple[Any, ...]) -> dict[str, Any]:
+        image = Instance("a", run.files["a"], boxes=boxes, box_labels=("cat",) * len(boxes))
+        return {"train": Dataset(None, [image])}
+
+    write_data_record(run.folder, data(((0.0, 0.0, 2.0, 2.0),)))
+    with pytest.raises(DataError, match="train: 1 image replaced by others: a"):
+        check_same_data(run.folder, data(other), run.vocabulary(), run.folder / "vocabulary")

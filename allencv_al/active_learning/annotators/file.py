@@ -79,10 +79,12 @@ class FileAnnotator(Annotator):
 
     @overrides
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
+        path, kept = request.folder / self.path, request.round_folder / KEPT_NAME
         if not request.items:
+            if request.dropped and path.is_file():  # all that the table asked for was dropped
+                remove(path)
             return []
         _check_names(request)
-        path, kept = request.folder / self.path, request.round_folder / KEPT_NAME
         if kept.is_file():  # a run was killed before it had recorded the labels
             content = kept.read_bytes()
             labels = self._labels(kept, content, replace(request, is_partial=True))
