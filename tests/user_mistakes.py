@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
+from allencv_al.common import registrable
 
 HEAD = """
 from __future__ import annotations
@@ -135,10 +136,14 @@ def error_of(
     (tmp_path / "c.json").write_text(json.dumps(written))
     command = "active-learn" if "active_learning" in written else "train"
     words = [command, str(tmp_path / "c.json"), "-s", str(tmp_path / "run")]
+    errors: list[str] = []
     with monkeypatch.context() as patched:
-        errors: list[str] = []
         patched.setattr("sys.stderr.write", lambda text: errors.append(text) or len(text))
-        code_of_exit = main([*words, "--include-package", module])
+        try:
+            code_of_exit = main([*words, "--include-package", module])
+        finally:  # other tests look at all names of a family
+            for names in registrable._registries.values():
+                names.pop(f"mine_{number}", None)
     assert code_of_exit == 2, errors
     shown = "".join(errors)
     assert "Traceback" not in shown and shown.count("error: ") == 1, shown
