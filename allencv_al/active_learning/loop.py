@@ -183,6 +183,8 @@ class ActiveLearningLoop:
         if self.learner.set_classes(set(labels.values())):
             self._outputs.begin(None)
         chosen = self.rounds.is_finished(round, State.SELECT)
+        if chosen:  # a process may have been killed between recording that and this
+            self._outputs.drop_files(self._round_folder(round))
         if labels and not chosen:
             self._train(round, labels)
             self._test(round)
@@ -200,10 +202,12 @@ class ActiveLearningLoop:
         return True
 
     def _finish(self, round: int, detail: dict[str, Any]) -> None:
-        if self.rounds.is_finished(round, State.DONE):
-            return
-        self.rounds.finish(round, State.DONE, detail)
+        is_done = self.rounds.is_finished(round, State.DONE)
+        if not is_done:
+            self.rounds.finish(round, State.DONE, detail)
         self._outputs.drop_files(self._round_folder(round))
+        if is_done:
+            return
         self._report(round)
         logger.info("done: %s", detail["reason"])
 

@@ -716,3 +716,29 @@ def test_what_a_killed_process_left_half_written_is_swept_away(
         path.touch()
     run(linear_config(), tmp_path, recover=True)
     assert [path for path in left if path.exists()] == []
+
+
+def test_outputs_that_a_kill_left_behind_are_removed(
+    linear_config: MakeConfig, digits: Path, tmp_path: Path
+) -> None:
+    waiting = linear_config(
+        half_labeled(tmp_path, digits),
+        _dataset_reader={"type": "manifest"},
+        test_fraction=0.2,
+        budget=20,
+        annotator="file",
+    )
+    with pytest.raises(WaitingForLabels):
+        run(waiting, tmp_path / "waiting")
+    left = tmp_path / "waiting" / "rounds" / "0001" / "outputs"
+    left.mkdir()  # killed after SELECT was recorded, before its outputs were removed
+    with pytest.raises(WaitingForLabels):
+        run(waiting, tmp_path / "waiting")
+    assert not left.exists()
+
+    done = linear_config(budget=6, initial={"size": 5})
+    last = run(done, tmp_path / "done")[-1].round
+    left = tmp_path / "done" / "rounds" / f"{last:04d}" / "outputs"
+    left.mkdir()
+    run(done, tmp_path / "done", recover=True)
+    assert not left.exists()
