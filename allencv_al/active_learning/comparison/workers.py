@@ -180,6 +180,8 @@ def _failure_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return Failure(f"{where}{error.strerror or error}", 2 if is_of_a_path(error) else 1)
+    except MemoryError as error:  # as the command line has it: a fault of the machine
+        return Failure(f"out of memory: {error}".removesuffix(": "), 1)
     except Exception as error:  # of a user's own strategy, for one
         logger.exception("%s", cell.name)
         return Failure(f"{type(error).__name__}: {error}", 2)

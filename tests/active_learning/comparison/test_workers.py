@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from allencv_al.active_learning.comparison import workers as workers_module
 from allencv_al.active_learning.comparison.compare import ComparisonOptions, compare
 from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.active_learning.strategies import QueryStrategy
@@ -270,3 +271,12 @@ def test_two_comparisons_do_not_work_on_one_folder(comparison: Comparison) -> No
         _, err = second.communicate(timeout=SECONDS_AT_MOST)
         assert second.returncode == 2
         assert "another process is at work on this run" in err
+
+
+def test_missing_memory_ends_a_cell_as_it_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_cell(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(workers_module, "_run_cell", run_cell)
+    failure = workers_module._failure_of(None, None, lambda: None)  # type: ignore[arg-type]
+    assert failure == workers_module.Failure("out of memory", 1)
