@@ -1,7 +1,7 @@
 """Servers that are treated badly, and a table of what came of it.
 
 pytest tests/abuse             small, as CI runs it
-pytest tests/abuse --full      as large as docs/reliability.md says
+pytest tests/abuse --full      as large as docs/explanation/reliability.md says
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The example of docs/config.md runs as printed."""
+"""The example of docs/reference/config.md runs as printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-DOC = Path(__file__).resolve().parents[2] / "docs" / "config.md"
+DOC = Path(__file__).resolve().parents[2] / "docs" / "reference" / "config.md"
 
 
 def test_the_example_builds_what_it_says() -> None:

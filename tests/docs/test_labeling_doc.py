@@ -1,4 +1,4 @@
-"""docs/labeling.md names every route of the labeling server, and no other."""
+"""docs/how_to/labeling.md names every route of the labeling server, and no other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 from allencv_al.service.labeling.app import create_app
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "labeling.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "labeling.md"
 
 
 def test_the_routes_are_those_of_the_server(tmp_path: Path) -> None:

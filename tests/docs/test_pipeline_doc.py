@@ -1,4 +1,4 @@
-"""docs/pipeline.md names every route of a pipeline, and no other."""
+"""docs/how_to/pipeline.md names every route of a pipeline, and no other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from allencv_al.service.driver.worker_transport import WorkerTransport
 from allencv_al.service.pipeline.pipeline import Pipeline
 from allencv_al.service.web.app import WebApp
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "pipeline.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "pipeline.md"
 
 ROWS = {
     (method, route): (body, answer)

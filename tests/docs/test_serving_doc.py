@@ -1,11 +1,11 @@
-"""docs/serving.md names every route of the demo server."""
+"""docs/how_to/serving.md names every route of the demo server."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "serving.md"
 SOURCE = Path(__file__).resolve().parents[2] / "allencv_al" / "service" / "demo" / "app.py"
 
 

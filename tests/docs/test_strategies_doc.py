@@ -1,4 +1,4 @@
-"""docs/strategies.md speaks of every registered strategy, and its configs build."""
+"""docs/reference/strategies.md speaks of every registered strategy, and its configs build."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from allencv_al.active_learning.pool import OUTPUTS
 from allencv_al.active_learning.strategies import QueryStrategy
 from allencv_al.common.jsonnet_file import evaluate_snippet
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "strategies.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "strategies.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE))
 SNIPPETS = re.findall(r"^```jsonnet\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
