@@ -28,14 +28,14 @@ HELP = "list what a config can name, and the parameters of each"
 
 EXPERIMENT = "experiment"
 ACTIVE_LEARNING = "active_learning"
-# What stands in a config without a family: each with the class that takes its keys, and a title
-_PLAIN = {
+PLAIN = {
     EXPERIMENT: ("allencv_al.training.experiment:Experiment", "the keys at the top of a config"),
     ACTIVE_LEARNING: (
         "allencv_al.active_learning.settings:ActiveLearningSettings",
         "the keys of the block active_learning in a config",
     ),
 }
+"""Parts of a config without a family: the class that takes the keys, and a title."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the description."""
-    if args.registry in _PLAIN and args.name is not None:
+    if args.registry in PLAIN and args.name is not None:
         raise ConfigurationError(
             f"{args.registry} is one thing, found {args.name} behind it; "
             "allencv-al describe lists the registries"
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(_schema(args.registry, args.name), indent=2) + "\n")
     elif args.registry is None:
         sys.stdout.write(_list_families())
-    elif args.registry in _PLAIN:
+    elif args.registry in PLAIN:
         sys.stdout.write(_describe_plain(args.registry))
     elif args.name is None:
         sys.stdout.write(_list_names(_family(args.registry)))
@@ -96,7 +96,7 @@ def _family(name: str) -> type[Registrable]:
     if name not in families:
         raise ConfigurationError(
             f'no registry is called "{name}"'
-            + (did_you_mean(name, [*families, *_PLAIN]) or f"; known: {', '.join(families)}")
+            + (did_you_mean(name, [*families, *PLAIN]) or f"; known: {', '.join(families)}")
         )
     return families[name]
 
@@ -137,8 +137,9 @@ def _list_names(base: type[Registrable]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _plain_class(name: str) -> type[FromParams]:
-    module, _, attribute = _PLAIN[name][0].partition(":")
+def plain_class(name: str) -> type[FromParams]:
+    """Import and return the class that takes the keys of a part of `PLAIN`."""
+    module, _, attribute = PLAIN[name][0].partition(":")
     found: type[FromParams] = getattr(importlib.import_module(module), attribute)
     return found
 
@@ -146,7 +147,7 @@ def _plain_class(name: str) -> type[FromParams]:
 def _describe_plain(name: str) -> str:
     from allencv_al.common.targets import Target
 
-    return _describe_target(_PLAIN[name][1], Target(_plain_class(name)))
+    return _describe_target(PLAIN[name][1], Target(plain_class(name)))
 
 
 def _describe(base: type[Registrable], name: str) -> str:
@@ -158,7 +159,7 @@ def _describe(base: type[Registrable], name: str) -> str:
 
 
 def _describe_target(title: str, target: Target) -> str:
-    lines = [title, "", _introduction(target.documented), "", "parameters:"]
+    lines = [title, "", introduction(target.documented), "", "parameters:"]
     if target.is_custom:
         return "\n".join([*lines, "  read by the class itself", ""])
     arguments = target.signature.arguments.values()
@@ -167,12 +168,13 @@ def _describe_target(title: str, target: Target) -> str:
     given = [argument.name for argument in arguments if argument.name in target.injected]
     if given:
         lines += ["", f"given by the program: {', '.join(given)}"]
-    for cls in _plain_classes(own):
+    for cls in plain_classes(own):
         lines += ["", *_class_lines(cls)]
     return "\n".join(lines) + "\n"
 
 
-def _introduction(documented: object) -> str:
+def introduction(documented: object) -> str:
+    """Return the docstring up to its sections."""
     import inspect
 
     text = inspect.getdoc(documented) or ""
@@ -182,12 +184,13 @@ def _introduction(documented: object) -> str:
 def _parameter_lines(arguments: Iterable[Argument]) -> list[str]:
     lines = []
     for argument in arguments:
-        lines.append(_wrap(f"{argument.name}: {_type_and_default(argument)}", "  ", "    "))
+        lines.append(_wrap(f"{argument.name}: {type_and_default(argument)}", "  ", "    "))
         lines.append(_wrap(argument.description or "(not documented)", "      "))
     return lines
 
 
-def _type_and_default(argument: Argument) -> str:
+def type_and_default(argument: Argument) -> str:
+    """Return the type of a parameter in words, with its default or that it is required."""
     from allencv_al.common.annotations import spec_of
     from allencv_al.common.json_values import repr_json
 
@@ -198,7 +201,7 @@ def _type_and_default(argument: Argument) -> str:
     return f"{kind}, default {repr_json(shown)}"
 
 
-def _plain_classes(arguments: Iterable[Argument]) -> list[type]:
+def plain_classes(arguments: Iterable[Argument]) -> list[type]:
     """Return the classes without a registry that arguments are made of, and their parts."""
     from allencv_al.common.annotations import spec_of
     from allencv_al.common.object_specs import DataclassSpec, ObjectSpec
@@ -229,8 +232,8 @@ def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
     from allencv_al.common.object_specs import ObjectSpec
 
     definitions: dict[str, Any] = {}
-    if registry is None or registry in _PLAIN:
-        root = ObjectSpec(_plain_class(registry or EXPERIMENT)).json_schema(definitions)
+    if registry is None or registry in PLAIN:
+        root = ObjectSpec(plain_class(registry or EXPERIMENT)).json_schema(definitions)
     else:
         base = _family(registry)
         root = ObjectSpec(base).json_schema(definitions)

@@ -19,7 +19,7 @@ class ExpectedCalibrationError(Metric):
     """The mean gap between confidence and accuracy (Guo et al. 2017, arXiv:1706.04599, eq. 3).
 
     Images are sorted into bins of equal width by the probability of the predicted class; each
-    bin's |accuracy - mean confidence| counts by its share of the images. 0 is perfect.
+    bin's `|accuracy - mean confidence|` counts by its share of the images. 0 is perfect.
 
     Args:
         num_bins: Number of bins over (0, 1]; 15 in the paper.

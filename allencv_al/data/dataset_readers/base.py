@@ -51,7 +51,7 @@ class DatasetReader(Registrable):
     """Find the images of a data set, and decode and transform one when it is needed.
 
     A reader of your own says what is there; decoding, transforms, unreadable files and ids are
-    done for it:
+    done for it::
 
         @DatasetReader.register("my_reader")
         class MyReader(DatasetReader):
