@@ -23,9 +23,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ImageTransform": "allencv_al.data.transforms.base",
         "Instance": "allencv_al.data.instance",
         "Model": "allencv_al.models.model",
-        "Params": "allencv_al.common.params",
+        "Params": "allencv_al.common.config.params",
         "Predictor": "allencv_al.predictors.predictor",
-        "Registrable": "allencv_al.common.registrable",
+        "Registrable": "allencv_al.common.config.registrable",
         "Sample": "allencv_al.data.sample",
         "Vocabulary": "allencv_al.data.vocabulary",
         "load_archive": "allencv_al.models.archive",
@@ -33,10 +33,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
 )
 
 if TYPE_CHECKING:
+    from allencv_al.common.config.params import Params as Params
+    from allencv_al.common.config.registrable import Registrable as Registrable
     from allencv_al.common.errors import AllenCVError as AllenCVError
     from allencv_al.common.errors import ConfigurationError as ConfigurationError
-    from allencv_al.common.params import Params as Params
-    from allencv_al.common.registrable import Registrable as Registrable
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
     from allencv_al.data.instance import Instance as Instance
     from allencv_al.data.sample import Sample as Sample

@@ -152,7 +152,7 @@ def _import_user_code(args: argparse.Namespace) -> None:
     packages: list[str] | None = getattr(args, "include_package", None)
     if packages is None:
         return
-    from allencv_al.common.plugins import import_package, import_plugins
+    from allencv_al.common.config.plugins import import_package, import_plugins
 
     import_plugins()
     for package in packages:

@@ -144,7 +144,7 @@ def train_bare(work: Work) -> float:
 
 def train_ours(work: Work) -> float:
     """Train one epoch by the trainer with its defaults; return the mean loss."""
-    from allencv_al.training.trainer import Trainer
+    from allencv_al.training.trainers.base import Trainer
 
     options = {
         "num_epochs": 1,

@@ -179,7 +179,7 @@ def main() -> None:
         print(line, flush=True)
         table.append(line)
     if options.output:
-        from allencv_al.common.atomic_file import write_text
+        from allencv_al.common.files.atomic_file import write_text
 
         command = " ".join(["python benchmarks/selection.py", *sys.argv[1:]])
         title = ["# What choosing costs", "", f"Made by `{command}`.", ""]

@@ -121,7 +121,7 @@ def by_hand(work: Work, watch: Stopwatch) -> nn.Module:
 
 def ours(work: Work, watch: Stopwatch) -> nn.Module:
     """Train by our trainer with its defaults: progress, callbacks, a run folder, checkpoints."""
-    from allencv_al.training.trainer import Trainer
+    from allencv_al.training.trainers.base import Trainer
 
     model, loader = work.model(), work.loader()
     batches = loader.batches

@@ -15,13 +15,13 @@ import pytest
 
 import allencv_al
 from allencv_al.commands.registries import REGISTRIES, load_registry
-from allencv_al.common.annotations import spec_of
-from allencv_al.common.docstrings import summary
+from allencv_al.common.config.docstrings import summary
+from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import Registrable
+from allencv_al.common.config.signatures import Unresolved
+from allencv_al.common.config.specs.annotations import spec_of
+from allencv_al.common.config.targets import Target
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.from_params import FromParams
-from allencv_al.common.registrable import Registrable
-from allencv_al.common.signatures import Unresolved
-from allencv_al.common.targets import Target
 
 ROOT = Path(allencv_al.__file__).parent
 NEEDS_EXTRA = {"im2im_encoder.timm": "timm", "trainer_callback.tensorboard": "tensorboard"}
@@ -145,7 +145,7 @@ def test_the_parameters_of_a_component_are_typed(family: str, name: str) -> None
 
 @every_component
 def test_no_parameter_has_a_default_that_its_type_refuses(family: str, name: str) -> None:
-    from allencv_al.common.type_specs import Scope
+    from allencv_al.common.config.specs.type_specs import Scope
 
     target = resolve(family, name)
     for argument in target.signature.arguments.values():

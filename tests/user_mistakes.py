@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.common import registrable
+from allencv_al.common.config import registrable
 
 HEAD = """
 from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
-from allencv_al.active_learning.annotators import Annotator
-from allencv_al.active_learning.label_store import NewLabel
+from allencv_al.labels.annotators import Annotator
+from allencv_al.labels.label_store import NewLabel
 from allencv_al.active_learning.stop_rules import StopRule
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.transforms import ImageTransform

@@ -10,38 +10,38 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.annotators.base import (
-    LabelRequest,
-    WaitingForLabels,
-    checked_answers,
-)
-from allencv_al.active_learning.annotators.file import KEPT_NAME
-from allencv_al.active_learning.label_store import UNTOLD, LabelStore, NewLabel
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
-from allencv_al.active_learning.pick_reasons import named_reason
-from allencv_al.active_learning.pool_figures import PoolFigures
-from allencv_al.active_learning.pool_outputs import PoolOutputs
-from allencv_al.active_learning.round_metrics import (
+from allencv_al.active_learning.rounds.pool_figures import PoolFigures
+from allencv_al.active_learning.rounds.round_metrics import (
     class_entropy,
     predicted_classes,
     redundancy,
     test_figures,
     top_probabilities,
 )
-from allencv_al.active_learning.round_outputs import RoundOutputs, outputs_for
-from allencv_al.active_learning.round_record import RoundRecord
-from allencv_al.active_learning.round_records import read_record, read_records
-from allencv_al.active_learning.round_store import Query, RoundStore, State
-from allencv_al.active_learning.run_database import RunDatabase
-from allencv_al.active_learning.selection import Selection
+from allencv_al.active_learning.rounds.round_outputs import RoundOutputs, outputs_for
+from allencv_al.active_learning.rounds.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_records import read_record, read_records
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.active_learning.strategies.base import QueryStrategy, selected
-from allencv_al.common.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.errors import DataError
+from allencv_al.common.files.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.listing import listed
 from allencv_al.common.seeding import item_seed
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Instance
+from allencv_al.labels.annotators.base import (
+    LabelRequest,
+    WaitingForLabels,
+    checked_answers,
+)
+from allencv_al.labels.annotators.file import KEPT_NAME
+from allencv_al.labels.label_store import UNTOLD, LabelStore, NewLabel
+from allencv_al.labels.round_store import Query, RoundStore, State
+from allencv_al.labels.run_database import RunDatabase
+from allencv_al.selection.pick_reasons import named_reason
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.selection import Selection
+from allencv_al.selection.strategies.base import QueryStrategy, selected
 
 logger = logging.getLogger(__name__)
 

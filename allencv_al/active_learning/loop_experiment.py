@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Protocol, Self
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
+from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError, Fault
-from allencv_al.common.targets import subclass_of
 
 NOT_KEPT = "(not kept)"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
@@ -19,7 +19,7 @@ from allencv_al.training.environment import read_environment
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.loop import ActiveLearningLoop
-    from allencv_al.active_learning.reports.run_report import RunContext
+    from allencv_al.active_learning.report.run_report import RunContext
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +63,10 @@ class RunFiles:
 
     def write(self, loop: ActiveLearningLoop, with_model: bool) -> None:
         """Write the files for people, and if asked for the model as it is."""
-        from allencv_al.active_learning.reports.curve_lines import run_lines
-        from allencv_al.active_learning.reports.learning_curve import FILE_NAME as CURVE_NAME
-        from allencv_al.active_learning.reports.learning_curve import write_learning_curve
-        from allencv_al.active_learning.reports.run_report import write_run_report
+        from allencv_al.active_learning.report.run_report import write_run_report
+        from allencv_al.reports.curve_lines import run_lines
+        from allencv_al.reports.learning_curve import FILE_NAME as CURVE_NAME
+        from allencv_al.reports.learning_curve import write_learning_curve
 
         records = loop.records()
         if with_model and any(record.labels for record in records):
@@ -86,7 +86,7 @@ class RunFiles:
         self._written = time.monotonic()
 
     def _context(self, records: Sequence[RoundRecord]) -> RunContext:
-        from allencv_al.active_learning.reports.run_report import RunContext
+        from allencv_al.active_learning.report.run_report import RunContext
 
         config = self._params.as_dict()
         matrix = next((r.confusion_matrix for r in records if r.confusion_matrix), None)
@@ -104,7 +104,7 @@ class RunFiles:
 
     def _write_labels(self, labels: Mapping[str, str]) -> None:
         """Write all labels in force, as a table that the reader `manifest` trains on."""
-        from allencv_al.active_learning.label_table import write_label_table
+        from allencv_al.labels.label_table import write_label_table
 
         items = [self._items[id] for id in labels if id in self._items]
         labeled = [replace(item, label=labels[item.id]) for item in items]
@@ -112,8 +112,8 @@ class RunFiles:
 
     def _write_contact_sheet(self, records: Sequence[RoundRecord]) -> None:
         """Show what is waited for; nothing where nobody is."""
-        from allencv_al.active_learning.contact_sheet import write_contact_sheet
-        from allencv_al.active_learning.picked_image import PickedImage
+        from allencv_al.labels.contact_sheet import write_contact_sheet
+        from allencv_al.labels.picked_image import PickedImage
 
         path = self._folder / SHEET_NAME
         waiting = [pick for pick in records[-1].picks if pick.outcome == "waiting"]
@@ -128,7 +128,7 @@ class RunFiles:
         write_contact_sheet(path, picked, f"{len(picked)} images to label")
 
     def _thumbnail(self, id: str) -> bytes | None:
-        from allencv_al.active_learning.contact_sheet import thumbnail_png_bytes
+        from allencv_al.labels.contact_sheet import thumbnail_png_bytes
 
         item = self._items.get(id)
         if item is None:

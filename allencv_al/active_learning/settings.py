@@ -7,16 +7,16 @@ from typing import Any, ClassVar, Literal
 
 from overrides import overrides
 
-from allencv_al.active_learning.annotators.base import Annotator
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.stop_rules.base import StopRule
-from allencv_al.active_learning.strategies.base import QueryStrategy
-from allencv_al.active_learning.strategies.pick_check import needs_of
 from allencv_al.common.class_names import class_name
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.from_params import FromParams
-from allencv_al.common.lazy import Lazy
+from allencv_al.labels.annotators.base import Annotator
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.shared.pick_check import needs_of
 
 Retrain = Literal["cold", "warm", "shrink_perturb"]
 

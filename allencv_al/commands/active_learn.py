@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from allencv_al.commands.arguments import add_config, add_run_folder
+from allencv_al.commands.options.arguments import add_config, add_run_folder
 from allencv_al.common.errors import ConfigurationError
 
 NAME = "active-learn"
@@ -59,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
     source = str(args.param_path)
     if args.dry_run:
         from allencv_al.active_learning.loop_experiment import experiment_class
-        from allencv_al.training.dry_run import dry_run
+        from allencv_al.training.checks.dry_run import dry_run
 
         dry_run(params, source, experiment_class(params))
         sys.stdout.write(f"{source}: no faults found\n")
         return 0
-    from allencv_al.active_learning.annotators.base import WaitingForLabels
     from allencv_al.active_learning.run import RunOptions, active_learn
+    from allencv_al.labels.annotators.base import WaitingForLabels
 
     options = RunOptions(
         recover=args.recover,

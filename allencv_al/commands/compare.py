@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands import arguments
+from allencv_al.commands.options import arguments
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from allencv_al.active_learning.comparison.compare import ComparisonOptions
-    from allencv_al.active_learning.comparison.statistics import (
+    from allencv_al.common import Params
+    from allencv_al.comparison.comparison import ComparisonOptions
+    from allencv_al.comparison.statistics import (
         ComparisonSummary,
         StrategySummary,
     )
-    from allencv_al.common import Params
 
 NAME = "compare"
 HELP = "compare query strategies over several seeds, with tests and a report"
@@ -91,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     options = _options(args, params)
     if args.dry_run:
-        from allencv_al.active_learning.comparison import cells
-        from allencv_al.active_learning.comparison.compare import check_baseline
         from allencv_al.active_learning.loop_experiment import experiment_class
-        from allencv_al.training.dry_run import dry_run
+        from allencv_al.comparison import cells
+        from allencv_al.comparison.comparison import check_baseline
+        from allencv_al.training.checks.dry_run import dry_run
 
         cells.check_comparison(params, options.strategies, options.source)
         if not options.recover:  # a run that goes on may have more strategies
@@ -105,20 +105,20 @@ def run(args: argparse.Namespace) -> int:
         count = len(options.strategies) * len(options.seeds)
         sys.stdout.write(f"{args.param_path}: no faults found; {count} runs\n")
         return 0
-    from allencv_al.active_learning.comparison.compare import compare
+    from allencv_al.comparison.comparison import compare
 
     _print(compare(params, args.serialization_dir, options), args.serialization_dir)
     return 0
 
 
 def _compare_runs(args: argparse.Namespace) -> int:
-    from allencv_al.active_learning.comparison.compare import (
+    from allencv_al.common.files.run_lock import locked_folder
+    from allencv_al.comparison.comparison import (
         ComparisonOptions,
         check_baseline,
         write_comparison,
     )
-    from allencv_al.active_learning.comparison.finished_run import read_folder, warn_of_differences
-    from allencv_al.common.run_lock import locked_folder
+    from allencv_al.comparison.finished_run import read_folder, warn_of_differences
 
     runs = [read_folder(folder) for folder in args.runs]
     check_baseline(args.baseline, [run.strategy for run in runs])
@@ -137,9 +137,9 @@ def _compare_runs(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
-    from allencv_al.active_learning.comparison.cells import default_strategies, parse_strategies
-    from allencv_al.active_learning.comparison.compare import ComparisonOptions
     from allencv_al.active_learning.loop_experiment import experiment_class
+    from allencv_al.comparison.cells import default_strategies, parse_strategies
+    from allencv_al.comparison.comparison import ComparisonOptions
 
     if args.strategies is None:
         strategies = default_strategies(params.as_dict())

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare two strategies on the digits, train with one, and choose what to label next."""
-    from allencv_al.common import atomic_file
+    from allencv_al.common.files import atomic_file
 
     folder: Path = args.serialization_dir
     for name in _FOLDERS:

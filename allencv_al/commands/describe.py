@@ -12,16 +12,16 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from allencv_al.commands.arguments import add_include_package
+from allencv_al.commands.options.arguments import add_include_package
 from allencv_al.commands.registries import FOR_PYTHON_ONLY, REGISTRIES, load_registry
+from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.names import did_you_mean
 
 if TYPE_CHECKING:
-    from allencv_al.common.from_params import FromParams
-    from allencv_al.common.registrable import Registrable
-    from allencv_al.common.signatures import Argument
-    from allencv_al.common.targets import Target
+    from allencv_al.common.config.from_params import FromParams
+    from allencv_al.common.config.registrable import Registrable
+    from allencv_al.common.config.signatures import Argument
+    from allencv_al.common.config.targets import Target
 
 NAME = "describe"
 HELP = "list what a config can name, and the parameters of each"
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _families() -> dict[str, type[Registrable]]:
     """Return this package's families and those that user code has added."""
-    from allencv_al.common.registrable import families
+    from allencv_al.common.config.registrable import families
 
     found = {name: load_registry(name) for name in REGISTRIES}
     for base in families():
@@ -122,7 +122,7 @@ def _list_families() -> str:
 
 
 def _list_names(base: type[Registrable]) -> str:
-    from allencv_al.common.targets import Target
+    from allencv_al.common.config.targets import Target
 
     lines = [f"{base.registry_name()}: {_summary(base)}"]
     for name in base.list_available():
@@ -145,13 +145,13 @@ def plain_class(name: str) -> type[FromParams]:
 
 
 def _describe_plain(name: str) -> str:
-    from allencv_al.common.targets import Target
+    from allencv_al.common.config.targets import Target
 
     return _describe_target(PLAIN[name][1], Target(plain_class(name)))
 
 
 def _describe(base: type[Registrable], name: str) -> str:
-    from allencv_al.common.targets import Target
+    from allencv_al.common.config.targets import Target
 
     target = Target(*base.resolve(name))
     title = f'{base.registry_name()} "{name}" ({target.cls.__module__}.{target.cls.__name__})'
@@ -191,8 +191,8 @@ def _parameter_lines(arguments: Iterable[Argument]) -> list[str]:
 
 def type_and_default(argument: Argument) -> str:
     """Return the type of a parameter in words, with its default or that it is required."""
-    from allencv_al.common.annotations import spec_of
-    from allencv_al.common.json_values import repr_json
+    from allencv_al.common.config.specs.annotations import spec_of
+    from allencv_al.common.files.json_values import repr_json
 
     kind = str(spec_of(argument.annotation))
     if argument.required:
@@ -203,9 +203,9 @@ def type_and_default(argument: Argument) -> str:
 
 def plain_classes(arguments: Iterable[Argument]) -> list[type]:
     """Return the classes without a registry that arguments are made of, and their parts."""
-    from allencv_al.common.annotations import spec_of
-    from allencv_al.common.object_specs import DataclassSpec, ObjectSpec
-    from allencv_al.common.signatures import signature_of
+    from allencv_al.common.config.signatures import signature_of
+    from allencv_al.common.config.specs.annotations import spec_of
+    from allencv_al.common.config.specs.object_specs import DataclassSpec, ObjectSpec
 
     found: dict[type, None] = {}
     waiting = [spec_of(argument.annotation) for argument in arguments]
@@ -222,14 +222,14 @@ def plain_classes(arguments: Iterable[Argument]) -> list[type]:
 
 
 def _class_lines(cls: type) -> list[str]:
-    from allencv_al.common.signatures import signature_of
+    from allencv_al.common.config.signatures import signature_of
 
     title = f"{cls.__name__}: {_summary(cls)}"
     return [title, *(_parameter_lines(signature_of(cls).arguments.values()) or ["  none"])]
 
 
 def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
-    from allencv_al.common.object_specs import ObjectSpec
+    from allencv_al.common.config.specs.object_specs import ObjectSpec
 
     definitions: dict[str, Any] = {}
     if registry is None or registry in PLAIN:
@@ -248,7 +248,7 @@ def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
 
 
 def _summary(documented: object) -> str:
-    from allencv_al.common.docstrings import summary
+    from allencv_al.common.config.docstrings import summary
 
     return summary(documented)
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allencv_al.commands import arguments
-from allencv_al.commands.metrics_table import metrics_table
-from allencv_al.commands.output_files import check_output_files
+from allencv_al.commands.options import arguments
+from allencv_al.commands.options.output_files import check_output_files
+from allencv_al.commands.output.metrics_table import metrics_table
 from allencv_al.common.errors import DataError
 
 if TYPE_CHECKING:
-    from allencv_al.common.params import Params
+    from allencv_al.common.config.params import Params
     from allencv_al.data.data_loaders.base import DataLoader
     from allencv_al.data.dataset_readers.base import DatasetReader
     from allencv_al.data.dataset_readers.dataset import Dataset
@@ -69,11 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and write the metrics as a table or as JSON."""
-    from allencv_al.common.atomic_file import write_json
+    from allencv_al.common.files.atomic_file import write_json
     from allencv_al.models.archive import load_archive
-    from allencv_al.predictors.json_values import to_json_value
+    from allencv_al.predictors.prediction_json import to_json_value
+    from allencv_al.training.checks.label_check import only_known
     from allencv_al.training.evaluation import evaluate
-    from allencv_al.training.label_check import only_known
 
     outputs = {
         "--output-file": args.output_file,
@@ -147,8 +147,8 @@ def _predictions(path: Path | None, model: Model, dataset: Dataset) -> Iterator[
     if path is None:
         yield None
         return
-    from allencv_al.common.atomic_file import atomic_path
-    from allencv_al.predictors.json_values import dump_line, rows_of_outputs
+    from allencv_al.common.files.atomic_file import atomic_path
+    from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
 
     labels = {instance.id: instance.label for instance in dataset}
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.active_learning.exchange import FORMATS
-from allencv_al.commands.output_files import check_output_files
+from allencv_al.commands.options.output_files import check_output_files
 from allencv_al.common.errors import DataError
+from allencv_al.labels.exchange import FORMATS
 
 NAME = "export-labels"
 HELP = "write the labels of a run or a labeling for other programs"
@@ -53,11 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write them; nothing is there before all of it is."""
-    from allencv_al.active_learning.exchange.class_folders import write_class_folders
-    from allencv_al.active_learning.exchange.formats import FOLDERS, TEXT_FORMATS
-    from allencv_al.active_learning.exchange.label_studio import with_local_addresses
-    from allencv_al.active_learning.exchange.sources import image_files, read_records
-    from allencv_al.common.atomic_file import write_text
+    from allencv_al.common.files.atomic_file import write_text
+    from allencv_al.labels.exchange.class_folders import write_class_folders
+    from allencv_al.labels.exchange.label_formats import FOLDERS, TEXT_FORMATS
+    from allencv_al.labels.exchange.label_studio import with_local_addresses
+    from allencv_al.labels.exchange.sources import image_files, read_records
 
     if args.format != FOLDERS:
         folders = {image.parent for image in image_files(args.folder).values()}

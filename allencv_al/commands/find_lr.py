@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands import arguments
+from allencv_al.commands.options import arguments
 from allencv_al.common.errors import ConfigurationError, TrainingError
 
 if TYPE_CHECKING:
-    from allencv_al.common.params import Params
+    from allencv_al.common.config.params import Params
     from allencv_al.training.learning_rate_finder import LearningRateCurve
 
 NAME = "find-lr"
@@ -82,8 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try the learning rates, write the results, and print the suggestion."""
-    from allencv_al.common.params import Params
-    from allencv_al.common.run_lock import locked_folder
+    from allencv_al.common.config.params import Params
+    from allencv_al.common.files.run_lock import locked_folder
 
     _check_flags(args)
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_curve(params: Params, args: argparse.Namespace) -> int:
-    from allencv_al.common.atomic_file import write_json
+    from allencv_al.common.files.atomic_file import write_json
 
     picture, table = args.serialization_dir / PICTURE_NAME, args.serialization_dir / JSON_NAME
     for path in (picture, table):
@@ -130,8 +130,8 @@ def _check_flags(args: argparse.Namespace) -> None:
 def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
     from allencv_al.common.seeding import seed_everything
     from allencv_al.training.experiment import Experiment, check_experiment
-    from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
     from allencv_al.training.learning_rate_finder import try_learning_rates
+    from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
 
     check_experiment(params, str(args.param_path))
     config = params.as_dict()

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.active_learning.exchange import FORMATS
 from allencv_al.common.errors import DataError
-from allencv_al.common.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absence_hint, shown_path
+from allencv_al.labels.exchange import FORMATS
 
 if TYPE_CHECKING:
-    from allencv_al.active_learning.exchange.record import LabelRecord
+    from allencv_al.labels.exchange.record import LabelRecord
 
 NAME = "import-labels"
 HELP = "add labels of other programs to a labeling"
@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Add the labels, all or none; those that are there already are not added again."""
-    from allencv_al.active_learning.exchange.formats import format_of, read_file
-    from allencv_al.active_learning.exchange.importing import check_is_labeling, import_records
+    from allencv_al.labels.exchange.importing import check_is_labeling, import_records
+    from allencv_al.labels.exchange.label_formats import format_of, read_file
 
     if not args.file.exists():
         hint = absence_hint(str(args.file))

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands import arguments, server_arguments
-from allencv_al.commands.label_order import fill
+from allencv_al.commands.options import arguments, server_arguments
+from allencv_al.commands.options.label_order import fill
 from allencv_al.common.errors import ArchiveError, ConfigurationError, DataError
-from allencv_al.common.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absence_hint, shown_path
 
 if TYPE_CHECKING:
-    from allencv_al.active_learning.labeling.store import LabelingStore
     from allencv_al.data.instance import Instance
+    from allencv_al.labels.sessions.labeling_store import LabelingStore
     from allencv_al.service.web.access import Access
 
 NAME = "label"
@@ -98,9 +98,9 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until interrupted; what is said is stored as it is said."""
-    from allencv_al.active_learning.labeling.labels_file import LABELS_NAME
-    from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
-    from allencv_al.active_learning.run_database import DATABASE_NAME
+    from allencv_al.labels.run_database import DATABASE_NAME
+    from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+    from allencv_al.labels.sessions.labels_file import LABELS_NAME
 
     _check_options(args)
     source = Path(args.source)
@@ -163,8 +163,8 @@ def _check_is_alone(store: LabelingStore, source: Path) -> None:
 
 
 def _pool(text: str) -> list[Instance]:
-    from allencv_al.active_learning.database import is_encodable
-    from allencv_al.active_learning.select_inputs import read_pool
+    from allencv_al.labels.database import is_encodable
+    from allencv_al.selection.select_inputs import read_pool
 
     pool = [item for item in read_pool(text) if item.label is None]
     named = [item for item in pool if is_encodable(str(item.image))]
@@ -237,7 +237,7 @@ def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
 
 
 def _say_which_copies_differ(store: LabelingStore, batch: int) -> None:
-    from allencv_al.active_learning.labeling.copies import copies_of
+    from allencv_al.labels.sessions.copies import copies_of
 
     labels = {final.id: final.label for final in store.finals(batch) if final.label is not None}
     items = [item for item in store.items.items(batch) if item.id in labels]

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from allencv_al.commands import arguments
-from allencv_al.commands.output_files import check_output_files
+from allencv_al.commands.options import arguments
+from allencv_al.commands.options.output_files import check_output_files
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from allencv_al.commands.predict_inputs import PredictInput, PredictItem
+    from allencv_al.commands.options.predict_inputs import PredictInput, PredictItem
     from allencv_al.models.archive import Archive
     from allencv_al.predictors.predictor import Predictor
 
@@ -113,13 +113,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_input(text: str) -> PredictInput:
-    from allencv_al.commands.predict_inputs import open_input
+    from allencv_al.commands.options.predict_inputs import open_input
 
     return open_input(text)
 
 
 def _read_dataset(predictor: Predictor, path: str) -> PredictInput:
-    from allencv_al.commands.predict_inputs import dataset_input
+    from allencv_al.commands.options.predict_inputs import dataset_input
 
     return dataset_input(predictor.dataset_reader.read(path))
 
@@ -145,7 +145,7 @@ def _output(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    from allencv_al.common.atomic_file import atomic_path
+    from allencv_al.common.files.atomic_file import atomic_path
 
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file
@@ -156,7 +156,7 @@ def _write_predictions(
 ) -> tuple[int, int]:
     """Write a line for each input; return how many failed, and how many there were."""
     from allencv_al.common.progress import track
-    from allencv_al.predictors.json_values import dump_line
+    from allencv_al.predictors.prediction_json import dump_line
 
     under_way: deque[PredictItem] = deque()
 

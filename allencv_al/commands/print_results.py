@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.common.tables import csv_text
+from allencv_al.common.files.tables import csv_text
 
 NAME = "print-results"
 HELP = "collect the metrics of many runs in one CSV table"

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from allencv_al.common.registrable import Registrable
+    from allencv_al.common.config.registrable import Registrable
 
 REGISTRIES = {
     "data_loader": "allencv_al.data.data_loaders:DataLoader",
@@ -21,15 +21,15 @@ REGISTRIES = {
     "regularizer": "allencv_al.modules.regularizers:Regularizer",
     "metric": "allencv_al.metrics:Metric",
     "model": "allencv_al.models.model:Model",
-    "trainer": "allencv_al.training.trainer:Trainer",
+    "trainer": "allencv_al.training.trainers.base:Trainer",
     "optimizer": "allencv_al.training.optimizers:Optimizer",
     "learning_rate_scheduler": "allencv_al.training.learning_rate_schedulers:LearningRateScheduler",
     "momentum_scheduler": "allencv_al.training.momentum_schedulers:MomentumScheduler",
-    "moving_average": "allencv_al.training.moving_average:MovingAverage",
-    "checkpointer": "allencv_al.training.checkpointer:Checkpointer",
+    "moving_average": "allencv_al.training.trainers.moving_average:MovingAverage",
+    "checkpointer": "allencv_al.training.checkpoints.checkpointer:Checkpointer",
     "trainer_callback": "allencv_al.training.callbacks:TrainerCallback",
-    "query_strategy": "allencv_al.active_learning.strategies:QueryStrategy",
-    "annotator": "allencv_al.active_learning.annotators:Annotator",
+    "query_strategy": "allencv_al.selection.strategies:QueryStrategy",
+    "annotator": "allencv_al.labels.annotators:Annotator",
     "learner": "allencv_al.active_learning.learners:Learner",
     "stop_rule": "allencv_al.active_learning.stop_rules:StopRule",
     "predictor": "allencv_al.predictors.predictor:Predictor",

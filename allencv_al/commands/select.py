@@ -9,20 +9,20 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from allencv_al.commands.output_files import output_faults
-from allencv_al.commands.select_arguments import (
+from allencv_al.commands.options.output_files import output_faults
+from allencv_al.commands.options.select_arguments import (
     DEFAULT_FIRST_STRATEGY,
     DEFAULT_STRATEGY,
     add_arguments,
 )
 from allencv_al.common.errors import ArchiveError, ConfigurationFaults, DataError, Fault
-from allencv_al.common.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absence_hint, shown_path
 
 if TYPE_CHECKING:
-    from allencv_al.active_learning.selector import SampleSelector
-    from allencv_al.active_learning.strategies import QueryStrategy
     from allencv_al.data.instance import Instance
     from allencv_al.predictors.predictor import Predictor
+    from allencv_al.selection.selector import SampleSelector
+    from allencv_al.selection.strategies import QueryStrategy
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 def run(args: argparse.Namespace) -> int:
     """Choose; what cannot be read is reported and fails nothing."""
-    from allencv_al.commands.select_results import (
+    from allencv_al.commands.output.select_results import (
         Results,
         log_summary,
         picked_images,
@@ -88,8 +88,8 @@ def _complete(args: argparse.Namespace) -> None:
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    from allencv_al.active_learning.label_table import check_replaceable
     from allencv_al.data.dataset_readers.split_path import split_path
+    from allencv_al.labels.label_table import check_replaceable
 
     outputs = {"--output": args.output, "--contact-sheet": args.contact_sheet}
     inputs = [args.pool, *filter(None, (args.archive_file, *args.ensemble))]
@@ -149,10 +149,13 @@ def read_strategy(text: str, without_model: bool) -> QueryStrategy:
         ConfigurationFaults: There is no such strategy, or its options are wrong.
         ConfigurationError: It needs a trained model.
     """
-    from allencv_al.active_learning.cold_start import check_needs_no_model
-    from allencv_al.active_learning.strategies import QueryStrategy
-    from allencv_al.common.config_check import check
-    from allencv_al.common.jsonnet_file import environment_variables, evaluate_snippet
+    from allencv_al.common.config.config_check import check
+    from allencv_al.common.config.sources.jsonnet_file import (
+        environment_variables,
+        evaluate_snippet,
+    )
+    from allencv_al.selection.cold_start import check_needs_no_model
+    from allencv_al.selection.strategies import QueryStrategy
 
     config: dict[str, Any] = {"type": text}
     if text.lstrip().startswith("{"):
@@ -169,7 +172,7 @@ def read_strategy(text: str, without_model: bool) -> QueryStrategy:
 def _inputs(
     args: argparse.Namespace, predictor: Predictor | None
 ) -> tuple[list[Instance], list[Instance]]:
-    from allencv_al.active_learning.select_inputs import separate
+    from allencv_al.selection.select_inputs import separate
 
     pool = _images(args.pool, predictor)
     if args.output is not None and args.output.suffix.lower() == ".csv":
@@ -181,7 +184,7 @@ def _images(text: str, predictor: Predictor | None) -> list[Instance]:
     """Read POOL by itself, or with the dataset reader of the predictor, if there is one."""
     from dataclasses import replace
 
-    from allencv_al.active_learning.select_inputs import read_pool
+    from allencv_al.selection.select_inputs import read_pool
 
     if predictor is None:
         return read_pool(text)
@@ -190,7 +193,7 @@ def _images(text: str, predictor: Predictor | None) -> list[Instance]:
 
 
 def _with_place_in_table(pool: list[Instance]) -> list[Instance]:
-    from allencv_al.active_learning.label_table import has_place_in_table
+    from allencv_al.labels.label_table import has_place_in_table
 
     kept = [instance for instance in pool if has_place_in_table(instance)]
     if len(kept) < len(pool):
@@ -227,7 +230,7 @@ def cold_predictor(args: argparse.Namespace, labeled: Sequence[Instance]) -> Pre
         args: With `embeddings`, `weights_file`, `image_size` and `cuda_device`.
         labeled: Images whose labels are the classes.
     """
-    from allencv_al.active_learning.cold_start import (
+    from allencv_al.selection.cold_start import (
         DEFAULT_IMAGE_SIZE,
         embedding_predictor,
         split_weights,
@@ -247,7 +250,7 @@ def _check_labels(
     args: argparse.Namespace, labeled: Sequence[Instance], predictors: Sequence[Predictor]
 ) -> None:
     if labeled and predictors and args.embeddings is None:
-        from allencv_al.active_learning.known_labels import check_known_labels
+        from allencv_al.selection.known_labels import check_known_labels
 
         check_known_labels(labeled, predictors[0].model.vocab, args.labeled or args.pool)
 
@@ -255,8 +258,8 @@ def _check_labels(
 def _selector(
     args: argparse.Namespace, predictors: Sequence[Predictor], strategy: QueryStrategy
 ) -> SampleSelector:
-    from allencv_al.active_learning.scoring import ScoringOptions
-    from allencv_al.active_learning.selector import SampleSelector
+    from allencv_al.selection.pool.scoring import ScoringOptions
+    from allencv_al.selection.selector import SampleSelector
 
     options = ScoringOptions(batch_size=args.batch_size, mc_samples=args.mc_samples, seed=args.seed)
     return SampleSelector(predictors, strategy, options)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands import arguments, server_arguments
+from allencv_al.commands.options import arguments, server_arguments
 from allencv_al.common.errors import ConfigurationError
 
 NAME = "serve"

@@ -76,7 +76,7 @@ def _require(is_right: bool, what: str) -> None:
 
 
 def _check_config() -> str:
-    from allencv_al.common.jsonnet_file import evaluate_snippet
+    from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 
     _require('"a": 3' in evaluate_snippet("test", "{a: 1 + 2}", {}), "1 + 2 in jsonnet")
     return ""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands import arguments
+from allencv_al.commands.options import arguments
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:

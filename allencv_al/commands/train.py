@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands.arguments import add_config, add_run_folder
+from allencv_al.commands.options.arguments import add_config, add_run_folder
 from allencv_al.common.errors import ConfigurationError
 
 NAME = "train"
@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
 
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     if args.dry_run:
-        from allencv_al.training.dry_run import dry_run
+        from allencv_al.training.checks.dry_run import dry_run
         from allencv_al.training.experiment import Experiment
 
         dry_run(params, str(args.param_path), Experiment)
         sys.stdout.write(f"{args.param_path}: no faults found\n")
         return 0
-    from allencv_al.training.run import train
+    from allencv_al.training.training_run import train
 
     metrics = train(
         params,

@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from allencv_al.common.json_values import repr_json
+from allencv_al.common.files.json_values import repr_json
 
 logger = logging.getLogger(__name__)
 

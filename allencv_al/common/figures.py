@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.common.atomic_file import atomic_path
+from allencv_al.common.files.atomic_file import atomic_path
 from allencv_al.common.fonts import further_fonts, importing_matplotlib
 
 if TYPE_CHECKING:

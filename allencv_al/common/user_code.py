@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from allencv_al.common.plugins import included_packages
-from allencv_al.common.registrable import registered_anywhere
+from allencv_al.common.config.plugins import included_packages
+from allencv_al.common.config.registrable import registered_anywhere
 
 _OURS = __name__.partition(".")[0]
 

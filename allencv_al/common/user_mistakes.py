@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
-from allencv_al.common import plugins
+from allencv_al.common.config import plugins
 from allencv_al.common.errors import AllenCVError, ConfigurationError
-from allencv_al.common.json_values import repr_json
+from allencv_al.common.files.json_values import repr_json
 
 _OWN_FOLDER = Path(__file__).resolve().parents[1]
 _NO_ATTRIBUTE = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
@@ -146,7 +146,7 @@ def _is_user_code(module: object, file: str) -> bool:
 
 def _user_class(name: str) -> type | None:
     """Return the class of user code with that name, if a component is called so."""
-    from allencv_al.common.from_params import FromParams
+    from allencv_al.common.config.from_params import FromParams
 
     waiting: list[type] = [FromParams]
     while waiting:

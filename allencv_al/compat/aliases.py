@@ -9,7 +9,7 @@ from types import ModuleType
 
 from allencv_al.compat.alectio_dataset import AlectioDataset
 from allencv_al.compat.legacy_pipeline import LegacyPipeline
-from allencv_al.service.pipeline import sql_client
+from allencv_al.service.pipeline.state import sql_client
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,6 @@ class _Lazy(ModuleType):
     def __getattr__(self, name: str) -> object:
         if name not in _TORCH_NAMES:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        from allencv_al.compat import detection
+        from allencv_al.compat import legacy_detection
 
-        return getattr(detection, name)
+        return getattr(legacy_detection, name)

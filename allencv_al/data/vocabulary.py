@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from allencv_al.common import ConfigurationError, Registrable
 from allencv_al.common.class_names import class_name
+from allencv_al.common.config.names import did_you_mean, repr_json
 from allencv_al.common.errors import DataError
-from allencv_al.common.names import did_you_mean, repr_json
 from allencv_al.data import vocabulary_files
 from allencv_al.data.instance import LABEL_NAMESPACE
 
 if TYPE_CHECKING:
-    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.config.config_check import ConfigView
     from allencv_al.common.errors import Fault
     from allencv_al.data.instance import Instance
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from allencv_al.common import ConfigurationError, atomic_file
+from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import DataError
+from allencv_al.common.files import atomic_file
 
 NON_PADDED_FILE = "non_padded_namespaces.txt"
 

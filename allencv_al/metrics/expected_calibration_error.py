@@ -10,7 +10,7 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.metrics.base import Metric
 
 

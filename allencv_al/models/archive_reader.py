@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import ArchiveError
-from allencv_al.common.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absence_hint, shown_path
 from allencv_al.models.archive_format import (
     CONFIG_NAME,
     FOLDERS,

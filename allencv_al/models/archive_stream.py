@@ -21,8 +21,8 @@ from pathlib import Path
 
 from overrides import overrides
 
-from allencv_al.common.atomic_file import atomic_path
 from allencv_al.common.errors import ArchiveError
+from allencv_al.common.files.atomic_file import atomic_path
 from allencv_al.models.archive_format import WEIGHTS_SIZE_LIMIT, check_small_members
 
 _CHUNK = 1 << 20

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.class_names import class_name
-from allencv_al.common.config_check import ConfigView, Fault
-from allencv_al.common.names import did_you_mean
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
@@ -29,7 +29,7 @@ from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.initializer_applicator import InitializerApplicator
 from allencv_al.modules.regularizers import RegularizerApplicator
-from allencv_al.modules.value_checks import (
+from allencv_al.modules.weight_checks import (
     Problem,
     faults_from,
     no_such_file,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from allencv_al.common import Registrable
-from allencv_al.common.config_check import ConfigView, Fault
-from allencv_al.common.json_values import not_json
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.files.json_values import not_json
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import Metric

@@ -9,10 +9,10 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import FromParams
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.activations import Activation
 from allencv_al.modules.layers import activation_per_layer, per_layer
-from allencv_al.modules.value_checks import (
+from allencv_al.modules.weight_checks import (
     Problem,
     faults_from,
     not_below_one,

@@ -12,8 +12,8 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import FromParams
+from allencv_al.common.config.plugins import is_from_elsewhere
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.plugins import is_from_elsewhere
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.modules.initializers import Initializer
 from allencv_al.modules.parameter_names import compiled, unmatched_error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.paths import expanded
+from allencv_al.common.files.paths import expanded
 
 EXPECTED = '{"image_path": path} or {"image": numbers, "image_shape": [height, width, channels]}'
 

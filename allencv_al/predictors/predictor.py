@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import AllenCVError, ConfigurationError, DataError
-from allencv_al.common.registrable import Registrable
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
@@ -26,8 +26,8 @@ from allencv_al.predictors.batched_inference import (
     Outcome,
     OutputBatch,
 )
-from allencv_al.predictors.json_values import JsonDict, rows_of_outputs
 from allencv_al.predictors.model_outputs import OUTPUTS, model_outputs
+from allencv_al.predictors.prediction_json import JsonDict, rows_of_outputs
 
 DEFAULT_BATCH_SIZE = 32
 

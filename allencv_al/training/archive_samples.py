@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from allencv_al.common import atomic_file
 from allencv_al.common.errors import ImageDecodeError
+from allencv_al.common.files import atomic_file
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.image_io import load_reduced

@@ -14,7 +14,7 @@ from allencv_al.common.progress import track
 from allencv_al.models.denormals import flushed_denormals
 from allencv_al.models.device import resolve_device
 from allencv_al.models.model import checked_outputs
-from allencv_al.training.precision import Precision, StepPrecision
+from allencv_al.training.trainers.precision import Precision, StepPrecision
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch

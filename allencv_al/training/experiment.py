@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 from overrides import overrides
 
 from allencv_al.common import Lazy, Params
-from allencv_al.common.config_check import ConfigView, check
+from allencv_al.common.config.config_check import ConfigView, check
+from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.specs.object_specs import ObjectSpec
+from allencv_al.common.config.specs.type_specs import Scope
+from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
-from allencv_al.common.from_params import FromParams
-from allencv_al.common.object_specs import ObjectSpec
-from allencv_al.common.targets import subclass_of
-from allencv_al.common.type_specs import Scope
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
@@ -25,10 +25,10 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.archive_samples import MAX_SAMPLES
-from allencv_al.training.dry_run import check_files
-from allencv_al.training.label_check import check_labels, only_known, only_labeled
-from allencv_al.training.model_check import model_faults, unused_key_faults
-from allencv_al.training.trainer import Trainer
+from allencv_al.training.checks.dry_run import check_files
+from allencv_al.training.checks.label_check import check_labels, only_known, only_labeled
+from allencv_al.training.checks.model_check import model_faults, unused_key_faults
+from allencv_al.training.trainers.base import Trainer
 
 logger = logging.getLogger(__name__)
 

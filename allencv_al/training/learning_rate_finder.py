@@ -23,7 +23,7 @@ from allencv_al.common.figures import write_figure
 from allencv_al.common.progress import track
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders.base import DataLoader
-from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
+from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from allencv_al.training.limits import Limits, limit_faults
 if TYPE_CHECKING:
     import torch
 
-    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.config.config_check import ConfigView
     from allencv_al.common.errors import Fault
 
 

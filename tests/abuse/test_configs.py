@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from allencv_al.common import ConfigurationError, Params
-from allencv_al.common.yaml_file import read_yaml
+from allencv_al.common.config.sources.yaml_file import read_yaml
 
 Size = Callable[[int, int], int]
 Record = Callable[[str, object, str], None]

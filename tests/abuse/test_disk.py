@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 Record = Callable[[str, object, str], None]
 

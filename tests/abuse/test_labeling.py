@@ -15,8 +15,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.label_store import LabelConflict, LabelKind
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.labels.label_store import LabelConflict, LabelKind
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 Size = Callable[[int, int], int]
 Record = Callable[[str, object, str], None]

@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from allencv_al.active_learning.label_store import LabelStore
-from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.run import DATABASE_NAME, RunOptions, active_learn
-from allencv_al.active_learning.run_database import RunDatabase
 from allencv_al.common import Params
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import RunDatabase
 
 Config = dict[str, Any]
 Hook = Callable[[str], None]
@@ -34,9 +34,12 @@ Hook = Callable[[str], None]
 # What each child would import else
 IMPORTED = (
     "allencv_al.active_learning.learners.experiment_learner",
-    *(f"allencv_al.active_learning.strategies.{name}" for name in ("ensemble", "k_center")),
-    *("allencv_al.models.basic_classifier", "allencv_al.modules.im2im_encoders.feedforward"),
-    "allencv_al.training.gradient_descent_trainer",
+    *(f"allencv_al.selection.strategies.{name}" for name in ("ensemble", "k_center")),
+    *(
+        "allencv_al.models.basic_classifier",
+        "allencv_al.modules.im2im_encoders.feedforward_encoder",
+    ),
+    "allencv_al.training.trainers.gradient_descent_trainer",
     *("sklearn.linear_model", "torch._dynamo"),
 )
 KILLED = -signal.SIGKILL

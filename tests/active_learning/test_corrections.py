@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from allencv_al.active_learning.corrections import check_no_labels_are_lost, correct_labels
-from allencv_al.active_learning.label_store import LabelKind, LabelStore, NewLabel
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.active_learning.label_store import LabelKind, LabelStore
-from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.labels.label_store import LabelKind, LabelStore
+from allencv_al.labels.run_database import RunDatabase
 
 # Writes events number FIRST to LAST, one at a time, and says so when each is stored. A client that
 # got no answer sends the same again under the same key, so FIRST is the first one not answered.
 WRITER = """
 import os, sys
-from allencv_al.active_learning.label_store import LabelKind, LabelStore, NewLabel
-from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
+from allencv_al.labels.run_database import RunDatabase
 
 path, who, first, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 with RunDatabase(path) as database:

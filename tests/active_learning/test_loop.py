@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allencv_al.active_learning.annotators.base import Annotator, LabelRequest, WaitingForLabels
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
-from allencv_al.active_learning.label_store import LabelEvent, LabelKind, LabelStore, NewLabel
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
-from allencv_al.active_learning.pool_outputs import PoolOutputs
-from allencv_al.active_learning.round_record import RoundRecord
-from allencv_al.active_learning.round_store import RoundStore, State
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.run import RunOptions, active_learn, make_learner
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
+from allencv_al.labels.annotators.base import Annotator, LabelRequest, WaitingForLabels
+from allencv_al.labels.label_store import LabelEvent, LabelKind, LabelStore, NewLabel
+from allencv_al.labels.round_store import RoundStore, State
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
 
 MakeConfig = Callable[..., dict[str, Any]]
 MakeDigits = Callable[..., Path]

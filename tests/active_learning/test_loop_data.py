@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
 from allencv_al.common import Params

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from power_cut import Kind, Log, record
 
-from allencv_al.active_learning.annotators.base import WaitingForLabels
-from allencv_al.active_learning.comparison.compare import ComparisonOptions, compare
-from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.run import RunOptions, active_learn
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common import Params
+from allencv_al.comparison.comparison import ComparisonOptions, compare
+from allencv_al.labels.annotators.base import WaitingForLabels
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.models.archive import load_archive
 
 MakeConfig = Callable[..., dict[str, Any]]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
-from allencv_al.active_learning.label_store import LabelStore
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
-from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.run import RunOptions, active_learn, make_learner
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common import Params
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.service.pipeline import Pipeline
 
 MakeConfig = Callable[..., dict[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.run import active_learn
 from allencv_al.active_learning.settings import ActiveLearningSettings, InitialQuery
 from allencv_al.common import Params
@@ -162,7 +162,7 @@ def test_an_ensemble_needs_dropout_and_nothing_is_begun_without_it(
 def test_training_on_everything_does_not_look_at_the_block(
     linear_config: MakeConfig, tmp_path: Path
 ) -> None:
-    from allencv_al.training.run import train
+    from allencv_al.training.training_run import train
 
     config = linear_config(strategy="no such one", anything=1)
     metrics = train(Params(config), tmp_path / "run")

@@ -19,8 +19,8 @@ from allencv_al.data.sample_data.digits import write_digits
 from allencv_al.predictors import Predictor
 from allencv_al.service.demo.app import create_app
 from allencv_al.service.web.running import ServerThread, start_in_thread
-from allencv_al.service.web.settings import WebSettings
-from allencv_al.training.run import train
+from allencv_al.service.web.web_settings import WebSettings
+from allencv_al.training.training_run import train
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from allencv_al.active_learning.label_store import LabelKind
-from allencv_al.active_learning.labeling.records import NewItem
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.session_records import NewItem
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web.running import ServerThread, start_in_thread
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_settings import WebSettings
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect

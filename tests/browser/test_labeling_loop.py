@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from allencv_al.active_learning.label_store import LabelStore
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -117,7 +117,7 @@ def test_an_answer_that_comes_too_late_is_said(
     page = new_page()
     enter(page, labeling)
     item = labeling.store.items.numbers()[file_name(page)]
-    from allencv_al.active_learning.label_store import LabelKind
+    from allencv_al.labels.label_store import LabelKind
 
     labeling.store.answers.answer("Ben", "another-key", item, LabelKind.LABEL, 2)
     late = press(page, "1")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web import Identity, TokenAccess
 from allencv_al.service.web.running import start_in_thread
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_settings import WebSettings
 
 
 def test_it_lets_in_whoever_has_the_token(tmp_path: Path, new_page: Any) -> None:

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning import contact_sheet
-from allencv_al.active_learning.label_store import LabelStore
 from allencv_al.active_learning.run import DATABASE_NAME
-from allencv_al.active_learning.run_database import RunDatabase
+from allencv_al.labels import contact_sheet
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import RunDatabase
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.training.run_folder import is_of_a_run
 
@@ -258,7 +258,7 @@ def test_a_second_process_on_a_run_is_told_to_wait(project: Project) -> None:
     holder = "\n".join(
         [
             "import sys, pathlib",
-            "from allencv_al.common.run_lock import run_lock",
+            "from allencv_al.common.files.run_lock import run_lock",
             "with run_lock(pathlib.Path(sys.argv[1])):",
             "    print('held', flush=True)",
             "    sys.stdin.read()",

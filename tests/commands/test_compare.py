@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning.comparison import workers
 from allencv_al.common.errors import DataError
+from allencv_al.comparison import cell_workers
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -174,14 +174,14 @@ def test_a_folder_that_is_used_is_left_alone(run: Run, tmp_path: Path) -> None:
 def test_a_run_that_fails_is_an_exit_code_and_the_others_count(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_cell = workers._run_cell
+    run_cell = cell_workers._run_cell
 
     def failing(cell: Any, *rest: Any) -> None:
         if cell.name == "margin, seed 1":
             raise DataError("NaN or infinity for cat/3.png")
         run_cell(cell, *rest)
 
-    monkeypatch.setattr(workers, "_run_cell", failing)
+    monkeypatch.setattr(cell_workers, "_run_cell", failing)
     code, _, err = run("--strategies", "random,margin", "--seeds", "2")
     assert code == 2
     assert "1 run failed; --recover runs it again:\n  margin, seed 1: NaN or infinity" in err
@@ -192,7 +192,7 @@ def test_an_interrupt_is_one_word(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workers, "_run_cell", interrupted)
+    monkeypatch.setattr(cell_workers, "_run_cell", interrupted)
     code, out, err = run("--strategies", "random", "--seeds", "1")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "error: interrupted"

@@ -15,8 +15,8 @@ import pytest
 from allencv_al.commands import describe
 from allencv_al.commands.registries import FOR_PYTHON_ONLY, REGISTRIES, load_registry
 from allencv_al.common import ConfigurationError, FromParams, Lazy, Params, Registrable
-from allencv_al.common.config_check import check
-from allencv_al.common.signatures import signature_of
+from allencv_al.common.config.config_check import check
+from allencv_al.common.config.signatures import signature_of
 
 Describe = Callable[..., str]
 
@@ -353,7 +353,7 @@ def test_a_right_experiment_is_valid(schema: dict[str, Any]) -> None:
 def test_an_experiment_with_a_planted_fault_is_not(
     schema: dict[str, Any], override: dict[str, Any]
 ) -> None:
-    from allencv_al.common.overrides_text import apply_overrides
+    from allencv_al.common.config.sources.overrides_text import apply_overrides
     from allencv_al.training.experiment import Experiment
 
     config = apply_overrides(CONFIG, override)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning.label_store import LabelKind, LabelStore, NewLabel
-from allencv_al.active_learning.labeling.records import NewItem
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.session_records import NewItem
 
 FORMATS = ("csv", "jsonl", "label-studio", "label-studio-min")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from allencv_al.__main__ import main
-from allencv_al.common.run_lock import run_lock
+from allencv_al.common.files.run_lock import run_lock
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_rates_grow_by_equal_factors_over_as_many_batches(
 def test_a_step_is_the_trainers_with_its_clipping_and_accumulation(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from allencv_al.training.training_step import TrainingStep
+    from allencv_al.training.trainers.training_step import TrainingStep
 
     value = json.loads(config.read_text())
     value["trainer"].update(num_gradient_accumulation_steps=2, grad_clipping=1e-3, grad_norm=5.0)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning.label_store import LabelKind
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_a_strategy_orders_what_is_asked_for(
     command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
     assert main([*command, "--strategy", "margin", "-k", "3"]) == 130
     folder = pictures.with_name("pictures-labels")
-    from allencv_al.active_learning.select_inputs import read_pool
-    from allencv_al.active_learning.selector import SampleSelector
     from allencv_al.predictors import Predictor
+    from allencv_al.selection.select_inputs import read_pool
+    from allencv_al.selection.selector import SampleSelector
 
     selector = SampleSelector(Predictor.from_path(tiny_run), "margin")
     assert items(folder) == list(selector.select(read_pool(str(pictures)), 3).ids)
@@ -237,7 +237,7 @@ def test_equal_files_with_different_labels_are_said(
 def test_options_of_a_folder_are_refused_for_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+    from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 
     RunDatabase(tmp_path / DATABASE_NAME).close()
     assert main(["label", str(tmp_path), "-k", "3", "--seed", "1"]) == 2

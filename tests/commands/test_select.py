@@ -15,9 +15,9 @@ from PIL import Image
 from torchvision import models
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning import scoring
 from allencv_al.models import archive_model
 from allencv_al.predictors import Predictor
+from allencv_al.selection.pool import scoring
 
 DROPOUT = ["-o", '{"model.dropout": 0.5}']
 KEYS = ["rank", "id", "image_path", "score", "predicted", "probability", "reason"]

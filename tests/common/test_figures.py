@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 DRAW_ALL = """
 import os, sys
 from pathlib import Path
-from allencv_al.active_learning.contact_sheet import write_contact_sheet
-from allencv_al.active_learning.reports.learning_curve import write_learning_curve
+from allencv_al.labels.contact_sheet import write_contact_sheet
+from allencv_al.reports.learning_curve import write_learning_curve
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.learning_rate_finder import LearningRateCurve
-from allencv_al.training.pictures import write_confusion_matrix, write_training_curves
+from allencv_al.training.run_plots import write_confusion_matrix, write_training_curves
 
 folder = Path(sys.argv[1])
 write_training_curves(folder / "1.png", [{"training_loss": 1.0}])

@@ -15,7 +15,7 @@ HEAVY = ("torch", "torchvision", "albumentations", "sklearn", "matplotlib")
 LIGHT_MODULES = (
     "allencv_al",
     "allencv_al.common",
-    "allencv_al.common.plugins",
+    "allencv_al.common.config.plugins",
     "allencv_al.common.progress",
     "allencv_al.common.seeding",
     "allencv_al.data",
@@ -100,9 +100,11 @@ def test_a_module_that_is_not_there_says_so(package: str) -> None:
 
 
 def test_the_three_results() -> None:
-    get, names, public = lazy_exports("allencv_al.common", {"Params": "allencv_al.common.params"})
+    get, names, public = lazy_exports(
+        "allencv_al.common", {"Params": "allencv_al.common.config.params"}
+    )
     assert public == ["Params"] and "Params" in names()
-    assert get("Params") is importlib.import_module("allencv_al.common.params").Params
+    assert get("Params") is importlib.import_module("allencv_al.common.config.params").Params
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.active_learning.strategies.base import QueryStrategy
-from allencv_al.common import plugins, registrable
-from allencv_al.common.plugins import import_package
+from allencv_al.common.config import plugins, registrable
+from allencv_al.common.config.plugins import import_package
 from allencv_al.common.user_code import changed_code, user_code
+from allencv_al.selection.strategies.base import QueryStrategy
 
 TOP = "package_of_user_code"
 

@@ -16,9 +16,9 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.sample_data.digits import write_digits
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
-from allencv_al.training.checkpointer import Checkpointer
-from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
+from allencv_al.training.checkpoints.checkpointer import Checkpointer
 from allencv_al.training.optimizers import Optimizer
+from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
 
 Config = dict[str, Any]
 

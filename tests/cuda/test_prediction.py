@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from allencv_al.__main__ import main
 from allencv_al.active_learning import ScoringOptions, compute_outputs
-from allencv_al.active_learning.cold_start import embedding_predictor
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers.base import DatasetReader
@@ -26,8 +25,9 @@ from allencv_al.models import load_archive
 from allencv_al.models.model import Model
 from allencv_al.predictors import ImagePredictor
 from allencv_al.predictors.batched_inference import PredictionError
+from allencv_al.selection.cold_start import embedding_predictor
 from allencv_al.training.evaluation import evaluate
-from allencv_al.training.run import train
+from allencv_al.training.training_run import train
 
 Make = Callable[..., Any]
 

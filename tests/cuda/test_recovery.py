@@ -19,10 +19,10 @@ import torch
 
 from allencv_al.common import Lazy
 from allencv_al.common.seeding import random_state, restore_random_state
-from allencv_al.training.checkpointer import Checkpointer
-from allencv_al.training.epoch_metrics import without_measurements
-from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
+from allencv_al.training.checkpoints.checkpointer import Checkpointer
 from allencv_al.training.optimizers import Optimizer
+from allencv_al.training.trainers.epoch_metrics import without_measurements
+from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
 
 Make = Callable[..., Any]
 

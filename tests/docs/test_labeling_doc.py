@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.service.labeling.app import create_app
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "labeling.md"

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.commands.table import SUBCOMMANDS
+from allencv_al.common.config.params import Params
+from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.jsonnet_file import evaluate_snippet
-from allencv_al.common.params import Params
 from allencv_al.models import archive_model
 from allencv_al.training.experiment import check_experiment
-from allencv_al.training.run import train
+from allencv_al.training.training_run import train
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

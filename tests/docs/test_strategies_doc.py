@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.active_learning.pool import OUTPUTS
-from allencv_al.active_learning.strategies import QueryStrategy
-from allencv_al.common.jsonnet_file import evaluate_snippet
+from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
+from allencv_al.selection.pool.unlabeled_pool import OUTPUTS
+from allencv_al.selection.strategies import QueryStrategy
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "strategies.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from allencv_al.common.jsonnet_file import evaluate_snippet
-from allencv_al.common.params import Params
+from allencv_al.common.config.params import Params
+from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TUTORIAL = REPOSITORY / "docs" / "tutorials" / "cats_and_dogs.md"

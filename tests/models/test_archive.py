@@ -357,7 +357,7 @@ def test_the_same_members_without_an_attack_are_loaded(tiny_run: Path, tmp_path:
 def test_a_dotted_type_is_refused_even_if_its_package_was_included(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from allencv_al.common.plugins import import_package
+    from allencv_al.common.config.plugins import import_package
 
     (tmp_path / "included_package.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.service.demo.app import create_app as create_demo
 from allencv_al.service.driver.worker_transport import WorkerTransport
 from allencv_al.service.labeling.app import create_app as create_labeling

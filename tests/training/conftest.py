@@ -16,8 +16,8 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
 from allencv_al.metrics.confusion_matrix import ConfusionMatrix
 from allencv_al.models.model import Model
-from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
 from allencv_al.training.optimizers import Optimizer
+from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
 
 CLASSES = ("cat", "dog", "owl")
 

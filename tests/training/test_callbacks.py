@@ -18,7 +18,7 @@ from allencv_al.training.callbacks import TrainerCallback, console_logger
 from allencv_al.training.callbacks.console_logger import ConsoleLoggerCallback
 from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
 from allencv_al.training.callbacks.tensorboard import TensorBoardCallback
-from allencv_al.training.checkpointer import Checkpointer
+from allencv_al.training.checkpoints.checkpointer import Checkpointer
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.optimizers import Optimizer

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from allencv_al.common import ConfigurationError
+from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.errors import CheckpointError, ConfigurationFaults
-from allencv_al.common.signatures import signature_of
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.optimizers.adam_family import Adam
 from allencv_al.training.optimizers.muon import orthogonalize

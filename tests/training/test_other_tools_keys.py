@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from allencv_al.common.config_check import check
+from allencv_al.common.config.config_check import check
 from allencv_al.training.experiment import Experiment
 
 

@@ -18,16 +18,16 @@ import torch
 
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.errors import CheckpointError
-from allencv_al.training import training_loop
 from allencv_al.training.callbacks import metrics_jsonl
 from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
-from allencv_al.training.checkpointer import Checkpointer
-from allencv_al.training.epoch_metrics import without_measurements
+from allencv_al.training.checkpoints.checkpointer import Checkpointer
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.momentum_schedulers import MomentumScheduler
-from allencv_al.training.moving_average import MovingAverage
 from allencv_al.training.optimizers import Optimizer
+from allencv_al.training.trainers import training_loop
+from allencv_al.training.trainers.epoch_metrics import without_measurements
+from allencv_al.training.trainers.moving_average import MovingAverage
 
 Make = Callable[..., Any]
 Result = tuple[dict[str, Any], ...]

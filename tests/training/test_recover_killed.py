@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from allencv_al.data.sample_data.digits import write_digits
-from allencv_al.training.epoch_metrics import without_measurements
+from allencv_al.training.trainers.epoch_metrics import without_measurements
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ import pytest
 from power_cut import record
 
 from allencv_al.common import ConfigurationError, Params
-from allencv_al.common.atomic_file import sweep_temporaries
 from allencv_al.common.errors import DataError
-from allencv_al.common.run_lock import LOCK_NAME, is_locked, run_lock
+from allencv_al.common.files.atomic_file import sweep_temporaries
+from allencv_al.common.files.run_lock import LOCK_NAME, is_locked, run_lock
 from allencv_al.training.run_folder import check_run_folder, is_of_a_run, opened_run_folder
 
 PARAMS: dict[str, Any] = {"trainer": {"num_epochs": 3, "optimizer": {"lr": 0.1}}}

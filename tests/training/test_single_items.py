@@ -19,9 +19,9 @@ from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
-from allencv_al.training.gradient_descent_trainer import GradientDescentTrainer
 from allencv_al.training.learning_rate_finder import try_learning_rates
 from allencv_al.training.optimizers import Optimizer
+from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
 
 VOCAB = Vocabulary({"labels": {"cat": 1, "dog": 1}})
 Layer = Callable[[], torch.nn.Module]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.active_learning.pool import FloatArray
-from allencv_al.active_learning.pool_outputs import PoolOutputs
-from allencv_al.common.registrable import Registrable
+from allencv_al.common.config.registrable import Registrable
 from allencv_al.data.instance import Instance
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.loop_experiment import LoopExperiment
@@ -79,7 +79,7 @@ class Learner(Registrable):
     @classmethod
     def experiment_class(cls) -> type[LoopExperiment]:
         """Return what a config describes that has this learner."""
-        from allencv_al.active_learning.experiment import ActiveLearningExperiment
+        from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 
         return ActiveLearningExperiment
 

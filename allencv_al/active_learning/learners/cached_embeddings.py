@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
 from allencv_al.active_learning.loop_data import LoopData
-from allencv_al.active_learning.pool import FloatArray
-from allencv_al.active_learning.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 
 class CachedEmbeddings:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from allencv_al.active_learning.fingerprints import (
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.models.model import Model
+from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.fingerprints import (
     decoding_fingerprint,
     digest,
     embedding_fingerprint,
 )
-from allencv_al.active_learning.pool_outputs import PoolOutputs
-from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
-from allencv_al.data.dataset_readers.dataset import Dataset
-from allencv_al.models.model import Model
-from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
 
 
 class EmbeddingCache:

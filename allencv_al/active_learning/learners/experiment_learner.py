@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from overrides import overrides
 
-from allencv_al.active_learning.embedding_outputs import outputs_of_embeddings
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import TO_ADD_A_CLASS, Learner, TestOutputs
 from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
 from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
@@ -26,11 +25,8 @@ from allencv_al.active_learning.learners.model_state import (
     write_state,
 )
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
-from allencv_al.active_learning.mc_dropout import dropouts
-from allencv_al.active_learning.pool_outputs import PoolOutputs
-from allencv_al.active_learning.scoring import ScoringOptions, compute_outputs
-from allencv_al.common.atomic_file import make_folder
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
+from allencv_al.common.files.atomic_file import make_folder
 from allencv_al.common.log_level import log_level
 from allencv_al.common.seeding import seed_everything
 from allencv_al.data.batch import label_indices
@@ -41,13 +37,17 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model
 from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.embedding_outputs import outputs_of_embeddings
+from allencv_al.selection.pool.mc_dropout import dropouts
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
 from allencv_al.training.archive_samples import write_archive_samples
-from allencv_al.training.checkpointer import BEST_WEIGHTS
-from allencv_al.training.checkpointer import FOLDER as CHECKPOINTS
-from allencv_al.training.dry_run import check_files
+from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
+from allencv_al.training.checkpoints.checkpointer import FOLDER as CHECKPOINTS
+from allencv_al.training.checkpoints.weights_file import read_weights, write_weights
+from allencv_al.training.checks.dry_run import check_files
 from allencv_al.training.experiment import Datasets
 from allencv_al.training.run_folder import VOCABULARY_NAME
-from allencv_al.training.weights_file import read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 

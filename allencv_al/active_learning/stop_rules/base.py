@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from allencv_al.active_learning.round_record import RoundRecord
-from allencv_al.common.registrable import Registrable
+from allencv_al.active_learning.rounds.round_record import RoundRecord
+from allencv_al.common.config.registrable import Registrable
 
 _HERE = "allencv_al.active_learning.stop_rules"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from overrides import overrides
 
-from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.stop_rules.base import StopRule
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationError
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from overrides import overrides
 
-from allencv_al.active_learning.round_record import METRICS, RoundRecord
+from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.stop_rules.base import StopRule
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.names import did_you_mean
 
 # Of these, less is better
 _FALLING = frozenset({"negative_log_likelihood", "expected_calibration_error", "coverage_radius"})

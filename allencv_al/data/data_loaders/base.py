@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import DataError
-from allencv_al.common.registrable import Registrable
 from allencv_al.data import batch as batches_and_tensors
 from allencv_al.data.batch import Batch, UnreadableImage
 

@@ -24,10 +24,10 @@ from allencv_al.data.data_loaders.order import BatchOrder, BatchSlot
 from allencv_al.data.data_loaders.prefetch import decoder_count, prefetched
 
 if TYPE_CHECKING:
-    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.config.config_check import ConfigView
     from allencv_al.common.errors import Fault
     from allencv_al.data.data_loaders.fetch import Fetcher
-    from allencv_al.data.data_loaders.workers import WorkerPool
+    from allencv_al.data.data_loaders.worker_processes import WorkerPool
     from allencv_al.data.dataset_readers.dataset import Dataset
     from allencv_al.data.vocabulary import Vocabulary
 
@@ -222,7 +222,7 @@ class MultiprocessDataLoader(DataLoader):
         self._give_back(pool)
 
     def _new_pool(self, pin: bool) -> WorkerPool:
-        from allencv_al.data.data_loaders.workers import WorkerPool
+        from allencv_al.data.data_loaders.worker_processes import WorkerPool
 
         return WorkerPool(
             self._fetch,

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from overrides import overrides
 
 from allencv_al.common.class_names import warn_about_similar_names
-from allencv_al.common.config_check import ConfigView
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.files.paths import absence_hint, shown_path, written_path
 from allencv_al.common.machine_faults import is_machine_fault
-from allencv_al.common.paths import absence_hint, shown_path, written_path
-from allencv_al.common.registrable import Registrable
 from allencv_al.common.user_mistakes import UserCodeError, wrong_result
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.dataset_readers.decode_all import decode_all
@@ -34,7 +34,7 @@ from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform
-from allencv_al.data.transforms.pipeline import TransformPipeline, order_problem
+from allencv_al.data.transforms.transform_pipeline import TransformPipeline, order_problem
 
 if TYPE_CHECKING:
     from allencv_al.data.transforms.normalization import Normalization

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config_check import ConfigView
+from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.cifar_files import (

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.text_files import decode_text
+from allencv_al.common.files.text_files import decode_text
 
 COMPRESSIONS = ("", ".gz", ".xz")
 ARCHIVES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from overrides import overrides
 
 from allencv_al.common.class_names import class_name
+from allencv_al.common.config.names import did_you_mean, repr_json
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.common.names import did_you_mean, repr_json
-from allencv_al.common.paths import absence_hint, path_problem, shown_path, written_path
-from allencv_al.common.tables import (
+from allencv_al.common.files.paths import absence_hint, path_problem, shown_path, written_path
+from allencv_al.common.files.tables import (
     Row,
     Table,
     cell_text,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from allencv_al.common.config.plugins import is_from_elsewhere
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.plugins import is_from_elsewhere
 
 
 def check_names_below(**names: str | None) -> None:

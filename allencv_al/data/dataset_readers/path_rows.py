@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from allencv_al.common.json_values import repr_json
-from allencv_al.common.paths import path_problem, written_path
-from allencv_al.common.tables import CSV_SUFFIXES, DELIMITERS, SEPARATOR_LINE, Row, cell_text
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.files.paths import path_problem, written_path
+from allencv_al.common.files.tables import CSV_SUFFIXES, DELIMITERS, SEPARATOR_LINE, Row, cell_text
 
 PATH_COLUMNS = ("path", "image_path")
 """The columns with a path: relative to the table, and relative to the current folder."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from allencv_al.common.paths import written_path
+from allencv_al.common.files.paths import written_path
 
 SEPARATOR = "::"
 

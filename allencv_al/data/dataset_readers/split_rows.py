@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from allencv_al.common.class_names import class_name
+from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError
-from allencv_al.common.json_values import repr_json
-from allencv_al.common.names import did_you_mean
-from allencv_al.common.tables import Row, Table, listed_columns
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.files.tables import Row, Table, listed_columns
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from allencv_al.common.atomic_file import atomic_directory, sweep_temporaries
 from allencv_al.common.errors import DataError
+from allencv_al.common.files.atomic_file import atomic_directory, sweep_temporaries
 
 # Of each class; the rest trains. 15 % is about 270 images, which tells accuracies apart to 1 %.
 SPLIT_FRACTIONS = {"test": 0.15, "validation": 0.15}

@@ -16,8 +16,8 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from allencv_al.common.atomic_file import flush, make_folder
 from allencv_al.common.errors import DataError
+from allencv_al.common.files.atomic_file import flush, make_folder
 from allencv_al.common.progress import Progress
 
 logger = logging.getLogger(__name__)

@@ -2,6 +2,6 @@
 
 from allencv_al.data.transforms.base import ImageTransform
 from allencv_al.data.transforms.normalization import Normalization
-from allencv_al.data.transforms.pipeline import TransformPipeline
+from allencv_al.data.transforms.transform_pipeline import TransformPipeline
 
 __all__ = ["ImageTransform", "Normalization", "TransformPipeline"]

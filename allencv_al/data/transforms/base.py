@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from overrides import overrides
 
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.registrable import Registrable
 from allencv_al.data.sample import Image, Sample
 from allencv_al.data.transforms.checks import check_fraction
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         ConvLevelsEncoder as ConvLevelsEncoder,
     )
     from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder as FeatureEncoder
-    from allencv_al.modules.im2im_encoders.feedforward import (
+    from allencv_al.modules.im2im_encoders.feedforward_encoder import (
         FeedforwardEncoder as FeedforwardEncoder,
     )
     from allencv_al.modules.im2im_encoders.pretrained_resnet import ResnetEncoder as ResnetEncoder
@@ -30,7 +30,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "CifarResnetEncoder": "allencv_al.modules.im2im_encoders.cifar_resnet",
         "ConvLevelsEncoder": "allencv_al.modules.im2im_encoders.conv_levels",
         "FeatureEncoder": "allencv_al.modules.im2im_encoders.feature_encoder",
-        "FeedforwardEncoder": "allencv_al.modules.im2im_encoders.feedforward",
+        "FeedforwardEncoder": "allencv_al.modules.im2im_encoders.feedforward_encoder",
         "Im2ImEncoder": "allencv_al.modules.im2im_encoders.base",
         "ResnetEncoder": "allencv_al.modules.im2im_encoders.pretrained_resnet",
         "TimmEncoder": "allencv_al.modules.im2im_encoders.timm",

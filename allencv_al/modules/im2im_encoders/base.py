@@ -26,7 +26,7 @@ class Im2ImEncoder(torch.nn.Module, Registrable):
     builtin: ClassVar[dict[str, str]] = {
         "cifar_resnet": f"{_FOLDER}.cifar_resnet",
         "conv_levels": f"{_FOLDER}.conv_levels",
-        "feedforward": f"{_FOLDER}.feedforward",
+        "feedforward": f"{_FOLDER}.feedforward_encoder",
         "pretrained_resnet": f"{_FOLDER}.pretrained_resnet",
         "timm": f"{_FOLDER}.timm",
         "torchvision": f"{_FOLDER}.torchvision",

@@ -11,10 +11,10 @@ from overrides import overrides
 from torch import Tensor
 from torch.nn import functional as F
 
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.value_checks import (
+from allencv_al.modules.weight_checks import (
     Problem,
     faults_from,
     no_such_file,

@@ -11,12 +11,12 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import Lazy
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.activations import Activation, ReLU
 from allencv_al.modules.convolutions import Convolution, TorchConvolution
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.value_checks import Problem, faults_from, not_positive, raise_problems
+from allencv_al.modules.weight_checks import Problem, faults_from, not_positive, raise_problems
 
 _POOLS = {"max": torch.nn.MaxPool2d, "average": torch.nn.AvgPool2d}
 

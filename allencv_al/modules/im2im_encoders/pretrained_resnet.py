@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from overrides import overrides
 
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import (
@@ -17,7 +17,7 @@ from allencv_al.modules.im2im_encoders.torchvision_features import (
     feature_part,
     published_weights,
 )
-from allencv_al.modules.value_checks import Problem, faults_from, no_such_file, raise_problems
+from allencv_al.modules.weight_checks import Problem, faults_from, no_such_file, raise_problems
 from allencv_al.modules.weights import load_weights, reading_enabled
 
 ResnetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]

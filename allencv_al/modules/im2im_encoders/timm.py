@@ -11,12 +11,12 @@ import torch
 from overrides import overrides
 from torch import Tensor
 
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, WeightsError
-from allencv_al.common.names import did_you_mean
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.value_checks import (
+from allencv_al.modules.weight_checks import (
     Problem,
     faults_from,
     no_such_file,

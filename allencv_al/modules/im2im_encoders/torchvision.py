@@ -7,7 +7,7 @@ from pathlib import Path
 
 from overrides import overrides
 
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import (
@@ -17,7 +17,7 @@ from allencv_al.modules.im2im_encoders.torchvision_features import (
     published_weights,
     weight_names,
 )
-from allencv_al.modules.value_checks import Problem, faults_from, no_such_file, raise_problems
+from allencv_al.modules.weight_checks import Problem, faults_from, no_such_file, raise_problems
 from allencv_al.modules.weights import SUFFIXES, load_weights, reading_enabled
 
 

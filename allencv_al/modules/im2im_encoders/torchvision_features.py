@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torchvision import models
 
+from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, WeightsError
-from allencv_al.common.names import did_you_mean
 from allencv_al.modules.weights import NameMap, downloading_enabled, unreachable
 
 # Where the feature part ends: every classifier of torchvision calls what follows by one of these.

@@ -9,13 +9,13 @@ from allencv_al.common.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder as Im2VecEncoder
     from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder as FlattenEncoder
-    from allencv_al.modules.im2vec_encoders.pool import PoolEncoder as PoolEncoder
+    from allencv_al.modules.im2vec_encoders.pooling import PoolEncoder as PoolEncoder
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "FlattenEncoder": "allencv_al.modules.im2vec_encoders.flatten",
         "Im2VecEncoder": "allencv_al.modules.im2vec_encoders.base",
-        "PoolEncoder": "allencv_al.modules.im2vec_encoders.pool",
+        "PoolEncoder": "allencv_al.modules.im2vec_encoders.pooling",
     },
 )

@@ -21,7 +21,10 @@ class Im2VecEncoder(torch.nn.Module, Registrable):
     `check_input` where the size of the map matters.
     """
 
-    builtin: ClassVar[dict[str, str]] = {"flatten": f"{_FOLDER}.flatten", "pool": f"{_FOLDER}.pool"}
+    builtin: ClassVar[dict[str, str]] = {
+        "flatten": f"{_FOLDER}.flatten",
+        "pool": f"{_FOLDER}.pooling",
+    }
 
     def __init__(self) -> None:
         super().__init__()

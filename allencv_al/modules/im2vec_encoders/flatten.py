@@ -8,11 +8,11 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.feedforward import FeedForward
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.image_shape import shape_text
-from allencv_al.modules.value_checks import Problem, faults_from, not_positive, raise_problems
+from allencv_al.modules.weight_checks import Problem, faults_from, not_positive, raise_problems
 
 
 @Im2VecEncoder.register("flatten")

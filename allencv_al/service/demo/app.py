@@ -12,17 +12,17 @@ from prometheus_client import CollectorRegistry, Gauge
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.models.archive import load_archive
 from allencv_al.predictors.batched_inference import PredictionError
-from allencv_al.predictors.json_values import to_json_value
+from allencv_al.predictors.prediction_json import to_json_value
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.service.demo.answers import BatchAnswer, InfoAnswer, PredictionAnswer
 from allencv_al.service.demo.batcher import Batcher, BusyError, Prediction, in_a_thread
-from allencv_al.service.demo.bodies import BodyReader
+from allencv_al.service.demo.demo_answers import BatchAnswer, InfoAnswer, PredictionAnswer
 from allencv_al.service.demo.image_root import ImageRoot
+from allencv_al.service.demo.request_images import BodyReader
 from allencv_al.service.demo.requests import RequestInputs
-from allencv_al.service.label_studio.routes import LabelStudioRoutes
+from allencv_al.service.label_studio.label_studio_routes import LabelStudioRoutes
 from allencv_al.service.web.app import WebApp
-from allencv_al.service.web.errors import WebError
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_errors import WebError
+from allencv_al.service.web.web_settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
 PREDICT_SECONDS = 60.0

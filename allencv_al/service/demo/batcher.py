@@ -18,7 +18,7 @@ import numpy as np
 
 from allencv_al.common.errors import AllenCVError
 from allencv_al.predictors.batched_inference import MAX_THREADS, Decoded, device_of
-from allencv_al.predictors.json_values import JsonDict
+from allencv_al.predictors.prediction_json import JsonDict
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.service.web.images import DECODING
 

@@ -15,16 +15,20 @@ from urllib.parse import urlsplit
 import numpy as np
 from overrides import overrides
 
-from allencv_al.active_learning.label_store import UNTOLD
 from allencv_al.active_learning.learners.base import Learner, TestFigures, TestOutputs
-from allencv_al.active_learning.pool import FloatArray
-from allencv_al.active_learning.pool_outputs import PoolOutputs
-from allencv_al.common.atomic_file import write_json
 from allencv_al.common.class_names import class_name
-from allencv_al.common.config_check import ConfigView
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.value_checks import (
+    Problem,
+    faults_from,
+    not_one_of_two,
+    raise_problems,
+)
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
-from allencv_al.common.value_checks import Problem, faults_from, not_one_of_two, raise_problems
-from allencv_al.service.driver.experiment import OFFERED, PipelineExperiment
+from allencv_al.common.files.atomic_file import write_json
+from allencv_al.labels.label_store import UNTOLD
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.service.driver.http_transport import HTTPTransport
 from allencv_al.service.driver.outputs import (
     embeddings_of,
@@ -32,7 +36,8 @@ from allencv_al.service.driver.outputs import (
     stacked,
     test_outputs,
 )
-from allencv_al.service.driver.records import (
+from allencv_al.service.driver.pipeline_experiment import OFFERED, PipelineExperiment
+from allencv_al.service.driver.pipeline_records import (
     Records,
     counted_records,
     kept_by_pipeline,
@@ -41,7 +46,7 @@ from allencv_al.service.driver.records import (
 )
 from allencv_al.service.driver.transport import Transport
 from allencv_al.service.driver.worker_transport import WorkerTransport
-from allencv_al.service.web.settings import is_loopback
+from allencv_al.service.web.web_settings import is_loopback
 
 logger = logging.getLogger(__name__)
 

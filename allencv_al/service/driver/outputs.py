@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
-from allencv_al.active_learning.pool import FloatArray
-from allencv_al.active_learning.round_metrics import column_names, metrics_of_counts
+from allencv_al.active_learning.rounds.round_metrics import column_names, metrics_of_counts
 from allencv_al.common.errors import DataError
-from allencv_al.service.pipeline.activations import NAMES, of_two_classes, to_logits
-from allencv_al.service.pipeline.tasks import DETECTION, MULTI_LABEL
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
+from allencv_al.service.pipeline.tasks.output_activations import NAMES, of_two_classes, to_logits
+from allencv_al.service.pipeline.tasks.tasks import DETECTION, MULTI_LABEL
 
 EMBEDDING = "embedding"
 _CERTAIN = 1e3  # the logit of an image without boxes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from allencv_al.common.errors import AllenCVError, ConfigurationError, DataError
-from allencv_al.service.web.errors import without_paths
+from allencv_al.service.web.web_errors import without_paths
 
 SETTING = "active_learning.learner"
 _SHOWN = 2_000

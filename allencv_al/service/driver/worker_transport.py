@@ -13,9 +13,9 @@ from allencv_al.service.driver import worker_messages as messages
 from allencv_al.service.driver.transport import refusal
 from allencv_al.service.web.access import Identity, OpenAccess, TokenAccess
 from allencv_al.service.web.app import WebApp
-from allencv_al.service.web.errors import WebError
 from allencv_al.service.web.running import start_in_thread
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_errors import WebError
+from allencv_al.service.web.web_settings import WebSettings
 
 logger = logging.getLogger(__name__)
 

@@ -11,16 +11,16 @@ from pathlib import Path
 from overrides import overrides
 from PIL import Image
 
-from allencv_al.active_learning.annotators.base import Annotator, LabelRequest
-from allencv_al.active_learning.label_store import NewLabel
-from allencv_al.active_learning.label_table import pick_text
-from allencv_al.active_learning.labeling.classes import check_class_name
-from allencv_al.active_learning.labeling.records import Batch, NewItem
-from allencv_al.active_learning.labeling.store import LABELING_NAME, FinalLabel, LabelingStore
-from allencv_al.active_learning.round_store import Query
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.data.image_io import load_image
 from allencv_al.data.instance import Instance
+from allencv_al.labels.annotators.base import Annotator, LabelRequest
+from allencv_al.labels.label_store import NewLabel
+from allencv_al.labels.label_table import pick_text
+from allencv_al.labels.round_store import Query
+from allencv_al.labels.sessions.classes import check_class_name
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, FinalLabel, LabelingStore
+from allencv_al.labels.sessions.session_records import Batch, NewItem
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.labeling.audience import Audience
 from allencv_al.service.labeling.keeper import Keeper
@@ -33,7 +33,7 @@ from allencv_al.service.web.access import (
     load_or_make_token,
 )
 from allencv_al.service.web.running import ServerThread, start_in_thread
-from allencv_al.service.web.settings import WebSettings, is_loopback
+from allencv_al.service.web.web_settings import WebSettings, is_loopback
 
 logger = logging.getLogger(__name__)
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import flask
 
-from allencv_al.active_learning.label_store import LabelKind
-from allencv_al.active_learning.labeling.records import Batch
-from allencv_al.active_learning.labeling.store import (
+from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.labeling_store import (
     LABELING_NAME,
     LabelingStore,
     ReviewFilter,
 )
-from allencv_al.service.labeling import answers, messages
+from allencv_al.labels.sessions.session_records import Batch
+from allencv_al.service.labeling import labeling_answers as answers
+from allencv_al.service.labeling import labeling_messages as messages
 from allencv_al.service.labeling.audience import Audience
 from allencv_al.service.labeling.image_route import add_image_route
 from allencv_al.service.labeling.loop_state import LoopState
@@ -26,8 +27,8 @@ from allencv_al.service.labeling.requester import (
     current_annotator,
 )
 from allencv_al.service.web.app import WebApp, current_identity
-from allencv_al.service.web.errors import WebError
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_errors import WebError
+from allencv_al.service.web.web_settings import WebSettings
 
 STATIC = Path(__file__).parent / "static"
 
@@ -310,7 +311,9 @@ class LabelingRoutes:
             summary="Take back what one request has decided.",
             responses=(409,),
         )
-        def undo_decision(body: messages.ReviewUndoRequest) -> answers.DecidedAnswer:
+        def undo_decision(
+            body: messages.ReviewUndoRequest,
+        ) -> answers.DecidedAnswer:
             annotator = current_annotator()
             undone = store.answers.undo_decision(annotator, body.client_id)
             return answers.DecidedAnswer(decided=undone, progress=self._progress(annotator))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import flask
 
-from allencv_al.active_learning.labeling.store import LabelingStore
 from allencv_al.common.errors import ImageDecodeError
 from allencv_al.common.machine_faults import is_machine_fault
-from allencv_al.service.labeling import messages
-from allencv_al.service.labeling.pictures import kind_of, picture, tag
+from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.service.labeling import labeling_messages as messages
 from allencv_al.service.labeling.presenter import number_of
 from allencv_al.service.labeling.requester import check_labeling
+from allencv_al.service.labeling.shown_images import kind_of, picture, tag
 from allencv_al.service.web.app import WebApp
-from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.web_errors import WebError
 
 
 def add_image_route(app: WebApp, store: LabelingStore) -> None:

@@ -7,9 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-from allencv_al.active_learning.labeling.labels_file import write_labels
-from allencv_al.active_learning.labeling.store import HEARTBEAT_SECONDS, LabelingStore
 from allencv_al.common.errors import AllenCVError
+from allencv_al.labels.sessions.labeling_store import HEARTBEAT_SECONDS, LabelingStore
+from allencv_al.labels.sessions.labels_file import write_labels
 
 logger = logging.getLogger(__name__)
 

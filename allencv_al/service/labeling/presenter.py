@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from allencv_al.active_learning.label_store import LabelConflict
-from allencv_al.active_learning.labeling.records import Answer, Batch, Item, LabelClass, Reviewed
-from allencv_al.active_learning.labeling.store import LabelingStore
-from allencv_al.service.labeling.answers import (
+from allencv_al.labels.label_store import LabelConflict
+from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.labels.sessions.session_records import Answer, Batch, Item, LabelClass, Reviewed
+from allencv_al.service.labeling.labeling_answers import (
     BatchAnswer,
     ClassAnswer,
     ItemAnswer,

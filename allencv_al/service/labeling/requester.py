@@ -7,11 +7,11 @@ from urllib.parse import unquote
 
 import flask
 
-from allencv_al.active_learning.labeling.store import LabelingStore
-from allencv_al.service.labeling.messages import AnswerRequest
+from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.service.labeling.labeling_messages import AnswerRequest
 from allencv_al.service.labeling.presenter import number_of
 from allencv_al.service.web.app import current_identity
-from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.web_errors import WebError
 
 DEFAULT_ANNOTATOR = "annotator"
 ANNOTATOR_HEADER = "X-Annotator"

@@ -8,8 +8,8 @@ import time
 import urllib.error
 import urllib.request
 
-from allencv_al.service.pipeline.errors import LOOP_FAILED, PipelineError
-from allencv_al.service.pipeline.messages import OneLoopRequest
+from allencv_al.service.pipeline.pipeline_errors import LOOP_FAILED, PipelineError
+from allencv_al.service.pipeline.pipeline_messages import OneLoopRequest
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.service.pipeline.config_file import complete, load_config
-from allencv_al.service.pipeline.errors import body_of
-from allencv_al.service.pipeline.functions import Functions
-from allencv_al.service.pipeline.infer_keys import POLICIES
-from allencv_al.service.pipeline.loop import LoopOptions
-from allencv_al.service.pipeline.messages import ErrorAnswer
-from allencv_al.service.pipeline.routes import PipelineRoutes
-from allencv_al.service.pipeline.storage import Storage
+from allencv_al.service.pipeline.functions.config_file import complete, load_config
+from allencv_al.service.pipeline.functions.infer_keys import POLICIES
+from allencv_al.service.pipeline.functions.user_functions import Functions
+from allencv_al.service.pipeline.pipeline_errors import body_of
+from allencv_al.service.pipeline.pipeline_loop import LoopOptions
+from allencv_al.service.pipeline.pipeline_messages import ErrorAnswer
+from allencv_al.service.pipeline.pipeline_routes import PipelineRoutes
+from allencv_al.service.pipeline.state.storage import Storage
 from allencv_al.service.web.access import Access, Identity, OpenAccess, TokenAccess
 from allencv_al.service.web.app import WebApp
-from allencv_al.service.web.settings import WebSettings
 from allencv_al.service.web.token_file import FileAccess, TokenFile
+from allencv_al.service.web.web_settings import WebSettings
 
 if TYPE_CHECKING:
     from allencv_al.service.web.running import ServerThread

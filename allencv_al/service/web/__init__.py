@@ -2,9 +2,9 @@
 
 from allencv_al.service.web.access import Access, Identity, OpenAccess, TokenAccess
 from allencv_al.service.web.app import WebApp, current_identity
-from allencv_al.service.web.errors import WebError
 from allencv_al.service.web.running import RunningServer, ServerThread, serve, start_in_thread
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_errors import WebError
+from allencv_al.service.web.web_settings import WebSettings
 
 __all__ = [
     "Access",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from allencv_al.common.atomic_file import flush, make_folder
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.files.atomic_file import flush, make_folder
 
 ALL_SCOPES = "*"
 _SESSION = b"allencv-al session"

@@ -22,7 +22,6 @@ from allencv_al.service.web import bodies
 from allencv_al.service.web.access import Identity, session_of
 from allencv_al.service.web.attempts import Attempts
 from allencv_al.service.web.containment import contained
-from allencv_al.service.web.errors import ErrorBody, WebError, error_body, error_response
 from allencv_al.service.web.guards import (
     add_headers,
     check_encoding,
@@ -34,7 +33,8 @@ from allencv_al.service.web.guards import (
 )
 from allencv_al.service.web.openapi import ErrorAnswer, Operation, document
 from allencv_al.service.web.request_metrics import RequestMetrics
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_errors import ErrorBody, WebError, error_body, error_response
+from allencv_al.service.web.web_settings import WebSettings
 
 _SHARED = Path(__file__).resolve().parent.parent / "static"
 _JSON = ("application/json",)

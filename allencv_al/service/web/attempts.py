@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from allencv_al.service.web.access import Identity, digest_of
-from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.web_errors import WebError
 
 BURST = 20
 SECONDS_PER_ATTEMPT = 3.0

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.web_errors import WebError
 
 ANYTHING = ("*/*",)
 

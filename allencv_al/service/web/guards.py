@@ -10,8 +10,8 @@ from flask import Request, Response
 
 from allencv_al.service.web.access import Identity
 from allencv_al.service.web.attempts import Attempts
-from allencv_al.service.web.errors import WebError
-from allencv_al.service.web.settings import LOOPBACK_NAMES, WebSettings, is_loopback
+from allencv_al.service.web.web_errors import WebError
+from allencv_al.service.web.web_settings import LOOPBACK_NAMES, WebSettings, is_loopback
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

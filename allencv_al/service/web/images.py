@@ -15,7 +15,7 @@ from PIL import Image
 
 from allencv_al.common.errors import ImageDecodeError
 from allencv_al.data.image_io import image_size
-from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.web_errors import WebError
 
 _BUDGET_PIXELS = 64_000_000  # up to 20 bytes each on the way from a PNG to a JPEG: about 1.3 GB
 _MOST_WAITING = 32  # of the threads of a server, which also have to take answers

@@ -21,7 +21,7 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.unix import most_open_files
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.connections import Server
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_settings import WebSettings
 
 DRAIN_SECONDS = 10.0
 _POLL_SECONDS = 1.0

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from allencv_al.common.atomic_file import make_folder, write_bytes
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.files.atomic_file import make_folder, write_bytes
 from allencv_al.service.web.access import ALL_SCOPES, Identity, digest_of, session_of_digest
 
 VARIABLE = "ALLENCV_AL_TOKENS"

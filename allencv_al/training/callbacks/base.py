@@ -11,7 +11,7 @@ from allencv_al.common import Registrable
 if TYPE_CHECKING:
     import torch
 
-    from allencv_al.training.training_loop import TrainingLoop
+    from allencv_al.training.trainers.training_loop import TrainingLoop
 
 _HERE = "allencv_al.training.callbacks"
 

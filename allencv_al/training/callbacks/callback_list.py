@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import CheckpointError
-from allencv_al.common.json_values import not_json
+from allencv_al.common.files.json_values import not_json
 from allencv_al.common.user_mistakes import UserCodeError, shown, wrong_result
 from allencv_al.training.callbacks.base import TrainerCallback
 from allencv_al.training.interruption import TrainingInterrupted
@@ -15,7 +15,7 @@ from allencv_al.training.interruption import TrainingInterrupted
 if TYPE_CHECKING:
     import torch
 
-    from allencv_al.training.training_loop import TrainingLoop
+    from allencv_al.training.trainers.training_loop import TrainingLoop
 
 logger = logging.getLogger(__name__)
 

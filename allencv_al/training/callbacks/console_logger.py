@@ -12,10 +12,10 @@ from overrides import overrides
 
 from allencv_al.common.progress import time_text
 from allencv_al.training.callbacks.base import TrainerCallback
-from allencv_al.training.epoch_metrics import scalars
+from allencv_al.training.trainers.epoch_metrics import scalars
 
 if TYPE_CHECKING:
-    from allencv_al.training.training_loop import TrainingLoop
+    from allencv_al.training.trainers.training_loop import TrainingLoop
 
 logger = logging.getLogger(__name__)
 

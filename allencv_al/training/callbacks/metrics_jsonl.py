@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from overrides import overrides
 
-from allencv_al.common.atomic_file import write_text
+from allencv_al.common.files.atomic_file import write_text
 from allencv_al.training.callbacks.base import TrainerCallback
-from allencv_al.training.epoch_metrics import scalars
+from allencv_al.training.trainers.epoch_metrics import scalars
 
 if TYPE_CHECKING:
-    from allencv_al.training.training_loop import TrainingLoop
+    from allencv_al.training.trainers.training_loop import TrainingLoop
 
 FILE_NAME = "metrics.jsonl"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from overrides import overrides
 
 from allencv_al.training.callbacks.base import TrainerCallback
-from allencv_al.training.pictures import (
+from allencv_al.training.run_plots import (
     CONFUSION_MATRIX,
     TRAINING_CURVES,
     write_confusion_matrix,
@@ -19,7 +19,7 @@ from allencv_al.training.pictures import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from allencv_al.training.training_loop import TrainingLoop
+    from allencv_al.training.trainers.training_loop import TrainingLoop
 
 logger = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ import torch
 from overrides import overrides
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.config_check import ConfigView, Fault
+from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.training.callbacks.base import TrainerCallback
-from allencv_al.training.epoch_metrics import scalars
+from allencv_al.training.trainers.epoch_metrics import scalars
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from allencv_al.training.training_loop import TrainingLoop
+    from allencv_al.training.trainers.training_loop import TrainingLoop
 
 _LOG_FOLDER = "log"
 

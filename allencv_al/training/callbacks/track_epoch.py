@@ -9,7 +9,7 @@ from overrides import overrides
 from allencv_al.training.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from allencv_al.training.training_loop import TrainingLoop
+    from allencv_al.training.trainers.training_loop import TrainingLoop
 
 
 _ATTRIBUTE = "epoch"

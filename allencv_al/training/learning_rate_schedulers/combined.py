@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from overrides import overrides
 
+from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.errors import CheckpointError, ConfigurationError
-from allencv_al.common.lazy import Lazy
 from allencv_al.training.learning_rate_schedulers.base import (
     GroupPlan,
     LearningRateScheduler,
@@ -20,7 +20,7 @@ from allencv_al.training.limits import AT_LEAST_ONE, Limits, check_limits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.config.config_check import ConfigView
     from allencv_al.common.errors import Fault
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from overrides import overrides
 
+from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.registrable import Registrable
 from allencv_al.training.scheduler import Scheduler, momentum_of, set_momentum
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from overrides import overrides
 
-from allencv_al.common.annotations import spec_of
+from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.config.registrable import Registrable
+from allencv_al.common.config.signatures import Argument, signature_of
+from allencv_al.common.config.specs.annotations import spec_of
+from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.errors import CheckpointError, ConfigurationError, Fault
-from allencv_al.common.names import did_you_mean
-from allencv_al.common.registrable import Registrable
-from allencv_al.common.signatures import Argument, signature_of
-from allencv_al.common.type_specs import Scope
 from allencv_al.training.limits import (
     AT_LEAST_ZERO,
     DECAY,
@@ -29,7 +29,7 @@ from allencv_al.training.optimizers.parameter_groups import (
 )
 
 if TYPE_CHECKING:
-    from allencv_al.common.config_check import ConfigView
+    from allencv_al.common.config.config_check import ConfigView
 
 _HERE = "allencv_al.training.optimizers"
 

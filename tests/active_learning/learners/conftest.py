@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from allencv_al.active_learning.experiment import ActiveLearningExperiment
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
 from allencv_al.active_learning.run import make_learner
 from allencv_al.common import Params

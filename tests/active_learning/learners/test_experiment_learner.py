@@ -13,7 +13,6 @@ import pytest
 import torch
 from overrides import overrides
 
-from allencv_al.active_learning.annotators.base import WaitingForLabels
 from allencv_al.active_learning.learners.experiment_learner import (
     TRAINING_FOLDER,
     WEIGHTS_NAME,
@@ -21,14 +20,16 @@ from allencv_al.active_learning.learners.experiment_learner import (
 )
 from allencv_al.active_learning.learners.model_state import shrink_and_perturb, trained_state
 from allencv_al.active_learning.run import RunOptions, active_learn
-from allencv_al.common import Params, registrable
+from allencv_al.common import Params
+from allencv_al.common.config import registrable
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.labels.annotators.base import WaitingForLabels
 from allencv_al.models.model import Model
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.training.callbacks.base import TrainerCallback
+from allencv_al.training.checkpoints.weights_file import read_weights
 from allencv_al.training.experiment import Experiment
-from allencv_al.training.training_loop import TrainingLoop
-from allencv_al.training.weights_file import read_weights
+from allencv_al.training.trainers.training_loop import TrainingLoop
 
 MakeConfig = Callable[..., dict[str, Any]]
 MakeDigits = Callable[..., Path]

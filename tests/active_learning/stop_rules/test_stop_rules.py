@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from allencv_al.active_learning.round_record import METRICS, RoundRecord
+from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.stop_rules import StopRule
 from allencv_al.active_learning.stop_rules.stable_predictions import cohen_kappa
-from allencv_al.common.config_check import check
+from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import ConfigurationError
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.config_check import check
+from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import DataError, ImageDecodeError
 from allencv_al.common.user_mistakes import UserCodeError
 from allencv_al.data.dataset_readers import (
@@ -425,7 +425,7 @@ def test_on_error_is_checked():
 
 
 def test_every_registered_reader_is_found_built_and_documented():
-    from allencv_al.common.signatures import signature_of
+    from allencv_al.common.config.signatures import signature_of
 
     names = set(DatasetReader.builtin)
     assert names == {

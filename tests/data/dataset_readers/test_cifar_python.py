@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allencv_al.common.config_check import check
+from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import CifarBinary, CifarPython, DatasetReader
 from allencv_al.data.dataset_readers.cifar_pickle import read_cifar_pickle

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.config_check import check
+from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import DatasetReader, ImageAnnotationReader
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.config_check import check
+from allencv_al.common.config.config_check import check
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.modules.convolutions import UnfoldConvolution

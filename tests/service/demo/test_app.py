@@ -23,7 +23,7 @@ from allencv_al.models import archive_model
 from allencv_al.predictors import Predictor
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.service.web.app import WebApp
-from allencv_al.service.web.settings import WebSettings
+from allencv_al.service.web.web_settings import WebSettings
 
 KINDS = [
     "PNG",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import urllib3
 
-from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.service.pipeline import Pipeline

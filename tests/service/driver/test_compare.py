@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning.comparison.cells import check_comparison
-from allencv_al.active_learning.comparison.compare import ComparisonOptions, compare
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationFaults
+from allencv_al.comparison.cells import check_comparison
+from allencv_al.comparison.comparison import ComparisonOptions, compare
 
 Serve = Callable[..., str]
 MakeConfig = Callable[..., dict[str, Any]]

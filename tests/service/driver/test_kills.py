@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.common.errors import DataError
 from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.web.running import ServerThread

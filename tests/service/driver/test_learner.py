@@ -14,11 +14,11 @@ import pytest
 import urllib3
 from PIL import Image
 
-from allencv_al.active_learning.annotators.base import WaitingForLabels
-from allencv_al.active_learning.label_store import LabelStore
-from allencv_al.active_learning.round_record import RoundRecord
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError
+from allencv_al.labels.annotators.base import WaitingForLabels
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 
 Serve = Callable[..., str]
 MakeConfig = Callable[..., dict[str, Any]]
@@ -305,7 +305,7 @@ def test_something_else_that_listens_is_no_pipeline(
 
     from allencv_al.service.web.app import WebApp
     from allencv_al.service.web.running import start_in_thread
-    from allencv_al.service.web.settings import WebSettings
+    from allencv_al.service.web.web_settings import WebSettings
 
     app = WebApp("other", WebSettings(port=0), "other")
     app.add_url_rule("/v1/info", view_func=lambda: flask.Response("<p>hello", 200))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from allencv_al.active_learning.annotators.base import WaitingForLabels
-from allencv_al.active_learning.round_record import RoundRecord
+from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.common.errors import AllenCVError, ConfigurationFaults
+from allencv_al.labels.annotators.base import WaitingForLabels
 from allencv_al.service.driver.worker_transport import WorkerTransport
 from allencv_al.service.pipeline import Pipeline
 

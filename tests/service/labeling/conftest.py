@@ -101,7 +101,7 @@ class Person(threading.Thread):
         self._ending = threading.Event()
 
     def run(self) -> None:
-        from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
+        from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
         while not (self._folder / LABELING_NAME).is_file() and not self._ending.wait(0.05):
             pass

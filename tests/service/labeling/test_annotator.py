@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from allencv_al.active_learning.label_store import LabelStore
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 from allencv_al.active_learning.run import RunOptions, active_learn
-from allencv_al.active_learning.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationFaults
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 MakeConfig = Callable[..., dict[str, Any]]
 
@@ -166,7 +166,7 @@ def test_a_round_ends_though_the_clock_was_set_back(
 ) -> None:
     """The answers come from a day that is still to come."""
     tomorrow = SimpleNamespace(time=lambda: time.time() + 86_400)
-    monkeypatch.setattr("allencv_al.active_learning.label_store.time", tomorrow)
+    monkeypatch.setattr("allencv_al.labels.label_store.time", tomorrow)
     config = make_config()
     config["active_learning"]["budget"] = 6
     person = make_person(tmp_path / "run")

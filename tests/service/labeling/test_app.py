@@ -12,9 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from allencv_al.active_learning.labeling.records import NewItem
-from allencv_al.active_learning.labeling.store import LABELING_NAME, LabelingStore
 from allencv_al.common.errors import DataError
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.session_records import NewItem
 from allencv_al.service.labeling import image_route
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web import Identity, TokenAccess, WebSettings

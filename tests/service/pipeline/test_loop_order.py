@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from allencv_al.service.pipeline import Pipeline, checkpoints
+from allencv_al.service.pipeline import Pipeline
+from allencv_al.service.pipeline.state import checkpoints
 
 MakePipeline = Callable[..., Pipeline]
 

@@ -12,7 +12,7 @@ import pytest
 from power_cut import Kind, record
 
 from allencv_al.service.pipeline import Pipeline
-from allencv_al.service.pipeline.storage import Storage
+from allencv_al.service.pipeline.state.storage import Storage
 
 MakePipeline = Callable[..., Pipeline]
 

@@ -10,8 +10,8 @@ import pytest
 from flask import Response
 from pydantic import BaseModel, ConfigDict
 
-from allencv_al.active_learning.label_store import LabelConflict
 from allencv_al.common.errors import DataError, ImageDecodeError
+from allencv_al.labels.label_store import LabelConflict
 from allencv_al.service.web import Identity, TokenAccess, WebApp, WebSettings, current_identity
 
 TOKENS = {"anna": "token-of-anna-0123456789", "ben": "token-of-ben-0123456789"}

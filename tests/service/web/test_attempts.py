@@ -8,7 +8,7 @@ import pytest
 
 from allencv_al.service.web import Identity, TokenAccess, WebApp
 from allencv_al.service.web.attempts import BURST, Attempts, network_of
-from allencv_al.service.web.errors import WebError
+from allencv_al.service.web.web_errors import WebError
 
 MakeApp = Callable[..., WebApp]
 RIGHT = "the-right-token-of-anna"

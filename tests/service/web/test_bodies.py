@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from allencv_al.service.web import WebApp
 from allencv_al.service.web.bodies import parse_json
-from allencv_al.service.web.errors import WebError, without_paths
 from allencv_al.service.web.running import start_in_thread
+from allencv_al.service.web.web_errors import WebError, without_paths
 
 MakeApp = Callable[..., WebApp]
 VALUES = st.recursive(

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from allencv_al.common.errors import ImageDecodeError
-from allencv_al.service.web.errors import WebError
 from allencv_al.service.web.images import DecodingBudget, check_image
+from allencv_al.service.web.web_errors import WebError
 
 
 def encoded(width: int, height: int, kind: str) -> bytes:

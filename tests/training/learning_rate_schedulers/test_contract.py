@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.errors import CheckpointError, ConfigurationError, ConfigurationFaults
-from allencv_al.common.signatures import signature_of
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.momentum_schedulers import MomentumScheduler
 from allencv_al.training.scheduler import Scheduler

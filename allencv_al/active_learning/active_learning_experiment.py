@@ -1,0 +1,113 @@
+"""`ActiveLearningExperiment`: a config with the block `active_learning`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from overrides import overrides
+
+from allencv_al.active_learning.settings import ActiveLearningSettings
+from allencv_al.common import Params
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.targets import Target, subclass_of
+from allencv_al.common.errors import Fault
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.models.device import resolve_device
+from allencv_al.models.model import Model
+from allencv_al.modules.weights import without_downloads
+from allencv_al.training.experiment import Experiment
+from allencv_al.training.trainers.base import Trainer
+
+
+class ActiveLearningExperiment(Experiment):
+    """One config file that says what is trained, and how its labels are chosen.
+
+    Args:
+        active_learning: How labels are chosen. Default: `margin`, 20 items a round, to the end.
+        kwargs: The keys of every experiment.
+    """
+
+    def __init__(
+        self, active_learning: ActiveLearningSettings | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.settings = active_learning or ActiveLearningSettings()
+
+    seed_keys: ClassVar[Sequence[str]] = ("random_seed", "numpy_seed", "pytorch_seed")
+    secrets: ClassVar[Sequence[str]] = ()
+    is_shared: ClassVar[bool] = False
+
+    device: torch.device
+    """Where the model is: as the trainer's `cuda_device` says."""
+
+    @classmethod
+    @overrides
+    def from_checked(cls, params: Params) -> Self:
+        experiment = super().from_checked(params)
+        experiment.device = _trainer_device(params.as_dict().get("trainer"))
+        return experiment
+
+    @overrides
+    def rehearse(self) -> None:
+        from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
+
+        with without_downloads():
+            ExperimentLearner(self, Path()).rehearse()
+
+    @classmethod
+    def comparison_faults(cls, params: Params) -> Iterator[Fault]:
+        """Yield nothing: what can be run can be compared."""
+        yield from ()
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        block = config.child("active_learning")
+        fraction = block.get("test_fraction") if block is not None else None
+        if fraction is not None and config.get("test_data_path") is not None:
+            yield config.fault(
+                "active_learning.test_fraction", "expected it or test_data_path, found both"
+            )
+        path = block.get("pool_data_path") if block is not None else None
+        reader = config.child("dataset_reader")
+        reader_class = None if reader is None else subclass_of(reader.cls, DatasetReader)
+        if isinstance(path, str) and reader_class is not None:
+            message = reader_class.path_fault(path) if path else 'expected a path, found ""'
+            if message is not None:
+                yield config.fault("active_learning.pool_data_path", message)
+        if block is None or block.get("cache_embeddings") is True:
+            yield from _chance_faults(config)
+
+
+def _trainer_device(trainer: Any) -> torch.device:
+    """Return where the trainer of a config will put the model, which infers before that, too."""
+    config = {"type": trainer} if isinstance(trainer, str) else dict(trainer)
+    target = Target(*Trainer.resolve(config.get("type", Trainer.default_implementation)))
+    argument = target.signature.arguments.get("cuda_device")
+    if argument is None:
+        return torch.device("cpu")
+    return resolve_device(config.get("cuda_device", argument.default))
+
+
+def _chance_faults(config: ConfigView) -> Iterator[Fault]:
+    """Yield the random transforms of images that are to be encoded once."""
+    model = config.child("model")
+    model_class = None if model is None else subclass_of(model.cls, Model)
+    if model is None or model_class is None or not model_class.fixed_embedding_in(model):
+        return
+    for name in ("dataset_reader", "validation_dataset_reader"):
+        if not config.sound(name) or config.get(name) is None:
+            continue
+        reader = config.build(name)
+        for index, step in enumerate(reader.augmentation):
+            if step.is_random:
+                yield config.fault(
+                    f"{name}.augmentation.{index}",
+                    f"{type(step).__name__} changes a picture by chance, but with an encoder that "
+                    "does not train each picture is encoded once: leave it out, or set "
+                    "active_learning.cache_embeddings to false to encode anew in every epoch",
+                )

@@ -1,0 +1,1 @@
+"""Rounds of a run: their records, outputs and metrics."""

@@ -1,0 +1,139 @@
+"""What the model of a round makes of the items: computed once, kept while the round lasts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.active_learning.learners.base import Learner
+from allencv_al.common.seeding import item_seed
+from allencv_al.data.id_hash import canonical_order
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.unlabeled_pool import Pool
+
+OUTPUTS_NAME = "outputs"
+# What a strategy needs, and what of the model's outputs that is
+_OUTPUT_OF = {
+    "logits": "logits",
+    "mc_logits": "mc_logits",
+    "embeddings": "embeddings",
+    "labeled_embeddings": "embeddings",
+    "target_mc_logits": "mc_logits",
+}
+
+
+def outputs_for(needs: Collection[str]) -> frozenset[str]:
+    """Return the outputs of a model that a strategy with these needs reads."""
+    return frozenset(_OUTPUT_OF[name] for name in needs)
+
+
+class RoundOutputs:
+    """The outputs of one round's model, and whether that model is the one in memory.
+
+    Nothing here could not be computed again: another process that goes on with the run begins with
+    none of it, and `bring_back` gives it the model.
+
+    Args:
+        learner: Whose model it is.
+        target_size: How many items stand for what the model will meet.
+        seed: Decides which.
+        bring_back: Has the learner take up the model of a round.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        target_size: int,
+        seed: int,
+        bring_back: Callable[[int], None],
+    ) -> None:
+        self._learner = learner
+        self._target_size = target_size
+        self._target_seed = item_seed(seed, 0, "target") >> 1  # within a signed 64-bit integer
+        self._bring_back = bring_back
+        self.begin(None)
+
+    def begin(self, round: int | None) -> None:
+        """Note that the model in memory is that of a round, of which nothing is known yet."""
+        self._round = round
+        self._pool: PoolOutputs | None = None
+        self._needs: frozenset[str] = frozenset()
+        self._labeled: PoolOutputs | None = None
+        self._target: PoolOutputs | None = None
+
+    def have_model(self, round: int) -> None:
+        """Have the model of a round in memory, as another process may have left it."""
+        if self._round != round:
+            self._bring_back(round)
+            self.begin(round)
+
+    def of_pool(self, ids: Sequence[str], needs: frozenset[str], folder: Path) -> PoolOutputs:
+        """Return what the model makes of the pool.
+
+        Args:
+            ids: The items of the pool, the same throughout a round.
+            needs: Some of "logits", "mc_logits", "embeddings".
+            folder: The folder of the round.
+        """
+        if self._pool is None or not needs <= self._needs:
+            self._pool = self._learner.infer(ids, needs, folder / OUTPUTS_NAME)
+            self._needs = needs
+        return self._pool
+
+    def of_labeled(self, labels: Mapping[str, str]) -> PoolOutputs:
+        """Return the embeddings of the labeled items."""
+        if self._labeled is None:
+            self._labeled = self._learner.infer(list(labels), {"embeddings"}, None)
+        return self._labeled
+
+    def strategy_pool(
+        self, outputs: PoolOutputs, labels: Mapping[str, str], needs: Collection[str]
+    ) -> Pool:
+        """Return the pool as a strategy takes it.
+
+        Args:
+            outputs: What the model makes of the items that may be chosen.
+            labels: Class name by item id.
+            needs: What the strategy needs.
+        """
+        labeled = self._seen_labeled(labels, needs)
+        target = self._of_target() if "target_mc_logits" in needs else None
+        ids = self.labeled_ids(labels, needs)
+        return outputs.pool(labeled, self._class_indices(labels, ids), target)
+
+    def labeled_ids(self, labels: Mapping[str, str], needs: Collection[str]) -> Sequence[str]:
+        """Return the ids of the labeled items, in the order in which a strategy sees them."""
+        labeled = self._seen_labeled(labels, needs)
+        return list(labels) if labeled is None else labeled.ids
+
+    def drop_files(self, folder: Path) -> None:
+        """Remove what a round has left on the disk, once nobody will ask for it again."""
+        shutil.rmtree(folder / OUTPUTS_NAME, ignore_errors=True)
+
+    def _seen_labeled(
+        self, labels: Mapping[str, str], needs: Collection[str]
+    ) -> PoolOutputs | None:
+        # Those that need embeddings look at labeled ones as well where there are some
+        looks = bool({"embeddings", "labeled_embeddings"} & set(needs))
+        return self.of_labeled(labels) if labels and looks else None
+
+    def _class_indices(self, labels: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.int64]:
+        places = {name: index for index, name in enumerate(self._learner.class_names())}
+        # Whoever keeps the labels for himself tells no class
+        return np.asarray([places.get(labels[id], -1) for id in ids], np.int64)
+
+    def _of_target(self) -> PoolOutputs:
+        if self._target is None:
+            ids = [item.id for item in self._learner.items]
+            chosen: list[Any] = canonical_order(ids, self._target_seed)[
+                : self._target_size
+            ].tolist()
+            self._target = self._learner.infer(
+                [ids[place] for place in chosen], {"mc_logits"}, None
+            )
+        return self._target

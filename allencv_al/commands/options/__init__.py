@@ -1,0 +1,1 @@
+"""Arguments and inputs that commands share."""

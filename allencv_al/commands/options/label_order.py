@@ -1,0 +1,209 @@
+"""Which images `allencv-al label` asks for, and in which order."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allencv_al.common.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from allencv_al.data.instance import Instance
+    from allencv_al.labels.sessions.labeling_store import LabelingStore
+    from allencv_al.labels.sessions.session_records import NewItem
+    from allencv_al.predictors.predictor import Predictor
+    from allencv_al.selection.selector import Pick
+
+_OWNER = "the command line"
+_MOST_NAMED = 3
+
+logger = logging.getLogger(__name__)
+
+
+def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance]) -> None:
+    """Add the images to the store; put those that wait in another order if one is asked for.
+
+    Args:
+        store: The labeling; what it has stays there.
+        args: The arguments of `label`.
+        pool: The images, none of which has a label.
+
+    Raises:
+        ConfigurationError: A strategy asks a model that was not given.
+    """
+    store.classes.add(args.classes, _OWNER)
+    if len(store.classes.all()) < 1:
+        logger.info("no classes yet: the page can add some, or --classes cat,dog names them")
+    known, batch = store.items.numbers(), store.items.batch()
+    before = store.identity.ordering()
+    order = _order(args, before or {})
+    is_other = bool(known and before and order and order != before)
+    taken = store.items.answered() if is_other else known
+    left = [item for item in pool if item.id not in taken]
+    size = len(left)
+    if args.query_size is not None:
+        size = min(size, args.query_size if is_other else max(0, args.query_size - len(known)))
+    seed = (before or {}).get("seed", 0) if args.seed is None else args.seed
+    items = _ordered(args, pool, left, size, seed) if size else []
+    per_image = args.labels_per_image or (1 if batch is None else batch.labels_per_image)
+    batch = store.items.open_batch([] if is_other else items, None, per_image)
+    if is_other:
+        store.items.ask_first(batch.batch, items)
+    if order or before is None:
+        store.identity.set_ordering(order or {"strategy": None, "model": None, "seed": 0})
+    if known:
+        _say_what_is_asked(args, known, items, is_other)
+    _say_what_is_gone(store, batch.batch)
+
+
+def _order(args: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the order, as far as it was given; nothing if it stays as it is."""
+    if args.strategy is None and args.seed is None:
+        return {}
+    seed = before.get("seed", 0) if args.seed is None else args.seed
+    return {"strategy": args.strategy, "model": _model(args), "seed": seed}
+
+
+def _model(args: argparse.Namespace) -> str | None:
+    """Return what tells the model that orders the images from others, trained again or not."""
+    if args.archive is None:
+        return None if args.embeddings is None else str(args.embeddings)
+    path: Path = args.archive
+    if path.is_dir() and (path / "model.tar.gz").is_file():
+        path /= "model.tar.gz"
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    text = "".join(
+        f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\n" for file in files
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _ordered(
+    args: argparse.Namespace,
+    pool: Sequence[Instance],
+    left: Sequence[Instance],
+    size: int,
+    seed: int,
+) -> list[NewItem]:
+    """Return so many of the images that are left, in the order in which they are asked for."""
+    from allencv_al.labels.sessions.copies import copies_of
+    from allencv_al.labels.sessions.session_records import NewItem
+
+    if args.query_size is not None or args.strategy is not None:
+        items = _picked(args, left, size, seed)
+    else:
+        shuffled = list(left)
+        random.Random(seed).shuffle(shuffled)
+        items = [NewItem(item.id, _image(item)) for item in shuffled]
+    files = {item.id: image for item in pool if isinstance(image := _image(item), Path)}
+    copies = copies_of(files)
+    if copies:
+        copy, original = next(iter(copies.items()))
+        logger.warning(
+            "images that are byte-equal to another one: %d (%s to %s); each is asked for",
+            *(len(copies), copy, original),
+        )
+    return [_with_original(item, copies.get(item.id)) for item in items]
+
+
+def _with_original(item: NewItem, original: str | None) -> NewItem:
+    if original is None:
+        return item
+    note = f"the same file as {original}"
+    return replace(item, reason=note if item.reason is None else f"{item.reason}; {note}")
+
+
+def _say_what_is_asked(
+    args: argparse.Namespace, known: Mapping[str, int], items: Sequence[NewItem], is_other: bool
+) -> None:
+    new = sum(item.id not in known for item in items)
+    if is_other:
+        by = "by chance" if args.strategy is None else f"by {args.strategy}"
+        logger.warning(
+            "another order than before, %s: images that are asked for next: %d, of which new: %d; "
+            "other images that waited before follow them",
+            *(by, len(items), new),
+        )
+    elif new:
+        logger.warning("images added to the %d of this labeling: %d", len(known), new)
+    elif args.query_size is not None and args.query_size < len(known):
+        logger.warning(
+            "this labeling has %d images already, which is more than --query-size %d; none is "
+            "taken away",
+            *(len(known), args.query_size),
+        )
+
+
+def _say_what_is_gone(store: LabelingStore, batch: int) -> None:
+    images = {item.id: store.items.image(item) for item in store.items.items(batch) if item.image}
+    gone = [id for id, image in images.items() if isinstance(image, Path) and not image.exists()]
+    if gone:
+        logger.warning(
+            "images of this labeling whose files are gone: %d (%s); their labels stay",
+            *(len(gone), ", ".join(gone[:_MOST_NAMED])),
+        )
+
+
+def _picked(
+    args: argparse.Namespace, pool: Sequence[Instance], size: int, seed: int
+) -> list[NewItem]:
+    """Return so many images that the strategy picks, in its order, with its reasons."""
+    from allencv_al.commands.select import read_strategy
+    from allencv_al.labels.label_table import pick_text
+    from allencv_al.labels.sessions.session_records import NewItem
+    from allencv_al.selection.selector import SampleSelector
+
+    strategy = read_strategy(args.strategy or "random", args.archive is None)
+    predictors = _predictors(args, bool(strategy.needs))
+    selector = SampleSelector(predictors, strategy)
+    found = selector.select(pool, size, seed=seed)
+    for id, cause in list(found.unreadable.items())[:_MOST_NAMED]:
+        logger.warning("%s: %s", id, cause)
+    if len(found.unreadable) > _MOST_NAMED:
+        logger.warning("%d images cannot be read, and are left out", len(found.unreadable))
+    return [
+        NewItem(
+            pick.id,
+            _image(pick.instance),
+            pick_text(pick.reason["rank"], len(found.picks), pick.score, pick.reason),
+            _guess(pick),
+        )
+        for pick in found.picks
+    ]
+
+
+def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
+    if not is_needed:
+        return []
+    if args.archive is None and args.embeddings is None:
+        raise ConfigurationError(
+            f"label: --strategy {args.strategy} looks at images by a model; give --archive, or "
+            "--embeddings squeezenet1_1"
+        )
+    if args.archive is None:
+        from allencv_al.commands.select import cold_predictor
+
+        return [cold_predictor(args, [])]
+    from allencv_al.models.archive import load_archive
+    from allencv_al.predictors.predictor import Predictor
+
+    return [Predictor.from_archive(load_archive(args.archive, args.cuda_device))]
+
+
+def _guess(pick: Pick) -> list[tuple[str, float]]:
+    if pick.predicted is None or pick.probability is None:
+        return []
+    return [(pick.predicted, pick.probability)]
+
+
+def _image(item: Instance) -> Path | bytes:
+    return item.image if isinstance(item.image, bytes) else Path(str(item.image))

@@ -1,0 +1,103 @@
+"""The arguments of commands that serve a page: where, and to whom."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allencv_al.commands.options import arguments
+from allencv_al.common.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from allencv_al.service.web.access import Access
+    from allencv_al.service.web.web_settings import WebSettings
+
+
+def add_server(group: argparse._ArgumentGroup, port: int) -> None:
+    """Add the arguments.
+
+    Args:
+        group: Where to.
+        port: The port by default.
+    """
+    group.add_argument(
+        "--port",
+        type=arguments.port,
+        default=port,
+        metavar="N",
+        help=f"the port to listen on (default: {port}; 0 takes a free one)",
+    )
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="the address to listen on (default: 127.0.0.1, this machine only); any other needs "
+        "a token",
+    )
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="ask for the token in this file, which is made if it is absent",
+    )
+    group.add_argument(
+        "--token",
+        metavar="TEXT",
+        help="ask for this token; others on this machine can see it in the list of processes, a "
+        "file they cannot",
+    )
+    group.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which the server may be asked for, besides localhost and --host; may "
+        "be given several times",
+    )
+    group.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let the pages of this other site send requests and read the answers, as in "
+        "https://photos.example; may be given several times (default: none)",
+    )
+
+
+def settings(args: argparse.Namespace, access: Access) -> WebSettings:
+    """Return what the arguments say."""
+    from allencv_al.service.web.web_settings import WebSettings
+
+    return WebSettings(
+        host=args.host,
+        port=args.port,
+        access=access,
+        allowed_hosts=args.allowed_host,
+        allowed_origins=args.allow_origin,
+    )
+
+
+def shared_access(args: argparse.Namespace) -> Access:
+    """Return who is let in: all, or whoever has the one token.
+
+    Raises:
+        ConfigurationError: The token is no token, or is there twice.
+    """
+    from allencv_al.service.web.access import Identity, OpenAccess, TokenAccess
+
+    if args.token is not None and args.token_file is not None:
+        raise ConfigurationError("expected --token or --token-file, found both")
+    token = args.token if args.token_file is None else token_in(args.token_file)
+    return OpenAccess() if token is None else TokenAccess({token: Identity("")})
+
+
+def token_in(file: Path) -> str:
+    """Return the token in a file, which is made, and said, where it is absent."""
+    from allencv_al.service.web.access import load_or_make_token
+
+    token, is_new = load_or_make_token(file)
+    if is_new:
+        sys.stderr.write(f"made a token, kept in {file}: {token}\n")
+    return token

@@ -1,0 +1,214 @@
+"""What `allencv-al select` gives back: JSON lines or a table, a contact sheet, and a summary."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common.files.atomic_file import write_text
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance
+from allencv_al.labels.contact_sheet import write_contact_sheet
+from allencv_al.labels.label_table import has_place_in_table, write_label_table
+from allencv_al.labels.picked_image import PickedImage
+from allencv_al.predictors.prediction_json import dump_line
+from allencv_al.predictors.predictor import Predictor
+from allencv_al.selection.pick_reasons import named_reason
+from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
+from allencv_al.selection.selector import Pick, SampleSelection
+from allencv_al.selection.strategies.shared.softmax import softmax
+
+_MOST_NAMED = 3
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a selection came to.
+
+    Args:
+        picks: What was chosen, in order.
+        pool: All that could be chosen.
+        labeled: What is labeled already.
+        unreadable: The images that cannot be read, pool and labeled ones, with the cause.
+        title: What stands above the contact sheet.
+    """
+
+    picks: Sequence[PickedImage]
+    pool: Sequence[Instance]
+    labeled: Sequence[Instance]
+    unreadable: Mapping[str, str]
+    title: str
+
+
+def picked_images(
+    selection: SampleSelection, labeled: Sequence[Instance], classifiers: Sequence[Predictor]
+) -> list[PickedImage]:
+    """Return the picks with all that a person is told of them.
+
+    Args:
+        selection: What was chosen.
+        labeled: What is labeled already; reasons name those by their ids.
+        classifiers: Say the class where the strategy did not need to know it; if any.
+    """
+    picks = selection.picks
+    if classifiers and any(pick.predicted is None for pick in picks):
+        picks = tuple(_with_classes(picks, classifiers))
+    readable = [item.id for item in labeled if item.id not in selection.unreadable]
+    names = _class_names(classifiers)
+    return [
+        PickedImage(
+            rank=rank,
+            instance=pick.instance,
+            score=pick.score,
+            predicted=pick.predicted,
+            probability=pick.probability,
+            reason=_reason(pick, readable, names),
+        )
+        for rank, pick in enumerate(picks, start=1)
+    ]
+
+
+def write_results(results: Results, output: Path | None, contact_sheet: Path | None) -> None:
+    """Write the picks, and the list of unreadable images beside them.
+
+    Args:
+        results: What to write.
+        output: A .csv or JSON lines file; None for lines on stdout.
+        contact_sheet: The PNG file to draw, if any.
+    """
+    if output is None:
+        sys.stdout.writelines(map(_line, results.picks))
+    elif output.suffix.lower() == ".csv":
+        labeled = [item for item in results.labeled if has_place_in_table(item)]
+        if len(labeled) < len(results.labeled):
+            logger.warning(
+                "%d labeled images have names that no table can hold: they are not in it",
+                len(results.labeled) - len(labeled),
+            )
+        write_label_table(output, results.picks, labeled)
+    else:
+        write_text(output, "".join(map(_line, results.picks)))
+    if output is not None:
+        _write_unreadable(results, output)
+    if contact_sheet is not None:
+        write_contact_sheet(contact_sheet, results.picks, results.title)
+
+
+def log_summary(
+    results: Results,
+    output: Path | None,
+    scoring_seconds: float,
+    choosing_seconds: float,
+    all_scored: bool = True,
+) -> None:
+    """Say how many images there were, what could not be read, and how long it took.
+
+    Args:
+        results: What was found.
+        output: Where the picks were written.
+        scoring_seconds: How long the model ran.
+        choosing_seconds: How long the strategy then took.
+        all_scored: Whether the model ran over all images: then it says how many a second.
+    """
+    pool, bad = len(results.pool), results.unreadable
+    logger.info("%d images to choose from, %d labeled ones", pool, len(results.labeled))
+    if bad:
+        named = "; ".join(f"{id}: {cause}" for id, cause in list(bad.items())[:_MOST_NAMED])
+        more = f"; and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
+        where = "" if output is None else f"; all in {_unreadable_path(output)}"
+        logger.warning("cannot be read: %d images (%s%s)%s", len(bad), named, more, where)
+        for id, cause in bad.items():
+            logger.debug("cannot be read: %s: %s", id, cause)
+    rate = f" ({pool / max(scoring_seconds, 1e-9):.1f} images/s)" if all_scored else ""
+    logger.info(
+        "scored in %.1f s%s, chose %d in %.2f s",
+        *(scoring_seconds, rate, len(results.picks), choosing_seconds),
+    )
+    if output is not None and output.suffix.lower() == ".csv":
+        labeled = f"; {len(results.labeled)} labeled ones below them" if results.labeled else ""
+        logger.info(
+            '%s: fill in the column "label" of the first %d rows%s; the dataset reader "manifest" '
+            "trains on it",
+            output,
+            len(results.picks),
+            labeled,
+        )
+        _warn_of_no_files(results)
+
+
+def _warn_of_no_files(results: Results) -> None:
+    if any(not isinstance(pick.instance.image, str | Path) for pick in results.picks):
+        logger.warning(
+            "these images are no files, so the table has their ids only: give the filled table to "
+            "--labeled; no dataset reader finds images by it"
+        )
+
+
+def _with_classes(picks: Iterable[Pick], classifiers: Sequence[Predictor]) -> Iterator[Pick]:
+    known = {pick.id: pick for pick in picks}
+    images = [pick.instance for pick in known.values()]
+    outputs = compute_outputs(
+        classifiers, images, {"logits"}, None, ScoringOptions(description=None)
+    )
+    names = _class_names(classifiers)
+    assert outputs.logits is not None
+    probabilities, _ = softmax(outputs.logits, 1.0)
+    for id, row in zip(outputs.ids, probabilities, strict=True):
+        best = int(row.argmax())
+        known[id] = replace(
+            known[id], predicted=names.get(best, str(best)), probability=float(row[best])
+        )
+    return iter(known.values())
+
+
+def _class_names(classifiers: Sequence[Predictor]) -> dict[int, str]:
+    if not classifiers:
+        return {}
+    vocabulary = classifiers[0].model.vocab
+    return vocabulary.get_index_to_token_vocabulary(LABEL_NAMESPACE)
+
+
+def _reason(pick: Pick, labeled: Sequence[str], names: Mapping[int, str]) -> dict[str, Any]:
+    """Return what the pick does not say elsewhere, names in the place of numbers."""
+    known = {"rank"} if pick.predicted is None else {"rank", "predicted", "probability"}
+    kept = {name: value for name, value in pick.reason.items() if name not in known}
+    return named_reason(kept, names, labeled)
+
+
+def _line(pick: PickedImage) -> str:
+    image = pick.instance.image
+    path = {"image_path": str(image)} if isinstance(image, str | Path) else {}
+    return dump_line(
+        {
+            "rank": pick.rank,
+            "id": pick.instance.id,
+            **path,
+            "score": pick.score,
+            "predicted": pick.predicted,
+            "probability": pick.probability,
+            "reason": pick.reason,
+        }
+    )
+
+
+def _unreadable_path(output: Path) -> Path:
+    return output.with_suffix(".unreadable.jsonl")
+
+
+def _write_unreadable(results: Results, output: Path) -> None:
+    path = _unreadable_path(output)
+    if not results.unreadable:
+        path.unlink(missing_ok=True)  # of a call before
+        return
+    images = {item.id: item.image for item in (*results.pool, *results.labeled)}
+    lines = []
+    for id, cause in results.unreadable.items():
+        image = images.get(id)
+        shown = {"image_path": str(image)} if isinstance(image, str | Path) else {}
+        lines.append(dump_line({"id": id, **shown, "cause": cause}))
+    write_text(path, "".join(lines))

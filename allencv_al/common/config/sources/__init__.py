@@ -1,0 +1,1 @@
+"""Config files: jsonnet, YAML and overrides."""

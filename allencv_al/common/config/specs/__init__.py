@@ -1,0 +1,1 @@
+"""Specs of annotations: check, build and describe values."""

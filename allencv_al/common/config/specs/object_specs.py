@@ -1,0 +1,241 @@
+"""Specs of objects: registered families, plain `FromParams` classes, dataclasses and `Lazy`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from overrides import overrides
+
+from allencv_al.common.config.lazy import Lazy
+from allencv_al.common.config.names import with_article
+from allencv_al.common.config.params import Params
+from allencv_al.common.config.signatures import signature_of
+from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, join
+from allencv_al.common.config.targets import Target, argument_faults, construct
+from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
+from allencv_al.common.files.json_values import repr_json
+
+if TYPE_CHECKING:
+    from allencv_al.common.config.from_params import FromParams
+
+
+@dataclass(frozen=True)
+class ObjectSpec(TypeSpec):
+    """An object built by a constructor; of a registered family, the one that `type` names.
+
+    Args:
+        cls: The class, or the base of the family.
+        by_constructor: Whether a `from_params` of the class's own is left aside: it is what runs.
+    """
+
+    cls: type[FromParams]
+    by_constructor: bool = False
+
+    @overrides
+    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
+        if isinstance(value, self.cls):
+            return
+        target, arguments, found = self.resolve(value, path)
+        yield from found
+        if target is None or self._is_custom(target):
+            return
+        from allencv_al.common.config.config_check import ConfigView, hook_faults
+
+        scope = self.narrowed(target, scope)
+        sound: dict[str, bool] = {}
+        told = list(argument_faults(target, arguments, path, scope, sound))
+        yield from told
+        view = scope.views[path, target.cls] = ConfigView(target, arguments, path, scope, sound)
+        yield from hook_faults(view, told)
+
+    def narrowed(self, target: Target, scope: Scope) -> Scope:
+        """Return the scope inside the object, with what the program gives to it and below it."""
+        if target.injected and scope.completed_later:
+            scope = dataclasses.replace(scope, completed_later=False)
+        return scope.providing(target.injected) if scope.assume_injected else scope
+
+    def resolve(self, value: Any, path: str) -> tuple[Target | None, dict[str, Any], list[Fault]]:
+        """Return the class that `value` names, its arguments, and what is wrong with the name."""
+        place = join(path, "type")
+        if isinstance(value, str) and self.cls.has_registry():
+            place, value = path, {"type": value}
+        value = self.cls.expand_shorthand(value)
+        if not isinstance(value, Mapping):
+            return None, {}, [self.expected(value, path)]
+        arguments = dict(value.params if isinstance(value, Params) else value)
+        if "_pretrained" in arguments:
+            return None, arguments, [Fault(join(path, "_pretrained"), _NO_PRETRAINED)]
+        target, message = self._target(arguments)
+        if target is not None and target.missing_methods:
+            lacking = ", ".join(target.missing_methods)
+            message = f"{target.name} is abstract: it lacks {lacking}"
+        if message:
+            return None, arguments, [Fault(place, message)]
+        return target, arguments, []
+
+    def _target(self, arguments: dict[str, Any]) -> tuple[Target | None, str]:
+        """Return the class that `type`, which is taken out of `arguments`, names; or what is wrong.
+
+        Raises nothing.
+        """
+        if not self.cls.has_registry():
+            return Target(self.cls), ""
+        family = self.cls.registry_name()
+        name = arguments.pop("type", self.cls.default_implementation)
+        if name is None:
+            known = ", ".join(self.cls.list_available())
+            return None, f"missing key; {f'one of {known}' if known else 'none is registered'}"
+        if not isinstance(name, str):
+            return None, f"expected the name of {with_article(family)}, found {repr_json(name)}"
+        try:
+            return Target(*self.cls.resolve(name)), ""
+        except ConfigurationError as error:
+            return None, str(error)
+
+    @overrides
+    def build(self, value: Any, path: str, scope: Scope) -> Any:
+        if isinstance(value, self.cls):
+            return value
+        target, arguments, found = self.resolve(value, path)
+        if target is None:
+            raise ConfigurationFaults(found)
+        if self._is_custom(target):
+            return target.read(arguments, path, scope)
+        return target.build(arguments, path, scope)
+
+    def _is_custom(self, target: Target) -> bool:
+        return target.is_custom and not (self.by_constructor and target.cls is self.cls)
+
+    @overrides
+    def resembles(self, value: Any) -> bool:
+        if isinstance(value, str) and self.cls.has_registry():
+            return True
+        return isinstance(value, self.cls) or isinstance(self.cls.expand_shorthand(value), Mapping)
+
+    @overrides
+    def rules_out(self, value: Any) -> bool:
+        return not isinstance(value, self.cls) and self.resolve(value, "")[0] is None
+
+    @overrides
+    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
+        from allencv_al.common.config.specs.object_schema import object_schema
+
+        return object_schema(self.cls, definitions)
+
+    def __str__(self) -> str:
+        return f"{with_article(self.cls.registry_name())} (an object)"
+
+
+_NO_PRETRAINED = (
+    "parts of another archive cannot be named in a config (AllenNLP's _pretrained); name a weights "
+    "file in the encoder, or use Archive.extract_module in Python"
+)
+
+
+@dataclass(frozen=True)
+class LazySpec(TypeSpec):
+    """A part that is built later: checked now like any other.
+
+    Arguments that the config lacks are no fault yet where the class does not say what is
+    `injected`: the program may give them to `construct`, which then checks them.
+    """
+
+    inner: TypeSpec
+
+    @property
+    @overrides
+    def parts(self) -> tuple[TypeSpec, ...]:
+        return (self.inner,)
+
+    @overrides
+    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
+        if not isinstance(value, Lazy):
+            yield from self.inner.faults(value, path, self.narrowed(scope))
+
+    def narrowed(self, scope: Scope) -> Scope:
+        """Return the scope inside: what is injected will be there when the part is built."""
+        return dataclasses.replace(scope, assume_injected=True, completed_later=True)
+
+    @overrides
+    def build(self, value: Any, path: str, scope: Scope) -> Any:
+        if isinstance(value, Lazy):
+            return value
+
+        return Lazy(_Part(self.inner, value, path, dataclasses.replace(scope, views={})))
+
+    @overrides
+    def resembles(self, value: Any) -> bool:
+        return isinstance(value, Lazy) or self.inner.resembles(value)
+
+    @overrides
+    def rules_out(self, value: Any) -> bool:
+        return not isinstance(value, Lazy) and self.inner.rules_out(value)
+
+    @overrides
+    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
+        return self.inner.json_schema(definitions)
+
+    def __str__(self) -> str:
+        return str(self.inner)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The constructor of a `Lazy`; not a closure, so that a `Lazy` can be pickled."""
+
+    spec: TypeSpec
+    value: Any
+    path: str
+    scope: Scope
+
+    def __call__(self, **extras: Any) -> Any:
+        scope = self.scope.with_extras(extras)
+        if not self._says_what_is_injected():
+            faults = list(self.spec.faults(self.value, self.path, scope))
+            if faults:
+                raise ConfigurationFaults(faults)
+        return self.spec.build(self.value, self.path, scope)
+
+    def _says_what_is_injected(self) -> bool:
+        if not isinstance(self.spec, ObjectSpec) or isinstance(self.value, self.spec.cls):
+            return False
+        target, _, _ = self.spec.resolve(self.value, self.path)
+        return target is not None and bool(target.injected)
+
+
+@dataclass(frozen=True)
+class DataclassSpec(TypeSpec):
+    """A dataclass, or a class whose constructor is annotated like one, from its arguments."""
+
+    cls: type
+
+    @overrides
+    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
+        if isinstance(value, self.cls):
+            return
+        if not isinstance(value, Mapping):
+            yield self.expected(value, path)
+            return
+        yield from argument_faults(Target(self.cls), value, path, scope)
+
+    @overrides
+    def build(self, value: Any, path: str, scope: Scope) -> Any:
+        if isinstance(value, self.cls):
+            return value
+        return construct(self.cls, signature_of(self.cls), value, path, scope)
+
+    @overrides
+    def resembles(self, value: Any) -> bool:
+        return isinstance(value, (Mapping, self.cls))
+
+    @overrides
+    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
+        from allencv_al.common.config.specs.object_schema import parameters_schema
+
+        return parameters_schema(signature_of(self.cls), definitions)
+
+    def __str__(self) -> str:
+        return f"an object with {', '.join(signature_of(self.cls).arguments)}"

@@ -1,0 +1,258 @@
+"""Many runs at once, each in one of a few processes."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from allencv_al.active_learning.run import RunOptions, active_learn
+from allencv_al.common import Params
+from allencv_al.common.errors import AllenCVError
+from allencv_al.common.log_level import log_level
+from allencv_al.common.machine_faults import is_of_a_path
+from allencv_al.comparison.cells import Cell
+from allencv_al.training.interruption import TrainingInterrupted
+from allencv_al.training.run_folder import CONFIG_NAME
+
+logger = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 30.0  # a training finishes its step first
+# Threads of a library would fight over the cores that the other workers use
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How the workers go about it.
+
+    Args:
+        cache_folder: The embeddings that all runs share.
+        threads: How many threads each may use.
+        packages: The user's packages, which each imports first.
+    """
+
+    cache_folder: Path
+    threads: int
+    packages: Sequence[str] = ()
+
+
+class Failure(NamedTuple):
+    """Reason why a run failed.
+
+    Args:
+        message: What to tell.
+        exit_code: What active-learn would have ended with.
+    """
+
+    message: str
+    exit_code: int = 1
+
+
+def run_cells(
+    cells: Sequence[Cell], workers: int, options: WorkerOptions, on_round: Callable[[], None]
+) -> dict[str, Failure]:
+    """Run cells, and return the error of each that failed, by its name.
+
+    Args:
+        cells: The runs; one that was interrupted goes on.
+        workers: How many at a time. One runs here, more in processes of their own.
+        options: How they go about it.
+        on_round: Called after each round of any of them.
+
+    Raises:
+        TrainingInterrupted: A signal came while a run trained here.
+    """
+    if workers <= 1 or len(cells) <= 1:
+        return _run_here(cells, options, on_round)
+    processes: list[_Worker] = []
+    try:
+        with _few_threads(options.threads), _interrupts_held():
+            processes += [_Worker(options) for _ in range(min(workers, len(cells)))]
+        return _watch(list(cells), processes, on_round)
+    finally:
+        for worker in processes:  # a run may be killed at any moment
+            worker.process.terminate()
+        for worker in processes:
+            worker.join()
+
+
+class _Worker:
+    """A process that runs cells, one at a time.
+
+    Each has a pipe of its own: a queue that all share has a lock, which one that is killed while
+    it writes would keep.
+    """
+
+    def __init__(self, options: WorkerOptions) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, options))
+        self.process.start()
+        theirs.close()  # the process has one of its own, and its end is seen by that
+        self.cell: Cell | None = None
+
+    def take(self, cell: Cell) -> None:
+        """Have it run a cell."""
+        self.cell = cell
+        with suppress(OSError):  # it has ended, as whoever reads will find
+            self.connection.send(cell)
+
+    def read(self) -> Failure | bool:
+        """Return what it says: False after a round, else how a cell ended; True for well."""
+        try:
+            message: Failure | bool = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            message = Failure(f"its process ended (exit code {self.process.exitcode})")
+        return message
+
+    def join(self) -> None:
+        """Wait until it has ended; a training may want to finish its step."""
+        self.process.join(_GRACE_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+
+
+def _watch(
+    cells: list[Cell], workers: Sequence[_Worker], on_round: Callable[[], None]
+) -> dict[str, Failure]:
+    errors: dict[str, Failure] = {}
+    waiting = iter(cells)
+    for worker, cell in zip(workers, waiting, strict=False):
+        worker.take(cell)
+    while busy := {worker.connection: worker for worker in workers if worker.cell is not None}:
+        for connection in wait(list(busy)):
+            worker = busy[cast(Any, connection)]
+            message = worker.read()
+            if message is False:
+                on_round()
+                continue
+            assert worker.cell is not None
+            if isinstance(message, Failure):
+                _note(errors, worker.cell, message)
+            worker.cell = None
+            following = next(waiting, None) if worker.process.is_alive() else None
+            if following is not None:
+                worker.take(following)
+    for cell in waiting:
+        _note(errors, cell, Failure("not run: no worker process is left"))
+    return {cell.name: errors[cell.name] for cell in cells if cell.name in errors}
+
+
+def _note(errors: dict[str, Failure], cell: Cell, failure: Failure) -> None:
+    errors[cell.name] = failure
+    logger.error("%s: %s", cell.name, failure.message)
+
+
+def _run_here(
+    cells: Sequence[Cell], options: WorkerOptions, on_round: Callable[[], None]
+) -> dict[str, Failure]:
+    errors: dict[str, Failure] = {}
+    # What each run says of its rounds would be too much of many runs
+    with log_level("allencv_al", logging.WARNING):
+        for cell in cells:
+            failure = _failure_of(cell, options, on_round)
+            if failure is not None:
+                _note(errors, cell, failure)
+    return errors
+
+
+def _failure_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> Failure | None:
+    """Run a cell and return what went wrong, None for nothing: others can go on."""
+    try:
+        _run_cell(cell, options, on_round)
+    except TrainingInterrupted:
+        raise
+    except AllenCVError as error:
+        return Failure(str(error), error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return Failure(f"{where}{error.strerror or error}", 2 if is_of_a_path(error) else 1)
+    except MemoryError as error:  # as the command line has it: a fault of the machine
+        return Failure(f"out of memory: {error}".removesuffix(": "), 1)
+    except Exception as error:  # of a user's own strategy, for one
+        logger.exception("%s", cell.name)
+        return Failure(f"{type(error).__name__}: {error}", 2)
+    return None
+
+
+def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> None:
+    begun = (cell.folder / CONFIG_NAME).is_file()
+    run_options = RunOptions(
+        recover=begun,
+        source=cell.name,
+        cache_folder=options.cache_folder,
+        files=False,
+        on_round=lambda record: on_round() if record.labels else None,
+    )
+    active_learn(Params(dict(cell.config)), cell.folder, run_options)
+
+
+def _work(connection: Any, options: WorkerOptions) -> None:
+    """Be one of the processes: take cells until nobody gives any.
+
+    What it says is False after each round, True when a cell is done, and the failure when it
+    failed.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    from allencv_al.common.config.plugins import import_package, import_plugins
+
+    torch.set_num_threads(options.threads)
+    logging.getLogger("allencv_al").setLevel(logging.WARNING)
+    import_plugins()
+    for package in options.packages:
+        import_package(package)
+    try:
+        while True:
+            cell: Cell = connection.recv()
+            failure = _failure_of(cell, options, partial(connection.send, False))
+            connection.send(failure or True)
+    except (EOFError, TrainingInterrupted):
+        return
+
+
+def _end_with_parent() -> None:
+    """End as by a kill once the parent has ended, however it did: nobody else may run its cells."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Have processes that start in the block be left alone by Ctrl-C: the parent ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _few_threads(count: int) -> Iterator[None]:
+    """Have processes that start in the block use so many threads."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,313 @@
+"""A whole comparison: strategies over seeds, and what can be said of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.loop_experiment import (
+    LoopExperiment,
+    experiment_class,
+    without_secrets,
+)
+from allencv_al.active_learning.rounds.curves import Curve, curve_from_records
+from allencv_al.active_learning.run import CACHE_NAME, make_learner
+from allencv_al.common import Params
+from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
+from allencv_al.common.files import atomic_file
+from allencv_al.common.progress import Progress
+from allencv_al.comparison.cell_workers import Failure, WorkerOptions, run_cells
+from allencv_al.comparison.cells import (
+    Cell,
+    check_comparison,
+    plan_cells,
+)
+from allencv_al.comparison.finished_run import (
+    FinishedRun,
+    gaps,
+    read_cell,
+    shared_environment,
+)
+from allencv_al.comparison.plan import Plan
+from allencv_al.comparison.statistics import ComparisonSummary, summarize
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.training.environment import read_environment, write_environment
+from allencv_al.training.run_folder import check_run_folder, opened_run_folder
+from allencv_al.training.training_run import WITHOUT_EFFECT
+
+logger = logging.getLogger(__name__)
+
+REPORT_NAME = "report.html"
+CSV_NAME = "results.csv"
+MARKDOWN_NAME = "results.md"
+SUMMARY_NAME = "summary.json"
+CURVES_NAME = "learning_curves.png"
+
+
+_ENCODING = "encoding the images, once for all runs"
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """How a comparison is done and what it compares.
+
+    Args:
+        strategies: What each strategy is called, and its config.
+        seeds: The numbers of the seeds.
+        workers: How many runs at a time.
+        threads: How many threads each worker uses.
+        baseline: What the others are compared with.
+        metric: Which metric of the rounds, a fraction of which more is better.
+        recover: Go on with the comparison in the folder; there may be more strategies and seeds.
+            Those of earlier calls stay a part of it.
+        force: Replace the comparison in the folder.
+        source: What to call the config in messages.
+        packages: The user's packages, which workers import.
+    """
+
+    strategies: Mapping[str, Any]
+    seeds: Sequence[int]
+    workers: int = 1
+    threads: int = 1
+    baseline: str = "random"
+    metric: str = "accuracy"
+    recover: bool = False
+    force: bool = False
+    source: str = "the configuration"
+    packages: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Settings shared by the runs of one comparison.
+
+    Args:
+        params: The config that all share.
+        plan: What it consists of.
+        notes: What a reader must know of it.
+    """
+
+    params: Params
+    plan: Plan
+    notes: Sequence[str] = ()
+
+
+class RunsFailed(DataError):  # noqa: N818  what happened
+    """Some runs of a comparison failed; the exit code is that of the first of them.
+
+    Args:
+        errors: The failures, by the names of the runs.
+    """
+
+    def __init__(self, errors: Mapping[str, Failure]) -> None:
+        super().__init__(_failures(errors))
+        self.exit_code = next(iter(errors.values())).exit_code
+
+
+def compare(params: Params, folder: Path, options: ComparisonOptions) -> ComparisonSummary:
+    """Run every strategy with every seed, each once, and write what comes of it.
+
+    Runs of one seed share the split, the first items, the start of the model, the augmentation and
+    the test images, so that their differences are those of the strategies. A run that is there is
+    not run again, and one that was interrupted goes on.
+
+    Args:
+        params: The config that all share; its own strategy counts only if it is among those named.
+        folder: The folder of the comparison. It ends with results.csv, results.md, report.html,
+            learning_curves.png and summary.json.
+        options: What is compared, and how.
+
+    Raises:
+        ConfigurationFaults: The config or a strategy is wrong; nothing was run.
+        RunsFailed: Runs failed; what the others found is written all the same.
+    """
+    check_comparison(params, options.strategies, options.source)
+    written = without_secrets(params)
+    check_run_folder(folder, written, options.recover, options.force, WITHOUT_EFFECT)
+    asked = plan = Plan.of(written, options.strategies, options.seeds)
+    earlier = Plan.read(folder) if options.recover else None
+    if earlier is not None:
+        plan = asked.joined(earlier, folder)
+    check_baseline(options.baseline, plan.strategies)
+    if more := plan.more_than(asked):
+        logger.warning("%s", more)
+    cells = plan_cells(params, plan.strategies, plan.seeds, folder)
+    with (
+        _learner(cells, folder / CACHE_NAME, options.metric) as learner,
+        opened_run_folder(
+            folder, written, options.recover, options.force, WITHOUT_EFFECT
+        ) as run_folder,
+    ):
+        run_folder.begin()
+        plan.write(folder)
+        write_environment(folder)
+        plan = _with_encoded_images(plan, learner)
+        plan.write(folder)
+        errors = _run(cells, folder, options)
+        done = [cell for cell in cells if cell.name not in errors]
+        if not done:
+            raise RunsFailed(errors)
+        runs = [read_cell(cell) for cell in done]
+        notes = [more] if more else []
+        summary = write_comparison(runs, folder, options, Sources(written, plan, notes))
+        if errors:
+            raise RunsFailed(errors)
+        return summary
+
+
+def check_baseline(baseline: str, strategies: Collection[str]) -> None:
+    """Raise where what the others are to be compared with is not among them, but misspelt.
+
+    Strategies can also be compared without a baseline, unless one was asked for.
+    """
+    if baseline != ComparisonOptions.baseline and baseline not in strategies:
+        hint = did_you_mean(baseline, strategies) or f"; expected one of {', '.join(strategies)}"
+        raise ConfigurationError(f'--baseline: "{baseline}" is not among the strategies{hint}')
+
+
+def _with_encoded_images(plan: Plan, learner: Learner) -> Plan:
+    """Encode the images that all runs share; add the time to that of earlier calls."""
+    started = time.perf_counter()
+    learner.prepare()
+    spent = plan.encoding_seconds + time.perf_counter() - started
+    return replace(plan, encoding_seconds=spent)
+
+
+def write_comparison(
+    runs: Sequence[FinishedRun],
+    folder: Path,
+    options: ComparisonOptions,
+    sources: Sources | None = None,
+) -> ComparisonSummary:
+    """Compare runs that are there, and write the results to a folder.
+
+    Args:
+        runs: The runs.
+        folder: Where the files go.
+        options: What they are compared by.
+        sources: What they came from, where they are the cells of one comparison.
+
+    Raises:
+        DataError: No run has measured anything.
+    """
+    from allencv_al.comparison.report.comparison_report import (
+        ComparisonContext,
+        write_comparison_report,
+    )
+    from allencv_al.comparison.report.result_tables import (
+        write_results_csv,
+        write_results_markdown,
+    )
+    from allencv_al.reports.curve_lines import comparison_lines
+    from allencv_al.reports.learning_curve import write_learning_curve
+
+    curves = _curves(runs, options.metric)
+    notes = [*(sources.notes if sources else ()), *gaps(runs, options.metric)]
+    summary = summarize(curves, options.baseline, notes=notes)
+    encoding = sources.plan.encoding_seconds if sources else 0.0
+    seconds = {_ENCODING: encoding} if encoding else {}
+    for run in runs:
+        seconds[run.strategy] = seconds.get(run.strategy, 0.0) + run.seconds
+    context = ComparisonContext(
+        name=folder.resolve().name,
+        metric=options.metric,
+        seconds=seconds,
+        config=sources.params.as_dict() if sources else None,
+        environment=(read_environment(folder) if sources else None) or shared_environment(runs),
+    )
+    atomic_file.make_folder(folder)
+    write_results_csv(folder / CSV_NAME, [row for run in runs for row in run.rows()])
+    write_results_markdown(folder / MARKDOWN_NAME, summary, context)
+    write_learning_curve(
+        folder / CURVES_NAME, comparison_lines(summary), context.name, options.metric
+    )
+    write_comparison_report(folder / REPORT_NAME, summary, curves, context)
+    atomic_file.write_json(folder / SUMMARY_NAME, summary.to_json())
+    return summary
+
+
+def _curves(runs: Sequence[FinishedRun], metric: str) -> list[Curve]:
+    found = [curve_from_records(run.records, run.strategy, run.seed, metric) for run in runs]
+    curves = [curve for curve in found if curve is not None]
+    if not curves:
+        raise DataError(
+            f"no run has measured {metric}: give test_data_path or active_learning.test_fraction"
+        )
+    return curves
+
+
+def _run(cells: Sequence[Cell], folder: Path, options: ComparisonOptions) -> dict[str, Failure]:
+    left = [cell for cell in cells if not cell.is_done()]
+    if len(left) < len(cells):
+        logger.info("%d of %d runs are done already", len(cells) - len(left), len(cells))
+    if not left:
+        return {}
+    worker_options = WorkerOptions(folder / CACHE_NAME, options.threads, options.packages)
+    title = f"comparing {len(left)} runs"
+    with Progress(title, _rounds_of(left), "rounds") as progress:
+        return run_cells(left, options.workers, worker_options, progress.advance)
+
+
+def _rounds_of(cells: Sequence[Cell]) -> int | None:
+    """Return how many rounds there will be at the most, where a budget says so."""
+    settings = _experiment(cells).settings
+    if settings.budget is None:
+        return None
+    first = settings.query_size if settings.initial is None else settings.initial.size
+    rounds = 1 + max(0, math.ceil((settings.budget - first) / settings.query_size))
+    return len(cells) * rounds
+
+
+def _experiment(cells: Sequence[Cell]) -> LoopExperiment:
+    params = Params(dict(cells[0].config))
+    return experiment_class(params).from_checked(params)
+
+
+@contextmanager
+def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Iterator[Learner]:
+    """Open the learner of a cell, which finds what is wrong before any run."""
+    experiment = _experiment(cells)
+    settings = experiment.settings
+    if not settings.annotator.needs_known_labels:
+        raise ConfigurationError(
+            "active_learning.annotator: a comparison runs by itself, so it needs one that knows "
+            "all labels (ground_truth)"
+        )
+    if metric == "pool_accuracy" and not settings.evaluate_pool:
+        raise ConfigurationError("active_learning.evaluate_pool: pool_accuracy needs it, is false")
+    learner = make_learner(experiment, cache_folder)
+    try:
+        _check_learner(learner, cells, metric)
+        yield learner
+    finally:
+        learner.close(is_done=False)
+
+
+def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None:
+    if metric != "pool_accuracy" and not learner.measures():
+        raise ConfigurationError(
+            f"nothing measures {metric}: give test_data_path or active_learning.test_fraction"
+        )
+    faults = []
+    for cell in {cell.strategy: cell for cell in cells}.values():
+        strategy = QueryStrategy.from_params(cell.config["active_learning"]["strategy"])
+        try:
+            learner.check(strategy.needs)
+        except ConfigurationError as error:
+            faults.append(Fault(f"--strategies {cell.strategy}", str(error)))
+    if faults:
+        raise ConfigurationFaults(faults)
+
+
+def _failures(errors: Mapping[str, Failure]) -> str:
+    runs, them = ("1 run", "it") if len(errors) == 1 else (f"{len(errors)} runs", "them")
+    lines = [f"{runs} failed; --recover runs {them} again:"]
+    return "\n".join([*lines, *(f"  {name}: {message}" for name, (message, _) in errors.items())])

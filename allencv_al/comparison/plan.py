@@ -1,0 +1,125 @@
+"""`Plan`: what a comparison consists of, and the user's code behind it, as its folder says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from allencv_al.common import Params
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.files.atomic_file import write_json
+from allencv_al.common.user_code import changed_code, user_code
+from allencv_al.comparison.cells import cell_folder
+from allencv_al.training.run_folder import CONFIG_NAME
+
+PLAN_NAME = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The strategies and seeds of a comparison, those of earlier calls included.
+
+    Args:
+        strategies: What each strategy is called, and its config.
+        seeds: The numbers of the seeds.
+        code: The user's modules behind each strategy, with a hash of each; under the empty name
+            those behind the config that all share.
+        encoding_seconds: How long images were encoded for all runs together.
+    """
+
+    strategies: Mapping[str, Any]
+    seeds: Sequence[int]
+    code: Mapping[str, Mapping[str, str]]
+    encoding_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, params: Params, strategies: Mapping[str, Any], seeds: Sequence[int]) -> Self:
+        """Return the plan of one call."""
+        config = params.as_dict()
+        block = {**(config.get("active_learning") or {}), "strategy": None}
+        shared = user_code({**config, "active_learning": block})
+        return cls(dict(strategies), list(seeds), {"": shared, **_code_of(strategies)})
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Return the plan of the comparison in a folder; None where there is none."""
+        path = folder / PLAN_NAME
+        if not path.is_file():
+            return None
+        return cls(**{"code": {}, **json.loads(path.read_text(encoding="utf-8"))})
+
+    def write(self, folder: Path) -> None:
+        """Write it to the folder of the comparison."""
+        write_json(folder / PLAN_NAME, asdict(self))
+
+    def joined(self, earlier: Self, folder: Path) -> Self:
+        """Return this plan with what earlier calls have put into the folder.
+
+        Raises:
+            ConfigurationError: A name stands for another strategy than it did, or for other code.
+        """
+        strategies = {**earlier.strategies, **self.strategies}
+        code = {"": self.code[""], **_code_of(strategies)}
+        faults = [
+            *_other_strategies(earlier.strategies, self.strategies),
+            *_other_code(earlier, code, folder),
+        ]
+        if faults:
+            raise ConfigurationError("\n".join(faults))
+        seeds = sorted({*earlier.seeds, *self.seeds})
+        return type(self)(strategies, seeds, code, earlier.encoding_seconds)
+
+    def more_than(self, asked: Self) -> str:
+        """Return what to tell of what is in this plan and was not asked for; empty for nothing."""
+        strategies = [name for name in self.strategies if name not in asked.strategies]
+        seeds = [str(seed) for seed in self.seeds if seed not in asked.seeds]
+        parts = [
+            *([f"strategies {', '.join(strategies)}"] if strategies else []),
+            *([f"seeds {', '.join(seeds)}"] if seeds else []),
+        ]
+        if not parts:
+            return ""
+        return (
+            f"The comparison also has, from earlier calls: "
+            f"{'; '.join(parts)}. They remain a part of it, and their missing runs are completed; "
+            "--runs compares a selection of finished runs."
+        )
+
+
+def _code_of(strategies: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {name: user_code(strategy) for name, strategy in strategies.items()}
+
+
+def _other_strategies(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"--strategies: {name} was {json.dumps(before[name])} before and is "
+        f"{json.dumps(now[name])} now; give it another name"
+        for name in sorted(before.keys() & now.keys())
+        if before[name] != now[name]
+    ]
+
+
+def _other_code(earlier: Plan, code: Mapping[str, Mapping[str, str]], folder: Path) -> list[str]:
+    """Return a fault for each strategy with runs that other code has made."""
+    begun = {
+        name: cell_folder(folder, name, earlier.seeds[0]).parent
+        for name in earlier.strategies
+        if any((cell_folder(folder, name, seed) / CONFIG_NAME).is_file() for seed in earlier.seeds)
+    }
+    faults = []
+    for name, before in earlier.code.items():
+        changed = ", ".join(changed_code(before, code[name]))
+        if changed and name in begun:
+            faults.append(
+                f"--strategies: the code of {name} has changed since its runs ({changed}): give it "
+                f"another name, or remove {begun[name]} to have it run again"
+            )
+        elif changed and not name and begun:
+            faults.append(
+                f"{folder}: code that all runs share has changed since they were made "
+                f"({changed}): --force begins anew, or choose another folder with -s"
+            )
+    return faults

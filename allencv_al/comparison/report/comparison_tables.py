@@ -1,0 +1,212 @@
+"""The tables of a comparison, as rows of text, which HTML and Markdown both show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from allencv_al.comparison.label_savings import LabelSaving
+from allencv_al.comparison.statistics import ComparisonSummary, StrategySummary
+from allencv_al.reports import figure_formats as formats
+
+_MOST_LABEL_COUNTS = 6
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table whose first column names its rows.
+
+    Args:
+        caption: What it shows.
+        columns: The heads.
+        rows: The cells, the first of each row the name of a strategy; what follows a line break is
+            of less weight.
+        hints: What a head means, by head.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    hints: dict[str, str]
+
+
+def aubc_table(summary: ComparisonSummary) -> TextTable:
+    """Return the areas under the curves, the highest first, and the tests against the baseline."""
+    versus = f"Δ {summary.baseline}"
+    columns = ["Strategy", "Seeds", "AUBC %", "AUBC % (log)", "Final %"]
+    tested = summary.baseline is not None
+    if tested:
+        columns += [versus, "Won / tied / lost", "t test p", "t test p, Holm"]
+        columns += ["Wilcoxon p", "Wilcoxon p, Holm"]
+    rows = []
+    for found in summary.ranked():
+        row = [
+            found.strategy,
+            str(len(found.seeds)),
+            formats.mean_sd(found.aubc_mean, found.aubc_sd),
+            formats.mean_sd(found.aubc_log_mean, None),
+            formats.mean_sd(found.final_mean, found.final_sd),
+        ]
+        rows.append([*row, *(_tests(found) if tested else ())])
+    hints = {
+        "Seeds": "How many runs there are",
+        "AUBC %": "Area under the curve divided by its range: the mean accuracy, ± standard "
+        "deviation over the seeds",
+        "AUBC % (log)": "The same over the logarithm of the labels, which weighs few labels more",
+        "Final %": "At the last label count, ± standard deviation over the seeds",
+        versus: "Mean difference of the AUBC over the seeds that both have, in points, and its 95% "
+        "confidence interval by the t distribution",
+        "Won / tied / lost": "In how many seeds its AUBC was higher, equal, lower",
+        "t test p": "Paired t test on the AUBC, two-sided",
+        "t test p, Holm": "Corrected for the number of strategies",
+        "Wilcoxon p": "Wilcoxon's signed-rank test on the AUBC, two-sided and exact",
+        "Wilcoxon p, Holm": "Corrected for the number of strategies",
+    }
+    return TextTable("Area under the learning curve (AUBC)", columns, rows, hints)
+
+
+def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> TextTable:
+    """Return the mean of each strategy at some label counts: the chart in numbers."""
+    places = _some_places(len(summary.labels))
+    columns = ["Strategy", *(f"@{summary.labels[place]}" for place in places)]
+    rows = [
+        [found.strategy, *(_at(found, place) for place in places)] for found in summary.ranked()
+    ]
+    hints = dict.fromkeys(columns[1:], "At so many labels")
+    return TextTable(f"Mean {metric} in % at some label counts", columns, rows, hints)
+
+
+def savings_table(summary: ComparisonSummary) -> TextTable | None:
+    """Return how many labels each needs for what the baseline reaches; None without savings."""
+    if not summary.savings:
+        return None
+    levels = list(dict.fromkeys(saving.level for saving in summary.savings))
+    found = {(saving.strategy, saving.level): saving for saving in summary.savings}
+    columns = ["Strategy", *(formats.percent(level) for level in levels)]
+    # Of all pairs the largest has the seeds of the baseline itself
+    whole = {level: _largest(found, level).baseline_labels for level in levels}
+    rows = [[str(summary.baseline), *(_labels(whole[level]) for level in levels)]]
+    for strategy in (one.strategy for one in summary.ranked()):
+        if any((strategy, level) in found for level in levels):
+            rows.append([strategy, *(_saving(found[strategy, level]) for level in levels)])
+    caption = f"Labels needed, and how many times as many {summary.baseline} needs"
+    return TextTable(caption, columns, rows, {})
+
+
+def penalty_table(summary: ComparisonSummary) -> TextTable:
+    """Return at which share of the label counts the strategy of a row beat that of a column."""
+    penalty = summary.penalty
+    order = [penalty.strategies.index(found.strategy) for found in summary.ranked()]
+    names = [penalty.strategies[place] for place in order]
+    rows = [
+        [
+            penalty.strategies[row],
+            *(f"{penalty.shares[row, column]:.2f}" if row != column else "" for column in order),
+        ]
+        for row in order
+    ]
+    rows.append(["beaten, mean", *(f"{penalty.penalties[column]:.2f}" for column in order)])
+    return TextTable("Pairwise penalty matrix", ["Row beats column", *names], rows, {})
+
+
+def verdict(summary: ComparisonSummary) -> str:
+    """Return what was found in a sentence or two: which is highest, and whether that is luck.
+
+    AUBC is the area under the learning curve divided by its range: the mean accuracy on the way.
+    """
+    best = summary.ranked()[0]
+    height = formats.percent(best.aubc_mean, 2)
+    text = f"{best.strategy} has the highest mean area under the learning curve (AUBC): {height}"
+    compared = [found for found in summary.strategies if found.comparison is not None]
+    if not compared:
+        return f"{text}."
+    if best.comparison is not None:
+        found = best.comparison.aubc
+        side = "above" if found.mean_difference >= 0 else "below"
+        text += f", {100 * abs(found.mean_difference):.2f} points {side} {summary.baseline}"
+        if found.t_p_value is not None:
+            holm = formats.p_value(best.comparison.t_p_holm)
+            text += f" over {found.seeds} paired seeds (t test, Holm-corrected p = {holm})"
+    significance = _significant(summary.baseline or "", compared)
+    # What is found comes first, and nothing found is a finding
+    return (
+        f"{significance} {text}." if significance.startswith("None") else f"{text}. {significance}"
+    )
+
+
+def _significant(baseline: str, compared: Sequence[StrategySummary]) -> str:
+    if all(found.comparison is None or found.comparison.t_p_holm is None for found in compared):
+        seeds = max(found.comparison.aubc.seeds for found in compared if found.comparison)
+        return (
+            "One seed allows no test."
+            if seeds == 1
+            else "Differences that do not vary allow no t test."
+        )
+    better: list[str] = []
+    worse: list[str] = []
+    for found in compared:
+        comparison = found.comparison
+        if comparison and comparison.t_p_holm is not None and comparison.t_p_holm < 0.05:
+            higher = comparison.aubc.mean_difference > 0
+            (better if higher else worse).append(found.strategy)
+    if not better and not worse:
+        return f"None differs significantly from {baseline} by the corrected t test."
+    parts = [
+        f"significantly {how} than {baseline}: {', '.join(names)}"
+        for how, names in (("better", better), ("worse", worse))
+        if names
+    ]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]} (corrected t test, p < 0.05)."
+
+
+def _tests(found: StrategySummary) -> list[str]:
+    if found.comparison is None:
+        return [formats.NONE] * 6
+    comparison, aubc = found.comparison, found.comparison.aubc
+    difference = formats.points(aubc.mean_difference)
+    if aubc.confidence is not None:
+        low, high = map(formats.points, aubc.confidence)
+        difference += f"\n({low} to {high})"
+    return [
+        difference,
+        f"{aubc.wins} / {aubc.ties} / {aubc.losses}",
+        formats.p_value(aubc.t_p_value),
+        formats.p_value(comparison.t_p_holm),
+        formats.p_value(aubc.wilcoxon_p_value),
+        formats.p_value(comparison.wilcoxon_p_holm),
+    ]
+
+
+def _at(found: StrategySummary, place: int) -> str:
+    text = f"{100 * found.mean_curve[place]:.1f}"
+    if found.band_low is None or found.band_high is None:
+        return text
+    return f"{text}\n({100 * found.band_low[place]:.1f}–{100 * found.band_high[place]:.1f})"
+
+
+def _some_places(count: int) -> list[int]:
+    spaced = np.linspace(0, count - 1, min(count, _MOST_LABEL_COUNTS))
+    return [int(place) for place in np.rint(spaced)]
+
+
+def _largest(found: dict[tuple[str, float], LabelSaving], level: float) -> LabelSaving:
+    return max(
+        (saving for (_, at), saving in found.items() if at == level), key=lambda one: one.seeds
+    )
+
+
+def _labels(labels: float | None) -> str:
+    return "not reached" if labels is None else formats.count(labels)
+
+
+def _saving(saving: LabelSaving) -> str:
+    if saving.ratio is None:
+        return _labels(saving.strategy_labels)
+    text = f"{formats.count(saving.strategy_labels)}: {saving.ratio:.2f}×"
+    if saving.low is None:
+        return text
+    high = "∞" if saving.high is None else f"{saving.high:.2f}"
+    return f"{text}\n({saving.low:.2f} to {high})"

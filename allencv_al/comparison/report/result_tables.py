@@ -1,0 +1,133 @@
+"""The results of a comparison for machines and for a repository: CSV and Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from allencv_al.active_learning.rounds.curves import Curve
+from allencv_al.common.files.atomic_file import write_text
+from allencv_al.common.files.tables import csv_text
+from allencv_al.comparison.report.comparison_report import ComparisonContext
+from allencv_al.comparison.report.comparison_tables import (
+    TextTable,
+    accuracy_table,
+    aubc_table,
+    penalty_table,
+    savings_table,
+    verdict,
+)
+from allencv_al.comparison.statistics import ComparisonSummary
+from allencv_al.reports import figure_formats as formats
+from allencv_al.reports.html import readable
+from allencv_al.reports.report_parts import known_environment
+
+# What Markdown, or HTML within it, would take for markup. An underscore within a word is none.
+_SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
+_FACTS = ("platform", "processor", "processors", "torch_threads", "cuda")
+
+
+def curve_rows(curves: Sequence[Curve], metric: str = "accuracy") -> list[dict[str, Any]]:
+    """Return a row for each point of each curve: `strategy`, `seed`, `labels` and the metric."""
+    return [
+        {
+            "strategy": curve.strategy,
+            "seed": curve.seed,
+            "labels": int(labels),
+            metric: float(value),
+        }
+        for curve in curves
+        for labels, value in zip(curve.labels, curve.values, strict=True)
+    ]
+
+
+def write_results_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV; the columns are all keys, in the order of their first appearance.
+
+    Args:
+        path: The CSV file to write.
+        rows: One mapping per line; what a row lacks, and None, is an empty cell.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    write_text(path, csv_text(columns, rows) if columns else "")
+
+
+def write_results_markdown(
+    path: Path, summary: ComparisonSummary, context: ComparisonContext
+) -> None:
+    """Write the tables of a comparison as Markdown, with the date and the versions.
+
+    Args:
+        path: The Markdown file to write.
+        summary: What `summarize` found.
+        context: What else is known.
+    """
+    write_text(path, "\n".join(_lines(summary, context)) + "\n")
+
+
+def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[str]:
+    yield f"# {_escaped(context.name)}"
+    if context.description:
+        yield from ("", _escaped(context.description))
+    yield from ("", _escaped(verdict(summary)))
+    notes = [*summary.notes, *context.notes]
+    if notes:
+        yield from ("", *(f"- {_escaped(note)}" for note in notes))
+    yield from _table(
+        aubc_table(summary),
+        "Mean ± standard deviation over the seeds; differences in points and tests are paired by "
+        "seed, p values two-sided.",
+    )
+    resamples = f"{summary.bootstrap.resamples:,} resamples of the seeds"
+    intervals = f"{summary.bootstrap.confidence:.0%} bootstrap intervals ({resamples})"
+    yield from _table(accuracy_table(summary, context.metric), f"In parentheses {intervals}.")
+    savings = savings_table(summary)
+    if savings is not None:
+        text = (
+            f"How many labels each strategy needs to reach the value of the column, and how many "
+            f"times as many {summary.baseline} needs, with {intervals}."
+        )
+        yield from _table(savings, text)
+    yield from _table(
+        penalty_table(summary),
+        "Share of the label counts at which the row was significantly better than the column "
+        "(paired t test, p < 0.05); small numbers in the last row are good.",
+    )
+    yield from _origin(summary, context)
+
+
+def _table(found: TextTable, text: str) -> Iterator[str]:
+    yield from ("", f"## {_escaped(found.caption)}", "", _escaped(text), "")
+    yield _row(found.columns)
+    yield "|" + "|".join(["---", *["--:"] * (len(found.columns) - 1)]) + "|"
+    for row in found.rows:
+        yield _row(row)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _origin(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[str]:
+    environment = known_environment(context.environment)
+    everyone = sorted({seed for found in summary.strategies for seed in found.seeds})
+    facts = {"date": str(environment["started"])} if environment.get("started") else {}
+    facts["seeds"] = ", ".join(map(str, everyone))
+    if context.seconds:
+        facts["computing time"] = formats.duration(sum(context.seconds.values()))
+    facts |= {
+        name.replace("_", " "): str(environment[name])
+        for name in _FACTS
+        if environment.get(name) is not None
+    }
+    versions = environment.get("versions") or {}
+    facts |= {f"{package} version": str(version) for package, version in versions.items()}
+    yield from ("", "## Origin", "", "| what | value |", "|---|---|")
+    for name, value in facts.items():
+        yield _row((name, value))
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", readable(" ".join(text.split())))

@@ -1,0 +1,278 @@
+"""All statistics of a comparison in one tree, which the report shows and `to_json` gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from allencv_al.active_learning.rounds.curves import (
+    Curve,
+    CurveTable,
+    FloatArray,
+    IntArray,
+    mean_height,
+    tabulate,
+)
+from allencv_al.comparison.bootstrap import Bootstrap, mean_band
+from allencv_al.comparison.label_savings import LabelSaving, label_savings
+from allencv_al.comparison.paired_tests import (
+    PairedComparison,
+    holm,
+    paired_comparison,
+    seeds_needed,
+)
+from allencv_al.comparison.penalty_matrix import PenaltyMatrix, penalty_matrix
+from allencv_al.comparison.performance_profile import (
+    PerformanceProfile,
+    performance_profile,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineComparison:
+    """A strategy against the baseline, by the AUBC of each seed.
+
+    Args:
+        aubc: Difference and tests.
+        t_p_holm: The p of the t test, corrected by Holm for the number of strategies.
+        wilcoxon_p_holm: The p of Wilcoxon's test, corrected likewise.
+    """
+
+    aubc: PairedComparison
+    t_p_holm: float | None
+    wilcoxon_p_holm: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class StrategySummary:
+    """What one strategy reached.
+
+    Args:
+        strategy: Its name.
+        seeds: Its seeds, increasing.
+        aubc: The area under the curve of each seed, divided by the range, `[seeds]`.
+        aubc_mean: Their mean.
+        aubc_sd: Their standard deviation; None for one seed.
+        aubc_log_mean: The mean area over the logarithm of the labels.
+        final_mean: The mean value at the last label count.
+        final_sd: Its standard deviation; None for one seed.
+        mean_curve: The mean over the seeds, `[R]`.
+        band_low: Lower end of the bootstrap interval of the mean, `[R]`; None for one seed.
+        band_high: Upper end.
+        comparison: Against the baseline; None for the baseline, and where they share no seed.
+    """
+
+    strategy: str
+    seeds: tuple[int, ...]
+    aubc: FloatArray
+    aubc_mean: float
+    aubc_sd: float | None
+    aubc_log_mean: float
+    final_mean: float
+    final_sd: float | None
+    mean_curve: FloatArray
+    band_low: FloatArray | None
+    band_high: FloatArray | None
+    comparison: BaselineComparison | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonSummary:
+    """Everything that was found out about some strategies.
+
+    Args:
+        baseline: What the others are compared with; None where it is not among them.
+        labels: The label counts, `[R]`.
+        strategies: One summary each, in the order given.
+        savings: Label savings at matched accuracy.
+        penalty: Which strategy beat which.
+        profile: How often each was near the best.
+        bootstrap: How the intervals were made.
+        notes: What a reader must know: too few seeds, missing ones, interpolation.
+    """
+
+    baseline: str | None
+    labels: IntArray
+    strategies: tuple[StrategySummary, ...]
+    savings: tuple[LabelSaving, ...]
+    penalty: PenaltyMatrix
+    profile: PerformanceProfile
+    bootstrap: Bootstrap
+    notes: tuple[str, ...] = ()
+
+    def ranked(self) -> list[StrategySummary]:
+        """Return the strategies, the one with the highest AUBC first."""
+        return sorted(self.strategies, key=lambda found: -found.aubc_mean)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole as strict JSON values: what is not finite is null."""
+        result: dict[str, Any] = _as_json(self)
+        factors = self.profile.factors()
+        result["profile"] = {
+            "strategies": list(self.profile.strategies),
+            "seeds": self.profile.seeds,
+            "factors": _as_json(factors),
+            "shares": _as_json(self.profile.shares(factors)),
+        }
+        result["penalty"]["penalties"] = _as_json(self.penalty.penalties)
+        return result
+
+
+def summarize(
+    curves: Sequence[Curve],
+    baseline: str = "random",
+    bootstrap: Bootstrap | None = None,
+    notes: Sequence[str] = (),
+) -> ComparisonSummary:
+    """Compare strategies by their curves, paired by seed.
+
+    Args:
+        curves: One for each strategy and seed; some may be missing.
+        baseline: What all others are compared with.
+        bootstrap: How to resample; left out, 2000 times for 95 % intervals.
+        notes: What a reader must know of how the curves came about.
+
+    Raises:
+        DataError: There are no curves, a strategy has a seed twice, or curves share no label count.
+    """
+    bootstrap = bootstrap or Bootstrap()
+    table = tabulate(curves)
+    known = baseline if baseline in table.seeds else None
+    comparisons = _comparisons(table, known)
+    return ComparisonSummary(
+        baseline=known,
+        labels=table.labels,
+        strategies=tuple(
+            _strategy_summary(table, name, bootstrap, comparisons.get(name))
+            for name in table.strategies
+        ),
+        savings=tuple(label_savings(table, known, bootstrap)) if known else (),
+        penalty=penalty_matrix(table),
+        profile=performance_profile(table),
+        bootstrap=bootstrap,
+        notes=(*notes, *_notes(table, baseline, comparisons)),
+    )
+
+
+def _strategy_summary(
+    table: CurveTable, name: str, bootstrap: Bootstrap, comparison: BaselineComparison | None
+) -> StrategySummary:
+    values = table.values[name]
+    areas = mean_height(table.labels, values)
+    several = len(values) > 1
+    low, high = mean_band(values, bootstrap) or (None, None)
+    return StrategySummary(
+        strategy=name,
+        seeds=table.seeds[name],
+        aubc=areas,
+        aubc_mean=float(areas.mean()),
+        aubc_sd=float(areas.std(ddof=1)) if several else None,
+        aubc_log_mean=float(mean_height(table.labels, values, log_x=True).mean()),
+        final_mean=float(values[:, -1].mean()),
+        final_sd=float(values[:, -1].std(ddof=1)) if several else None,
+        mean_curve=values.mean(axis=0),
+        band_low=low,
+        band_high=high,
+        comparison=comparison,
+    )
+
+
+def _comparisons(table: CurveTable, baseline: str | None) -> dict[str, BaselineComparison]:
+    paired: dict[str, PairedComparison] = {}
+    for name in table.strategies:
+        if baseline is None or name == baseline:
+            continue
+        if seeds := table.common_seeds(name, baseline):
+            ours, theirs = (
+                mean_height(table.labels, table.rows(which, seeds)) for which in (name, baseline)
+            )
+            paired[name] = paired_comparison(ours, theirs)
+    by_t = _corrected({name: found.t_p_value for name, found in paired.items()})
+    by_rank = _corrected({name: found.wilcoxon_p_value for name, found in paired.items()})
+    return {
+        name: BaselineComparison(found, by_t.get(name), by_rank.get(name))
+        for name, found in paired.items()
+    }
+
+
+def _corrected(p_values: Mapping[str, float | None]) -> dict[str, float]:
+    known = {name: p for name, p in p_values.items() if p is not None}
+    return dict(zip(known, holm(list(known.values())), strict=True))
+
+
+def _notes(
+    table: CurveTable, baseline: str, comparisons: Mapping[str, BaselineComparison]
+) -> list[str]:
+    notes = []
+    if baseline not in table.seeds:
+        notes.append(f"{baseline} is not among the strategies, so nothing is compared with it.")
+    notes += _seed_notes(table, baseline)
+    if table.interpolated:
+        notes.append(
+            "The runs were measured at different label counts: their curves were interpolated "
+            f"linearly, from {table.labels[0]} to {table.labels[-1]} labels, which all have."
+        )
+    for name, found in comparisons.items():
+        if found.aubc.seeds > 1 and found.aubc.t_p_value is None:
+            notes.append(
+                f"{name} differs from {baseline} by the same amount in each of "
+                f"{found.aubc.seeds} paired seeds: without a spread there is no t test."
+            )
+    return notes + _power_notes(comparisons)
+
+
+def _seed_notes(table: CurveTable, baseline: str) -> list[str]:
+    everything = set().union(*table.seeds.values())
+    notes = []
+    for name, seeds in table.seeds.items():
+        if missing := sorted(everything - set(seeds)):
+            which = ", ".join(str(seed) for seed in missing)
+            notes.append(f"{name} has no run of seed {which}: pairs use the seeds that both have.")
+        if baseline in table.seeds and not table.common_seeds(name, baseline):
+            notes.append(f"{name} shares no seed with {baseline}, so they are not compared.")
+    if notes and not table.common_seeds(*table.strategies):
+        notes.append("No seed is common to all strategies, so there is no performance profile.")
+    return notes
+
+
+def _power_notes(comparisons: Mapping[str, BaselineComparison]) -> list[str]:
+    if not comparisons:
+        return []
+    fewest = min(found.aubc.seeds for found in comparisons.values())
+    alone, corrected = seeds_needed(), seeds_needed(len(comparisons))
+    if fewest < 2:
+        return [
+            "With one paired seed there is no spread and no test: a difference may be luck. The "
+            f"t test needs 2 seeds or more, Wilcoxon's at least {alone} to reach p < 0.05."
+        ]
+    smallest = 2.0 ** (1 - fewest)
+    if fewest < alone:
+        return [
+            f"With {fewest} paired seeds the smallest two-sided p of Wilcoxon's test is "
+            f"{smallest:.3g}, so it cannot reach 0.05 however clear the difference is: it needs "
+            f"at least {corrected} seeds for {len(comparisons)} comparisons after Holm's "
+            f"correction ({alone} without)."
+        ]
+    if fewest < corrected:
+        return [
+            f"With {fewest} paired seeds and {len(comparisons)} comparisons the smallest "
+            f"Holm-corrected p of Wilcoxon's test is {smallest * len(comparisons):.3g}, so it "
+            f"cannot reach 0.05 however clear a difference is: it needs at least {corrected} seeds."
+        ]
+    return []
+
+
+def _as_json(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _as_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray):
+        return _as_json(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_as_json(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,1 @@
+"""Labels: events, databases, tables, exchange formats, annotators and labeling sessions."""

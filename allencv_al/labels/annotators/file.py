@@ -1,0 +1,233 @@
+"""Labels from a table that a person fills in between two calls."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from overrides import overrides
+
+from allencv_al.active_learning.learners.base import TO_ADD_A_CLASS
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
+from allencv_al.common.files.atomic_file import remove, write_bytes
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.listing import listed
+from allencv_al.data.dataset_readers.skipped import raise_problems
+from allencv_al.data.instance import Instance
+from allencv_al.labels.annotators.base import Annotator, LabelRequest, WaitingForLabels
+from allencv_al.labels.annotators.filled_table import (
+    LABEL,
+    WORDS,
+    Asked,
+    FilledTable,
+    read_filled_table,
+)
+from allencv_al.labels.annotators.label_typos import without_typos
+from allencv_al.labels.contact_sheet import thumbnail_png_bytes
+from allencv_al.labels.label_store import LabelKind, NewLabel
+from allencv_al.labels.label_table import has_place_in_table, write_label_table
+from allencv_al.labels.picked_image import PickedImage
+
+logger = logging.getLogger(__name__)
+
+KEPT_NAME = "labeled.csv"
+IMAGES_NAME = "images"
+
+_NAME = "file"
+_PICTURE_SIDE = 512
+_LINES_SHOWN = 10
+_CLASSES_SHOWN = 40
+
+
+@Annotator.register("file")
+class FileAnnotator(Annotator):
+    """Writes a table of the images to label, and goes on when somebody has filled it in.
+
+        path,label,id,predicted,probability,score,rank,reason
+        ../photos/0007.jpg,,0007.jpg,cat,0.52,-0.04,1,
+
+    The first call of a round writes the table and stops the run with exit code 3. Somebody looks at
+    the images and writes into the column `label` a class name, or `?skip`, `?unsure` or
+    `?unreadable`; a spreadsheet or an editor will do. The same command then goes on. A table that
+    is half full stays as it is, and the run says what is missing. A full one is kept as
+    `labeled.csv` in the folder of its round. An image that is no file of its own, such as a record
+    of CIFAR, is drawn into the folder of the round, so that it can be looked at.
+
+    Args:
+        path: Where the table is written, within the folder of the run; its name ends in `.csv`.
+        annotator: Who fills it in: the name that is stored with each label.
+
+    Raises:
+        ConfigurationError: `path` leads out of the folder of the run, or is not a `.csv`.
+    """
+
+    def __init__(self, path: str = "to_label.csv", annotator: str = _NAME) -> None:
+        if (message := _path_fault(path)) is not None:
+            raise ConfigurationError(f"path: {message}")
+        self.path = path
+        self.annotator = annotator
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        if config.sound("path") and (message := _path_fault(config.get("path"))) is not None:
+            yield config.fault("path", message)
+
+    @overrides
+    def annotate(self, request: LabelRequest) -> list[NewLabel]:
+        path, kept = request.folder / self.path, request.round_folder / KEPT_NAME
+        if not request.items:
+            if request.dropped and path.is_file():  # all that the table asked for was dropped
+                remove(path)
+            return []
+        _check_names(request)
+        if kept.is_file():  # a run was killed before it had recorded the labels
+            content = kept.read_bytes()
+            labels = self._labels(kept, content, replace(request, is_partial=True))
+        elif path.exists():
+            content = path.read_bytes()
+            labels = self._labels(path, content, request)
+            write_bytes(kept, content)
+        else:
+            _write_table(path, request)
+            raise WaitingForLabels(_first_message(path, request))
+        if path.is_file() and path.read_bytes() == content:
+            remove(path)
+        return labels
+
+    def _labels(self, path: Path, content: bytes, request: LabelRequest) -> list[NewLabel]:
+        table = read_filled_table(path, content, self._asked(request))
+        if request.classes is None:
+            table = without_typos(table, request.seen)
+        left = len(request.items) - len(table.labels)
+        if left and request.is_partial and table.labels:
+            details = "".join(f"\n  {problem}" for problem in table.wrong)
+            logger.warning("%s: %s go back to the pool%s", path, _images(left), details)
+        elif table.wrong:
+            raise_problems(path, table.wrong, _after_problems(table, request))
+        elif table.empty:
+            raise WaitingForLabels(_next_message(path, table, request))
+        return [self._label(id, text, request.round) for id, text in table.labels.items()]
+
+    def _asked(self, request: LabelRequest) -> Asked:
+        folder = (request.folder / self.path).parent
+        return Asked(request.items, request.classes, folder, request.seen, request.dropped)
+
+    def _label(self, id: str, text: str, round: int) -> NewLabel:
+        is_word = text in WORDS
+        return NewLabel(
+            id=id,
+            label=None if is_word else text,
+            annotator=self.annotator,
+            round=round,
+            source=_NAME,
+            kind=LabelKind(text.removeprefix("?")) if is_word else LabelKind.LABEL,
+        )
+
+
+def _write_table(path: Path, request: LabelRequest) -> None:
+    picks = [
+        PickedImage(
+            rank=query.rank + 1,
+            instance=_with_file(item, query.rank + 1, request.round_folder / IMAGES_NAME),
+            score=query.score,
+            predicted=request.predicted.get(item.id),
+            probability=request.probabilities.get(item.id),
+            reason={key: value for key, value in query.reason.items() if key != "rank"},
+        )
+        for item, query in zip(request.items, request.queries, strict=True)
+    ]
+    write_label_table(path, picks)
+
+
+def _with_file(item: Instance, rank: int, folder: Path) -> Instance:
+    """Return the item with an image that is a file, drawn where it is not one already."""
+    if isinstance(item.image, str | Path) and has_place_in_table(item):
+        return item
+    file = folder / f"{rank:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', item.id)[-60:]}.png"
+    try:
+        write_bytes(file, thumbnail_png_bytes(item, _PICTURE_SIDE))
+    except ImageDecodeError as error:
+        logger.warning("%s: no picture of it to look at: %s", item.id, error)
+        return replace(item, image=b"")  # its cell stays empty
+    return replace(item, image=file)
+
+
+def _first_message(path: Path, request: LabelRequest) -> str:
+    return (
+        f"{_images(len(request.items))} of round {request.round} wait for labels:\n"
+        f"  1. Open {path} in a spreadsheet or an editor. Each row is an image; the column "
+        f'"path" says where it is.\n'
+        f'  2. Fill in the column "{LABEL}": {_choices(request.classes)}.\n'
+        "  3. Save it as CSV, and run the same command again: it goes on from here."
+    )
+
+
+def _next_message(path: Path, table: FilledTable, request: LabelRequest) -> str:
+    lines = ", ".join(map(str, table.empty[:_LINES_SHOWN]))
+    more = len(table.empty) - _LINES_SHOWN
+    return (
+        f"{path}: {len(table.labels)} of {_images(len(request.items))} of round {request.round} "
+        f"have a label, {len(table.empty)} wait for one: line{'s'[: len(table.empty) > 1]} "
+        f"{lines}{f' and {more} more' if more > 0 else ''}.\n"
+        f'Fill in the column "{LABEL}": {_choices(request.classes)}. Then run the same command '
+        f"again; what is filled in stays.{_offer(table)}"
+    )
+
+
+def _after_problems(table: FilledTable, request: LabelRequest) -> str:
+    known = request.classes or request.seen
+    classes = (
+        f"The classes are {listed(known, _CLASSES_SHOWN)}; {TO_ADD_A_CLASS}. " if known else ""
+    )
+    return f"{classes}Correct the table and run the same command again.{_offer(table)}"
+
+
+def _offer(table: FilledTable) -> str:
+    if not table.labels:
+        return ""
+    return (
+        f"\nOr add --partial to go on with {len(table.labels)} of them; the others go back to the "
+        "pool."
+    )
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _choices(classes: Sequence[str] | None) -> str:
+    words = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
+    if classes is None:
+        return f"the name of a class, or {words}"
+    shown = ", ".join(classes[:_CLASSES_SHOWN])
+    more = len(classes) - _CLASSES_SHOWN
+    return f"one of {shown}{f' and {more} more' if more > 0 else ''}; or {words}"
+
+
+def _check_names(request: LabelRequest) -> None:
+    clashes = [name for name in request.classes or () if name.strip() in WORDS]
+    if clashes:
+        raise DataError(
+            f"a table cannot ask for the classes {', '.join(map(repr_json, clashes))}, because "
+            "these words have a meaning of their own in it; give the classes other names"
+        )
+    broken = [item.id for item in request.items if "\r" in item.id]
+    if broken:
+        raise DataError(
+            f"a table cannot hold the ids {', '.join(map(repr_json, broken))}, because a "
+            "carriage return ends its row; give these images other names"
+        )
+
+
+def _path_fault(path: str) -> str | None:
+    parts = PureWindowsPath(path)  # knows both separators, and drives
+    if parts.anchor or PurePosixPath(path).is_absolute() or ".." in parts.parts:
+        return f"expected a path within the folder of the run, found {repr_json(path)}"
+    if parts.suffix.lower() != ".csv" or parts.name == KEPT_NAME:
+        return f"expected a name that ends in .csv (not {KEPT_NAME}), found {repr_json(path)}"
+    return None

@@ -1,0 +1,206 @@
+"""A table that a person has filled in: its rows, what they say, and all that is wrong with them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from allencv_al.common.class_names import class_name
+from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.errors import DataError
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.files.tables import Row, Table, listed_columns, parse_table
+from allencv_al.common.files.text_files import decode_text
+from allencv_al.data.dataset_readers.skipped import raise_problems
+from allencv_al.data.instance import Instance
+
+logger = logging.getLogger(__name__)
+
+ID, LABEL, PATH = "id", "label", "path"
+WORDS = ("?skip", "?unsure", "?unreadable")
+"""What can stand in place of a class name; the question mark keeps them apart from classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a table was written for.
+
+    Args:
+        items: The images, one a row.
+        classes: The names that are allowed; None allows any.
+        seen: Where any is allowed: the names given so far.
+        folder: Where it was written, which is where its paths start.
+        dropped: Ids of rows that do not count any longer.
+    """
+
+    items: Sequence[Instance]
+    classes: Sequence[str] | None
+    folder: Path
+    seen: Sequence[str] = ()
+    dropped: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FilledTable:
+    """What a table says of the items that were asked for.
+
+    Args:
+        labels: By id, in the order of the items: a class name or one of `WORDS`.
+        empty: The lines of the items that have no label yet.
+        lines: By id, the line in which it stands, from 1.
+        wrong: What is wrong with the labels of items, and which have no row; these have no label.
+    """
+
+    labels: Mapping[str, str]
+    empty: Sequence[int]
+    lines: Mapping[str, int]
+    wrong: Sequence[str] = ()
+
+
+def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
+    """Read what a person has filled in so far.
+
+    A spreadsheet's habits are taken, as in every table (`common/files/tables.py`).
+
+    Args:
+        path: The file, for messages.
+        content: Its bytes.
+        asked: What it was written for.
+
+    Raises:
+        DataError: It cannot be read, or rows are not those that were asked for; all are named.
+    """
+    rows = _table(path, content).rows
+    reading = _Reading(asked)
+    for row in rows:
+        reading.take(row)
+    if rows and not reading.lines:
+        raise DataError(
+            f"{path}: none of its rows is among the {len(asked.items)} images that are asked for: "
+            "it is of another round or run, and labels in it do not count; close it where it is "
+            "open, move it away, and run the same command again to get the right one"
+        )
+    wrong = [*reading.wrong.values(), *reading.missing()]
+    if reading.problems:
+        lines = sorted((reading.problems | reading.wrong).items())
+        raise_problems(path, [*(problem for _, problem in lines), *reading.missing()])
+    for written, name in reading.respelled.items():
+        logger.warning('%s: "%s" is taken for the class "%s"', path, written, name)
+    given = {id: reading.labels[id] for item in asked.items if (id := item.id) in reading.labels}
+    return FilledTable(
+        labels={id: label for id, label in given.items() if label},
+        empty=sorted(reading.lines[id] for id, label in given.items() if not label),
+        lines=reading.lines,
+        wrong=wrong,
+    )
+
+
+class _Reading:
+    """Matches rows with items and keeps what is wrong."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.labels: dict[str, str] = {}
+        self.lines: dict[str, int] = {}
+        self.problems: dict[int, str] = {}  # by line
+        self.wrong: dict[int, str] = {}
+        self.respelled: dict[str, str] = {}
+        self._dropped = _by_stripped(list(asked.dropped))
+        self._folder = asked.folder
+        self._asked = [item.id for item in asked.items]
+        self._ids = _by_stripped(self._asked)
+        self._files = {
+            os.path.realpath(item.image): item.id
+            for item in asked.items
+            if isinstance(item.image, str | Path)
+        }
+        self._classes = None if asked.classes is None else _by_stripped(asked.classes)
+        self._known = _by_stripped(asked.classes or asked.seen)
+
+    def take(self, row: Row) -> None:
+        if row.problem is not None:
+            self.problems[row.line] = f"line {row.line}: {row.problem}"
+            return
+        id = self._id(row)
+        if id is None and class_name(row.values[ID]) in self._dropped:
+            return
+        if id is None:
+            written = repr_json(row.values[ID])
+            self.problems[row.line] = f"line {row.line}: the id {written} was not asked for"
+        elif id in self.lines:
+            first = self.lines[id]
+            self.problems[row.line] = (
+                f"line {row.line}: the id {repr_json(id)} is already in line {first}"
+            )
+        else:
+            label = self._respelled(class_name(row.values[LABEL]))
+            self.lines[id] = row.line
+            problem = self._problem_with(label)
+            if problem is not None:
+                self.wrong[row.line] = f"line {row.line}: {problem}"
+                return
+            self.labels[id] = label if self._classes is None else self._classes.get(label, label)
+
+    def missing(self) -> Iterator[str]:
+        for id in self._asked:
+            if id not in self.lines:
+                yield f"the row of the id {repr_json(id)} is missing"
+
+    def _id(self, row: Row) -> str | None:
+        written = row.values[ID]
+        id = self._ids.get(written, self._ids.get(class_name(written)))
+        path = row.values.get(PATH, "").strip()
+        if id is None and path and "\0" not in path:
+            # A spreadsheet makes 7 of 007, and a formula of =.jpg; the path it leaves alone
+            id = self._files.get(os.path.realpath(self._folder / path))
+        return id
+
+    def _respelled(self, label: str) -> str:
+        """Return the one class that a label differs from by capitals and blanks alone."""
+        if label in self._known or not label or label.startswith("?"):
+            return label
+        near = {name for name in self._known if _folded(name) == _folded(label)}
+        if len(near) != 1:
+            return label
+        self.respelled[label] = near.pop()
+        return self.respelled[label]
+
+    def _problem_with(self, label: str) -> str | None:
+        if not label or label in WORDS:
+            return None
+        if self._classes is None:
+            if not label.startswith("?"):
+                return None
+            hint = did_you_mean(label, WORDS) or f"; known: {', '.join(WORDS)}"
+            return f"{repr_json(label)} is none of the words with a question mark{hint}"
+        if label in self._classes:
+            return None
+        hint = did_you_mean(label, [*self._classes, *WORDS])
+        return f"{repr_json(label)} is no class{hint}"
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _by_stripped(names: Sequence[str]) -> dict[str, str]:
+    """Return each name by itself, and by its one spelling: without blanks around it, composed."""
+    return {class_name(name): name for name in names} | {name: name for name in names}
+
+
+def _table(path: Path, content: bytes) -> Table:
+    text = decode_text(content, str(path), 'save it as "CSV UTF-8"')
+    if not text.strip():
+        raise DataError(
+            f"{path}: it is empty; remove it, and run the same command again for a new one"
+        )
+    table = parse_table(text, str(path), (ID, LABEL, PATH))
+    missing = [
+        f'the column "{name}" is missing' for name in (ID, LABEL) if name not in table.columns
+    ]
+    if missing:
+        found = listed_columns(table.columns)
+        raise DataError(f"{path}: {'; '.join(missing)}; found the columns {found}")
+    return table

@@ -1,0 +1,91 @@
+"""The labels that the data set has already, for experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from overrides import overrides
+
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.data.dataset_readers.skipped import raise_problems
+from allencv_al.data.id_hash import id_uniforms
+from allencv_al.labels.annotators.base import Annotator, LabelRequest
+from allencv_al.labels.label_store import NewLabel
+
+_NAME = "ground_truth"
+
+
+@Annotator.register("ground_truth")
+class GroundTruthAnnotator(Annotator):
+    """Gives each item the label that the data set has for it, as if somebody had just looked.
+
+    Args:
+        noise: The share of items that get a wrong label, drawn uniformly from the other classes.
+        seed: What chance starts from. Whether an item's label is wrong, and which wrong one it
+            gets, depends on this seed, its id and the set of classes only: neither on the round
+            nor on the other items.
+
+    Raises:
+        ConfigurationError: `noise` is not in 0..1.
+    """
+
+    needs_known_labels: ClassVar[bool] = True
+
+    def __init__(self, noise: float = 0.0, seed: int = 0) -> None:
+        if not 0 <= noise <= 1:
+            raise ConfigurationError(f"noise: {_expected(noise)}")
+        self.noise = noise
+        self.seed = seed
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        if config.sound("noise") and not 0 <= config.get("noise") <= 1:
+            yield config.fault("noise", _expected(config.get("noise")))
+
+    @overrides
+    def annotate(self, request: LabelRequest) -> list[NewLabel]:
+        raise_problems("ground_truth", _problems(request))
+        names = [item.label for item in request.items if item.label is not None]
+        if self.noise > 0:
+            names = self._with_noise(names, request)
+        return [
+            NewLabel(item.id, name, annotator=_NAME, round=request.round, source=_NAME)
+            for item, name in zip(request.items, names, strict=True)
+        ]
+
+    def _with_noise(self, names: Sequence[str], request: LabelRequest) -> list[str]:
+        if request.classes is None:
+            raise DataError(f"{_NAME}: label noise needs the list of classes, found none")
+        classes = sorted(set(request.classes))
+        if len(classes) < 2:
+            raise DataError(f"{_NAME}: label noise needs two classes, found {repr_json(classes)}")
+        # Salted: the same seed also breaks the ties of strategies, by the bare ids.
+        ids = [item.id for item in request.items]
+        is_wrong = id_uniforms([f"is wrong/{id}" for id in ids], self.seed) < self.noise
+        draws = id_uniforms([f"which/{id}" for id in ids], self.seed)
+        return [
+            _other_class(name, classes, draw) if wrong else name
+            for name, wrong, draw in zip(names, is_wrong, draws, strict=True)
+        ]
+
+
+def _other_class(name: str, classes: Sequence[str], draw: float) -> str:
+    others = [other for other in classes if other != name]
+    return others[int(draw * len(others))]
+
+
+def _problems(request: LabelRequest) -> Iterator[str]:
+    allowed = None if request.classes is None else set(request.classes)
+    for item in request.items:
+        if not item.label:
+            yield f"{repr_json(item.id)} has no label in the data set"
+        elif allowed is not None and item.label not in allowed:
+            yield f"{repr_json(item.id)} has the label {repr_json(item.label)}, which is no class"
+
+
+def _expected(found: float) -> str:
+    return f"expected a share from 0 to 1, found {found}"

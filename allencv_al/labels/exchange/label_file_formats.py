@@ -1,0 +1,186 @@
+"""Label records as CSV and as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from allencv_al.common.files.tables import GUARDED, Table, csv_text, parse_table
+from allencv_al.data.dataset_readers.skipped import raise_problems
+from allencv_al.labels.annotators.filled_table import WORDS
+from allencv_al.labels.exchange.label_studio_min import records_of_table_row
+from allencv_al.labels.exchange.record import (
+    FIELDS,
+    LabelRecord,
+    record_of,
+)
+
+IMAGE_COLUMNS = ("image", "path", "image_path", "file", "file_name", "filename")
+"""The columns with the image; the first is ours, the second that of the reader `manifest`."""
+
+SAYING = ("label", "kind", "answer", "accept")
+"""Columns and keys that hold a label: two of ours, two of Prodigy."""
+
+_EXTRA = "extra"
+_ANSWER = "answer"
+_NAMES = (*FIELDS, *IMAGE_COLUMNS)
+_LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
+
+
+def to_csv(records: Sequence[LabelRecord]) -> str:
+    """Return a table with one row a record; what else a file has said gets columns of its own."""
+    rows = [_csv_row(record) for record in records]
+    columns = [*FIELDS, *dict.fromkeys(name for row in rows for name in row if name not in FIELDS)]
+    columns.sort(key=lambda name: name == _EXTRA)
+    return csv_text(columns, rows, line_end="\r\n")
+
+
+def from_csv(text: str, where: str) -> list[LabelRecord]:
+    """Return the records of a table; columns that are no field are kept.
+
+    A table that Label Studio has exported is taken as its JSON_MIN: its `id` is that of a task, and
+    the label stands under the name of the control.
+
+    Args:
+        text: The table, as `parse_table` takes it.
+        where: What messages call it.
+
+    Raises:
+        DataError: There is no column with labels, or rows are wrong; they are named by their lines.
+    """
+    table = parse_table(text, where, _NAMES)
+    if set(table.columns) >= _LABEL_STUDIO:
+        return _records_of(table, where, records_of_table_row)
+    table.require(where, ("id", *IMAGE_COLUMNS))
+    found = _records_of(table, where, _record_of_row)
+    table.require(where, SAYING[:2])
+    return found
+
+
+def to_json_lines(records: Iterable[LabelRecord]) -> str:
+    """Return one JSON object a line."""
+    return "".join(f"{json.dumps(_json_row(record), ensure_ascii=False)}\n" for record in records)
+
+
+def from_json_lines(text: str, where: str) -> list[LabelRecord]:
+    """Return the records of JSON lines; keys that are no field are kept.
+
+    Raises:
+        DataError: Lines are wrong; they are named.
+    """
+    return _records_of(parse_table(text, where, _NAMES, is_json=True), where, _record_of_row)
+
+
+def _records_of(
+    table: Table, where: str, read: Callable[[Mapping[str, Any], str], Iterable[LabelRecord]]
+) -> list[LabelRecord]:
+    problems: list[str] = []
+    found: list[LabelRecord] = []
+    for row in table.rows:
+        if row.problem is not None:
+            problems.append(f"{row.place}: {row.problem}")
+            continue
+        try:
+            found += read(row.values, row.place)
+        except ValueError as error:
+            problems.append(f"{row.place}: {error}")
+    raise_problems(where, problems)
+    return found
+
+
+def _record_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelRecord]:
+    values = _of_prodigy(values) if _ANSWER in values else dict(values)
+    if not values.get("image") and values.get("id") in (None, ""):
+        named = next((name for name in IMAGE_COLUMNS[1:] if values.get(name)), None)
+        if named is not None:
+            values["image"] = values.pop(named)
+    word = values.get("label")
+    if isinstance(word, str) and word.strip() in WORDS and not values.get("kind"):
+        values |= {"label": None, "kind": word.strip().removeprefix("?")}
+    extra = dict(_extra(values))
+    json.dumps(extra, allow_nan=False)  # it could not be written again
+    yield record_of(values, extra, place)
+
+
+def _of_prodigy(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer of Prodigy says: a label that was rejected or passed over is none.
+
+    Format: https://prodi.gy/docs/api-interfaces
+    """
+    found, answer = dict(values), values[_ANSWER]
+    if answer not in ("accept", "reject", "ignore"):
+        return found
+    chosen = found.get("accept")
+    if not found.get("label") and isinstance(chosen, list) and len(chosen) == 1:
+        found["label"] = chosen[0]
+    if answer != "accept":
+        found |= {"label": None, "kind": None}
+    image, meta = found.get("image"), found.get("meta")
+    if isinstance(image, str) and image.startswith("data:"):
+        found["image"] = meta.get("file") if isinstance(meta, dict) else None
+    people = (found.get(name) for name in ("annotator", "_annotator_id", "_session_id"))
+    found["annotator"] = next((one for one in people if one), None)
+    found.setdefault("time", found.get("_timestamp"))
+    return found
+
+
+def _extra(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if name in FIELDS or value == "":
+            continue
+        if name != _EXTRA:
+            yield name, value
+            continue
+        nested = _object(value)
+        if nested is None:
+            yield name, value
+        else:
+            yield from nested.items()
+
+
+def _object(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_plain(name: str) -> bool:
+    """Return whether a name can be that of a column, which is found in any case and stripped."""
+    return (
+        re.fullmatch(r"[^\W\d][\w .-]*", name) is not None
+        and name.strip() == name
+        and (name.casefold() not in (*FIELDS, _EXTRA, GUARDED))
+    )
+
+
+def _csv_row(record: LabelRecord) -> dict[str, Any]:
+    row = {name: _cell(getattr(record, name)) for name in FIELDS}
+    nested = {}
+    for name, value in record.extra.items():
+        if _is_plain(name) and isinstance(value, str) and value:
+            row[name] = value
+        else:
+            nested[name] = value
+    if nested:
+        row[_EXTRA] = json.dumps(nested, ensure_ascii=False)
+    return row
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+
+def _json_row(record: LabelRecord) -> dict[str, Any]:
+    row = {name: value for name in FIELDS if (value := getattr(record, name)) is not None}
+    nested = {}
+    for name, value in record.extra.items():
+        if _is_plain(name) and value != "":
+            row[name] = value
+        else:
+            nested[name] = value
+    return {**row, _EXTRA: nested} if nested else row

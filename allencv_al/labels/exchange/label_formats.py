@@ -1,0 +1,153 @@
+"""The formats by their names, and which one a file has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from allencv_al.common.errors import DataError
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.files.tables import CSV_SUFFIXES, JSON_SUFFIXES, is_json_text, parse_table
+from allencv_al.common.files.text_files import decode_text
+from allencv_al.labels.exchange import FORMATS
+from allencv_al.labels.exchange.class_folders import read_class_folders
+from allencv_al.labels.exchange.foreign import TAKEN, foreign_json, foreign_text
+from allencv_al.labels.exchange.label_file_formats import (
+    IMAGE_COLUMNS,
+    SAYING,
+    from_csv,
+    from_json_lines,
+    to_csv,
+    to_json_lines,
+)
+from allencv_al.labels.exchange.label_studio import from_label_studio, to_label_studio
+from allencv_al.labels.exchange.label_studio_min import (
+    from_label_studio_min,
+    is_min,
+    to_label_studio_min,
+)
+from allencv_al.labels.exchange.label_studio_values import CONTROL, OURS
+from allencv_al.labels.exchange.record import LabelRecord, strict_json
+
+FOLDERS = "folders"
+
+
+class TextFormat(NamedTuple):
+    """A format that is one text file.
+
+    Args:
+        write: Makes the text of records.
+        read: Makes records of the text; the second argument is what messages call the file.
+    """
+
+    write: Callable[[Sequence[LabelRecord]], str]
+    read: Callable[[str, str], list[LabelRecord]]
+
+
+TEXT_FORMATS = {
+    "csv": TextFormat(to_csv, from_csv),
+    "jsonl": TextFormat(to_json_lines, from_json_lines),
+    "label-studio": TextFormat(to_label_studio, from_label_studio),
+    "label-studio-min": TextFormat(to_label_studio_min, from_label_studio_min),
+}
+
+
+def format_of(path: Path) -> str:
+    """Return the name of the format that a file or a folder has, by what it holds.
+
+    Raises:
+        DataError: It is of a program whose files are not read, or it cannot be told.
+    """
+    if path.is_dir():
+        return FOLDERS
+    text = _text_of(path)
+    suffix = path.suffix.lower()
+    if suffix not in CSV_SUFFIXES and (suffix in JSON_SUFFIXES or is_json_text(text)):
+        return _json_format(path, text)
+    foreign = foreign_text(text)
+    if foreign is not None:
+        raise _not_read(path, foreign)
+    if suffix in CSV_SUFFIXES or set(_columns(path, text)) & {*IMAGE_COLUMNS, "id"}:
+        return "csv"
+    raise DataError(
+        f"{path}: unknown format; name it by --format ({', '.join(FORMATS)}); supported: {TAKEN}"
+    )
+
+
+def read_file(path: Path, name: str) -> list[LabelRecord]:
+    """Return the records of a file or folder.
+
+    Args:
+        path: The file, or the folder.
+        name: Its format.
+
+    Raises:
+        DataError: It is not of this format, or entries are wrong.
+    """
+    if name == FOLDERS:
+        return read_class_folders(path)
+    return TEXT_FORMATS[name].read(_text_of(path), str(path))
+
+
+def _json_format(path: Path, text: str) -> str:
+    try:
+        value = strict_json(text)
+    except ValueError as error:
+        rows = parse_table(text, str(path), (), is_json=True).rows  # one object a line?
+        sound = next((row for row in rows if row.problem is None), None)
+        if sound is None and path.suffix.lower() == ".json":
+            raise DataError(f"{path}: expected JSON: {error}") from None
+        value = None if sound is None else sound.values
+        is_list = False
+    else:
+        is_list = isinstance(value, list)
+    foreign = foreign_json(value)
+    if foreign is not None and not (is_list and not is_min(value)):
+        raise _not_read(path, foreign)
+    if not is_list:
+        return "jsonl" if value is None or _is_record(value) else _unknown(path, value)
+    if not is_min(value):
+        return "label-studio"
+    return "jsonl" if value and all(map(_is_record, value)) else "label-studio-min"
+
+
+def _is_record(value: Any) -> bool:
+    """Return whether an object is a record of ours, or one of Prodigy, and none of JSON_MIN."""
+    keys = set(value) if isinstance(value, dict) else set()
+    is_other = keys & {"annotation_id", "lead_time", "created_at", OURS, CONTROL}
+    return bool(keys & {*IMAGE_COLUMNS, "id"}) and bool(keys.intersection(SAYING)) and not is_other
+
+
+def _unknown(path: Path, value: Any) -> str:
+    keys = ", ".join(map(str, list(value)[:10])) if isinstance(value, dict) else repr_json(value)
+    if isinstance(value, dict) and isinstance(value.get("data"), dict):
+        raise DataError(
+            f"{path}: expected a JSON list, as Label Studio exports it, found one task alone or "
+            "one a line"
+        )
+    if isinstance(value, dict) and set(value) & {*IMAGE_COLUMNS, "id"}:
+        return "jsonl"
+    raise DataError(
+        f"{path}: expected a JSON list of Label Studio, or one object a line with id or image and "
+        f"label, found {keys or 'nothing'}; supported: {TAKEN}"
+    )
+
+
+def _not_read(path: Path, foreign: str) -> DataError:
+    return DataError(f"{path}: this looks like {foreign}, and cannot be read; supported: {TAKEN}")
+
+
+def _columns(path: Path, text: str) -> tuple[str, ...]:
+    try:
+        return parse_table(text, str(path), (*IMAGE_COLUMNS, "id", "label")).columns
+    except DataError:
+        return ()
+
+
+def _text_of(path: Path) -> str:
+    try:
+        # read_text() would change the ends of lines, also those that stand in names
+        return decode_text(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,132 @@
+"""`LabelRecord`: one thing that was said of an image, in no program's format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from allencv_al.labels.database import is_encodable
+
+KINDS = ("label", "skip", "unsure", "unreadable")
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """One thing that was said of an image.
+
+    Args:
+        id: The image.
+        image: Where its file is; None where that is not known, or it is none.
+        label: The name of the class, where `kind` is `label`.
+        kind: What was said: label, skip, unsure or unreadable; None where nothing was.
+        annotator: By whom.
+        time: When, in seconds since 1970.
+        seconds: How long it took.
+        round: In which round of a loop.
+        source: By what.
+        prediction: What a model took it for.
+        score: How much a strategy wanted it.
+        extra: What else a file says of it, kept for those who put it there.
+        place: Where it stands in the file that it was read from, for messages.
+    """
+
+    id: str
+    image: str | None = None
+    label: str | None = None
+    kind: str | None = None
+    annotator: str | None = None
+    time: float | None = None
+    seconds: float | None = None
+    round: int | None = None
+    source: str | None = None
+    prediction: str | None = None
+    score: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    place: str | None = field(default=None, compare=False, repr=False)
+
+
+FIELDS = tuple(one.name for one in fields(LabelRecord) if one.name not in ("extra", "place"))
+_NUMBERS = {"time": float, "seconds": float, "score": float, "round": int}
+
+
+def record_of(
+    values: Mapping[str, Any], extra: Mapping[str, Any], place: str | None = None
+) -> LabelRecord:
+    """Return a record of values that a file holds.
+
+    Args:
+        values: By the names of the fields; None where there is nothing. Numbers may be texts.
+        extra: What else there is.
+        place: Where they stand.
+
+    Raises:
+        ValueError: A value is not what its field takes; the message names it.
+    """
+    found = {name: _converted(name, values.get(name)) for name in FIELDS}
+    if found["label"] is not None and found["kind"] is None:
+        found["kind"] = "label"
+    if not found["id"]:
+        if not found["image"]:
+            raise ValueError("expected an id or an image, found neither")
+        found["id"] = found["image"]
+    if found["kind"] is not None and found["kind"] not in KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, found {found['kind']!r:.80}")
+    if (found["kind"] == "label") != (found["label"] is not None):
+        raise ValueError(f"kind {found['kind']} does not go with the label {found['label']!r:.80}")
+    if found["seconds"] is not None and found["seconds"] < 0:
+        raise ValueError(f"seconds: expected a number from 0, found {found['seconds']}")
+    return LabelRecord(**found, extra=dict(extra), place=place)
+
+
+def _converted(name: str, value: Any) -> Any:
+    if value is None or value == "":
+        return None
+    kind = _NUMBERS.get(name)
+    if kind is None:
+        if isinstance(value, str):
+            if not is_encodable(value):
+                raise ValueError(f"{name}: expected Unicode text, found {value[:80]!a}")
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)  # json.loads has refused more digits than str() writes
+        raise ValueError(f"{name}: expected a text, found {value!r:.80}")
+    if isinstance(value, bool):
+        raise ValueError(f"{name}: expected a number, found {value}")
+    date = seconds_of(value) if name == "time" else None
+    try:
+        number = kind(value) if date is None else date
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name}: expected a number, found {value!r:.80}") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError(f"{name}: expected a finite number, found {value!r:.80}")
+    return number
+
+
+def seconds_of(value: Any) -> float | None:
+    """Return the seconds since 1970 of a date in ISO 8601, or None for what is none."""
+    if not isinstance(value, str) or "-" not in value:  # 20260101 is a number, too
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def strict_json(text: str) -> Any:
+    """Return the value of JSON that has no NaN and no Infinity.
+
+    Raises:
+        ValueError: It is no such JSON, or nests too deep.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"expected a number, found {name}")

@@ -1,0 +1,83 @@
+"""One number per channel of a feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
+from allencv_al.modules.weight_checks import Problem, faults_from, not_positive, raise_problems
+
+
+@Im2VecEncoder.register("pool")
+class PoolEncoder(Im2VecEncoder):
+    """One number per channel, from a feature map of any height and width.
+
+    Args:
+        input_channels: Channels of the map; also the length of the vector.
+        mode: The average of all pixels, their maximum, or their generalized mean
+            (mean(x^p))^(1/p), between the two (Radenović et al. 2018, arXiv:1711.02512).
+        p: Exponent of the generalized mean, to begin with: 1 is the average, large is near the
+            maximum; 3 in the paper. It is for maps without negative values, as after a ReLU;
+            values below `eps` count as `eps`.
+        learn_p: Whether the exponent of the generalized mean trains.
+        eps: Least value of the generalized mean's input; it keeps the gradient finite.
+
+    Raises:
+        ConfigurationError: A number is out of range.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        mode: Literal["average", "max", "generalized_mean"] = "average",
+        p: float = 3.0,
+        learn_p: bool = True,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        raise_problems(_problems(input_channels, p, eps))
+        self._input_channels = input_channels
+        self.mode = mode
+        self.eps = eps
+        self.p: torch.nn.Parameter | None = None
+        if mode == "generalized_mean":
+            self.p = torch.nn.Parameter(torch.tensor(float(p)), requires_grad=learn_p)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _problems)
+
+    @overrides
+    def get_input_channels(self) -> int:
+        return self._input_channels
+
+    @overrides
+    def get_output_dim(self) -> int:
+        return self._input_channels
+
+    @overrides
+    def forward(self, image: Tensor) -> Tensor:
+        _, channels, height, width = image.shape
+        self.check_input(channels, height, width)
+        if self.mode == "average":
+            return image.mean(dim=(2, 3))
+        if self.mode == "max":
+            return image.amax(dim=(2, 3))
+        assert self.p is not None
+        powers = image.float().clamp(min=self.eps).pow(self.p)  # half precision would overflow
+        return powers.mean(dim=(2, 3)).pow(1.0 / self.p)
+
+
+def _problems(input_channels: int | None, p: float | None, eps: float | None) -> Iterator[Problem]:
+    yield from not_positive(input_channels=input_channels)
+    if p is not None and p <= 0:
+        yield "p", f"expected a number above 0, found {p}"
+    if eps is not None and eps <= 0:
+        yield "eps", f"expected a number above 0, found {eps}"

@@ -1,0 +1,1 @@
+"""Selection: which images of a pool to label next."""

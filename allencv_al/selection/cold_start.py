@@ -1,0 +1,152 @@
+"""The first choice, when there is no model yet: embeddings of a network that knows ImageNet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torchvision import models
+
+from allencv_al.common.errors import ConfigurationError, WeightsError
+from allencv_al.common.files.paths import expanded
+from allencv_al.data.dataset_readers.image_classification_directory import (
+    ImageClassificationDirectory,
+)
+from allencv_al.data.instance import LABEL_NAMESPACE
+from allencv_al.data.transforms.normalization import Normalize
+from allencv_al.data.transforms.resizing import Resize
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.basic_classifier import BasicImageClassifier
+from allencv_al.models.device import resolve_device
+from allencv_al.modules.im2im_encoders.torchvision import TorchvisionEncoder
+from allencv_al.modules.im2im_encoders.torchvision_features import name_problem
+from allencv_al.modules.im2vec_encoders.pooling import PoolEncoder
+from allencv_al.modules.weights import SUFFIXES, read_weights
+from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.predictors.predictor import Predictor
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.shared.pick_check import needs_of
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_IMAGE_SIZE = 224
+DEFAULT_STRATEGY = "typiclust"
+
+_PUBLISHED = "DEFAULT"
+_NO_CLASS = "unknown"  # a classifier has one; nobody asks this one for classes
+_OF_EMBEDDINGS = {"embeddings", "labeled_embeddings"}
+
+
+def embedding_predictor(
+    encoder: str,
+    weights_file: Path | None = None,
+    image_size: int = DEFAULT_IMAGE_SIZE,
+    classes: Iterable[str] = (),
+    cuda_device: int | str = -1,
+) -> Predictor:
+    """Make a predictor that gives embeddings of images, and no useful logits.
+
+    Args:
+        encoder: A classifier of torchvision by name (`squeezenet1_1`, `resnet18`), whose feature
+            map is averaged over all places.
+        weights_file: Its weights. Default: those that torchvision publishes, downloaded once.
+        image_size: Images are scaled to this height and width.
+        classes: The classes of what is labeled already, if anything is.
+        cuda_device: Where it runs: -1 is the CPU, n the n-th GPU, "auto" the first GPU if any.
+
+    Raises:
+        ConfigurationError: torchvision has no such classifier, or the size is too small for it.
+        WeightsError: The weights are absent, cannot be downloaded, or do not fit.
+    """
+    problem = name_problem(encoder)
+    if problem:
+        raise ConfigurationError(problem)
+    if image_size < 1:
+        raise ConfigurationError(f"image_size: expected at least 1, found {image_size}")
+    device = resolve_device(cuda_device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the layer behind the embeddings: never used, but the same each time
+        network = _encoder(encoder, weights_file)
+        channels = _feature_channels(network, encoder, image_size)
+        vocabulary = Vocabulary({LABEL_NAMESPACE: dict.fromkeys(classes, 1) or {_NO_CLASS: 1}})
+        model = BasicImageClassifier(vocabulary, PoolEncoder(channels), network)
+    reader = ImageClassificationDirectory(
+        [
+            Resize(image_size, image_size, interpolation="area"),
+            Normalize(),  # by ImageNet's mean and deviation, as torchvision's classifiers expect
+        ],
+        unlabeled="always",
+    )
+    return ImagePredictor(model.to(device).eval(), reader)
+
+
+def split_weights(text: str) -> tuple[str, Path | None]:
+    """Split `squeezenet1_1:weights.pth` into the name and the file; the file may be absent."""
+    name, _, file = text.partition(":")
+    return name, expanded(file) if file else None
+
+
+def check_needs_no_model(strategy: QueryStrategy, name: str) -> None:
+    """Raise where a strategy asks more than embeddings: only a trained model has classes.
+
+    Args:
+        strategy: What is to choose.
+        name: What to call it in the message.
+
+    Raises:
+        ConfigurationError: It does; the message names strategies that do not.
+    """
+    further = sorted(needs_of(strategy) - _OF_EMBEDDINGS)
+    if further:
+        raise ConfigurationError(
+            f"{name} needs {', '.join(further)} of a trained model, and without one there are "
+            f"embeddings only; strategies for those: {', '.join(strategies_without_model())}"
+        )
+
+
+def strategies_without_model() -> list[str]:
+    """Return the registered strategies that need embeddings, or nothing, and no other strategy."""
+    return [name for name in QueryStrategy.list_available() if _works_by_name(name)]
+
+
+def _works_by_name(name: str) -> bool:
+    try:
+        strategy: QueryStrategy = QueryStrategy.from_params(name)
+    except ConfigurationError:
+        return False  # a wrapper: its needs are those of what it wraps
+    return needs_of(strategy) <= _OF_EMBEDDINGS
+
+
+def _encoder(name: str, weights_file: Path | None) -> TorchvisionEncoder:
+    if weights_file is not None:
+        if weights_file.suffix not in SUFFIXES or not weights_file.is_file():
+            read_weights(weights_file)  # says what is wrong with it
+        return TorchvisionEncoder(name, str(weights_file), requires_grad=False)
+    try:
+        return TorchvisionEncoder(name, _PUBLISHED, requires_grad=False)
+    except WeightsError as error:
+        url = models.get_model_weights(name)[_PUBLISHED].url
+        file = url.rpartition("/")[2]
+        logger.debug("%s", error)
+        raise WeightsError(
+            f"the weights of {name} are not on this machine and cannot be downloaded "
+            f"({_cause(error)}); fetch {url} elsewhere, and name the file: {name}:{file}"
+        ) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error if error.__cause__ is None else error.__cause__
+
+
+def _feature_channels(network: TorchvisionEncoder, name: str, image_size: int) -> int:
+    try:
+        channels, height, width = network.output_shape(3, image_size, image_size)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"image_size {image_size} does not suit {name}: {error}"
+        ) from error
+    if 0 in (height, width):
+        raise ConfigurationError(f"image_size {image_size} is too small for {name}")
+    return channels

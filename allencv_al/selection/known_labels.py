@@ -1,0 +1,216 @@
+"""What `--labeled` names: images with their labels, as a table or as class folders."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from allencv_al.common.class_names import class_name
+from allencv_al.common.config.names import did_you_mean, repr_json
+from allencv_al.common.errors import DataError
+from allencv_al.common.files.paths import expanded, path_problem, written_path
+from allencv_al.common.files.tables import Row, cell_text, read_table
+from allencv_al.common.listing import listed
+from allencv_al.data.dataset_readers.image_classification_directory import (
+    ImageClassificationDirectory,
+)
+from allencv_al.data.dataset_readers.instance_ids import encodable, path_id
+from allencv_al.data.dataset_readers.skipped import raise_problems
+from allencv_al.data.dataset_readers.split_path import split_path
+from allencv_al.data.dataset_readers.split_rows import rows_of_split
+from allencv_al.data.instance import Instance
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME
+from allencv_al.labels.sessions.labels_file import LABELS_NAME
+from allencv_al.training.run_folder import CONFIG_NAME
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("path", "image_path", "id", "label", "split")
+
+FileKey = tuple[int, int] | str
+
+
+def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
+    """List the images that have labels; none is decoded.
+
+    An image of the pool is known by its file, whatever it is called, or by its id, and comes under
+    the pool's id. Rows without a label are passed over.
+
+    Args:
+        text: A folder with one folder per class; the folder of a run of active-learn, or the one
+            in which `label` keeps its labels; or a CSV file or JSON lines with `label` and `path`
+            (relative to the table), `image_path` (relative to the current folder, as in JSON lines
+            for `predict`) or `id` (of the pool).
+            `::train` behind a table takes the rows of that split.
+        pool: The images to choose from.
+
+    Raises:
+        DataError: There is no such thing, no label in it, or rows are wrong; all are told.
+    """
+    location, split = split_path(text)
+    if (location / DATABASE_NAME).is_file():
+        found = list(_of_run(location, pool))
+    elif (location / LABELING_NAME).is_file() and (location / LABELS_NAME).is_file():
+        found = _Table(location / LABELS_NAME, split, pool).instances()
+    elif location.is_dir():
+        found = list(ImageClassificationDirectory(unlabeled="never").read(location))
+    elif location.is_file():
+        found = _Table(location, split, pool).instances()
+    else:
+        raise DataError(f"{text}: there is no such file or folder")
+    if not found:
+        raise DataError(f"{text}: there is no label in it")
+    return _as_in_pool(found, pool)
+
+
+def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, source: str) -> None:
+    """Raise where a label is none of the model's classes.
+
+    Args:
+        labeled: Images with labels.
+        vocabulary: The model's.
+        source: Where they come from, for the message.
+
+    Raises:
+        DataError: All such labels are listed.
+    """
+    known = vocabulary.get_token_to_index_vocabulary()
+    counts = Counter(item.label for item in labeled if item.label not in known)
+    if not counts:
+        return
+    lines = [
+        f"{repr_json(label)} ({count} images){did_you_mean(str(label), known)}"
+        for label, count in sorted(counts.items(), key=str)
+    ]
+    classes = ", ".join(sorted(known))
+    raise DataError(
+        "\n  ".join(
+            [f"{source}: labels that the model does not know (it knows {classes}):", *lines]
+        )
+    )
+
+
+def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
+    """Yield what a run has labeled, as far as the images are in the pool or where they were."""
+    config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    block = config.get("active_learning") or {}
+    roots = [config.get("train_data_path"), block.get("pool_data_path")]
+    by_id = {instance.id: instance for instance in pool}
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        labels = LabelStore(database).labels()
+    for id, label in labels.items():
+        files = [expanded(root) / id for root in roots if root]
+        file = next((file for file in files if file.is_file()), None)
+        if file is not None:
+            yield Instance(id, file, label)
+        elif id in by_id:
+            yield replace(by_id[id], label=label)
+
+
+class _Table:
+    """A table of labels, and what is wrong with its rows."""
+
+    def __init__(self, location: Path, split: str | None, pool: Sequence[Instance]) -> None:
+        self._location = location
+        self._split = split
+        self._pool = {instance.id: instance for instance in pool}
+        self._composed = {class_name(instance.id): instance for instance in pool}
+        self._problems: list[str] = []
+        self._absent: list[str] = []
+
+    def instances(self) -> list[Instance]:
+        labels: dict[FileKey, tuple[str, str]] = {}
+        found = []
+        for row in self._rows():
+            instance = None if row.problem else self._instance(row)
+            if row.problem:
+                self._problems.append(f"{row.place}: {row.problem}")
+            if instance is None or instance.label is None:
+                continue
+            label, place = labels.setdefault(_key(instance), (instance.label, row.place))
+            if place == row.place:
+                found.append(instance)
+            elif label != instance.label:
+                self._problems.append(
+                    f"{row.place}: {instance.id} is {instance.label} here and {label} in {place}"
+                )
+        raise_problems(self._location, self._problems)
+        if self._absent:
+            logger.warning(
+                "%s: %d labeled images are not there, so their labels keep no image from being "
+                "chosen: %s",
+                self._location,
+                len(self._absent),
+                listed(self._absent),
+            )
+        return found
+
+    def _rows(self) -> list[Row]:
+        table = read_table(self._location, _COLUMNS)
+        table.require(self._location, ["label"])
+        if not table.is_json:
+            table.require(
+                self._location, ["path", "id", "image_path"], "; one of them names the image"
+            )
+        return rows_of_split(table, "split", self._split, self._location)
+
+    def _instance(self, row: Row) -> Instance | None:
+        """Return the image with its label; None for a row without one or with a problem."""
+        try:
+            path, image_path, id, label = (cell_text(row.values, name) for name in _COLUMNS[:4])
+        except ValueError as error:
+            self._problems.append(f"{row.place}: {error}")
+            return None
+        if not label:
+            return None
+        known = self._pool.get(id) or self._composed.get(class_name(id))
+        written = path or image_path
+        if written and (known is None or not path_problem(written)):
+            file = written_path(written, self._location.parent if path else None)
+            problem = path_problem(written)
+            if problem is None and (file.exists() or known is None):
+                if not file.exists():
+                    self._absent.append(f"{row.place}: {file}")
+                return Instance(id or path_id(written), file, label)
+        else:
+            problem = (
+                f"the id {repr_json(id)} is not in the pool" if id else "neither a path nor an id"
+            )
+        if known is not None:
+            return replace(known, label=label)
+        self._problems.append(f"{row.place}: {problem}")
+        return None
+
+
+def _as_in_pool(found: Sequence[Instance], pool: Sequence[Instance]) -> list[Instance]:
+    by_key = {_key(instance): instance for instance in pool}
+    items = []
+    for instance in found:
+        same = by_key.get(_key(instance))
+        if same is not None:
+            items.append(replace(same, label=instance.label))
+        elif isinstance(instance.image, str | Path):
+            # The whole path: relative to another folder than the pool, its id could be taken there
+            items.append(replace(instance, id=encodable(path_id(instance.image))))
+        else:
+            items.append(instance)
+    return items
+
+
+def _key(instance: Instance) -> FileKey:
+    """Return what two names of one file have in common; the id of what is no file."""
+    if not isinstance(instance.image, str | Path):
+        return f"id {instance.id}"
+    path = Path(instance.image)
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return str(path.absolute())
+    return status.st_dev, status.st_ino

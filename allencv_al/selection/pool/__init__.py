@@ -1,0 +1,1 @@
+"""The pool of unlabeled images and what models output for it."""

@@ -1,0 +1,356 @@
+"""`OutputStore`: rows of numbers by id, on disk, appended block by block.
+
+The folder of one holds::
+
+    outputs.json       what counts: the fingerprint, names and shapes of the arrays, lengths
+    ids.jsonl          the ids of the rows, a JSON list per block
+    unreadable.jsonl   the ids without a row and the causes, a JSON object per block
+    NAME.f32           the rows of an array: float32, one after another
+
+Data are appended and flushed to the disk first; then `outputs.json` is replaced, whole or not at
+all. What lies behind the lengths that it names was never finished: the next block is written over
+it. So a block costs what it holds, however many came before it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common import unix
+from allencv_al.common.errors import DataError
+from allencv_al.common.files import atomic_file
+from allencv_al.common.listing import listed
+from allencv_al.common.machine_faults import is_machine_fault
+
+logger = logging.getLogger(__name__)
+
+FloatRows = NDArray[np.float32]
+
+_INDEX = "outputs.json"
+_LOCK = "outputs.lock"
+_IDS = "ids.jsonl"
+_UNREADABLE = "unreadable.jsonl"
+_FORMAT = "allencv_al outputs 1"
+
+
+@dataclass(frozen=True)
+class _Index:
+    """What `outputs.json` says."""
+
+    fingerprint: str
+    format: str = _FORMAT
+    byte_order: str = sys.byteorder
+    rows: int = 0
+    arrays: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    lengths: Mapping[str, int] = field(default_factory=dict)
+
+
+class OutputStore(AbstractContextManager["OutputStore"]):
+    """Arrays of float32 with a row per id; a block that was appended survives whatever comes.
+
+    Any number of processes may read while one writes: that is who appends first, until `close` or
+    the end of its `with` block.
+
+    Args:
+        folder: Where the files are; made with the first block.
+        fingerprint: What made the rows: weights, transforms, options.
+        other: What becomes of rows with another fingerprint: "replace" them with the first block,
+            or "raise".
+
+    Raises:
+        DataError: The files are damaged or not ours; or they have another fingerprint and `other`
+            is "raise".
+    """
+
+    def __init__(
+        self, folder: str | Path, fingerprint: str, other: Literal["replace", "raise"] = "replace"
+    ) -> None:
+        self.folder = Path(folder)
+        self.fingerprint = fingerprint
+        self._other = other
+        self._lock: IO[bytes] | None = None
+        self._index = _Index(fingerprint)
+        self._rows: dict[str, int] = {}
+        self._unreadable: dict[str, str] = {}
+        with _explained(self.folder):
+            self._load(self._read_index())
+
+    # -- Reading ------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids that have a row, in the order of the rows."""
+        return list(self._rows)
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The ids that have none, with the causes."""
+        return dict(self._unreadable)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arrays; none before the first row."""
+        return tuple(self._index.arrays)
+
+    def has(self, id: str) -> bool:
+        """Return whether the id is known: it has a row, or is unreadable."""
+        return id in self._rows or id in self._unreadable
+
+    def array(self, name: str) -> FloatRows:
+        """Return an array `[N, ...]` with the rows of now, read-only and memory-mapped.
+
+        Raises:
+            DataError: There is no array of that name.
+        """
+        if name not in self._index.arrays:
+            known = ", ".join(self.names) or "none"
+            raise DataError(f"{self.folder}: found no array {name}; there are: {known}")
+        shape = (len(self._rows), *self._index.arrays[name])
+        if not math.prod(shape):  # nothing can be mapped
+            return np.empty(shape, np.float32)
+        with _explained(self.folder):
+            return np.memmap(self.folder / _array_file(name), np.float32, "r", shape=shape)
+
+    def rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return the rows of the ids in the arrays, int64 `[len(ids)]`.
+
+        Raises:
+            DataError: Some have none; the first few are named.
+        """
+        absent = [id for id in ids if id not in self._rows]
+        if absent:
+            raise DataError(f"{self.folder}: found no rows of {listed(absent)}")
+        return np.fromiter((self._rows[id] for id in ids), np.int64, len(ids))
+
+    # -- Writing ------------------------------------------------------------------------------
+
+    def become_writer(self, wait: bool = False) -> None:
+        """Keep other processes from writing until `close`, and read what they have written.
+
+        `append` does it by itself.
+
+        Args:
+            wait: Wait for another process that is writing.
+
+        Raises:
+            DataError: Another process is writing, or the disk refuses.
+        """
+        if self._lock is not None:
+            return
+        with _explained(self.folder):
+            atomic_file.make_folder(self.folder)
+            self._lock = self._locked(wait)
+            atomic_file.sweep_temporaries(self.folder)
+            found = self._read_index()
+            if found is not None and found.fingerprint != self.fingerprint:
+                self._remove(found)
+                found = None
+            self._load(found)
+
+    def append(
+        self,
+        ids: Sequence[str],
+        arrays: Mapping[str, NDArray[Any]],
+        unreadable: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add a block; when this returns it is on the disk.
+
+        Args:
+            ids: New ids.
+            arrays: Their rows, `[len(ids), ...]` each. The first rows fix names and shapes.
+            unreadable: New ids without a row, with the causes.
+
+        Raises:
+            DataError: An id is there already, names or shapes are not those of the first rows,
+                another process is writing, or the disk refuses.
+        """
+        unreadable = dict(unreadable or {})
+        with _explained(self.folder):
+            self.become_writer()
+            self._check_new([*ids, *unreadable])
+            block: dict[str, bytes] = {_UNREADABLE: _line(unreadable)} if unreadable else {}
+            index = self._index
+            if ids:
+                index = replace(index, arrays=self._checked_shapes(len(ids), arrays))
+                block[_IDS] = _line(list(ids))
+                block |= {_array_file(name): _bytes_of(array) for name, array in arrays.items()}
+            lengths = {name: self._write(name, content) for name, content in block.items()}
+            index = replace(index, rows=index.rows + len(ids), lengths={**index.lengths, **lengths})
+            atomic_file.write_json(self.folder / _INDEX, asdict(index))
+        self._index = index
+        self._rows.update(zip(ids, range(len(self._rows), index.rows), strict=True))
+        self._unreadable.update(unreadable)
+
+    def close(self) -> None:
+        """Let others write. What was read stays."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _locked(self, wait: bool) -> IO[bytes]:
+        with ExitStack() as stack:
+            lock = stack.enter_context((self.folder / _LOCK).open("wb"))
+            try:
+                unix.lock(lock)
+            except BlockingIOError:
+                if not wait:
+                    raise DataError(f"{self.folder}: another process is writing there") from None
+                logger.info("%s: waiting for another process that is writing there", self.folder)
+                unix.lock(lock, wait=True)
+            except OSError as error:  # some network file systems have no locks
+                logger.debug("%s: cannot be locked: %s", self.folder, error)
+            stack.pop_all()
+        return lock
+
+    def _remove(self, index: _Index) -> None:
+        """Remove the files of an index, itself first; who has mapped them keeps them."""
+        atomic_file.remove(self.folder / _INDEX)
+        for name in index.lengths:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes) -> int:
+        """Write behind what counts, and return the new length."""
+        start = self._index.lengths.get(name, 0)
+        handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666)
+        with open(handle, "r+b") as file:  # noqa: PTH123  open by its handle
+            file.truncate(start)
+            file.seek(start)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return start + len(content)
+
+    def _check_new(self, ids: Sequence[str]) -> None:
+        known = [id for id in ids if self.has(id)]
+        if known:
+            raise DataError(f"{self.folder}: expected new ids, found again: {listed(known)}")
+        if len(set(ids)) < len(ids):
+            seen: set[str] = set()
+            twice = [id for id in ids if id in seen or seen.add(id)]  # type: ignore[func-returns-value]
+            raise DataError(f"{self.folder}: expected distinct ids, found twice: {listed(twice)}")
+
+    def _checked_shapes(
+        self, count: int, arrays: Mapping[str, NDArray[Any]]
+    ) -> dict[str, list[int]]:
+        shapes = {name: list(array.shape[1:]) for name, array in arrays.items()}
+        wrong = [name for name, array in arrays.items() if len(array) != count]
+        if wrong:
+            raise DataError(f"{self.folder}: expected {count} rows of {listed(wrong)}")
+        expected = {name: list(shape) for name, shape in self._index.arrays.items()} or shapes
+        if shapes != expected:
+            raise DataError(
+                f"{self.folder}: expected rows of shapes {expected}, as before, found {shapes}"
+            )
+        return shapes
+
+    # -- What is on the disk ------------------------------------------------------------------
+
+    def _read_index(self) -> _Index | None:
+        path = self.folder / _INDEX
+        try:
+            index = _Index(**json.loads(path.read_bytes()))
+            if any(Path(name).name != name for name in [*index.lengths, *index.arrays]):
+                raise ValueError("a file outside the folder")
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, AttributeError):
+            raise DataError(f"{path}: expected the index of an output store") from None
+        here = (_FORMAT, sys.byteorder)
+        if (index.format, index.byte_order) != here:
+            found = f"{index.format} ({index.byte_order} endian)"
+            raise DataError(f"{path}: expected {here[0]} ({here[1]} endian), found {found}")
+        return index
+
+    def _load(self, index: _Index | None) -> None:
+        self._index, self._rows, self._unreadable = _Index(self.fingerprint), {}, {}
+        if index is None:
+            return
+        if index.fingerprint != self.fingerprint:
+            self._refuse_other()
+            return
+        for name, length in index.lengths.items():
+            self._check_length(name, length)
+        ids = [id for block in self._lines(_IDS, index) for id in block]
+        self._rows = {id: row for row, id in enumerate(ids)}
+        for block in self._lines(_UNREADABLE, index):
+            self._unreadable.update(block)
+        if len(self._rows) != index.rows:
+            raise self._damaged(_IDS, f"expected {index.rows} ids, found {len(self._rows)}")
+        self._index = index
+
+    def _refuse_other(self) -> None:
+        if self._other == "raise":
+            raise DataError(
+                f"{self.folder}: holds outputs of another model, other transforms or other "
+                "options; give another folder, or remove this one"
+            )
+        logger.info("%s: holds other outputs, which will be replaced", self.folder)
+
+    def _check_length(self, name: str, length: int) -> None:
+        path = self.folder / name
+        found = path.stat().st_size if path.exists() else 0
+        if found < length:
+            raise self._damaged(name, f"expected {length} bytes, found {found}")
+
+    def _lines(self, name: str, index: _Index) -> Iterator[Any]:
+        length = index.lengths.get(name, 0)
+        if not length:
+            return
+        with (self.folder / name).open("rb") as file:
+            for line in file.read(length).splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    raise self._damaged(name, "a line is not JSON") from None
+
+    def _damaged(self, name: str, problem: str) -> DataError:
+        return DataError(
+            f"{self.folder / name}: {problem}; the file was changed from outside, remove the folder"
+        )
+
+
+def _array_file(name: str) -> str:
+    return f"{name}.f32"
+
+
+def _line(value: Any) -> bytes:
+    return (json.dumps(value) + "\n").encode("ascii")
+
+
+def _bytes_of(array: NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(array, dtype=np.float32).tobytes()
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = str(error.filename or folder)
+        if is_machine_fault(error):
+            raise OSError(error.errno, error.strerror, where) from error
+        raise DataError(f"{where}: {error.strerror or error}") from error

@@ -1,0 +1,98 @@
+"""`PoolOutputs`: what models say of a set of items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import DataError
+from allencv_al.common.listing import listed
+from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
+
+
+@dataclass(frozen=True)
+class PoolOutputs:
+    """Arrays by item, of what was asked for; memory-mapped where they are large.
+
+    `N` items, `C` classes, `S` members of an ensemble (or passes with dropout), `D` dimensions.
+
+    Args:
+        ids: The items that could be read, distinct, in the order they were given.
+        logits: Scores of the classes before softmax, float32 `[N, C]`.
+        mc_logits: The same of each member, float32 `[N, S, C]`.
+        embeddings: What the last linear layer sees, float32 `[N, D]`.
+        unreadable: The items that could not be read, each with the cause; not among `ids`.
+    """
+
+    ids: Sequence[str]
+    logits: FloatArray | None = None
+    mc_logits: FloatArray | None = None
+    embeddings: FloatArray | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pool(
+        self,
+        labeled: PoolOutputs | None = None,
+        labeled_labels: NDArray[np.int64] | None = None,
+        target: PoolOutputs | None = None,
+    ) -> Pool:
+        """Return the items as a strategy takes them; no array is copied.
+
+        Args:
+            labeled: Outputs of what is labeled already. If absent, nothing is: a strategy that
+                looks for the embeddings of labeled items finds `[0, D]`.
+            labeled_labels: Class indices of what is labeled already, `[L]`; not every strategy
+                looks at them.
+            target: Outputs of items like those that the model will meet.
+        """
+        if labeled is not None:
+            labeled_embeddings = labeled.embeddings
+        else:
+            labeled_embeddings = None if self.embeddings is None else self.embeddings[:0]
+            labeled_labels = np.empty(0, np.int64) if labeled_labels is None else labeled_labels
+        return Pool(
+            ids=self.ids,
+            logits=self.logits,
+            mc_logits=self.mc_logits,
+            embeddings=self.embeddings,
+            labeled_embeddings=labeled_embeddings,
+            labeled_labels=labeled_labels,
+            target_mc_logits=None if target is None else target.mc_logits,
+        )
+
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> PoolOutputs:
+        """Return the outputs of the items at `indices`, in that order; their rows are copied."""
+        places = np.asarray(indices, dtype=np.int64)
+
+        def rows(array: FloatArray | None) -> FloatArray | None:
+            return None if array is None else np.asarray(array[places])
+
+        return replace(
+            self,
+            ids=[self.ids[place] for place in places.tolist()],
+            logits=rows(self.logits),
+            mc_logits=rows(self.mc_logits),
+            embeddings=rows(self.embeddings),
+        )
+
+    def rows(self, ids: Sequence[str]) -> PoolOutputs:
+        """Return the outputs of the items `ids`, in that order; their rows are copied.
+
+        Raises:
+            DataError: There are none of some ids; the first few are named, with the cause of
+                those that could not be read.
+        """
+        places = {id: place for place, id in enumerate(self.ids)}
+        absent = [id for id in ids if id not in places]
+        if absent:
+            raise DataError(f"no outputs of {listed([self._absence(id) for id in absent])}")
+        return self.take([places[id] for id in ids])
+
+    def _absence(self, id: str) -> str:
+        return f"{id} ({self.unreadable[id]})" if id in self.unreadable else id

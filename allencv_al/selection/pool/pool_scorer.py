@@ -1,0 +1,197 @@
+"""`PoolScorer`: batches of images through one model, its dropout members, or an ensemble."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.listing import listed
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance
+from allencv_al.models.model import Model
+from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of
+from allencv_al.predictors.model_outputs import model_outputs
+from allencv_al.predictors.predictor import Predictor
+from allencv_al.selection.pool.fingerprints import (
+    decoding_fingerprint,
+    digest,
+    embedding_fingerprint,
+    weights_fingerprint,
+)
+from allencv_al.selection.pool.mc_dropout import ConsistentDropout, dropouts
+
+OUTPUTS = ("logits", "mc_logits", "embeddings")
+"""What can be computed for a pool."""
+
+_MOST_CLASSES = 10
+_FORMAT = 1  # changes when the same models and options would give other numbers
+
+
+class PoolScorer:
+    """Compute what is needed of images by one pass, or as few as there can be.
+
+    Args:
+        predictors: The models with their transforms. Several are an ensemble: `mc_logits` has one
+            member for each, `logits` are the logarithm of their mean probability, `embeddings` are
+            those of the first. Where their transforms are the same, each image is decoded once.
+        needs: Some of `logits`, `mc_logits`, `embeddings`.
+        mc_samples: For `mc_logits` of one predictor: how many members its dropout makes.
+        seed: Decides their masks.
+
+    Raises:
+        ConfigurationError: The predictors have other classes, there is none, dropout is missing,
+            or something else is needed.
+    """
+
+    def __init__(
+        self,
+        predictors: Sequence[Predictor],
+        needs: Collection[str],
+        mc_samples: int = 20,
+        seed: int = 0,
+    ) -> None:
+        _check(predictors, needs, mc_samples)
+        alone = len(predictors) == 1
+        if alone or set(needs) <= {"embeddings"}:
+            predictors = predictors[:1]
+        self.predictors = tuple(predictors)
+        self.needs = tuple(name for name in OUTPUTS if name in needs)
+        self.mc_samples = mc_samples if alone and "mc_logits" in needs else None
+        self.seed = seed
+        self._models: list[Model] = [predictor.model for predictor in self.predictors]
+        decodings = [decoding_fingerprint(predictor.dataset_reader) for predictor in predictors]
+        self._decodings = list(dict.fromkeys(decodings))
+        self._reader_of = [self._decodings.index(decoding) for decoding in decodings]
+        self._dropout = ConsistentDropout(self._models[0], seed)
+        self._shares_embedding: bool | None = None
+
+    def fingerprint(self) -> str:
+        """Return what all rows depend on, but the images: equal only where rows would be."""
+        of_model = embedding_fingerprint if self.needs == ("embeddings",) else weights_fingerprint
+        options = {
+            "format": _FORMAT,
+            "outputs": self.needs,
+            "weights": [of_model(model) for model in self._models],
+            "decoding": [self._decodings[place] for place in self._reader_of],
+            "dropout": None if self.mc_samples is None else [self.mc_samples, self.seed],
+        }
+        return digest(json.dumps(options))
+
+    def shapes_of_nothing(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the arrays of no images; embeddings are of unknown width."""
+        classes = len(_classes(self.predictors[0]))
+        members = self.mc_samples or len(self._models)
+        return {
+            "logits": (0, classes),
+            "mc_logits": (0, members, classes),
+            "embeddings": (0, 0),
+        }
+
+    def batches(
+        self, instances: Iterable[Instance], batch_size: int = 32
+    ) -> Generator[OutputBatch, None, None]:
+        """Yield what is needed, batch by batch, in the order of the instances.
+
+        Args:
+            instances: Read only as far ahead as needed.
+            batch_size: Images per batch.
+        """
+        first = self.predictors[0]
+        readers = [
+            self.predictors[self._reader_of.index(place)].dataset_reader
+            for place in range(len(self._decodings))
+        ]
+        inference = BatchedInference(
+            torch.nn.ModuleList(self._models), readers, batch_size, first.num_threads
+        )
+        return inference.output_batches(instances, first.to_instance, self._compute())
+
+    def _compute(self) -> Callable[..., dict[str, Tensor]]:
+        if len(self._models) > 1:
+            return self._of_ensemble
+        return self._of_one if self.mc_samples is None else self._of_dropout
+
+    def _of_one(self, image: Tensor) -> dict[str, Tensor]:
+        return model_outputs(self._models[0], image, self.needs)
+
+    def _of_dropout(self, image: Tensor) -> dict[str, Tensor]:
+        model = self._models[0]
+        plain = {name for name in self.needs if name != "mc_logits"}
+        with self._dropout as dropout:
+            if self._shares_embedding is None:
+                self._shares_embedding = model.takes_embeddings and self._drops_behind(image[:1])
+            if self._shares_embedding:  # encode once, then the rest for each member
+                outputs = model_outputs(model, image, {*plain, "embeddings"})
+                inputs = {"embedding": outputs["embeddings"]}
+            else:
+                outputs = model_outputs(model, image, plain)
+                inputs = {"image": image}
+            members = []
+            for member in range(self.mc_samples or 0):
+                dropout.use(member)
+                members.append(model(**inputs)["logits"].float())
+        outputs["mc_logits"] = torch.stack(members, dim=1)
+        return {name: outputs[name] for name in self.needs}
+
+    def _drops_behind(self, image: Tensor) -> bool:
+        """Return whether the embedding is made without dropout."""
+        calls = self._dropout.calls
+        self._models[0].embed(image)
+        return self._dropout.calls == calls
+
+    def _of_ensemble(self, *images: Tensor) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = {}
+        logits: list[Tensor] = []
+        for number, (model, place) in enumerate(zip(self._models, self._reader_of, strict=True)):
+            needs = {"logits", "embeddings"} & {"logits", *(self.needs if number == 0 else ())}
+            image = images[place].to(device_of(model))
+            outputs |= model_outputs(model, image, needs)
+            logits.append(outputs["logits"].float().to(images[0].device))
+        outputs["mc_logits"] = _stacked(logits)
+        outputs["logits"] = log_mean_probability(outputs["mc_logits"])
+        return {name: outputs[name] for name in self.needs}
+
+
+def log_mean_probability(members: Tensor) -> Tensor:
+    """Return logits of the mean of the members' probabilities, `[B, S, C]` to `[B, C]`."""
+    return members.log_softmax(dim=-1).logsumexp(dim=1) - math.log(members.shape[1])
+
+
+def _stacked(logits: Sequence[Tensor]) -> Tensor:
+    widths = [rows.shape[1] for rows in logits]
+    if len(set(widths)) > 1:
+        raise ConfigurationError(f"ensemble: expected equally many logits, found {widths}")
+    return torch.stack(list(logits), dim=1)
+
+
+def _check(predictors: Sequence[Predictor], needs: Collection[str], mc_samples: int) -> None:
+    if not predictors:
+        raise ConfigurationError("predictors: expected at least one, found none")
+    unknown = sorted(set(needs) - set(OUTPUTS))
+    if unknown or not needs:
+        found = ", ".join(unknown) or "nothing"
+        raise ConfigurationError(f"needs: expected some of {', '.join(OUTPUTS)}, found {found}")
+    if mc_samples < 1:
+        raise ConfigurationError(f"mc_samples: expected at least 1, found {mc_samples}")
+    if len(predictors) == 1 and "mc_logits" in needs and not dropouts(predictors[0].model):
+        raise ConfigurationError(
+            "mc_logits: expected a model with dropout or several models, found one without; train "
+            'it with dropout ("model": {"dropout": 0.5, ...}), or give several archives of the '
+            "same classes, trained from different seeds"
+        )
+    classes = [_classes(predictor) for predictor in predictors]
+    for number, found_classes in enumerate(classes):
+        if found_classes != classes[0]:
+            raise ConfigurationError(
+                "ensemble: expected the same classes in the same order, found "
+                f"[{listed(classes[0], _MOST_CLASSES)}] in the first model and "
+                f"[{listed(found_classes, _MOST_CLASSES)}] in model {number + 1}"
+            )
+
+
+def _classes(predictor: Predictor) -> list[str]:
+    return list(predictor.model.vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE).values())

@@ -1,0 +1,122 @@
+"""`Pool`: the unlabeled items and what a model says of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.selection.pool.row_view import take_rows
+
+FloatArray = NDArray[np.floating[Any]]
+
+OUTPUTS = ("logits", "mc_logits", "embeddings", "labeled_embeddings", "target_mc_logits")
+"""What a strategy can need."""
+
+_ROWS_AT_A_TIME = 65_536
+_MOST_NAMED = 5
+_MOST_COPIED = 64 * 2**20  # bytes of one array
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The items that may be chosen, with what a strategy may need to know of them.
+
+    Arrays may be memory-mapped; none is copied whole. `N` items, `C` classes, `S` members of an
+    ensemble (or passes with dropout), `D` dimensions, `L` labeled items, `M` target items.
+
+    Args:
+        ids: The identity of each item, distinct.
+        logits: Scores of the classes before softmax, `[N, C]`.
+        mc_logits: The same of each member, `[N, S, C]`; a member is the same function for every
+            item (consistent dropout masks).
+        embeddings: Features, `[N, D]`.
+        labeled_embeddings: Features of what is labeled already, `[L, D]`.
+        labeled_labels: Class indices of what is labeled already, `[L]`.
+        target_mc_logits: Members' logits of items like those that the model will meet, `[M, S, C]`.
+
+    Raises:
+        ConfigurationError: The shape of an array is not that.
+        DataError: Ids occur twice; the first few are named.
+    """
+
+    ids: Sequence[str]
+    logits: FloatArray | None = None
+    mc_logits: FloatArray | None = None
+    embeddings: FloatArray | None = None
+    labeled_embeddings: FloatArray | None = None
+    labeled_labels: NDArray[np.int64] | None = None
+    target_mc_logits: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.ids)) < len(self.ids):
+            counts = Counter(self.ids)
+            twice = [id for id, count in counts.most_common(_MOST_NAMED) if count > 1]
+            raise DataError(
+                f"pool.ids: expected distinct ids, found more than once: {', '.join(twice)}"
+            )
+        dimensions = {"logits": 2, "mc_logits": 3, "embeddings": 2}
+        for name, count in dimensions.items():
+            array = getattr(self, name)
+            if array is not None and (array.ndim != count or len(array) != len(self.ids)):
+                raise ConfigurationError(
+                    f"pool.{name}: expected {len(self.ids)} rows in {count} dimensions, "
+                    f"found shape {array.shape}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def check(self, needs: Collection[str]) -> None:
+        """Raise where something needed is absent, or holds NaN or infinity.
+
+        Raises:
+            ConfigurationError: A needed array is absent.
+            DataError: Values are not finite; the first few ids are named.
+        """
+        absent = [name for name in OUTPUTS if name in needs and getattr(self, name) is None]
+        if absent:
+            raise ConfigurationError(f"pool: the strategy needs {', '.join(absent)}, found none")
+        for name in OUTPUTS:
+            if name in needs:
+                self._check_finite(name)
+
+    def take(self, indices: NDArray[np.int64]) -> Pool:
+        """Return the pool of the items at `indices`.
+
+        Rows are copied, but those of an array that would take over 64 MiB: it is a `RowView`, which
+        gives blocks of rows like an array.
+        """
+
+        def rows(array: FloatArray | None) -> FloatArray | None:
+            return None if array is None else take_rows(array, indices, _MOST_COPIED)
+
+        return replace(
+            self,
+            ids=[self.ids[index] for index in indices.tolist()],
+            logits=rows(self.logits),
+            mc_logits=rows(self.mc_logits),
+            embeddings=rows(self.embeddings),
+        )
+
+    def _check_finite(self, name: str) -> None:
+        array: FloatArray = getattr(self, name)
+        bad: list[int] = []
+        for start in range(0, len(array), _ROWS_AT_A_TIME):
+            block = np.asarray(array[start : start + _ROWS_AT_A_TIME])
+            # A sum is finite only if every term is (or overflows, which the second look clears up)
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = block.sum(dtype=np.float64)
+            if not np.isfinite(total):
+                wrong = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+                bad.extend((start + np.flatnonzero(wrong)).tolist())
+        if bad:
+            of_pool = len(array) == len(self.ids) and not name.startswith(("labeled", "target"))
+            named = [self.ids[i] if of_pool else f"row {i}" for i in bad[:_MOST_NAMED]]
+            more = f" and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
+            raise DataError(f"pool.{name}: NaN or infinity for {', '.join(named)}{more}")

@@ -1,0 +1,286 @@
+"""`SampleSelector`: from a trained model and images to the ones worth labeling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import AllenCVError, ConfigurationError
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.decode_instance import Reading, decode_instance
+from allencv_al.data.id_hash import canonical_order
+from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance
+from allencv_al.predictors.predictor import Predictor
+from allencv_al.selection.pool.labeled_items import (
+    Labeled,
+    class_indices,
+    labeled_instances,
+)
+from allencv_al.selection.pool.output_blocks import cause_of
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.scoring import (
+    DEFAULT_OPTIONS,
+    ScoringOptions,
+    compute_outputs,
+    instances_of,
+)
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.selection import Selection
+from allencv_al.selection.strategies.base import QueryStrategy, selected
+from allencv_al.selection.strategies.shared.pick_check import needs_of
+from allencv_al.selection.strategies.shared.softmax import softmax
+
+Images = Iterable[ImageInput | Instance]
+
+_COMPUTED = frozenset({"logits", "mc_logits", "embeddings"})
+_MOST_TARGETS = 1000
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One of the images to label next.
+
+    Args:
+        instance: The image, with its id.
+        score: Its score when it was picked; higher is more wanted.
+        reason: Why, as JSON values; always with its `rank`, from 0.
+        predicted: The class that the model takes it for; None where no logits were needed.
+        probability: The model's probability of that class.
+    """
+
+    instance: Instance
+    score: float
+    reason: Mapping[str, Any]
+    predicted: str | None = None
+    probability: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the image."""
+        return self.instance.id
+
+
+@dataclass(frozen=True)
+class SampleSelection(Selection):
+    """The images to label next, in the order of picking, and what could not be read.
+
+    Args:
+        picks: The images with scores, reasons and predictions.
+        unreadable: The images that could not be read, each with the cause; none is picked. Where a
+            strategy looks at no pixels (`random`), only those that it would have picked.
+        pool_size: How many images there were to choose from.
+    """
+
+    picks: tuple[Pick, ...]
+    unreadable: Mapping[str, str]
+    pool_size: int
+
+
+class SampleSelector:
+    """Choose the images that are worth labeling next.
+
+    What the strategy needs is computed, nothing else, and once::
+
+        selector = SampleSelector(Predictor.from_path("run/model.tar.gz"), "margin")
+        for pick in selector.select(reader.read("photos"), 100).picks:
+            print(pick.id, pick.score, pick.predicted)
+
+    Args:
+        predictors: The model with its transforms, or several: an ensemble of the same classes. None
+            for a strategy that looks at no pixels.
+        strategy: What chooses, or its registered name.
+        options: How the images are run through the model.
+
+    Raises:
+        ConfigurationError: The strategy's name is not registered, or it needs a model.
+    """
+
+    def __init__(
+        self,
+        predictors: Predictor | Sequence[Predictor] | None,
+        strategy: QueryStrategy | str,
+        options: ScoringOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        members = [predictors] if isinstance(predictors, Predictor) else list(predictors or ())
+        self.predictors: tuple[Predictor, ...] = tuple(members)
+        self.strategy: QueryStrategy = (
+            QueryStrategy.by_name(strategy)() if isinstance(strategy, str) else strategy
+        )
+        self.options = options
+        self._needs = needs_of(self.strategy)
+        if self._needs and not members:
+            raise ConfigurationError(
+                f"predictors: {type(self.strategy).__name__} needs "
+                f"{', '.join(sorted(self._needs))}, so expected a model, found none"
+            )
+
+    def select(
+        self,
+        images: Images,
+        query_size: int,
+        labeled: Labeled | None = None,
+        seed: int = 0,
+        folder: str | Path | None = None,
+        target: Images | None = None,
+    ) -> SampleSelection:
+        """Choose `query_size` of the images, fewer only where there are fewer.
+
+        Args:
+            images: Paths, arrays, PIL images, bytes or instances (a `Dataset` is such a thing).
+            query_size: How many.
+            labeled: What is labeled already and not chosen again: instances with labels, which may
+                be among the images, or the labels by the ids of images.
+            seed: Decides what is left to chance, and ties.
+            folder: Keep there what is computed; a call that was killed goes on where it stopped.
+            target: For strategies that need `target_mc_logits`: images like those that the model
+                will meet. By default up to 1,000 of the images themselves, drawn by the seed.
+
+        Raises:
+            ConfigurationError: The strategy needs members, and the model has no dropout; models
+                of an ensemble have other classes; query_size is negative.
+            DataError: Ids occur twice, a label is missing, or labeled ids are not among the images.
+        """
+        if query_size < 0:
+            raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")
+        instances = list(instances_of(images, self.predictors[0] if self.predictors else None))
+        known = labeled_instances(labeled or (), instances)
+        taken = {instance.id for instance in known}
+        candidates = {item.id: item for item in instances if item.id not in taken}
+        outputs = self._compute(list(candidates.values()), self._needs & _COMPUTED, folder, "pool")
+        of_labeled, labels = self._of_labeled(known, folder)
+        of_target = self._of_target(target, outputs, seed, folder)
+        pool = outputs.pool(of_labeled, labels, of_target)
+        readable = _Readable(candidates, self._decode(images))
+        chosen = _choose(self.strategy, pool, query_size, seed, readable)
+        unreadable = {
+            **_of_dataset(images),
+            **outputs.unreadable,
+            **({} if of_labeled is None else of_labeled.unreadable),
+            **readable.unreadable,
+        }
+        return SampleSelection(
+            **vars(chosen),
+            picks=self._picks(chosen, outputs, candidates),
+            unreadable=unreadable,
+            pool_size=len(outputs) - len(readable.unreadable),
+        )
+
+    def _decode(self, images: Images) -> Callable[[Instance], object]:
+        if self.predictors:
+            return self.predictors[0].dataset_reader.decode
+        if isinstance(images, Dataset):
+            return images.reader.decode
+        return lambda instance: decode_instance(instance, Reading(DEFAULT_MAX_PIXELS))
+
+    def _compute(
+        self, images: Images, needs: Collection[str], folder: str | Path | None, part: str
+    ) -> PoolOutputs:
+        description = self.options.description
+        if description is not None and part != "pool":
+            description = f"{description} ({part})"
+        options = replace(self.options, description=description)
+        place = None if folder is None else Path(folder) / part
+        return compute_outputs(self.predictors, images, needs, place, options)
+
+    def _of_labeled(
+        self, known: Sequence[Instance], folder: str | Path | None
+    ) -> tuple[PoolOutputs | None, NDArray[np.int64] | None]:
+        if not known or not self.predictors:
+            return None, None
+        outputs = None
+        # Those that need embeddings look at labeled ones as well where there are some
+        if self._needs & {"embeddings", "labeled_embeddings"}:
+            outputs = self._compute(known, {"embeddings"}, folder, "labeled")
+            known = [instance for instance in known if instance.id not in outputs.unreadable]
+        return outputs, class_indices(known, self.predictors[0].model.vocab)
+
+    def _of_target(
+        self, target: Images | None, outputs: PoolOutputs, seed: int, folder: str | Path | None
+    ) -> PoolOutputs | None:
+        if "target_mc_logits" not in self._needs:
+            return None
+        if target is not None:
+            return self._compute(target, {"mc_logits"}, folder, "target")
+        return outputs.take(canonical_order(outputs.ids, seed)[:_MOST_TARGETS])
+
+    def _picks(
+        self, chosen: Selection, outputs: PoolOutputs, candidates: Mapping[str, Instance]
+    ) -> tuple[Pick, ...]:
+        predictions = self._predictions(outputs.rows(chosen.ids))
+        return tuple(
+            Pick(candidates[id], score, reason, predicted, probability)
+            for id, score, reason, (predicted, probability) in zip(
+                chosen.ids, chosen.scores.tolist(), chosen.reasons, predictions, strict=True
+            )
+        )
+
+    def _predictions(self, outputs: PoolOutputs) -> list[tuple[str | None, float | None]]:
+        """Return class and probability for each item, nothing where no logits were needed."""
+        logits = outputs.mc_logits if outputs.logits is None else outputs.logits[:, None]
+        if logits is None or not len(logits):
+            return [(None, None)] * len(outputs)
+        classes = logits.shape[-1]
+        members, _ = softmax(logits.reshape(-1, classes), 1.0)
+        probabilities = members.reshape(logits.shape).mean(axis=1)
+        names = self.predictors[0].model.vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE)
+        best = probabilities.argmax(axis=1)
+        return [
+            (names.get(index, str(index)), float(row[index]))
+            for index, row in zip(best.tolist(), probabilities, strict=True)
+        ]
+
+
+class _Readable:
+    """Finds out whether images can be read, where nothing that was computed has told it."""
+
+    def __init__(
+        self, instances: Mapping[str, Instance], decode: Callable[[Instance], object]
+    ) -> None:
+        self.unreadable: dict[str, str] = {}
+        self._instances = instances
+        self._decode = decode
+        self._seen: set[str] = set()
+
+    def all_of(self, ids: Iterable[str]) -> bool:
+        """Decode those not seen yet; say whether that went well."""
+        new = [id for id in ids if id not in self._seen]
+        with ThreadPoolExecutor(thread_name_prefix="decode") as threads:
+            causes = dict(zip(new, threads.map(self._cause, new), strict=True))
+        self._seen.update(new)
+        found = {id: cause for id, cause in causes.items() if cause is not None}
+        self.unreadable |= found
+        return not found
+
+    def _cause(self, id: str) -> str | None:
+        try:
+            self._decode(self._instances[id])
+        except AllenCVError as error:
+            return cause_of(error)
+        return None
+
+
+def _choose(
+    strategy: QueryStrategy, pool: Pool, query_size: int, seed: int, readable: _Readable
+) -> Selection:
+    while True:
+        if not len(pool):
+            return Selection((), np.empty(0, np.float32), (), 0.0, 0)
+        chosen = selected(strategy, pool, query_size, seed)
+        if needs_of(strategy) & _COMPUTED or readable.all_of(chosen.ids):
+            return chosen
+        kept = [place for place, id in enumerate(pool.ids) if id not in readable.unreadable]
+        pool = pool.take(np.array(kept, np.int64))
+
+
+def _of_dataset(images: Images) -> dict[str, str]:
+    """Return what an eager reader has found unreadable."""
+    if not isinstance(images, Dataset):
+        return {}
+    return {id: error.cause for id, error in images.unreadable.items()}

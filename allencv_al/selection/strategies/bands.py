@@ -1,0 +1,190 @@
+"""Choosing by one score, at its end or within a band: what strategy files of Alectio's say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.value_checks import Problem, faults_from, not_positive, raise_problems
+from allencv_al.common.errors import ConfigurationError, Fault
+from allencv_al.data.id_hash import id_uniforms
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.shared.apportionment import apportion
+from allencv_al.selection.strategies.shared.strategy_file import read_strategy_file
+from allencv_al.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin
+
+ScoreName = Literal["confidence", "margin", "entropy", "random"]
+
+
+def _band_problems(
+    score: str | None,
+    num_items: int | None,
+    take: str | None,
+    over: float | None,
+    under: float | None,
+) -> Iterator[Problem]:
+    yield from not_positive(num_items=num_items)
+    has_band = over is not None or under is not None
+    if score == "random" and (take is not None or has_band):
+        yield "score", "expected no take, over or under beside random"
+    elif score is not None and score != "random" and (take is not None) == has_band:
+        found = "both" if has_band else "neither"
+        yield "take", f"expected either take, or over and under, found {found}"
+    if over is not None and under is not None and not over < under:
+        yield "under", f"expected more than over, {over}, found {under}"
+
+
+class Band(FromParams):
+    """Items of a batch that one score chooses.
+
+    Args:
+        score: "confidence", p(1); "margin", p(1) − p(2); "entropy", in nats; or "random".
+        num_items: How many items of the batch; only the ratios of several bands matter.
+        take: "lowest" or "highest" scores; for a band, leave it out.
+        over: Only items whose score is above this, by chance.
+        under: Only items whose score is below this, by chance. Where there are too few between the
+            two, those whose scores are nearest follow.
+    """
+
+    def __init__(
+        self,
+        score: ScoreName,
+        num_items: int,
+        take: Literal["lowest", "highest"] | None = None,
+        over: float | None = None,
+        under: float | None = None,
+    ) -> None:
+        raise_problems(_band_problems(score, num_items, take, over, under))
+        self.score: ScoreName = score
+        self.num_items = num_items
+        self.take = take
+        self.over = -np.inf if over is None else over
+        self.under = np.inf if under is None else under
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _band_problems)
+
+    def wanted(
+        self, scores: NDArray[np.float64], draws: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return how much each item is wanted, higher = more, `[N]`.
+
+        Args:
+            scores: The score of each, `[N]`.
+            draws: Chance, in (0, 1), `[N]`.
+        """
+        if self.take is not None:
+            return scores if self.take == "highest" else -scores
+        outside = np.maximum(np.maximum(self.over - scores, scores - self.under), 0)
+        on_border = (scores <= self.over) | (scores >= self.under)
+        return np.where(on_border, -outside, draws)
+
+
+@QueryStrategy.register("bands")
+class Bands(QueryStrategy):
+    """Divides the batch among scores, each at its lowest or highest, or within a band.
+
+    They choose one after the other, as listed, and none chooses what one before it chose. Scores of
+    picks are those of their bands, and so not on one scale.
+
+    Args:
+        bands: What chooses how much of the batch.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    needs = frozenset({"logits"})
+
+    def __init__(self, bands: list[Band], memory_budget_mb: float = 512.0) -> None:
+        super().__init__(memory_budget_mb)
+        if not bands:
+            raise ConfigurationError("bands: expected at least one, found none")
+        self.bands = bands
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        if "bands" in config.names and config.sound("bands") and config.get("bands") == []:
+            yield config.fault("bands", "expected at least one, found none")
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        shares = np.asarray([band.num_items for band in self.bands], np.float64)
+        available = np.full(len(shares), len(pool), np.int64)
+        places = apportion(shares, np.zeros(len(shares), np.int64), available, count)
+        taken = np.zeros(len(pool), bool)
+        parts: list[Picks] = []
+        for number, band in enumerate(self.bands):
+            found = self._pick_of_band(pool, band, places.count(number), seed + number, taken)
+            taken[found.indices] = True
+            parts.append(found)
+        return Picks(
+            np.concatenate([part.indices for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            tuple(reason for part in parts for reason in part.reasons),
+        )
+
+    def _pick_of_band(
+        self, pool: Pool, band: Band, count: int, seed: int, taken: NDArray[np.bool_]
+    ) -> Picks:
+        draws = np.asarray(id_uniforms(pool.ids, seed), np.float64)
+        scores = self._scores(pool, band.score, draws)
+        wanted = draws if band.score == "random" else band.wanted(scores, draws)
+        indices = highest(np.where(taken, -np.inf, wanted), count, pool, seed)
+        reasons = tuple({"by": band.score, "value": float(scores[i])} for i in indices)
+        return Picks(indices, wanted[indices].astype(np.float32), reasons)
+
+    def _scores(
+        self, pool: Pool, name: ScoreName, draws: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        budget = self.memory_budget_mb
+        if name == "random":
+            return draws
+        if name == "entropy":
+            return Entropy(memory_budget_mb=budget).score(pool).astype(np.float64)
+        strategy = LeastConfidence if name == "confidence" else Margin
+        return 1 - strategy(memory_budget_mb=budget).score(pool).astype(np.float64)
+
+
+@QueryStrategy.register("strategy_file")
+class StrategyFile(Bands):
+    """Follows a strategy file of Alectio's command line, in YAML.
+
+    In simple mode it names one of random, confidence, margin and entropy, with `type: lowest` or
+    `highest`; in expert mode several (`confidence_1`), each with `over` and `under`. `n_rec` says
+    how many records each chooses: their ratios count, the size of the batch is `query_size`.
+
+    Args:
+        path: The file.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+
+    Raises:
+        ConfigurationError: There is no such file, or it says something else.
+    """
+
+    def __init__(self, path: Path, memory_budget_mb: float = 512.0) -> None:
+        bands = [Band(**entry) for entry in read_strategy_file(path)]
+        super().__init__(bands, memory_budget_mb)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        if config.sound("path"):
+            try:
+                cls(Path(config.get("path")))
+            except ConfigurationError as error:
+                yield config.fault("path", str(error))

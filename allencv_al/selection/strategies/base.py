@@ -1,0 +1,200 @@
+"""The base of the query strategies."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.registrable import Registrable
+from allencv_al.common.config.value_checks import (
+    Problem,
+    Rule,
+    faults_from,
+    not_positive_and_finite,
+    raise_problems,
+)
+from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.unix import peak_bytes
+from allencv_al.data.id_hash import id_hashes
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.selection import Picks, Selection
+from allencv_al.selection.strategies.shared.pick_check import (
+    checked_picks,
+    checked_scores,
+    checked_selection,
+    needs_of,
+)
+
+_HERE = "allencv_al.selection.strategies"
+_MEGABYTE = 2**20
+
+
+def budget_problems(memory_budget_mb: float | None) -> Iterator[Problem]:
+    """Yield what is wrong with a memory budget."""
+    yield from not_positive_and_finite(memory_budget_mb=memory_budget_mb)
+
+
+class QueryStrategy(Registrable):
+    """Chooses the items that are worth labeling next.
+
+    A pointwise strategy of your own writes `score`; one whose picks depend on each other writes
+    `_pick`. Either way the picks are distinct and min(query_size, pool) many, ties are broken by a
+    seeded hash of the id, and the order of the pool changes nothing.
+
+    Args:
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("random",), f"{_HERE}.random"),
+        **dict.fromkeys(("least_confidence", "margin", "entropy", "ratio"), f"{_HERE}.uncertainty"),
+        **dict.fromkeys(("variation_ratio", "mean_std", "bald", "power_bald"), f"{_HERE}.ensemble"),
+        "batch_bald": f"{_HERE}.batch_bald",
+        "epig": f"{_HERE}.epig",
+        "k_center": f"{_HERE}.k_center",
+        "badge": f"{_HERE}.badge",
+        "cluster_margin": f"{_HERE}.cluster_margin",
+        "clue": f"{_HERE}.clue",
+        "typiclust": f"{_HERE}.typiclust",
+        **dict.fromkeys(("prob_cover", "max_herding", "uncertainty_herding"), f"{_HERE}.coverage"),
+        **dict.fromkeys(("subsample", "deduplicate", "epsilon_random"), f"{_HERE}.narrowing"),
+        **dict.fromkeys(("class_balanced", "mixture", "switch"), f"{_HERE}.combining"),
+        **dict.fromkeys(("bands", "strategy_file"), f"{_HERE}.bands"),
+    }
+
+    needs: frozenset[str] = frozenset()
+    """Arrays of the pool that it reads (`allencv_al.selection.pool.unlabeled_pool.OUTPUTS`)."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (budget_problems,)
+    """What is wrong with values of constructor parameters, each by itself; for checks of configs.
+
+    The constructor raises the same. A subclass adds to them: `rules = (*QueryStrategy.rules, own)`.
+    """
+
+    joint_rules: ClassVar[tuple[Rule, ...]] = ()
+    """The same of values that must go together, tried where each is of its type."""
+
+    memory_budget_mb = 512.0  # of a subclass whose constructor does not call this one
+
+    def __init__(self, memory_budget_mb: float = 512.0) -> None:
+        raise_problems(budget_problems(memory_budget_mb))
+        self.memory_budget_mb = memory_budget_mb
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        for rule in cls.rules:
+            yield from faults_from(config, rule)
+        for rule in cls.joint_rules:
+            if config.sound(*inspect.signature(rule).parameters):
+                yield from faults_from(config, rule)
+
+    def score(self, pool: Pool) -> NDArray[np.float32] | None:
+        """Return the score of each item, float32 `[N]`, higher = query first.
+
+        None, the default, for a strategy whose picks depend on each other.
+        """
+        return None
+
+    def select(
+        self, pool: Pool, query_size: int, generator: np.random.Generator | int = 0
+    ) -> Selection:
+        """Choose the items to label next.
+
+        Args:
+            pool: The items, with what the strategy needs.
+            query_size: How many; all of a smaller pool.
+            generator: Gives the seed (or is it): the same seed gives the same picks.
+
+        Raises:
+            ConfigurationError: The pool lacks an array, or query_size is negative.
+            DataError: Values are NaN or infinite.
+            ComponentError: `score` or `_pick` returns something else than it should.
+        """
+        if query_size < 0:
+            raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")
+        seed = generator if isinstance(generator, int) else int(generator.integers(2**63))
+        started, peak_before = time.perf_counter(), (peak_bytes() or 0)
+        pool.check(needs_of(self))
+        picks = self.pick(pool, min(query_size, len(pool)), seed)
+        reasons = picks.reasons or ({},) * len(picks.indices)
+        return Selection(
+            ids=tuple(pool.ids[index] for index in picks.indices.tolist()),
+            scores=picks.scores,
+            reasons=tuple({"rank": rank, **reason} for rank, reason in enumerate(reasons)),
+            seconds=time.perf_counter() - started,
+            peak_bytes=max(0, (peak_bytes() or 0) - peak_before),
+        )
+
+    def pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        """Return `count` picks, as a strategy around this one takes them.
+
+        Args:
+            pool: The items, with what the strategy needs.
+            count: How many, no more than there are.
+            seed: Decides what is left to chance.
+
+        Raises:
+            ComponentError: What `_pick` returns is not that.
+        """
+        return checked_picks(self, self._pick(pool, count, seed), pool, count)
+
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        """Return `count` distinct picks; the default takes the highest scores."""
+        scores = checked_scores(self, self.score(pool), pool)
+        indices = highest(scores, count, pool, seed)
+        return Picks(indices, scores[indices])
+
+    def rows_per_block(self, bytes_per_row: float) -> int:
+        """Return how many rows a block may have that takes `bytes_per_row` for each."""
+        return max(1, int(self.memory_budget_mb * _MEGABYTE / max(bytes_per_row, 1.0)))
+
+    def blocks(self, count: int, bytes_per_row: float) -> Iterator[slice]:
+        """Yield slices that cover `count` rows, each within the memory budget."""
+        step = self.rows_per_block(bytes_per_row)
+        for start in range(0, count, step):
+            yield slice(start, min(start + step, count))
+
+
+def selected(strategy: QueryStrategy, pool: Pool, query_size: int, seed: int) -> Selection:
+    """Return what `strategy.select` returns, checked where a subclass has written its own.
+
+    Raises:
+        ComponentError: It is not what it should be.
+    """
+    chosen = strategy.select(pool, query_size, seed)
+    is_own = type(strategy).select is not QueryStrategy.select
+    return checked_selection(strategy, chosen, pool, query_size) if is_own else chosen
+
+
+def highest(
+    scores: NDArray[np.floating[Any]], count: int, pool: Pool, seed: int
+) -> NDArray[np.int64]:
+    """Return the positions of the `count` highest scores, the highest first.
+
+    Ties are broken by a seeded hash of the id, of which only tied items need one.
+
+    Raises:
+        DataError: A score is NaN.
+    """
+    if np.isnan(scores).any():
+        named = [pool.ids[i] for i in np.flatnonzero(np.isnan(scores))[:5].tolist()]
+        raise DataError(f"the score of {', '.join(named)} is NaN")
+    if count <= 0:
+        return np.empty(0, np.int64)
+    if count < len(scores):
+        threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
+        candidates = np.flatnonzero(scores >= threshold)
+    else:
+        candidates = np.arange(len(scores))
+    ties = id_hashes((pool.ids[index] for index in candidates.tolist()), seed)
+    order = np.lexsort((ties, -scores[candidates].astype(np.float64)))
+    return candidates[order[:count]].astype(np.int64)

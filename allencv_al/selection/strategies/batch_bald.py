@@ -1,0 +1,177 @@
+"""BatchBALD: the batch that, together, tells most about a model's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.value_checks import Problem, not_positive, raise_problems
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.ensemble import Bald, members_logits
+from allencv_al.selection.strategies.shared.softmax import softmax
+
+_CELLS_AT_A_TIME = 2**15  # 128 KB of float32; fixed, so that sums do not depend on the budget
+_SMALLEST = np.float32(1e-30)
+
+
+@dataclass(frozen=True)
+class LabelConfigurations:
+    """Labels that the batch so far may turn out to have, and what each says of the members.
+
+    Either all of them (with the probability of each) or a sample (all equally probable). Given
+    labels y of the batch B, the next item's entropy is that of the mixture of the members'
+    predictions, weighted by p(s | y_B); averaged over y this is H[y_i | y_B], and less the members'
+    own entropy it is what the item adds: I[y_i; s | y_B].
+
+    Args:
+        probabilities: Of each of the M configurations, `[M]`, with sum 1.
+        posteriors: p(s | configuration) of each member, `[M, S]`, rows with sum 1.
+    """
+
+    probabilities: NDArray[np.float32]
+    posteriors: NDArray[np.float32]
+
+    @classmethod
+    def none_yet(cls, members: int) -> LabelConfigurations:
+        """Return the one configuration of the empty batch, with no preference among members."""
+        return cls(np.ones(1, np.float32), np.full((1, members), 1 / members, np.float32))
+
+    def expected_entropy(self, member_probabilities: NDArray[np.float64]) -> float:
+        """Return H[y_i | y_B] of an item from its members' probabilities, `[S, C]`."""
+        narrow = member_probabilities.astype(np.float32)
+        total = 0.0
+        for rows in self._chunks(narrow.shape[1]):
+            mixtures = self.posteriors[rows] @ narrow
+            mixtures *= np.log(np.maximum(mixtures, _SMALLEST))
+            total -= float((self.probabilities[rows] @ mixtures).sum(dtype=np.float64))
+        return total
+
+    def extended(
+        self, member_probabilities: NDArray[np.float64], most: int, generator: np.random.Generator
+    ) -> LabelConfigurations:
+        """Return the configurations of the batch with one more item.
+
+        All of them where that is at most `most`, else a systematic sample of `most`: each is drawn
+        as often as its probability says, give or take one.
+        """
+        classes = member_probabilities.shape[1]
+        joint: NDArray[np.float64] = self.posteriors @ member_probabilities
+        joint *= self.probabilities[:, None]
+        weights = joint.ravel()
+        if weights.size <= most:
+            chosen = np.flatnonzero(weights > 0)
+            probabilities = weights[chosen]
+        else:
+            cumulative = np.cumsum(weights)
+            points = (np.arange(most) + generator.random()) / most * cumulative[-1]
+            # Rounding may put the last point at the very end, after which there is nothing
+            chosen = np.minimum(np.searchsorted(cumulative, points, "right"), weights.size - 1)
+            probabilities = np.ones(most)
+        before, labels = np.divmod(chosen, classes)
+        posteriors = self.posteriors[before] * member_probabilities.T[labels]
+        posteriors /= posteriors.sum(axis=1, keepdims=True)
+        probabilities = probabilities / probabilities.sum()
+        return LabelConfigurations(probabilities.astype(np.float32), posteriors.astype(np.float32))
+
+    def _chunks(self, classes: int) -> Iterator[slice]:
+        step = max(1, _CELLS_AT_A_TIME // max(classes, 1))
+        for start in range(0, len(self.probabilities), step):
+            yield slice(start, start + step)
+
+
+def _problems(num_configurations: int | None, num_candidates: int | None) -> Iterator[Problem]:
+    yield from not_positive(num_configurations=num_configurations, num_candidates=num_candidates)
+
+
+@QueryStrategy.register("batch_bald")
+class BatchBald(Bald):
+    """Builds the batch greedily: each pick adds most to what the labels together tell.
+
+    The joint entropy is exact while all combinations of labels fit into `num_configurations`, and
+    estimated from a sample of them afterwards. Items are looked at again only where an upper bound
+    (BALD, or the gain for a smaller batch) leaves them a chance. The members must be the same
+    functions for every item. For batches above about 20, `power_bald` is as good and much cheaper.
+    Kirsch, van Amersfoort & Gal, "BatchBALD: efficient and diverse batch acquisition for deep
+    Bayesian active learning", NeurIPS 2019.
+
+    Args:
+        num_configurations: How many combinations of labels to hold: a positive number.
+        num_candidates: Only so many items of the highest BALD are considered (and as many as the
+            query asks for): a positive number.
+        temperature: What logits are divided by before softmax.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    rules = (*Bald.rules, _problems)
+
+    def __init__(
+        self,
+        num_configurations: int = 10_000,
+        num_candidates: int = 10_000,
+        temperature: float = 1.0,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(temperature, memory_budget_mb)
+        raise_problems(_problems(num_configurations, num_candidates))
+        self.num_configurations = num_configurations
+        self.num_candidates = num_candidates
+
+    @overrides
+    def score(self, pool: Pool) -> None:
+        return None
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        bald = self._scores(pool)
+        # In this order, which only ids and values decide, the first of equals is taken
+        candidates = highest(bald, min(max(self.num_candidates, count), len(pool)), pool, seed)
+        order, gains = self._greedy(pool, candidates, bald[candidates], count, seed)
+        indices = candidates[order]
+        reasons = self._reasons(pool, indices)
+        for index, gain, reason in zip(indices.tolist(), gains, reasons, strict=True):
+            reason["bald"] = float(bald[index])
+            reason["shared_with_batch"] = max(0.0, float(bald[index]) - gain)
+        return Picks(indices, np.asarray(gains, np.float32), reasons)
+
+    def _greedy(
+        self,
+        pool: Pool,
+        candidates: NDArray[np.int64],
+        bald: NDArray[np.float64],
+        count: int,
+        seed: int,
+    ) -> tuple[list[int], list[float]]:
+        """Return the positions in `candidates` of the picks, with what each adds in nats."""
+        logits = members_logits(pool)
+        generator = np.random.default_rng(seed % 2**64)
+        configurations = LabelConfigurations.none_yet(logits.shape[1])
+        bounds = bald.copy()
+        order: list[int] = []
+        gains: list[float] = []
+        while len(order) < count:
+            fresh = np.zeros(len(bounds), np.bool_)
+            # The first pick's gain is its BALD
+            fresh[:] = not order
+            best = int(bounds.argmax())
+            while not fresh[best]:
+                probabilities, logarithms = softmax(logits[candidates[best]], self.temperature)
+                own = -float((probabilities * logarithms).sum()) / len(probabilities)
+                bounds[best] = max(0.0, configurations.expected_entropy(probabilities) - own)
+                fresh[best] = True
+                best = int(bounds.argmax())
+            order.append(best)
+            gains.append(float(bounds[best]))
+            bounds[best] = -np.inf
+            if len(order) < count:
+                probabilities, _ = softmax(logits[candidates[best]], self.temperature)
+                configurations = configurations.extended(
+                    probabilities, self.num_configurations, generator
+                )
+        return order, gains

@@ -1,0 +1,313 @@
+"""Wrappers that divide a batch among classes or strategies, or go from one strategy to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.value_checks import (
+    Problem,
+    faults_from,
+    not_a_part,
+    not_a_share,
+    not_positive,
+    not_positive_and_finite,
+    raise_problems,
+)
+from allencv_al.common.errors import ConfigurationError, Fault
+from allencv_al.data.id_hash import canonical_order
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.shared.apportionment import apportion
+from allencv_al.selection.strategies.shared.near_duplicates import check_columns, near_any
+from allencv_al.selection.strategies.shared.pick_check import name_of, needs_of
+from allencv_al.selection.strategies.shared.wrapping import (
+    WrappingStrategy,
+    chosen_by,
+    interleaved,
+    part_seed,
+    pick_after,
+    pick_among,
+    reasons_of,
+)
+
+_COVERAGE_SAMPLE = 10_000
+
+
+def _target_problems(target: Sequence[float] | None) -> Iterator[Problem]:
+    if target is None:
+        return
+    finite = all(math.isfinite(share) and share >= 0 for share in target)
+    if not (finite and sum(target) > 0):
+        yield "target", f"expected numbers of at least 0, not all of them 0, found {target}"
+
+
+@QueryStrategy.register("class_balanced")
+class ClassBalanced(WrappingStrategy):
+    """Divides the batch among the predicted classes and lets a strategy choose within each.
+
+    The classes that the labels so far are short of come first, so that labels and batch together
+    come near to the target; a prediction stands in for the label that is not known yet. A class
+    with too few items leaves its places to the others. The strategy sees one class at a time.
+
+    Args:
+        strategy: What chooses among the items of one predicted class.
+        target: The share that each class should have of all labels, in the order of the classes:
+            numbers of at least 0, of which only the ratios matter. A class with 0 gets a place only
+            when nothing else is left. All classes alike if absent.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategy inside has its own. The result is the same for every value.
+    """
+
+    rules = (*WrappingStrategy.rules, _target_problems)
+
+    def __init__(
+        self,
+        strategy: QueryStrategy,
+        target: list[float] | None = None,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(strategy, memory_budget_mb)
+        raise_problems(_target_problems(target))
+        self.target = target
+        self.needs |= {"logits"}
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        assert pool.logits is not None
+        classes = pool.logits.shape[1]
+        predicted = self._predicted(pool.logits)
+        sequence = apportion(
+            self._shares(classes),
+            _labels_of(pool, classes),
+            np.bincount(predicted, minlength=classes),
+            count,
+            canonical_order(map(str, range(classes)), part_seed(seed, "class_balanced")),
+        )
+        places = np.bincount(np.asarray(sequence, np.int64), minlength=classes)
+        parts: list[Picks] = []
+        for index in range(classes):
+            members = np.flatnonzero(predicted == index) if places[index] else np.empty(0, np.int64)
+            own_seed = part_seed(seed, f"class {index}")
+            found = pick_among(self.strategy, pool, members, int(places[index]), own_seed)
+            reasons = tuple({**reason, "predicted": index} for reason in reasons_of(found))
+            parts.append(Picks(found.indices, found.scores, reasons))
+        return interleaved(parts, sequence)
+
+    def _predicted(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        predicted = np.empty(len(logits), np.int64)
+        for rows in self.blocks(len(logits), 8 * logits.shape[1]):
+            predicted[rows] = np.asarray(logits[rows]).argmax(axis=1)
+        return predicted
+
+    def _shares(self, classes: int) -> NDArray[np.float64]:
+        if self.target is None:
+            return np.ones(classes)
+        if len(self.target) != classes:
+            raise ConfigurationError(
+                f"target: expected one share for each of {classes} classes, "
+                f"found {len(self.target)}"
+            )
+        return np.asarray(self.target, np.float64)
+
+
+def _part_problems(fraction: float | None) -> Iterator[Problem]:
+    yield from not_a_part(fraction=fraction)
+
+
+def _sum_problems(fractions: Sequence[float]) -> Iterator[Problem]:
+    total = math.fsum(fractions)
+    # Thirds written with two digits are 0.99
+    if abs(total - 1) > 0.011:
+        yield "strategies", f"expected fractions that add up to 1, found {total:g}"
+
+
+class MixturePart(FromParams):
+    """One strategy of a mixture.
+
+    Args:
+        strategy: What chooses this part of the batch.
+        fraction: How much of the batch it chooses: above 0, up to 1.
+    """
+
+    def __init__(self, strategy: QueryStrategy, fraction: float) -> None:
+        raise_problems(_part_problems(fraction))
+        self.strategy = strategy
+        self.fraction = fraction
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from faults_from(config, _part_problems)
+
+
+@QueryStrategy.register("mixture")
+class Mixture(QueryStrategy):
+    """Divides the batch among several strategies by fractions.
+
+    They choose one after the other, as listed, and none chooses what one before it chose; one that
+    works with embeddings takes those items for labeled, and so does not cover them again. In the
+    batch their picks alternate, so that its first part is mixed in the same fractions. Scores of
+    different strategies are not on one scale.
+
+    Args:
+        strategies: The strategies, each with the fraction of the batch that it chooses; the
+            fractions add up to 1.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategies inside have their own. The result is the same for every value.
+    """
+
+    def __init__(self, strategies: list[MixturePart], memory_budget_mb: float = 512.0) -> None:
+        super().__init__(memory_budget_mb)
+        raise_problems(_sum_problems([part.fraction for part in strategies]))
+        self.strategies = strategies
+        self.needs = frozenset[str]().union(*(needs_of(part.strategy) for part in strategies))
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        parts = config.children("strategies")
+        known = len(parts) == len(config.get("strategies") or ())
+        # What is wrong with a fraction is told of it
+        if known and all(part.sound("fraction") for part in parts):
+            fractions = [part.get("fraction") for part in parts]
+            if not any(True for each in fractions for _ in _part_problems(each)):
+                for name, message in _sum_problems(fractions):
+                    yield config.fault(name, message)
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        kinds = len(self.strategies)
+        fractions = np.asarray([part.fraction for part in self.strategies])
+        none_yet, no_limit = np.zeros(kinds, np.int64), np.full(kinds, count)
+        sequence = apportion(fractions, none_yet, no_limit, count)
+        everything = np.arange(len(pool))
+        chosen = np.empty(0, np.int64)
+        parts: list[Picks] = []
+        for index, part in enumerate(self.strategies):
+            places, own_seed = sequence.count(index), part_seed(seed, f"mixture {index}")
+            found = pick_after(part.strategy, pool, everything, chosen, places, own_seed)
+            chosen = np.concatenate([chosen, found.indices])
+            parts.append(chosen_by(found, name_of(part.strategy), part=index))
+        return interleaved(parts, sequence)
+
+
+def _switch_problems(
+    when: str, threshold: float, radius: float | None, num_classes: int | None
+) -> Iterator[Problem]:
+    coverage = when == "coverage"
+    if coverage:
+        yield from not_a_share(threshold=threshold)
+    elif not 0 <= threshold < math.inf:
+        yield "threshold", f"expected a number of at least 0, found {threshold}"
+    if coverage == (radius is None):
+        wanted = "a distance" if coverage else f"none with {when}"
+        yield "radius", f"expected {wanted}, found {'none' if radius is None else radius}"
+    elif radius is not None:
+        yield from not_positive_and_finite(radius=radius)
+    if coverage and num_classes is not None:
+        yield "num_classes", f"expected none with coverage, found {num_classes}"
+    else:
+        yield from not_positive(num_classes=num_classes)
+
+
+@QueryStrategy.register("switch")
+class Switch(QueryStrategy):
+    """Follows one strategy at first, and another as soon as enough is labeled.
+
+    With few labels what is typical is worth most, with many what the model is unsure of: Hacohen,
+    Dekel & Weinshall, "Active learning on a budget", ICML 2022. The pool must have what either
+    strategy needs.
+
+    Args:
+        before: What chooses below the threshold.
+        after: What chooses from the threshold on.
+        when: What the threshold is compared with: `labels_per_class`, the number of labels divided
+            by the number of classes (needs `labeled_labels` of the pool); or `coverage`, the share
+            of the pool that has a labeled item within `radius` (needs embeddings of both; measured
+            on a seeded sample of 10,000).
+        threshold: From which value on `after` chooses: at least 0, for coverage at most 1.
+        radius: For coverage: the Euclidean distance within which an item counts as covered, in the
+            units of the embeddings, above 0.
+        num_classes: For labels_per_class: the number of classes. If absent it is that of the
+            logits, which are then needed.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategies inside have their own. The result is the same for every value.
+    """
+
+    joint_rules = (_switch_problems,)
+
+    def __init__(
+        self,
+        before: QueryStrategy,
+        after: QueryStrategy,
+        when: Literal["labels_per_class", "coverage"],
+        threshold: float,
+        radius: float | None = None,
+        num_classes: int | None = None,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(memory_budget_mb)
+        raise_problems(_switch_problems(when, threshold, radius, num_classes))
+        self.before, self.after = before, after
+        self.when, self.threshold = when, threshold
+        self.radius, self.num_classes = radius, num_classes
+        own: set[str] = set() if num_classes is not None else {"logits"}
+        if when == "coverage":
+            own = {"embeddings", "labeled_embeddings"}
+        self.needs = needs_of(before) | needs_of(after) | own
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        covered = self.when == "coverage"
+        value = self._coverage(pool, seed) if covered else self._labels_per_class(pool)
+        strategy = self.before if value < self.threshold else self.after
+        picks = pick_among(strategy, pool, np.arange(len(pool)), count, seed)
+        return chosen_by(picks, name_of(strategy), **{self.when: value})
+
+    def _labels_per_class(self, pool: Pool) -> float:
+        if pool.labeled_labels is None:
+            raise ConfigurationError(
+                "pool.labeled_labels: switch by labels_per_class expects them (none labeled: an "
+                "empty array), found none"
+            )
+        classes = self.num_classes
+        if classes is None:
+            assert pool.logits is not None
+            classes = pool.logits.shape[1]
+        return len(pool.labeled_labels) / classes
+
+    def _coverage(self, pool: Pool, seed: int) -> float:
+        assert pool.embeddings is not None
+        assert pool.labeled_embeddings is not None
+        assert self.radius is not None
+        if not len(pool):
+            return 1.0
+        check_columns(pool.labeled_embeddings, pool.embeddings)
+        order = canonical_order(pool.ids, part_seed(seed, "switch"))[:_COVERAGE_SAMPLE]
+        near = near_any(
+            pool.embeddings, order, pool.labeled_embeddings, self.radius, self.memory_budget_mb
+        )
+        return float(near.mean())
+
+
+def _labels_of(pool: Pool, classes: int) -> NDArray[np.int64]:
+    """Return how many labels each class has; none where the pool does not say."""
+    labels = pool.labeled_labels
+    if labels is None or not len(labels):
+        return np.zeros(classes, np.int64)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ConfigurationError(
+            f"pool.labeled_labels: expected classes 0 to {classes - 1}, as pool.logits has "
+            f"columns, found {int(labels.min())} to {int(labels.max())}"
+        )
+    return np.bincount(labels, minlength=classes)

@@ -1,0 +1,284 @@
+"""ProbCover, MaxHerding and Uncertainty Herding: three kernels of one greedy coverage."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.value_checks import (
+    Problem,
+    not_a_part,
+    not_positive,
+    not_positive_and_finite,
+    raise_problems,
+)
+from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
+from allencv_al.selection.strategies.shared.kernel_width import neighbor_distance, pure_radius
+from allencv_al.selection.strategies.shared.lazy_greedy import Coverage, Kernel, lazy_greedy
+from allencv_al.selection.strategies.shared.softmax import temperature_problems
+from allencv_al.selection.strategies.uncertainty import (
+    Entropy,
+    LeastConfidence,
+    Margin,
+    UncertaintyStrategy,
+)
+
+_UNCERTAINTIES: dict[str, type[UncertaintyStrategy]] = {
+    "margin": Margin,
+    "entropy": Entropy,
+    "least_confidence": LeastConfidence,
+}
+
+
+def _size_problems(max_references: int | None, max_candidates: int | None) -> Iterator[Problem]:
+    yield from not_positive(max_references=max_references, max_candidates=max_candidates)
+
+
+def _ball_problems(
+    radius: float | None, purity: float | None, num_classes: int | None
+) -> Iterator[Problem]:
+    yield from not_positive_and_finite(radius=radius)
+    yield from not_a_part(purity=purity)
+    yield from not_positive(num_classes=num_classes)
+
+
+def _kernel_problems(bandwidth: float | None, neighbor: int | None) -> Iterator[Problem]:
+    yield from not_positive_and_finite(bandwidth=bandwidth)
+    yield from not_positive(neighbor=neighbor)
+
+
+def _weight_problems(uncertainty: str | None, temperature: float | None) -> Iterator[Problem]:
+    if uncertainty is not None and uncertainty not in _UNCERTAINTIES:
+        known = ", ".join(_UNCERTAINTIES)
+        yield "uncertainty", f"expected one of {known}, found {uncertainty}"
+    yield from temperature_problems(temperature)
+
+
+class CoverageStrategy(QueryStrategy):
+    """Takes the items that best cover the pool together with what is labeled.
+
+    Each pick is the item u of the highest Σ_x w_x · max(0, k(x, u) − m_x), its score: by how much
+    it raises the coverage, m_x being how much the nearest labeled or picked item covers x.
+
+    Args:
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    needs = frozenset({"embeddings"})
+    rules = (*QueryStrategy.rules, _size_problems)
+
+    def __init__(
+        self,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(memory_budget_mb)
+        raise_problems(_size_problems(max_references, max_candidates))
+        self.max_references = max_references
+        self.max_candidates = max_candidates
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        if count == 0:
+            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
+        rows = CanonicalRows(pool, seed)
+        references = min(len(pool), self.max_references)
+        candidates = min(len(pool), max(self.max_candidates, count))
+        weights = self._weights(pool)
+        coverage = Coverage(
+            rows,
+            references,
+            self._kernel(pool, rows, seed),
+            None if weights is None else weights[rows.order[:references]],
+        )
+        scale = len(pool) / references
+        picks: list[int] = []
+        gains: list[float] = []
+        reasons: list[dict[str, Any]] = []
+        for position, gain in lazy_greedy(coverage, candidates, count):
+            picks.append(position)
+            gains.append(gain * scale)
+            reasons.append({**self._reason(gain * scale), "coverage": coverage.share()})
+        return Picks(rows.order[picks], np.array(gains, np.float32), tuple(reasons))
+
+    @abstractmethod
+    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
+        """Return k."""
+
+    def _weights(self, pool: Pool) -> NDArray[np.float32] | None:
+        """Return how much the coverage of each item counts, `[N]`; None for 1."""
+        return None
+
+    def _reason(self, gain: float) -> dict[str, Any]:
+        return {"coverage_gain": gain}
+
+
+@QueryStrategy.register("prob_cover")
+class ProbCover(CoverageStrategy):
+    """Takes the item with the most uncovered items nearer than a radius; for a cold start.
+
+    An item is covered if a labeled or picked item is nearer than the radius. Once all are covered,
+    picks are random. Yehuda, Dekel, Hacohen & Weinshall, "Active learning through a covering lens",
+    NeurIPS 2022, arXiv 2205.11320.
+
+    Args:
+        radius: The radius δ, in the units of the embeddings. Null: the largest at which a share
+            `purity` of the balls hold only items of one pseudo-class, as in the paper.
+        purity: That share; the paper takes 0.95.
+        num_classes: How many pseudo-classes k-means finds for that. Null: as many as the labeled
+            labels or the logits of the pool show, 10 where it has neither.
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    rules = (*CoverageStrategy.rules, _ball_problems)
+
+    def __init__(
+        self,
+        radius: float | None = None,
+        purity: float = 0.95,
+        num_classes: int | None = None,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(max_references, max_candidates, memory_budget_mb)
+        raise_problems(_ball_problems(radius, purity, num_classes))
+        self.radius = radius
+        self.purity = purity
+        self.num_classes = num_classes
+
+    @overrides
+    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
+        radius = self.radius
+        if radius is None:
+            classes = self.num_classes or _classes_of(pool)
+            radius = pure_radius(rows, classes, self.purity, seed)
+        square = radius**2
+        return Kernel(radius, lambda distances: (distances < square).astype(np.float32))
+
+    @overrides
+    def _reason(self, gain: float) -> dict[str, Any]:
+        return {"newly_covered": round(gain)}
+
+
+@QueryStrategy.register("max_herding")
+class MaxHerding(CoverageStrategy):
+    """Takes the items whose Gaussian kernels cover the pool best; for a cold start and few labels.
+
+    k(x, u) = exp(−‖x − u‖² / (2 σ²)). Bae, Noh & Sutherland, "Generalized coverage for more robust
+    low-budget active learning", ECCV 2024, arXiv 2407.12212.
+
+    Args:
+        bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
+            `neighbor`-th nearest neighbor.
+        neighbor: Which neighbor, from 1.
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    rules = (*CoverageStrategy.rules, _kernel_problems)
+
+    def __init__(
+        self,
+        bandwidth: float | None = None,
+        neighbor: int = 20,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(max_references, max_candidates, memory_budget_mb)
+        raise_problems(_kernel_problems(bandwidth, neighbor))
+        self.bandwidth = bandwidth
+        self.neighbor = neighbor
+
+    @overrides
+    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
+        bandwidth = self.bandwidth or neighbor_distance(rows, self.neighbor)
+        factor = -0.5 / bandwidth**2
+
+        def gaussian(distances: FloatArray) -> FloatArray:
+            distances *= factor
+            return np.exp(distances, out=distances)
+
+        return Kernel(bandwidth, gaussian)
+
+
+@QueryStrategy.register("uncertainty_herding")
+class UncertaintyHerding(MaxHerding):
+    """Takes the items whose Gaussian kernels best cover what the model is unsure of.
+
+    MaxHerding where the coverage of each item counts as much as its uncertainty does. Bae, Oliveira
+    & Sutherland, "Uncertainty herding: one active learning method for all label budgets", ICLR
+    2025, arXiv 2412.20644.
+
+    Args:
+        uncertainty: Which score of the softmax is the weight.
+        temperature: What logits are divided by before softmax; the paper fits it to calibrate the
+            model, so that with few labels the weights are nearly equal.
+        bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
+            `neighbor`-th nearest neighbor.
+        neighbor: Which neighbor, from 1.
+        max_references: The coverage of how many items counts; of a larger pool it is that of a
+            random sample, and scores are scaled up to the pool.
+        max_candidates: How many items may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
+    """
+
+    needs = frozenset({"logits", "embeddings"})
+    rules = (*MaxHerding.rules, _weight_problems)
+
+    def __init__(
+        self,
+        uncertainty: Literal["margin", "entropy", "least_confidence"] = "margin",
+        temperature: float = 1.0,
+        bandwidth: float | None = None,
+        neighbor: int = 20,
+        max_references: int = 10_000,
+        max_candidates: int = 50_000,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(bandwidth, neighbor, max_references, max_candidates, memory_budget_mb)
+        raise_problems(_weight_problems(uncertainty, temperature))
+        self.uncertainty = uncertainty
+        self.temperature = temperature
+
+    @overrides
+    def _weights(self, pool: Pool) -> NDArray[np.float32]:
+        strategy = _UNCERTAINTIES[self.uncertainty]
+        return strategy(temperature=self.temperature, memory_budget_mb=self.memory_budget_mb).score(
+            pool
+        )
+
+
+def _classes_of(pool: Pool) -> int:
+    if pool.labeled_labels is not None and len(pool.labeled_labels):
+        known = len(np.unique(pool.labeled_labels))
+    else:
+        known = 0
+    in_logits = 0 if pool.logits is None else pool.logits.shape[1]
+    return max(known, in_logits) or 10

@@ -1,0 +1,259 @@
+"""Wrappers that leave another strategy fewer items, or fewer picks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.value_checks import (
+    Problem,
+    not_a_part,
+    not_a_share,
+    not_one_of_two,
+    not_positive,
+    raise_problems,
+)
+from allencv_al.data.id_hash import canonical_order, id_uniforms
+from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.shared.near_duplicates import (
+    check_columns,
+    distances_to,
+    near_any,
+    nearest_other,
+)
+from allencv_al.selection.strategies.shared.pick_check import name_of
+from allencv_al.selection.strategies.shared.wrapping import (
+    WrappingStrategy,
+    chosen_by,
+    concatenated,
+    interleaved,
+    part_seed,
+    pick_after,
+    pick_among,
+    reasons_of,
+)
+
+_CANDIDATES_AT_A_TIME = 256
+_QUANTILE_SAMPLE = 256
+
+
+def _size_or_fraction(size: int | None, fraction: float | None) -> Iterator[Problem]:
+    yield from not_one_of_two(size=size, fraction=fraction)
+
+
+def _size_problems(size: int | None, fraction: float | None) -> Iterator[Problem]:
+    yield from not_positive(size=size)
+    yield from not_a_part(fraction=fraction)
+
+
+@QueryStrategy.register("subsample")
+class Subsample(WrappingStrategy):
+    """Lets another strategy choose from a random part of the pool only.
+
+    Makes a costly strategy affordable on a large pool, and a greedy one less prone to pick many
+    alike. Which items remain depends on their ids and the seed.
+
+    Args:
+        strategy: What chooses among the items that remain.
+        size: How many items remain, at least 1. Give this or `fraction`.
+        fraction: Which share of the pool remains: above 0, up to 1. In either case at least as many
+            items remain as are to be picked.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategy inside has its own. The result is the same for every value.
+    """
+
+    rules = (*WrappingStrategy.rules, _size_problems)
+    joint_rules = (_size_or_fraction,)
+
+    def __init__(
+        self,
+        strategy: QueryStrategy,
+        size: int | None = None,
+        fraction: float | None = None,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(strategy, memory_budget_mb)
+        raise_problems([*_size_or_fraction(size, fraction), *_size_problems(size, fraction)])
+        self.size = size
+        self.fraction = fraction
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        share = 1.0 if self.fraction is None else self.fraction
+        wanted = math.ceil(share * len(pool)) if self.size is None else self.size
+        size = min(max(wanted, count), len(pool))
+        own_seed = part_seed(seed, "subsample")
+        remaining = highest(id_uniforms(pool.ids, own_seed), size, pool, own_seed)
+        return pick_among(self.strategy, pool, np.sort(remaining), count, seed)
+
+
+def _chance_problems(epsilon: float | None) -> Iterator[Problem]:
+    yield from not_a_share(epsilon=epsilon)
+
+
+@QueryStrategy.register("epsilon_random")
+class EpsilonRandom(WrappingStrategy):
+    """Gives each place of the batch to chance with a small probability, the rest to a strategy.
+
+    Keeps a batch from holding only what a wrong model asks for, and gives every item a chance.
+    The score of an item that chance picked is its draw in (0, 1), as that of `random`; its reason
+    says so.
+
+    Args:
+        strategy: What chooses the other items.
+        epsilon: The probability that a place goes to chance, 0 to 1.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategy inside has its own. The result is the same for every value.
+    """
+
+    rules = (*WrappingStrategy.rules, _chance_problems)
+
+    def __init__(
+        self, strategy: QueryStrategy, epsilon: float = 0.1, memory_budget_mb: float = 512.0
+    ) -> None:
+        super().__init__(strategy, memory_budget_mb)
+        raise_problems(_chance_problems(epsilon))
+        self.epsilon = epsilon
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        own_seed = part_seed(seed, "epsilon_random")
+        by_chance = np.random.default_rng(own_seed).random(count) < self.epsilon
+        chances = int(by_chance.sum())
+        wanted = pick_among(self.strategy, pool, np.arange(len(pool)), count - chances, seed)
+        draws = id_uniforms(pool.ids, own_seed) if chances else np.empty(0)
+        draws[wanted.indices if chances else []] = -1.0
+        drawn = highest(draws, chances, pool, own_seed)
+        lucky = Picks(drawn, draws[drawn].astype(np.float32))
+        parts = [chosen_by(wanted, name_of(self.strategy)), chosen_by(lucky, "chance")]
+        return interleaved(parts, by_chance.astype(int).tolist())
+
+
+def _distance_or_quantile(distance: float | None, quantile: float | None) -> Iterator[Problem]:
+    yield from not_one_of_two(distance=distance, quantile=quantile)
+
+
+def _distance_problems(distance: float | None, quantile: float | None) -> Iterator[Problem]:
+    if distance is not None and not 0 <= distance < math.inf:
+        yield "distance", f"expected a finite number of at least 0, found {distance}"
+    yield from not_a_share(quantile=quantile)
+
+
+@QueryStrategy.register("deduplicate")
+class Deduplicate(WrappingStrategy):
+    """Keeps out of a batch what lies within a distance of an item that is already in it.
+
+    The strategy inside picks; of picks that are near to each other the first stays. What is missing
+    is picked again from the items that are near to none of the batch, until it is full. Where
+    nothing else is left, near duplicates fill it, and their reasons say so. Distances are
+    Euclidean, between `embeddings`; an item at exactly the distance is a duplicate.
+
+    Args:
+        strategy: What chooses among the items.
+        distance: How near is too near, in the units of the embeddings, at least 0 (0: only rows
+            that are equal). Give this or `quantile`.
+        quantile: Takes for the distance this quantile, 0 to 1, of the distances from items to their
+            nearest other item in the pool (measured on a seeded sample of 256): with 0.3, about
+            three items in ten have a near duplicate.
+        labeled: Whether to keep out what is near to a labeled item, too; needs
+            `labeled_embeddings`.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategy inside has its own. The result is the same for every value.
+    """
+
+    rules = (*WrappingStrategy.rules, _distance_problems)
+    joint_rules = (_distance_or_quantile,)
+
+    def __init__(
+        self,
+        strategy: QueryStrategy,
+        distance: float | None = None,
+        quantile: float | None = None,
+        labeled: bool = False,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(strategy, memory_budget_mb)
+        raise_problems(
+            [*_distance_or_quantile(distance, quantile), *_distance_problems(distance, quantile)]
+        )
+        self.distance = distance
+        self.quantile = quantile
+        self.labeled = labeled
+        own = {"embeddings", "labeled_embeddings"} if labeled else {"embeddings"}
+        self.needs |= own
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        embeddings = pool.embeddings
+        assert embeddings is not None
+        distance = self._distance(pool, embeddings, seed)
+        left = np.arange(len(pool))
+        if self.labeled and pool.labeled_embeddings is not None:
+            check_columns(pool.labeled_embeddings, embeddings)
+            left = self._far_from(embeddings, left, pool.labeled_embeddings, distance)
+        accepted = np.empty(0, np.int64)
+        parts: list[Picks] = []
+        asked = count
+        while len(accepted) < count and len(left):
+            found = pick_after(self.strategy, pool, left, accepted, asked, seed)
+            places = self._apart(embeddings, found.indices, distance)[: count - len(accepted)]
+            parts.append(_only(found, places))
+            new = found.indices[places]
+            accepted = np.concatenate([accepted, new])
+            if len(accepted) < count:
+                left = self._far_from(embeddings, left, np.asarray(embeddings[new]), distance)
+                left = left[~np.isin(left, new)]
+            # Where most is near, rounds that ask for more are fewer
+            mostly_near = 2 * len(new) < len(found.indices)
+            asked = 2 * asked if mostly_near else count - len(accepted)
+        if len(accepted) < count:
+            everything = np.arange(len(pool))
+            missing = count - len(accepted)
+            again = pick_after(self.strategy, pool, everything, accepted, missing, seed)
+            marked = tuple({**reason, "near_duplicate": True} for reason in reasons_of(again))
+            parts.append(Picks(again.indices, again.scores, marked))
+        return concatenated(parts)
+
+    def _distance(self, pool: Pool, embeddings: FloatArray, seed: int) -> float:
+        if self.quantile is None:
+            assert self.distance is not None
+            return self.distance
+        if len(pool) < 2:
+            return 0.0
+        order = canonical_order(pool.ids, part_seed(seed, "deduplicate"))
+        nearest = nearest_other(embeddings, order[:_QUANTILE_SAMPLE], self.memory_budget_mb)
+        return float(np.quantile(nearest, self.quantile, method="lower"))
+
+    def _far_from(
+        self, embeddings: FloatArray, among: NDArray[np.int64], others: FloatArray, distance: float
+    ) -> NDArray[np.int64]:
+        return among[~near_any(embeddings, among, others, distance, self.memory_budget_mb)]
+
+    def _apart(
+        self, embeddings: FloatArray, candidates: NDArray[np.int64], distance: float
+    ) -> NDArray[np.int64]:
+        """Return the places of the candidates that are near to none that was kept before."""
+        kept: list[int] = []
+        for start in range(0, len(candidates), _CANDIDATES_AT_A_TIME):
+            some = candidates[start : start + _CANDIDATES_AT_A_TIME]
+            rows = np.asarray(embeddings[some])
+            before = np.asarray(embeddings[candidates[kept]])
+            free = ~near_any(embeddings, some, before, distance, self.memory_budget_mb)
+            for place in range(len(some)):
+                if free[place]:
+                    kept.append(start + place)
+                    # Of itself, too, which does no harm any more
+                    free &= distances_to(rows, rows[place]) > distance
+        return np.asarray(kept, np.int64)
+
+
+def _only(picks: Picks, places: NDArray[np.int64]) -> Picks:
+    reasons = reasons_of(picks)
+    some = tuple(reasons[place] for place in places.tolist())
+    return Picks(picks.indices[places], picks.scores[places], some)

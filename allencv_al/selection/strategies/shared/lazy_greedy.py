@@ -1,0 +1,144 @@
+"""Greedy coverage of a pool by kernels, evaluated only where it may matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
+from allencv_al.selection.strategies.shared.canonical_rows import (
+    CanonicalRows,
+    squared_distances,
+    squared_norms,
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How similar two items are, 0 to 1.
+
+    Args:
+        width: The distance at which it changes.
+        similarities: Makes squared distances into similarities, in place where it can.
+    """
+
+    width: float
+    similarities: Callable[[FloatArray], FloatArray]
+
+
+_BLOCK = 256
+_FIRST_LOOK = 16
+# float32 distances are off by some 1e-6 of the squared norms: 1 % of a kernel this narrow
+_NARROW = 1e-4
+
+
+class Coverage:
+    """How well the reference items are covered: Σ_x w_x · m_x, m_x = max k(x, c) of those chosen.
+
+    Args:
+        rows: The pool's rows.
+        references: The coverage of how many, the first in canonical order, counts.
+        kernel: k.
+        weights: w, `[N]` in canonical order; None for 1.
+    """
+
+    def __init__(
+        self,
+        rows: CanonicalRows,
+        references: int,
+        kernel: Kernel,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        self._rows = rows
+        self._kernel = kernel
+        data = rows.take(slice(0, references))
+        narrow = kernel.width**2 < _NARROW * squared_norms(data).max()
+        self._dtype: type[np.floating[Any]] = np.float64 if narrow else np.float32
+        self._references: FloatArray = data.astype(self._dtype, copy=False)
+        self._squares = squared_norms(self._references)
+        self._weights = None if weights is None else weights[: len(self._references)]
+        self._covered = np.zeros(len(self._references), np.float32)
+        for block in rows.labeled_blocks():
+            for start in range(0, len(block), _BLOCK):
+                self._cover(block[start : start + _BLOCK])
+
+    def gains(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return by how much each of these items of the pool would raise the coverage, `[n]`.
+
+        Args:
+            positions: In canonical order.
+        """
+        gains = np.empty(len(positions))
+        for start in range(0, len(positions), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            raised = self._similarities(self._rows.take(positions[block]))
+            raised -= self._covered
+            np.maximum(raised, 0, out=raised)
+            if self._weights is not None:
+                raised *= self._weights
+            gains[block] = raised.sum(axis=1, dtype=np.float64)
+        return gains
+
+    def choose(self, position: int) -> None:
+        """Cover what this item of the pool covers."""
+        self._cover(self._rows.take(slice(position, position + 1)))
+
+    def share(self) -> float:
+        """Return the coverage as a share of the most that it can be, 0 to 1."""
+        if self._weights is None:
+            return float(self._covered.mean(dtype=np.float64))
+        total = float(self._weights.sum(dtype=np.float64))
+        return float(self._covered.astype(np.float64) @ self._weights) / total if total else 1.0
+
+    def _cover(self, rows: NDArray[np.float32]) -> None:
+        np.maximum(self._covered, self._similarities(rows).max(axis=0), out=self._covered)
+
+    def _similarities(self, rows: NDArray[np.float32]) -> FloatArray:
+        wide = rows.astype(self._dtype, copy=False)
+        distances = squared_distances(wide, self._references, self._squares)
+        return self._kernel.similarities(distances)
+
+
+def lazy_greedy(coverage: Coverage, candidates: int, count: int) -> Iterator[tuple[int, float]]:
+    """Yield the items that raise the coverage most, one after another, and by how much they do.
+
+    Gains only shrink as more is covered (the coverage is submodular), so that an old gain is a
+    bound, and only the items of the highest bounds are evaluated again; the picks are those of the
+    plain greedy algorithm. Of equal gains the first in canonical order wins. Minoux, "Accelerated
+    greedy algorithms for maximizing submodular set functions", 1978.
+
+    Args:
+        coverage: What is raised.
+        candidates: How many items, the first in canonical order, may be chosen.
+        count: How many to choose.
+    """
+    bounds = coverage.gains(np.arange(candidates))
+    evaluated_for = np.zeros(candidates, np.int64)
+    for pick in range(count):
+        look = _FIRST_LOOK
+        while True:
+            best = int(bounds.argmax())
+            # A bound of 0 is exact: no gain is below
+            if evaluated_for[best] == pick or bounds[best] <= 0:
+                break
+            stale = np.where(evaluated_for < pick, bounds, -np.inf)
+            again = _highest(stale, min(look, candidates))
+            again = again[stale[again] > 0]
+            bounds[again] = coverage.gains(again)
+            evaluated_for[again] = pick
+            look = min(2 * look, _BLOCK)
+        gain = max(float(bounds[best]), 0.0)
+        coverage.choose(best)
+        bounds[best] = -np.inf
+        yield best, gain
+
+
+def _highest(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return the positions of the highest values, in ascending order."""
+    if count >= len(values):
+        return np.arange(len(values))
+    return np.sort(np.argpartition(-values, count - 1)[:count])

@@ -1,0 +1,164 @@
+"""Which rows lie within a distance of others: products decide where they can, float64 elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
+from allencv_al.selection.strategies.shared.distances import (
+    block_rows,
+    rounding_bound,
+    rows_about,
+    slices,
+    squared_norms,
+)
+
+_OTHERS_AT_A_TIME = 1024
+_FEW = 16
+
+
+def distances_to(rows: FloatArray, other: FloatArray) -> NDArray[np.float64]:
+    """Return the distance of each row `[n, D]` to one `[D]`, of float64 differences.
+
+    Each row is summed by itself, so that the bits do not depend on the rows beside it.
+    """
+    differences = rows.astype(np.float64) - other.astype(np.float64)
+    distances: NDArray[np.float64] = np.sqrt((differences * differences).sum(axis=1))
+    return distances
+
+
+def check_columns(labeled: FloatArray, embeddings: FloatArray) -> None:
+    """Raise unless the labeled rows can be compared with the pool's.
+
+    Raises:
+        ConfigurationError: They are not as many columns wide.
+    """
+    if labeled.ndim != 2 or labeled.shape[1] != embeddings.shape[1]:
+        raise ConfigurationError(
+            f"pool.labeled_embeddings: expected {embeddings.shape[1]} columns as in "
+            f"pool.embeddings, found shape {labeled.shape}"
+        )
+
+
+def near_any(
+    embeddings: FloatArray,
+    among: NDArray[np.int64],
+    others: FloatArray,
+    distance: float,
+    memory_budget_mb: float,
+) -> NDArray[np.bool_]:
+    """Say for each row at `among` whether one of `others` is at most `distance` away.
+
+    The answer is that of float64 differences, which are computed only for the pairs that lie so
+    near to the limit that a product cannot tell.
+
+    Args:
+        embeddings: The rows of the pool, `[N, D]`.
+        among: Positions, `[n]`.
+        others: Rows, `[m, D]`.
+        distance: Euclidean, at least 0.
+        memory_budget_mb: How much a block may take.
+    """
+    near = np.zeros(len(among), np.bool_)
+    for other in slices(len(others), _OTHERS_AT_A_TIME):
+        centers = np.asarray(others[other])
+        left = np.flatnonzero(~near)
+        for part in slices(len(left), block_rows(memory_budget_mb, embeddings.shape[1])):
+            places = left[part]
+            near[places] = _near_block(embeddings, among[places], centers, distance)
+    return near
+
+
+def nearest_other(
+    embeddings: FloatArray, sample: NDArray[np.int64], memory_budget_mb: float
+) -> NDArray[np.float64]:
+    """Return the distance of each row at `sample` `[s]` to the nearest other row of all.
+
+    Infinite if there is no other.
+    """
+    best = np.full(len(sample), np.inf)
+    centers = np.asarray(embeddings[sample])
+    for part in slices(len(embeddings), block_rows(memory_budget_mb, embeddings.shape[1])):
+        block = np.asarray(embeddings[part])
+        squared, errors = _squared(block, centers)
+        itself = np.flatnonzero((sample >= part.start) & (sample < part.stop))
+        squared[sample[itself] - part.start, itself] = np.inf
+        limit = np.minimum(best**2, (squared + errors).min(axis=0))
+        possible = ~(squared - errors > limit)
+        possible[sample[itself] - part.start, itself] = False
+        for column in np.flatnonzero(possible.any(axis=0) & (best > 0)).tolist():
+            rows = np.flatnonzero(possible[:, column])
+            # Where all rows are the same, a few of them tell it
+            for some in (rows[:_FEW], rows[_FEW:]):
+                if best[column] > 0 and len(some):
+                    nearest = distances_to(block[some], centers[column]).min()
+                    best[column] = min(best[column], float(nearest))
+    return best
+
+
+def _near_block(
+    embeddings: FloatArray, rows: NDArray[np.int64], centers: FloatArray, distance: float
+) -> NDArray[np.bool_]:
+    block = np.asarray(embeddings[rows])
+    near = np.zeros(len(block), np.bool_)
+    possible = np.flatnonzero(_maybe_near(block, centers, distance))
+    if len(possible):
+        near[possible] = _certainly_near(block[possible], centers, distance)
+    return near
+
+
+def _maybe_near(block: FloatArray, centers: FloatArray, distance: float) -> NDArray[np.bool_]:
+    """Rule out, in few passes over the products, the rows that are near to none."""
+    rows, about = _about_centers(block, centers)
+    # |x|² + |c|² - 2xc less its error, twice to be safe, is compared with the limit
+    kept = 1 - 2 * rounding_bound(block.shape[1], rows.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms, center_norms = squared_norms(rows), squared_norms(about)
+        if not (np.isfinite(norms).all() and np.isfinite(center_norms).all()):
+            return np.ones(len(block), np.bool_)  # squares overflow and rule out nothing
+        products = rows @ (-2 * about).T
+        products += (kept * center_norms)[None, :]
+    limits = np.float64(distance * distance) - kept * norms.astype(np.float64)
+    tiny = float(np.finfo(rows.dtype).tiny)
+    return np.asarray(~(products.min(axis=1) > limits + tiny))
+
+
+def _certainly_near(block: FloatArray, centers: FloatArray, distance: float) -> NDArray[np.bool_]:
+    squared, errors = _squared(block, centers)
+    limit = np.float64(distance * distance)
+    near: NDArray[np.bool_] = (squared + errors < limit).any(axis=1)
+    # NaN, where squares overflow, is possible, too
+    possible = ~(squared - errors > limit) & ~near[:, None]
+    for column in np.flatnonzero(possible.any(axis=0)).tolist():
+        unsure = np.flatnonzero(possible[:, column] & ~near)
+        if len(unsure):
+            near[unsure] = distances_to(block[unsure], centers[column]) <= distance
+    return near
+
+
+def _squared(block: FloatArray, centers: FloatArray) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return squared distances `[n, m]` by products, and how far off each may be."""
+    rows, about = _about_centers(block, centers)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = squared_norms(rows)[:, None] + squared_norms(about)[None, :]
+        squared = norms - 2 * (rows @ about.T)
+        # Underflow loses what the relative bound does not know of
+        errors = norms * rounding_bound(block.shape[1], rows.dtype) + np.finfo(rows.dtype).tiny
+        # Infinity less infinity would pass for a distance that is known
+        errors[~np.isfinite(squared)] = np.nan
+    return squared, errors
+
+
+def _about_centers(
+    block: FloatArray, centers: FloatArray
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    origin = centers[:_FEW].mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
+    wide = np.float64 if np.result_type(block, centers) == np.float64 else np.float32
+    return (
+        rows_about(block, slice(None), origin, wide),
+        rows_about(centers, slice(None), origin, wide),
+    )

@@ -1,0 +1,139 @@
+"""What strategies that wrap others share: narrowed pools, seeds of parts, and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.seeding import item_seed
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.shared.pick_check import needs_of
+
+_WIDE = ("mc_logits", "embeddings")
+
+
+class WrappingStrategy(QueryStrategy):
+    """The base of the strategies with one other strategy inside.
+
+    Args:
+        strategy: What chooses among the items.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategy inside has its own. The result is the same for every value.
+    """
+
+    def __init__(self, strategy: QueryStrategy, memory_budget_mb: float = 512.0) -> None:
+        super().__init__(memory_budget_mb)
+        self.strategy = strategy
+        self.needs = needs_of(strategy)
+
+
+def part_seed(seed: int, part: str) -> int:
+    """Return the seed of a part, so that two parts do not draw the same numbers."""
+    return item_seed(seed, 0, part)
+
+
+def pick_among(
+    strategy: QueryStrategy, pool: Pool, among: NDArray[np.int64], count: int, seed: int
+) -> Picks:
+    """Return the picks of a strategy among the items at `among`, as positions in the whole pool.
+
+    Only rows of what the strategy needs, and of logits, are taken along, and no more than 64 MiB of
+    an array are copied; none if `among` is the whole pool.
+    """
+    count = min(count, len(among))
+    if count <= 0:
+        return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
+    part = pool if len(among) == len(pool) else _with_needed(pool, strategy.needs).take(among)
+    picks = strategy.pick(part, count, seed)
+    indices = picks.indices if part is pool else among[picks.indices]
+    return Picks(indices, picks.scores, reasons_of(picks))
+
+
+def pick_after(
+    strategy: QueryStrategy,
+    pool: Pool,
+    among: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    count: int,
+    seed: int,
+) -> Picks:
+    """Return the picks of a strategy that counts the items `chosen` before as labeled.
+
+    So that what one part of a batch covers, another does not cover again. Their labels are unknown:
+    `labeled_labels` stays as it is.
+    """
+    among = among[~np.isin(among, chosen)]
+    if not len(chosen) or pool.embeddings is None or "embeddings" not in strategy.needs:
+        return pick_among(strategy, pool, among, count, seed)
+    before = pool.labeled_embeddings
+    known = 0 if before is None else len(before)
+    added = np.asarray(pool.embeddings[chosen])
+    labeled = added if before is None else np.concatenate([np.asarray(before), added])
+    picks = pick_among(strategy, replace(pool, labeled_embeddings=labeled), among, count, seed)
+    names = [pool.ids[index] for index in chosen.tolist()]
+    reasons = tuple(_with_names(reason, known, names) for reason in picks.reasons)
+    return Picks(picks.indices, picks.scores, reasons)
+
+
+def reasons_of(picks: Picks) -> tuple[Mapping[str, Any], ...]:
+    """Return one reason for each pick, empty where the strategy gave none."""
+    return picks.reasons or ({},) * len(picks.indices)
+
+
+def chosen_by(picks: Picks, name: str, **more: Any) -> Picks:
+    """Return the picks with the part that chose them in their reasons: `mixture/margin`."""
+
+    def path(reason: Mapping[str, Any]) -> str:
+        return f"{name}/{reason['chosen_by']}" if "chosen_by" in reason else name
+
+    reasons = tuple({**reason, **more, "chosen_by": path(reason)} for reason in reasons_of(picks))
+    return Picks(picks.indices, picks.scores, reasons)
+
+
+def interleaved(parts: Sequence[Picks], sequence: Sequence[int]) -> Picks:
+    """Return one list of picks; `sequence` says for each place whose next pick stands there."""
+    starts = np.cumsum([0, *(len(part.indices) for part in parts)])
+    following = starts[:-1].copy()
+    order = np.empty(len(sequence), np.int64)
+    for place, part in enumerate(sequence):
+        order[place] = following[part]
+        following[part] += 1
+    return _joined(parts, order)
+
+
+def concatenated(parts: Sequence[Picks]) -> Picks:
+    """Return one list of picks: those of each part after those of the one before."""
+    return _joined(parts, np.arange(sum(len(part.indices) for part in parts)))
+
+
+def _joined(parts: Sequence[Picks], order: NDArray[np.int64]) -> Picks:
+    if not len(order):
+        return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
+    indices = np.concatenate([part.indices for part in parts])[order].astype(np.int64)
+    scores = np.concatenate([np.asarray(part.scores, np.float32) for part in parts])[order]
+    reasons = [reason for part in parts for reason in reasons_of(part)]
+    return Picks(indices, scores, tuple(reasons[place] for place in order.tolist()))
+
+
+def _with_needed(pool: Pool, needs: frozenset[str]) -> Pool:
+    """Return the pool without the wide arrays that would be copied for nothing.
+
+    Logits stay: some strategies that do not need them learn the number of classes from them.
+    """
+    unused: dict[str, Any] = dict.fromkeys(name for name in _WIDE if name not in needs)
+    return replace(pool, **unused)
+
+
+def _with_names(reason: Mapping[str, Any], known: int, names: Sequence[str]) -> Mapping[str, Any]:
+    """Name the item chosen before that a strategy took for a labeled one."""
+    nearest = reason.get("nearest_labeled")
+    if not isinstance(nearest, int) or nearest < known:
+        return reason
+    rest = {key: value for key, value in reason.items() if key != "nearest_labeled"}
+    return {**rest, "nearest_selected": names[nearest - known]}

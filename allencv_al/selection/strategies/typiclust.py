@@ -1,0 +1,144 @@
+"""TypiClust: the most typical item of each cluster, where nothing is labeled yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.value_checks import Problem, not_positive, raise_problems
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
+from allencv_al.selection.strategies.shared.kmeans import assign_all, fit_centroids
+from allencv_al.selection.strategies.shared.typicality import ClusterTypicality
+
+_LARGEST_LOOKED_AT = 4096
+
+
+def _problems(
+    max_clusters: int | None, min_cluster_size: int | None, neighbors: int | None
+) -> Iterator[Problem]:
+    yield from not_positive(max_clusters=max_clusters, neighbors=neighbors)
+    if min_cluster_size is not None and min_cluster_size < 0:
+        yield "min_cluster_size", f"expected at least 0, found {min_cluster_size}"
+
+
+@QueryStrategy.register("typiclust")
+class TypiClust(QueryStrategy):
+    """Takes the most typical item of the clusters in which least is labeled; for a cold start.
+
+    k-means cuts labeled and unlabeled items into min(labeled + query_size, `max_clusters`)
+    clusters. In turn, the clusters with the fewest labeled items first, and of these the largest,
+    give the item whose neighbors are nearest: typicality = 1 / (mean distance to its nearest
+    min(`neighbors`, half the cluster) unlabeled items of the cluster + 1e-5), which is the score.
+    Clusters of `min_cluster_size` items or fewer come last, when all others are used up.
+    Hacohen, Dekel & Weinshall, "Active learning on a budget: opposite strategies suit high and low
+    budgets", ICML 2022, arXiv 2202.02794.
+
+    Of a cluster of more than 4,096 items a random sample of that size is looked at.
+
+    Args:
+        max_clusters: The most clusters; the paper takes 500.
+        min_cluster_size: Up to which size (labeled items included) a cluster is left out; the
+            paper takes 5.
+        neighbors: Of how many neighbors the distance counts; the paper takes 20.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Embeddings are read in blocks of 1,024 rows whatever it is,
+            k-means is fitted to a sample of 50,000, and of a cluster up to 4,096 rows are held in
+            float64.
+    """
+
+    needs = frozenset({"embeddings"})
+    rules = (*QueryStrategy.rules, _problems)
+
+    def __init__(
+        self,
+        max_clusters: int = 500,
+        min_cluster_size: int = 5,
+        neighbors: int = 20,
+        memory_budget_mb: float = 512.0,
+    ) -> None:
+        super().__init__(memory_budget_mb)
+        raise_problems(_problems(max_clusters, min_cluster_size, neighbors))
+        self.max_clusters = max_clusters
+        self.min_cluster_size = min_cluster_size
+        self.neighbors = neighbors
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        if count == 0:
+            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
+        rows = CanonicalRows(pool, seed)
+        wanted = min(rows.labeled_count + count, self.max_clusters)
+        centroids = fit_centroids(rows, wanted, seed, with_labeled=True)
+        clusters, labeled_clusters = assign_all(rows, centroids)
+        unlabeled = np.bincount(clusters, minlength=len(centroids))
+        labeled = np.bincount(labeled_clusters, minlength=len(centroids))
+        supply = _Supply(rows, clusters, self.neighbors)
+        picks: list[tuple[int, int, float]] = []
+        for turns in self._turns(labeled, unlabeled):
+            while turns and len(picks) < count:
+                picks += [supply.pop(cluster) for cluster in turns[: count - len(picks)]]
+                turns = [cluster for cluster in turns if supply.left[cluster]]
+        reasons = tuple(
+            {
+                "cluster": cluster,
+                "cluster_size": int(unlabeled[cluster] + labeled[cluster]),
+                "labeled_in_cluster": int(labeled[cluster]),
+                "typicality": score,
+            }
+            for _, cluster, score in picks
+        )
+        scores = np.array([score for *_, score in picks], np.float32)
+        return Picks(rows.order[[position for position, *_ in picks]], scores, reasons)
+
+    def _turns(
+        self, labeled: NDArray[np.int64], unlabeled: NDArray[np.int64]
+    ) -> tuple[list[int], list[int]]:
+        """Return the clusters to take from in turn, and those to take from after them."""
+        sizes = labeled + unlabeled
+        order = [c for c in np.lexsort((-sizes, labeled)).tolist() if unlabeled[c]]
+        large = [cluster for cluster in order if sizes[cluster] > self.min_cluster_size]
+        return large, [cluster for cluster in order if sizes[cluster] <= self.min_cluster_size]
+
+
+class _Supply:
+    """Gives the items of the clusters away, in each the most typical first.
+
+    Args:
+        rows: The rows of the pool.
+        clusters: The cluster of each, `[N]` in canonical order.
+        neighbors: See `TypiClust`.
+    """
+
+    def __init__(self, rows: CanonicalRows, clusters: NDArray[np.int64], neighbors: int) -> None:
+        self._rows = rows
+        self._neighbors = neighbors
+        self.left = np.bincount(clusters)
+        by_cluster = np.argsort(clusters, kind="stable")
+        self._members = np.split(by_cluster, np.cumsum(self.left)[:-1])
+        self._sampled: dict[int, tuple[NDArray[np.int64], ClusterTypicality]] = {}
+
+    def pop(self, cluster: int) -> tuple[int, int, float]:
+        """Remove an item; return its canonical position, its cluster, and its typicality."""
+        if cluster not in self._sampled:
+            # Canonical order is random, so that the first members are a random sample
+            members, self._members[cluster] = np.split(self._members[cluster], [_LARGEST_LOOKED_AT])
+            typicality = ClusterTypicality(
+                len(members), partial(self._read, members), self._neighbors
+            )
+            self._sampled[cluster] = members, typicality
+        members, typicality = self._sampled[cluster]
+        place, score = typicality.pop()
+        self.left[cluster] -= 1
+        if not len(typicality):
+            del self._sampled[cluster]
+        return int(members[place]), cluster, score
+
+    def _read(self, members: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._rows.take(members[places])

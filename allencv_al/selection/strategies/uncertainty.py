@@ -1,0 +1,161 @@
+"""How unsure one model is of each item: pointwise scores of the softmax of its logits."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.value_checks import raise_problems
+from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
+from allencv_al.selection.selection import Picks
+from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.shared.softmax import (
+    cached_blocks,
+    prediction_reasons,
+    shifted,
+    softmax,
+    temperature_problems,
+)
+
+_BYTES_PER_LOGIT = 16  # the block itself and what is computed of it
+
+
+class UncertaintyStrategy(QueryStrategy):
+    """Scores each item by the softmax of its logits, p(1) ≥ p(2) ≥ …; higher is less sure.
+
+    Args:
+        temperature: What logits are divided by before softmax; above 1 makes an overconfident
+            model less so (fit it on validation data).
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    needs = frozenset({"logits"})
+    rules = (*QueryStrategy.rules, temperature_problems)
+
+    def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
+        super().__init__(memory_budget_mb)
+        raise_problems(temperature_problems(temperature))
+        self.temperature = temperature
+
+    @overrides
+    def score(self, pool: Pool) -> NDArray[np.float32]:
+        logits = pool.logits
+        assert logits is not None
+        scores = np.empty(len(logits), np.float32)
+        for rows in cached_blocks(self, len(logits), logits.shape[1] * _BYTES_PER_LOGIT):
+            shifts = shifted(logits[rows], self.temperature)
+            scores[rows] = self._score_block(_odds_of_the_others(shifts), shifts)
+        return scores
+
+    @overrides
+    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
+        scores = self.score(pool)
+        indices = highest(scores, count, pool, seed)
+
+        def probabilities(some: NDArray[np.int64]) -> FloatArray:
+            assert pool.logits is not None
+            return softmax(pool.logits[some], self.temperature)[0]
+
+        return Picks(indices, scores[indices], prediction_reasons(indices, probabilities))
+
+    @abstractmethod
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        """Return the scores of a block, `[n]`.
+
+        Args:
+            odds: p(c) / p(1) of each class, `[C, n]`, but 0 for the likeliest.
+            shifts: The logarithm of that, 0 for the likeliest.
+        """
+
+
+def _odds_of_the_others(shifts: FloatArray) -> FloatArray:
+    """Return e^shifts with 0 in place of the 1 of the likeliest class, of one where several tie.
+
+    So nothing is lost where a model is nearly certain, and the others add up to next to nothing.
+    """
+    odds: FloatArray = np.exp(shifts)
+    likeliest = shifts == 0
+    odds -= likeliest
+    tied = np.flatnonzero(likeliest.sum(axis=0) > 1)
+    if len(tied):
+        odds[:, tied] += likeliest[:, tied]
+        odds[likeliest[:, tied].argmax(axis=0), tied] = 0
+    return odds
+
+
+@QueryStrategy.register("least_confidence")
+class LeastConfidence(UncertaintyStrategy):
+    """Prefers items whose likeliest class is least likely: 1 − p(1).
+
+    Lewis & Gale, "A sequential algorithm for training text classifiers", SIGIR 1994.
+    """
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        rest = odds.sum(axis=0)
+        scores: FloatArray = rest / (1 + rest)
+        return scores
+
+
+@QueryStrategy.register("margin")
+class Margin(UncertaintyStrategy):
+    """Prefers items whose two likeliest classes are nearly tied: 1 − (p(1) − p(2)).
+
+    Scheffer, Decomain & Wrobel, "Active hidden Markov models for information extraction",
+    IDA 2001.
+    """
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        rest = odds.sum(axis=0)
+        scores: FloatArray = (rest + odds.max(axis=0)) / (1 + rest)
+        return scores
+
+
+@QueryStrategy.register("ratio")
+class Ratio(UncertaintyStrategy):
+    """Prefers items whose runner-up is nearly as likely as the likeliest class: p(2) / p(1).
+
+    Settles, "Active learning literature survey", 2009.
+    """
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        runner_up: FloatArray = odds.max(axis=0)
+        return runner_up
+
+
+@QueryStrategy.register("entropy")
+class Entropy(UncertaintyStrategy):
+    """Prefers items whose class probabilities are most spread: −Σ p log p, in nats.
+
+    Shannon, "A mathematical theory of communication", 1948; Settles, "Active learning literature
+    survey", 2009.
+
+    Args:
+        normalize: Whether to divide by log C, so that scores lie in 0 to 1; the picks are the same.
+        temperature: What logits are divided by before softmax; above 1 makes an overconfident
+            model less so (fit it on validation data).
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+    """
+
+    def __init__(
+        self, normalize: bool = False, temperature: float = 1.0, memory_budget_mb: float = 512.0
+    ) -> None:
+        super().__init__(temperature, memory_budget_mb)
+        self.normalize = normalize
+
+    @overrides
+    def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
+        rest = odds.sum(axis=0)
+        entropies: FloatArray = np.log1p(rest) - (odds * shifts).sum(axis=0) / (1 + rest)
+        classes = len(odds)
+        if self.normalize and classes > 1:
+            entropies /= math.log(classes)
+        return entropies

@@ -1,0 +1,103 @@
+"""`PipelineExperiment`: a config whose model, training and data are a pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Self
+
+from overrides import overrides
+
+from allencv_al.active_learning.settings import ActiveLearningSettings
+from allencv_al.common import Params
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.specs.object_specs import ObjectSpec
+from allencv_al.common.config.specs.type_specs import Scope
+from allencv_al.common.errors import Fault
+from allencv_al.data.dataset_readers.base import DatasetReader
+
+# Keys of the block `active_learning` that say what a model of ours does
+_OURS = (
+    *("shrink", "perturb", "test_fraction", "pool_data_path", "cache_embeddings"),
+    *("mc_samples", "target_size"),
+)
+OFFERED = frozenset({"logits", "embeddings", "labeled_embeddings"})
+
+
+class PipelineExperiment(FromParams):
+    """One config file that says how labels are chosen for a pipeline, which does the rest.
+
+    Args:
+        active_learning: How labels are chosen, with `learner: {type: "pipeline", url: ...}`.
+        dataset_reader: Finds the images of the records, so that reports, tables and the labeling
+            page can show them. They are joined to the records by their ids, or where the pipeline
+            has no names for them by their order.
+        train_data_path: Where it finds them.
+        random_seed: Seed of what strategies leave to chance.
+    """
+
+    seed_keys: ClassVar[Sequence[str]] = ("random_seed",)
+    secrets: ClassVar[Sequence[str]] = ("active_learning.learner.token",)
+    is_shared: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        active_learning: ActiveLearningSettings,
+        dataset_reader: DatasetReader | None = None,
+        train_data_path: str | None = None,
+        random_seed: int = 13370,
+    ) -> None:
+        self.settings = active_learning
+        self.dataset_reader = dataset_reader
+        self.train_data_path = train_data_path
+        self.seeds = (random_seed, random_seed, random_seed)
+
+    @classmethod
+    def from_checked(cls, params: Params) -> Self:
+        """Build it, from a config that `check_experiment` let pass."""
+        built: Self = ObjectSpec(cls).build(params.as_dict(), "", Scope())
+        return built
+
+    def rehearse(self) -> None:
+        """Do nothing: the model and what it learns from are the pipeline's."""
+
+    @classmethod
+    def comparison_faults(cls, params: Params) -> Iterator[Fault]:
+        """Yield a fault where runs would wait for a worker, which works for one run alone."""
+        if params.as_flat_dict().get("active_learning.learner.listen_port") is not None:
+            yield Fault(
+                "active_learning.learner.listen_port",
+                "a worker is there for one run: to compare, give the `url` of a pipeline; or "
+                "run active-learn for each strategy, and compare the runs by --runs",
+            )
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        pair = ("dataset_reader", "train_data_path")
+        if config.sound(*pair) and len(set(pair) & config.names) == 1:
+            there, missing = sorted(pair, key=lambda name: name not in config.names)
+            yield config.fault(missing, f"{there} needs it, found none")
+        block = config.child("active_learning")
+        if block is None:
+            return
+        for name in _OURS:
+            if name in block.names:
+                yield block.fault(name, "a pipeline trains by its own rules: leave it out")
+        if block.sound("retrain") and block.get("retrain") == "shrink_perturb":
+            yield block.fault("retrain", 'expected "cold" or "warm", which tells train to resume')
+        yield from _strategy_faults(block)
+
+
+def _strategy_faults(block: ConfigView) -> Iterator[Fault]:
+    if block.get("strategy") is not None and block.sound("strategy"):
+        needs = block.build("strategy").needs
+        if needs - OFFERED:
+            yield block.fault(
+                "strategy", f"needs {', '.join(sorted(needs - OFFERED))}, which no pipeline gives"
+            )
+    initial = block.child("initial")
+    if initial is None or initial.get("strategy") is None or not initial.sound("strategy"):
+        return
+    if initial.build("strategy").needs:
+        yield initial.fault("strategy", 'there is no model yet: expected "random"')

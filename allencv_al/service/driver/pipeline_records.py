@@ -1,0 +1,161 @@
+"""What may be labeled: the records of a pipeline, as it says itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common.errors import DataError
+from allencv_al.data.instance import Instance
+from allencv_al.labels.label_store import UNTOLD
+
+_ID_KEYS = ("id", "path", "file", "filename", "name")
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a pipeline.
+
+    Args:
+        items: What each is, with its label if the pipeline tells it.
+        index_of: The number of each in the pipeline, by id.
+        classes: The names of the classes, in the order of the columns of logits; empty where
+            nobody says.
+    """
+
+    items: Sequence[Instance]
+    index_of: Mapping[str, int]
+    classes: Sequence[str]
+
+
+def read_records(state: Any, classes: Sequence[str]) -> Records:
+    """Return the records that getdatasetstate tells of.
+
+    A value of the state is a name or path, which becomes the id, or an object with `id` (or `path`,
+    `file`, `name`) and, if it is no secret, `label`: the number of the class, or its name. Where
+    names are missing or doubled, the numbers of the records are their ids.
+
+    Args:
+        state: By index, or a list.
+        classes: The names of the classes by column, if they are known.
+
+    Raises:
+        DataError: The state is something else; or labels are no classes.
+    """
+    values = _by_index(state)
+    names = [_name(value) for value in values.values()]
+    named = all(names) and len(set(names)) == len(names)
+    ids = [str(name) if named else str(index) for index, name in zip(values, names, strict=True)]
+    labels = {
+        id: value["label"]
+        for id, value in zip(ids, values.values(), strict=True)
+        if isinstance(value, Mapping) and value.get("label") is not None
+    }
+    known = list(classes) or _numbered(labels)
+    classes_of = {id: _class(label, known) for id, label in labels.items()}
+    bad = [id for id, name in classes_of.items() if name is None]
+    if bad:
+        raise DataError(
+            f"getdatasetstate: {_count(bad)} no class of "
+            f"{', '.join(known[:_MOST_NAMED])}: {_named(bad)}"
+        )
+    items = [
+        Instance(
+            id=id,
+            image=Path(name) if name and Path(name).is_absolute() else b"",
+            label=classes_of.get(id),
+        )
+        for id, name in zip(ids, names, strict=True)
+    ]
+    return Records(items, dict(zip(ids, values, strict=True)), known)
+
+
+def counted_records(count: int, classes: Sequence[str]) -> Records:
+    """Return the records of a pipeline that says nothing of them: numbers, from 0."""
+    ids = [str(index) for index in range(count)]
+    return Records([Instance(id, b"") for id in ids], {id: int(id) for id in ids}, classes)
+
+
+def with_images(records: Records, images: Sequence[Instance]) -> Records:
+    """Return records with the images, and labels if they have none, that a dataset reader found.
+
+    They are joined by their ids; or, where the pipeline has no names, by their order.
+
+    Raises:
+        DataError: They are not the same.
+    """
+    by_id = {image.id: image for image in images}
+    ids = [item.id for item in records.items]
+    if not set(ids) <= by_id.keys():
+        named = [id for id in ids if not id.isdigit()]
+        if named or len(images) != len(ids):
+            missing = [id for id in ids if id not in by_id]
+            raise DataError(
+                f"train_data_path: expected the {len(ids)} records of the pipeline, found "
+                f"{len(images)} images; missing: {_named(missing)}"
+            )
+        order = dict(zip(ids, images, strict=True))
+        items = [_joined(item, order[item.id]) for item in records.items]
+        index_of = {item.id: records.index_of[id] for id, item in zip(ids, items, strict=True)}
+        return Records(items, index_of, records.classes)
+    return replace(records, items=[_joined(item, by_id[item.id]) for item in records.items])
+
+
+def kept_by_pipeline(records: Records) -> Records:
+    """Return records whose labels stand for those that only the pipeline knows."""
+    items = [replace(item, label=UNTOLD) for item in records.items]
+    return replace(records, items=items)
+
+
+def _joined(item: Instance, image: Instance) -> Instance:
+    return image if item.label is None else replace(image, label=item.label)
+
+
+def _by_index(state: Any) -> dict[int, Any]:
+    if isinstance(state, list):
+        return dict(enumerate(state))
+    if not isinstance(state, Mapping):
+        raise DataError(f"getdatasetstate: expected records by index, found {type(state).__name__}")
+    bad = [key for key in state if not str(key).isdecimal()]
+    if bad:
+        raise DataError(f"getdatasetstate: expected indices as keys, found {_named(bad)}")
+    return dict(sorted((int(key), value) for key, value in state.items()))
+
+
+def _name(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        value = next((value[key] for key in _ID_KEYS if value.get(key) is not None), None)
+    return value if isinstance(value, str) and value else None
+
+
+def _class(label: Any, known: Sequence[str]) -> str | None:
+    """Return the class that a label names, or numbers; None where it does neither."""
+    if isinstance(label, str) and label in known:
+        return label
+    number = str(label)
+    return known[int(number)] if number.isdecimal() and int(number) < len(known) else None
+
+
+def _numbered(labels: Mapping[str, Any]) -> list[str]:
+    """Return the numbers of classes as their names, where labels are numbers."""
+    texts = {str(label) for label in labels.values()}
+    if not all(text.isdecimal() for text in texts):
+        odd = sorted(text for text in texts if not text.isdecimal())
+        raise DataError(
+            f"getdatasetstate: labels are names ({_named(odd)}), and nobody says which column of "
+            'the logits each is: Pipeline(..., class_labels={0: "cat", 1: "dog"}), or '
+            "active_learning.classes"
+        )
+    return [str(number) for number in range(max(map(int, texts), default=-1) + 1)]
+
+
+def _count(ids: Sequence[str]) -> str:
+    return "the label of 1 record is" if len(ids) == 1 else f"labels of {len(ids)} records are"
+
+
+def _named(names: Sequence[Any]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(map(str, names[:_MOST_NAMED]))}{more}"

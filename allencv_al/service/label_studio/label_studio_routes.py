@@ -1,0 +1,272 @@
+"""The routes that Label Studio calls: /health, /setup, /predict and /webhook.
+
+As in `label_studio_ml/api.py` of github.com/HumanSignal/label-studio-ml-backend. What becomes of
+the answers stands in `label_studio/ml/models.py` of github.com/HumanSignal/label-studio: the tasks
+of a project come in one request, and an answer without `result` makes no prediction. Nothing is
+ever fetched: an image comes as a data URL, or lies in the folder that the server was started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from allencv_al.common.errors import AllenCVError, DataError
+from allencv_al.service.demo.batcher import Prediction
+from allencv_al.service.demo.data_url import decode_data_url, is_data_url
+from allencv_al.service.demo.image_root import ImageRoot
+from allencv_al.service.label_studio.config import LabelingConfig, parse_config
+from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.images import check_image
+from allencv_al.service.web.web_errors import without_paths
+
+PREFIX = "/label-studio"
+_MEDIA, _UPLOADS = "/data/", "/data/upload/"
+_LOCAL_FILES = "/data/local-files"
+_NO_KEY = "$undefined$"  # of the data of tasks that a storage was the source of
+_AT_ONCE = 32  # images in memory; a GPU takes as many in a batch
+_MOST_TASKS = 10_000
+
+
+class _Lenient(BaseModel):
+    """Label Studio sends more from version to version."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class SetupRequest(_Lenient):
+    """Sent when the backend is connected to a project."""
+
+    schema_: str = Field("", alias="schema", description="The labeling config.")
+
+
+class Task(_Lenient):
+    """A task of Label Studio."""
+
+    id: int | str | None = None
+    data: dict[str, Any]
+
+
+class PredictRequest(_Lenient):
+    """Asks for predictions."""
+
+    tasks: list[Task] = Field(max_length=_MOST_TASKS)
+    label_config: str
+
+
+class WebhookRequest(_Lenient):
+    """Tells what has happened in a project."""
+
+    action: str = Field(max_length=100)
+
+
+class HealthAnswer(BaseModel):
+    """That the model is there."""
+
+    status: str
+    model_class: str
+
+
+class VersionAnswer(BaseModel):
+    """Which model it is."""
+
+    model_version: str
+
+
+class TaskPrediction(BaseModel):
+    """What the model says of a task."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
+    score: float = Field(
+        description="The margin: by how much the most probable class is before the second, 0 to 1. "
+        "What has the lowest score is most worth labeling."
+    )
+    result: list[dict[str, Any]]
+
+
+class TaskFault(BaseModel):
+    """Why the model says nothing of a task."""
+
+    error: str
+
+
+class PredictAnswer(BaseModel):
+    """The predictions, one per task."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    results: list[TaskPrediction | TaskFault]
+    model_version: str
+
+
+class WebhookAnswer(BaseModel):
+    """That it was heard."""
+
+    status: str
+
+
+class LabelStudioRoutes:
+    """The routes of a machine-learning backend.
+
+    Args:
+        predict: Runs the model on the bytes of images.
+        classes: The names of the classes, by index.
+        image_root: The folder in which images may be named; None for none.
+        version: What Label Studio calls the model.
+        max_pixels: The largest image.
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Sequence[object]], list[Prediction]],
+        classes: Sequence[str],
+        image_root: ImageRoot | None,
+        version: str,
+        max_pixels: int,
+    ) -> None:
+        self._predict = predict
+        self._classes = classes
+        self._image_root = image_root
+        self._version = version
+        self._max_pixels = max_pixels
+
+    def add_to(self, app: WebApp) -> None:
+        """Add them to an application."""
+
+        @app.operation(
+            "GET",
+            f"{PREFIX}/health",
+            answer=HealthAnswer,
+            summary="For Label Studio: whether the model is there.",
+        )
+        def health() -> HealthAnswer:
+            return HealthAnswer(status="UP", model_class="allencv_al")
+
+        @app.operation(
+            "POST",
+            f"{PREFIX}/setup",
+            body=SetupRequest,
+            answer=VersionAnswer,
+            summary="For Label Studio: the model is connected to a project.",
+        )
+        def setup(body: SetupRequest) -> VersionAnswer:
+            if body.schema_.strip():
+                parse_config(body.schema_)
+            return VersionAnswer(model_version=self._version)
+
+        @app.operation(
+            "POST",
+            f"{PREFIX}/predict",
+            body=PredictRequest,
+            answer=PredictAnswer,
+            summary="For Label Studio: predictions for tasks, with a score to sort them by.",
+            responses=(503,),
+        )
+        def predict(body: PredictRequest) -> PredictAnswer:
+            config = parse_config(body.label_config)
+            results = [
+                result
+                for start in range(0, len(body.tasks), _AT_ONCE)
+                for result in self._results(body.tasks[start : start + _AT_ONCE], config)
+            ]
+            return PredictAnswer(results=results, model_version=self._version)
+
+        @app.operation(
+            "POST",
+            f"{PREFIX}/webhook",
+            body=WebhookRequest,
+            answer=WebhookAnswer,
+            summary="For Label Studio: something has happened there. Nothing follows from it here: "
+            "labels come in by import-labels.",
+        )
+        def webhook(body: WebhookRequest) -> WebhookAnswer:
+            return WebhookAnswer(status="ignored")
+
+    def _results(
+        self, tasks: Sequence[Task], config: LabelingConfig
+    ) -> list[TaskPrediction | TaskFault]:
+        inputs: list[bytes | AllenCVError] = [self._input(task, config) for task in tasks]
+        good = [content for content in inputs if isinstance(content, bytes)]
+        predictions = iter(self._predict(good) if good else [])
+        return [
+            _fault(content)
+            if isinstance(content, AllenCVError)
+            else self._prediction(next(predictions), config)
+            for content in inputs
+        ]
+
+    def _input(self, task: Task, config: LabelingConfig) -> bytes | AllenCVError:
+        value = task.data.get(config.key, task.data.get(_NO_KEY))
+        try:
+            if not isinstance(value, str):
+                raise DataError(f"data.{config.key}: expected the image, found none")
+            content = self._content(value)
+            check_image(content, self._max_pixels)
+            return content
+        except AllenCVError as error:
+            return error
+
+    def _content(self, value: str) -> bytes:
+        data = value.encode("utf-8", "surrogatepass")
+        if is_data_url(data):
+            return decode_data_url(data)
+        name = _file_of(value)
+        if name is None:
+            raise DataError("this server fetches nothing: expected a data URL or a local file")
+        if self._image_root is None:
+            raise DataError("this server opens no files; start it with --image-root DIR")
+        return self._image_root.read(name)
+
+    def _prediction(
+        self, prediction: Prediction, config: LabelingConfig
+    ) -> TaskPrediction | TaskFault:
+        if prediction.error is not None:
+            if not isinstance(prediction.error, AllenCVError):
+                raise prediction.error
+            return _fault(prediction.error)
+        row: Any = prediction.row
+        if not isinstance(row, Mapping) or "probs" not in row:
+            return TaskFault(error="the model answers no probabilities")
+        name = config.written(str(row["class"]))
+        if name is None:
+            cause = f'the class "{row["class"]}" is no choice of the labeling config'
+            return TaskFault(error=cause)
+        probabilities = sorted((float(one) for one in row["probs"]), reverse=True)
+        margin = probabilities[0] - (probabilities[1] if len(probabilities) > 1 else 0.0)
+        result = {
+            "from_name": config.control,
+            "to_name": config.target,
+            "type": "choices",
+            "value": {"choices": [name]},
+        }
+        return TaskPrediction(model_version=self._version, score=margin, result=[result])
+
+
+def _file_of(value: str) -> str | None:
+    """Return the name of the file that a task means, or None if it is an address of elsewhere.
+
+    Label Studio's own addresses are names of files, with the name of its host before them if it
+    was given one.
+    """
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return None
+    is_address = parts.scheme in ("http", "https") and bool(parts.netloc)
+    if (parts.scheme or parts.netloc) and not is_address:
+        return None
+    if parts.path.rstrip("/").endswith(_LOCAL_FILES):
+        return parse_qs(parts.query).get("d", [""])[0]
+    _, found, name = parts.path.partition(_UPLOADS)
+    if found:
+        return unquote(f"{_UPLOADS.removeprefix(_MEDIA)}{name}")
+    return None if is_address else value.removeprefix(_MEDIA)
+
+
+def _fault(error: AllenCVError) -> TaskFault:
+    return TaskFault(error=without_paths(str(error)))

@@ -1,0 +1,314 @@
+"""The functions of a user, with what goes into them and what comes out."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import signal
+import sqlite3
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from inspect import isawaitable, isgenerator
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from allencv_al.service.pipeline.functions.calling import UserFunction, unchanged_folder
+from allencv_al.service.pipeline.functions.infer_keys import by_record
+from allencv_al.service.pipeline.functions.returns import (
+    as_array,
+    by_index,
+    drained,
+    kind_of,
+    mapping_with,
+    side_by_side,
+    to_plain,
+)
+from allencv_al.service.pipeline.pipeline_errors import FunctionError, PipelineError
+from allencv_al.service.pipeline.state.sql_client import create_connection, read_rows, remap
+from allencv_al.service.pipeline.tasks.output_activations import to_logits
+from allencv_al.service.pipeline.tasks.pipeline_metrics import queried_per_class
+
+logger = logging.getLogger(__name__)
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training has brought.
+
+    Args:
+        seconds: How long it took.
+        queried_per_class: How many records of each class it was trained on, if the function says.
+        hyperparams: What it says of itself.
+    """
+
+    seconds: float
+    queried_per_class: dict[str, int] | None
+    hyperparams: Any = None
+
+
+class Functions:
+    """A user's train, test, infer and getdatasetstate.
+
+    Args:
+        train: Trains on some records and writes a checkpoint.
+        test: Returns predictions and labels.
+        infer: Returns an output for each record that is not labeled.
+        getstate: Returns what records there are; None where there is no such function.
+        args: What every function may read; always the same object.
+        calling: How functions are called; see `UserFunction`.
+        key_policy: How outputs of infer find their records; see `by_record`.
+
+    Raises:
+        ConfigurationError: A function cannot be called so.
+    """
+
+    def __init__(
+        self,
+        train: Function,
+        test: Function,
+        infer: Function,
+        getstate: Function | None,
+        args: dict[str, Any],
+        calling: str = "auto",
+        key_policy: str = "auto",
+    ) -> None:
+        self.args = args
+        self._key_policy = key_policy
+        train_keys = ("labeled", "resume_from", "ckpt_file", "labels")
+        self._train = UserFunction(train, "train", train_keys, calling)
+        self._test = UserFunction(test, "test", ("ckpt_file",), calling)
+        self._infer = UserFunction(infer, "infer", ("ckpt_file", "unlabeled"), calling)
+        self._getstate = (
+            None if getstate is None else UserFunction(getstate, "getdatasetstate", (), "auto")
+        )
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a getdatasetstate."""
+        return self._getstate is not None
+
+    def train(self, payload: Mapping[str, Any], loop: int | None = None) -> Trained:
+        """Train.
+
+        Args:
+            payload: labeled, resume_from and ckpt_file, and whatever else the request had.
+            loop: The number of the loop.
+
+        Raises:
+            PipelineError: The function has raised something (500).
+        """
+        began = time.perf_counter()
+        found = self._call(self._train, payload, loop)
+        seconds = time.perf_counter() - began
+        if not isinstance(found, Mapping):
+            if found is not None:  # some return a sentence
+                logger.warning("train: what it returned is ignored: a %s", type(found).__name__)
+            return Trained(seconds, None)
+        queried = None
+        if "labels" in found:
+            queried = queried_per_class(found["labels"], len(payload["labeled"]))
+        try:
+            hyperparams = to_plain(found.get("hyperparams"), "train", "hyperparams")
+        except PipelineError as error:  # too little for a training to be lost
+            logger.warning("%s; they are not kept", error)
+            hyperparams = None
+        return Trained(seconds, queried, hyperparams)
+
+    def test(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[str, Any]:
+        """Return predictions and labels, as plain values; and logits as `outputs`, if there are.
+
+        Raises:
+            PipelineError: The function has raised something (500), or returned something else.
+        """
+        found = mapping_with(
+            self._call(self._test, payload, loop), ("predictions", "labels"), "test"
+        )
+        predictions, labels = side_by_side(found["predictions"], found["labels"])
+        values = {
+            "predictions": to_plain(predictions, "test", "predictions"),
+            "labels": to_plain(labels, "test", "labels"),
+        }
+        if found.get("outputs") is not None:
+            values["outputs"] = _test_logits(found["outputs"], values["labels"])
+        return values
+
+    def infer(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[int, Any]:
+        """Return the output for each record, as it was returned.
+
+        With the number of a loop, the function may write the database of that loop instead.
+
+        Raises:
+            PipelineError: The function has raised something (500), or records are missing (422).
+        """
+        if not payload["unlabeled"]:  # which functions would have to make an empty batch of
+            return {}
+        if loop is not None:
+            found = self.infer_or_database(payload, loop)
+            return _rows(found) if isinstance(found, Path) else found
+        returned = mapping_with(self._call(self._infer, payload, loop), ("outputs",), "infer")
+        return by_record(returned["outputs"], payload["unlabeled"], self._key_policy)
+
+    def infer_or_database(self, payload: Mapping[str, Any], loop: int) -> dict[int, Any] | Path:
+        """Return the outputs, or the file `infer_outputs_LOOP.db` in EXPT_DIR, its rows by record.
+
+        A function that returns nothing may have written that file; see `sql_client`.
+
+        Raises:
+            PipelineError: As `infer`; or there is neither.
+        """
+        path = Path(str(self.args["EXPT_DIR"])) / f"infer_outputs_{loop}.db"
+        path.unlink(missing_ok=True)  # of an attempt that was killed
+        returned = self._call(self._infer, payload, loop)
+        outputs = returned.get("outputs") if isinstance(returned, Mapping) else returned
+        if path.is_file():
+            if outputs is not None and not (hasattr(outputs, "__len__") and not len(outputs)):
+                raise PipelineError(
+                    422,
+                    "return_value",
+                    f"infer: it returned outputs, and wrote {path.name} beside them; expected one "
+                    "of the two",
+                    "infer",
+                    loop,
+                )
+            with closing(create_connection(path)) as conn:
+                _remap(conn, payload["unlabeled"])
+            return path
+        found = mapping_with(returned, ("outputs",), "infer")
+        return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
+
+    def state(self) -> Any:
+        """Return what records there are, as plain values; None where nobody says.
+
+        Raises:
+            PipelineError: There is no such function (404), or it has raised something (500).
+        """
+        if self._getstate is None:
+            raise PipelineError(
+                404, "not_found", "this pipeline has no getdatasetstate", "getdatasetstate"
+            )
+        return to_plain(self._call(self._getstate, {}, None), "getdatasetstate")
+
+    def _call(self, function: UserFunction, payload: Mapping[str, Any], loop: int | None) -> Any:
+        if loop is not None:
+            self.args["cur_loop"] = self.args["current_loop"] = loop
+        logdir = str(self.args.get("LOG_DIR", "")) or None
+        try:
+            with unchanged_folder():
+                found = drained(function(copy.copy(dict(payload)), self.args, loop, logdir))
+        except PipelineError:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and _may_be_of_the_terminal():
+                raise
+            if isinstance(error, FileNotFoundError) and self._is_checkpoint(error, payload):
+                raise PipelineError(
+                    404, "not_found", f"{function.phase}: {error}", function.phase, loop
+                ) from error
+            lines = traceback.format_exception(error.with_traceback(_own_part(error)))
+            logger.error("%s has raised\n%s", function.phase, "".join(lines).rstrip())
+            raise FunctionError(error, function.phase, loop) from error
+        if isawaitable(found) or isgenerator(found):
+            getattr(found, "close", lambda: None)()
+            message = f"expected values, found {kind_of(found)}, which nobody has run"
+            raise PipelineError(
+                422, "return_value", f"{function.phase}: {message}", function.phase, loop
+            )
+        return found
+
+    def _is_checkpoint(self, error: FileNotFoundError, payload: Mapping[str, Any]) -> bool:
+        """Return whether a file that is not there is the checkpoint that was asked for."""
+        name = Path(str(error.filename or "")).name
+        return any(
+            name == asked or name.startswith(f"{asked}.")
+            for asked in (payload.get("ckpt_file"), payload.get("resume_from"))
+            if asked
+        )
+
+
+def _may_be_of_the_terminal() -> bool:
+    """Return whether a KeyboardInterrupt can be Ctrl-C, which servers' threads never see."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _own_part(error: BaseException) -> TracebackType | None:
+    """Return the traceback from the user's function on."""
+    found = error.__traceback__
+    folder = str(Path(__file__).parent)
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(folder):
+        found = found.tb_next
+    return found or error.__traceback__
+
+
+def _test_logits(outputs: Any, labels: Any) -> list[list[float]]:
+    """Return the logits of the test items, in the order of their labels."""
+    keys = list(labels) if isinstance(labels, Mapping) else list(range(len(labels)))
+    outputs = as_array(by_index(outputs) if isinstance(labels, Mapping) else outputs)
+    if isinstance(outputs, Mapping):
+        texts = {str(as_array(key)): value for key, value in outputs.items()}
+        rows = [texts[str(key)] for key in keys if str(key) in texts]
+    elif isinstance(outputs, list | tuple) or (isinstance(outputs, np.ndarray) and outputs.ndim):
+        rows = list(outputs)
+    else:
+        message = f"expected a dictionary, a list or an array, found {kind_of(outputs)}"
+        raise PipelineError(422, "return_value", f"test: outputs: {message}", "test")
+    if len(rows) != len(keys) or len(outputs) != len(keys):
+        raise PipelineError(
+            422,
+            "return_value",
+            f"test: outputs: expected one for each of {len(keys)} labels, found {len(outputs)}",
+            "test",
+        )
+    found: list[list[float]] = to_logits(dict(enumerate(rows)), "test").tolist()
+    return found
+
+
+def _rows(path: Path) -> dict[int, Any]:
+    with closing(create_connection(path)) as conn:
+        return dict(read_rows(conn))
+
+
+def _remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
+    try:
+        remap(conn, unlabeled)
+    except sqlite3.Error as error:
+        message = f"infer: the database cannot be read: {error}"
+        raise PipelineError(422, "return_value", message, "infer") from error
+
+
+def check_records(records: Sequence[int], size: int | None, name: str) -> list[int]:
+    """Return the indices of records, sorted.
+
+    Args:
+        records: The indices.
+        size: How many records there are, if that is known.
+        name: What messages call them.
+
+    Raises:
+        PipelineError: One is there twice, or there is no such record (422); they are named.
+    """
+    found = sorted(records)
+    twice = sorted({one for one, other in pairwise(found) if one == other})
+    if twice:
+        raise PipelineError(422, "records", f"{name}: there twice: {_some(twice)}")
+    bad = [one for one in found if one < 0 or (size is not None and one >= size)]
+    if bad:
+        most = "" if size is None else f" to {size - 1}"
+        raise PipelineError(422, "records", f"{name}: expected 0{most}, found {_some(bad)}")
+    return found
+
+
+def _some(numbers: Sequence[int]) -> str:
+    more = len(numbers) - 8
+    shown = ", ".join(map(str, numbers[:8]))
+    return f"{shown} and {more} more" if more > 0 else shown

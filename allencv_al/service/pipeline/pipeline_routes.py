@@ -1,0 +1,412 @@
+"""The routes of a pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import flask
+from pydantic import BaseModel
+
+from allencv_al.common.errors import AllenCVError, DataError
+from allencv_al.service.pipeline import pipeline_messages as messages
+from allencv_al.service.pipeline.callback import call_back
+from allencv_al.service.pipeline.functions.returns import to_plain
+from allencv_al.service.pipeline.functions.user_functions import Functions, check_records
+from allencv_al.service.pipeline.pipeline_errors import PipelineError
+from allencv_al.service.pipeline.pipeline_loop import LoopOptions, LoopRequest, LoopRunner
+from allencv_al.service.pipeline.state.checkpoints import Checkpoints
+from allencv_al.service.pipeline.state.experiment_state import ExperimentState, Jobs, busy, is_busy
+from allencv_al.service.pipeline.state.kept_answers import HEADER as KEY_HEADER
+from allencv_al.service.pipeline.state.kept_answers import KeptAnswers, digest
+from allencv_al.service.pipeline.state.storage import Storage, check_folder_id, check_id
+from allencv_al.service.pipeline.state.stored_outputs import said_notes, store_outputs
+from allencv_al.service.pipeline.tasks.pipeline_metrics import metrics_of
+from allencv_al.service.pipeline.tasks.tasks import named_task
+from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.web_errors import without_paths
+
+PROTOCOL = 1
+HEADER = "X-AllenCV-AL-Protocol"
+_RESPONSES = (404, 409)
+_LONGEST_KEY = 200
+_SHORT = 2**20  # a request that holds no records
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+logger = logging.getLogger(__name__)
+
+
+class PipelineRoutes:
+    """The routes of a pipeline.
+
+    Args:
+        name: What it is called.
+        functions: The user's.
+        storage: Where loops keep their results.
+        folder: Where the state is kept, on this machine.
+        class_labels: The names of the classes, if they are known.
+        callback_url: Told of each finished loop, if there is one.
+        token: What it is told with.
+        options: What loops keep beside their results.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        functions: Functions,
+        storage: Storage,
+        folder: Path,
+        class_labels: Mapping[int, str] | None,
+        callback_url: str | None,
+        token: str | None,
+        options: LoopOptions,
+    ) -> None:
+        self._options = options
+        self._name = name
+        self._functions = functions
+        self._storage = storage
+        self._folder = folder
+        self._class_labels = class_labels
+        self._callback_url = callback_url
+        self._token = token
+        self._checkpoints = Checkpoints(functions.args, folder)
+        self._jobs = Jobs(folder)
+        self._answers = KeptAnswers(folder)
+
+    def add_to(self, app: WebApp) -> None:
+        """Add them to an application."""
+        app.after_request(_with_protocol)
+        self._add_training(app)
+        self._add_inference(app)
+        self._add_loops(app)
+        self._add_info(app)
+
+    def _add_training(self, app: WebApp) -> None:
+        functions = self._functions
+
+        @app.operation(
+            "POST",
+            "/train",
+            scope="train",
+            body=messages.TrainRequest,
+            answer=messages.TrainAnswer,
+            summary="Train on some records, and write a checkpoint.",
+            responses=_RESPONSES,
+        )
+        def train(body: messages.TrainRequest) -> messages.TrainAnswer:
+            labeled = check_records(body.labeled, None, "labeled")
+            _check_name(body.ckpt_file, "ckpt_file")
+            if body.resume_from is not None:
+                _check_name(body.resume_from, "resume_from")
+            payload = {**_payload(body), "labeled": labeled}
+
+            def act() -> messages.TrainAnswer:
+                began = self._checkpoints.begin(body.ckpt_file, None)
+                with self._checkpoints.needed(body.resume_from or body.ckpt_file):
+                    trained = functions.train(payload, body.cur_loop)
+                self._checkpoints.end(body.ckpt_file, None, began)
+                return messages.TrainAnswer(
+                    train_time=trained.seconds, num_queried_per_class=trained.queried_per_class
+                )
+
+            return self._once("train", body, messages.TrainAnswer, act)
+
+        @app.operation(
+            "POST",
+            "/test",
+            scope="test",
+            body=messages.TestRequest,
+            max_body_bytes=_SHORT,
+            answer=messages.TestAnswer,
+            summary="Test a checkpoint.",
+            responses=_RESPONSES,
+        )
+        def test(body: messages.TestRequest) -> messages.TestAnswer:
+            _check_name(body.ckpt_file, "ckpt_file")
+
+            def act() -> messages.TestAnswer:
+                with self._checkpoints.needed(body.ckpt_file) as warnings:
+                    tested = functions.test(_payload(body), body.cur_loop)
+                predictions, labels = tested["predictions"], tested["labels"]
+                metrics = None
+                try:
+                    metrics = metrics_of(predictions, labels, self._class_labels)
+                except PipelineError as error:  # its values are answered all the same
+                    logger.warning("%s", error)
+                    warnings = [*warnings, str(error)]
+                return messages.TestAnswer(**tested, metrics=metrics, warnings=warnings)
+
+            return self._once("test", body, messages.TestAnswer, act)
+
+    def _add_inference(self, app: WebApp) -> None:
+        functions = self._functions
+
+        @app.operation(
+            "POST",
+            "/infer",
+            scope="infer",
+            body=messages.InferRequest,
+            query=messages.InferQuery,
+            answer=messages.InferAnswer,
+            summary="Infer outputs of records.",
+            responses=_RESPONSES,
+        )
+        def infer(body: messages.InferRequest, query: messages.InferQuery) -> messages.InferAnswer:
+            _check_name(body.ckpt_file, "ckpt_file")
+            unlabeled = check_records(body.unlabeled, None, "unlabeled")
+            payload = {**_payload(body), "unlabeled": unlabeled}
+
+            def act() -> messages.InferAnswer:
+                with self._checkpoints.needed(body.ckpt_file) as notes:
+                    found = functions.infer(payload, body.cur_loop)
+                notes = [*notes, *said_notes(found)]
+                if query.store:
+                    asked = hashlib.sha256(json.dumps(unlabeled).encode()).hexdigest()[:12]
+                    stem = f"outputs/{check_id('ckpt_file', body.ckpt_file)}-{asked}"
+                    address = store_outputs(self._storage, stem, found)
+                    return messages.InferAnswer(artifact=address, count=len(found), warnings=notes)
+                outputs = {
+                    str(key): to_plain(value, "infer", f"outputs[{key}]", is_finite=True)
+                    for key, value in found.items()
+                }
+                return messages.InferAnswer(
+                    outputs=outputs, artifact=None, count=len(found), warnings=notes
+                )
+
+            return self._once(f"infer?store={query.store}", body, messages.InferAnswer, act)
+
+        @app.operation(
+            "POST",
+            "/getdatasetstate",
+            scope="state",
+            body=messages.StateRequest,
+            max_body_bytes=_SHORT,
+            answer=messages.StateAnswer,
+            summary="What records there are.",
+            responses=_RESPONSES,
+        )
+        def getdatasetstate(body: messages.StateRequest) -> messages.StateAnswer:
+            with busy(self._folder, "getdatasetstate"):
+                state = functions.state()
+            size = len(state) if isinstance(state, dict | list) else None
+            return messages.StateAnswer(state=state, size=size)
+
+    def _add_loops(self, app: WebApp) -> None:
+        @app.operation(
+            "POST",
+            "/one_loop",
+            scope="loop",
+            body=messages.OneLoopRequest,
+            answer=messages.LoopAnswer,
+            summary="Train, test and infer, and keep what comes of it; each phase once. With "
+            "`Prefer: respond-async` it is answered with 202 and the address of a job.",
+            responses=(202, 409, 502),
+        )
+        def one_loop(
+            body: messages.OneLoopRequest,
+        ) -> messages.LoopAnswer | flask.Response:
+            request = self._loop_request(body)
+            if "respond-async" not in flask.request.headers.get("Prefer", ""):
+                with busy(self._folder, f"loop {request.loop}"):
+                    return self._answer(self._run(request), body)
+            job = self._jobs.start()
+            started = threading.Event()
+            refused: list[AllenCVError] = []
+            work = threading.Thread(
+                target=self._run_job, args=(job, request, body, started, refused), daemon=True
+            )
+            work.start()
+            started.wait()
+            if refused:
+                raise refused[0]
+            answer = flask.jsonify({"status": 202, "id": job})
+            answer.status_code = 202
+            answer.headers["Location"] = f"/jobs/{job}"
+            return answer
+
+        @app.operation(
+            "GET",
+            "/jobs/<job>",
+            scope="loop",
+            answer=messages.JobAnswer,
+            summary="How a job is.",
+            responses=(404,),
+        )
+        def jobs(job: str) -> messages.JobAnswer:
+            return messages.JobAnswer.model_validate(self._jobs.read(job))
+
+        @app.operation(
+            "POST",
+            "/end_exp",
+            scope="loop",
+            body=messages.EndRequest,
+            max_body_bytes=_SHORT,
+            answer=messages.EndAnswer,
+            summary="Say that an experiment is over.",
+        )
+        def end_exp(body: messages.EndRequest) -> messages.EndAnswer:
+            return messages.EndAnswer()
+
+    def _add_info(self, app: WebApp) -> None:
+        @app.operation(
+            "GET", "/v1/info", answer=messages.InfoAnswer, summary="What this pipeline is."
+        )
+        def info() -> messages.InfoAnswer:
+            functions = ["train", "test", "infer"]
+            if self._functions.has_state:
+                functions.append("getdatasetstate")
+            return messages.InfoAnswer(
+                protocol=PROTOCOL,
+                name=self._name,
+                functions=functions,
+                busy=is_busy(self._folder),
+                class_labels=dict(self._class_labels) if self._class_labels else None,
+                checkpoint_extension=str(self._functions.args.get("CKPT_EXT", "")),
+            )
+
+    def _once(
+        self, phase: str, body: BaseModel, answer: type[Answer], act: Callable[[], Answer]
+    ) -> Answer:
+        """Do something while nobody else does; what came with the same key before is not redone."""
+        key = flask.request.headers.get(KEY_HEADER)
+        with busy(self._folder, phase.partition("?")[0]):
+            if key is None:
+                return act()
+            asked = digest(phase, body)
+            kept = self._answers.find(key, asked)
+            if kept is not None:
+                return answer.model_validate(kept)
+            found = act()
+            self._answers.keep(key, asked, found.model_dump(mode="json"))
+            return found
+
+    # -- Loops -----------------------------------------------------------------------------------
+
+    def _loop_request(self, body: messages.OneLoopRequest) -> LoopRequest:
+        if body.callback_url not in (None, self._callback_url):
+            raise PipelineError(
+                422,
+                "callback_url",
+                "callback_url: a request cannot choose who is told, with the token of the "
+                "pipeline; give it where the pipeline is made: Pipeline(callback_url=...)",
+            )
+        parts = [
+            check_folder_id("project_id", body.project_id),
+            check_folder_id("experiment_id", body.experiment_id),
+        ]
+        if body.user_id is not None:
+            parts.insert(0, check_folder_id("user_id", body.user_id))
+        if body.bucket_name is not None:
+            parts.insert(0, check_folder_id("bucket_name", body.bucket_name))
+        prefix = "/".join(parts)
+        size, labels = body.training_set_size, body.class_labels
+        if size is None or labels is None:
+            meta = self._meta(f"{'/'.join(parts[:-1])}/meta.json")
+            size = size if size is not None else _train_size(meta)
+            labels = labels if labels is not None else meta.get("class_labels")
+        named = _class_numbers(labels) if labels else self._class_labels
+        task = named_task(body.type)
+        return LoopRequest(body.cur_loop, prefix, size, body.selected_indices, named, task)
+
+    def _meta(self, path: str) -> dict[str, Any]:
+        try:
+            found = self._storage.read_json(path)
+        except DataError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _run(
+        self, request: LoopRequest, on_phase: Callable[[str], None] = lambda phase: None
+    ) -> dict[str, Any]:
+        state = ExperimentState(self._folder, _state_key(request.prefix))
+        runner = LoopRunner(
+            *(self._functions, self._storage, state, self._checkpoints, self._options), on_phase
+        )
+        return runner.run(request)
+
+    def _answer(self, found: dict[str, Any], body: messages.OneLoopRequest) -> messages.LoopAnswer:
+        if self._callback_url is not None:
+            call_back(self._callback_url, body, self._token)
+        return messages.LoopAnswer(**found)
+
+    def _run_job(
+        self,
+        job: str,
+        request: LoopRequest,
+        body: messages.OneLoopRequest,
+        started: threading.Event,
+        refused: list[AllenCVError],
+    ) -> None:
+        try:
+            with busy(self._folder, f"loop {request.loop}"):
+                started.set()
+                found = self._run(
+                    request, lambda phase: self._jobs.write(job, "running", phase=phase)
+                )
+                answer = self._answer(found, body)
+                self._jobs.write(job, "done", result=answer.model_dump(mode="json"))
+        except Exception as error:
+            if not started.is_set() and isinstance(error, AllenCVError):
+                refused.append(error)
+            elif not isinstance(error, AllenCVError):
+                logger.exception("job %s failed", job)
+            message = str(error)
+            fault = {
+                "type": getattr(error, "code", type(error).__name__),
+                "message": message
+                if getattr(error, "shows_paths", False)
+                else without_paths(message),
+                "phase": getattr(error, "phase", None),
+                "loop": request.loop,
+            }
+            self._jobs.write(job, "failed", error=fault)
+        finally:
+            started.set()
+
+
+def _payload(body: BaseModel) -> dict[str, Any]:
+    """Return what was sent, further keys included."""
+    unsent = {name for name in ("labels",) if getattr(body, name, None) is None}
+    return body.model_dump(exclude={"cur_loop", *unsent})
+
+
+def _check_name(name: str, field: str) -> None:
+    """Raise unless a checkpoint is named by a name alone: functions put it into paths."""
+    check_id(field, name)
+
+
+def _state_key(prefix: str) -> str:
+    """Return the name of an experiment's state: four ids of 128 characters are no file name."""
+    key = prefix.replace("/", ",")
+    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
+
+
+def _train_size(meta: Mapping[str, Any]) -> int | None:
+    size = meta.get("train_size")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        message = f"meta.json: train_size: expected a whole number from 1, found {size!r:.80}"
+        raise PipelineError(422, "training_set_size", message)
+    found: int | None = size
+    return found
+
+
+def _class_numbers(labels: Any) -> dict[int, str]:
+    if isinstance(labels, list):
+        return {number: str(name) for number, name in enumerate(labels)}
+    try:
+        return {int(number): str(name) for number, name in labels.items()}
+    except (AttributeError, ValueError):
+        raise PipelineError(
+            422, "class_labels", 'class_labels: expected numbers as keys: {"0": "car"}'
+        ) from None
+
+
+def _with_protocol(response: flask.Response) -> flask.Response:
+    response.headers[HEADER] = str(PROTOCOL)
+    return response

@@ -1,0 +1,1 @@
+"""What a pipeline keeps: experiment state, checkpoints, answers, outputs."""

@@ -1,0 +1,72 @@
+"""Answers that are kept, so that a request which is sent again is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from allencv_al.common.files.atomic_file import write_json
+from allencv_al.service.pipeline.pipeline_errors import PipelineError
+
+HEADER = "Idempotency-Key"
+_KEPT = 8  # a client that does one thing at a time asks again for its last request only
+_LONGEST = 200
+
+
+class KeptAnswers:
+    """The last answers, by the key that their requests came with.
+
+    A client that never saw the answer of a long training asks again with the same key, and gets it;
+    so it does after the death of either side.
+
+    Args:
+        folder: Of the pipeline's state.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "answers"
+
+    def find(self, key: str, asked: str) -> dict[str, Any] | None:
+        """Return the answer of an earlier request; None where there was none, or it is too old.
+
+        Args:
+            key: What the request came with.
+            asked: The digest of the request; see `digest`.
+
+        Raises:
+            PipelineError: The key came with another request before (422), or is none (400).
+        """
+        path = self._path(key)
+        if not path.is_file():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["asked"] != asked:
+            raise PipelineError(
+                422, "idempotency_key", f"{HEADER}: it came with another request before"
+            )
+        answer: dict[str, Any] = found["answer"]
+        return answer
+
+    def keep(self, key: str, asked: str, answer: dict[str, Any]) -> None:
+        """Keep an answer, and let go of old ones."""
+        write_json(self._path(key), {"asked": asked, "answer": answer})
+        files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in files[:-_KEPT]:
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        if not 0 < len(key) <= _LONGEST:
+            raise PipelineError(
+                400, "bad_request", f"{HEADER}: expected 1 to {_LONGEST} characters"
+            )
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+
+def digest(path: str, body: BaseModel) -> str:
+    """Return what tells a request from another."""
+    text = json.dumps([path, body.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""Outputs of infer that are too large for memory: a SQLite file with one row per record.
+
+The functions and the table have the names that users' code knows. A row's array is stored as NPY;
+rows that older code has written as pickles are read by an unpickler that knows plain arrays alone.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import DataError
+from allencv_al.service.pipeline.functions.returns import as_array
+from allencv_al.service.pipeline.pipeline_errors import PipelineError
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS indexes (
+    id integer PRIMARY KEY,
+    row_id integer NOT NULL,
+    selected_index text NOT NULL
+);
+"""
+_INSERT = "INSERT INTO indexes (row_id, selected_index) VALUES (?, ?)"
+_NPY = b"\x93NUMPY"
+_SHOWN = 8
+
+
+def create_connection(db_file: str | Path) -> sqlite3.Connection:
+    """Open a file, made where it is missing."""
+    return sqlite3.connect(db_file)
+
+
+def create_table(conn: sqlite3.Connection, create_table_sql: str) -> None:
+    """Run a statement that makes a table."""
+    with conn:
+        conn.execute(create_table_sql)
+
+
+def create_database(filepath: str | Path) -> sqlite3.Connection:
+    """Open a file, with its table."""
+    conn = create_connection(filepath)
+    create_table(conn, TABLE)
+    return conn
+
+
+@contextmanager
+def database(filepath: str | Path) -> Iterator[sqlite3.Connection]:
+    """Open a file with its table, and close it at the end of the block."""
+    conn = create_database(filepath)
+    try:
+        yield conn
+    finally:
+        conn.close()
+
+
+def add_index(conn: sqlite3.Connection, row_id: int, array: Any) -> int:
+    """Add the output of a record, committed at once; return the number of the row.
+
+    Args:
+        conn: The file.
+        row_id: The record, or its place among the unlabeled ones.
+        array: An array or a tensor.
+    """
+    with conn:
+        number = conn.execute(_INSERT, (int(row_id), _blob(array))).lastrowid
+    assert number is not None
+    return number
+
+
+def add_many(conn: sqlite3.Connection, rows: Iterable[tuple[int, Any]]) -> None:
+    """Add the outputs of many records, all or none; quicker than one by one."""
+    with conn:
+        conn.executemany(_INSERT, ((int(row_id), _blob(array)) for row_id, array in rows))
+
+
+def read_rows(conn: sqlite3.Connection) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield record and array of each row, in the order of writing, never all at once.
+
+    Raises:
+        DataError: A row holds no array.
+    """
+    for number, row_id, blob in conn.execute(
+        "SELECT id, row_id, selected_index FROM indexes ORDER BY id"
+    ):
+        yield row_id, _array(blob, number)
+
+
+def remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
+    """Let each row name its record, in one transaction.
+
+    The rule is that of the keys of infer: the rows name the records already, or their places among
+    the sorted records.
+
+    Raises:
+        PipelineError: Rows are missing, doubled, or of other records (422); they are named.
+    """
+    records = sorted(unlabeled)
+    with conn:
+        conn.execute("BEGIN IMMEDIATE")
+        rows = conn.execute("SELECT id, row_id FROM indexes").fetchall()
+        odd = [place for _, place in rows if not isinstance(place, int)]
+        if odd:
+            message = f"infer: the database: expected whole numbers as row_id, found {odd[0]!r:.80}"
+            raise PipelineError(422, "infer_keys", message, "infer")
+        found = sorted(place for _, place in rows)
+        if found == records:
+            return
+        if found != list(range(len(records))):
+            raise PipelineError(422, "infer_keys", _difference(found, records), "infer")
+        # by the primary key: row_id has no index, so that finding each row would be quadratic
+        conn.executemany(
+            "UPDATE indexes SET row_id = ? WHERE id = ?",
+            ((records[place], number) for number, place in rows),
+        )
+
+
+def _difference(found: list[int], records: list[int]) -> str:
+    missing = sorted(set(records) - set(found))[:_SHOWN]
+    foreign = sorted(set(found) - set(records))[:_SHOWN]
+    return (
+        f"infer: the database: expected a row for each of {len(records)} records, found "
+        f"{len(found)}; missing: {missing or 'none'}; not asked for: {foreign or 'none'}"
+    )
+
+
+def _blob(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.asarray(as_array(array)), allow_pickle=False)
+    return stream.getvalue()
+
+
+def _array(blob: Any, number: int) -> NDArray[Any]:
+    try:
+        if not isinstance(blob, bytes):
+            raise ValueError("no bytes")
+        if blob.startswith(_NPY):
+            found: NDArray[Any] = np.load(io.BytesIO(blob), allow_pickle=False)
+            return found
+        value = _PlainArrays(io.BytesIO(blob)).load()
+    except Exception as error:  # whatever bytes of a stranger make of a reader
+        raise DataError(
+            f"row {number}: expected an array, found something else ({error})"
+        ) from None
+    if not isinstance(value, np.ndarray) or value.dtype.hasobject:
+        raise DataError(f"row {number}: expected an array of numbers, found something else")
+    return value
+
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """Stand for `codecs.encode`, by which old pickles hold bytes; other codecs are not run."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"the codec {encoding} is not run")
+    return text.encode("latin1")
+
+
+_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("_codecs", "encode"): _latin1,
+    **{(module, "_reconstruct"): np.empty(0).__reduce__()[0] for module in _MODULES},
+    **{(module, "ndarray"): np.ndarray for module in _MODULES},
+    **{(module, "dtype"): np.dtype for module in _MODULES},
+}
+
+
+class _PlainArrays(pickle.Unpickler):
+    """Reads what `ndarray.dumps` writes, and runs nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return one of the things that a plain array is made of."""
+        try:
+            return _KNOWN[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"{module}.{name} is not read") from None

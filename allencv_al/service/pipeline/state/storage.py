@@ -1,0 +1,256 @@
+"""Where a pipeline keeps what its loops bring: a folder, or any place that fsspec knows."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import posixpath
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.files.atomic_file import atomic_path, write_bytes
+from allencv_al.service.pipeline.pipeline_errors import PipelineError
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MANIFEST = "manifest.json"
+# A file is named by an id and what is put behind it; a temporary name adds 37 characters more
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_SHOWN = 500
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az"})
+_SUFFIXES = (".json", ".npz", ".db")
+
+
+def check_id(name: str, value: Any) -> str:
+    """Return an id that may become a part of a path.
+
+    Raises:
+        PipelineError: It is none (400).
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or ID.fullmatch(text) is None:
+        raise PipelineError(
+            400,
+            "bad_request",
+            f"{name}: expected letters, digits, dots, dashes and underscores (at most 128, a "
+            f"letter or a digit first), found {value!r:.80}",
+        )
+    return text
+
+
+def check_folder_id(name: str, value: Any) -> str:
+    """Return an id that may name a folder beside files such as `meta.json`.
+
+    Raises:
+        PipelineError: It is none (400).
+    """
+    text = check_id(name, value)
+    if text.endswith(_SUFFIXES):
+        endings = ", ".join(_SUFFIXES)
+        raise PipelineError(
+            400, "bad_request", f"{name}: files end in {endings}; expected another id"
+        )
+    return text
+
+
+class Storage:
+    """A place for files. A file is there whole or not at all; nothing is ever unpickled.
+
+    Args:
+        url: A folder, or what fsspec knows: `s3://bucket/prefix`, `memory://name`.
+        options: For fsspec, such as `endpoint_url` and `key` of S3.
+
+    Raises:
+        ConfigurationError: There is no such kind of place, or a package for it is missing.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url, **dict(options or {}))
+        except (ValueError, ImportError) as error:
+            raise ConfigurationError(f"storage_url: {url}: {error}") from error
+        self._is_local = "file" in _protocols(self._files)
+        self._root = self._root.rstrip("/")
+
+    def url(self, path: str) -> str:
+        """Return the address of a file."""
+        found: str = self._files.unstrip_protocol(self._place(path))
+        return found
+
+    def exists(self, path: str) -> bool:
+        """Return whether a file is there."""
+        with self._reached(path):
+            self._files.invalidate_cache()  # another process may have written it since
+            return bool(self._files.exists(self._place(path)))
+
+    def write(self, path: str, content: bytes) -> str:
+        """Write a file, whole or not at all; return its address when it is on the disk."""
+        with self._noted(path, hashlib.sha256(content).hexdigest()):
+            self._put(path, content)
+        return self.url(path)
+
+    def write_file(self, path: str, source: Path) -> str:
+        """Write what a file of this machine holds, in parts; return its address."""
+        with source.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        place = self._place(path)
+        with self._noted(path, digest), self._reached(path, is_written=True):
+            if self._is_local:
+                with atomic_path(place) as temporary:
+                    shutil.copyfile(source, temporary)
+            else:
+                self._make_folder_of(place)
+                self._files.put_file(str(source), place)
+        return self.url(path)
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Copy a file to this machine, in parts; it is there whole or not at all.
+
+        Raises:
+            DataError: It is not there, or is not what was written.
+        """
+        try:
+            with atomic_path(target) as temporary:
+                with self._reached(path):
+                    self._files.get_file(self._place(path), str(temporary))
+                with temporary.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                if self._manifest(path).get(posixpath.basename(path)) != digest:
+                    raise DataError(f"{path}: is not what was written (its SHA-256 differs)")
+        except FileNotFoundError:
+            raise DataError(f"{path}: there is no such file in the storage") from None
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files that were written to a folder."""
+        return sorted(self._manifest(f"{folder}/{MANIFEST}"))
+
+    def write_pickle(self, path: str, value: Any) -> str:
+        """Write a pickle, for whoever reads those; here nobody does."""
+        return self.write(path, pickle.dumps(value, protocol=4))
+
+    def write_json(self, path: str, value: Any) -> str:
+        """Write a JSON file; return its address."""
+        return self.write(path, json.dumps(value, allow_nan=False).encode())
+
+    def write_arrays(self, path: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+        """Write an NPZ file; return its address."""
+        stream = io.BytesIO()
+        named: dict[str, Any] = dict(arrays)
+        np.savez_compressed(stream, **named)
+        return self.write(path, stream.getvalue())
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            DataError: It is not there, or is not what was written.
+        """
+        try:
+            with self._reached(path):
+                content: bytes = self._files.cat_file(self._place(path))
+        except FileNotFoundError:
+            raise DataError(f"{path}: there is no such file in the storage") from None
+        known = self._manifest(path).get(posixpath.basename(path))
+        if known is not None and known != hashlib.sha256(content).hexdigest():
+            raise DataError(f"{path}: is not what was written (its SHA-256 differs)")
+        return content
+
+    def read_json(self, path: str) -> Any:
+        """Return the value of a JSON file.
+
+        Raises:
+            DataError: It is not there, not what was written, or no JSON.
+        """
+        try:
+            return json.loads(self.read(path))
+        except ValueError as error:
+            raise DataError(f"{path}: expected JSON: {error}") from None
+
+    def read_arrays(self, path: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of an NPZ file.
+
+        Raises:
+            DataError: It is not there, or not what was written.
+        """
+        with np.load(io.BytesIO(self.read(path)), allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+
+    @contextmanager
+    def _noted(self, path: str, digest: str) -> Iterator[None]:
+        """Record a written file in the manifest; at no moment does it name another content."""
+        name, manifest = posixpath.basename(path), posixpath.join(posixpath.dirname(path), MANIFEST)
+        hashes = self._manifest(path)
+        if hashes.get(name, digest) != digest:
+            del hashes[name]
+            self._put(manifest, json.dumps(hashes).encode())
+        yield
+        hashes[name] = digest
+        self._put(manifest, json.dumps(hashes).encode())
+
+    def _put(self, path: str, content: bytes) -> None:
+        place = self._place(path)
+        with self._reached(path, is_written=True):
+            if self._is_local:
+                write_bytes(place, content)
+            else:  # an object of a store is there when all of it is
+                self._make_folder_of(place)
+                self._files.pipe_file(place, content)
+
+    def _manifest(self, path: str) -> dict[str, str]:
+        place = self._place(posixpath.join(posixpath.dirname(path), MANIFEST))
+        try:
+            with self._reached(path):
+                content: bytes = self._files.cat_file(place)
+        except FileNotFoundError:
+            return {}
+        try:
+            found: dict[str, str] = json.loads(content)
+        except ValueError:
+            folder = posixpath.dirname(path)
+            raise DataError(
+                f"{folder}/{MANIFEST} is damaged; remove it, and files are no longer checked"
+            ) from None
+        return found
+
+    def _make_folder_of(self, place: str) -> None:
+        """Make a folder where there are any: S3's client would make a bucket of a misspelt name."""
+        if not _OBJECT_STORES & set(_protocols(self._files)):
+            self._files.makedirs(posixpath.dirname(place), exist_ok=True)
+
+    @contextmanager
+    def _reached(self, path: str, is_written: bool = False) -> Iterator[None]:
+        """Say of what the file system raises that it is the storage; each kind has its own errors.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            PipelineError: The storage cannot be reached, or refuses (502).
+        """
+        try:
+            yield
+        except Exception as error:
+            # The web base tells a full disk from other faults of a folder
+            is_absent = isinstance(error, FileNotFoundError) and not is_written
+            if self._is_local or is_absent:
+                raise
+            message = f"storage: {path}: {type(error).__name__}: {error}"
+            raise PipelineError(502, "storage", message[:_SHOWN]) from error
+
+    def _place(self, path: str) -> str:
+        parts = path.split("/")
+        assert all(_PART.fullmatch(part) for part in parts), path
+        return f"{self._root}/{path}"
+
+
+def _protocols(files: Any) -> tuple[str, ...]:
+    found = files.protocol
+    return (found,) if isinstance(found, str) else tuple(found)

@@ -1,0 +1,1 @@
+"""Tasks of a pipeline: outputs and metrics of each kind of problem."""

@@ -1,0 +1,198 @@
+"""What infer says of a record, as logits and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.service.pipeline.functions.returns import as_array
+from allencv_al.service.pipeline.pipeline_errors import PipelineError
+
+NAMES = ("pre_softmax", "logits", "softmax", "sigmoid")
+_SMALLEST = 1e-12
+_NEVER = -1e4  # the logit of a probability that is 0 in any precision
+_ROUNDED = 1e-3  # what probabilities of half precision may lack of 1, or have beyond
+_SHOWN = 8
+_LOOKED_AT = 1_000
+
+
+def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.float64]:
+    """Return the logits of each record, `[N, C]`, in the order of the dictionary.
+
+    A record is a vector of logits, or a dictionary with one of `pre_softmax`, `logits`, `softmax`
+    or `sigmoid`. Of probabilities come log p (softmax) and log p / (1 - p) (sigmoid).
+
+    Args:
+        outputs: By record.
+        phase: Which function has returned them, for messages.
+
+    Raises:
+        PipelineError: A record has no such vector, the lengths differ, or numbers are not finite
+            (422); the records are named.
+    """
+    rows = [_vector(record, value, phase) for record, value in outputs.items()]
+    if not rows:
+        return np.zeros((0, 0))
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        odd, row = next(
+            pair for pair in zip(outputs, rows, strict=True) if len(pair[1]) != len(rows[0])
+        )
+        raise _error(odd, phase, f"expected {len(rows[0])} numbers as before, found {len(row)}")
+    logits = np.stack(rows)
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        records = list(outputs)
+        others = ", ".join(str(records[place]) for place in bad[1:_SHOWN])
+        more = f" (and in those of {len(bad) - 1} more: {others})" if others else ""
+        raise _error(records[bad[0]], phase, f"found a number that is not finite{more}")
+    return logits
+
+
+def notes_on(outputs: Mapping[int, Any]) -> list[str]:
+    """Return what the user should know of outputs that are taken as they are, as sentences.
+
+    Args:
+        outputs: By record, as infer has returned them; of many the first ones are looked at.
+    """
+    outputs = dict(islice(outputs.items(), _LOOKED_AT))
+    named = {
+        next((name for name in NAMES if name in value), "") if isinstance(value, Mapping) else "-"
+        for value in outputs.values()
+    }
+    if not named or not named <= {"-", "logits", "pre_softmax"}:
+        return []
+    try:
+        logits = to_logits(outputs)
+    except PipelineError:  # reported where logits are needed
+        return []
+    sums = np.abs(logits.sum(axis=1) - 1)
+    if logits.shape[1] < 2 or logits.min() < 0 or sums.max() > _ROUNDED:
+        return []
+    return [
+        "infer: the outputs look like probabilities (each row is from 0 to 1 and adds up to 1), "
+        'and are taken for logits; name them so: {"softmax": row}'
+    ]
+
+
+def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
+    """Return what a regression predicts of each record, `[N]`, in the order of the dictionary.
+
+    A record is a number, or a dictionary with `prediction`.
+
+    Args:
+        outputs: By record.
+
+    Raises:
+        PipelineError: A record has no finite number (422).
+    """
+    found = []
+    for record, value in outputs.items():
+        value = value.get("prediction") if isinstance(value, Mapping) else value
+        try:
+            numbers = _real(value).reshape(-1)
+        except (TypeError, ValueError, OverflowError):
+            numbers = np.empty(0)
+        if len(numbers) != 1 or not np.isfinite(numbers[0]):
+            raise _error(record, "infer", "expected a finite number, or one as prediction")
+        found.append(float(numbers[0]))
+    return np.asarray(found, np.float64)
+
+
+def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return what a score distribution shows of logits `[N, C]`.
+
+    One column is the logit of the second of two classes.
+
+    Returns:
+        `softmax` `[N, C]`; and of each record the greatest probability (`confidence`), its distance
+        from the second (`margin`) and the entropy in nats (`entropy`), each `[N]`.
+    """
+    if logits.size == 0:
+        empty = np.zeros(len(logits))
+        return {"softmax": logits, "confidence": empty, "margin": empty, "entropy": empty}
+    logits = of_two_classes(logits)
+    with np.errstate(over="ignore"):
+        shifted = np.maximum(logits - logits.max(axis=1, keepdims=True), _NEVER)
+    logged = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    softmax = np.exp(logged)
+    ranked = np.sort(softmax, axis=1)[:, ::-1]
+    return {
+        "softmax": softmax,
+        "confidence": ranked[:, 0],
+        "margin": ranked[:, 0] - ranked[:, 1],
+        "entropy": -(softmax * logged).sum(axis=1),
+    }
+
+
+def of_two_classes(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logits with two columns for those of one, so that softmax makes 1 - p and p of it."""
+    return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
+
+
+def independent_classes(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return what logits `[N, C]` show of records that belong to any number of classes.
+
+    Returns:
+        `sigmoid` `[N, C]`; and of each record the distance of the least certain class from a tie,
+        |2p - 1| (`margin`), and the sum of the entropies of all in nats (`entropy`), each `[N]`.
+    """
+    positive = np.exp(-np.logaddexp(0, -logits))
+    entropy = positive * np.logaddexp(0, -logits) + (1 - positive) * np.logaddexp(0, logits)
+    least = np.abs(2 * positive - 1).min(axis=1) if logits.size else np.zeros(len(logits))
+    return {"sigmoid": positive, "margin": least, "entropy": entropy.sum(axis=1)}
+
+
+def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
+    name = "logits"
+    if isinstance(value, Mapping):
+        name = next((name for name in NAMES if name in value), "")
+        if not name:
+            found = ", ".join(map(str, list(value)[:8]))
+            raise _error(
+                record, phase, f"expected one of {', '.join(NAMES)}, found {found or 'nothing'}"
+            )
+        value = value[name]
+    try:
+        array = _real(value)
+    except (TypeError, ValueError, OverflowError):
+        raise _error(record, phase, f"{name}: expected numbers") from None
+    if sum(length > 1 for length in array.shape) > 1:
+        raise _error(record, phase, f"{name}: expected a vector, found {list(array.shape)}")
+    vector = array.reshape(-1)
+    if not len(vector):
+        raise _error(record, phase, f"{name}: expected numbers, found none")
+    if name in ("softmax", "sigmoid") and np.isfinite(vector).all():
+        wrong = vector[(vector < -_ROUNDED) | (vector > 1 + _ROUNDED)]
+        if len(wrong):
+            raise _error(record, phase, f"{name}: expected 0 to 1, found {wrong[0]:g}")
+    if name == "softmax":
+        return np.log(np.clip(vector, _SMALLEST, None))
+    if name == "sigmoid":
+        clipped = np.clip(vector, _SMALLEST, 1 - _SMALLEST)
+        return np.log(clipped) - np.log1p(-clipped)
+    return vector
+
+
+def _real(value: Any) -> NDArray[np.float64]:
+    found = _unpacked(value)
+    if np.iscomplexobj(found[:1] if isinstance(found, list) else found):
+        raise TypeError  # of which NumPy would drop the imaginary part
+    return np.asarray(found, dtype=np.float64)
+
+
+def _unpacked(value: Any) -> Any:
+    value = as_array(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if value and type(value[0]) in (float, int):
+            return value
+        return [as_array(one) for one in value]
+    return value
+
+
+def _error(record: int, phase: str, message: str) -> PipelineError:
+    return PipelineError(422, "outputs", f"{phase}: outputs[{record}]: {message}", phase)

@@ -1,0 +1,69 @@
+"""Which kind of problem a pipeline is at work on: as the request says, or as its values look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from allencv_al.service.pipeline.functions.returns import as_array
+
+CLASSIFICATION = "classification"
+MULTI_LABEL = "multi_label_classification"
+REGRESSION = "regression"
+DETECTION = "object_detection"
+SEGMENTATION = "segmentation"
+
+# The first word that is in a name decides; names are those of all generations of clients
+_WORDS = {
+    "detection": DETECTION,
+    "segmentation": SEGMENTATION,
+    "multilabel": MULTI_LABEL,
+    "regression": REGRESSION,
+    "classification": CLASSIFICATION,
+}
+_LOOKED_AT = 1_000
+
+
+def named_task(name: str | None) -> str | None:
+    """Return the task that a request names, such as "Object Detection"; None where it does not."""
+    text = "".join(letter for letter in (name or "").lower() if letter.isalnum())
+    return next((task for word, task in _WORDS.items() if word in text), None)
+
+
+def task_of(predictions: Any, labels: Any) -> str:
+    """Return the task that the values of test look like.
+
+    Dictionaries are detections; lists of numbers are several classes of a record, and lists of
+    lists the classes of pixels; numbers are classes, or if some are no whole numbers what a
+    regression predicts.
+    """
+    for value in (*_values(predictions), *_values(labels)):
+        if isinstance(value, Mapping):
+            return DETECTION
+        depth = _depth(value)
+        if depth:
+            return MULTI_LABEL if depth == 1 else SEGMENTATION
+        if isinstance(value, float) and not value.is_integer():
+            return REGRESSION
+    return CLASSIFICATION
+
+
+def _values(values: Any) -> list[Any]:
+    values = as_array(values)
+    found: Iterable[Any] = values.values() if isinstance(values, Mapping) else values
+    if not isinstance(found, Iterable) or isinstance(found, str):
+        return []
+    return [value for value, _ in zip(found, range(_LOOKED_AT), strict=False)]
+
+
+def _depth(value: Any) -> int:
+    value = as_array(value)
+    if isinstance(value, np.ndarray):
+        return value.ndim
+    depth = 0
+    while isinstance(value, list | tuple):
+        depth += 1
+        value = value[0] if value else None
+    return depth

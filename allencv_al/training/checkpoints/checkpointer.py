@@ -1,0 +1,289 @@
+"""Checkpoints: written whole or not at all, verified when read, in the background of training."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from overrides import overrides
+
+from allencv_al.common import ConfigurationError, Registrable
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.errors import CheckpointError
+from allencv_al.common.files.atomic_file import TEMPORARY_PREFIX, sweep_temporaries
+from allencv_al.training.checkpoints import state_codec
+from allencv_al.training.checkpoints.background_writer import BackgroundWriter
+from allencv_al.training.checkpoints.checkpoint_files import (
+    MANIFEST,
+    Checkpoint,
+    Tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
+from allencv_al.training.checkpoints.weights_file import read_weights, write_weights
+from allencv_al.training.limits import (
+    AT_LEAST_ONE,
+    POSITIVE,
+    Limit,
+    Limits,
+    check_limits,
+    limit_faults,
+)
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+BEST_WEIGHTS = "best.safetensors"
+NUMBER_TO_KEEP = Limit(1, reason="--recover goes on from one; null keeps all")
+_NAME = re.compile(r"e(\d+)_b(\d+)")
+
+
+class Checkpointer(Registrable):
+    """Keep the newest checkpoints and the best weights of a run.
+
+    Each checkpoint is a folder `checkpoints/eE_bB` (E complete epochs, B batches of the next) that
+    appears by one rename and holds the weights, the rest of the training state and a manifest with
+    the SHA-256 of both. Reading takes the newest whose hashes hold. Saving copies the state into
+    memory and writes it in the background; the next save, and the end, wait for it.
+
+    Args:
+        serialization_dir: Folder of the run.
+        save_completed_epochs: Whether to write a checkpoint at the end of each epoch.
+        save_every_num_seconds: Write one within an epoch when so many seconds have passed since
+            the last.
+        save_every_num_batches: Write one within an epoch after so many optimizer steps since the
+            last.
+        keep_most_recent_by_count: How many checkpoints stay; null keeps all. With one, a damaged
+            disk block may leave none to go on from. None at all is refused: a run that is killed
+            would start over. Those of a finished run may be removed with their folder.
+        keep_most_recent_by_age: Also keep checkpoints younger than so many seconds.
+        num_serialized_models_to_keep: The name of `keep_most_recent_by_count` in AllenNLP 0.9.
+            Give only one of the two.
+        keep_serialized_model_every_num_seconds: Also keep, for good, one checkpoint in every so
+            many seconds (AllenNLP 0.9).
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "default": "allencv_al.training.checkpoints.checkpointer"
+    }
+    default_implementation = "default"
+    injected = ("serialization_dir",)
+
+    limits: ClassVar[Limits] = {
+        "save_every_num_seconds": POSITIVE,
+        "save_every_num_batches": AT_LEAST_ONE,
+        "keep_most_recent_by_count": NUMBER_TO_KEEP,
+        "keep_most_recent_by_age": POSITIVE,
+        "num_serialized_models_to_keep": NUMBER_TO_KEEP,
+        "keep_serialized_model_every_num_seconds": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        serialization_dir: str | Path,
+        save_completed_epochs: bool = True,
+        save_every_num_seconds: float | None = None,
+        save_every_num_batches: int | None = None,
+        keep_most_recent_by_count: int | None = 2,
+        keep_most_recent_by_age: float | None = None,
+        num_serialized_models_to_keep: int | None = None,
+        keep_serialized_model_every_num_seconds: float | None = None,
+    ) -> None:
+        check_limits(
+            self.limits,
+            save_every_num_seconds=save_every_num_seconds,
+            save_every_num_batches=save_every_num_batches,
+            keep_most_recent_by_count=keep_most_recent_by_count,
+            keep_most_recent_by_age=keep_most_recent_by_age,
+            num_serialized_models_to_keep=num_serialized_models_to_keep,
+            keep_serialized_model_every_num_seconds=keep_serialized_model_every_num_seconds,
+        )
+        self.save_completed_epochs = save_completed_epochs
+        self._save_every_seconds = save_every_num_seconds
+        self._save_every_batches = save_every_num_batches
+        self._keep_count = num_serialized_models_to_keep or keep_most_recent_by_count
+        self._keep_age = keep_most_recent_by_age
+        self._keep_one_every = keep_serialized_model_every_num_seconds
+        self._best_path = Path(serialization_dir) / BEST_WEIGHTS
+        self._folder = Path(serialization_dir) / FOLDER
+        sweep_temporaries(self._folder)
+        sweep_temporaries(serialization_dir)
+        self._buffers: dict[str, torch.Tensor] = {}
+        self._writer = BackgroundWriter()
+        self._saved: str | None = None
+        self._restart_clock()
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        given = {name: config.get(name) for name in cls.limits if config.sound(name)}
+        for name, message in limit_faults(cls.limits, given):
+            yield config.fault(name, message)
+        both = {"keep_most_recent_by_count", "num_serialized_models_to_keep"}
+        if both <= config.names:
+            yield config.fault(
+                "num_serialized_models_to_keep",
+                "expected only one of this and keep_most_recent_by_count, found both",
+            )
+
+    def due(self) -> bool:
+        """Return whether to save now; to be asked once after each optimizer step."""
+        self._steps_since_save += 1
+        if self._save_every_batches and self._steps_since_save >= self._save_every_batches:
+            return True
+        if self._save_every_seconds is None:
+            return False
+        return time.monotonic() - self._saved_at >= self._save_every_seconds
+
+    def save(
+        self,
+        epochs: int,
+        batches: int,
+        model: Tensors,
+        state: Mapping[str, Any],
+        best: Tensors | None = None,
+    ) -> None:
+        """Copy a training state and write it in the background.
+
+        Args:
+            epochs: Complete epochs.
+            batches: Batches of the next epoch.
+            model: The model's `state_dict`.
+            state: Everything else: dicts, lists and tuples of tensors and JSON values.
+            best: Weights that are now the best; they are on the disk before the checkpoint is.
+
+        Raises:
+            CheckpointError: If this or the save before it cannot be done.
+        """
+        name = f"e{epochs}_b{batches}"
+        self._writer.wait()
+        self._restart_clock()
+        if name == self._saved:
+            return
+        weights = self._snapshot("model", model)
+        best_weights = None if best is None else self._snapshot("best", best)
+        tree, tensors = state_codec.encode(state, self._copy)
+        self._saved = name
+
+        def write() -> None:
+            if best_weights is not None:
+                write_weights(self._best_path, best_weights)
+            write_checkpoint(self._folder / name, weights, tree, tensors)
+            self._discard_old()
+
+        self._writer.start(write)
+
+    def save_best(self, best: Tensors) -> None:
+        """Write the best weights in the background, without a checkpoint."""
+        self._writer.wait()
+        weights = self._snapshot("best", best)
+        self._writer.start(lambda: write_weights(self._best_path, weights))
+
+    def wait(self) -> None:
+        """Return when everything is on the disk.
+
+        Raises:
+            CheckpointError: If it cannot be written; the message says what is left.
+        """
+        self._writer.wait()
+
+    def list_checkpoints(self) -> list[str]:
+        """Return the names of the checkpoints there are, the oldest first."""
+        found = [(match, path) for path in self._folder.glob("*") if (match := _match(path))]
+        found.sort(key=lambda pair: (int(pair[0][1]), int(pair[0][2])))
+        return [path.name for _, path in found]
+
+    def check_unused(self) -> None:
+        """Raise a ConfigurationError if there are checkpoints of another run."""
+        names = self.list_checkpoints()
+        if names:
+            raise ConfigurationError(
+                f"serialization_dir: expected a folder without checkpoints, found "
+                f"{', '.join(names)} in {self._folder}; recover that run, or take another folder"
+            )
+
+    def load(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; None if there is none at all.
+
+        Damaged ones are reported and removed.
+
+        Raises:
+            CheckpointError: If there are checkpoints and none is whole.
+        """
+        self.wait()
+        names = self.list_checkpoints()
+        for name in reversed(names):
+            try:
+                checkpoint = read_checkpoint(self._folder / name)
+            except CheckpointError as error:
+                logger.warning("%s; going on from the one before", error)
+                continue
+            for damaged in names[names.index(name) + 1 :]:
+                self._remove(damaged)
+            self._saved = name
+            return checkpoint
+        if names:
+            raise CheckpointError(
+                f"{self._folder}: none of {', '.join(names)} is whole, so there is nothing to "
+                "recover from; start over with --force"
+            )
+        return None
+
+    def load_best(self) -> dict[str, torch.Tensor] | None:
+        """Return the best weights so far; None if none were saved.
+
+        Raises:
+            CheckpointError: If the file is damaged.
+        """
+        self.wait()
+        return read_weights(self._best_path) if self._best_path.exists() else None
+
+    def _restart_clock(self) -> None:
+        self._saved_at = time.monotonic()
+        self._steps_since_save = 0
+
+    def _snapshot(self, prefix: str, tensors: Tensors) -> dict[str, torch.Tensor]:
+        return {key: self._copy(f"{prefix}/{key}", tensor) for key, tensor in tensors.items()}
+
+    def _copy(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
+            # New memory for every checkpoint would cost more than the copy itself
+            buffer = self._buffers[name] = torch.empty_like(tensor, device="cpu")
+        return buffer.copy_(tensor.detach())
+
+    def _discard_old(self) -> None:
+        names = self.list_checkpoints()
+        if self._keep_count is None:
+            return
+        now, last_kept = time.time(), float("-inf")
+        for name in names[: -self._keep_count]:
+            written = (self._folder / name / MANIFEST).stat().st_mtime
+            if self._keep_one_every is not None and written - last_kept >= self._keep_one_every:
+                last_kept = written
+            elif self._keep_age is None or now - written > self._keep_age:
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        # Renamed first: a kill in the middle of removing must not leave half a checkpoint
+        doomed = self._folder / f"{TEMPORARY_PREFIX}{name}"
+        (self._folder / name).replace(doomed)
+        shutil.rmtree(doomed)
+
+
+Checkpointer.register("default")(Checkpointer)
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Return whether the run in a folder has a checkpoint, whole or not."""
+    return any(map(_match, (folder / FOLDER).glob("*")))
+
+
+def _match(path: Path) -> re.Match[str] | None:
+    return _NAME.fullmatch(path.name) if path.is_dir() else None

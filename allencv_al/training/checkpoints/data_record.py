@@ -1,0 +1,171 @@
+"""Record of the training data: a resumed run needs the same images and classes.
+
+`checkpoints/data.json` holds for each image of the training and validation data its label, its size
+and a digest of its content. Of a file, the digest is of the first and last few kB: enough for any
+image that was replaced, and little to read. Times of change do not count, so that data may be
+copied to another disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from allencv_al.common.errors import CheckpointError, DataError
+from allencv_al.common.files import atomic_file
+from allencv_al.common.listing import listed
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import Instance
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.training.checkpoints.checkpointer import FOLDER, has_checkpoints
+
+FILE_NAME = "data.json"
+
+_ENDS_BYTES = 8192
+_THREADS = 8
+
+Record = dict[str, Any]
+
+
+def write_data_record(folder: Path, datasets: Mapping[str, Dataset | None]) -> None:
+    """Write down what the run in `folder` learns from.
+
+    Args:
+        folder: The folder of the run.
+        datasets: What it learns from, by name (`train`); None where there is none.
+    """
+    text = json.dumps(_record_of(datasets), separators=(",", ":"))
+    atomic_file.write_text(folder / FOLDER / FILE_NAME, text)
+
+
+def check_same_data(
+    folder: Path,
+    datasets: Mapping[str, Dataset | None],
+    vocabulary: Vocabulary,
+    saved_vocabulary: Path,
+) -> None:
+    """Raise unless a run with checkpoints can go on with these data.
+
+    Args:
+        folder: The folder of the run.
+        datasets: What it would learn from now; see `write_data_record`.
+        vocabulary: The classes that there are now.
+        saved_vocabulary: The folder of those that it began with.
+
+    Raises:
+        DataError: Something has changed; each kind of change is listed.
+        CheckpointError: What was written down cannot be read.
+    """
+    if not has_checkpoints(folder):
+        return  # nothing was learned yet
+    changes: list[str] = []
+    path = folder / FOLDER / FILE_NAME
+    if path.is_file():  # not in a run of version 0.1
+        before = _read(path)
+        now = _record_of(datasets)
+        for name in now:
+            changes += _changes(name, before.get(name) or {}, now[name] or {})
+    changes += _class_changes(Vocabulary.from_files(saved_vocabulary), vocabulary)
+    if changes:
+        raise DataError(
+            "\n  ".join(
+                [
+                    f"{folder}: its data have changed since the run began, so it cannot go on:",
+                    *changes,
+                    "bring back the data as they were, or start over: --force, or another folder",
+                ]
+            )
+        )
+
+
+def _read(path: Path) -> dict[str, Record | None]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise CheckpointError(
+            f"{path}: damaged, so nobody can tell whether the data are those that the run began "
+            "with; remove it if they are, and --recover goes on"
+        )
+    return found
+
+
+def _record_of(datasets: Mapping[str, Dataset | None]) -> dict[str, Record | None]:
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return {
+            name: None
+            if dataset is None
+            else dict(zip((item.id for item in dataset), threads.map(_entry, dataset), strict=True))
+            for name, dataset in datasets.items()
+        }
+
+
+def _entry(item: Instance) -> list[Any]:
+    """Return the label of an item, and what its pixels and places are known by."""
+    parts = [_content(part) for part in (item.image, item.mask) if part is not None]
+    places = (item.boxes, item.box_labels, item.keypoints)
+    if any(place is not None for place in places):
+        parts.append(_digest(repr(places).encode()))
+    return [item.label, *parts]
+
+
+def _content(value: Any) -> str:
+    if isinstance(value, str | Path):
+        return _file_content(Path(value))
+    content = value if isinstance(value, bytes) else np.ascontiguousarray(value)
+    size = len(content) if isinstance(content, bytes) else "x".join(map(str, content.shape))
+    return f"{size}:{_digest(content)}"
+
+
+def _file_content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            start = file.read(_ENDS_BYTES)
+            file.seek(max(len(start), size - _ENDS_BYTES))
+            return f"{size}:{_digest(start + file.read())}"
+    except OSError:  # whether a run may go on without it, the loader decides
+        return "unreadable"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _changes(name: str, before: Record, now: Record) -> Iterator[str]:
+    shared = [id for id in now if id in before]
+
+    def differing(is_other: Callable[[Any, Any], bool]) -> list[str]:
+        return [id for id in shared if is_other(before[id], now[id])]
+
+    relabeled = differing(lambda old, new: old[0] != new[0])
+    for what, ids in (
+        ("gone", [id for id in before if id not in now]),
+        ("new", [id for id in now if id not in before]),
+        ("replaced by others", differing(lambda old, new: old[1:] != new[1:])),
+        ("with another label", relabeled),
+    ):
+        if ids:
+            images = "1 image" if len(ids) == 1 else f"{len(ids)} images"
+            yield f"{name}: {images} {what}: {listed(ids)}"
+
+
+def _class_changes(before: Vocabulary, now: Vocabulary) -> Iterator[str]:
+    old, new = (v.get_token_to_index_vocabulary() for v in (before, now))
+    moved = [name for name in old if name in new and old[name] != new[name]]
+    for what, names in (
+        ("gone", old.keys() - new.keys()),
+        ("new", new.keys() - old.keys()),
+        # Where classes are gone or new, the numbers of others follow from that
+        ("with another number", moved if old.keys() == new.keys() else []),
+    ):
+        if names:
+            yield f"classes {what}: {listed(sorted(names))}"

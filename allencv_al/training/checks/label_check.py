@@ -1,0 +1,161 @@
+"""Whether the labels of the data sets make sense together, before anything is trained on them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import LABEL_NAMESPACE
+from allencv_al.data.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from allencv_al.training.experiment import Datasets
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMED = 5
+_FEWEST_FOR_A_SUSPICION = 20
+
+
+def check_labels(datasets: Datasets) -> None:
+    """Raise where training or measuring can mean nothing; warn where it is likely to.
+
+    Raises:
+        DataError: No training image has a class, or a data set that measures shares no class with
+            the training images.
+    """
+    known = _classes(datasets.train)
+    if not known:
+        if any(instance.mask is not None or instance.boxes for instance in datasets.train):
+            return  # labels of another kind, for a model of the user's own
+        raise DataError(
+            "train_data_path: no image has a class, so there is nothing to learn; expected one "
+            "folder for each class below it (or labels in the manifest)"
+        )
+    if len(known) == 1:
+        logger.warning("all training images are of one class, %s: any model is right", *known)
+    labeled = sum(label is not None for label in datasets.train.labels())
+    if labeled >= _FEWEST_FOR_A_SUSPICION and len(known) > labeled / 2:
+        logger.warning(
+            "%d training images are of %d classes: is that what the reader should find?",
+            labeled,
+            len(known),
+        )
+    for name, dataset in (("validation", datasets.validation), ("test", datasets.test)):
+        if dataset is not None:
+            _check_measuring(name, dataset.labels(), known)
+
+
+def only_labeled(datasets: Datasets) -> Datasets:
+    """Return the data sets without their unlabeled images, as in a table that is half filled in.
+
+    A data set without any class stays as it is: its labels are of another kind, if it has any.
+    """
+    train, validation, test = (
+        dataset and _only_labeled(name, dataset)
+        for name, dataset in (
+            ("training", datasets.train),
+            ("validation", datasets.validation),
+            ("test", datasets.test),
+        )
+    )
+    assert train is not None
+    return replace(datasets, train=train, validation=validation, test=test)
+
+
+def _only_labeled(name: str, dataset: Dataset) -> Dataset:
+    labeled = [
+        item
+        for item in dataset
+        if item.label is not None or item.mask is not None or item.boxes is not None
+    ]
+    left_out = len(dataset) - len(labeled)
+    if not left_out or not _classes(dataset):
+        return dataset
+    logger.warning("%d of %d %s images have no label: left out", left_out, len(dataset), name)
+    return Dataset(dataset.reader, labeled, dataset.skipped, dataset.unreadable)
+
+
+def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
+    """Return a data set that measures without the images of classes that the model does not know.
+
+    Whatever it answered for them would be wrong, and their loss is that of no class: so training,
+    `evaluate` and the loop leave them out alike, and say how many they are.
+
+    Args:
+        dataset: The images.
+        vocabulary: The classes that the model knows.
+        place: What to call the images in messages.
+
+    Raises:
+        DataError: No labeled image is left.
+    """
+    counts = Counter(label for label in dataset.labels() if label is not None)
+    unknown = {label: n for label, n in sorted(counts.items()) if not _knows(vocabulary, label)}
+    if not unknown:
+        return dataset
+    named = [f"{label} ({n})" for label, n in unknown.items()]
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    message = (
+        f"{place}: {sum(unknown.values())} of {len(dataset)} images are of classes that the model "
+        f"does not know: {', '.join(named[:_MOST_NAMED])}{more}"
+    )
+    if len(unknown) == len(counts):
+        hint = vocabulary.describe_unknown(next(iter(unknown)), LABEL_NAMESPACE)
+        raise DataError(f"{message}; the label {hint}")
+    logger.warning("%s: left out", message)
+    kept = [instance for instance in dataset if instance.label not in unknown]
+    return Dataset(dataset.reader, kept, dataset.skipped, dataset.unreadable)
+
+
+def _knows(vocabulary: Vocabulary, label: str) -> bool:
+    try:
+        vocabulary.get_token_index(label, LABEL_NAMESPACE)
+    except KeyError:
+        return False
+    return True
+
+
+def _check_measuring(name: str, labels: Sequence[str | None], known: set[str]) -> None:
+    counts = Counter(label for label in labels if label is not None)
+    found = set(counts)
+    _warn_of_misspelt(name, found, known)
+    unknown = sorted(found - known)
+    if not unknown:
+        return
+    shown = ", ".join(f"{label} ({counts[label]})" for label in unknown[:_MOST_NAMED])
+    if len(unknown) > _MOST_NAMED:
+        shown += f" and {len(unknown) - _MOST_NAMED} more"
+    hint = did_you_mean(unknown[0], known)
+    classes = f"{', '.join(sorted(known)[:_MOST_NAMED])}{' ...' * (len(known) > _MOST_NAMED)}"
+    message = (
+        f"{name}_data_path: classes that no training image has: {shown} (training images: "
+        f"{classes}){hint}"
+    )
+    if found & known:
+        logger.warning("%s", message)
+    else:
+        raise DataError(message)
+
+
+def _warn_of_misspelt(name: str, found: set[str], known: set[str]) -> None:
+    """Warn of classes to learn that nothing measures and that look like one that is measured."""
+    for label in sorted(known - found):
+        hint = did_you_mean(label, found)
+        if hint:
+            logger.warning(
+                'training images are of the class "%s", and no image of %s_data_path is%s',
+                label,
+                name,
+                hint,
+            )
+
+
+def _classes(dataset: Dataset) -> set[str]:
+    return {label for label in dataset.labels() if label is not None}

@@ -1,0 +1,214 @@
+"""Config faults that only the built model shows, found before any data is read."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.config.targets import subclass_of
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.model import Model
+from allencv_al.modules.batch_statistics import is_one_value_error, one_value_message
+from allencv_al.modules.image_shape import ImageShape
+from allencv_al.modules.parameter_names import unmatched_error
+from allencv_al.modules.weights import building_without_weights
+from allencv_al.training.checks.parameter_group_check import parameter_group_faults
+from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.trainers.epoch_metrics import scalars
+from allencv_al.training.trainers.metric_tracker import parse_metric_names
+
+if TYPE_CHECKING:
+    from allencv_al.common.config.config_check import ConfigView
+    from allencv_al.common.errors import Fault
+
+logger = logging.getLogger(__name__)
+
+_CLASSES = 10  # made up: more than the 5 from which on there are further metrics
+_APPLICATORS = ("initializer", "regularizer")
+
+
+def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
+    """Yield expressions that match no parameter, unknown metrics, and maps that are too small.
+
+    The model is built on the `meta` device, where nothing is computed, without weights and for
+    made-up labels. Where it cannot be built so, nothing is said here; what is built for training
+    checks itself again.
+
+    Args:
+        experiment: A view with `model`, `trainer` and the data loaders.
+        image_shape: Channels, height and width of the images, None where they vary.
+    """
+    model, trainer = experiment.child("model"), experiment.child("trainer")
+    if model is None or not experiment.sound("model"):
+        return
+    try:
+        built = _on_meta(experiment, model)
+    except ConfigurationError as error:
+        yield from _applicator_faults(model, str(error))
+        return
+    except Exception:  # whatever a model of someone else's does on "meta"
+        logger.debug("the model cannot be built on meta", exc_info=True)
+        return
+    trained, frozen = _names(built)
+    if trainer is not None and trainer.sound("no_grad"):
+        patterns = [re.compile(pattern) for pattern in trainer.get("no_grad") or ()]
+        for index, pattern in enumerate(patterns):
+            if not any(map(pattern.search, [*trained, *frozen])):
+                message = str(unmatched_error("no_grad", pattern, [*trained, *frozen]))
+                yield trainer.fault(f"no_grad.{index}", message.removeprefix("no_grad: "))
+        frozen += [name for name in trained if any(p.search(name) for p in patterns)]
+        trained = [name for name in trained if name not in frozen]
+        for name in frozen:  # so that its batch norm stays in evaluation mode
+            built.get_parameter(name).requires_grad_(False)
+    yield from _regularizer_faults(model, built, trained)
+    if trainer is None:
+        return
+    trainer_class = subclass_of(trainer.cls, Trainer)
+    if trainer_class is not None and (fault := trainer_class.model_fault(built)):
+        yield trainer.fault("", fault)
+    elif trainer_class is not None and trainer_class.sets_linear_layer:
+        yield from _overwritten_faults(model, built)
+    if trainer.sound("no_grad"):
+        yield from parameter_group_faults(trainer, trained, frozen)
+    yield from _metric_faults(trainer, built)
+    yield from _single_value_faults(experiment, trainer, built, image_shape)
+
+
+def _on_meta(experiment: ConfigView, model: ConfigView) -> Model:
+    weights, count = model.get("class_weights"), model.get("num_labels") or _CLASSES
+    names = [f"class {i}" for i in range(count)]
+    if isinstance(weights, dict):
+        names = [*weights, *names][: max(count, len(weights))]
+    elif isinstance(weights, list):
+        names = [f"class {i}" for i in range(len(weights))]
+    namespace = str(model.get("label_namespace") or "labels")
+    stand_in = Vocabulary({"labels": dict.fromkeys(names, 1), namespace: dict.fromkeys(names, 1)})
+    with torch.device("meta"), building_without_weights():
+        built: Model = experiment.build("model", vocab=stand_in, serialization_dir=None)
+    return built
+
+
+def _names(model: Model) -> tuple[list[str], list[str]]:
+    """Return the names of the parameters that train, and of those that do not."""
+    parameters = dict(model.named_parameters())
+    return (
+        [name for name, parameter in parameters.items() if parameter.requires_grad],
+        [name for name, parameter in parameters.items() if not parameter.requires_grad],
+    )
+
+
+def _applicator_faults(model: ConfigView, message: str) -> Iterator[Fault]:
+    """Yield what an initializer or regularizer says; the rest depends on the data's classes."""
+    for name in _APPLICATORS:
+        _, found, cause = message.partition(f"{name}: ")
+        if found and name in model.names:
+            yield model.fault(name, cause.splitlines()[0])
+
+
+def _regularizer_faults(model: ConfigView, built: Model, trained: Sequence[str]) -> Iterator[Fault]:
+    if model.values.get("regularizer") is None:
+        return
+    try:
+        built.get_regularization_penalty()
+    except ConfigurationError as error:
+        yield from _applicator_faults(model, str(error))
+        return
+    for index, expression in enumerate(_expressions(model.values["regularizer"])):
+        if not any(map(re.compile(expression).search, trained)):
+            message = f"{expression!r} matches parameters only that do not train: it has no effect"
+            yield model.fault(f"regularizer.regexes.{index}.0", message)
+
+
+def _overwritten_faults(model: ConfigView, built: Model) -> Iterator[Fault]:
+    """Yield initial values of nothing but a layer that the trainer sets itself."""
+    layer = getattr(built, "linear_layer", None)
+    own = {id(p) for p in layer.parameters()} if isinstance(layer, torch.nn.Module) else set()
+    for index, expression in enumerate(_expressions(model.values.get("initializer"))):
+        found = [id(p) for name, p in built.named_parameters() if re.search(expression, name)]
+        if own.issuperset(found):
+            message = f"{expression!r} matches parameters only that the trainer sets itself"
+            yield model.fault(f"initializer.regexes.{index}.0", message)
+
+
+def _expressions(applicator: Any) -> list[str]:
+    pairs = applicator.get("regexes") if isinstance(applicator, dict) else None
+    return [pair[0] for pair in pairs or ()]
+
+
+def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:
+    """Yield metrics that a model of this package does not report; of others a batch tells."""
+    names = trainer.get("validation_metric")
+    if names is None or not trainer.sound("validation_metric"):
+        return
+    if not type(built).__module__.startswith("allencv_al."):
+        return
+    known = sorted({"loss", *scalars(built.eval().get_metrics(reset=True))})
+    try:
+        wanted = parse_metric_names([names] if isinstance(names, str) else names)
+    except ConfigurationError:  # the trainer's own check says it
+        return
+    for _, name in wanted:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; it reports {', '.join(known)}"
+            message = f'the model reports no single number "{name}"{hint}'
+            yield trainer.fault("validation_metric", message)
+
+
+def _single_value_faults(
+    experiment: ConfigView, trainer: ConfigView, built: Model, shape: ImageShape
+) -> Iterator[Fault]:
+    """Yield that a normalization has one value per channel, where the images' size is known."""
+    if None in shape or not getattr(trainer.cls, "learns_from_batches", False):
+        return
+    message = _single_value(built, 2, shape)
+    if message is not None:
+        yield experiment.fault("model", message)
+        return
+    loader = experiment.child("data_loader") or experiment.child("iterator")
+    if loader is None or not loader.sound("batch_size") or loader.get("batch_size") != 1:
+        return
+    message = _single_value(built, 1, shape)
+    if message is not None:
+        yield loader.fault("batch_size", message)
+
+
+def _single_value(built: Model, items: int, shape: ImageShape) -> str | None:
+    try:
+        with torch.device("meta"), torch.no_grad():
+            built.train()(torch.empty((items, *shape)))  # type: ignore[arg-type]
+    except ValueError as error:
+        if is_one_value_error(error):
+            return one_value_message(items, str(error))
+    except Exception:  # what does not work on "meta", or with these images: not for us to say
+        logger.debug("the model cannot be run on meta", exc_info=True)
+    return None
+
+
+def unused_key_faults(experiment: ConfigView) -> Iterator[Fault]:
+    """Yield keys of the model that its trainer would not use.
+
+    Args:
+        experiment: A view with `model` and `trainer`.
+    """
+    model, trainer = experiment.child("model"), experiment.child("trainer")
+    if model is None or trainer is None:
+        return
+    reasons: dict[str, str] = dict(getattr(trainer.cls, "unused_model_keys", {}))
+    if experiment.get("active_learning") is not None:
+        reasons.pop("dropout", None)  # query strategies draw from it
+    for name, reason in reasons.items():
+        argument = model.target.signature.arguments.get(name)
+        if argument is None or not model.sound(name) or name not in model.names:
+            continue
+        if not _is_same(model.values[name], None if argument.required else argument.default):
+            yield model.fault(name, reason)
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    return value == default or (not value and not default)

@@ -1,0 +1,1 @@
+"""Trainers, the training loop and its step."""

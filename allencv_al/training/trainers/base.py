@@ -1,0 +1,80 @@
+"""The base of the trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from allencv_al.common import Registrable
+
+if TYPE_CHECKING:
+    from allencv_al.models.model import Model
+
+_HERE = "allencv_al.training.trainers"
+
+
+class Trainer(Registrable):
+    """Makes a model better.
+
+    Args:
+        model: The model; it is moved to `device`.
+        serialization_dir: Folder of the run; None writes nothing.
+        device: Where the model is trained.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "default": f"{_HERE}.gradient_descent_trainer",  # the name in AllenNLP 0.9
+        "gradient_descent": f"{_HERE}.gradient_descent_trainer",
+        "logistic_regression": f"{_HERE}.logistic_regression_trainer",
+        "no_op": f"{_HERE}.no_op_trainer",
+    }
+    default_implementation = "gradient_descent"
+    injected = ("model", "data_loader", "validation_data_loader", "serialization_dir")
+    instead: ClassVar[Mapping[str, str]] = {
+        "cuda_device": 'one run trains on one device: -1 (the CPU), the number of a GPU or "auto"',
+        "distributed": "one run trains on one device (cuda_device)",
+    }
+    goes_on: ClassVar[bool] = True
+    """Whether `train(recover=True)` goes on from what was learned, or learns it all again."""
+
+    learns_from_batches: ClassVar[bool] = False
+    """Whether the model is in training mode while it sees batches."""
+
+    sets_linear_layer: ClassVar[bool] = False
+    """Whether the model's `linear_layer` ends with values that do not depend on its first ones."""
+
+    unused_model_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of the model that this trainer does not use, and what to do instead."""
+
+    def __init__(
+        self, model: Model, serialization_dir: str | Path | None, device: torch.device
+    ) -> None:
+        self.model = model.to(device)
+        self.serialization_dir = None if serialization_dir is None else Path(serialization_dir)
+        self.device = device
+        # Whether the model has its final weights, and best.safetensors has them: an archive of
+        # them can be made even if what `train` does after that fails.
+        self.has_result = False
+
+    @classmethod
+    def model_fault(cls, model: Model) -> str | None:
+        """Return why this trainer cannot train a model, None if it can.
+
+        Args:
+            model: The model, perhaps on the `meta` device.
+        """
+        return None
+
+    def train(self, recover: bool = False) -> dict[str, Any]:
+        """Train the model; it has the best weights at the end.
+
+        Args:
+            recover: Go on with the run in the `serialization_dir`, from its newest checkpoint.
+
+        Returns:
+            The metrics, as metrics.json holds them.
+        """
+        raise NotImplementedError

@@ -1,0 +1,370 @@
+"""The trainer as a config describes it; the loop itself is in `training_loop.py`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+import torch
+from overrides import overrides
+
+from allencv_al.common import ConfigurationError, Lazy
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.models.device import device_fault, resolve_device
+from allencv_al.models.model import Model
+from allencv_al.modules.batch_statistics import needs_several_items
+from allencv_al.modules.parameter_names import compiled, unmatched_error
+from allencv_al.training.callbacks import TrainerCallback
+from allencv_al.training.callbacks.callback_list import CallbackList
+from allencv_al.training.checkpoints.checkpointer import NUMBER_TO_KEEP, Checkpointer
+from allencv_al.training.checks.unfreezing_check import unfreezing_faults
+from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+from allencv_al.training.learning_rate_schedulers.base import warn_of_long_warmup
+from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
+from allencv_al.training.logging_options import LoggingOptions
+from allencv_al.training.momentum_schedulers import MomentumScheduler
+from allencv_al.training.optimizers import Optimizer
+from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.trainers.metric_tracker import MetricTracker, parse_metric_names
+from allencv_al.training.trainers.moving_average import MovingAverage
+from allencv_al.training.trainers.precision import Precision, StepPrecision
+from allencv_al.training.trainers.training_loop import DEFAULT_EPOCHS, TrainingLoop
+from allencv_al.training.trainers.training_step import TrainingStep
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CompileMode = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
+
+# These replay CUDA graphs, which overwrite the loss that the step before returned
+_CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
+_DEFAULT_CALLBACKS = ("console_logger", "metrics_jsonl", "pictures")
+# AllenNLP 0.9's names in the trainer, and the checkpointer's own
+_CHECKPOINTER_KEYS = {
+    "num_serialized_models_to_keep": "keep_most_recent_by_count",
+    "keep_serialized_model_every_num_seconds": "keep_serialized_model_every_num_seconds",
+    "model_save_interval": "save_every_num_seconds",
+}
+
+
+@Trainer.register("gradient_descent")
+@Trainer.register("default")
+class GradientDescentTrainer(TrainingLoop):
+    """Train a model by gradient descent; keep the weights of its best epoch.
+
+    The options are those of AllenNLP 0.9 and 2.10. After each epoch the model is validated, with
+    the averages of `moving_average` if there is one. At the end it has the weights of the best
+    epoch, or of the last where there is no validation data. SIGINT and SIGTERM end the training
+    after the current step, with a checkpoint; a second one ends it at once. A run that was killed
+    at any moment and recovered ends with the same bits as one that was not, on the same machine
+    and device (on a GPU with `deterministic`).
+
+    Args:
+        model: The model.
+        data_loader: The training data.
+        validation_data_loader: The data that chooses the best epoch.
+        serialization_dir: Folder of the run; without one nothing is written.
+        optimizer: Default: `adam`.
+        patience: After how many epochs without improvement to stop; null never stops.
+        validation_metric: The metric that chooses the best epoch, after `+` if it grows as the
+            model improves or `-` if it falls (`-loss`); the scores of a list are added up.
+        num_epochs: The most epochs.
+        cuda_device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if there is one.
+        grad_norm: Scale all gradients down to this norm where theirs is larger. True only measures
+            the norm, for callbacks.
+        grad_clipping: Clip each element of the gradients to plus or minus this value.
+        num_gradient_accumulation_steps: How many batches make one optimizer step, whose loss is
+            that of one batch with all their items, however they are cut: memory for a batch size
+            that does not fit.
+        learning_rate_scheduler: How the learning rate changes.
+        momentum_scheduler: How the momentum changes.
+        moving_average: Averages of the parameters, used for validation and as the result.
+        checkpointer: When to write checkpoints and which to keep.
+        no_grad: Parameters whose names one of these regular expressions finds are not trained.
+        callbacks: What else takes part.
+        enable_default_callbacks: Whether `console_logger`, `metrics_jsonl` and `pictures` take
+            part, and a progress bar is shown.
+        run_confidence_checks: Whether `confidence_checks` takes part too.
+        precision: What the forward pass computes in, in training and validation; parameters stay
+            float32. "auto" is bf16 where the device has it in hardware, else fp32; "fp16" needs a
+            GPU. Test metrics and `allencv-al evaluate` are always in fp32.
+        channels_last: Whether weights and images are laid out channels-last, which mixed precision
+            is fast in. Default: with bf16 and fp16.
+        compile: Whether to compile the model by `torch.compile`, or with which of its modes. Pays
+            for long trainings on a GPU.
+        deterministic: Whether to use only operations that give the same bits each time, which a
+            GPU needs for recovery to be exact. Slower there.
+        use_amp: AllenNLP's name for mixed precision: fp16 on a GPU, bf16 on the CPU. Leave
+            `precision` out with it.
+        grad_scaling: Whether to scale the loss under fp16.
+        shuffle: AllenNLP 0.9's place for the `shuffle` of the data loader, which it overrides.
+        num_serialized_models_to_keep: AllenNLP 0.9's `checkpointer.keep_most_recent_by_count`.
+        keep_serialized_model_every_num_seconds: The checkpointer's option of that name.
+        model_save_interval: AllenNLP 0.9's `checkpointer.save_every_num_seconds`.
+        summary_interval: Steps between two points in TensorBoard.
+        histogram_interval: Steps between two histograms of the parameters in TensorBoard.
+        should_log_parameter_statistics: Whether TensorBoard shows statistics of the parameters.
+        should_log_learning_rate: Whether TensorBoard shows learning rates; metrics.jsonl always
+            does.
+        log_batch_size_period: Steps between two batch sizes in TensorBoard.
+
+    Raises:
+        ConfigurationError: Options exclude each other, or the GPU is not there.
+    """
+
+    limits: ClassVar[Limits] = {
+        "patience": AT_LEAST_ONE,
+        "num_epochs": AT_LEAST_ONE,
+        "grad_norm": POSITIVE,
+        "grad_clipping": POSITIVE,
+        "num_gradient_accumulation_steps": AT_LEAST_ONE,
+        "summary_interval": AT_LEAST_ONE,
+        "histogram_interval": AT_LEAST_ONE,
+        "log_batch_size_period": AT_LEAST_ONE,
+        "num_serialized_models_to_keep": NUMBER_TO_KEEP,
+        "keep_serialized_model_every_num_seconds": POSITIVE,
+        "model_save_interval": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        model: Model,
+        data_loader: DataLoader,
+        validation_data_loader: DataLoader | None = None,
+        serialization_dir: str | Path | None = None,
+        optimizer: Lazy[Optimizer] | None = None,
+        patience: int | None = None,
+        validation_metric: str | list[str] = "-loss",
+        num_epochs: int = DEFAULT_EPOCHS,
+        cuda_device: int | Literal["auto"] | None = "auto",
+        grad_norm: float | bool | None = None,
+        grad_clipping: float | None = None,
+        num_gradient_accumulation_steps: int = 1,
+        learning_rate_scheduler: Lazy[LearningRateScheduler] | None = None,
+        momentum_scheduler: Lazy[MomentumScheduler] | None = None,
+        moving_average: Lazy[MovingAverage] | None = None,
+        checkpointer: Lazy[Checkpointer] | None = None,
+        no_grad: list[re.Pattern[str]] | None = None,
+        callbacks: list[Lazy[TrainerCallback]] | None = None,
+        enable_default_callbacks: bool = True,
+        run_confidence_checks: bool = True,
+        precision: Precision = "auto",
+        channels_last: bool | None = None,
+        compile: bool | CompileMode = False,
+        deterministic: bool = False,
+        use_amp: bool = False,
+        grad_scaling: bool = True,
+        shuffle: bool | None = None,
+        num_serialized_models_to_keep: int | None = None,
+        keep_serialized_model_every_num_seconds: float | None = None,
+        model_save_interval: float | None = None,
+        summary_interval: int = 100,
+        histogram_interval: int | None = None,
+        should_log_parameter_statistics: bool = True,
+        should_log_learning_rate: bool = False,
+        log_batch_size_period: int | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name in self.limits}
+        check_limits(self.limits, **given)
+        super().__init__(model, serialization_dir, resolve_device(cuda_device))
+        given_keys = _without_none(
+            num_serialized_models_to_keep=num_serialized_models_to_keep,
+            keep_serialized_model_every_num_seconds=keep_serialized_model_every_num_seconds,
+            model_save_interval=model_save_interval,
+        )
+        _raise_exclusive(precision, use_amp, checkpointer is not None, given_keys)
+        self.num_epochs = num_epochs
+        self.batches_per_step = num_gradient_accumulation_steps
+        self.data_loader = data_loader
+        self.validation_data_loader = validation_data_loader
+        self.metric_tracker = MetricTracker(validation_metric, patience)
+        if patience is not None and validation_data_loader is None:
+            logger.warning("patience has no effect: there is no validation data to look at")
+        self.show_progress = enable_default_callbacks
+        self.deterministic = deterministic
+        self.logging_options = LoggingOptions(
+            summary_interval,
+            histogram_interval,
+            should_log_parameter_statistics,
+            should_log_learning_rate,
+            log_batch_size_period,
+        )
+        if shuffle is not None:
+            if not hasattr(data_loader, "shuffle"):
+                raise ConfigurationError("shuffle: this data loader has no such option")
+            data_loader.shuffle = shuffle
+        if use_amp:
+            precision = "fp16" if self.device.type == "cuda" else "bf16"
+        self.precision = StepPrecision(precision, self.device, grad_scaling)
+        self.channels_last = self.precision.is_mixed if channels_last is None else channels_last
+        if self.channels_last:
+            # Before anything refers to the parameters: in another layout they have other memory
+            model.to(memory_format=torch.channels_last)
+        parameters = _trainable_parameters(model, no_grad or [])
+        self.moving_average = _construct(moving_average, parameters=parameters)
+        self.optimizer = (optimizer or Lazy(Optimizer.from_params)).construct(
+            model_parameters=list(model.named_parameters())  # it leaves the frozen ones out
+        )
+        self._avoid_single_items()
+        steps = math.ceil(len(data_loader) / num_gradient_accumulation_steps)
+        schedule = {
+            "optimizer": self.optimizer,
+            "num_epochs": num_epochs,
+            "num_steps_per_epoch": steps,
+            "validation_metric": validation_metric,
+        }
+        self.learning_rate_scheduler = _construct(learning_rate_scheduler, **schedule)
+        warn_of_long_warmup(self.learning_rate_scheduler, num_epochs * steps)
+        self.momentum_scheduler = _construct(momentum_scheduler, **schedule)
+        self._check_validation()
+        self.checkpointer = self._make_checkpointer(checkpointer, given_keys)
+        self.callbacks = self._make_callbacks(
+            callbacks or [], enable_default_callbacks, run_confidence_checks
+        )
+        self.step = self._make_step(grad_norm, grad_clipping, compile)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        given = {name: config.get(name) for name in cls.limits if config.sound(name)}
+        for name, message in limit_faults(cls.limits, given):
+            yield config.fault(name, message)
+        if config.sound("validation_metric"):
+            names = config.get("validation_metric")
+            try:
+                parse_metric_names([names] if isinstance(names, str) else names)
+            except ConfigurationError as error:
+                message = str(error).removeprefix("validation_metric: ")
+                yield config.fault("validation_metric", message)
+        if config.sound("cuda_device") and (fault := device_fault(config.get("cuda_device"))):
+            yield config.fault("cuda_device", fault)
+        given_keys = [name for name in _CHECKPOINTER_KEYS if config.get(name) is not None]
+        has_checkpointer = config.get("checkpointer") is not None
+        for name, message in _exclusive(
+            config.get("precision"), config.get("use_amp") is True, has_checkpointer, given_keys
+        ):
+            yield config.fault(name, message)
+        yield from unfreezing_faults(config)
+
+    def _check_validation(self) -> None:
+        """Raise where there is no metric of that name to look at, or no data to measure it on."""
+        if self.validation_data_loader is None:
+            if getattr(self.learning_rate_scheduler, "needs_metric", False):
+                raise ConfigurationError(
+                    "learning_rate_scheduler: it looks at the validation metric, so it needs "
+                    "validation data, found none"
+                )
+        elif type(self.model).__module__.startswith("allencv_al."):
+            # Another's model may report more once it has seen a batch
+            self.metric_tracker.require(dict.fromkeys(self._names_before_a_batch()))
+
+    def _avoid_single_items(self) -> None:
+        """Merge a last batch of one image where the model may not learn from one.
+
+        After the optimizer, which freezes layers for good, and before schedules count the steps
+        and freeze layers for a while.
+        """
+        was_training = self.model.training
+        self.needs_several_items = needs_several_items(self.model.train())
+        self.model.train(was_training)
+        if self.needs_several_items and isinstance(self.data_loader, DataLoader):
+            self.data_loader.avoid_single_items()
+
+    def _make_step(
+        self, grad_norm: float | bool | None, grad_clipping: float | None, compile: bool | str
+    ) -> TrainingStep:
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        if compile:
+            self.model.compile(mode="default" if compile is True else compile)
+        step = TrainingStep(
+            self.model,
+            self.optimizer,
+            self.precision,
+            partial(self.data_loader.to_device, device=self.device, memory_format=memory_format),
+            self.learning_rate_scheduler,
+            self.momentum_scheduler,
+            self.moving_average,
+            grad_norm,
+            grad_clipping,
+            copy_loss=compile in _CUDA_GRAPH_MODES,
+        )
+        step.keep_outputs = self.callbacks.watches_batches
+        if self.callbacks.watches_backward:
+            step.on_backward = partial(self.callbacks.on_backward, self)
+        return step
+
+    def _make_checkpointer(
+        self, checkpointer: Lazy[Checkpointer] | None, old_options: Mapping[str, float]
+    ) -> Checkpointer | None:
+        if self.serialization_dir is None:
+            return None
+        if checkpointer is not None:
+            return checkpointer.construct(serialization_dir=self.serialization_dir)
+        options = {_CHECKPOINTER_KEYS[name]: value for name, value in old_options.items()}
+        return Checkpointer.from_params(options, serialization_dir=self.serialization_dir)
+
+    def _make_callbacks(
+        self, given: Sequence[Lazy[TrainerCallback]], defaults: bool, checks: bool
+    ) -> CallbackList:
+        folder = self.serialization_dir
+        callbacks = [callback.construct(serialization_dir=folder) for callback in given]
+        names = [*(_DEFAULT_CALLBACKS if defaults else ()), *(["confidence_checks"] * checks)]
+        for name in names:
+            cls = TrainerCallback.resolve(name)[0]
+            if not any(type(callback) is cls for callback in callbacks):
+                callbacks.append(TrainerCallback.from_params(name, serialization_dir=folder))
+        return CallbackList(callbacks)
+
+
+def _trainable_parameters(
+    model: Model, no_grad: Sequence[re.Pattern[str]]
+) -> list[tuple[str, torch.nn.Parameter]]:
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in map(compiled, no_grad):
+        if not any(map(pattern.search, names)):
+            raise unmatched_error("no_grad", pattern, names)
+    for name, parameter in model.named_parameters():
+        if any(re.search(pattern, name) for pattern in no_grad):
+            parameter.requires_grad_(False)
+            logger.info("not trained (no_grad): %s", name)
+    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if not trainable:
+        raise ConfigurationError("the model has no parameters to train; check no_grad")
+    return trainable
+
+
+def _without_none(**options: float | None) -> dict[str, float]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _construct(lazy: Lazy[T] | None, **extras: Any) -> T | None:
+    return None if lazy is None else lazy.construct(**extras)
+
+
+def _exclusive(
+    precision: str, use_amp: bool, has_checkpointer: bool, old_keys: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield an option and why it cannot stand beside the others."""
+    if use_amp and precision != "auto":
+        message = f'precision is "{precision}" already; leave one of the two out'
+        yield "use_amp", message
+    if has_checkpointer:
+        for name in old_keys:
+            message = f"belongs into checkpointer, as {_CHECKPOINTER_KEYS[name]}, if there is one"
+            yield name, message
+
+
+def _raise_exclusive(
+    precision: str, use_amp: bool, has_checkpointer: bool, old_keys: Iterable[str]
+) -> None:
+    faults = _exclusive(precision, use_amp, has_checkpointer, old_keys)
+    text = "\n".join(f"{name}: {message}" for name, message in faults)
+    if text:
+        raise ConfigurationError(text)

@@ -1,0 +1,257 @@
+"""The trainer that fits the last layer exactly, by logistic regression on the embeddings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from overrides import overrides
+
+from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationError, TrainingError
+from allencv_al.common.files.atomic_file import write_json
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.models.device import device_fault, resolve_device
+from allencv_al.models.model import Model
+from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
+from allencv_al.training.checkpoints.weights_file import write_weights
+from allencv_al.training.environment import device_name, write_environment
+from allencv_al.training.evaluation import evaluate
+from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
+from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix
+from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.trainers.epoch_metrics import with_prefix
+
+# softmax of it is 1e-13 beside the logits of a regularized fit: never predicted, finite in the loss
+_ABSENT_BIAS = -30.0
+
+Features = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@Trainer.register("logistic_regression")
+class LogisticRegressionTrainer(Trainer):
+    """Fit the last linear layer by multinomial logistic regression; for a frozen encoder.
+
+    What `gradient_descent` approaches in many epochs, this finds in one pass over the images and a
+    second or two: the minimum of the cross-entropy plus an L2 penalty, which is unique (a convex
+    problem, solved by scikit-learn's L-BFGS). There is no learning rate to choose, and the same
+    labels give the same layer. A class without images is never predicted. The model's
+    `class_weights` weigh each image in the sum that is minimized, as scikit-learn's `class_weight`
+    does; other keys that change how a model learns are refused.
+
+    Args:
+        model: The model; it needs a `linear_layer` and embeddings that do not train.
+        data_loader: The training data.
+        validation_data_loader: The data that the metrics `validation_*` are of.
+        serialization_dir: Folder of the run; without one nothing is written.
+        inverse_regularization: The weight of the loss against the penalty, scikit-learn's `C`:
+            smaller values keep the weights smaller.
+        standardize: Whether each value of the embedding is scaled to mean 0 and deviation 1 over
+            the training images first, which makes `inverse_regularization` mean the same for every
+            encoder. The scaling becomes part of the layer.
+        max_iterations: The most iterations of L-BFGS.
+        tolerance: The largest gradient at which it stops.
+        cuda_device: Where images are encoded: -1 is the CPU, n the n-th GPU, "auto" the first GPU
+            if there is one.
+
+    Raises:
+        ConfigurationError: The encoder trains, or the model has no such layer.
+    """
+
+    goes_on: ClassVar[bool] = False
+    sets_linear_layer = True
+
+    unused_model_keys: ClassVar[Mapping[str, str]] = {
+        "dropout": "the trainer logistic_regression drops nothing: leave it out",
+        "label_smoothing": "the trainer logistic_regression has no label smoothing: leave it out, "
+        'or train by "gradient_descent"',
+        "loss": "the trainer logistic_regression minimizes the cross-entropy: leave it out, or "
+        'train by "gradient_descent"',
+        "regularizer": "the trainer logistic_regression has a penalty of its own: leave it out and "
+        "set trainer.inverse_regularization",
+    }
+
+    limits: ClassVar[Limits] = {
+        "inverse_regularization": POSITIVE,
+        "max_iterations": AT_LEAST_ONE,
+        "tolerance": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        model: Model,
+        data_loader: DataLoader,
+        validation_data_loader: DataLoader | None = None,
+        serialization_dir: str | Path | None = None,
+        inverse_regularization: float = 1.0,
+        standardize: bool = False,
+        max_iterations: int = 1000,
+        tolerance: float = 1e-4,
+        cuda_device: int | Literal["auto"] | None = "auto",
+    ) -> None:
+        given = {
+            "inverse_regularization": inverse_regularization,
+            "max_iterations": max_iterations,
+            "tolerance": tolerance,
+        }
+        check_limits(self.limits, **given)
+        super().__init__(model, serialization_dir, resolve_device(cuda_device))
+        if fault := self.model_fault(model):
+            raise ConfigurationError(f"trainer: {fault}")
+        layer = getattr(model, "linear_layer", None)
+        assert isinstance(layer, torch.nn.Linear)
+        self.data_loader = data_loader
+        self.validation_data_loader = validation_data_loader
+        self._layer = layer
+        self._inverse_regularization = inverse_regularization
+        self._standardize = standardize
+        self._max_iterations = max_iterations
+        self._tolerance = tolerance
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        given = {name: config.get(name) for name in cls.limits if config.sound(name)}
+        for name, message in limit_faults(cls.limits, given):
+            yield config.fault(name, message)
+        if config.sound("cuda_device") and (fault := device_fault(config.get("cuda_device"))):
+            yield config.fault("cuda_device", fault)
+
+    @classmethod
+    @overrides
+    def model_fault(cls, model: Model) -> str | None:
+        layer = getattr(model, "linear_layer", None)
+        if isinstance(layer, torch.nn.Linear) and model.embedding_is_fixed():
+            return None
+        return (
+            "logistic_regression trains the last layer alone, so it expects an encoder that does "
+            "not train (requires_grad: false); found one that does, or a model without linear_layer"
+        )
+
+    @overrides
+    def train(self, recover: bool = False) -> dict[str, Any]:
+        features, labels = self._collect()
+        self._set_layer(*self._fit(features, labels))
+        if self.serialization_dir is not None:
+            write_environment(self.serialization_dir, device=device_name(self.device))
+            weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
+            write_weights(self.serialization_dir / BEST_WEIGHTS, weights)
+        self.has_result = True
+        metrics: dict[str, Any] = {
+            "training_images": len(labels),
+            **with_prefix("training", self._measure_training(features, labels)),
+        }
+        if self.validation_data_loader is not None:
+            found = evaluate(self.model, self.validation_data_loader, self.device, description=None)
+            metrics.update(with_prefix("validation", found))
+            metrics.update(with_prefix("best_validation", found))
+            self._draw_confusion(found)
+        if self.serialization_dir is not None:
+            write_json(self.serialization_dir / "metrics.json", metrics)
+        return metrics
+
+    def _draw_confusion(self, found: dict[str, Any]) -> None:
+        matrix = found.get("confusion_matrix")
+        if self.serialization_dir is not None and matrix is not None:
+            path = self.serialization_dir / CONFUSION_MATRIX
+            write_confusion_matrix(path, matrix, self.model.vocab, "validation")
+
+    def _collect(self) -> tuple[Features, Labels]:
+        """Return the embeddings `[N, D]` and the class indices `[N]` of the training data."""
+        features: list[torch.Tensor] = []
+        labels: list[torch.Tensor] = []
+        self.model.eval()
+        with torch.no_grad():
+            for batch in self.data_loader.batches(0):
+                tensors = self.data_loader.to_device(batch, self.device)
+                if "label" not in tensors:
+                    raise TrainingError(
+                        f"no label for one of {', '.join(batch.ids[:3])} ...; training needs "
+                        "labeled images"
+                    )
+                embedding = tensors.get("embedding")
+                if embedding is None:
+                    embedding = self.model.embed(tensors["image"])
+                features.append(embedding.float().cpu())
+                labels.append(tensors["label"].cpu())
+        if not features:
+            raise TrainingError("the data loader gave no batches: is there any training data?")
+        return torch.cat(features).numpy(), torch.cat(labels).numpy()
+
+    def _fit(
+        self, features: Features, labels: Labels
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weights `[C, D]` and biases `[C]` of all classes of the layer."""
+        classes = np.unique(labels)
+        weights = np.zeros((self._layer.out_features, self._layer.in_features))
+        biases = np.full(self._layer.out_features, _ABSENT_BIAS)
+        if len(classes) == 1:
+            biases[classes] = 0.0
+            return weights, biases
+        mean, scale = self._scaling(features)
+        fitted, offsets = self._solve((features - mean) / scale, labels)
+        weights[classes] = fitted / scale
+        biases[classes] = offsets - weights[classes] @ mean
+        return weights, biases
+
+    def _scaling(self, features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        width = features.shape[1]
+        if not self._standardize:
+            return np.zeros(width), np.ones(width)
+        deviation = features.std(axis=0, dtype=np.float64)
+        return features.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0)
+
+    def _solve(
+        self, features: NDArray[np.float64], labels: Labels
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        weights = self._class_weights()
+        if weights is not None and not weights[torch.from_numpy(np.unique(labels))].any():
+            raise ConfigurationError(
+                "class_weights: expected a weight above 0 of a class that has training images"
+            )
+        regression = LogisticRegression(
+            C=self._inverse_regularization,
+            max_iter=self._max_iterations,
+            tol=self._tolerance,
+            class_weight=None
+            if weights is None
+            else {int(label): float(weights[label]) for label in np.unique(labels)},
+        )
+        with warnings.catch_warnings():
+            # What max_iterations leaves undone is what whoever set it asked for
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            regression.fit(features, labels)
+        fitted, offsets = regression.coef_, regression.intercept_
+        if len(fitted) == 1:  # two classes: scikit-learn gives the logit of the second
+            fitted = np.concatenate([-fitted, fitted]) / 2
+            offsets = np.concatenate([-offsets, offsets]) / 2
+        return fitted, offsets
+
+    def _class_weights(self) -> torch.Tensor | None:
+        weights = getattr(self.model, "class_weights", None)
+        return weights.cpu() if isinstance(weights, torch.Tensor) else None
+
+    def _set_layer(self, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> None:
+        with torch.no_grad():
+            self._layer.weight.copy_(torch.from_numpy(weights))
+            self._layer.bias.copy_(torch.from_numpy(biases))
+
+    def _measure_training(self, features: Features, labels: Labels) -> dict[str, float]:
+        weights = self._layer.weight.detach().cpu()
+        logits = torch.from_numpy(features) @ weights.T + self._layer.bias.detach().cpu()
+        gold = torch.from_numpy(labels)
+        right = (logits.argmax(dim=1) == gold).float().mean()
+        class_weights = self._class_weights()
+        loss = torch.nn.functional.cross_entropy(logits, gold, class_weights)
+        if class_weights is not None and not class_weights[gold].any():
+            loss = torch.zeros(())  # nothing weighs, and torch divides by the weights
+        return {"accuracy": float(right), "loss": float(loss)}

@@ -1,0 +1,126 @@
+"""Averages of the parameters over training, which often validate better than the last ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.common.config.registrable import Registrable
+from allencv_al.common.errors import CheckpointError
+from allencv_al.training.limits import FRACTION, POSITIVE, Limits, check_limits
+
+
+class MovingAverage(Registrable):
+    """Keeps an average of each parameter, and puts the averages in place when asked.
+
+    Args:
+        parameters: Names and parameters, given by the trainer.
+    """
+
+    builtin: ClassVar[dict[str, str]] = {
+        "exponential": "allencv_al.training.trainers.moving_average"
+    }
+    default_implementation = "exponential"
+    injected = ("parameters",)
+
+    def __init__(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        named = dict(parameters)
+        self._names = list(named)
+        self._parameters = [parameter.detach() for parameter in named.values()]
+        self._shadows = [parameter.clone() for parameter in self._parameters]
+        self._backups: list[Tensor] | None = None
+
+    def apply(self, num_updates: int | None = None) -> None:
+        """Take the present parameters into the averages; called after each optimizer step.
+
+        Args:
+            num_updates: The optimizer steps so far.
+        """
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def assign_average_value(self) -> None:
+        """Put the averages in place of the parameters until `restore`; twice is once."""
+        if self._backups is None:
+            self._backups = [parameter.clone() for parameter in self._parameters]
+            torch._foreach_copy_(self._parameters, self._shadows)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the parameters back, if the averages are in their place."""
+        if self._backups is not None:
+            torch._foreach_copy_(self._parameters, self._backups)
+            self._backups = None
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the averages in place of the parameters within a `with` block."""
+        self.assign_average_value()
+        try:
+            yield
+        finally:
+            self.restore()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages by parameter name: the tensors themselves, not copies."""
+        return {"shadows": dict(zip(self._names, self._shadows, strict=True))}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the averages of `state_dict`."""
+        shadows = state_dict["shadows"]
+        if shadows.keys() != set(self._names):
+            raise CheckpointError(
+                "the saved averages are of other parameters: "
+                f"missing {sorted(set(self._names) - shadows.keys())}, "
+                f"unexpected {sorted(shadows.keys() - set(self._names))}"
+            )
+        torch._foreach_copy_(self._shadows, [shadows[name] for name in self._names])
+
+
+@MovingAverage.register("exponential")
+class ExponentialMovingAverage(MovingAverage):
+    """`average = decay * average + (1 - decay) * parameter`.
+
+    In the first steps the decay is smaller, `(numerator + steps) / (denominator + steps)`, so that
+    the starting values are forgotten soon.
+
+    Args:
+        parameters: Names and parameters, given by the trainer.
+        decay: The part of the average that a step keeps, 0 to 1.
+        numerator: See above.
+        denominator: See above.
+    """
+
+    limits: ClassVar[Limits] = {
+        "decay": FRACTION,
+        "numerator": POSITIVE,
+        "denominator": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        parameters: Iterable[tuple[str, Tensor]],
+        decay: float = 0.9999,
+        numerator: float = 1.0,
+        denominator: float = 10.0,
+    ) -> None:
+        check_limits(self.limits, decay=decay, numerator=numerator, denominator=denominator)
+        super().__init__(parameters)
+        self._decay = decay
+        self._numerator = numerator
+        self._denominator = denominator
+
+    @torch.no_grad()
+    @overrides
+    def apply(self, num_updates: int | None = None) -> None:
+        decay = self._decay
+        if num_updates is not None:
+            early = (self._numerator + num_updates) / (self._denominator + num_updates)
+            decay = min(decay, early)
+        torch._foreach_lerp_(self._shadows, self._parameters, 1 - decay)

@@ -1,0 +1,486 @@
+"""The training loop: epochs, validation, checkpoints, and going on after an interruption."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+from overrides import overrides
+
+from allencv_al.common import ConfigurationError
+from allencv_al.common.errors import CheckpointError, TrainingError
+from allencv_al.common.files.atomic_file import write_json
+from allencv_al.common.seeding import random_state, restore_random_state
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.models.denormals import flushed_denormals
+from allencv_al.training.environment import device_name, write_environment
+from allencv_al.training.evaluation import evaluate
+from allencv_al.training.interruption import (
+    SignalReceivedError,
+    SignalWatch,
+    TrainingInterrupted,
+)
+from allencv_al.training.learning_rate_schedulers.base import plan_text
+from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.trainers.epoch_metrics import (
+    duration,
+    peak_memory,
+    require_numbers,
+    with_prefix,
+)
+from allencv_al.training.trainers.loop_progress import LoopProgress
+from allencv_al.training.trainers.precision import deterministic_algorithms
+from allencv_al.training.trainers.running_loss import RunningLoss
+
+if TYPE_CHECKING:
+    from allencv_al.data.batch import Batch
+    from allencv_al.models.model import Model
+    from allencv_al.training.callbacks.callback_list import CallbackList
+    from allencv_al.training.checkpoints.checkpointer import Checkpointer
+    from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+    from allencv_al.training.logging_options import LoggingOptions
+    from allencv_al.training.momentum_schedulers import MomentumScheduler
+    from allencv_al.training.trainers.metric_tracker import MetricTracker
+    from allencv_al.training.trainers.moving_average import MovingAverage
+    from allencv_al.training.trainers.precision import StepPrecision
+    from allencv_al.training.trainers.training_step import TrainingStep
+
+logger = logging.getLogger(__name__)
+
+Metrics = dict[str, Any]
+
+# How long after a signal a batch may take, so that the step is still done. One that takes longer
+# may never come: a stopped worker, a network disk that is gone.
+_GRACE_SECONDS = 2.0
+
+DEFAULT_EPOCHS = 20
+
+
+class TrainingLoop(Trainer):
+    """Train epoch by epoch; the constructor of a subclass makes the parts named here.
+
+    Args:
+        model: The model.
+        serialization_dir: Folder of the run; None writes nothing.
+        device: Where the model is trained.
+    """
+
+    learns_from_batches = True
+
+    num_epochs: int
+    batches_per_step: int
+    data_loader: DataLoader
+    validation_data_loader: DataLoader | None
+    optimizer: torch.optim.Optimizer
+    learning_rate_scheduler: LearningRateScheduler | None
+    momentum_scheduler: MomentumScheduler | None
+    moving_average: MovingAverage | None
+    metric_tracker: MetricTracker
+    checkpointer: Checkpointer | None
+    callbacks: CallbackList
+    precision: StepPrecision
+    channels_last: bool
+    deterministic: bool
+    show_progress: bool
+    logging_options: LoggingOptions
+    step: TrainingStep
+    needs_several_items: bool = False  # a batch norm cannot learn from one image
+
+    def __init__(
+        self, model: Model, serialization_dir: str | Path | None, device: torch.device
+    ) -> None:
+        super().__init__(model, serialization_dir, device)
+        self.epochs_completed = 0
+        self.learning_rates: list[float] = []  # of each parameter group, in the last step
+        self._batch = 0  # batches of the current epoch that are done
+        self._loss = RunningLoss()
+        self._metrics: Metrics = {}
+        self._best_in_memory: dict[str, torch.Tensor] | None = None
+        self._seconds_before = 0.0  # of the processes whose run this one goes on with
+        self._started = time.monotonic()
+        self._signals = SignalWatch()
+
+    @property
+    def steps_completed(self) -> int:
+        """The optimizer steps so far, over all epochs."""
+        return self.step.count
+
+    def epoch_text(self, epoch: int) -> str:
+        """Return what a person reads of an epoch, counted from 0 as in the files: `3/19`."""
+        return f"{epoch}/{self.num_epochs - 1}"
+
+    @overrides
+    def train(self, recover: bool = False) -> Metrics:
+        metrics: Metrics | None = None
+        failed: Exception | None = None
+        with SignalWatch() as self._signals, deterministic_algorithms(self.deterministic):
+            try:
+                metrics = self._train(recover)
+            except torch.OutOfMemoryError as error:
+                raise TrainingError(self._describe_memory(error)) from error
+            except TrainingInterrupted:
+                raise
+            except Exception:
+                self._finish_writing()
+                raise
+            finally:
+                last = self.epochs_completed - 1 if self.epochs_completed else None
+                failed = self.callbacks.on_end(self, metrics, last)
+        if failed is not None:
+            raise failed
+        return metrics
+
+    def _train(self, recover: bool) -> Metrics:
+        self._begin(recover)
+        while self.epochs_completed < self.num_epochs:
+            if self.metric_tracker.should_stop_early():
+                logger.info("no improvement for as many epochs as patience allows: stopping early")
+                break
+            self._train_epoch()
+            before = self._state()  # should a signal come during validation, which resets metrics
+            training_metrics = {**self.model.collect_metrics(reset=True), "loss": self._loss.mean()}
+            try:
+                validation_metrics = self._validate()
+            except SignalReceivedError:
+                self._stop(before)
+            self._end_epoch(training_metrics, validation_metrics)
+        return self._conclude()
+
+    def _begin(self, recover: bool) -> None:
+        self._started = time.monotonic()
+        name = device_name(self.device)
+        logger.info("training on %s in %s", name, self.precision.name)
+        if self.serialization_dir is not None:
+            write_environment(self.serialization_dir, device=name, precision=self.precision.name)
+        random = random_state()
+        if recover:
+            random = self._recover() or random
+        elif self.checkpointer is not None:
+            self.checkpointer.check_unused()
+        self._check_metric()
+        self.callbacks.on_start(self)
+        restore_random_state(random)
+        if self.checkpointer is not None and self.steps_completed == 0:
+            self._save()  # the initial weights: another process may not draw the same
+            self.checkpointer.wait()  # a disk that is full is better known now than in an hour
+
+    def _names_before_a_batch(self) -> set[str]:
+        """Return the metrics that the model reports without having seen a batch.
+
+        Raises:
+            ConfigurationError: One that is to choose an epoch is not one number.
+        """
+        was_training = self.model.training
+        known = self.model.eval().collect_metrics()
+        self.model.train(was_training)
+        require_numbers(known, [name for _, name in self.metric_tracker.tracked_metrics])
+        return {"loss", *known}
+
+    def _check_metric(self) -> None:
+        """Find out before the first epoch that the model does not report what is to choose one.
+
+        Most models report their metrics before any batch; of another the first batch tells.
+        """
+        loader = self.validation_data_loader
+        if loader is None or self.epochs_completed:
+            return
+        names = [name for _, name in self.metric_tracker.tracked_metrics]
+        if not {*names} <= self._names_before_a_batch():
+            state = self.model.metric_state()
+            found = evaluate(self.model, _FirstBatch(loader), self.device, description=None)
+            self.model.load_metric_state(state)
+            self.metric_tracker.require(found)
+            require_numbers(found, names)
+
+    def _train_epoch(self) -> None:
+        self._log_plan()
+        self.model.train()
+        with self._progress() as progress, flushed_denormals():
+            batches = self._open_batches()
+            while group := self._wait_for(batches, self.batches_per_step):
+                loss = self.step(group)
+                self._loss.add(loss, _ids(group))
+                self._batch = group[-1].index + 1
+                if self.callbacks.watches_batches:
+                    self.callbacks.on_batch(self, loss, self._loss.count)
+                if self._signals.received is not None:
+                    self._stop(self._state())
+                if self.checkpointer is not None and self.checkpointer.due():
+                    self._save()
+                if progress.due():
+                    progress.show(self._loss.mean())
+            progress.show(self._loss.mean())
+        if not self._batch:
+            raise TrainingError("the data loader gave no batches: is there any training data?")
+
+    def _validate(self) -> Metrics | None:
+        if self.validation_data_loader is None:
+            return None
+        if self.checkpointer is not None:
+            self.checkpointer.wait()  # the loader may fork, which a writing thread does not survive
+        with self._averaged(), self._signals.waiting():
+            return evaluate(
+                self.model,
+                self.validation_data_loader,
+                self.device,
+                precision=self.precision.name,
+                channels_last=self.channels_last,
+                description="validating" if self.show_progress else None,
+            )
+
+    def _end_epoch(self, training: Metrics, validation: Metrics | None) -> None:
+        epoch, tracker = self.epochs_completed, self.metric_tracker
+        score = None
+        if validation is not None:
+            require_numbers(validation, [name for _, name in tracker.tracked_metrics])
+            tracker.add_metrics(validation)
+            score = tracker.scheduler_metric(validation)
+        self._metrics = self._describe_epoch(training, validation)
+        if self.serialization_dir is not None:
+            write_json(self.serialization_dir / f"metrics_epoch_{epoch}.json", self._metrics)
+        self.learning_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
+            if scheduler is not None:
+                scheduler.step(score)
+        self.callbacks.on_epoch(self, self._metrics, epoch)
+        self.epochs_completed, self._batch, self._loss = epoch + 1, 0, RunningLoss()
+        # Without validation data the last epoch is the one to keep
+        is_best = validation is None or tracker.is_best_so_far()
+        self._save_epoch(self._result_weights() if is_best else None)
+
+    def _conclude(self) -> Metrics:
+        best = self._best_in_memory
+        if self.checkpointer is not None:
+            best = self.checkpointer.load_best()
+        if best is not None:
+            self.model.load_state_dict(best)
+        if self.channels_last:
+            self.model.to(memory_format=torch.contiguous_format)
+        self._metrics.update(self._measurements())
+        if self.serialization_dir is not None:
+            write_json(self.serialization_dir / "metrics.json", self._metrics)
+        if self._signals.received is not None:
+            message = "training was complete; --recover does what comes after it"
+            raise TrainingInterrupted(self._signals.received, message)
+        self.has_result = True
+        return self._metrics
+
+    # State: all that decides what comes next, so that a recovered run repeats every bit.
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "num_epochs": self.num_epochs,
+            "epochs_completed": self.epochs_completed,
+            "batch": self._batch,
+            "loss": self._loss.state_dict(),
+            "model_metrics": self.model.metric_state(),
+            "metrics": self._metrics,
+            "tracker": self.metric_tracker.state_dict(),
+            "step": self.step.state_dict(),
+            "callbacks": self.callbacks.state_dict(),
+            "seconds": self._seconds(),
+            "random": random_state(),
+        }
+
+    def _recover(self) -> dict[str, Any] | None:
+        """Go back to the newest checkpoint; return its state of the random number generators."""
+        if self.checkpointer is None:
+            raise ConfigurationError("recover: needs the serialization_dir of the run")
+        checkpoint = self.checkpointer.load()
+        if checkpoint is None:
+            if self.checkpointer.load_best() is not None:
+                raise CheckpointError(
+                    f"{self.serialization_dir}: has trained weights but no checkpoint any more to "
+                    "go on from; start over with --force"
+                )
+            logger.info("there is no checkpoint yet: starting from the beginning")
+            return None
+        logger.info("recovering from checkpoint %s", checkpoint.name)
+        state = checkpoint.state
+        try:
+            self.model.load_state_dict(checkpoint.model)
+            self.model.load_metric_state(state["model_metrics"])
+            self.step.load_state_dict(state["step"])
+            self.metric_tracker.load_state_dict(state["tracker"])
+            self._loss.load_state_dict(state["loss"])
+            self.callbacks.load_state_dict(state["callbacks"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"checkpoint {checkpoint.name} does not fit this model and trainer: {error}"
+            ) from error
+        self.epochs_completed, self._batch = state["epochs_completed"], state["batch"]
+        self._metrics, self._seconds_before = state["metrics"], state["seconds"]
+        self._tell_of_more_epochs(state.get("num_epochs", self.num_epochs))
+        random: dict[str, Any] = state["random"]
+        return random
+
+    def _tell_of_more_epochs(self, before: int) -> None:
+        """Warn of schedules whose state holds the length that the training had."""
+        for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
+            if scheduler is not None and self.num_epochs > before and _counts_epochs(scheduler):
+                logger.warning(
+                    "%s keeps the plan for %d epochs that the run began with: the epochs after "
+                    "them have its last values",
+                    type(scheduler).__name__,
+                    before,
+                )
+
+    def _save(self, state: Mapping[str, Any] | None = None) -> None:
+        assert self.checkpointer is not None
+        state = self._state() if state is None else state
+        epochs, batch = state["epochs_completed"], state["batch"]
+        self.checkpointer.save(epochs, batch, self.model.state_dict(), state)
+
+    def _save_epoch(self, best: Mapping[str, torch.Tensor] | None) -> None:
+        if self.checkpointer is None:
+            if best is not None:
+                self._best_in_memory = {name: value.clone() for name, value in best.items()}
+        elif self.checkpointer.save_completed_epochs:
+            state = self._state()  # asks for the loss, and so finds a NaN, before anything is saved
+            model = self.model.state_dict()
+            self.checkpointer.save(self.epochs_completed, 0, model, state, best)
+        elif best is not None:
+            self.checkpointer.save_best(best)
+
+    def _result_weights(self) -> Mapping[str, torch.Tensor]:
+        """Return what the epoch was validated with: the averages where there are some."""
+        if self.moving_average is None:
+            return self.model.state_dict()
+        with self._averaged():
+            return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    # The small parts.
+
+    def _open_batches(self) -> Iterator[Batch]:
+        """Open what is left of the epoch, with the random number generators left as they are.
+
+        A loader's workers draw a seed when they start. They start once more in a recovered epoch,
+        which must not shift the numbers that the model draws.
+        """
+        random = random_state()
+        batches = iter(self.data_loader.batches(self.epochs_completed, self._batch))
+        try:
+            first = self._wait_for(batches, 1)
+        finally:
+            restore_random_state(random)
+        return filter(self._can_learn_from, chain(first, batches))
+
+    def _can_learn_from(self, batch: Batch) -> bool:
+        """Return whether more than one image is left of a batch, where the model needs more."""
+        if len(batch) > 1 or not batch.unreadable or not self.needs_several_items:
+            return True
+        logger.warning(
+            "epoch %s without %s: the one readable image of its batch, and batch norms need more",
+            self.epoch_text(self.epochs_completed),
+            batch.ids[0],
+        )
+        return False
+
+    def _wait_for(self, batches: Iterator[Batch], number: int) -> list[Batch]:
+        """Return the next batches; a signal while they are waited for ends the training."""
+        try:
+            with self._signals.waiting(_GRACE_SECONDS):
+                return list(islice(batches, number))
+        except SignalReceivedError:
+            self._stop(self._state())
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.moving_average is None else self.moving_average.averaged()
+
+    def _progress(self) -> LoopProgress:
+        title = f"epoch {self.epoch_text(self.epochs_completed)}"
+        total = math.ceil(len(self.data_loader) / self.batches_per_step)
+        return LoopProgress(title if self.show_progress else None, total, self._loss.count)
+
+    def _log_plan(self) -> None:
+        scheduler = self.learning_rate_scheduler
+        if scheduler is None:
+            return
+        plan = plan_text(scheduler.describe_epoch())
+        logger.info("epoch %s begins: %s", self.epoch_text(self.epochs_completed), plan)
+
+    def _describe_epoch(self, training: Metrics, validation: Metrics | None) -> Metrics:
+        epoch, best = self.epochs_completed, self.metric_tracker.best_epoch
+        return {
+            **({} if best is None else {"best_epoch": best}),
+            **self._measurements(),
+            "training_start_epoch": 0,  # of the whole run, however often it was interrupted
+            "training_epochs": epoch + 1,
+            "epoch": epoch,
+            **with_prefix("training", training),
+            **with_prefix("validation", validation or {}),
+            **with_prefix("best_validation", self.metric_tracker.best_epoch_metrics),
+        }
+
+    def _measurements(self) -> Metrics:
+        return {"training_duration": duration(self._seconds()), **peak_memory()}
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def _stop(self, state: Mapping[str, Any]) -> NoReturn:
+        received = self._signals.received
+        assert received is not None
+        where = f"stopped in epoch {self.epochs_completed} after batch {self._batch}"
+        if self.checkpointer is None:
+            raise TrainingInterrupted(received, f"{where}; without a folder nothing was saved")
+        self._save(state)
+        self.checkpointer.wait()
+        raise TrainingInterrupted(received, f"{where}; --recover goes on from there")
+
+    def _finish_writing(self) -> None:
+        """Wait for the last checkpoint while another error is on its way."""
+        try:
+            if self.checkpointer is not None:
+                self.checkpointer.wait()
+        except CheckpointError as error:
+            logger.error("%s", error)
+
+    def _describe_memory(self, error: torch.OutOfMemoryError) -> str:
+        peak = max(peak_memory().values(), default=0.0)
+        return (
+            f"out of memory in epoch {self.epochs_completed} after batch {self._batch}, with "
+            f"{peak:.0f} MB in use at most; a smaller batch_size in the data loader needs less, "
+            "and with num_gradient_accumulation_steps the optimizer's steps stay the same "
+            f"({error})"
+        )
+
+
+def _counts_epochs(scheduler: object) -> bool:
+    return "num_epochs" in inspect.signature(type(scheduler)).parameters
+
+
+class _FirstBatch(DataLoader):
+    """The first batch of a loader, as a data set of its own."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    @overrides
+    def __len__(self) -> int:
+        return 1
+
+    @overrides
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        yield from islice(self._loader.batches(epoch), 1)
+
+    @overrides
+    def to_device(
+        self,
+        batch: Batch,
+        device: torch.device,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> dict[str, Any]:
+        return self._loader.to_device(batch, device, memory_format)
+
+
+def _ids(group: Sequence[Batch]) -> Sequence[str]:
+    return group[0].ids if len(group) == 1 else [id for batch in group for id in batch.ids]

@@ -1,0 +1,194 @@
+"""A whole run: from a config to a trained, measured and archived model in a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common import Params
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.files import atomic_file
+from allencv_al.common.seeding import seed_everything
+from allencv_al.data.data_loaders import DataLoader
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.archive import archive_model
+from allencv_al.training.archive_samples import write_archive_samples
+from allencv_al.training.checkpoints.checkpointer import has_checkpoints
+from allencv_al.training.checkpoints.data_record import check_same_data, write_data_record
+from allencv_al.training.evaluation import evaluate
+from allencv_al.training.experiment import Datasets, Experiment, check_experiment
+from allencv_al.training.run_folder import (
+    METRICS_NAME,
+    VOCABULARY_NAME,
+    opened_run_folder,
+    read_config,
+)
+from allencv_al.training.run_plots import write_confusion_matrix
+from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.trainers.training_loop import DEFAULT_EPOCHS
+
+logger = logging.getLogger(__name__)
+
+# What may differ in any run that goes on: none of it changes what is learned
+WITHOUT_EFFECT = (
+    *(
+        f"{loader}.{key}"
+        for loader in ("data_loader", "validation_data_loader", "iterator", "validation_iterator")
+        for key in (
+            *("num_workers", "prefetch_factor", "pin_memory", "start_method", "track_epoch"),
+            *("worker_timeout", "max_instances_in_memory", "cache_instances", "quiet"),
+        )
+    ),
+    *(
+        f"trainer.{key}"
+        for key in (
+            *("cuda_device", "checkpointer", "num_serialized_models_to_keep"),
+            *("keep_serialized_model_every_num_seconds", "model_save_interval"),
+            *("summary_interval", "histogram_interval", "should_log_parameter_statistics"),
+            *("should_log_learning_rate", "log_batch_size_period"),
+        )
+    ),
+    "archive_samples",
+)
+CHANGEABLE = (*WITHOUT_EFFECT, "evaluate_on_test", "test_data_path", "active_learning")
+
+UNREADABLE_NAME = "unreadable_images.jsonl"
+
+
+def train(
+    params: Params,
+    serialization_dir: str | Path,
+    recover: bool = False,
+    force: bool = False,
+    source: str = "the configuration",
+) -> dict[str, Any]:
+    """Train the model that a config describes, and leave everything about it in a folder.
+
+    Args:
+        params: The config.
+        serialization_dir: The folder. It ends with config.json, vocabulary/, metrics.json,
+            metrics_epoch_N.json, training_curves.png, confusion_matrix.png, environment.json and
+            model.tar.gz.
+        recover: Go on with the interrupted run in the folder.
+        force: Replace the run in the folder.
+        source: What to call the config in messages.
+
+    Returns:
+        The metrics that metrics.json holds.
+
+    Raises:
+        ConfigurationFaults: The config is wrong; nothing was read or written.
+        AllenCVError: Whatever else a user can mend.
+    """
+    check_experiment(params, source)
+    folder = Path(serialization_dir)
+    if recover:
+        _check_is_training(folder)
+    changeable = _changeable(folder, params) if recover else ()
+    # Before any part is built or any image is read: whatever a part writes here has its place
+    with opened_run_folder(folder, params, recover, force, changeable) as run_folder:
+        experiment = Experiment.from_checked(params)
+        seed_everything(*experiment.seeds)
+        datasets, vocabulary = experiment.prepare()
+        loaders = _Loaders(experiment, datasets, vocabulary)
+        learned = {"train": datasets.train, "validation": datasets.validation}
+        if recover:
+            check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)
+        model = experiment.make_model(vocabulary, folder)
+        trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
+        run_folder.begin()
+        if not (recover and has_checkpoints(folder)):  # the one that is there is the same
+            vocabulary.save_to_files(folder / VOCABULARY_NAME)
+        if trainer.goes_on:
+            write_data_record(folder, learned)
+        try:
+            metrics = _train_and_archive(trainer, experiment, datasets, folder, recover)
+            if experiment.evaluate_on_test and loaders.test is not None:
+                metrics.update(_test(trainer, loaders.test, vocabulary, folder))
+            atomic_file.write_json(folder / METRICS_NAME, metrics)
+        finally:
+            for loader in loaders.all():
+                loader.close()
+            _list_unreadable(folder, loaders.all())
+    return metrics
+
+
+def _check_is_training(folder: Path) -> None:
+    """Raise where a folder holds the run of another command, which `train` would write into."""
+    for name, command in (("run.sqlite", "active-learn"), ("comparison.json", "compare")):
+        if (folder / name).exists():
+            raise ConfigurationError(
+                f"{folder}: holds a run of {command}; {command} --recover goes on with it"
+            )
+
+
+def _train_and_archive(
+    trainer: Trainer, experiment: Experiment, datasets: Datasets, folder: Path, recover: bool
+) -> dict[str, Any]:
+    """Train, and archive the model before anything else is done with it.
+
+    Neither a callback that fails at the end nor an image that cannot be measured costs a model.
+    """
+    try:
+        metrics = trainer.train(recover=recover)
+    except Exception:
+        if trainer.has_result:
+            _archive(experiment, datasets, folder)
+        raise
+    _archive(experiment, datasets, folder)
+    return metrics
+
+
+def _archive(experiment: Experiment, datasets: Datasets, folder: Path) -> None:
+    write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
+    archive_model(folder)
+
+
+def _changeable(folder: Path, params: Params) -> Collection[str]:
+    """Return the keys that may differ in a run that goes on; epochs may only be more."""
+    more = _epochs(params.as_dict()) > _epochs(read_config(folder) or {})
+    return (*CHANGEABLE, "trainer.num_epochs") if more else CHANGEABLE
+
+
+def _epochs(config: Mapping[str, Any]) -> int:
+    trainer = config.get("trainer")
+    value = trainer.get("num_epochs") if isinstance(trainer, Mapping) else None
+    return value if isinstance(value, int) else DEFAULT_EPOCHS
+
+
+class _Loaders:
+    def __init__(self, experiment: Experiment, datasets: Datasets, vocabulary: Vocabulary) -> None:
+        self.train = experiment.make_loader(datasets.train, vocabulary, training=True)
+        self.validation, self.test = (
+            None if dataset is None else experiment.make_loader(dataset, vocabulary, training=False)
+            for dataset in (datasets.validation, datasets.test)
+        )
+
+    def all(self) -> list[DataLoader]:
+        loaders = (self.train, self.validation, self.test)
+        return [loader for loader in loaders if loader is not None]
+
+
+def _test(
+    trainer: Trainer, loader: DataLoader, vocabulary: Vocabulary, folder: Path
+) -> dict[str, Any]:
+    found = evaluate(trainer.model, loader, trainer.device, description="testing")
+    confusion = found.get("confusion_matrix")
+    if confusion is not None:
+        write_confusion_matrix(folder / "confusion_matrix.png", confusion, vocabulary, "test")
+    return {f"test_{name}": value for name, value in found.items()}
+
+
+def _list_unreadable(folder: Path, loaders: Iterable[DataLoader]) -> None:
+    """Write one line for each image that could not be read, if there are any."""
+    lines = [
+        json.dumps({"id": bad.id, "path": bad.path, "cause": bad.cause}, ensure_ascii=False)
+        for loader in loaders
+        for bad in loader.unreadable.values()
+    ]
+    if lines:
+        atomic_file.write_text(folder / UNREADABLE_NAME, "\n".join(lines) + "\n")
+        logger.warning("%d unreadable images: see %s", len(lines), folder / UNREADABLE_NAME)

@@ -1,0 +1,686 @@
+"""Scoring a pool: what is needed, once, in blocks that a kill cannot take back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from overrides import overrides
+from PIL import Image
+
+from allencv_al.active_learning import PoolOutputs, ScoringOptions, compute_outputs
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import Instance
+from allencv_al.data.sample import Sample
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models import load_archive
+from allencv_al.models.model import Model
+from allencv_al.predictors import ImagePredictor, Predictor
+from allencv_al.selection.pool import scoring as scoring_module
+from allencv_al.selection.pool.output_store import OutputStore
+
+QUIET = ScoringOptions(batch_size=3, block_size=4, mc_samples=5, description=None)
+DROPOUT = {"model.dropout": 0.5}
+EARLY_DROPOUT = {"model.dropout": 0.5, "model.im2im_encoder.dropout": 0.5}
+
+Make = Callable[..., Predictor]
+
+
+@pytest.fixture
+def make(tiny_run: Path) -> Make:
+    def predictor(overrides: dict[str, Any] | None = None, seed: int = 0) -> Predictor:
+        made = Predictor.from_archive(load_archive(tiny_run, overrides=overrides or {}))
+        if seed:
+            torch_noise(made.model, seed)
+        return made
+
+    return predictor
+
+
+def torch_noise(model: Model, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator))
+
+
+@pytest.fixture
+def dataset(make: Make, pictures: Path) -> Dataset:
+    return make().dataset_reader.read(pictures)
+
+
+class Decoded:
+    """Counts what is decoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ids: list[str] = []
+        lock, decode = threading.Lock(), DatasetReader.decode
+
+        def counted(reader: DatasetReader, instance: Instance) -> Sample:
+            with lock:
+                self.ids.append(instance.id)
+            return decode(reader, instance)
+
+        monkeypatch.setattr(DatasetReader, "decode", counted)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Decoded:
+    return Decoded(monkeypatch)
+
+
+def same(one: PoolOutputs, other: PoolOutputs) -> None:
+    """Fail unless two outputs are the same, but for rounding."""
+    assert list(one.ids) == list(other.ids)
+    assert dict(one.unreadable) == dict(other.unreadable)
+    for name in ("logits", "mc_logits", "embeddings"):
+        mine, yours = getattr(one, name), getattr(other, name)
+        assert (mine is None) == (yours is None)
+        if mine is not None:
+            assert mine.dtype == np.float32
+            assert np.allclose(mine, yours, atol=1e-5)
+
+
+def broken(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "broken.png").write_bytes(b"broken")
+    return folder / "broken.png"
+
+
+# -- What is computed -----------------------------------------------------------------------------
+
+
+def test_outputs_are_those_of_the_predictor_in_the_order_given(
+    make: Make, dataset: Dataset
+) -> None:
+    predictor = make()
+    outputs = compute_outputs(predictor, dataset, {"logits", "embeddings"}, options=QUIET)
+    assert list(outputs.ids) == [instance.id for instance in dataset]
+    assert np.allclose(outputs.logits, predictor.predict_logits(dataset), atol=1e-5)
+    assert np.allclose(outputs.embeddings, predictor.embed(dataset), atol=1e-5)
+    assert outputs.mc_logits is None and not outputs.unreadable
+
+
+@pytest.mark.parametrize("needs", [{"logits"}, {"embeddings"}, {"mc_logits"}])
+def test_only_what_is_needed_is_there(make: Make, dataset: Dataset, needs: set[str]) -> None:
+    outputs = compute_outputs(make(DROPOUT), dataset, needs, options=QUIET)
+    found = {n for n in ("logits", "mc_logits", "embeddings") if getattr(outputs, n) is not None}
+    assert found == needs
+
+
+def test_nothing_needed_decodes_nothing(make: Make, decoded: Decoded) -> None:
+    outputs = compute_outputs(make(), ["absent/a.png", "absent/b.png"], ())
+    assert list(outputs.ids) == ["absent/a.png", "absent/b.png"]
+    assert outputs.logits is None and decoded.ids == []
+
+
+def test_a_strategys_needs_can_be_given_as_they_are(make: Make, dataset: Dataset) -> None:
+    needs = {"embeddings", "labeled_embeddings"}
+    assert compute_outputs(make(), dataset, needs, options=QUIET).embeddings is not None
+    with pytest.raises(ConfigurationError, match=r"expected some of logits.*found probs"):
+        compute_outputs(make(), dataset, {"probs"})
+
+
+@pytest.mark.parametrize(
+    ("config", "needs", "encoded"),
+    [
+        ({}, {"logits"}, 1),
+        ({}, {"logits", "embeddings"}, 1),
+        (DROPOUT, {"logits", "embeddings", "mc_logits"}, 1),
+        (DROPOUT, {"mc_logits"}, 1),
+        (EARLY_DROPOUT, {"mc_logits"}, 5),
+        (EARLY_DROPOUT, {"logits", "embeddings", "mc_logits"}, 6),
+    ],
+)
+def test_each_image_is_encoded_as_often_as_it_must_be(
+    make: Make, dataset: Dataset, config: Any, needs: set[str], encoded: int
+) -> None:
+    predictor = make(config)
+    images = 0
+
+    def count(module: Any, inputs: Any, output: torch.Tensor) -> None:
+        nonlocal images
+        images += len(output)
+
+    predictor.model.get_submodule("_im2im_encoder").register_forward_hook(count)
+    compute_outputs(predictor, dataset, needs, options=QUIET)
+    probe = 1 if "mc_logits" in needs else 0  # one image, to see where the dropout is
+    assert images == encoded * len(dataset) + probe
+
+
+def test_each_image_is_decoded_once(make: Make, dataset: Dataset, decoded: Decoded) -> None:
+    needs = {"logits", "embeddings", "mc_logits"}
+    compute_outputs(make(DROPOUT), dataset, needs, options=QUIET)
+    assert sorted(decoded.ids) == sorted(instance.id for instance in dataset)
+
+
+def test_blocks_and_batches_change_nothing(make: Make, dataset: Dataset, tmp_path: Path) -> None:
+    needs = {"logits", "embeddings", "mc_logits"}
+    expected = compute_outputs(make(DROPOUT), dataset, needs, options=QUIET)
+    for batch_size, block_size in ((1, 1), (2, 3), (7, 2), (100, 100)):
+        options = replace(QUIET, batch_size=batch_size, block_size=block_size)
+        folder = tmp_path / f"{batch_size}"
+        same(compute_outputs(make(DROPOUT), dataset, needs, folder, options), expected)
+        same(compute_outputs(make(DROPOUT), dataset, needs, None, options), expected)
+
+
+def test_images_of_different_sizes_keep_their_order(tiny_run: Path, pictures: Path) -> None:
+    config = {
+        "validation_dataset_reader": {"type": "image_classification_directory"},
+        "model.im2vec_encoder": {"type": "pool", "input_channels": 4, "mode": "average"},
+    }
+    reader = DatasetReader.from_params({"type": "image_classification_directory"})
+    archive_config = json.loads((tiny_run / "config.json").read_text())["model"]
+    archive_config["im2vec_encoder"] = config["model.im2vec_encoder"]
+    vocabulary = Vocabulary({"labels": {"Cat": 1, "Dog": 1}})
+    model = Model.from_params(archive_config, vocab=vocabulary)
+    predictor = ImagePredictor(model, reader)
+    images = [image for image in reader.read(pictures) for _ in range(2)]
+    images = [replace(image, id=f"{place}") for place, image in enumerate(images)]
+    outputs = compute_outputs(predictor, images, {"logits"}, options=QUIET)
+    alone = [predictor.predict_logits([image])[0] for image in images]
+    assert list(outputs.ids) == [image.id for image in images]
+    assert np.allclose(outputs.logits, alone, atol=1e-5)
+
+
+def test_a_model_that_takes_no_embeddings_is_asked_for_each(
+    pictures: Path, dataset: Dataset
+) -> None:
+    class Brightness(Model):
+        def __init__(self, vocab: Vocabulary) -> None:
+            super().__init__(vocab)
+            self.drop = torch.nn.Dropout(0.5)
+            self.scale = torch.nn.Parameter(torch.tensor(2.0))
+
+        @overrides
+        def forward(self, image: torch.Tensor, label: Any = None) -> dict[str, torch.Tensor]:
+            return {"logits": self.drop(self.embed(image)) * self.scale}
+
+        @overrides
+        def embed(self, image: torch.Tensor) -> torch.Tensor:
+            return image.mean(dim=(2, 3))
+
+    predictor = ImagePredictor(Brightness(Vocabulary.empty()).train(), dataset.reader)
+    needs = {"logits", "embeddings", "mc_logits"}
+    outputs = compute_outputs(predictor, dataset, needs, options=QUIET)
+    assert outputs.embeddings is not None and outputs.mc_logits is not None
+    assert np.allclose(outputs.logits, outputs.embeddings * 2, atol=1e-5)
+    ratios = outputs.mc_logits / outputs.embeddings[:, None, :]
+    assert np.allclose(ratios, ratios[:1], atol=1e-4)
+    assert predictor.model.training and predictor.model.drop.training  # put back
+
+
+# -- What is given --------------------------------------------------------------------------------
+
+
+def test_unreadable_images_are_reported_and_the_others_go_on(
+    make: Make, dataset: Dataset, tmp_path: Path
+) -> None:
+    bad = broken(tmp_path / "bad")
+    images = [dataset[0], bad, dataset[1], Path("absent.png"), dataset[2]]
+    predictor = make()
+    for folder in (None, tmp_path / "outputs"):
+        outputs = compute_outputs(predictor, images, {"logits"}, folder, QUIET)
+        assert list(outputs.ids) == [dataset[index].id for index in range(3)]
+        assert list(outputs.unreadable) == [bad.as_posix(), "absent.png"]
+        assert "none of the known formats" in outputs.unreadable[bad.as_posix()]
+        assert outputs.unreadable["absent.png"] == "No such file or directory"
+        assert np.allclose(outputs.logits, predictor.predict_logits(dataset[:3]), atol=1e-5)
+
+
+def test_no_readable_image_gives_arrays_without_rows(make: Make, tmp_path: Path) -> None:
+    needs = {"logits", "mc_logits", "embeddings"}
+    for folder in (None, tmp_path / "outputs"):
+        for images in ([], [broken(tmp_path / "bad")]):
+            outputs = compute_outputs(make(DROPOUT), images, needs, folder, QUIET)
+            assert outputs.logits is not None and outputs.logits.shape == (0, 3)
+            assert outputs.mc_logits is not None and outputs.mc_logits.shape == (0, 5, 3)
+            assert outputs.embeddings is not None and len(outputs.embeddings) == 0
+            assert len(outputs.unreadable) == len(images)
+
+
+def test_every_form_of_an_image_has_an_id(make: Make, pictures: Path) -> None:
+    file = sorted(pictures.rglob("*.png"))[0]
+    array = np.array(Image.open(file))
+    images: list[Any] = [array, str(file), file.read_bytes(), Image.open(file)]
+    outputs = compute_outputs(make(), images, {"logits"}, options=QUIET)
+    assert list(outputs.ids) == ["image:0", str(file), "image:2", "image:3"]
+    assert np.allclose(outputs.logits, outputs.logits[:1], atol=1e-5)  # type: ignore[index]
+
+
+def test_images_may_come_from_an_iterator(make: Make, dataset: Dataset, tmp_path: Path) -> None:
+    expected = compute_outputs(make(), dataset, {"logits"}, options=QUIET)
+    same(compute_outputs(make(), iter(dataset), {"logits"}, options=QUIET), expected)
+    for _ in range(2):
+        same(compute_outputs(make(), iter(dataset), {"logits"}, tmp_path, QUIET), expected)
+
+
+@pytest.mark.parametrize("given", [list, iter])
+def test_an_id_that_occurs_twice_is_an_error(make: Make, dataset: Dataset, given: Any) -> None:
+    images = given([dataset[0], dataset[1], dataset[0]])
+    with pytest.raises(DataError, match=f"found more than once: {dataset[0].id}"):
+        compute_outputs(make(), images, {"logits"}, options=QUIET)
+
+
+@pytest.mark.parametrize("images", ["photos", Path("photos"), b"123", {"image_path": "a.png"}])
+def test_one_image_or_a_folder_is_an_error(make: Make, images: Any) -> None:
+    with pytest.raises(ConfigurationError, match="expected a sequence of them"):
+        compute_outputs(make(), images, {"logits"})
+
+
+def test_no_predictor_is_an_error(dataset: Dataset) -> None:
+    with pytest.raises(ConfigurationError, match="predictors: expected at least one"):
+        compute_outputs([], dataset, {"logits"})
+
+
+# -- Where it is kept -----------------------------------------------------------------------------
+
+
+def test_a_folder_keeps_what_was_computed(
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+) -> None:
+    needs = {"logits", "embeddings"}
+    first = compute_outputs(make(), dataset, needs, tmp_path, QUIET)
+    assert isinstance(first.logits, np.memmap)
+    count = len(decoded.ids)
+    again = compute_outputs(make(), dataset, needs, tmp_path, QUIET)
+    assert len(decoded.ids) == count
+    same(again, first)
+
+
+def test_a_pool_that_grows_costs_what_is_new(
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+) -> None:
+    compute_outputs(make(), dataset[:3], {"logits"}, tmp_path, QUIET)
+    decoded.ids.clear()
+    outputs = compute_outputs(make(), dataset, {"logits"}, tmp_path, QUIET)
+    assert sorted(decoded.ids) == sorted(instance.id for instance in dataset[3:])
+    same(outputs, compute_outputs(make(), dataset, {"logits"}, options=QUIET))
+
+
+@pytest.mark.parametrize("memory_limit_mb", [100, 1e-5])
+def test_any_part_in_any_order_can_be_asked_for(
+    make: Make, dataset: Dataset, tmp_path: Path, memory_limit_mb: float
+) -> None:
+    options = replace(QUIET, memory_limit_mb=memory_limit_mb)
+    compute_outputs(make(), dataset, {"logits"}, tmp_path, options)
+    for part in ([5, 2, 4], [0, 1, 2], [6], [2, 3, 4], []):
+        images = [dataset[index] for index in part]
+        found = compute_outputs(make(), images, {"logits"}, tmp_path, options)
+        same(found, compute_outputs(make(), images, {"logits"}, options=QUIET))
+
+
+@pytest.mark.parametrize(
+    ("config", "needs", "options"),
+    [
+        ({"model.dropout": 0.4}, {"mc_logits"}, QUIET),
+        (DROPOUT, {"mc_logits"}, replace(QUIET, seed=1)),
+        (DROPOUT, {"mc_logits"}, replace(QUIET, mc_samples=6)),
+        (DROPOUT, {"mc_logits", "logits"}, QUIET),
+        (
+            {**DROPOUT, "validation_dataset_reader.augmentation.1.mean": [0, 0, 0]},
+            {"mc_logits"},
+            QUIET,
+        ),
+    ],
+)
+def test_what_would_give_other_numbers_is_computed_anew(
+    make: Make, dataset: Dataset, tmp_path: Path, config: Any, needs: set[str], options: Any
+) -> None:
+    compute_outputs(make(DROPOUT), dataset, {"mc_logits"}, tmp_path, QUIET)
+    found = compute_outputs(make(config), dataset, needs, tmp_path, options)
+    same(found, compute_outputs(make(config), dataset, needs, options=options))
+
+
+def test_other_weights_are_computed_anew(make: Make, dataset: Dataset, tmp_path: Path) -> None:
+    compute_outputs(make(), dataset, {"logits"}, tmp_path, QUIET)
+    found = compute_outputs(make(seed=1), dataset, {"logits"}, tmp_path, QUIET)
+    same(found, compute_outputs(make(seed=1), dataset, {"logits"}, options=QUIET))
+
+
+def test_what_cannot_change_the_numbers_is_not(
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+) -> None:
+    compute_outputs(make(DROPOUT), dataset, {"logits"}, tmp_path, QUIET)
+    decoded.ids.clear()
+    options = replace(QUIET, seed=3, mc_samples=2, batch_size=2, block_size=1)
+    compute_outputs(make(DROPOUT), dataset, {"logits"}, tmp_path, options)
+    assert decoded.ids == []
+
+
+def test_a_caller_may_say_what_the_numbers_depend_on(
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+) -> None:
+    options = replace(QUIET, fingerprint="the encoder, whatever the head")
+    compute_outputs(make(), dataset, {"embeddings"}, tmp_path, options)
+    decoded.ids.clear()
+    changed = make()
+    torch_noise(changed.model.linear_layer, 1)  # type: ignore[arg-type]
+    compute_outputs(changed, dataset, {"embeddings"}, tmp_path, options)
+    assert decoded.ids == []
+
+
+def test_much_goes_to_files_that_no_one_need_remove(
+    make: Make, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    needs = {"logits", "mc_logits", "embeddings"}
+    expected = compute_outputs(make(DROPOUT), dataset, needs, options=QUIET)
+    assert not isinstance(expected.logits, np.memmap)
+    for limit in (0, 1e-4, 5e-4, 1e-3):  # from the first block on, from a later one on
+        options = replace(QUIET, block_size=2, batch_size=2, memory_limit_mb=limit)
+        outputs = compute_outputs(make(DROPOUT), dataset, needs, options=options)
+        assert isinstance(outputs.mc_logits, np.memmap)
+        same(outputs, expected)
+        with pytest.raises(ValueError, match="read-only"):
+            outputs.mc_logits[:] = 0
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("allencv_al-")] == []
+
+
+def test_no_room_for_what_is_over_the_limit_is_explained(
+    make: Make, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    options = replace(QUIET, memory_limit_mb=0)
+    with pytest.raises(DataError, match=r"absent: No such file.*set TMPDIR to another place"):
+        compute_outputs(make(), dataset, {"logits"}, options=options)
+
+
+@pytest.mark.parametrize("folder", [None, "outputs"])
+def test_no_thread_is_left_behind_by_an_error(
+    make: Make, dataset: Dataset, tmp_path: Path, folder: str | None
+) -> None:
+    failing = make()
+    stop_after(failing, 1)
+    place = None if folder is None else tmp_path / folder
+    with pytest.raises(Stopped) as caught:
+        compute_outputs(failing, dataset, {"logits"}, place, QUIET)
+    assert caught.traceback  # which holds on to all that was running
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith(("decode", "outputs"))]
+
+
+class Stopped(Exception):  # noqa: N818  stands for a kill
+    pass
+
+
+def stop_after(predictor: Predictor, batches: int) -> None:
+    """Make the model fail at a batch."""
+    forward, calls = predictor.model.forward, 0
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > batches:
+            raise Stopped
+        return forward(*args, **kwargs)
+
+    predictor.model.forward = failing  # type: ignore[method-assign]
+
+
+def test_a_call_that_failed_goes_on_where_it_stopped(
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+) -> None:
+    options = replace(QUIET, batch_size=1, block_size=2)
+    stopped = make()
+    stop_after(stopped, 5)
+    with pytest.raises(Stopped):
+        compute_outputs(stopped, dataset, {"logits"}, tmp_path, options)
+    decoded.ids.clear()
+    outputs = compute_outputs(make(), dataset, {"logits"}, tmp_path, options)
+    assert sorted(decoded.ids) == sorted(instance.id for instance in dataset[4:])
+    expected = compute_outputs(make(), dataset, {"logits"}, options=options)
+    assert np.array_equal(outputs.logits, expected.logits)  # type: ignore[arg-type]
+
+
+def test_a_disk_that_refuses_ends_the_call_with_an_error(
+    make: Make, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, calls = OutputStore.append, 0
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise DataError("outputs: No space left on device")
+        append(*args, **kwargs)
+
+    monkeypatch.setattr(OutputStore, "append", full)
+    options = replace(QUIET, batch_size=1, block_size=1)
+    with pytest.raises(DataError, match="No space left"):
+        compute_outputs(make(), dataset, {"logits"}, tmp_path, options)
+    assert not [thread for thread in threading.enumerate() if "outputs" in thread.name]
+    found = compute_outputs(make(), dataset, {"logits"}, tmp_path, options)
+    same(found, compute_outputs(make(), dataset, {"logits"}, options=options))
+
+
+SCORING = """
+import sys
+from pathlib import Path
+from allencv_al.active_learning import ScoringOptions, compute_outputs
+from allencv_al.models import load_archive
+from allencv_al.predictors import Predictor
+run, pictures, folder = sys.argv[1:]
+predictor = Predictor.from_path(run, overrides={"model.dropout": 0.5})
+images = predictor.dataset_reader.read(pictures)
+print("ready", flush=True)
+options = ScoringOptions(batch_size=2, block_size=4, mc_samples=3, description=None)
+compute_outputs(predictor, images, {"logits", "mc_logits"}, folder, options)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_changes_nothing(
+    tiny_run: Path, make: Make, tmp_path: Path
+) -> None:
+    pictures, generator = tmp_path / "many", np.random.default_rng(0)
+    for index in range(400):
+        pixels = generator.integers(0, 256, (60, 60, 3), dtype=np.uint8)
+        (pictures / "Cat").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(pictures / "Cat" / f"{index}.png")
+    folder, kills = tmp_path / "outputs", 0
+    command = [sys.executable, "-c", SCORING, str(tiny_run), str(pictures), str(folder)]
+    for _ in range(4):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            process.wait(generator.uniform(0.05, 0.3))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        finally:
+            process.stdout.close()
+        if process.returncode == 0:
+            break
+    predictor = make(DROPOUT)
+    images = predictor.dataset_reader.read(pictures)
+    options = ScoringOptions(batch_size=2, block_size=4, mc_samples=3, description=None)
+    needs = {"logits", "mc_logits"}
+    found = compute_outputs(predictor, images, needs, folder, options)
+    same(found, compute_outputs(predictor, images, needs, options=options))
+    assert kills >= 2, "it ended too early to be killed; choose shorter delays"
+
+
+# -- Dropout --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [DROPOUT, EARLY_DROPOUT])
+def test_members_say_the_same_of_an_image_alone_and_in_any_pool(
+    make: Make, dataset: Dataset, config: Any
+) -> None:
+    predictor = make(config)
+    whole = compute_outputs(predictor, dataset, {"mc_logits"}, options=QUIET)
+    assert whole.mc_logits is not None and whole.mc_logits.shape == (7, 5, 3)
+    backwards = compute_outputs(make(config), dataset[::-1], {"mc_logits"}, options=QUIET)
+    same(backwards.rows(whole.ids), whole)
+    for index in (0, 4):
+        alone = compute_outputs(
+            make(config), dataset[index : index + 1], {"mc_logits"}, options=QUIET
+        )
+        same(alone, whole.take([index]))
+    fewer = compute_outputs(predictor, dataset, {"mc_logits"}, options=replace(QUIET, mc_samples=2))
+    assert np.allclose(fewer.mc_logits, whole.mc_logits[:, :2], atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("config", [DROPOUT, EARLY_DROPOUT])
+def test_members_differ_and_logits_have_no_dropout(
+    make: Make, dataset: Dataset, config: Any
+) -> None:
+    outputs = compute_outputs(
+        make(config), dataset, {"logits", "mc_logits", "embeddings"}, options=QUIET
+    )
+    members = outputs.mc_logits
+    assert members is not None
+    for one in range(5):
+        for other in range(one):
+            assert np.abs(members[:, one] - members[:, other]).max() > 0.01
+    plain = make()
+    assert np.allclose(outputs.logits, plain.predict_logits(dataset), atol=1e-5)
+    assert np.allclose(outputs.embeddings, plain.embed(dataset), atol=1e-5)
+
+
+def test_the_mean_of_many_members_is_the_prediction_of_a_linear_head(
+    make: Make, dataset: Dataset
+) -> None:
+    options = replace(QUIET, mc_samples=3000)
+    outputs = compute_outputs(make(DROPOUT), dataset, {"logits", "mc_logits"}, options=options)
+    assert outputs.mc_logits is not None
+    error = outputs.mc_logits.std(axis=1) / 3000**0.5
+    assert (np.abs(outputs.mc_logits.mean(axis=1) - outputs.logits) < 5 * error).all()
+
+
+def test_a_model_without_dropout_is_told_what_to_do(make: Make, dataset: Dataset) -> None:
+    with pytest.raises(ConfigurationError, match=r"dropout.*or give several archives"):
+        compute_outputs(make(), dataset, {"mc_logits"})
+    with pytest.raises(ConfigurationError, match="mc_samples: expected at least 1, found 0"):
+        compute_outputs(make(DROPOUT), dataset, {"mc_logits"}, options=ScoringOptions(mc_samples=0))
+
+
+# -- Ensembles ------------------------------------------------------------------------------------
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    exponentials = np.exp(logits.astype(np.float64))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def test_an_ensemble_gives_members_and_their_mean_probability(
+    make: Make, dataset: Dataset, decoded: Decoded
+) -> None:
+    members = [make(seed=seed) for seed in (0, 1, 2)]
+    needs = {"logits", "mc_logits", "embeddings"}
+    outputs = compute_outputs(members, dataset, needs, options=QUIET)
+    assert sorted(decoded.ids) == sorted(instance.id for instance in dataset)  # once for all
+    expected = np.stack([member.predict_logits(dataset) for member in members], axis=1)
+    assert np.allclose(outputs.mc_logits, expected, atol=1e-5)
+    assert np.allclose(softmax(outputs.logits), softmax(expected).mean(axis=1), atol=1e-6)  # type: ignore[arg-type]
+    assert np.allclose(np.exp(outputs.logits).sum(axis=1), 1, atol=1e-5)  # type: ignore[arg-type]
+    assert np.allclose(outputs.embeddings, members[0].embed(dataset), atol=1e-5)
+
+
+def test_an_ensemble_of_one_model_is_that_model(make: Make, dataset: Dataset) -> None:
+    one = compute_outputs(make(), dataset, {"logits"}, options=QUIET)
+    same(compute_outputs([make()], dataset, {"logits"}, options=QUIET), one)
+    both = compute_outputs([make(), make()], dataset, {"logits"}, options=QUIET)
+    assert np.allclose(softmax(both.logits), softmax(one.logits), atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_confident_members_do_not_become_infinite(make: Make, dataset: Dataset) -> None:
+    members = [make(), make(seed=1)]
+    for member in members:
+        with torch.no_grad():
+            member.model.linear_layer.weight.mul_(1e4)  # type: ignore[union-attr,operator]
+    outputs = compute_outputs(members, dataset, {"logits"}, options=QUIET)
+    assert np.isfinite(outputs.logits).all()  # type: ignore[arg-type]
+
+
+def test_members_with_other_transforms_see_images_in_their_own_way(
+    make: Make, dataset: Dataset, decoded: Decoded
+) -> None:
+    other = {"validation_dataset_reader.augmentation.1": {"type": "normalize", "mean": [0, 0, 0]}}
+    members = [make(), make(other, seed=1), make(seed=2)]
+    outputs = compute_outputs(members, dataset, {"mc_logits"}, options=QUIET)
+    assert len(decoded.ids) == 2 * len(dataset)  # two ways for three members
+    expected = np.stack([member.predict_logits(dataset) for member in members], axis=1)
+    assert np.allclose(outputs.mc_logits, expected, atol=1e-5)
+
+
+def test_an_image_that_one_member_cannot_read_is_unreadable(make: Make, dataset: Dataset) -> None:
+    small = make({"validation_dataset_reader.max_pixels": 12 * 12})
+    outputs = compute_outputs([make(), small], dataset, {"logits"}, options=QUIET)
+    assert len(outputs.ids) == 3 and len(outputs.unreadable) == 4
+    assert all("max_pixels" in cause for cause in outputs.unreadable.values())
+
+
+def test_embeddings_alone_take_only_the_first_member(make: Make, dataset: Dataset) -> None:
+    second = make(seed=1)
+    second.model.embed = second.model.forward = None  # type: ignore[assignment,method-assign]
+    outputs = compute_outputs([make(), second], dataset, {"embeddings"}, options=QUIET)
+    assert np.allclose(outputs.embeddings, make().embed(dataset), atol=1e-5)
+
+
+def test_members_must_have_the_same_classes_in_the_same_order(make: Make, dataset: Dataset) -> None:
+    other = make()
+    other.model.vocab = Vocabulary({"labels": {"Dog": 1, "Cat": 1, "Emu": 1}})
+    reordered = Vocabulary.empty()
+    for name in ("Dog", "Cat", "Emu"):
+        reordered.add_token_to_namespace(name)
+    other.model.vocab = reordered
+    with pytest.raises(
+        ConfigurationError,
+        match=r"\[Cat, Dog, Emu\] in the first model and \[Dog, Cat, Emu\] in model 3",
+    ):
+        compute_outputs([make(), make(), other], dataset, {"logits"})
+
+
+def test_an_ensemble_is_kept_and_resumed_like_one_model(
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+) -> None:
+    members = [make(), make(seed=1)]
+    first = compute_outputs(members, dataset, {"mc_logits"}, tmp_path, QUIET)
+    decoded.ids.clear()
+    same(compute_outputs(members, dataset, {"mc_logits"}, tmp_path, QUIET), first)
+    assert decoded.ids == []
+    swapped = compute_outputs(members[::-1], dataset, {"mc_logits"}, tmp_path, QUIET)
+    assert np.allclose(swapped.mc_logits, first.mc_logits[:, ::-1], atol=1e-5)  # type: ignore[index]
+
+
+# -- Progress -------------------------------------------------------------------------------------
+
+
+def test_progress_counts_every_image(
+    make: Make, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    class Recorded(scoring_module.Progress):
+        def __init__(self, *args: Any) -> None:
+            seen.append(args)
+            super().__init__(*args)
+
+        @overrides
+        def advance(self, count: int = 1, note: str = "") -> None:
+            seen.append(count)
+
+    monkeypatch.setattr(scoring_module, "Progress", Recorded)
+    options = replace(QUIET, description="looking")
+    images = [*dataset, broken(tmp_path / "bad")]
+    compute_outputs(make(), images, {"logits"}, tmp_path / "outputs", options)
+    assert seen == [("looking", 8, "images"), 3, 3, 2]

@@ -1,0 +1,112 @@
+"""Labels that cannot mean what their author meant are pointed out before training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from allencv_al.common.errors import DataError
+from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.instance import Instance
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.training.checks.label_check import check_labels, only_known, only_labeled
+from allencv_al.training.experiment import Datasets
+
+
+class _Nothing(DatasetReader):
+    def _read(self, path):  # type: ignore[no-untyped-def]
+        return []
+
+
+def dataset(labels: Sequence[str | None]) -> Dataset:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    instances = [Instance(str(i), pixels, label) for i, label in enumerate(labels)]
+    return Dataset(_Nothing(), instances, {})
+
+
+def check(
+    train: Sequence[str | None],
+    validation: Sequence[str | None] | None = None,
+    test: Sequence[str | None] | None = None,
+) -> None:
+    others = [None if labels is None else dataset(labels) for labels in (validation, test)]
+    check_labels(Datasets(dataset(train), *others))
+
+
+def test_sound_labels_pass_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    check(["cat", "dog", None], ["cat"], ["dog", "cat", None])
+    assert caplog.text == ""
+
+
+def test_nothing_to_learn_from() -> None:
+    with pytest.raises(DataError, match="no image has a class"):
+        check([None, None])
+
+
+def test_no_class_in_common_is_an_error() -> None:
+    with pytest.raises(DataError) as caught:
+        check(["rover", "whiskers"], ["Rover", "wiskers"])
+    assert "validation_data_path" in str(caught.value)
+    assert "Rover (1), wiskers (1)" in str(caught.value)
+    assert 'did you mean "rover"' in str(caught.value)
+
+
+def test_a_class_that_training_never_shows_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    check(["cat", "dog"], ["cat"], ["cat", "doog"])
+    assert "test_data_path: classes that no training image has: doog" in caplog.text
+
+
+def test_one_class_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    check(["cat", "cat"])
+    assert "of one class, cat" in caplog.text
+
+
+def test_a_class_for_each_image_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    check([f"IMG{number}" for number in range(24)])
+    assert "24 training images are of 24 classes" in caplog.text
+
+
+def test_unlabeled_images_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    datasets = Datasets(dataset(["cat", None, "dog", None]), dataset(["cat"]), dataset([None, "a"]))
+    found = only_labeled(datasets)
+    assert found.train.labels() == ["cat", "dog"]
+    assert [item.id for item in found.train] == ["0", "2"]
+    assert found.validation is datasets.validation
+    assert found.test is not None
+    assert found.test.labels() == ["a"]
+    assert "2 of 4 training images have no label: left out" in caplog.text
+    assert "1 of 2 test images have no label: left out" in caplog.text
+
+
+def test_a_data_set_with_labels_of_another_kind_stays_whole() -> None:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    boxes = Dataset(_Nothing(), [Instance("0", pixels, boxes=()), Instance("1", pixels)], {})
+    datasets = Datasets(boxes, None, None)
+    assert only_labeled(datasets).train is boxes
+
+
+def test_a_class_that_looks_misspelt_beside_those_that_are_measured_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    check(["cat", "dog", "dgo"], ["cat", "dog"])
+    assert 'of the class "dgo"' in caplog.text
+    assert 'did you mean "dog"?' in caplog.text
+
+
+def test_images_that_measure_of_classes_the_model_does_not_know_are_left_out_with_counts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    vocabulary = Vocabulary({"labels": {"cat": 1, "dog": 1}})
+    measures = dataset(["cat", "horse", "dog", "owl", "horse", None])
+    found = only_known(measures, vocabulary, "test_data_path")
+    assert found.labels() == ["cat", "dog", None]
+    assert (
+        "test_data_path: 3 of 6 images are of classes that the model does not know: "
+        "horse (2), owl (1): left out"
+    ) in caplog.text
+    assert only_known(found, vocabulary, "x") is found
+    with pytest.raises(DataError, match=r"x: 2 of 2 images .*: Cat \(2\); .*did you mean"):
+        only_known(dataset(["Cat", "Cat"]), vocabulary, "x")

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from allencv_al.common import ConfigurationError, Params
+from allencv_al.common.errors import TrainingError
+from allencv_al.data.batch import Batch
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models import Model
+from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.trainers.logistic_regression_trainer import LogisticRegressionTrainer
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+class Images:
+    """A loader of images whose channel means tell the classes apart, with much noise."""
+
+    def __init__(self, classes: tuple[int, ...], count: int = 60, labeled: bool = True) -> None:
+        generator = np.random.default_rng(3)
+        self.labels = generator.choice(np.asarray(classes), count)
+        colors = generator.random((len(CLASSES), 3))
+        noise = generator.normal(0, 0.4, (count, 3))
+        self.pixels = (colors[self.labels] + noise).astype(np.float32)
+        self.labeled = labeled
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // 7)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for index in range(start, len(self)):
+            rows = slice(7 * index, 7 * index + 7)
+            image = torch.from_numpy(self.pixels[rows])[:, :, None, None].expand(-1, 3, 2, 2)
+            tensors = {"image": image}
+            if self.labeled:
+                tensors["label"] = torch.from_numpy(self.labels[rows])
+            yield Batch(tensors, [f"{index}/{row}" for row in range(len(image))], index=index)
+
+    def to_device(self, batch: Batch, device: torch.device, **_: Any) -> dict[str, Any]:
+        return dict(batch.tensors)
+
+
+def model(**changes: Any) -> Model:
+    config = {
+        "type": "basic_image_classifier",
+        "im2vec_encoder": {"type": "pool", "input_channels": 3, "mode": "average"},
+        **changes,
+    }
+    return Model.from_params(
+        Params(config), vocab=Vocabulary({"labels": dict.fromkeys(CLASSES, 1)})
+    )
+
+
+def probabilities(trainer: LogisticRegressionTrainer, loader: Images) -> np.ndarray:
+    embedding = torch.from_numpy(loader.pixels)
+    return trainer.model.eval()(embedding=embedding)["probs"].detach().numpy()
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (0, 2, 3), (1, 3)], ids=str)
+@pytest.mark.parametrize("standardize", [False, True])
+def test_the_layer_says_what_scikit_learn_says(classes: tuple[int, ...], standardize: bool) -> None:
+    loader = Images(classes)
+    trainer = LogisticRegressionTrainer(
+        model(), loader, inverse_regularization=4.0, standardize=standardize, cuda_device=-1
+    )
+    metrics = trainer.train()
+
+    regression = LogisticRegression(C=4.0, max_iter=1000)
+    oracle = make_pipeline(StandardScaler(), regression) if standardize else regression
+    oracle.fit(loader.pixels, loader.labels)
+    found = probabilities(trainer, loader)
+    np.testing.assert_allclose(found[:, classes], oracle.predict_proba(loader.pixels), atol=2e-4)
+    absent = [index for index in range(len(CLASSES)) if index not in classes]
+    assert found[:, absent].max(initial=0) < 1e-9
+    assert metrics["training_accuracy"] == pytest.approx(oracle.score(loader.pixels, loader.labels))
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (0, 2, 3), (1, 3)], ids=str)
+@pytest.mark.parametrize("weights", [[4.0, 1.0, 0.1, 2.0], {"bee": 3.0, "dog": 0.5}])
+def test_class_weights_are_scikit_learns(
+    classes: tuple[int, ...], weights: list[float] | dict[str, float]
+) -> None:
+    loader = Images(classes)
+    trainer = LogisticRegressionTrainer(model(class_weights=weights), loader, cuda_device=-1)
+    metrics = trainer.train()
+    each = weights if isinstance(weights, list) else [weights.get(name, 1.0) for name in CLASSES]
+    oracle = LogisticRegression(max_iter=1000, class_weight={c: each[c] for c in classes})
+    oracle.fit(loader.pixels, loader.labels)
+    found = probabilities(trainer, loader)
+    np.testing.assert_allclose(found[:, classes], oracle.predict_proba(loader.pixels), atol=2e-4)
+    loss = torch.nn.functional.nll_loss(
+        torch.from_numpy(found).log(), torch.from_numpy(loader.labels), torch.tensor(each)
+    )
+    assert metrics["training_loss"] == pytest.approx(loss.item(), abs=1e-5)
+
+
+def test_one_class_alone_is_always_predicted() -> None:
+    loader = Images((2,))
+    trainer = LogisticRegressionTrainer(model(), loader, cuda_device=-1)
+    trainer.train()
+    assert (probabilities(trainer, loader).argmax(axis=1) == 2).all()
+
+
+def test_it_measures_and_leaves_what_an_archive_needs(tmp_path: Path) -> None:
+    loader = Images((0, 1, 2, 3))
+    trainer = Trainer.from_params(
+        Params({"type": "logistic_regression", "cuda_device": -1}),
+        model=model(),
+        data_loader=loader,
+        validation_data_loader=loader,
+        serialization_dir=tmp_path,
+    )
+    metrics = trainer.train()
+    assert metrics["validation_accuracy"] == pytest.approx(metrics["training_accuracy"])
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    found = {path.name for path in tmp_path.iterdir()}
+    assert {"best.safetensors", "environment.json", "confusion_matrix.png"} <= found
+
+
+def test_an_encoder_that_trains_is_refused() -> None:
+    encoder = {"type": "cifar_resnet", "depth": 20, "requires_grad": True}
+    training = model(im2im_encoder=encoder, im2vec_encoder={"type": "pool", "input_channels": 64})
+    with pytest.raises(ConfigurationError, match="requires_grad: false"):
+        LogisticRegressionTrainer(training, Images((0, 1)), cuda_device=-1)
+
+
+def test_unlabeled_images_cannot_be_fitted() -> None:
+    with pytest.raises(TrainingError, match=r"no label for one of 0/0, 0/1, 0/2"):
+        LogisticRegressionTrainer(model(), Images((0, 1), labeled=False), cuda_device=-1).train()
+
+
+@pytest.mark.parametrize("name", ["inverse_regularization", "max_iterations", "tolerance"])
+def test_numbers_out_of_range_are_faults_of_the_config(name: str) -> None:
+    from allencv_al.common.config.config_check import check
+
+    faults = check(LogisticRegressionTrainer, {name: 0})
+    assert [fault.path for fault in faults] == [name]
