@@ -63,8 +63,8 @@ class RunFiles:
 
     def write(self, loop: ActiveLearningLoop, with_model: bool) -> None:
         """Write the files for people, and if asked for the model as it is."""
+        from allencv_al.active_learning.report.run_lines import run_lines
         from allencv_al.active_learning.report.run_report import write_run_report
-        from allencv_al.reports.curve_lines import run_lines
         from allencv_al.reports.learning_curve import FILE_NAME as CURVE_NAME
         from allencv_al.reports.learning_curve import write_learning_curve
 

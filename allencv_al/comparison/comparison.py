@@ -198,6 +198,7 @@ def write_comparison(
     Raises:
         DataError: No run has measured anything.
     """
+    from allencv_al.comparison.report.comparison_lines import comparison_lines
     from allencv_al.comparison.report.comparison_report import (
         ComparisonContext,
         write_comparison_report,
@@ -206,7 +207,6 @@ def write_comparison(
         write_results_csv,
         write_results_markdown,
     )
-    from allencv_al.reports.curve_lines import comparison_lines
     from allencv_al.reports.learning_curve import write_learning_curve
 
     curves = _curves(runs, options.metric)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from allencv_al.active_learning.report.run_lines import run_lines
 from allencv_al.active_learning.rounds.round_record import RoundRecord
+from allencv_al.comparison.report.comparison_lines import comparison_lines
 from allencv_al.comparison.statistics import summarize
 from allencv_al.reports.chart_layout import BASELINE_COLOR, SERIES_COLORS
-from allencv_al.reports.curve_lines import CurveLine, comparison_lines, run_lines
+from allencv_al.reports.curve_lines import CurveLine
 from allencv_al.reports.learning_curve import write_learning_curve
 
 

@@ -54,9 +54,6 @@ class TestFigures:
     classes: Sequence[str] = ()
 
 
-TO_ADD_A_CLASS = "to add a class, name all classes in active_learning.classes of the config"
-
-
 class Learner(Registrable):
     """Trains on the labels so far, measures itself, and says what it makes of the pool.
 

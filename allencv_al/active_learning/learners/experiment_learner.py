@@ -14,7 +14,7 @@ import torch
 from overrides import overrides
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
-from allencv_al.active_learning.learners.base import TO_ADD_A_CLASS, Learner, TestOutputs
+from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
 from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
 from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
@@ -34,6 +34,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model
 from allencv_al.predictors.image_predictor import ImagePredictor

@@ -9,10 +9,10 @@ from typing import Any
 
 from allencv_al.active_learning.report.confusion import confusion
 from allencv_al.active_learning.report.round_sections import costs, machine_seconds, picks, results
+from allencv_al.active_learning.report.run_lines import run_lines
 from allencv_al.active_learning.report.thumbnails import Thumbnails
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
-from allencv_al.reports.curve_lines import run_lines
 from allencv_al.reports.html import Node, name_text, tag
 from allencv_al.reports.html_tables import Column, table
 from allencv_al.reports.report_parts import (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.active_learning.rounds.curves import Curve, aubc
+from allencv_al.comparison.report.comparison_lines import comparison_lines, profile_lines
 from allencv_al.comparison.report.comparison_tables import (
     TextTable,
     accuracy_table,
@@ -19,7 +20,6 @@ from allencv_al.comparison.report.comparison_tables import (
 from allencv_al.comparison.statistics import ComparisonSummary
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.chart_layout import LineLook, line_looks
-from allencv_al.reports.curve_lines import comparison_lines, profile_lines
 from allencv_al.reports.html import Markup, Node, name_text, tag
 from allencv_al.reports.html_tables import Column, shaded, table
 from allencv_al.reports.report_parts import (

@@ -18,6 +18,8 @@ from allencv_al.labels.round_store import Query
 _HERE = "allencv_al.labels.annotators"
 _MOST_NAMED = 5
 
+TO_ADD_A_CLASS = "to add a class, name all classes in active_learning.classes of the config"
+
 
 class WaitingForLabels(AllenCVError):  # noqa: N818  nothing is wrong
     """The run can go on only when somebody has given labels; the message says how."""
