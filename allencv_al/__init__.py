@@ -7,8 +7,11 @@ names below are imported when first used, so that `import allencv_al` costs noth
 from typing import TYPE_CHECKING
 
 from allencv_al.common.lazy_exports import lazy_exports
+from allencv_al.compat.old_modules import install
 
 __version__ = "0.1.0"
+
+install()
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

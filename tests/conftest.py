@@ -9,6 +9,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from fixtures.digit_runs import digits as digits
+from fixtures.digit_runs import linear_config as linear_config
+from fixtures.digit_runs import make_digits as make_digits
+from fixtures.digit_runs import network_config as network_config
+from fixtures.report_pages import hostile_names as hostile_names
+from fixtures.report_pages import make_curves as make_curves
+from fixtures.report_pages import make_records as make_records
+from fixtures.report_pages import png_fixture as png_fixture
+from fixtures.report_pages import read_page_fixture as read_page_fixture
 from hypothesis import settings
 
 # No deadlines: a busy machine is no fault. In CI the same examples each time, so that what lands

@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
-from allencv_al.compat.script import app as app
+from typing import TYPE_CHECKING
 
-__all__ = ["app"]
+from allencv_al.common.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from allencv_al.compat.script import app as app
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {"app": "allencv_al.compat.script"})

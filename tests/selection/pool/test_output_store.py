@@ -393,7 +393,7 @@ import sys
 import threading
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from allencv_al.active_learning import output_store
+from allencv_al.selection.pool import output_store
 from allencv_al.selection.pool.output_store import OutputStore
 from test_output_store import block
 with OutputStore(Path({folder!r}), "abc") as store:

@@ -1,7 +1,7 @@
 """Record what baal says of some logits, for the tests; it is too heavy to be installed with them.
 
     pip install --target /tmp/baal --no-deps baal==2.1.0 "structlog<23"
-    PYTHONPATH=/tmp/baal python tests/active_learning/strategies/record_baal_scores.py
+    PYTHONPATH=/tmp/baal python tests/selection/strategies/record_baal_scores.py
 
 baal itself wants all of Jupyter. What it says stands in `baal_scores.json`, with what it was asked.
 """

@@ -1,0 +1,106 @@
+"""Modules under their names of version 0.1.
+
+Importing such a name works until version 0.4, with a `FutureWarning` that names today's module. The
+finder is asked first: a folder that an upgrade left behind would be found as a namespace package.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+REMOVED_IN = "0.4"
+_PACKAGE = "allencv_al."
+
+# (old folder, new folder): modules with public classes or functions, `old=new` where renamed
+_MOVED = {
+    ("active_learning", "active_learning"): "experiment=active_learning_experiment",
+    ("active_learning", "active_learning.rounds"): "round_metrics round_record round_records",
+    ("active_learning", "labels"): "database label_store label_table picked_image run_database",
+    ("active_learning", "selection"): "selection selector",
+    ("active_learning", "selection.pool"): (
+        "fingerprints output_store pool=unlabeled_pool pool_outputs pool_scorer scoring"
+    ),
+    ("active_learning.annotators", "labels.annotators"): "base file ground_truth",
+    ("active_learning.comparison", "active_learning.rounds"): "curves",
+    ("active_learning.comparison", "comparison"): (
+        "bootstrap cells compare=comparison label_savings paired_tests penalty_matrix "
+        "performance_profile statistics"
+    ),
+    ("active_learning.labeling", "labels.sessions"): "store=labeling_store",
+    ("active_learning.strategies", "selection.strategies"): (
+        "badge bands base batch_bald clue cluster_margin combining coverage ensemble epig "
+        "k_center narrowing random typiclust uncertainty"
+    ),
+    ("common", "common.config"): "from_params lazy params plugins registrable",
+    ("common", "common.files"): "atomic_file tables",
+    ("modules.im2im_encoders", "modules.im2im_encoders"): "feedforward=feedforward_encoder",
+    ("modules.im2vec_encoders", "modules.im2vec_encoders"): "pool=pooling",
+    ("service.pipeline", "service.pipeline"): "errors=pipeline_errors",
+    ("training", "training"): "run=training_run",
+    ("training", "training.checkpoints"): "checkpointer",
+    ("training", "training.trainers"): (
+        "gradient_descent_trainer logistic_regression_trainer metric_tracker moving_average "
+        "no_op_trainer trainer=base training_loop"
+    ),
+}
+_MOVED_PACKAGES = {
+    "active_learning.annotators": "labels.annotators",
+    "active_learning.comparison": "comparison",
+    "active_learning.exchange": "labels.exchange",
+    "active_learning.labeling": "labels.sessions",
+    "active_learning.reports": "reports",
+    "active_learning.strategies": "selection.strategies",
+}
+
+
+@cache
+def moved_modules() -> dict[str, str]:
+    """Return today's name of each module by its name of version 0.1."""
+    found = dict(_MOVED_PACKAGES)
+    for (old_folder, new_folder), names in _MOVED.items():
+        for pair in names.split():
+            old, _, new = pair.partition("=")
+            found[f"{old_folder}.{old}"] = f"{new_folder}.{new or old}"
+    return {_PACKAGE + old: _PACKAGE + new for old, new in found.items()}
+
+
+class OldModuleFinder:
+    """Finds modules of this package by their names of version 0.1, and loads today's."""
+
+    @staticmethod
+    def find_spec(fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Return a spec that loads today's module, or None for any other name."""
+        if not fullname.startswith(_PACKAGE) or fullname not in moved_modules():
+            return None
+        from importlib.machinery import ModuleSpec
+
+        # A package, so that Python looks for modules below it
+        return ModuleSpec(fullname, OldModuleFinder(), is_package=True)  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return today's module itself, so that its classes exist once."""
+        import importlib
+        import warnings
+
+        name = moved_modules()[spec.name]
+        message = f"{spec.name} is now {name}; the old name will be removed in {REMOVED_IN}"
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        module = importlib.import_module(name)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Restore what the import system has set: the module has run under today's name."""
+        module.__spec__ = self._spec
+
+
+def install() -> None:
+    """Add the finder once."""
+    if OldModuleFinder not in sys.meta_path:
+        sys.meta_path.insert(0, OldModuleFinder)
