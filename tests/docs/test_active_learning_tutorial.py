@@ -11,25 +11,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from doc_page import REPOSITORY, DocPage
 
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-TUTORIAL = REPOSITORY / "docs" / "tutorials" / "active_learning.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGE = DocPage("docs/tutorials/active_learning.md")
 OWN_STRATEGY = "sure_of_little"
-
-
-def blocks(*languages: str) -> list[tuple[str, str]]:
-    found = BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))
-    return [(language, text) for language, text in found if language in languages]
 
 
 def test_the_excerpt_is_what_the_config_says() -> None:
     path = REPOSITORY / "training_config" / "digits_active_learning.jsonnet"
     config = Params.from_file(path, ext_vars={"TRAIN_PATH": "digits"}).as_dict()
-    [(_, text)] = blocks("jsonnet")
+    [(_, text)] = PAGE.blocks("jsonnet")
     excerpt = json.loads(evaluate_snippet("excerpt", text, {}))
     assert excerpt["active_learning"] == config["active_learning"]
 
@@ -39,8 +33,8 @@ def test_the_strategy_of_your_own_scores_as_printed() -> None:
 
     from allencv_al.active_learning import Pool, QueryStrategy
 
-    [text] = [text for _, text in blocks("python") if OWN_STRATEGY in text]
-    exec(compile(text, str(TUTORIAL), "exec"), {"__name__": "my_strategies"})
+    [text] = [text for _, text in PAGE.blocks("python") if OWN_STRATEGY in text]
+    exec(compile(text, PAGE.name, "exec"), {"__name__": "my_strategies"})
     pool = Pool(ids=["a", "b", "c"], logits=np.asarray([[3.0, 0], [0.1, 0], [1, 1]]))
     strategy = QueryStrategy.from_params({"type": OWN_STRATEGY, "power": 2})
     assert strategy.select(pool, 2).ids == ("b", "c")
@@ -52,7 +46,7 @@ def test_every_command_runs_as_printed(tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(REPOSITORY / "training_config", checkout / "training_config")
     script = ["set -euo pipefail"]
-    for language, text in blocks("bash", "python"):
+    for language, text in PAGE.blocks("bash", "python"):
         if OWN_STRATEGY not in text:
             script.append(text if language == "bash" else f"python - <<'PYTHON'\n{text}PYTHON")
     binaries = Path(sys.executable).parent

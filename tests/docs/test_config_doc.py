@@ -1,17 +1,35 @@
-"""The example of docs/reference/config.md runs as printed."""
+"""The examples of docs/reference/config.md are as printed."""
 
 from __future__ import annotations
 
-import re
+import json
 from pathlib import Path
 from typing import Any
 
-DOC = Path(__file__).resolve().parents[2] / "docs" / "reference" / "config.md"
+import pytest
+from doc_page import DocPage
+
+from allencv_al.common.config.params import Params
+from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.training.experiment import check_experiment
+
+PAGE = DocPage("docs/reference/config.md")
 
 
 def test_the_example_builds_what_it_says() -> None:
-    code = re.search(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
-    assert code is not None
     names: dict[str, Any] = {"__name__": "config_doc"}
-    exec(compile(code[1], str(DOC), "exec"), names)
+    exec(compile(PAGE.block("python", "Recorder"), PAGE.name, "exec"), names)
     assert isinstance(names["recorder"].sampler, names["Even"])
+
+
+def test_the_faults_are_reported_as_printed(photos: Path) -> None:
+    snippet = DocPage("README.md").block("jsonnet", "photos/train")
+    config = json.loads(evaluate_snippet("README.md", snippet, {}))
+    resize = config["dataset_reader"]["augmentation"][0]
+    resize["heigth"] = resize.pop("height")
+    config["model"]["im2vec_encoder"]["input_channels"] = 51
+    config["trainer"] = {"num_epochs": 3, "optimizer": {"type": "adamw", "lr": "fast"}}
+    with pytest.raises(ConfigurationError) as caught:
+        check_experiment(Params(config), "photos.jsonnet")
+    assert str(caught.value) in PAGE.text

@@ -14,19 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doc_page import REPOSITORY, DocPage
 
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-TUTORIAL = REPOSITORY / "docs" / "tutorials" / "cats_and_dogs.md"
+PAGE = DocPage("docs/tutorials/cats_and_dogs.md")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/")
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-def blocks(*languages: str) -> list[tuple[str, str]]:
-    found = BLOCK.findall(TUTORIAL.read_text(encoding="utf-8"))
-    return [(language, text) for language, text in found if language in languages]
 
 
 def test_every_excerpt_is_what_the_config_says() -> None:
@@ -34,7 +28,7 @@ def test_every_excerpt_is_what_the_config_says() -> None:
     config = Params.from_file(
         REPOSITORY / "training_config" / "image_classifier.jsonnet", ext_vars=variables
     ).as_dict()
-    excerpts = blocks("jsonnet")
+    excerpts = PAGE.blocks("jsonnet")
     assert len(excerpts) == 4
     for _, text in excerpts:
         for key, value in json.loads(evaluate_snippet("excerpt", text, {})).items():
@@ -60,7 +54,7 @@ def checkout(tmp_path: Path, shared_data: Path) -> Path:
 @pytest.mark.timeout(900)
 def test_every_command_runs_as_printed(checkout: Path) -> None:
     script = ["set -euo pipefail"]
-    for language, text in blocks("bash", "python"):
+    for language, text in PAGE.blocks("bash", "python"):
         script.append(text if language == "bash" else f"python - <<'PYTHON'\n{text}PYTHON")
     binaries = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
@@ -102,7 +96,7 @@ def test_every_command_runs_as_printed(checkout: Path) -> None:
 
 def check_server(checkout: Path, environment: dict[str, str], expected: dict[str, Any]) -> None:
     """Start the demo server as printed, on a free port, and ask it what `predict` was asked."""
-    [(_, text)] = blocks("console")
+    [(_, text)] = PAGE.blocks("console")
     command = f"exec {text.removeprefix('$ ').rstrip()} --port 0"
     with subprocess.Popen(
         ["bash", "-c", command], cwd=checkout, env=environment, stderr=subprocess.PIPE, text=True
