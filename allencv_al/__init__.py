@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from allencv_al.common.lazy_exports import lazy_exports
 from allencv_al.compat.old_modules import install
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 install()
 

@@ -10,12 +10,12 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-GENERATED = ("commands", "components", "python")  # of docs/reference, by docs/generate.py
+GENERATED = ("commands", "components", "python")  # in docs/reference, by docs/generate.py
 PAGES = sorted(
     path
     for pattern in ("*.md", ".github/**/*.md", "*/*.md", "docs/**/*.md", "examples/**/*.md")
     for path in REPOSITORY.glob(pattern)
-    if path.parts[-2] not in GENERATED
+    if path.parts[-2] not in GENERATED and "_build" not in path.parts
 )
 
 
