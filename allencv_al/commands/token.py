@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _create(file: TokenFile, args: argparse.Namespace) -> int:
-    from allencv_al.service.pipeline.scopes import SCOPES
+    from allencv_al.service.pipeline import SCOPES
     from allencv_al.service.web.token_file import check_scopes
 
     scopes = args.scope or ["*"]

@@ -15,7 +15,11 @@ from allencv_al.predictors.batched_inference import PredictionError
 from allencv_al.predictors.prediction_json import to_json_value
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.service.demo.batcher import Batcher, BusyError, Prediction, in_a_thread
-from allencv_al.service.demo.demo_answers import BatchAnswer, InfoAnswer, PredictionAnswer
+from allencv_al.service.demo.demo_answers import (
+    ModelInfoAnswer,
+    PredictionAnswer,
+    PredictionsAnswer,
+)
 from allencv_al.service.demo.image_root import ImageRoot
 from allencv_al.service.demo.request_images import BodyReader
 from allencv_al.service.demo.requests import RequestInputs
@@ -89,7 +93,11 @@ def create_app(
 
 
 def _add_routes(
-    app: WebApp, batcher: Batcher, bodies: BodyReader, info: InfoAnswer, samples: Sequence[bytes]
+    app: WebApp,
+    batcher: Batcher,
+    bodies: BodyReader,
+    info: ModelInfoAnswer,
+    samples: Sequence[bytes],
 ) -> None:
     @app.operation(
         "POST",
@@ -109,7 +117,7 @@ def _add_routes(
     @app.operation(
         "POST",
         "/predict_batch",
-        answer=BatchAnswer,
+        answer=PredictionsAnswer,
         accepts=("*/*",),
         summary="Predict several images: a form with files, or a JSON list of what /predict "
         "takes. An image that cannot be predicted has an error in its place.",
@@ -119,8 +127,8 @@ def _add_routes(
         found = _predictions(batcher, bodies.several())
         return _json([_row_or_fault(prediction) for prediction in found], _timing(found))
 
-    @app.operation("GET", "/api/info", answer=InfoAnswer, summary="What the page has to know.")
-    def api_info() -> InfoAnswer:
+    @app.operation("GET", "/api/info", answer=ModelInfoAnswer, summary="What the page has to know.")
+    def api_info() -> ModelInfoAnswer:
         return info
 
     @app.operation(
@@ -184,9 +192,9 @@ def _timing(predictions: Sequence[Prediction]) -> str:
 
 def _info(
     predictor: Predictor, at: WebSettings, title: str, samples: int, draws_boxes: bool
-) -> InfoAnswer:
+) -> ModelInfoAnswer:
     _, height, width = predictor.dataset_reader.image_shape()
-    return InfoAnswer(
+    return ModelInfoAnswer(
         title=title,
         classes=_classes_of(predictor),
         samples=samples,

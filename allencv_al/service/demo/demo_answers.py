@@ -29,11 +29,11 @@ class FailedAnswer(BaseModel):
     error: ImageFault
 
 
-class BatchAnswer(RootModel[list[PredictionAnswer | FailedAnswer]]):
+class PredictionsAnswer(RootModel[list[PredictionAnswer | FailedAnswer]]):
     """One answer per image, in the order in which they were sent."""
 
 
-class InfoAnswer(BaseModel):
+class ModelInfoAnswer(BaseModel):
     """What the page has to know."""
 
     title: str = Field(description="The heading of the page.")

@@ -25,7 +25,7 @@ class StartAnswer(BaseModel):
     worker: str = Field(description="Who this worker is from now on; an earlier one is nobody.")
 
 
-class NextRequest(BaseModel):
+class NextTaskRequest(BaseModel):
     """Asks what to do."""
 
     model_config = ConfigDict(extra="ignore")
@@ -33,7 +33,7 @@ class NextRequest(BaseModel):
     worker: str = Field(max_length=64)
 
 
-class Task(BaseModel):
+class WorkerTask(BaseModel):
     """A request to the worker's pipeline."""
 
     id: str
@@ -43,12 +43,12 @@ class Task(BaseModel):
     body: dict[str, Any] = Field(description="Its body.")
 
 
-class NextAnswer(BaseModel):
+class NextTaskAnswer(BaseModel):
     """What to do: nothing yet, something, or nothing any more."""
 
     status: int = 200
     state: State
-    task: Task | None = None
+    task: WorkerTask | None = None
 
 
 class ResultRequest(BaseModel):

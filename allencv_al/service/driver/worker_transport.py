@@ -46,7 +46,7 @@ class WorkerTransport:
         self.name = "the worker"
         self._changed = threading.Condition()
         self._worker: str | None = None
-        self._task: messages.Task | None = None
+        self._task: messages.WorkerTask | None = None
         self._result: tuple[int, dict[str, Any]] | None = None
         self._end: messages.State | None = None
         self._told = False
@@ -78,7 +78,7 @@ class WorkerTransport:
     def _have_done(
         self, method: str, path: str, body: Mapping[str, Any], key: str | None
     ) -> dict[str, Any]:
-        task = messages.Task(
+        task = messages.WorkerTask(
             id=uuid.uuid4().hex, method=method, path=path, key=key, body=dict(body)
         )
         began = time.monotonic()
@@ -123,12 +123,12 @@ class WorkerTransport:
         @app.operation(
             "POST",
             "/sdk_response",
-            body=messages.NextRequest,
-            answer=messages.NextAnswer,
+            body=messages.NextTaskRequest,
+            answer=messages.NextTaskAnswer,
             summary="Ask what to do; the answer waits some seconds for something.",
             responses=(409,),
         )
-        def sdk_response(body: messages.NextRequest) -> messages.NextAnswer:
+        def sdk_response(body: messages.NextTaskRequest) -> messages.NextTaskAnswer:
             return self._next(body.worker)
 
         @app.operation(
@@ -147,7 +147,7 @@ class WorkerTransport:
                     self._changed.notify_all()
             return messages.ResultAnswer()
 
-    def _next(self, worker: str) -> messages.NextAnswer:
+    def _next(self, worker: str) -> messages.NextTaskAnswer:
         def is_something() -> bool:
             return (
                 worker != self._worker
@@ -160,12 +160,12 @@ class WorkerTransport:
             self._changed.wait_for(is_something, _ASKED_SECONDS)
             self._check(worker)
             if self._task is not None and self._result is None:
-                return messages.NextAnswer(state="FETCHED", task=self._task)
+                return messages.NextTaskAnswer(state="FETCHED", task=self._task)
             if self._end is not None:
                 self._told = True
                 self._changed.notify_all()
-                return messages.NextAnswer(state=self._end)
-            return messages.NextAnswer(state="WAITING")
+                return messages.NextTaskAnswer(state=self._end)
+            return messages.NextTaskAnswer(state="WAITING")
 
     def _check(self, worker: str) -> None:
         if worker != self._worker:

@@ -12,3 +12,6 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__, {"Pipeline": "allencv_al.service.pipeline.pipeline"}
 )
+
+SCOPES = ("train", "test", "infer", "state", "loop")
+"""What a token of a pipeline may allow."""

@@ -13,7 +13,7 @@ from allencv_al.service.pipeline.functions.infer_keys import POLICIES
 from allencv_al.service.pipeline.functions.user_functions import Functions
 from allencv_al.service.pipeline.pipeline_errors import body_of
 from allencv_al.service.pipeline.pipeline_loop import LoopOptions
-from allencv_al.service.pipeline.pipeline_messages import ErrorAnswer
+from allencv_al.service.pipeline.pipeline_messages import PipelineErrorAnswer
 from allencv_al.service.pipeline.pipeline_routes import PipelineRoutes
 from allencv_al.service.pipeline.state.storage import Storage
 from allencv_al.service.web.access import Access, Identity, OpenAccess, TokenAccess
@@ -197,7 +197,7 @@ class Pipeline:
             settings,
             self.name,
             lambda problem: body_of(problem, self._debug),
-            ErrorAnswer,
+            PipelineErrorAnswer,
         )
         self._routes.add_to(app)
         return app

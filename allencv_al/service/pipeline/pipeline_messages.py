@@ -136,7 +136,7 @@ class StateAnswer(BaseModel):
     size: int | None
 
 
-class LoopAnswer(BaseModel):
+class OneLoopAnswer(BaseModel):
     """What a loop has brought."""
 
     status: int = 200
@@ -167,7 +167,7 @@ class EndAnswer(BaseModel):
     Message: str = "Experiment complete"
 
 
-class InfoAnswer(BaseModel):
+class PipelineInfoAnswer(BaseModel):
     """What this pipeline is."""
 
     protocol: int
@@ -178,7 +178,7 @@ class InfoAnswer(BaseModel):
     checkpoint_extension: str = Field("", description="What loops put behind `ckpt_i`.")
 
 
-class Fault(BaseModel):
+class FunctionFault(BaseModel):
     """What went wrong."""
 
     type: str = Field(description="One word for programs, or what a function has raised.")
@@ -189,9 +189,9 @@ class Fault(BaseModel):
     traceback: str | None = Field(None, description="Of a function, where debug is on.")
 
 
-class ErrorAnswer(BaseModel):
+class PipelineErrorAnswer(BaseModel):
     """Everything that is no success."""
 
     status: int = Field(description="That of the answer.")
     Message: str | None = Field(None, description="Of a loop whose callback was not heard.")
-    error: Fault
+    error: FunctionFault

@@ -203,14 +203,14 @@ class PipelineRoutes:
             "/one_loop",
             scope="loop",
             body=messages.OneLoopRequest,
-            answer=messages.LoopAnswer,
+            answer=messages.OneLoopAnswer,
             summary="Train, test and infer, and keep what comes of it; each phase once. With "
             "`Prefer: respond-async` it is answered with 202 and the address of a job.",
             responses=(202, 409, 502),
         )
         def one_loop(
             body: messages.OneLoopRequest,
-        ) -> messages.LoopAnswer | flask.Response:
+        ) -> messages.OneLoopAnswer | flask.Response:
             request = self._loop_request(body)
             if "respond-async" not in flask.request.headers.get("Prefer", ""):
                 with busy(self._folder, f"loop {request.loop}"):
@@ -255,13 +255,13 @@ class PipelineRoutes:
 
     def _add_info(self, app: WebApp) -> None:
         @app.operation(
-            "GET", "/v1/info", answer=messages.InfoAnswer, summary="What this pipeline is."
+            "GET", "/v1/info", answer=messages.PipelineInfoAnswer, summary="What this pipeline is."
         )
-        def info() -> messages.InfoAnswer:
+        def info() -> messages.PipelineInfoAnswer:
             functions = ["train", "test", "infer"]
             if self._functions.has_state:
                 functions.append("getdatasetstate")
-            return messages.InfoAnswer(
+            return messages.PipelineInfoAnswer(
                 protocol=PROTOCOL,
                 name=self._name,
                 functions=functions,
@@ -330,10 +330,12 @@ class PipelineRoutes:
         )
         return runner.run(request)
 
-    def _answer(self, found: dict[str, Any], body: messages.OneLoopRequest) -> messages.LoopAnswer:
+    def _answer(
+        self, found: dict[str, Any], body: messages.OneLoopRequest
+    ) -> messages.OneLoopAnswer:
         if self._callback_url is not None:
             call_back(self._callback_url, body, self._token)
-        return messages.LoopAnswer(**found)
+        return messages.OneLoopAnswer(**found)
 
     def _run_job(
         self,

@@ -44,7 +44,7 @@ _BODY_OF_STRANGERS = 8 * 2**10  # a token that is traded for a cookie
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
-class _Request(flask.Request):
+class _MemoryRequest(flask.Request):
     """A request whose files stay in memory, as its body is: no disk that is full loses them."""
 
     def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
@@ -106,7 +106,7 @@ class WebApp(flask.Flask):
         self.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
         self.config["MAX_FORM_PARTS"] = 2 * settings.max_images
         self.json.sort_keys = False  # type: ignore[attr-defined]
-        self.request_class = _Request
+        self.request_class = _MemoryRequest
         self.before_request(self._guard)
         self.after_request(self._finish)
         self.register_error_handler(Exception, self._answer_error)

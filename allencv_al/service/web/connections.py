@@ -83,7 +83,7 @@ class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
         self.write(body)
 
 
-class _Request(HTTPRequestParser):  # type: ignore[misc]
+class _GuardedRequest(HTTPRequestParser):  # type: ignore[misc]
     """A request on its way in; the guards are asked as soon as its head is there."""
 
     adj: Any
@@ -151,7 +151,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self, server: Server, sock: socket.socket, addr: Any, adj: Adjustments, map: Any
     ) -> None:
         super().__init__(server, sock, addr, adj, map)
-        self.parser_class = lambda adjustments: _Request(adjustments, self)
+        self.parser_class = lambda adjustments: _GuardedRequest(adjustments, self)
         self.network = network_of(addr[0])
         self.waits_since = time.time()
         self._lingers_until: float | None = None

@@ -198,7 +198,7 @@ def test_each_step_of_a_request_has_its_time(
 
 def test_who_sends_a_byte_now_and_then_is_overdue_too() -> None:
     channel = connections._Channel.__new__(connections._Channel)
-    request = connections._Request.__new__(connections._Request)
+    request = connections._GuardedRequest.__new__(connections._GuardedRequest)
     channel.requests, channel.request, channel._lingers_until = [], request, None
     channel._answer, channel.total_outbufs_len, channel.last_activity = None, 0, 1_000.0
     request.began, request.headers_finished, request.body_bytes_received = 900.0, False, 0
