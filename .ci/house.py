@@ -34,12 +34,8 @@ def main(arguments: list[str]) -> int:
         _module(path.parent.relative_to(root)) for path in (root / PACKAGE).rglob("__init__.py")
     }
     graph = {name: set(_imports(name, tree, trees)) - {name} for name, tree in trees.items()}
-    problems = [
-        *_circles(graph),
-        *_classes(trees),
-        *_modules(trees, packages),
-        *_folders(trees, packages),
-    ]
+    modules = set(trees) - packages
+    problems = [*_circles(graph), *_classes(trees), *_modules(modules), *_folders(modules)]
     for problem in problems:
         print(problem)
     if "--once" in arguments:
