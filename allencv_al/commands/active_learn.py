@@ -7,11 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from allencv_al.commands.options.arguments import add_config, add_run_folder
+from allencv_al.commands.shared.arguments import add_config, add_run_folder
 from allencv_al.common.errors import ConfigurationError
-
-NAME = "active-learn"
-HELP = "train, choose what to label next, take in the labels, and again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands.options import arguments
+from allencv_al.commands.shared import arguments
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
         StrategySummary,
     )
 
-NAME = "compare"
-HELP = "compare query strategies over several seeds, with tests and a report"
 
 DEFAULT_SEEDS = 5
 

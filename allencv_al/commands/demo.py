@@ -8,9 +8,6 @@ import shutil
 import sys
 from pathlib import Path
 
-NAME = "demo"
-HELP = "run the main job on embedded images, to see that everything works"
-
 CONFIG = Path(__file__).with_name("digits_active_learning.jsonnet")
 SEEDS = 6  # the fewest with which a Wilcoxon test can reach p < 0.05
 FIRST_LABELS = 50

@@ -12,8 +12,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from allencv_al.commands.options.arguments import add_include_package
 from allencv_al.commands.registries import FOR_PYTHON_ONLY, REGISTRIES, load_registry
+from allencv_al.commands.shared.arguments import add_include_package
 from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from allencv_al.common.config.signatures import Argument
     from allencv_al.common.config.targets import Target
 
-NAME = "describe"
-HELP = "list what a config can name, and the parameters of each"
 
 EXPERIMENT = "experiment"
 ACTIVE_LEARNING = "active_learning"

@@ -6,12 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands.options.output_files import check_output_files
+from allencv_al.commands.shared.output_files import check_output_files
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange import FORMATS
-
-NAME = "export-labels"
-HELP = "write the labels of a run or a labeling for other programs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

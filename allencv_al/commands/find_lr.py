@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands.options import arguments
+from allencv_al.commands.shared import arguments
 from allencv_al.common.errors import ConfigurationError, TrainingError
 
 if TYPE_CHECKING:
     from allencv_al.common.config.params import Params
     from allencv_al.training.learning_rate_finder import LearningRateCurve
 
-NAME = "find-lr"
-HELP = "try growing learning rates, draw the losses and suggest one"
 
 PICTURE_NAME = "lr-losses.png"
 JSON_NAME = "lr-losses.json"

@@ -15,8 +15,6 @@ from allencv_al.labels.exchange import FORMATS
 if TYPE_CHECKING:
     from allencv_al.labels.exchange.record import LabelRecord
 
-NAME = "import-labels"
-HELP = "add labels of other programs to a labeling"
 
 _MOST_NAMED = 20
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands.options import arguments, server_arguments
-from allencv_al.commands.options.label_order import fill
+from allencv_al.commands.shared import arguments, server_arguments
+from allencv_al.commands.shared.label_order import fill
 from allencv_al.common.errors import ArchiveError, ConfigurationError, DataError
 from allencv_al.common.files.paths import absence_hint, shown_path
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from allencv_al.labels.sessions.labeling_store import LabelingStore
     from allencv_al.service.web.access import Access
 
-NAME = "label"
-HELP = "label images on a page, alone or with others"
 
 _TOKENS_NAME = "tokens"
 _MOST_NAMED = 3

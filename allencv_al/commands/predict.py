@@ -12,17 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from allencv_al.commands.options import arguments
-from allencv_al.commands.options.output_files import check_output_files
+from allencv_al.commands.shared import arguments
+from allencv_al.commands.shared.output_files import check_output_files
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from allencv_al.commands.options.predict_inputs import PredictInput, PredictItem
+    from allencv_al.commands.shared.predict_inputs import PredictInput, PredictItem
     from allencv_al.models.archive import Archive
     from allencv_al.predictors.predictor import Predictor
 
-NAME = "predict"
-HELP = "predict the classes of images, as JSON lines"
 
 EXIT_SOME_FAILED = 1
 
@@ -113,13 +111,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_input(text: str) -> PredictInput:
-    from allencv_al.commands.options.predict_inputs import open_input
+    from allencv_al.commands.shared.predict_inputs import open_input
 
     return open_input(text)
 
 
 def _read_dataset(predictor: Predictor, path: str) -> PredictInput:
-    from allencv_al.commands.options.predict_inputs import dataset_input
+    from allencv_al.commands.shared.predict_inputs import dataset_input
 
     return dataset_input(predictor.dataset_reader.read(path))
 

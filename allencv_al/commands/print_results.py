@@ -12,9 +12,6 @@ from typing import Any
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.tables import csv_text
 
-NAME = "print-results"
-HELP = "collect the metrics of many runs in one CSV table"
-
 _RUN = "model_run"
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from allencv_al.commands.options.output_files import output_faults
-from allencv_al.commands.options.select_arguments import (
+from allencv_al.commands.shared.output_files import output_faults
+from allencv_al.commands.shared.select_arguments import (
     DEFAULT_FIRST_STRATEGY,
     DEFAULT_STRATEGY,
     add_arguments,
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from allencv_al.selection.selector import SampleSelector
     from allencv_al.selection.strategies import QueryStrategy
 
-__all__ = ["HELP", "NAME", "add_arguments", "run"]
+__all__ = ["add_arguments", "run"]
 
-NAME = "select"
-HELP = "choose the images that are most worth labeling next"
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 _MOST_NAMED = 3
@@ -37,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 def run(args: argparse.Namespace) -> int:
     """Choose; what cannot be read is reported and fails nothing."""
-    from allencv_al.commands.output.select_results import (
+    from allencv_al.commands.shared.select_results import (
         Results,
         log_summary,
         picked_images,

@@ -6,11 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands.options import arguments, server_arguments
+from allencv_al.commands.shared import arguments, server_arguments
 from allencv_al.common.errors import ConfigurationError
-
-NAME = "serve"
-HELP = "show a trained model on a page, and answer predictions over HTTP"
 
 DEFAULT_TITLE = "Image classifier"
 

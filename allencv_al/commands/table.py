@@ -15,9 +15,6 @@ class SubcommandModule(Protocol):
     Nothing outside the standard library may be imported there: ``allencv-al X --help`` imports it.
     """
 
-    NAME: str
-    HELP: str
-
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the arguments of the subcommand."""
 

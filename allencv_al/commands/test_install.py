@@ -9,9 +9,6 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 
-NAME = "test-install"
-HELP = "check that this installation can decode, train and predict"
-
 EXIT_FAILED = 1
 
 PACKAGES = (

@@ -8,14 +8,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands.options import arguments
+from allencv_al.commands.shared import arguments
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from allencv_al.service.web.token_file import StoredToken, TokenFile
 
-NAME = "token"
-HELP = "make, list and revoke tokens for pipelines"
 
 _DAY = 86_400
 

@@ -6,11 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands.options.arguments import add_config, add_run_folder
+from allencv_al.commands.shared.arguments import add_config, add_run_folder
 from allencv_al.common.errors import ConfigurationError
-
-NAME = "train"
-HELP = "train the model that a jsonnet file describes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

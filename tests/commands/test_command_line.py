@@ -162,7 +162,7 @@ def fake_command(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = 
             raise error
         return 3
 
-    module = SimpleNamespace(NAME="fail", HELP="x", add_arguments=lambda parser: None, run=run)
+    module = SimpleNamespace(add_arguments=lambda parser: None, run=run)
     entry = SimpleNamespace(module="fail", help="raise an error", load=lambda: module)
     monkeypatch.setitem(command_line.SUBCOMMANDS, "fail", entry)  # type: ignore[arg-type]
 

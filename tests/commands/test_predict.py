@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.commands.options import predict_inputs
+from allencv_al.commands.shared import predict_inputs
 from allencv_al.models import archive_model
 from allencv_al.predictors import Predictor
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from allencv_al.commands.options import arguments
+from allencv_al.commands.shared import arguments
 
 DEFAULT_STRATEGY = "margin"
 DEFAULT_FIRST_STRATEGY = "typiclust"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.commands.options.output_files import check_output_files, output_faults
+from allencv_al.commands.shared.output_files import check_output_files, output_faults
 from allencv_al.common.errors import ConfigurationFaults
 
 

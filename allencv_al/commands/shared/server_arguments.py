@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands.options import arguments
+from allencv_al.commands.shared import arguments
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -1,1 +1,0 @@
-"""Arguments and inputs that commands share."""

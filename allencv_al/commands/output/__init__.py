@@ -1,1 +1,0 @@
-"""Tables and files that commands write."""
