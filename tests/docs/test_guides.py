@@ -26,7 +26,9 @@ README = DocPage("README.md")
 OWN_IMAGES = DocPage("docs/how_to/own_images.md")
 CHOOSE = DocPage("docs/how_to/choose_images.md")
 ROUNDS = DocPage("docs/how_to/rounds.md")
-EXTEND = DocPage("docs/how_to/extend/reader_and_transform.md")
+EXTEND = DocPage("docs/how_to/extend/index.md")
+READER = DocPage("docs/how_to/extend/reader.md")
+TRANSFORM = DocPage("docs/how_to/extend/transform.md")
 
 WritePhotos = Callable[[Path, str], None]
 
@@ -98,7 +100,7 @@ def test_a_reader_of_your_own_takes_part_as_printed(
     photos: Path, write_photos: WritePhotos
 ) -> None:
     write_photos(photos / "flat", "{label}-{number}.jpg")
-    (photos / "my_readers.py").write_text(EXTEND.block("python", "by_file_name"))
+    (photos / "my_readers.py").write_text(READER.block("python", "class ByFileName"))
     config = photos_config()
     config["dataset_reader"] = {
         "type": "by_file_name",
@@ -154,7 +156,7 @@ def test_a_transform_of_your_own_takes_part_as_printed() -> None:
     from allencv_al import ImageTransform
 
     exec(
-        compile(EXTEND.block("python", '"darken"'), EXTEND.name, "exec"),
+        compile(TRANSFORM.block("python", "class Darken"), TRANSFORM.name, "exec"),
         {"__name__": "my_transforms"},
     )
     darken = ImageTransform.from_params({"type": "darken", "factor": 0.25})
