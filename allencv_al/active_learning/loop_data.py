@@ -19,7 +19,7 @@ from allencv_al.data.dataset_readers.instance_ids import encodable
 from allencv_al.data.id_hash import id_hashes
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.training.checks.label_check import check_labels, only_known
+from allencv_al.training.datasets import check_labels, only_known
 
 logger = logging.getLogger(__name__)
 

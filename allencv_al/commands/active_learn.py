@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     source = str(args.param_path)
     if args.dry_run:
         from allencv_al.active_learning.loop_experiment import experiment_class
-        from allencv_al.training.checks.dry_run import dry_run
+        from allencv_al.training.experiment import dry_run
 
         dry_run(params, source, experiment_class(params))
         sys.stdout.write(f"{source}: no faults found\n")

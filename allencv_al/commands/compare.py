@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         from allencv_al.active_learning.loop_experiment import experiment_class
         from allencv_al.comparison import cells
         from allencv_al.comparison.comparison import check_baseline
-        from allencv_al.training.checks.dry_run import dry_run
+        from allencv_al.training.experiment import dry_run
 
         cells.check_comparison(params, options.strategies, options.source)
         if not options.recover:  # a run that goes on may have more strategies

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.common.files.atomic_file import write_json
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.prediction_json import to_json_value
-    from allencv_al.training.checks.label_check import only_known
+    from allencv_al.training.datasets import only_known
     from allencv_al.training.evaluation import evaluate
 
     outputs = {

@@ -29,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     if args.dry_run:
-        from allencv_al.training.checks.dry_run import dry_run
-        from allencv_al.training.experiment import Experiment
+        from allencv_al.training.experiment import Experiment, dry_run
 
         dry_run(params, str(args.param_path), Experiment)
         sys.stdout.write(f"{args.param_path}: no faults found\n")

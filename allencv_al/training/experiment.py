@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from overrides import overrides
 
@@ -17,49 +17,32 @@ from allencv_al.common.config.specs.object_specs import ObjectSpec
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
+from allencv_al.common.seeding import seeded_globals
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
+from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.archive_samples import MAX_SAMPLES
-from allencv_al.training.checks.dry_run import check_files
-from allencv_al.training.checks.label_check import check_labels, only_known, only_labeled
 from allencv_al.training.checks.model_check import model_faults, unused_key_faults
+from allencv_al.training.datasets import (
+    SPLITS,
+    Datasets,
+    Split,
+    check_files,
+    check_labels,
+    only_known,
+    only_labeled,
+)
 from allencv_al.training.trainers.base import Trainer
 
 logger = logging.getLogger(__name__)
 
-Split = Literal["train", "validation", "test"]
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-ImageShape = tuple[int, int | None, int | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Datasets:
-    """The data sets of an experiment; None where the config names no path.
-
-    Args:
-        train: The images to learn from.
-        validation: The images that choose the best epoch.
-        test: The images that measure the result.
-    """
-
-    train: Dataset
-    validation: Dataset | None
-    test: Dataset | None
-
-    def for_samples(self) -> Dataset | None:
-        """Return the images that an archive may show: none that the model learned from."""
-        return self.validation if self.validation is not None else self.test
-
-    def present(self, names: Sequence[Split] = SPLITS) -> list[Dataset]:
-        """Return those that are there, in the order train, validation, test."""
-        found = [getattr(self, name) for name in SPLITS if name in names]
-        return [dataset for dataset in found if dataset is not None]
+# A dry run leaves these out of the trainer: callbacks may open files; their configs were checked
+_NOT_REHEARSED = ("callbacks", "checkpointer")
 
 
 class Experiment(FromParams):
@@ -323,6 +306,26 @@ def check_experiment(params: Params, source: str, experiment: type[Any] = Experi
     faults = [*check(experiment, params.as_dict()), *_path_faults(params.as_dict())]
     if faults:
         raise ConfigurationFaults(faults, source)
+
+
+def dry_run(params: Params, source: str, experiment: type[Any]) -> None:
+    """Raise with what is wrong with a config, its data and what it builds; warn of the rest.
+
+    Args:
+        params: The config.
+        source: What to call it in messages.
+        experiment: What it describes.
+
+    Raises:
+        AllenCVError: What is wrong, all faults of the config at once.
+    """
+    check_experiment(params, source, experiment)
+    config = params.duplicate().as_dict()
+    if isinstance(config.get("trainer"), dict):
+        for name in _NOT_REHEARSED:
+            config["trainer"].pop(name, None)
+    with seeded_globals(0):
+        experiment.from_checked(Params(config)).rehearse()
 
 
 def _path_faults(config: dict[str, Any]) -> Iterator[Fault]:

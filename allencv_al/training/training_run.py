@@ -18,8 +18,9 @@ from allencv_al.models.archive import archive_model
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpointer import has_checkpoints
 from allencv_al.training.checkpoints.data_record import check_same_data, write_data_record
+from allencv_al.training.datasets import Datasets
 from allencv_al.training.evaluation import evaluate
-from allencv_al.training.experiment import Datasets, Experiment, check_experiment
+from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import (
     METRICS_NAME,
     VOCABULARY_NAME,

@@ -46,8 +46,7 @@ from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpoints.checkpointer import FOLDER as CHECKPOINTS
 from allencv_al.training.checkpoints.weights_file import read_weights, write_weights
-from allencv_al.training.checks.dry_run import check_files
-from allencv_al.training.experiment import Datasets
+from allencv_al.training.datasets import Datasets, check_files
 from allencv_al.training.run_folder import VOCABULARY_NAME
 
 logger = logging.getLogger(__name__)

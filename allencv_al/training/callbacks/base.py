@@ -11,7 +11,7 @@ from allencv_al.common import Registrable
 if TYPE_CHECKING:
     import torch
 
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 _HERE = "allencv_al.training.callbacks"
 
@@ -39,7 +39,7 @@ class TrainerCallback(Registrable):
     def __init__(self, serialization_dir: str | Path | None = None) -> None:
         self.serialization_dir = None if serialization_dir is None else Path(serialization_dir)
 
-    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+    def on_start(self, trainer: EpochTrainer, is_primary: bool = True) -> None:
         """Before the first step of this process, new run or recovered.
 
         Args:
@@ -49,7 +49,7 @@ class TrainerCallback(Registrable):
 
     def on_backward(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         batch_outputs: dict[str, Any],
         backward_called: bool,
     ) -> bool:
@@ -67,7 +67,7 @@ class TrainerCallback(Registrable):
 
     def on_batch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         batch_inputs: list[Mapping[str, Any]],
         batch_outputs: list[dict[str, Any]],
         batch_metrics: dict[str, torch.Tensor],
@@ -95,7 +95,7 @@ class TrainerCallback(Registrable):
 
     def on_epoch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any],
         epoch: int,
         is_primary: bool = True,
@@ -111,7 +111,7 @@ class TrainerCallback(Registrable):
 
     def on_end(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any] | None = None,
         epoch: int | None = None,
         is_primary: bool = True,

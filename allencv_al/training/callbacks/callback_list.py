@@ -15,7 +15,7 @@ from allencv_al.training.interruption import TrainingInterrupted
 if TYPE_CHECKING:
     import torch
 
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -45,19 +45,19 @@ class CallbackList:
         """Whether `on_backward` has anything to do."""
         return bool(self._on_backward)
 
-    def on_start(self, trainer: TrainingLoop) -> None:
+    def on_start(self, trainer: EpochTrainer) -> None:
         """See `TrainerCallback`."""
         for callback in self._all:
             callback.on_start(trainer, is_primary=True)
 
-    def on_backward(self, trainer: TrainingLoop, outputs: dict[str, Any]) -> bool:
+    def on_backward(self, trainer: EpochTrainer, outputs: dict[str, Any]) -> bool:
         """Return whether any callback has computed the gradients."""
         done = False
         for callback in self._on_backward:
             done = callback.on_backward(trainer, outputs, done) or done
         return done
 
-    def on_batch(self, trainer: TrainingLoop, loss: torch.Tensor, number: int) -> None:
+    def on_batch(self, trainer: EpochTrainer, loss: torch.Tensor, number: int) -> None:
         """See `TrainerCallback`; `number` counts the steps of the epoch from 1."""
         step = trainer.step
         for callback in self._on_batch:
@@ -73,7 +73,7 @@ class CallbackList:
                 batch_grad_norm=step.grad_norm,
             )
 
-    def on_epoch(self, trainer: TrainingLoop, metrics: dict[str, Any], epoch: int) -> None:
+    def on_epoch(self, trainer: EpochTrainer, metrics: dict[str, Any], epoch: int) -> None:
         """See `TrainerCallback`."""
         for callback in self._all:
             callback.on_epoch(trainer, metrics, epoch, is_primary=True)
@@ -85,7 +85,7 @@ class CallbackList:
                 )
 
     def on_end(
-        self, trainer: TrainingLoop, metrics: dict[str, Any] | None, epoch: int | None
+        self, trainer: EpochTrainer, metrics: dict[str, Any] | None, epoch: int | None
     ) -> Exception | None:
         """Tell each callback, also after one has failed; return the first error."""
         first: Exception | None = None

@@ -11,7 +11,7 @@ from overrides import overrides
 from allencv_al.training.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class ConfidenceChecksCallback(TrainerCallback):
         self._is_done = False
 
     @overrides
-    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+    def on_start(self, trainer: EpochTrainer, is_primary: bool = True) -> None:
         # Asked now: a group that a schedule frees after the first epoch has no gradients yet
         named = trainer.model.named_parameters()
         self._trained = {name for name, parameter in named if parameter.requires_grad}
@@ -43,7 +43,7 @@ class ConfidenceChecksCallback(TrainerCallback):
     @overrides
     def on_epoch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any],
         epoch: int,
         is_primary: bool = True,

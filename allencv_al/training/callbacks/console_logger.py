@@ -15,7 +15,7 @@ from allencv_al.training.callbacks.base import TrainerCallback
 from allencv_al.training.trainers.epoch_metrics import scalars
 
 if TYPE_CHECKING:
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +38,13 @@ class ConsoleLoggerCallback(TrainerCallback):
         self._first = 0
 
     @overrides
-    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+    def on_start(self, trainer: EpochTrainer, is_primary: bool = True) -> None:
         self._started, self._first = time.monotonic(), trainer.epochs_completed
 
     @overrides
     def on_epoch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any],
         epoch: int,
         is_primary: bool = True,

@@ -13,7 +13,7 @@ from allencv_al.training.callbacks.base import TrainerCallback
 from allencv_al.training.trainers.epoch_metrics import scalars
 
 if TYPE_CHECKING:
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 FILE_NAME = "metrics.jsonl"
 
@@ -37,7 +37,7 @@ class MetricsJsonlCallback(TrainerCallback):
     @overrides
     def on_epoch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any],
         epoch: int,
         is_primary: bool = True,

@@ -19,7 +19,7 @@ from allencv_al.training.run_plots import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class PicturesCallback(TrainerCallback):
     @overrides
     def on_end(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any] | None = None,
         epoch: int | None = None,
         is_primary: bool = True,

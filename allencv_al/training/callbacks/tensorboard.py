@@ -18,7 +18,7 @@ from allencv_al.training.trainers.epoch_metrics import scalars
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 _LOG_FOLDER = "log"
 
@@ -87,7 +87,7 @@ class TensorBoardCallback(TrainerCallback):
             yield config.fault("", f"tensorboard {_NOT_INSTALLED}")
 
     @overrides
-    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+    def on_start(self, trainer: EpochTrainer, is_primary: bool = True) -> None:
         options = trainer.logging_options
         self._summary_interval = self._summary_interval or options.summary_interval
         self._distribution_interval = self._distribution_interval or options.histogram_interval
@@ -100,7 +100,7 @@ class TensorBoardCallback(TrainerCallback):
     @overrides
     def on_batch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         batch_inputs: list[Mapping[str, Any]],
         batch_outputs: list[dict[str, Any]],
         batch_metrics: dict[str, torch.Tensor],
@@ -125,7 +125,7 @@ class TensorBoardCallback(TrainerCallback):
     @overrides
     def on_epoch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any],
         epoch: int,
         is_primary: bool = True,
@@ -143,7 +143,7 @@ class TensorBoardCallback(TrainerCallback):
     @overrides
     def on_end(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any] | None = None,
         epoch: int | None = None,
         is_primary: bool = True,
@@ -151,7 +151,7 @@ class TensorBoardCallback(TrainerCallback):
         self._training.close()
         self._validation.close()
 
-    def _add_figures(self, trainer: TrainingLoop, step: int) -> None:
+    def _add_figures(self, trainer: EpochTrainer, step: int) -> None:
         if self._learning_rate:
             for index, group in enumerate(trainer.optimizer.param_groups):
                 self._add(f"learning_rate/group_{index}", group["lr"], step)

@@ -9,7 +9,7 @@ from overrides import overrides
 from allencv_al.training.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
-    from allencv_al.training.trainers.training_loop import TrainingLoop
+    from allencv_al.training.trainers.base import EpochTrainer
 
 
 _ATTRIBUTE = "epoch"
@@ -24,13 +24,13 @@ class TrackEpochCallback(TrainerCallback):
     """
 
     @overrides
-    def on_start(self, trainer: TrainingLoop, is_primary: bool = True) -> None:
+    def on_start(self, trainer: EpochTrainer, is_primary: bool = True) -> None:
         setattr(trainer.model, _ATTRIBUTE, trainer.epochs_completed)
 
     @overrides
     def on_epoch(
         self,
-        trainer: TrainingLoop,
+        trainer: EpochTrainer,
         metrics: dict[str, Any],
         epoch: int,
         is_primary: bool = True,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,6 @@ from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.errors import CheckpointError
 from allencv_al.common.files.atomic_file import TEMPORARY_PREFIX, sweep_temporaries
 from allencv_al.training.checkpoints import state_codec
-from allencv_al.training.checkpoints.background_writer import BackgroundWriter
 from allencv_al.training.checkpoints.checkpoint_files import (
     MANIFEST,
     Checkpoint,
@@ -115,7 +115,7 @@ class Checkpointer(Registrable):
         sweep_temporaries(self._folder)
         sweep_temporaries(serialization_dir)
         self._buffers: dict[str, torch.Tensor] = {}
-        self._writer = BackgroundWriter()
+        self._writer = _BackgroundWriter()
         self._saved: str | None = None
         self._restart_clock()
 
@@ -287,3 +287,41 @@ def has_checkpoints(folder: Path) -> bool:
 
 def _match(path: Path) -> re.Match[str] | None:
     return _NAME.fullmatch(path.name) if path.is_dir() else None
+
+
+class _BackgroundWriter:
+    """Runs one job at a time in a thread of its own and hands its error to whoever waits."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def start(self, job: Callable[[], None]) -> None:
+        """Run `job` in the background; the job before it must have been waited for."""
+        # A daemon: the second Ctrl-C ends the process without waiting for the disk
+        self._thread = threading.Thread(
+            target=self._run, args=(job,), name="checkpoint writer", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Return when the job is done.
+
+        Raises:
+            CheckpointError: If it failed.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise CheckpointError(
+                f"a checkpoint cannot be written: {error}; what was written before is intact, "
+                "and --recover goes on from there"
+            ) from error
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as error:  # raised again in the thread that waits
+            self._error = error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @LearningRateScheduler.register("constant")
-class Constant(LearningRateScheduler):
+class ConstantLearningRate(LearningRateScheduler):
     """Leaves the learning rate where it starts.
 
     Args:

@@ -11,7 +11,16 @@ import torch
 from allencv_al.common import Registrable
 
 if TYPE_CHECKING:
+    from allencv_al.data.data_loaders import DataLoader
     from allencv_al.models.model import Model
+    from allencv_al.training.checkpoints.checkpointer import Checkpointer
+    from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+    from allencv_al.training.logging_options import LoggingOptions
+    from allencv_al.training.momentum_schedulers import MomentumScheduler
+    from allencv_al.training.trainers.metric_tracker import MetricTracker
+    from allencv_al.training.trainers.moving_average import MovingAverage
+    from allencv_al.training.trainers.precision import StepPrecision
+    from allencv_al.training.trainers.training_step import TrainingStep
 
 _HERE = "allencv_al.training.trainers"
 
@@ -78,3 +87,38 @@ class Trainer(Registrable):
             The metrics, as metrics.json holds them.
         """
         raise NotImplementedError
+
+
+class EpochTrainer(Trainer):
+    """A trainer that works epoch by epoch, as callbacks see it."""
+
+    learns_from_batches = True
+
+    num_epochs: int
+    epochs_completed: int
+    batches_per_step: int
+    data_loader: DataLoader
+    validation_data_loader: DataLoader | None
+    optimizer: torch.optim.Optimizer
+    learning_rate_scheduler: LearningRateScheduler | None
+    momentum_scheduler: MomentumScheduler | None
+    moving_average: MovingAverage | None
+    metric_tracker: MetricTracker
+    checkpointer: Checkpointer | None
+    precision: StepPrecision
+    channels_last: bool
+    deterministic: bool
+    show_progress: bool
+    logging_options: LoggingOptions
+    step: TrainingStep
+    learning_rates: list[float]
+    """Of each parameter group, in the last step."""
+
+    @property
+    def steps_completed(self) -> int:
+        """The optimizer steps so far, over all epochs."""
+        return self.step.count
+
+    def epoch_text(self, epoch: int) -> str:
+        """Return what a log shows of an epoch, counted from 0 as in the files: `3/19`."""
+        return f"{epoch}/{self.num_epochs - 1}"

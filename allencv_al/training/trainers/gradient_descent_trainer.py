@@ -23,7 +23,7 @@ from allencv_al.modules.parameter_names import compiled, unmatched_error
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.callback_list import CallbackList
 from allencv_al.training.checkpoints.checkpointer import NUMBER_TO_KEEP, Checkpointer
-from allencv_al.training.checks.unfreezing_check import unfreezing_faults
+from allencv_al.training.checks.parameter_group_check import unfreezing_faults
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.learning_rate_schedulers.base import warn_of_long_warmup
 from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults

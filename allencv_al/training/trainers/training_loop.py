@@ -29,29 +29,20 @@ from allencv_al.training.interruption import (
     TrainingInterrupted,
 )
 from allencv_al.training.learning_rate_schedulers.base import plan_text
-from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.trainers.base import EpochTrainer
 from allencv_al.training.trainers.epoch_metrics import (
     duration,
     peak_memory,
     require_numbers,
     with_prefix,
 )
-from allencv_al.training.trainers.loop_progress import LoopProgress
 from allencv_al.training.trainers.precision import deterministic_algorithms
-from allencv_al.training.trainers.running_loss import RunningLoss
+from allencv_al.training.trainers.running_loss import LossProgress, RunningLoss
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch
     from allencv_al.models.model import Model
     from allencv_al.training.callbacks.callback_list import CallbackList
-    from allencv_al.training.checkpoints.checkpointer import Checkpointer
-    from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
-    from allencv_al.training.logging_options import LoggingOptions
-    from allencv_al.training.momentum_schedulers import MomentumScheduler
-    from allencv_al.training.trainers.metric_tracker import MetricTracker
-    from allencv_al.training.trainers.moving_average import MovingAverage
-    from allencv_al.training.trainers.precision import StepPrecision
-    from allencv_al.training.trainers.training_step import TrainingStep
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +55,8 @@ _GRACE_SECONDS = 2.0
 DEFAULT_EPOCHS = 20
 
 
-class TrainingLoop(Trainer):
-    """Train epoch by epoch; the constructor of a subclass makes the parts named here.
+class TrainingLoop(EpochTrainer):
+    """Train epoch by epoch; the constructor of a subclass makes the parts.
 
     Args:
         model: The model.
@@ -73,25 +64,7 @@ class TrainingLoop(Trainer):
         device: Where the model is trained.
     """
 
-    learns_from_batches = True
-
-    num_epochs: int
-    batches_per_step: int
-    data_loader: DataLoader
-    validation_data_loader: DataLoader | None
-    optimizer: torch.optim.Optimizer
-    learning_rate_scheduler: LearningRateScheduler | None
-    momentum_scheduler: MomentumScheduler | None
-    moving_average: MovingAverage | None
-    metric_tracker: MetricTracker
-    checkpointer: Checkpointer | None
     callbacks: CallbackList
-    precision: StepPrecision
-    channels_last: bool
-    deterministic: bool
-    show_progress: bool
-    logging_options: LoggingOptions
-    step: TrainingStep
     needs_several_items: bool = False  # a batch norm cannot learn from one image
 
     def __init__(
@@ -99,7 +72,7 @@ class TrainingLoop(Trainer):
     ) -> None:
         super().__init__(model, serialization_dir, device)
         self.epochs_completed = 0
-        self.learning_rates: list[float] = []  # of each parameter group, in the last step
+        self.learning_rates = []
         self._batch = 0  # batches of the current epoch that are done
         self._loss = RunningLoss()
         self._metrics: Metrics = {}
@@ -107,15 +80,6 @@ class TrainingLoop(Trainer):
         self._seconds_before = 0.0  # of the processes whose run this one goes on with
         self._started = time.monotonic()
         self._signals = SignalWatch()
-
-    @property
-    def steps_completed(self) -> int:
-        """The optimizer steps so far, over all epochs."""
-        return self.step.count
-
-    def epoch_text(self, epoch: int) -> str:
-        """Return what a person reads of an epoch, counted from 0 as in the files: `3/19`."""
-        return f"{epoch}/{self.num_epochs - 1}"
 
     @overrides
     def train(self, recover: bool = False) -> Metrics:
@@ -395,10 +359,10 @@ class TrainingLoop(Trainer):
     def _averaged(self) -> AbstractContextManager[None]:
         return nullcontext() if self.moving_average is None else self.moving_average.averaged()
 
-    def _progress(self) -> LoopProgress:
+    def _progress(self) -> LossProgress:
         title = f"epoch {self.epoch_text(self.epochs_completed)}"
         total = math.ceil(len(self.data_loader) / self.batches_per_step)
-        return LoopProgress(title if self.show_progress else None, total, self._loss.count)
+        return LossProgress(title if self.show_progress else None, total, self._loss.count)
 
     def _log_plan(self) -> None:
         scheduler = self.learning_rate_scheduler

@@ -31,7 +31,7 @@ from allencv_al.training.interruption import SignalWatch, TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.momentum_schedulers import MomentumScheduler
 from allencv_al.training.optimizers import Optimizer
-from allencv_al.training.trainers import loop_progress, training_loop
+from allencv_al.training.trainers import running_loss, training_loop
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.trainers.moving_average import MovingAverage
 from allencv_al.training.trainers.precision import StepPrecision, has_native_bf16
@@ -374,7 +374,7 @@ def test_the_loop_waits_for_the_device_only_now_and_then(
     make_trainer: Make, small_loader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a GPU each of these calls waits; the clock stands still, so only forced looks count."""
-    monkeypatch.setattr(loop_progress.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(running_loss.time, "monotonic", lambda: 0.0)
     # As on a GPU: on the CPU class indices are looked at, which waits for nothing there
     monkeypatch.setattr(class_range, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
     waits: list[str] = []
@@ -389,7 +389,7 @@ def test_the_loop_waits_for_the_device_only_now_and_then(
     counts = []
     for steps in (50, 150):
         waits.clear()
-        monkeypatch.setattr(loop_progress.LoopProgress, "due", lambda self: False)
+        monkeypatch.setattr(running_loss.LossProgress, "due", lambda self: False)
         make_trainer(
             data_loader=small_loader(count=steps),
             num_epochs=1,

@@ -12,8 +12,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.training.checks.label_check import check_labels, only_known, only_labeled
-from allencv_al.training.experiment import Datasets
+from allencv_al.training.datasets import Datasets, check_labels, only_known, only_labeled
 
 
 class _Nothing(DatasetReader):

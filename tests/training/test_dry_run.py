@@ -23,7 +23,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.modules import weights
 from allencv_al.modules.im2im_encoders import torchvision_features
 from allencv_al.training.callbacks import tensorboard
-from allencv_al.training.checks.dry_run import check_files
+from allencv_al.training.datasets import check_files
 
 
 @pytest.fixture

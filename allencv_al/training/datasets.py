@@ -1,12 +1,13 @@
-"""Whether the labels of the data sets make sense together, before anything is trained on them."""
+"""The data sets of an experiment, and the checks of their labels and files before training."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError
@@ -14,13 +15,39 @@ from allencv_al.data.dataset_readers.dataset import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from allencv_al.training.experiment import Datasets
-
 logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 5
 _FEWEST_FOR_A_SUSPICION = 20
+
+
+Split = Literal["train", "validation", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    """The data sets of an experiment; None where the config names no path.
+
+    Args:
+        train: The images to learn from.
+        validation: The images that choose the best epoch.
+        test: The images that measure the result.
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+
+    def for_samples(self) -> Dataset | None:
+        """Return the images that an archive may show: none that the model learned from."""
+        return self.validation if self.validation is not None else self.test
+
+    def present(self, names: Sequence[Split] = SPLITS) -> list[Dataset]:
+        """Return those that are there, in the order train, validation, test."""
+        found = [getattr(self, name) for name in SPLITS if name in names]
+        return [dataset for dataset in found if dataset is not None]
 
 
 def check_labels(datasets: Datasets) -> None:
@@ -112,6 +139,39 @@ def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
     logger.warning("%s: left out", message)
     kept = [instance for instance in dataset if instance.label not in unknown]
     return Dataset(dataset.reader, kept, dataset.skipped, dataset.unreadable)
+
+
+def check_files(datasets: Mapping[str, Dataset | None]) -> None:
+    """Raise where more image files are absent than the reader allows; warn of fewer.
+
+    Args:
+        datasets: By the key of the config that names them.
+
+    Raises:
+        DataError: Training would end with them.
+    """
+    for key, dataset in datasets.items():
+        if dataset is None:
+            continue
+        absent = [
+            f"{instance.id} ({instance.image})"
+            for instance in dataset
+            if isinstance(instance.image, str | Path) and not Path(instance.image).exists()
+        ]
+        if not absent:
+            continue
+        more = f" and {len(absent) - _MOST_NAMED} more" if len(absent) > _MOST_NAMED else ""
+        message = (
+            f"{key}: {len(absent)} of {len(dataset)} images do not exist: "
+            f"{', '.join(absent[:_MOST_NAMED])}{more}"
+        )
+        reader = dataset.reader
+        if reader.on_error == "raise" or len(absent) > reader.max_unreadable * len(dataset):
+            raise DataError(
+                f"{message}; correct the paths, or set max_unreadable (now "
+                f"{reader.max_unreadable:g}) of the dataset reader higher to leave them out"
+            )
+        logger.warning("%s: they will be left out", message)
 
 
 def _knows(vocabulary: Vocabulary, label: str) -> bool:
