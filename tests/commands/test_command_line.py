@@ -57,12 +57,6 @@ def test_help_of_a_subcommand_imports_that_one_only_and_nothing_heavy(name: str)
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_the_table_says_what_the_module_says(name: str) -> None:
-    module = SUBCOMMANDS[name].load()
-    assert (name, SUBCOMMANDS[name].help) == (module.NAME, module.HELP)
-
-
-@pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_help_of_a_subcommand_explains_every_argument(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.commands.output.metrics_table import metrics_table
+from allencv_al.commands.evaluate import metrics_table
 from allencv_al.predictors import Predictor
 
 
