@@ -57,7 +57,7 @@ class Work:
 
     def __init__(self, count: int, batch_size: int) -> None:
         from allencv_al.data import DatasetReader, Instance, Vocabulary
-        from allencv_al.data.dataset_readers.dataset import Dataset
+        from allencv_al.data.dataset_readers.base import Dataset
 
         self.batch_size, self.count = batch_size, count
         generator = np.random.default_rng(0)

@@ -190,7 +190,7 @@ class Work:
 
 def _as_dataset(ids: list[str], pixels: Any, names: list[str]) -> tuple[Any, Any]:
     from allencv_al.data import DatasetReader, Instance, Vocabulary
-    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.dataset_readers.base import Dataset
 
     instances = [
         Instance(id=id, image=image, label=name)

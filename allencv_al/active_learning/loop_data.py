@@ -13,11 +13,10 @@ import numpy as np
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.paths import expanded
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_files import count_images
-from allencv_al.data.dataset_readers.instance_ids import encodable
 from allencv_al.data.id_hash import id_hashes
-from allencv_al.data.instance import Instance
+from allencv_al.data.instance import Instance, encodable
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.datasets import check_labels, only_known
 

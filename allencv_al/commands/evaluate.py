@@ -18,8 +18,7 @@ from allencv_al.common.errors import DataError
 if TYPE_CHECKING:
     from allencv_al.common.config.params import Params
     from allencv_al.data.data_loaders.base import DataLoader
-    from allencv_al.data.dataset_readers.base import DatasetReader
-    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
     from allencv_al.models.archive import Archive
     from allencv_al.models.model import Model
 
@@ -110,7 +109,7 @@ def _class_names(model: Model) -> list[str]:
 
 
 def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
-    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.dataset_readers.base import Dataset
 
     found = reader.read(path)
     labeled = [instance for instance in found if instance.label is not None]

@@ -86,7 +86,7 @@ def _complete(args: argparse.Namespace) -> None:
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    from allencv_al.data.dataset_readers.split_path import split_path
+    from allencv_al.common.files.paths import split_path
     from allencv_al.labels.label_table import check_replaceable
 
     outputs = {"--output": args.output, "--contact-sheet": args.contact_sheet}

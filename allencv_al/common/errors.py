@@ -19,8 +19,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+PROBLEMS_SHOWN = 10
 
 
 class AllenCVError(Exception):
@@ -78,6 +80,24 @@ class ComponentError(AllenCVError):
 
 class DataError(AllenCVError):
     """A data set is missing, empty or not what it should be."""
+
+
+def raise_problems(where: object, problems: Iterable[str], remedy: str = "") -> None:
+    """Raise one DataError that lists the first problems and counts the rest; do nothing for none.
+
+    Args:
+        where: The file or component that the problems belong to.
+        problems: One line for each problem.
+        remedy: The last line of the message.
+    """
+    listed = list(problems)
+    if not listed:
+        return
+    count = "1 problem" if len(listed) == 1 else f"{len(listed)} problems"
+    lines = [f"{where}: {count}:", *(f"  {problem}" for problem in listed[:PROBLEMS_SHOWN])]
+    if len(listed) > PROBLEMS_SHOWN:
+        lines.append(f"  ... and {len(listed) - PROBLEMS_SHOWN} more")
+    raise DataError("\n".join([*lines, remedy] if remedy else lines))
 
 
 class ImageDecodeError(AllenCVError):

@@ -39,6 +39,12 @@ _MOVED = {
     ),
     ("common", "common.config"): "from_params lazy params plugins registrable",
     ("common", "common.files"): "atomic_file tables",
+    ("data.dataset_readers", "data.dataset_readers"): (
+        "dataset=base decode_instance=decoding path_rows=image_tables skipped=image_files "
+        "split_rows=image_tables"
+    ),
+    ("data.dataset_readers", "data"): "instance_ids=instance",
+    ("data.dataset_readers", "common.files"): "split_path=paths",
     ("modules.im2im_encoders", "modules.im2im_encoders"): "feedforward=feedforward_encoder",
     ("modules.im2vec_encoders", "modules.im2vec_encoders"): "pool=pooling",
     ("service.pipeline", "service.pipeline"): "errors=pipeline_errors",

@@ -8,8 +8,8 @@ from allencv_al.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from allencv_al.data.data_loaders.base import DataLoader as DataLoader
+    from allencv_al.data.dataset_readers.base import Dataset as Dataset
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
-    from allencv_al.data.dataset_readers.dataset import Dataset as Dataset
     from allencv_al.data.image_io import load_image as load_image
     from allencv_al.data.instance import Instance as Instance
     from allencv_al.data.sample import Sample as Sample
@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "DataLoader": "allencv_al.data.data_loaders.base",
-        "Dataset": "allencv_al.data.dataset_readers.dataset",
+        "Dataset": "allencv_al.data.dataset_readers.base",
         "DatasetReader": "allencv_al.data.dataset_readers.base",
         "ImageTransform": "allencv_al.data.transforms.base",
         "Instance": "allencv_al.data.instance",

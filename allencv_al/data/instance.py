@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.class_names import class_name
+from allencv_al.common.errors import raise_problems
 
 if TYPE_CHECKING:
     from allencv_al.data.image_io import ImageInput
 
 LABEL_NAMESPACE = "labels"
+UNNAMED = "image"
+"""Id of an instance until its reader has numbered it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,48 @@ class Instance:
         for name in names:
             namespace = counter.setdefault(LABEL_NAMESPACE, {})
             namespace[name] = namespace.get(name, 0) + 1
+
+
+def path_id(path: str | Path) -> str:
+    """Return the id of an image that is known by its path only."""
+    return Path(path).as_posix()
+
+
+def with_stable_id(instance: Instance, location: Path, position: int) -> Instance:
+    """Return the instance under an id that is the same on every machine.
+
+    Args:
+        instance: Its id may be missing (`UNNAMED`) or be the whole path of its image.
+        location: The path that is read.
+        position: The place of the instance in what was found.
+    """
+    id, image = instance.id, instance.image
+    if id == UNNAMED:
+        id = f"{location.name}:{position}"
+    elif isinstance(image, str | Path) and id == path_id(image):
+        root = location if location.is_dir() else location.parent
+        if Path(image).is_relative_to(root):
+            id = Path(image).relative_to(root).as_posix()
+    id, label = encodable(id), instance.label and encodable(instance.label)
+    if (id, label) == (instance.id, instance.label):
+        return instance
+    return replace(instance, id=id, label=label)
+
+
+def check_ids_are_unique(path: str | Path, instances: Sequence[Instance]) -> None:
+    """Raise a DataError that lists the ids which occur more than once."""
+    if len({instance.id for instance in instances}) == len(instances):
+        return
+    seen: dict[str, int] = {}
+    for instance in instances:
+        seen[instance.id] = seen.get(instance.id, 0) + 1
+    raise_problems(
+        path, [f'the id "{id}" occurs {count} times' for id, count in seen.items() if count > 1]
+    )
+
+
+def encodable(text: str) -> str:
+    """Write out the bytes of a file name that are not UTF-8; no result file could hold them."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

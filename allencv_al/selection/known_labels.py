@@ -11,18 +11,15 @@ from pathlib import Path
 
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config.names import did_you_mean, repr_json
-from allencv_al.common.errors import DataError
-from allencv_al.common.files.paths import expanded, path_problem, written_path
+from allencv_al.common.errors import DataError, raise_problems
+from allencv_al.common.files.paths import expanded, path_problem, split_path, written_path
 from allencv_al.common.files.tables import Row, cell_text, read_table
 from allencv_al.common.listing import listed
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
-from allencv_al.data.dataset_readers.instance_ids import encodable, path_id
-from allencv_al.data.dataset_readers.skipped import raise_problems
-from allencv_al.data.dataset_readers.split_path import split_path
-from allencv_al.data.dataset_readers.split_rows import rows_of_split
-from allencv_al.data.instance import Instance
+from allencv_al.data.dataset_readers.image_tables import rows_of_split
+from allencv_al.data.instance import Instance, encodable, path_id
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase

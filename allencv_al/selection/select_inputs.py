@@ -6,8 +6,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allencv_al.common.errors import DataError
-from allencv_al.common.files.paths import absence_hint, path_problem, shown_path, written_path
+from allencv_al.common.errors import DataError, raise_problems
+from allencv_al.common.files.paths import (
+    absence_hint,
+    path_problem,
+    shown_path,
+    split_path,
+    written_path,
+)
 from allencv_al.common.files.tables import (
     CSV_SUFFIXES,
     JSON_SUFFIXES,
@@ -19,22 +25,15 @@ from allencv_al.common.files.tables import (
 from allencv_al.common.files.text_files import decode_text, is_text
 from allencv_al.common.standard_streams import standard_input
 from allencv_al.data.dataset_readers.image_files import count_images, is_image_name
-from allencv_al.data.dataset_readers.instance_ids import (
-    check_ids_are_unique,
-    encodable,
-    path_id,
-)
-from allencv_al.data.dataset_readers.manifest import ManifestReader
-from allencv_al.data.dataset_readers.path_rows import (
+from allencv_al.data.dataset_readers.image_tables import (
     PATH_COLUMNS,
     file_of_row,
     is_path_table,
     path_columns,
     path_lines,
 )
-from allencv_al.data.dataset_readers.skipped import raise_problems
-from allencv_al.data.dataset_readers.split_path import split_path
-from allencv_al.data.instance import Instance
+from allencv_al.data.dataset_readers.manifest import ManifestReader
+from allencv_al.data.instance import Instance, check_ids_are_unique, encodable, path_id
 from allencv_al.selection.known_labels import read_labeled
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import AllenCVError, ConfigurationError
-from allencv_al.data.dataset_readers.dataset import Dataset
-from allencv_al.data.dataset_readers.decode_instance import Reading, decode_instance
+from allencv_al.data.dataset_readers.base import Dataset
+from allencv_al.data.dataset_readers.decoding import Reading, decode_instance
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance

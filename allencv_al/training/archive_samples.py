@@ -14,8 +14,7 @@ from PIL import Image
 
 from allencv_al.common.errors import ImageDecodeError
 from allencv_al.common.files import atomic_file
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.image_io import load_reduced
 from allencv_al.data.instance import Instance
 from allencv_al.models.archive_format import SAMPLES_FOLDER

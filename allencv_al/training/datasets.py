@@ -11,7 +11,7 @@ from typing import Literal
 
 from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
 

@@ -20,7 +20,7 @@ from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fa
 from allencv_al.common.seeding import seeded_globals
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model

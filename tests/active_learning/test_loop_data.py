@@ -17,7 +17,7 @@ from allencv_al.active_learning.learners.experiment_learner import ExperimentLea
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
 
 MakeConfig = Callable[..., dict[str, Any]]

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import Metric

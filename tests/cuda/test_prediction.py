@@ -17,8 +17,7 @@ from allencv_al.__main__ import main
 from allencv_al.active_learning import ScoringOptions, compute_outputs
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import load_archive

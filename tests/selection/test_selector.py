@@ -23,8 +23,7 @@ from allencv_al.active_learning import (
     compute_outputs,
 )
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.models import load_archive
 from allencv_al.predictors import Predictor

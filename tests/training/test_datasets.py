@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.datasets import Datasets, check_labels, only_known, only_labeled

@@ -15,7 +15,7 @@ from PIL import Image
 from allencv_al.__main__ import main
 from allencv_al.common.errors import DataError
 from allencv_al.data import image_io
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )

@@ -14,8 +14,7 @@ from overrides import overrides
 from allencv_al.common import Lazy
 from allencv_al.common.errors import DataError
 from allencv_al.data.data_loaders import MultiprocessDataLoader
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model

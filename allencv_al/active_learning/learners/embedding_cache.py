@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.models.model import Model
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.selection.pool.fingerprints import (

@@ -31,7 +31,7 @@ from allencv_al.common.log_level import log_level
 from allencv_al.common.seeding import seed_everything
 from allencv_al.data.batch import label_indices
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.annotators.base import TO_ADD_A_CLASS

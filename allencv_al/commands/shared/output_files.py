@@ -35,7 +35,7 @@ def output_faults(
     outputs: Mapping[str, Path | None], inputs: Iterable[str | Path] = ()
 ) -> Iterator[Fault]:
     """Yield what `check_output_files` raises."""
-    from allencv_al.data.dataset_readers.split_path import split_path
+    from allencv_al.common.files.paths import split_path
 
     locations = [split_path(path)[0] for path in inputs]
     read = [file for path in locations for file in _files_of(path)]

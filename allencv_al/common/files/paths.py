@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
+_SPLIT_MARK = "::"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,2}", re.IGNORECASE)
 _DRIVE = re.compile(r"[a-z]:[\\/]", re.IGNORECASE)
 _PLAINLY_WRITTEN = re.compile(r"(?! |file:)[ !#-&(-\[\]-~]+(?<! )")
@@ -72,6 +73,19 @@ def written_path(text: str, folder: Path | None = None) -> Path:
         if _exists(found):
             return found
     return path
+
+
+def split_path(path: str | Path) -> tuple[Path, str | None]:
+    """Return the file or folder, and what stands behind `::` (None without one).
+
+    A file whose own name holds `::` is taken as it is; `~` is the home folder. What is not there as
+    written is sought as `written_path` does.
+    """
+    location = written_path(str(path))
+    head, separator, tail = str(location).rpartition(_SPLIT_MARK)
+    if not separator or not head or not tail or location.exists():
+        return location, None
+    return written_path(head), tail
 
 
 def path_problem(text: str) -> str | None:

@@ -15,7 +15,7 @@ from allencv_al.data import batch as batches_and_tensors
 from allencv_al.data.batch import Batch, UnreadableImage
 
 if TYPE_CHECKING:
-    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.dataset_readers.base import Dataset
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from allencv_al.data.sample import Sample
 
 if TYPE_CHECKING:
     from allencv_al.data.data_loaders.order import BatchSlot
-    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.dataset_readers.base import Dataset
     from allencv_al.data.vocabulary import Vocabulary
 
 # A second copy of the pixels, for the sake of speed, must not be what fills the memory.

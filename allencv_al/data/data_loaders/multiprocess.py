@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from allencv_al.common.errors import Fault
     from allencv_al.data.data_loaders.fetch import Fetcher
     from allencv_al.data.data_loaders.worker_processes import WorkerPool
-    from allencv_al.data.dataset_readers.dataset import Dataset
+    from allencv_al.data.dataset_readers.base import Dataset
     from allencv_al.data.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)

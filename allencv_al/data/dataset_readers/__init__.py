@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from allencv_al.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from allencv_al.data.dataset_readers.base import Dataset as Dataset
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
     from allencv_al.data.dataset_readers.base import ImageDatasetReader as ImageDatasetReader
     from allencv_al.data.dataset_readers.cifar_binary import CifarBinary as CifarBinary
     from allencv_al.data.dataset_readers.cifar_python import CifarPython as CifarPython
-    from allencv_al.data.dataset_readers.dataset import Dataset as Dataset
     from allencv_al.data.dataset_readers.image_annotation import (
         ImageAnnotationReader as ImageAnnotationReader,
     )
     from allencv_al.data.dataset_readers.image_classification_directory import (
         ImageClassificationDirectory as ImageClassificationDirectory,
     )
+    from allencv_al.data.dataset_readers.image_files import Skipped as Skipped
     from allencv_al.data.dataset_readers.manifest import ManifestReader as ManifestReader
     from allencv_al.data.dataset_readers.paired_image import PairedImageReader as PairedImageReader
-    from allencv_al.data.dataset_readers.skipped import Skipped as Skipped
 
 _HERE = "allencv_al.data.dataset_readers"
 
@@ -29,13 +29,13 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "CifarBinary": f"{_HERE}.cifar_binary",
         "CifarPython": f"{_HERE}.cifar_python",
-        "Dataset": f"{_HERE}.dataset",
+        "Dataset": f"{_HERE}.base",
         "DatasetReader": f"{_HERE}.base",
         "ImageAnnotationReader": f"{_HERE}.image_annotation",
         "ImageClassificationDirectory": f"{_HERE}.image_classification_directory",
         "ImageDatasetReader": f"{_HERE}.base",
         "ManifestReader": f"{_HERE}.manifest",
         "PairedImageReader": f"{_HERE}.paired_image",
-        "Skipped": f"{_HERE}.skipped",
+        "Skipped": f"{_HERE}.image_files",
     },
 )

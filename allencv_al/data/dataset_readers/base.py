@@ -5,33 +5,30 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from overrides import overrides
 
 from allencv_al.common.class_names import warn_about_similar_names
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.registrable import Registrable
-from allencv_al.common.errors import ConfigurationError, DataError, Fault
-from allencv_al.common.files.paths import absence_hint, shown_path, written_path
+from allencv_al.common.errors import ConfigurationError, DataError, Fault, ImageDecodeError
+from allencv_al.common.files.paths import absence_hint, shown_path, split_path, written_path
 from allencv_al.common.machine_faults import is_machine_fault
 from allencv_al.common.user_mistakes import UserCodeError, wrong_result
-from allencv_al.data.dataset_readers.dataset import Dataset
-from allencv_al.data.dataset_readers.decode_all import decode_all
-from allencv_al.data.dataset_readers.decode_instance import Reading, decode_instance
-from allencv_al.data.dataset_readers.instance_ids import (
+from allencv_al.data.dataset_readers.decoding import Reading, decode_all, decode_instance
+from allencv_al.data.dataset_readers.image_files import Skipped, SkippedCount
+from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
+from allencv_al.data.instance import (
     UNNAMED,
+    Instance,
     check_ids_are_unique,
     path_id,
     with_stable_id,
 )
-from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount
-from allencv_al.data.dataset_readers.split_path import split_path
-from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
-from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.transforms.transform_pipeline import TransformPipeline, order_problem
@@ -45,6 +42,55 @@ logger = logging.getLogger(__name__)
 # would take half a gigabyte each.
 DEFAULT_REDUCE_ABOVE = 40_000_000
 _SIDE_KEPT = 2  # times what is needed: the transform's own scaling still has what to choose from
+
+
+class Dataset(Sequence[Instance]):
+    """The instances that a reader found, in its order, and a count of what it left out.
+
+    A slice is a dataset of the same reader.
+
+    Args:
+        reader: Decodes and transforms the instances: `dataset.reader.load(dataset[0], seed)`.
+        instances: The items; their ids are unique.
+        skipped: How many files and folders the reader left out, by reason (`hidden` ...).
+        unreadable: With `lazy: false` and `on_error: "skip"`, the images that could not be decoded,
+            by id; they are not among the instances.
+    """
+
+    def __init__(
+        self,
+        reader: DatasetReader,
+        instances: Sequence[Instance],
+        skipped: Mapping[str, int] | None = None,
+        unreadable: Mapping[str, ImageDecodeError] | None = None,
+    ) -> None:
+        self.reader = reader
+        self.instances = instances
+        self.skipped: dict[str, int] = dict(skipped or {})
+        self.unreadable: dict[str, ImageDecodeError] = dict(unreadable or {})
+
+    @overrides
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    @overload
+    def __getitem__(self, index: int) -> Instance: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Dataset: ...
+
+    def __getitem__(self, index: int | slice) -> Instance | Dataset:
+        if isinstance(index, slice):
+            return Dataset(self.reader, self.instances[index])
+        return self.instances[index]
+
+    def labels(self) -> list[str | None]:
+        """Return the class name of each instance, None where it has none."""
+        return [instance.label for instance in self.instances]
+
+    def __repr__(self) -> str:
+        labels = set(self.labels()) - {None}
+        return f"Dataset({len(self)} images, {len(labels)} classes)"
 
 
 class DatasetReader(Registrable):
@@ -173,7 +219,9 @@ class DatasetReader(Registrable):
         _log_found(path, instances, skipped)
         if self.lazy:
             return Dataset(self, instances, skipped.counts)
-        readable, unreadable = decode_all(self, instances)
+        readable, unreadable = decode_all(
+            instances, self.decode, self.on_error == "skip", self.max_unreadable
+        )
         return Dataset(self, readable, skipped.counts, unreadable)
 
     @abstractmethod

@@ -16,6 +16,7 @@ from overrides import overrides
 
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.files.paths import split_path
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.cifar_files import (
     BATCH_NAMES,
@@ -25,7 +26,6 @@ from allencv_al.data.dataset_readers.cifar_files import (
     read_files,
     resolve,
 )
-from allencv_al.data.dataset_readers.split_path import split_path
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 

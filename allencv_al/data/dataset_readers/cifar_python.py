@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.files.paths import split_path
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.cifar_binary import (
     CIFAR10,
@@ -32,7 +33,6 @@ from allencv_al.data.dataset_readers.cifar_files import (
     resolve,
 )
 from allencv_al.data.dataset_readers.cifar_pickle import read_cifar_pickle
-from allencv_al.data.dataset_readers.split_path import split_path
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 

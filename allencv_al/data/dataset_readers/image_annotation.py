@@ -14,14 +14,12 @@ from overrides import overrides
 
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config.config_check import ConfigView
-from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.errors import ConfigurationError, DataError, Fault, raise_problems
 from allencv_al.common.files.paths import existing_path
 from allencv_al.common.files.tables import cell_text
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.image_files import scan_images
-from allencv_al.data.dataset_readers.names_below import check_names_below
-from allencv_al.data.dataset_readers.skipped import Skipped, raise_problems
+from allencv_al.data.dataset_readers.image_files import Skipped, check_names_below, scan_images
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 

@@ -13,10 +13,10 @@ from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_files import (
     SYSTEM_FOLDERS,
+    Skipped,
     is_unlabeled_folder,
     scan_images,
 )
-from allencv_al.data.dataset_readers.skipped import Skipped
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from allencv_al.common.config.plugins import is_from_elsewhere
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.machine_faults import is_machine_fault
-from allencv_al.data.dataset_readers.skipped import Skipped, SkippedCount
 
 # HEIC needs the extra "heif" to be decoded: found and told unreadable is better than never seen.
 IMAGE_EXTENSIONS = frozenset(
@@ -37,6 +40,45 @@ SYSTEM_FOLDERS = frozenset(
 )
 # Folders of unlabeled images; the first is FiftyOne's. No class is called so.
 _UNLABELED_FOLDERS = frozenset({"_unlabeled", "unlabeled", "__unlabeled__"})
+
+
+EXAMPLES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or folder that a reader left out; `_read` may yield it in place of an instance.
+
+    Args:
+        reason: One or two words (`hidden`, `foreign`); the dataset counts by it.
+        name: Its path, relative to the path that is read.
+    """
+
+    reason: str
+    name: str
+
+
+class SkippedCount:
+    """Counts by reason, with the first few names of each."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self._examples: dict[str, list[str]] = {}
+
+    def add(self, skipped: Skipped) -> None:
+        """Count one file or folder."""
+        self.counts[skipped.reason] = self.counts.get(skipped.reason, 0) + 1
+        examples = self._examples.setdefault(skipped.reason, [])
+        if len(examples) < EXAMPLES_SHOWN:
+            examples.append(skipped.name)
+
+    def __str__(self) -> str:
+        parts = []
+        for reason, count in sorted(self.counts.items()):
+            examples = self._examples[reason]
+            more = ", ..." if count > len(examples) else ""
+            parts.append(f"{count} {reason} ({', '.join(examples)}{more})")
+        return ", ".join(parts) or "nothing"
 
 
 def scan_images(folder: str | Path) -> Iterator[str | Skipped]:
@@ -82,6 +124,27 @@ def is_image_name(name: str) -> bool:
     """Return whether a file name ends as an image's does, in upper or lower case."""
     _, dot, extension = name.rpartition(".")
     return bool(dot) and extension.lower() in IMAGE_EXTENSIONS
+
+
+def check_names_below(**names: str | None) -> None:
+    """Raise if a folder of a foreign config lies outside the folder that the reader is given.
+
+    The config of an archive describes how its data were laid out; which folders of this machine
+    may be read is the user's decision.
+
+    Args:
+        names: The folder that each parameter of the reader names.
+
+    Raises:
+        ConfigurationError: A name is absolute or goes up; the message lists all such names.
+    """
+    wrong = [name for name, value in names.items() if value is not None and _leads_out(value)]
+    if wrong and is_from_elsewhere():
+        shown = ", ".join(f"{name} ({names[name]!r:.80})" for name in wrong)
+        raise ConfigurationError(
+            f"{shown}: an archive's reader reads below the folder that it is given only; name a "
+            "folder in it with --overrides"
+        )
 
 
 def _scan(
@@ -135,3 +198,8 @@ def _scan_below(
 def _identity(folder: str) -> tuple[int, int]:
     status = os.stat(folder)  # noqa: PTH116  a Path for each folder would slow the scan
     return status.st_dev, status.st_ino
+
+
+def _leads_out(value: str) -> bool:
+    parts = re.split(r"[/\\\\]", value)
+    return (parts[0] == "" and len(parts) > 1) or ".." in parts or ":" in parts[0]

@@ -12,8 +12,14 @@ from overrides import overrides
 
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config.names import did_you_mean, repr_json
-from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.common.files.paths import absence_hint, path_problem, shown_path, written_path
+from allencv_al.common.errors import ConfigurationError, DataError, raise_problems
+from allencv_al.common.files.paths import (
+    absence_hint,
+    path_problem,
+    shown_path,
+    split_path,
+    written_path,
+)
 from allencv_al.common.files.tables import (
     Row,
     Table,
@@ -23,9 +29,7 @@ from allencv_al.common.files.tables import (
     read_table,
 )
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.skipped import raise_problems
-from allencv_al.data.dataset_readers.split_path import split_path
-from allencv_al.data.dataset_readers.split_rows import rows_of_split
+from allencv_al.data.dataset_readers.image_tables import rows_of_split
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 

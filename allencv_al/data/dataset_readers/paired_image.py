@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 
 from overrides import overrides
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.image_files import scan_images
-from allencv_al.data.dataset_readers.names_below import check_names_below
-from allencv_al.data.dataset_readers.skipped import Skipped, raise_problems
+from allencv_al.data.dataset_readers.image_files import Skipped, check_names_below, scan_images
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config.names import did_you_mean
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.tables import Row, Table, listed_columns, parse_table
 from allencv_al.common.files.text_files import decode_text
-from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.instance import Instance
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,8 @@ from typing import ClassVar
 from overrides import overrides
 
 from allencv_al.common.config.config_check import ConfigView, Fault
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.errors import ConfigurationError, DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
-from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.data.id_hash import id_uniforms
 from allencv_al.labels.annotators.base import Annotator, LabelRequest
 from allencv_al.labels.label_store import NewLabel

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config.names import did_you_mean
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
-from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.labels.exchange.item_names import ItemNames
 from allencv_al.labels.exchange.record import FIELDS, LabelRecord
 from allencv_al.labels.exchange.sources import labeling_beside

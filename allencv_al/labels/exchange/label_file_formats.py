@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from allencv_al.common.errors import raise_problems
 from allencv_al.common.files.tables import GUARDED, Table, csv_text, parse_table
-from allencv_al.data.dataset_readers.skipped import raise_problems
 from allencv_al.labels.annotators.filled_table import WORDS
 from allencv_al.labels.exchange.label_studio_min import records_of_table_row
 from allencv_al.labels.exchange.record import (

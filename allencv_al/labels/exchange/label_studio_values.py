@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.skipped import raise_problems
+from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.labels.exchange.record import FIELDS, LabelRecord, record_of, strict_json
 
 CONTROL, OBJECT, KEY = "choice", "image", "image"

@@ -13,7 +13,7 @@ from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.data_loaders.multiprocess import MultiprocessDataLoader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from overrides import overrides
 from PIL import Image
 
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from allencv_al.data.data_loaders.multiprocess import MultiprocessDataLoader
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 
 

@@ -22,8 +22,7 @@ from allencv_al.common.seeding import item_seed, random_state, restore_random_st
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders import DataLoader, MultiprocessDataLoader
 from allencv_al.data.data_loaders.fetch import ItemFetcher, ResidentFetcher
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform

@@ -21,7 +21,7 @@ from overrides import overrides
 
 from allencv_al.common.errors import TrainingError
 from allencv_al.data.data_loaders import MultiprocessDataLoader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )

@@ -22,8 +22,7 @@ from PIL import Image
 
 from allencv_al.active_learning import PoolOutputs, ScoringOptions, compute_outputs
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
 from allencv_al.data.vocabulary import Vocabulary

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from allencv_al.common.errors import CheckpointError, DataError
-from allencv_al.data.dataset_readers.dataset import Dataset
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.checkpoints.data_record import check_same_data, write_data_record

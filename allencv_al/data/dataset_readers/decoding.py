@@ -1,20 +1,33 @@
-"""An instance to a sample: its pixels, and everything that has a place in them."""
+"""An instance to a sample: its pixels, mask, boxes and keypoints; one, or all of a data set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.errors import DataError
-from allencv_al.data.dataset_readers.skipped import raise_problems
+from allencv_al.common.errors import (
+    PROBLEMS_SHOWN,
+    DataError,
+    ImageDecodeError,
+    raise_problems,
+)
+from allencv_al.common.progress import track
 from allencv_al.data.image_io import load_image, load_mask, load_reduced
 from allencv_al.data.image_io import source_name as name_of
 from allencv_al.data.instance import Instance
 from allencv_al.data.sample import Sample
+
+# Pillow lets other threads run while it decodes, so threads are enough; the images stay in one
+# process and are never copied.
+MAX_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +115,66 @@ def _points(points: tuple[tuple[float, ...], ...] | None) -> NDArray[np.float32]
         return None
     columns = len(points[0]) if points else 2
     return np.asarray(points, dtype=np.float32).reshape(-1, columns)
+
+
+def decode_all(
+    instances: Sequence[Instance],
+    decode: Callable[[Instance], Sample],
+    skips: bool,
+    max_unreadable: float,
+) -> tuple[list[Instance], dict[str, ImageDecodeError]]:
+    """Return the instances with their pixels as uint8 arrays, and the unreadable ones by id.
+
+    Args:
+        instances: What to decode, in parallel.
+        decode: Decodes one instance, without transforms.
+        skips: Leave unreadable images out; else the first one is an error.
+        max_unreadable: The largest fraction that may be unreadable.
+
+    Raises:
+        ImageDecodeError: One is unreadable, and `skips` is false.
+        DataError: More are unreadable than `max_unreadable` allows.
+    """
+    readable: list[Instance] = []
+    unreadable: dict[str, ImageDecodeError] = {}
+
+    def decoded(instance: Instance) -> Instance | ImageDecodeError:
+        try:
+            sample = decode(instance)
+        except ImageDecodeError as error:
+            return error
+        image = cast("NDArray[np.uint8]", sample.image)  # float comes with the transforms only
+        return replace(instance, image=image, mask=sample.mask)
+
+    with _pool() as pool:
+        outcomes = track(pool.map(decoded, instances), len(instances), "Decoding", "images")
+        for instance, outcome in zip(instances, outcomes, strict=True):
+            if isinstance(outcome, Instance):
+                readable.append(outcome)
+            elif not skips:
+                raise outcome
+            else:
+                unreadable[instance.id] = outcome
+    if len(unreadable) > max_unreadable * len(instances):
+        raise DataError(_too_many(unreadable, len(instances), max_unreadable))
+    return readable, unreadable
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # an error must not wait for the rest
+
+
+def _too_many(unreadable: dict[str, ImageDecodeError], total: int, limit: float) -> str:
+    shown = [f"  {error}" for error in list(unreadable.values())[:PROBLEMS_SHOWN]]
+    if len(unreadable) > PROBLEMS_SHOWN:
+        shown.append(f"  ... and {len(unreadable) - PROBLEMS_SHOWN} more")
+    head = (
+        f"{len(unreadable)} of {total} images are unreadable, more than max_unreadable = "
+        f"{limit:g} allows; remove them, or set max_unreadable of the dataset reader higher:"
+    )
+    return "\n".join([head, *shown])
