@@ -36,8 +36,7 @@ from allencv_al.labels.annotators.base import (
 )
 from allencv_al.labels.annotators.file import KEPT_NAME
 from allencv_al.labels.label_store import UNTOLD, LabelStore, NewLabel
-from allencv_al.labels.round_store import Query, RoundStore, State
-from allencv_al.labels.run_database import RunDatabase
+from allencv_al.labels.run_database import Query, RoundStore, RunDatabase, State
 from allencv_al.selection.pick_reasons import named_reason
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.selection import Selection

@@ -113,7 +113,7 @@ class RunFiles:
     def _write_contact_sheet(self, records: Sequence[RoundRecord]) -> None:
         """Show what is waited for; nothing where nobody is."""
         from allencv_al.labels.contact_sheet import write_contact_sheet
-        from allencv_al.labels.picked_image import PickedImage
+        from allencv_al.labels.label_table import PickedImage
 
         path = self._folder / SHEET_NAME
         waiting = [pick for pick in records[-1].picks if pick.outcome == "waiting"]

@@ -16,8 +16,7 @@ from allencv_al.common.config.config_check import check
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import plain, repr_json
-from allencv_al.labels.round_store import RoundStore, State
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run_folder import CONFIG_NAME

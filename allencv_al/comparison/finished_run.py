@@ -22,8 +22,7 @@ from allencv_al.comparison.cells import (
     strategy_of,
 )
 from allencv_al.labels.label_store import LabelStore
-from allencv_al.labels.round_store import RoundStore
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 from allencv_al.training.environment import read_environment
 from allencv_al.training.run_folder import CONFIG_NAME
 

@@ -21,7 +21,10 @@ _PACKAGE = "allencv_al."
 _MOVED = {
     ("active_learning", "active_learning"): "experiment=active_learning_experiment",
     ("active_learning", "active_learning.rounds"): "round_metrics round_record round_records",
-    ("active_learning", "labels"): "database label_store label_table picked_image run_database",
+    (
+        "active_learning",
+        "labels",
+    ): "database label_store label_table picked_image=label_table run_database",
     ("active_learning", "selection"): "selection selector",
     ("active_learning", "selection.pool"): (
         "fingerprints output_store pool=unlabeled_pool pool_outputs pool_scorer scoring"

@@ -1,10 +1,11 @@
-"""The picks in one picture: a thumbnail of each, with its score and the predicted class."""
+"""The contact sheet: one image with a thumbnail, the score and the prediction of each pick."""
 
 from __future__ import annotations
 
 import io
 import math
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from allencv_al.common.files.atomic_file import write_bytes
 from allencv_al.common.fonts import Font, further_fonts, own_font, runs
 from allencv_al.data.image_io import load_reduced
 from allencv_al.data.instance import Instance
-from allencv_al.labels.picked_image import PickedImage
+from allencv_al.labels.label_table import PickedImage
 
 MOST_PICKS = 200
 THUMBNAIL_SIDE = 176
@@ -26,7 +27,7 @@ _GAP = 16  # between cells
 _LINE = 18
 _TEXT_LINES = 3
 _HEADER = 46
-_LEAST_COLUMNS, _MOST_COLUMNS = 3, 10  # with fewer there would be no room for the title
+_LEAST_COLUMNS, _MOST_COLUMNS = 3, 10  # fewer leave no room for the title
 _SMALL, _MEDIUM, _LARGE = 12, 13, 17
 
 _PAGE = "#f6f7f9"
@@ -35,21 +36,21 @@ _ABSENT = "#c3c8ce"
 _STRONG = "#1b1f24"
 _WEAK = "#5b6570"
 
-_MOST_CHARACTERS = 300  # of a text that is to be fitted: drawing a longer one would only cost time
+_MOST_CHARACTERS = 300  # of a fitted text; longer ones only cost drawing time
 
 
 def thumbnail(instance: Instance, side: int) -> Image.Image:
-    """Return a small upright RGB picture of an image, at most `side` pixels wide and high.
+    """Return an upright RGB thumbnail, at most `side` pixels wide and high, aspect kept.
 
-    The aspect is kept. A picture of less than half that size is enlarged by a whole factor, so that
-    its pixels stay what they are.
+    An image smaller than half that size is enlarged by a whole factor, which keeps its pixels
+    exact.
 
     Args:
         instance: The image.
-        side: The most pixels of the longer side.
+        side: Maximal length of the longer side in pixels.
 
     Raises:
-        ImageDecodeError: It cannot be read.
+        ImageDecodeError: The image cannot be read.
     """
     image = Image.fromarray(load_reduced(instance.image, side))
     longer = max(image.size)
@@ -67,24 +68,23 @@ def thumbnail_png_bytes(instance: Instance, side: int) -> bytes:
 
     Args:
         instance: The image.
-        side: The most pixels of the longer side.
+        side: Maximal length of the longer side in pixels.
 
     Raises:
-        ImageDecodeError: It cannot be read.
+        ImageDecodeError: The image cannot be read.
     """
     return _png_bytes(thumbnail(instance, side))
 
 
 def write_contact_sheet(path: str | Path, picks: Sequence[PickedImage], title: str = "") -> None:
-    """Draw the picks into a PNG file, in their order.
+    """Draw the first 200 picks into a PNG file, in their order.
 
-    There is a cell for each of the first 200. An image that cannot be read (any more) has a gray
-    one. One image is held in memory at a time.
+    An image that cannot be read gets a gray cell. One image is in memory at a time.
 
     Args:
         path: The PNG file to write.
-        picks: What was chosen.
-        title: What stands above.
+        picks: The picked images.
+        title: Heading of the sheet.
     """
     shown = picks[:MOST_PICKS]
     if len(shown) < len(picks):
@@ -108,11 +108,11 @@ def write_contact_sheet(path: str | Path, picks: Sequence[PickedImage], title: s
 
 
 class _Pen:
-    """Writes on an image, in several fonts where one does not have all letters.
+    """Writes text on an image, in further fonts where the first one lacks letters.
 
     Args:
         sheet: The image.
-        text: All that is to be written.
+        text: All text to be written, to choose the fonts by.
     """
 
     def __init__(self, sheet: Image.Image, text: str) -> None:
@@ -125,7 +125,7 @@ class _Pen:
     def write(
         self, place: tuple[float, float], text: str, size: int, color: str, bold: bool = False
     ) -> float:
-        """Write a text, and return where it ends."""
+        """Write a text and return the x coordinate of its end."""
         x, y = place
         baseline = y + _font(size, None, bold).getmetrics()[0]
         for part, found in runs(text, self._fonts):
@@ -140,17 +140,19 @@ class _Pen:
         return self.write(place, self._fitted(text, width, size), size, color)
 
     def _fitted(self, text: str, width: int, size: int) -> str:
-        """Return the text, its middle left out as far as needed: both ends of a name tell."""
+        """Return the text, its middle left out to fit: both ends of a file name matter."""
         text = _drawable(text)
         if self.length(text, size) <= width:
             return text
-        kept = len(text)
-        while kept > 1:
-            kept -= 1
-            shorter = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-            if self.length(shorter, size) <= width:
-                return shorter
-        return "…"
+
+        def shortened(kept: int) -> str:
+            return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+
+        def is_too_long(kept: int) -> bool:
+            return self.length(shortened(kept), size) > width
+
+        kept = bisect_left(range(1, len(text)), True, key=is_too_long)
+        return shortened(kept)
 
 
 def _draw_thumbnail(
@@ -177,7 +179,7 @@ def _draw_caption(pen: _Pen, place: tuple[int, int], pick: PickedImage) -> None:
     pen.write((x + THUMBNAIL_SIDE - pen.length(score, _SMALL), y + 1), score, _SMALL, _WEAK)
     if pick.predicted is not None:
         y += _LINE
-        # Apart from the name: behind Arabic or Hebrew it would be written from right to left
+        # Drawn on its own: behind Arabic or Hebrew it would be laid out from right to left
         share = "" if pick.probability is None else f" ({100 * pick.probability:.0f} %)"
         width = THUMBNAIL_SIDE - math.ceil(pen.length(share, _MEDIUM))
         text = f"predicted {pick.predicted}"
@@ -192,13 +194,13 @@ def _file_name(instance: Instance) -> str:
 
 
 def _drawable(text: str) -> str:
-    """Write out what has no glyph: line ends, controls, bytes that are no text."""
+    """Replace characters without a glyph by escapes: line ends, controls, undecodable bytes."""
     if len(text) > _MOST_CHARACTERS:
         text = f"{text[: _MOST_CHARACTERS // 2]}…{text[-_MOST_CHARACTERS // 2 :]}"
     return "".join(
         f"\\x{ord(c) & 0xFF:02x}" if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c
         for c in text
-        if unicodedata.category(c) != "Cf"  # such as the marks that turn the direction of writing
+        if unicodedata.category(c) != "Cf"  # such as marks of the writing direction
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sqlite3
 import threading
@@ -17,21 +18,29 @@ from typing import Any, Self
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import flush, make_folder
-from allencv_al.labels.sqlite_errors import explained, is_busy
 
 _BUSY_SECONDS = 30.0
 _FORK_SECONDS = 5.0
+_NOT_YOURS = "are the file and its folder yours?"
+_CAUSES = {
+    sqlite3.SQLITE_NOTADB: "expected {what}, found a file of another kind",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged",
+    sqlite3.SQLITE_BUSY: "another process holds the database, and did not release it in time",
+    sqlite3.SQLITE_READONLY: f"the database cannot be written; {_NOT_YOURS}",
+    sqlite3.SQLITE_CANTOPEN: f"the database cannot be opened; {_NOT_YOURS}",
+    sqlite3.SQLITE_PERM: f"the database cannot be opened; {_NOT_YOURS}",
+}
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What a file holds.
+    """The tables of a database file, and how to recognize it.
 
     Args:
-        what: What messages call the file: `the database of a run`.
-        application_id: What marks the file, in the header of every SQLite file.
-        version: Of the tables; a file of a higher one is refused.
-        script: The statements that make the tables.
+        what: Name of the file in messages: `the database of a run`.
+        application_id: The number that marks the file in SQLite's header.
+        version: Version of the tables; a file of a higher version is refused.
+        script: The statements that create the tables.
     """
 
     what: str
@@ -40,10 +49,8 @@ class Schema:
     script: str
 
     def statements(self) -> list[str]:
-        """Return what makes the tables, statement by statement, and marks the file at last.
-
-        Not one script: `executescript` commits what is open, and the tables come all or none.
-        """
+        """Return the statements that create the tables, and at the end mark the file."""
+        # `executescript` would commit the open transaction; the tables come all or none
         found, pending = [], ""
         for line in self.script.splitlines(keepends=True):
             pending += line
@@ -58,20 +65,19 @@ class Schema:
 
 
 class Database:
-    """A file that is written by several at once and loses nothing.
+    """An SQLite file that several threads and processes write at once, without loss.
 
-    What a `transaction` wrote is on the disk when the block has ended (WAL, `synchronous=FULL`);
-    of a block that fails or is killed nothing is there. Writers of all threads and processes wait
-    for each other.
+    A `transaction` is durable when its block ends (WAL, `synchronous=FULL`); a block that fails or
+    is killed leaves nothing. Writers of all threads and processes wait for each other.
 
-    Each thread has a connection of its own. A fork closes the connections of its parent for the
-    moment, because SQLite's locks do not survive one in a child; they open again by themselves.
-    Let nothing else open the file while it is in use: closing it would drop SQLite's locks.
+    Each thread has its own connection. A fork closes the connections of its parent for a moment,
+    because SQLite's locks do not survive one in a child; they reopen at the next use. Nothing else
+    may open and close the file while it is in use: closing it would drop SQLite's locks.
 
     Args:
-        path: The file. Its folder is made where it is missing.
-        schema: What it holds.
-        create: Whether to make the file where it is missing.
+        path: The file; its folder is created if missing.
+        schema: Its tables.
+        create: Whether to create a missing file.
 
     Raises:
         DataError: It is missing, damaged, of another kind, or of a newer version.
@@ -114,10 +120,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write all that the block writes, or nothing if it raises.
+        """Write everything that the block writes, or nothing if it raises.
 
-        A block within a block of the same thread is a part of it: where the inner one raises and
-        the outer one goes on, only what the inner one wrote is undone.
+        A block nested in one of the same thread is part of it: if the inner block raises and the
+        outer one continues, only the inner block's changes are undone.
         """
         with self._held() as connection, explained(self.path, self.schema.what):
             is_inner = connection.in_transaction
@@ -135,12 +141,12 @@ class Database:
     def rows(
         self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
     ) -> list[tuple[Any, ...]]:
-        """Return what a query finds."""
+        """Return the rows of a query."""
         with self._held() as connection, explained(self.path, self.schema.what):
             return connection.execute(sql, parameters).fetchall()
 
     def close(self) -> None:
-        """Close the connections of all threads; nothing can be read or written afterwards."""
+        """Close the connections of all threads; later reads and writes raise ValueError."""
         self._fault = self._fault or "the database is closed"
         for handle in self._all_handles():
             with handle.lock:
@@ -182,13 +188,13 @@ class Database:
         return connection
 
     def _access(self) -> str:
-        """Return how to open it: only to read where the place allows nothing else."""
+        """Return the URI parameters: read-only if the folder cannot be written."""
         folder, log = self.path.parent, self.path.with_name(f"{self.path.name}-wal")
         effective = os.access in os.supports_effective_ids
         is_writable = os.access(folder, os.W_OK, effective_ids=effective)
         if self._mode == "rwc" or is_writable or log.exists():
             return f"mode={self._mode}"
-        return "mode=ro&immutable=1"  # else SQLite wants to make its shared memory beside it
+        return "mode=ro&immutable=1"  # else SQLite would create its shared memory file there
 
     def _check_place(self, create: bool) -> None:
         if self.path.is_dir():
@@ -212,7 +218,7 @@ class Database:
         flush(self.path.parent)
 
     def _version(self) -> int:
-        """Return the version of the tables that are there, 0 if none."""
+        """Return the version of the tables, 0 for an empty file."""
         version: int = self.rows("PRAGMA user_version")[0][0]
         tables: int = self.rows("SELECT count(*) FROM sqlite_master")[0][0]
         # Last: a process that makes the tables meanwhile must not look like another program
@@ -230,9 +236,9 @@ class Database:
         return version
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
-        """Set the journal mode, which stays with the file.
+        """Set the journal mode, which the file keeps.
 
-        The change needs the file for itself, and does not wait for it as all else does.
+        The change needs exclusive access, and SQLite does not apply its busy timeout to it.
         """
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
@@ -240,13 +246,44 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
-                if not is_busy(error) or time.monotonic() > deadline:
+                if _primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
 
 
+@contextmanager
+def explained(path: Path, what: str) -> Iterator[None]:
+    """Translate SQLite's errors that the user or the machine caused; pass on all others.
+
+    Args:
+        path: The database file.
+        what: Name of the file in messages: `the database of a run`.
+
+    Raises:
+        DataError: The file cannot be used.
+        OSError: The disk is full or fails.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = _primary_code(error)
+        if code == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL):
+            raise OSError(errno.EIO, f"SQLite: {error}", str(path)) from error
+        if code not in _CAUSES:
+            raise
+        cause = _CAUSES[code].format(what=what)
+        raise DataError(f"{path}: {cause} (SQLite: {error})") from error
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)  # errors of the Python module have none
+    return code & 0xFF
+
+
 class _Handle:
-    """The place of one thread's connection; goes, and closes it, with the thread."""
+    """Holder of one thread's connection; garbage collection closes it when the thread ends."""
 
     def __init__(self) -> None:
         self.connection: sqlite3.Connection | None = None
@@ -262,7 +299,7 @@ class _Handle:
 
 
 def _close_before_fork() -> None:
-    """Leave nothing for the child to inherit, save a transaction that is under way."""
+    """Close idle connections, so that a child inherits at most a running transaction."""
     with _databases_lock:
         databases = list(_databases)
     for database in databases:
@@ -274,9 +311,9 @@ def _close_before_fork() -> None:
 
 
 def _abandon_in_child() -> None:
-    """Refuse to use what was inherited all the same: SQLite would believe in locks it lacks."""
+    """Refuse to use inherited connections: SQLite would assume locks that the child lacks."""
     global _databases_lock
-    _databases_lock = threading.Lock()  # a thread that is not here may hold the old ones
+    _databases_lock = threading.Lock()  # a thread of the parent may hold the old one
     for database in list(_databases):
         database._handles_lock = threading.Lock()
         for handle in database._handles:
@@ -298,9 +335,9 @@ _INNER = ("SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part")
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether the database can hold a text: it has no lone surrogates.
+    """Return whether a text is valid Unicode, without lone surrogates, so that SQLite can store it.
 
-    A file name that is not UTF-8 has them; the dataset readers write such bytes out as `\\xff`.
+    A file name that is not UTF-8 has them; the dataset readers write such bytes as `\\xff`.
     """
     try:
         text.encode("utf-8")

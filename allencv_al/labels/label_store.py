@@ -1,4 +1,18 @@
-"""`LabelStore`: what annotators did, as events that are only ever appended."""
+"""`LabelStore`: append-only log of label events.
+
+The databases of runs and of labeling sessions have this table::
+
+    label_event                       one row per decision of an annotator; append-only
+      event_id    1, 2, 3 ...         in the order of commits
+      id          the image
+      label       the class, if kind is label
+      kind        label | skip | unsure | unreadable | undo
+      annotator   author              source      program: ground_truth, file, page ...
+      round       of the loop         client_key  given by a client so that it may send twice
+      seconds     time spent          time        when it was stored, seconds since 1970
+      supersedes  ─> event_id         the event in force before (NULL: none); of an undo: the event
+                                      that it takes back
+"""
 
 from __future__ import annotations
 
@@ -16,41 +30,74 @@ from allencv_al.common.files.json_values import repr_json
 from allencv_al.labels.database import Database, is_encodable
 
 UNTOLD = "(kept by the pipeline)"
-"""What stands for the class of an item whose label only the learner knows."""
+"""Placeholder for labels known only to the pipeline."""
+
+LABEL_EVENTS = """
+CREATE TABLE label_event (
+    event_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    label TEXT,
+    kind TEXT NOT NULL CHECK (kind IN ('label', 'skip', 'unsure', 'unreadable', 'undo')),
+    annotator TEXT NOT NULL,
+    source TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    client_key TEXT UNIQUE,
+    seconds REAL,
+    time REAL NOT NULL,
+    supersedes INTEGER REFERENCES label_event (event_id),
+    CHECK ((kind = 'label') = (label IS NOT NULL)),
+    CHECK (kind != 'undo' OR supersedes IS NOT NULL)
+);
+CREATE INDEX label_event_by_id ON label_event (id);
+CREATE UNIQUE INDEX label_event_undone_once ON label_event (supersedes) WHERE kind = 'undo';
+
+CREATE TRIGGER label_event_no_update BEFORE UPDATE ON label_event
+BEGIN SELECT RAISE(ABORT, 'label events are only ever appended'); END;
+CREATE TRIGGER label_event_no_delete BEFORE DELETE ON label_event
+BEGIN SELECT RAISE(ABORT, 'label events are only ever appended'); END;
+-- INSERT OR REPLACE deletes without asking the trigger above.
+CREATE TRIGGER label_event_no_replace BEFORE INSERT ON label_event
+WHEN EXISTS (
+    SELECT 1 FROM label_event
+    WHERE event_id = NEW.event_id OR client_key = NEW.client_key
+        OR (NEW.kind = 'undo' AND kind = 'undo' AND supersedes = NEW.supersedes)
+)
+BEGIN SELECT RAISE(ABORT, 'label events are only ever appended'); END;
+"""
 
 
 class LabelKind(StrEnum):
-    """What an annotator said of an item."""
+    """Kind of an annotator's decision about an image."""
 
     LABEL = "label"
-    """It shows this class."""
+    """The image shows this class."""
     SKIP = "skip"
-    """It is not for me now."""
+    """The annotator passes on the image for now."""
     UNSURE = "unsure"
-    """I cannot tell."""
+    """The annotator cannot tell the class."""
     UNREADABLE = "unreadable"
-    """The picture does not open, or shows nothing."""
+    """The image does not open, or shows nothing."""
     UNDO = "undo"
-    """Take back what was said last."""
+    """The annotator takes back an earlier decision."""
 
 
-class LabelConflict(DataError):  # noqa: N818  what it is called in the field
-    """What was asked does not fit what others have said meanwhile."""
+class LabelConflict(DataError):  # noqa: N818  the term of HTTP's 409
+    """A request contradicts the stored state, for example after another annotator's decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewLabel:
-    """One thing that an annotator did.
+    """An annotator's decision about an image, to be stored.
 
     Args:
-        id: The item.
+        id: The image.
         label: The class name; None unless `kind` is LABEL.
-        annotator: Who did it.
-        round: In which round.
-        source: By what: the registered name of the annotator, or the page.
-        kind: What was said of the item.
-        client_key: A key of the sender's choice, so that it may send twice what is stored once.
-        seconds: How long it took.
+        annotator: The author.
+        round: The round.
+        source: The program: the registered name of the annotator, or the page.
+        kind: The kind of decision.
+        client_key: A unique key chosen by the sender, so that sending twice stores once.
+        seconds: Time spent on the decision.
     """
 
     id: str
@@ -63,28 +110,28 @@ class NewLabel:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        # As an Instance does: two spellings of one name must not become two classes of a run
+        # As in Instance: two Unicode spellings of one name must not become two classes
         if isinstance(self.label, str):
             object.__setattr__(self, "label", class_name(self.label))
 
 
 @dataclass(frozen=True, slots=True)
 class LabelEvent:
-    """A `NewLabel` that is stored.
+    """A stored decision.
 
     Args:
         event_id: Its number; higher is later.
-        id: The item.
+        id: The image.
         label: The class name; None unless `kind` is LABEL.
-        annotator: Who did it.
-        round: In which round; of an undo, the round of what it undoes.
-        source: By what; of an undo, that of what it undoes.
-        kind: What was said of the item.
+        annotator: The author.
+        round: The round; of an undo, the round of the undone event.
+        source: The program; of an undo, the source of the undone event.
+        kind: The kind of decision.
         client_key: The key that the sender gave.
-        seconds: How long it took.
+        seconds: Time spent on the decision.
         time: When it was stored, in seconds since 1970; never before `supersedes` was.
-        supersedes: The event in force for the item before; None if none was. Of an undo: the event
-            that it undoes.
+        supersedes: The event in force for the image before, or None. Of an undo: the event that it
+            takes back.
     """
 
     event_id: int
@@ -113,7 +160,7 @@ _INSERT = (
 PER_ITEM = ("id",)
 PER_ANNOTATOR = ("id", "annotator", "source")
 
-# CROSS JOIN: in this order. Left to itself, SQLite joins the other way round in quadratic time.
+# CROSS JOIN fixes the order: SQLite would choose the other one, which takes quadratic time
 _IN_FORCE = """
 FROM (
     SELECT min(event_id) AS first, max(event_id) AS newest FROM label_event GROUP BY {columns}
@@ -127,15 +174,15 @@ ORDER BY item.first
 
 
 class LabelStore:
-    """The label events of a run.
+    """The label events of a run or of a labeling session.
 
-    Nothing is ever changed or deleted: a new label of an item supersedes the old one, and an undo
-    is an event too. Several annotators, threads and processes may write at once.
+    Nothing is changed or deleted: a new label of an image supersedes the old one, and an undo is an
+    event too. Several annotators, threads and processes may write at once.
 
     Args:
-        database: Where they are kept.
-        scope: The columns in which a new event agrees with the one that it supersedes: `PER_ITEM`,
-            where the newest word on an item counts, or `PER_ANNOTATOR`, where everybody's does.
+        database: The file.
+        scope: The columns that a new event shares with the one that it supersedes: `PER_ITEM` if
+            the newest decision about an image counts, `PER_ANNOTATOR` if each annotator's does.
     """
 
     def __init__(self, database: Database, scope: tuple[str, ...] = PER_ITEM) -> None:
@@ -143,17 +190,17 @@ class LabelStore:
         self._scope = scope
 
     def add(self, labels: Sequence[NewLabel]) -> list[LabelEvent]:
-        """Store all of them or, if one is not right, none.
+        """Store all labels, or none if one is invalid.
 
-        An id that occurs twice gets two events, the second superseding the first. For a
-        `client_key` that is stored already nothing is added.
+        An id that occurs twice gets two events, the second superseding the first. A `client_key`
+        that is stored already adds nothing.
 
         Returns:
-            The events, in the order given; for a known `client_key`, the event that is there.
+            The events, in the order given; for a known `client_key`, the stored event.
 
         Raises:
-            DataError: They are not right; all the faults are named.
-            LabelConflict: A `client_key` is stored with another item or label.
+            DataError: Labels are invalid; the message lists all faults.
+            LabelConflict: A `client_key` is stored with another image or label.
         """
         faults = [fault for new in labels for fault in _faults(new)]
         if faults:
@@ -162,15 +209,14 @@ class LabelStore:
             return [self._add(connection, new) for new in labels]
 
     def undo(self, event_id: int, annotator: str) -> LabelEvent:
-        """Take back an event that is in force: what it superseded is in force again.
+        """Take back an event that is in force; the event that it superseded is in force again.
 
-        An event may be taken back, then the one before it, and so on; each once. A second call for
-        the same event adds nothing and returns the undo that is there. An undo is not itself taken
-        back: give the label again.
+        Repeated, this takes back one event after the other. A second call for the same event adds
+        nothing and returns the stored undo. An undo cannot be taken back; give the label again.
 
         Args:
             event_id: The event.
-            annotator: Who takes it back.
+            annotator: The author of the undo.
 
         Raises:
             LabelConflict: There is no such event, it is an undo, or a later one has superseded it.
@@ -192,8 +238,8 @@ class LabelStore:
         """Return all events, oldest first.
 
         Args:
-            after: Only those with a higher number. Numbers are given in the order of commits, so
-                whoever asks from the last one seen misses none.
+            after: Return only events with a higher number. Numbers follow the order of commits, so
+                a caller that passes the last number it has seen misses none.
         """
         return self._read(f"{_SELECT} WHERE e.event_id > ? ORDER BY e.event_id", after)
 
@@ -252,8 +298,8 @@ class LabelStore:
 
 
 def _append(connection: sqlite3.Connection, new: NewLabel, supersedes: int | None) -> LabelEvent:
-    # Where the clock was set back, an event still is no older than the one that it supersedes:
-    # comparing their times must give the same label in force.
+    # If the clock was set back, an event still is no older than the one that it supersedes:
+    # comparing times must give the same label in force
     before = _event(connection, "WHERE e.event_id = ?", supersedes)
     now = time.time() if before is None else max(time.time(), before.time)
     row = (
@@ -274,7 +320,9 @@ def _event(
 
 def _from_row(row: Sequence[Any]) -> LabelEvent:
     id, label, annotator, round, source, kind, *rest = row[1:]
-    label = None if label is None else class_name(label)  # it may be older than its one spelling
+    label = (
+        None if label is None else class_name(label)
+    )  # files of version 0.1 may hold other spellings
     return LabelEvent(row[0], id, label, annotator, round, source, LabelKind(kind), *rest)
 
 

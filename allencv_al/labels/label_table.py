@@ -1,13 +1,14 @@
-"""The table that a person fills in: CSV, one image a row, the column `label` empty.
+"""The table that an annotator fills in: CSV, one image per row, the column `label` empty.
 
-The dataset reader `manifest` reads the filled table as it is. What is labeled already can stand in
-it too, with its labels, so that one file is the whole training set.
+The dataset reader `manifest` reads the filled table. Images that are labeled already may follow
+with their labels, so that one file is the whole training set.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import write_bytes
 from allencv_al.common.files.tables import csv_bytes, csv_text, read_table
 from allencv_al.data.instance import Instance
-from allencv_al.labels.picked_image import PickedImage
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
 
@@ -23,39 +23,60 @@ COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "
 # differ in length.
 _NO_OTHER_REASON = "its score"
 _LABELED = "labeled already"
-# A spreadsheet takes a cell that begins so for a formula
+# A spreadsheet reads a cell that begins with one of these as a formula
 _FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+@dataclass(frozen=True)
+class PickedImage:
+    """A picked image with everything that a table or a contact sheet shows of it.
+
+    Args:
+        rank: Its place among the picks, from 1.
+        instance: The image.
+        score: The strategy's score when it was picked; higher is picked sooner.
+        predicted: The most probable class; None without a classifier.
+        probability: The probability of that class.
+        reason: The strategy's reason, as JSON values.
+    """
+
+    rank: int
+    instance: Instance
+    score: float
+    predicted: str | None = None
+    probability: float | None = None
+    reason: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_label_table(
     path: str | Path, picks: Sequence[PickedImage], labeled: Sequence[Instance] = ()
 ) -> None:
-    """Write the picks for a person to label, and below them what is labeled already.
+    """Write the picks with an empty label column, and below them the labeled images.
 
-    Paths are as the reader `manifest` takes them: relative to the folder of the table where both
-    lie in one tree, else absolute. An image that is no file (a record of CIFAR) has an id only.
-    Without picks, there are no columns about picks.
+    Paths are in the form that the reader `manifest` reads: relative to the folder of the table if
+    both lie in one tree, else absolute. An image without a file (a record of CIFAR) has an id only.
+    Without picks, the columns about picks are left out.
 
     Args:
         path: The CSV file to write.
-        picks: What was chosen.
+        picks: The images to label.
         labeled: Images with labels.
     """
     folder = Path(path).parent
     rows = [_pick_row(pick, folder) for pick in picks]
     rows += _labeled_rows(labeled, folder, {pick.instance.id for pick in picks})
     columns: Sequence[str] = COLUMNS
-    if not picks:  # then there is nothing to say of any pick
+    if not picks:
         columns = [name for name in ("path", "id") if any(row[name] for row in rows)] or ["path"]
         columns.append("label")
     write_bytes(path, csv_bytes(csv_text(columns, rows)))
 
 
 def has_place_in_table(instance: Instance) -> bool:
-    """Return whether a table can hold the image's path: bytes that are no text have no place there.
+    """Return whether a table can hold the image's path: undecodable bytes cannot be written.
 
     Args:
-        instance: An image of any kind; one that is no file needs no path.
+        instance: Any image; one without a file needs no path.
     """
     if not isinstance(instance.image, str | Path):
         return True
@@ -69,14 +90,14 @@ def has_place_in_table(instance: Instance) -> bool:
 
 
 def check_replaceable(path: str | Path, labels_are_kept: bool) -> None:
-    """Raise where writing a new table would destroy somebody's work.
+    """Raise if writing a new table would lose labels or other content of an existing file.
 
     Args:
-        path: Where the table is to be written; nothing may be there.
-        labels_are_kept: Whether all labels of the table that is there come into the new one.
+        path: The table to be written.
+        labels_are_kept: Whether the new table takes over all labels of the existing one.
 
     Raises:
-        DataError: A file is there that is no such table, has labels or has further columns.
+        DataError: The file exists and is no such table, has labels, or has further columns.
     """
     path = Path(path)
     if not path.exists():
@@ -108,13 +129,13 @@ def reason_text(reason: Mapping[str, Any]) -> str:
 
 
 def pick_text(rank: int, count: int, score: float, reason: Mapping[str, Any]) -> str:
-    """Return why an image was picked, in one line: `pick 3 of 20, score 0.12; cluster: 4`.
+    """Return the reason for a pick in one line: `pick 3 of 20, score 0.12; cluster: 4`.
 
     Args:
         rank: Its place in the order of picking, from 0.
-        count: How many were picked.
+        count: The number of picks.
         score: Its score when it was picked.
-        reason: What the strategy says besides.
+        reason: The strategy's further reasons.
     """
     more = reason_text({key: value for key, value in reason.items() if key != "rank"})
     text = f"pick {rank + 1} of {count}, score {score:.4g}"
@@ -138,7 +159,7 @@ def _labeled_rows(
 ) -> Iterator[dict[str, Any]]:
     for instance in labeled:
         path = _path(instance, folder)
-        # The reader makes an id of the path, which is unique; ids of several folders need not be.
+        # The reader derives the id from the path: unique, unlike ids of several folders
         id = instance.id if not path or path in taken else ""
         if id in taken:
             id = f"labeled/{path}"
@@ -157,7 +178,7 @@ def _path(instance: Instance, folder: Path) -> str:
 
 
 def _relative(file: str, folder: str, upwards: bool = False) -> str | None:
-    """Return the way from the folder to the file; None where there is none worth writing."""
+    """Return the path relative to the folder, or None if the absolute path is clearer."""
     shared = os.path.commonpath([file, folder]) if Path(file).drive == Path(folder).drive else ""
     if not upwards and shared != folder:
         return None

@@ -21,8 +21,7 @@ from allencv_al.common import Params
 from allencv_al.common.errors import DataError
 from allencv_al.labels.annotators.base import Annotator, LabelRequest, WaitingForLabels
 from allencv_al.labels.label_store import LabelEvent, LabelKind, LabelStore, NewLabel
-from allencv_al.labels.round_store import RoundStore, State
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 
 MakeConfig = Callable[..., dict[str, Any]]

@@ -30,8 +30,7 @@ from allencv_al.comparison import comparison as module
 from allencv_al.comparison.comparison import ComparisonOptions, RunsFailed, compare
 from allencv_al.comparison.finished_run import FinishedRun, read_folder
 from allencv_al.labels.label_store import LabelStore
-from allencv_al.labels.round_store import RoundStore
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.selection.strategies.uncertainty import Margin
 from allencv_al.training.interruption import TrainingInterrupted

@@ -20,8 +20,7 @@ import urllib3
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.rounds.round_records import read_records
 from allencv_al.labels.label_store import LabelStore
-from allencv_al.labels.round_store import RoundStore
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "cifar10_pipeline"
 

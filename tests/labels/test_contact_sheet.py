@@ -21,7 +21,7 @@ from allencv_al.labels.contact_sheet import (
     thumbnail_png_bytes,
     write_contact_sheet,
 )
-from allencv_al.labels.picked_image import PickedImage
+from allencv_al.labels.label_table import PickedImage
 
 COLORS = [(200, 40 * n, 255 - 40 * n) for n in range(6)]
 SIDE = 64

@@ -14,11 +14,11 @@ from allencv_al.data.dataset_readers.manifest import ManifestReader
 from allencv_al.data.instance import Instance
 from allencv_al.labels.label_table import (
     COLUMNS,
+    PickedImage,
     check_replaceable,
     has_place_in_table,
     write_label_table,
 )
-from allencv_al.labels.picked_image import PickedImage
 
 
 def picture(path: Path) -> Path:

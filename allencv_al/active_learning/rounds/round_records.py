@@ -7,7 +7,7 @@ from typing import Any
 
 from allencv_al.active_learning.rounds.round_record import METRICS, Pick, RoundRecord
 from allencv_al.labels.label_store import UNTOLD, LabelEvent, LabelStore
-from allencv_al.labels.round_store import Query, RoundStore, State
+from allencv_al.labels.run_database import Query, RoundStore, State
 
 _SECONDS = {
     "train": State.TRAIN,

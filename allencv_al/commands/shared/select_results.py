@@ -12,8 +12,7 @@ from typing import Any
 from allencv_al.common.files.atomic_file import write_text
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.labels.contact_sheet import write_contact_sheet
-from allencv_al.labels.label_table import has_place_in_table, write_label_table
-from allencv_al.labels.picked_image import PickedImage
+from allencv_al.labels.label_table import PickedImage, has_place_in_table, write_label_table
 from allencv_al.predictors.prediction_json import dump_line
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pick_reasons import named_reason

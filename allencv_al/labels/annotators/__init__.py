@@ -1,4 +1,4 @@
-"""Annotators: who gives the labels that a round asks for."""
+"""Annotators give the labels that a round asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of the annotators, and what they are asked."""
+"""`Annotator`, the base class of annotators, and `LabelRequest`, the query of a round."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import LabelKind, NewLabel
-from allencv_al.labels.round_store import Query
+from allencv_al.labels.run_database import Query
 
 _HERE = "allencv_al.labels.annotators"
 _MOST_NAMED = 5
@@ -22,27 +22,26 @@ TO_ADD_A_CLASS = "to add a class, name all classes in active_learning.classes of
 
 
 class WaitingForLabels(AllenCVError):  # noqa: N818  nothing is wrong
-    """The run can go on only when somebody has given labels; the message says how."""
+    """The run continues when labels are given; the message says how to give them."""
 
     exit_code = 3
 
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """What a round asks an annotator.
+    """The query of a round: images to label.
 
     Args:
         round: The round.
-        items: The items to label, in the order of picking.
-        queries: Why each was picked, in the same order.
-        classes: The class names that are allowed, in their order; None allows any.
-        folder: The folder of the run.
-        predicted: The class that the model takes an item for, by id.
-        probabilities: The probability of that class, by id.
-        seen: Where any class is allowed: the names given so far.
-        is_partial: Whether some items may stay without an answer: they go back to the pool.
-        dropped: Items that the round asked for and does not any longer; what was said of them does
-            not count.
+        items: The images to label, in the order of picking.
+        queries: Score and reason of each, in the same order.
+        classes: The allowed class names, in their order; None allows any.
+        folder: The run directory.
+        predicted: The model's most probable class by id.
+        probabilities: The probability of that class by id.
+        seen: Class names given so far, if any name is allowed.
+        is_partial: Whether images may stay without a label; they go back to the pool.
+        dropped: Ids of images that the round no longer asks for; their labels are ignored.
     """
 
     round: int
@@ -58,14 +57,14 @@ class LabelRequest:
 
     @property
     def round_folder(self) -> Path:
-        """Where the files of this round lie: `rounds/0003` of the run's folder."""
+        """Folder of this round's files: `rounds/0003` in the run directory."""
         return self.folder / "rounds" / f"{self.round:04d}"
 
 
 class Annotator(Registrable):
     """Gives the labels that a round of active learning asks for.
 
-    One of your own writes `annotate`, from a service, a form, or a second model.
+    Subclasses implement `annotate`, for example with a service, a form or a second model.
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
@@ -75,39 +74,40 @@ class Annotator(Registrable):
     }
 
     needs_known_labels: ClassVar[bool] = False
-    """Whether the items of the pool must come with labels."""
+    """Whether the images of the pool must come with labels."""
 
     @abstractmethod
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
-        """Return what was said of each item, once.
+        """Return one label for each image of the request.
 
-        The labels count only when the run has recorded them. A run that is killed before that asks
-        the same again, so the same request must give the same answer.
+        The labels count once the run has recorded them. A run that is killed before that repeats
+        the request, so the same request must give the same labels.
 
         Raises:
-            WaitingForLabels: Somebody has to do something first.
-            DataError: The labels that are there cannot be used.
+            WaitingForLabels: An annotator has to act first.
+            DataError: The given labels cannot be used.
         """
 
     def close(self) -> None:
-        """Release resources; called when the run ends, or stops."""
+        """Release resources; called when the run ends or is interrupted."""
 
 
 def checked_answers(
     annotator: Annotator, request: LabelRequest, labels: Sequence[NewLabel]
 ) -> list[NewLabel]:
-    """Return the answers that count; without one, an item would be asked for again for ever.
+    """Return the labels that an annotator gave, without those of dropped images.
 
-    Of a request that `is_partial` at least one item must have one.
+    There must be one label per image, or at least one in all if the request `is_partial`: an image
+    without a label would be queried again forever.
 
     Args:
-        annotator: Who was asked.
-        request: What was asked.
-        labels: What an annotator returned.
+        annotator: The annotator, for messages.
+        request: The request.
+        labels: The labels that it returned.
 
     Raises:
-        UserCodeError: These are no labels.
-        DataError: Answers are missing, came twice, or are of other items; the first are named.
+        UserCodeError: These are not labels.
+        DataError: Labels are missing, given twice, or of other images; the message names the first.
     """
     if not isinstance(labels, (list, tuple)):
         raise wrong_result(annotator, "annotate", "a list of NewLabel objects", labels)
@@ -117,7 +117,7 @@ def checked_answers(
         if label.kind is LabelKind.LABEL and not isinstance(label.label, str):
             wanted = f"a class name as the label of {label.id}"
             raise wrong_result(annotator, "annotate", wanted, label.label)
-    # A page may still have an item that was dropped meanwhile
+    # A page may still show an image that was dropped meanwhile
     found = [label for label in labels if label.id not in request.dropped]
     asked, answered = [item.id for item in request.items], [label.id for label in found]
     missing = list(dict.fromkeys(asked).keys() - set(answered))

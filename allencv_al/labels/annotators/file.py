@@ -1,4 +1,4 @@
-"""Labels from a table that a person fills in between two calls."""
+"""Labels from a table that an annotator fills in between two calls of the command."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ from allencv_al.labels.annotators.filled_table import (
     Asked,
     FilledTable,
     read_filled_table,
+    without_typos,
 )
-from allencv_al.labels.annotators.label_typos import without_typos
 from allencv_al.labels.contact_sheet import thumbnail_png_bytes
 from allencv_al.labels.label_store import LabelKind, NewLabel
-from allencv_al.labels.label_table import has_place_in_table, write_label_table
-from allencv_al.labels.picked_image import PickedImage
+from allencv_al.labels.label_table import PickedImage, has_place_in_table, write_label_table
 
 logger = logging.getLogger(__name__)
 
@@ -48,24 +47,24 @@ _CLASSES_SHOWN = 40
 
 @Annotator.register("file")
 class FileAnnotator(Annotator):
-    """Writes a table of the images to label, and goes on when somebody has filled it in.
+    """Writes a table of the images to label; the run continues when it is filled in.
 
         path,label,id,predicted,probability,score,rank,reason
         ../photos/0007.jpg,,0007.jpg,cat,0.52,-0.04,1,
 
-    The first call of a round writes the table and stops the run with exit code 3. Somebody looks at
-    the images and writes into the column `label` a class name, or `?skip`, `?unsure` or
-    `?unreadable`; a spreadsheet or an editor will do. The same command then goes on. A table that
-    is half full stays as it is, and the run says what is missing. A full one is kept as
-    `labeled.csv` in the folder of its round. An image that is no file of its own, such as a record
-    of CIFAR, is drawn into the folder of the round, so that it can be looked at.
+    The first call of a round writes the table and stops the run with exit code 3. The annotator
+    looks at the images and writes into the column `label` a class name, or `?skip`, `?unsure` or
+    `?unreadable`, in a spreadsheet or an editor. The same command then continues. A partly filled
+    table stays as it is, and the run lists the missing lines. A complete one is kept as
+    `labeled.csv` in the folder of its round. An image without a file, such as a record of CIFAR, is
+    drawn into the folder of the round.
 
     Args:
-        path: Where the table is written, within the folder of the run; its name ends in `.csv`.
-        annotator: Who fills it in: the name that is stored with each label.
+        path: The table, relative to the run directory; its name ends in `.csv`.
+        annotator: The name that is stored with each label.
 
     Raises:
-        ConfigurationError: `path` leads out of the folder of the run, or is not a `.csv`.
+        ConfigurationError: `path` leads out of the run directory, or is not a `.csv`.
     """
 
     def __init__(self, path: str = "to_label.csv", annotator: str = _NAME) -> None:
@@ -84,11 +83,11 @@ class FileAnnotator(Annotator):
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
         path, kept = request.folder / self.path, request.round_folder / KEPT_NAME
         if not request.items:
-            if request.dropped and path.is_file():  # all that the table asked for was dropped
+            if request.dropped and path.is_file():  # every image of the table was dropped
                 remove(path)
             return []
         _check_names(request)
-        if kept.is_file():  # a run was killed before it had recorded the labels
+        if kept.is_file():  # a run was killed before it recorded the labels
             content = kept.read_bytes()
             labels = self._labels(kept, content, replace(request, is_partial=True))
         elif path.exists():
@@ -109,7 +108,8 @@ class FileAnnotator(Annotator):
         left = len(request.items) - len(table.labels)
         if left and request.is_partial and table.labels:
             details = "".join(f"\n  {problem}" for problem in table.wrong)
-            logger.warning("%s: %s go back to the pool%s", path, _images(left), details)
+            verb = "goes" if left == 1 else "go"
+            logger.warning("%s: %s %s back to the pool%s", path, _images(left), verb, details)
         elif table.wrong:
             raise_problems(path, table.wrong, _after_problems(table, request))
         elif table.empty:
@@ -148,21 +148,23 @@ def _write_table(path: Path, request: LabelRequest) -> None:
 
 
 def _with_file(item: Instance, rank: int, folder: Path) -> Instance:
-    """Return the item with an image that is a file, drawn where it is not one already."""
+    """Return the item with an image file, drawn if it has none."""
     if isinstance(item.image, str | Path) and has_place_in_table(item):
         return item
     file = folder / f"{rank:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', item.id)[-60:]}.png"
     try:
         write_bytes(file, thumbnail_png_bytes(item, _PICTURE_SIDE))
     except ImageDecodeError as error:
-        logger.warning("%s: no picture of it to look at: %s", item.id, error)
+        logger.warning("%s: cannot be shown: %s", item.id, error)
         return replace(item, image=b"")  # its cell stays empty
     return replace(item, image=file)
 
 
 def _first_message(path: Path, request: LabelRequest) -> str:
+    count = len(request.items)
     return (
-        f"{_images(len(request.items))} of round {request.round} wait for labels:\n"
+        f"{_images(count)} of round {request.round} {'waits' if count == 1 else 'wait'} for "
+        "labels:\n"
         f"  1. Open {path} in a spreadsheet or an editor. Each row is an image; the column "
         f'"path" says where it is.\n'
         f'  2. Fill in the column "{LABEL}": {_choices(request.classes)}.\n'

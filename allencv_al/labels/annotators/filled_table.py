@@ -1,11 +1,14 @@
-"""A table that a person has filled in: its rows, what they say, and all that is wrong with them."""
+"""The table that an annotator has filled in: its labels and its faults."""
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allencv_al.common.class_names import class_name
@@ -20,19 +23,21 @@ logger = logging.getLogger(__name__)
 
 ID, LABEL, PATH = "id", "label", "path"
 WORDS = ("?skip", "?unsure", "?unreadable")
-"""What can stand in place of a class name; the question mark keeps them apart from classes."""
+"""Decisions in place of a class name; the question mark keeps them apart from classes."""
+
+_LIKENESS = 0.8  # "catt" and "cat" have 0.86, "cat" and "bat" 0.67
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a table was written for.
+    """The images and classes that a table was written for.
 
     Args:
-        items: The images, one a row.
-        classes: The names that are allowed; None allows any.
-        seen: Where any is allowed: the names given so far.
-        folder: Where it was written, which is where its paths start.
-        dropped: Ids of rows that do not count any longer.
+        items: The images, one per row.
+        classes: The allowed class names; None allows any.
+        folder: The folder of the table, which its paths are relative to.
+        seen: Class names given so far, if any name is allowed.
+        dropped: Ids of rows to ignore.
     """
 
     items: Sequence[Instance]
@@ -44,13 +49,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class FilledTable:
-    """What a table says of the items that were asked for.
+    """The labels of a table.
 
     Args:
-        labels: By id, in the order of the items: a class name or one of `WORDS`.
-        empty: The lines of the items that have no label yet.
-        lines: By id, the line in which it stands, from 1.
-        wrong: What is wrong with the labels of items, and which have no row; these have no label.
+        labels: A class name or one of `WORDS` by id, in the order of the query.
+        empty: Lines of the images without a label.
+        lines: Line number by id, from 1.
+        wrong: Faulty labels and missing rows; their images have no label.
     """
 
     labels: Mapping[str, str]
@@ -60,17 +65,15 @@ class FilledTable:
 
 
 def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
-    """Read what a person has filled in so far.
-
-    A spreadsheet's habits are taken, as in every table (`common/files/tables.py`).
+    """Read the labels that a table holds so far.
 
     Args:
         path: The file, for messages.
-        content: Its bytes.
-        asked: What it was written for.
+        content: Its bytes, as a spreadsheet or an editor has saved them.
+        asked: The images and classes that the table was written for.
 
     Raises:
-        DataError: It cannot be read, or rows are not those that were asked for; all are named.
+        DataError: The table cannot be read, or has rows of other images; the message lists them.
     """
     rows = _table(path, content).rows
     reading = _Reading(asked)
@@ -98,7 +101,7 @@ def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
 
 
 class _Reading:
-    """Matches rows with items and keeps what is wrong."""
+    """Matches rows with images and collects faults."""
 
     def __init__(self, asked: Asked) -> None:
         self.labels: dict[str, str] = {}
@@ -152,12 +155,12 @@ class _Reading:
         id = self._ids.get(written, self._ids.get(class_name(written)))
         path = row.values.get(PATH, "").strip()
         if id is None and path and "\0" not in path:
-            # A spreadsheet makes 7 of 007, and a formula of =.jpg; the path it leaves alone
+            # A spreadsheet changes the id 007 to 7 and =.jpg to a formula, but no path
             id = self._files.get(os.path.realpath(self._folder / path))
         return id
 
     def _respelled(self, label: str) -> str:
-        """Return the one class that a label differs from by capitals and blanks alone."""
+        """Return the class whose name differs from the label in case and blanks only, if unique."""
         if label in self._known or not label or label.startswith("?"):
             return label
         near = {name for name in self._known if _folded(name) == _folded(label)}
@@ -185,7 +188,7 @@ def _folded(name: str) -> str:
 
 
 def _by_stripped(names: Sequence[str]) -> dict[str, str]:
-    """Return each name by itself, and by its one spelling: without blanks around it, composed."""
+    """Return each name by itself and by its normalized spelling."""
     return {class_name(name): name for name in names} | {name: name for name in names}
 
 
@@ -203,3 +206,39 @@ def _table(path: Path, content: bytes) -> Table:
         found = listed_columns(table.columns)
         raise DataError(f"{path}: {'; '.join(missing)}; found the columns {found}")
     return table
+
+
+def without_typos(table: FilledTable, seen: Sequence[str]) -> FilledTable:
+    """Return the table with new class names that resemble a more frequent one as wrong labels.
+
+    They are rejected because a class that was added once cannot be removed.
+
+    Args:
+        table: The table, in which any class name is allowed.
+        seen: Class names of earlier rounds, which count as correct.
+    """
+    problems = {}
+    counts = Counter(label for label in table.labels.values() if label not in WORDS)
+    known = [*dict.fromkeys(seen)]
+    for name, _ in counts.most_common():  # the more frequent one counts as correct
+        if name in known:
+            continue
+        near = next((other for other in known if _look_alike(name, other)), None)
+        if near is not None:
+            lines = [table.lines[id] for id, label in table.labels.items() if label == name]
+            problems[name] = f'line {min(lines)}: "{name}" looks like "{near}" misspelt'
+        known.append(name)
+    return replace(
+        table,
+        labels={id: name for id, name in table.labels.items() if name not in problems},
+        wrong=[*table.wrong, *problems.values()],
+    )
+
+
+def _look_alike(name: str, other: str) -> bool:
+    first, second = (" ".join(re.split(r"[\s_-]+", text.casefold())) for text in (name, other))
+    if first == second:
+        return True
+    if re.sub(r"\d+", "", first) == re.sub(r"\d+", "", second):
+        return False  # type 1, type 2
+    return difflib.SequenceMatcher(None, first, second).ratio() >= _LIKENESS

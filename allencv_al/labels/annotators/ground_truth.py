@@ -1,4 +1,4 @@
-"""The labels that the data set has already, for experiments."""
+"""The labels of the data set, for experiments."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ _NAME = "ground_truth"
 
 @Annotator.register("ground_truth")
 class GroundTruthAnnotator(Annotator):
-    """Gives each item the label that the data set has for it, as if somebody had just looked.
+    """Gives each image its label in the data set, as a simulated annotator.
 
     Args:
-        noise: The share of items that get a wrong label, drawn uniformly from the other classes.
-        seed: What chance starts from. Whether an item's label is wrong, and which wrong one it
-            gets, depends on this seed, its id and the set of classes only: neither on the round
-            nor on the other items.
+        noise: Share of images that get a wrong label, drawn uniformly from the other classes.
+        seed: Random seed. An image's wrong label depends on this seed, its id and the set of
+            classes only: neither on the round nor on the other images.
 
     Raises:
         ConfigurationError: `noise` is not in 0..1.
@@ -62,7 +61,7 @@ class GroundTruthAnnotator(Annotator):
         classes = sorted(set(request.classes))
         if len(classes) < 2:
             raise DataError(f"{_NAME}: label noise needs two classes, found {repr_json(classes)}")
-        # Salted: the same seed also breaks the ties of strategies, by the bare ids.
+        # Salted: strategies break ties with the same seed and the bare ids
         ids = [item.id for item in request.items]
         is_wrong = id_uniforms([f"is wrong/{id}" for id in ids], self.seed) < self.noise
         draws = id_uniforms([f"which/{id}" for id in ids], self.seed)

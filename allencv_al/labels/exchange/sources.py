@@ -10,8 +10,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.tables import read_table
 from allencv_al.labels.exchange.record import LabelRecord
 from allencv_al.labels.label_store import LabelEvent, LabelStore
-from allencv_al.labels.round_store import RoundStore, State
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 _TABLE_NAME = "labels.csv"  # which a run writes, with the paths of its labeled images

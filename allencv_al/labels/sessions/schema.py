@@ -2,7 +2,7 @@
 
 ::
 
-    label_event     what was said; see `allencv_al.labels.label_schema`. `label` is the
+    label_event     what was said; see `allencv_al.labels.label_store`. `label` is the
                     number of a class, as text, so that a class can be renamed; `round` is the
                     batch; `source` is `page` for an answer, and `review` for a decision.
 
@@ -47,7 +47,7 @@ transaction.
 from __future__ import annotations
 
 from allencv_al.labels.database import Schema
-from allencv_al.labels.label_schema import LABEL_EVENTS
+from allencv_al.labels.label_store import LABEL_EVENTS
 
 _TABLES = """
 CREATE TABLE class (

@@ -17,7 +17,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators.base import Annotator, LabelRequest
 from allencv_al.labels.label_store import NewLabel
 from allencv_al.labels.label_table import pick_text
-from allencv_al.labels.round_store import Query
+from allencv_al.labels.run_database import Query
 from allencv_al.labels.sessions.classes import check_class_name
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, FinalLabel, LabelingStore
 from allencv_al.labels.sessions.session_records import Batch, NewItem

@@ -8,8 +8,7 @@ from typing import Literal
 from allencv_al.active_learning.rounds.round_records import read_records
 from allencv_al.common.files.run_lock import is_locked
 from allencv_al.labels.label_store import LabelStore
-from allencv_al.labels.round_store import RoundStore, State
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.service.labeling.labeling_answers import LoopAnswer, RoundAnswer
 
 _FILES = ("labels.csv", "model.tar.gz", "report.html")

@@ -23,9 +23,8 @@ from allencv_al.labels.annotators.base import Annotator, LabelRequest, WaitingFo
 from allencv_al.labels.annotators.file import KEPT_NAME, FileAnnotator
 from allencv_al.labels.annotators.filled_table import Asked, read_filled_table
 from allencv_al.labels.label_store import LabelKind, NewLabel
-from allencv_al.labels.label_table import write_label_table
-from allencv_al.labels.picked_image import PickedImage
-from allencv_al.labels.round_store import Query
+from allencv_al.labels.label_table import PickedImage, write_label_table
+from allencv_al.labels.run_database import Query
 
 Row = dict[str, str]
 

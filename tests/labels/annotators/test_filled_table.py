@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from allencv_al.labels.annotators.filled_table import FilledTable
-from allencv_al.labels.annotators.label_typos import without_typos
+from allencv_al.labels.annotators.filled_table import FilledTable, without_typos
 
 
 def problems(labels: Sequence[str], seen: Sequence[str] = ()) -> list[str]:
