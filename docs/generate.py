@@ -77,7 +77,7 @@ def write_group(folder: Path, title: str, text: str, pages: dict[str, str]) -> N
 
 def prose(text: str) -> str:
     """Return text of a docstring or a help line as Markdown that shows it literally."""
-    paragraphs = inspect.cleandoc(text).replace("::\n", ":\n").split("\n\n")
+    paragraphs = text.replace("::\n", ":\n").split("\n\n")
     return "\n\n".join(p if p.startswith("    ") else escaped(p) for p in paragraphs)
 
 
@@ -171,7 +171,7 @@ def argument_words(parser: argparse.ArgumentParser, action: argparse.Action) -> 
 def python_page(package: str) -> str:
     """Return the page of a package: its exported names, documented from their docstrings."""
     module = importlib.import_module(package)
-    lines = [f"# {package}", "", prose(module.__doc__ or ""), ""]
+    lines = [f"# {package}", "", prose(inspect.getdoc(module) or ""), ""]
     for name in sorted(module.__all__):
         home = home_of(name, getattr(module, name))
         if home != package:
