@@ -182,7 +182,7 @@ def main() -> None:
         from allencv_al.common.files.atomic_file import write_text
 
         command = " ".join(["python benchmarks/selection.py", *sys.argv[1:]])
-        title = ["# What choosing costs", "", f"Made by `{command}`.", ""]
+        title = ["# Time and memory to choose images", "", f"Made by `{command}`.", ""]
         about = ["", *(__doc__ or "").split("\n\n")[2].strip().splitlines()]
         write_text(options.output, "\n".join([*title, *head, *table, *about]) + "\n")
 

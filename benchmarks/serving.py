@@ -233,15 +233,16 @@ def page(report: dict[str, Any], options: str) -> str:
     """Return the whole result as Markdown."""
     at = report["conditions"]
     paragraphs = [
-        "# What serving costs",
-        f"The demo server beside others and beside predicting offline: a ResNet-18 with random\n"
-        f"weights at {SIDE} px, {at['images']}, clients that send the next image when they have\n"
-        "the answer. Servers and clients share the cores, and take turns in one run. The others\n"
-        "decode and predict by the same two functions; Flask runs behind our waitress.",
+        "# Speed of serving",
+        f"The demo server compared with other servers and with offline prediction: a ResNet-18\n"
+        f"with random weights at {SIDE} px, {at['images']}, clients that send the next image when\n"
+        "they have the answer. Servers and clients share the cores; servers take turns in one\n"
+        "run. The other servers decode and predict with the same two functions; Flask runs behind\n"
+        "our waitress.",
         f"Measured on {at['date']} on {at['cores']} cores ({at['processor']}), load "
         f"{at['load_before']} before and {at['load_after']} after,\nwith Python {at['python']}, "
         f"torch {at['torch']} and {at['threads']}; {at['rounds']} rounds of {at['seconds']:g} s.\n"
-        "Ratios hold from machine to machine better than times do.",
+        "Ratios transfer between machines better than times.",
         f"```bash\npython benchmarks/serving.py{options}\n```",
         table(report["lines"], report["absent"]),
         f"Offline: {report['offline']:.1f} images/s, in batches of 32. A single image takes "
