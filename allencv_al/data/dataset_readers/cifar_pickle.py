@@ -1,52 +1,21 @@
-"""The published CIFAR python batches, read without unpickling them.
+"""The published CIFAR python batches, read by an unpickler that can only build plain values.
 
-A pickle is a program. This machine runs only what builds the plain values of those batches (the
-instructions below, and the two steps by which NumPy writes an array of bytes) and refuses the
-rest, whatever it is, so that nothing in a file can call anything. It also keeps what the standard
-unpickler does not: no instruction reserves memory that the file does not hold, and only names are
-keys, so that no key is costly to hash.
+A pickle is a program. This unpickler takes the instructions that those batches consist of, and
+refuses the rest, so that nothing in a file can call anything.
 """
 
 from __future__ import annotations
 
 import io
+import pickle
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
-
-_ARRAY = "numpy.core.multiarray _reconstruct"
-_DTYPE = "numpy dtype"
-# What names of NumPy 2 and of Python 3 mean. `_codecs encode` is how Python 3 writes bytes for 2.
-_GLOBALS = {
-    _ARRAY: _ARRAY,
-    "numpy._core.multiarray _reconstruct": _ARRAY,
-    _DTYPE: _DTYPE,
-    "numpy ndarray": "numpy ndarray",
-    "_codecs encode": "_codecs encode",
-}
-_MARK = object()
-_BYTES = ("u1", "|u1")  # np.uint8
-
-
-@dataclass(frozen=True, slots=True)
-class _Global:
-    name: str
-
-
-@dataclass(slots=True)
-class _DType:
-    """An array's type, when it is that of bytes."""
-
-
-@dataclass(slots=True)
-class _Array:
-    values: NDArray[np.uint8] | None = None
 
 
 class _RefusedError(Exception):
@@ -54,151 +23,35 @@ class _RefusedError(Exception):
 
 
 def read_cifar_pickle(name: str, content: bytes) -> dict[str, Any]:
-    """Return the dictionary that a python batch or meta file holds.
+    """Return the dictionary that a python batch or meta file holds; no code of it is run.
 
     Byte strings, in which Python 2 wrote all names, become text; arrays are of uint8.
 
     Args:
-        name: What to call the file in messages.
+        name: The file, for messages.
         content: All of it.
 
     Raises:
         DataError: It is damaged, or holds anything but names, numbers, lists and arrays of bytes.
     """
     try:
-        value = _Machine().run(content)
+        value = _CifarUnpickler(io.BytesIO(content), encoding="bytes").load()
     except _RefusedError as error:
         raise DataError(f"{name}: {error}; nothing of it was run") from None
-    except (ValueError, IndexError, KeyError, TypeError, UnicodeError, MemoryError) as error:
+    except Exception as error:  # a damaged file raises whatever its bytes lead to
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{name}: damaged, cut short, or no pickle: {cause}") from error
     if not isinstance(value, dict):
         raise DataError(f"{name}: expected a dictionary, found {type(value).__name__}")
-    return value
+    return {key: _plain(item) for key, item in value.items()}
 
 
-@dataclass(slots=True)
-class _Machine:
-    stack: list[Any] = field(default_factory=list)
-    memo: dict[int, Any] = field(default_factory=dict)
-
-    def run(self, content: bytes) -> Any:
-        for opcode, argument, _ in pickletools.genops(io.BytesIO(content)):
-            if opcode.name in _PUSHES:
-                self.stack.append(_PUSHES[opcode.name](argument))
-            elif opcode.name in _STEPS:
-                _STEPS[opcode.name](self, argument)
-            elif opcode.name == "STOP":
-                return _plain(self.stack.pop())
-            elif opcode.name not in ("PROTO", "FRAME"):
-                raise _RefusedError(
-                    f"a CIFAR batch has no pickle instruction {opcode.name}, found one"
-                )
-        raise AssertionError("genops ends with STOP or raises")
-
-    def since_mark(self) -> list[Any]:
-        start = len(self.stack) - 1
-        while self.stack[start] is not _MARK:  # an IndexError where there is none
-            start -= 1
-            if start < 0:
-                raise ValueError("no mark on the stack")
-        items = self.stack[start + 1 :]
-        del self.stack[start:]
-        return items
-
-    def top(self, expected: type[Any]) -> Any:
-        value = self.stack[-1]
-        if type(value) is not expected:
-            found = type(value).__name__
-            raise _RefusedError(f"expected a {expected.__name__} to fill, found {found}")
-        return value
-
-    def put_items(self, items: list[Any]) -> None:
-        keys = [_text(key) for key in items[::2]]
-        self.top(dict).update(zip(keys, items[1::2], strict=True))
-
-    def append_items(self, items: list[Any]) -> None:
-        self.top(list).extend(items)
-
-    def push_tuple(self, count: int) -> None:
-        items = self.stack[-count:]
-        if len(items) < count or any(item is _MARK for item in items):
-            raise ValueError("too few values for a tuple")
-        self.stack[-count:] = [tuple(items)]
-
-    def pop_pair(self) -> list[Any]:
-        value, key = self.stack.pop(), self.stack.pop()
-        return [key, value]
-
-    def push_global(self, name: str) -> None:
-        if name not in _GLOBALS:
-            raise _RefusedError(f'a CIFAR batch holds numbers and names, found "{name[:100]}"')
-        self.stack.append(_Global(_GLOBALS[name]))
-
-    def push_stack_global(self) -> None:
-        module, name = self.pop_pair()
-        self.push_global(f"{_text(module)} {_text(name)}")
-
-    def call(self) -> None:
-        callee, arguments = self.pop_pair()
-        match callee, arguments:
-            case _Global("_codecs encode"), (str(text), str("latin1" | "latin-1")):
-                self.stack.append(text.encode("latin-1"))
-            case _Global(name), (_Global("numpy ndarray"), _, _) if name == _ARRAY:
-                self.stack.append(_Array())
-            case _Global(name), (kind, _, _) if name == _DTYPE and _text(kind) in _BYTES:
-                self.stack.append(_DType())
-            case _:
-                raise _RefusedError("a CIFAR batch holds arrays of bytes only, found another call")
-
-    def build(self) -> None:
-        target, state = self.pop_pair()
-        match target, state:
-            case _DType(), tuple():
-                pass  # byte order and alignment, of which bytes have none
-            case _Array(), (_, (int(rows), int(columns)), _DType(), order, bytes(data)):
-                values = np.frombuffer(data, dtype=np.uint8)
-                target.values = values.reshape(rows, columns, order="F" if order else "C")
-            case _:
-                raise _RefusedError("expected an array of bytes in rows and columns, found another")
-        self.stack.append(target)
-
-    def put(self, index: int | None) -> None:
-        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
-
-
-_PUSHES: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("BININT", "BININT1", "BININT2", "INT"), lambda number: number),
-    # genops gives Python 2's strings as Latin-1
-    **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING"), lambda text: text.encode("latin-1")),
-    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE"), lambda text: text),
-    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES"), lambda content: content),
-    "NONE": lambda _: None,
-    "NEWTRUE": lambda _: True,
-    "NEWFALSE": lambda _: False,
-    "EMPTY_DICT": lambda _: {},
-    "EMPTY_LIST": lambda _: [],
-    "EMPTY_TUPLE": lambda _: (),
-    "MARK": lambda _: _MARK,
-}
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine.put),
-    **dict.fromkeys(
-        ("GET", "BINGET", "LONG_BINGET"), lambda self, index: self.stack.append(self.memo[index])
-    ),
-    "TUPLE": lambda self, _: self.stack.append(tuple(self.since_mark())),
-    "TUPLE1": lambda self, _: self.push_tuple(1),
-    "TUPLE2": lambda self, _: self.push_tuple(2),
-    "TUPLE3": lambda self, _: self.push_tuple(3),
-    "SETITEM": lambda self, _: self.put_items(self.pop_pair()),
-    "SETITEMS": lambda self, _: self.put_items(self.since_mark()),
-    "APPEND": lambda self, _: self.append_items([self.stack.pop()]),
-    "APPENDS": lambda self, _: self.append_items(self.since_mark()),
-    "GLOBAL": lambda self, name: self.push_global(name),
-    "STACK_GLOBAL": lambda self, _: self.push_stack_global(),
-    "REDUCE": lambda self, _: self.call(),
-    "BUILD": lambda self, _: self.build(),
-}
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return value.values
+    if isinstance(value, list):
+        return [_text(item) if isinstance(item, bytes) else item for item in value]
+    return _text(value) if isinstance(value, bytes) else value
 
 
 def _text(value: Any) -> str:
@@ -209,22 +62,109 @@ def _text(value: Any) -> str:
     raise _RefusedError(f"expected a name, found a value of type {type(value).__name__}")
 
 
-def _plain(value: Any) -> Any:
-    """Return a finished value: arrays as arrays, names as text."""
-    match value:
-        case dict():
-            return {key: _leaf(item) for key, item in value.items()}
-        case _:
-            return value
+# Stand-ins for NumPy's names: nothing of NumPy is called with what a file holds.
+class _DType:
+    """The type of an array, which can only be that of bytes."""
 
 
-def _leaf(value: Any) -> Any:
-    match value:
-        case _Array():
-            return value.values
-        case bytes():
-            return _text(value)
-        case list():
-            return [_text(item) if isinstance(item, bytes) else item for item in value]
-        case _:
-            return value
+class _Array:
+    values: NDArray[np.uint8] | None = None
+
+
+_ARRAY, _DTYPE, _NDARRAY, _ENCODE = (object() for _ in range(4))
+_STAND_INS = {
+    ("numpy.core.multiarray", "_reconstruct"): _ARRAY,
+    ("numpy._core.multiarray", "_reconstruct"): _ARRAY,  # NumPy 2
+    ("numpy", "dtype"): _DTYPE,
+    ("numpy", "ndarray"): _NDARRAY,
+    ("_codecs", "encode"): _ENCODE,  # how Python 3 writes bytes for Python 2
+}
+_INSTRUCTIONS = frozenset(
+    (
+        *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
+        *("INT", "BININT", "BININT1", "BININT2", "BINSTRING", "SHORT_BINSTRING"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES"),
+        *("EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS"),
+        *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
+        *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+    )
+)
+
+
+# The unpickler written in Python: its instructions can be restricted, and none of those kept
+# reserves memory that the file does not hold (the one in C allocates what LONG_BINPUT names).
+class _CifarUnpickler(pickle._Unpickler):
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _STAND_INS:
+            found = f"{module} {name}"
+            raise _RefusedError(f'a CIFAR batch holds numbers and names, found "{found[:100]}"')
+        return _STAND_INS[module, name]
+
+    def load_reduce(self) -> None:
+        arguments, callee = self.stack.pop(), self.stack.pop()
+        match arguments:
+            case (str(text), str("latin1" | "latin-1")) if callee is _ENCODE:
+                self.stack.append(text.encode("latin-1"))
+            case (kind, _, _) if callee is _ARRAY and kind is _NDARRAY:
+                self.stack.append(_Array())
+            case (kind, _, _) if callee is _DTYPE and _text(kind) in ("u1", "|u1"):
+                self.stack.append(_DType())
+            case _:
+                raise _RefusedError("a CIFAR batch holds arrays of bytes only, found another call")
+
+    def load_build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        match target, state:
+            case _DType(), tuple():
+                pass  # byte order and alignment, which bytes do not have
+            case _Array(), (_, (int(rows), int(columns)), _DType(), order, bytes(data)):
+                values = np.frombuffer(data, dtype=np.uint8)
+                target.values = values.reshape(rows, columns, order="F" if order else "C")
+            case _:
+                raise _RefusedError("expected an array of bytes in rows and columns, found another")
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._fill([key, value])
+
+    def load_setitems(self) -> None:
+        self._fill(self.pop_mark())
+
+    def _fill(self, items: list[Any]) -> None:
+        keys = map(_text, items[::2])  # names only: nested tuples can take days to hash
+        _top(self.stack, dict).update(zip(keys, items[1::2], strict=True))
+
+    def load_append(self) -> None:
+        value = self.stack.pop()
+        _top(self.stack, list).append(value)
+
+    def load_appends(self) -> None:
+        items = self.pop_mark()
+        _top(self.stack, list).extend(items)
+
+
+def _top(stack: list[Any], expected: type[Any]) -> Any:
+    if type(stack[-1]) is not expected:
+        found = type(stack[-1]).__name__
+        raise _RefusedError(f"expected a {expected.__name__} to fill, found {found}")
+    return stack[-1]
+
+
+def _instruction(opcode: pickletools.OpcodeInfo) -> Callable[..., None]:
+    def refuse(unpickler: object) -> None:
+        raise _RefusedError(f"a CIFAR batch has no pickle instruction {opcode.name}, found one")
+
+    if opcode.name not in _INSTRUCTIONS:
+        return refuse
+    own = vars(_CifarUnpickler).get(f"load_{opcode.name.lower()}")
+    return own or pickle._Unpickler.dispatch[ord(opcode.code)]
+
+
+_CifarUnpickler.dispatch = {
+    ord(opcode.code): _instruction(opcode) for opcode in pickletools.opcodes
+}

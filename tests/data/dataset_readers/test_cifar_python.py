@@ -241,6 +241,13 @@ def test_what_is_no_batch_is_refused_with_the_reason(content: bytes, message: st
         read_cifar_pickle("test_batch", content)
 
 
+def test_a_key_that_takes_days_to_hash_is_refused_at_once() -> None:
+    doubled = b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
+    deep_key = b"\x80\x02)q\x00" + doubled
+    with pytest.raises(DataError, match="expected a name, found a value of type tuple"):
+        read_cifar_pickle("x", deep_key + b"}h\x3cK\x01s.")
+
+
 @given(st.binary(max_size=60).map(lambda tail: b"\x80\x02" + tail + b"."))
 def test_any_bytes_are_an_error_or_a_dictionary(content: bytes) -> None:
     with contextlib.suppress(DataError):
