@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
+from annotated_types import Ge
 from overrides import overrides
 
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.stop_rules.base import StopRule
-from allencv_al.common.config.config_check import ConfigView, Fault
-from allencv_al.common.errors import ConfigurationError
+
+
+def _one_is_given(labels: int | None, rounds: int | None) -> Iterator[tuple[str, str]]:
+    if labels is None and rounds is None:
+        yield "labels", "expected it or rounds, found neither"
 
 
 @StopRule.register("budget")
@@ -24,18 +29,15 @@ class Budget(StopRule):
         rounds: How many trainings are enough.
     """
 
-    def __init__(self, labels: int | None = None, rounds: int | None = None) -> None:
-        for name, message in _faults(labels, rounds):
-            raise ConfigurationError(f"{name}: {message}")
+    joint_rules = (_one_is_given,)
+
+    def __init__(
+        self,
+        labels: Annotated[int, Ge(1)] | None = None,
+        rounds: Annotated[int, Ge(1)] | None = None,
+    ) -> None:
         self.labels = labels
         self.rounds = rounds
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("labels", "rounds"):
-            for name, message in _faults(config.get("labels"), config.get("rounds")):
-                yield config.fault(name, message)
 
     @overrides
     def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
@@ -44,11 +46,3 @@ class Budget(StopRule):
         if self.rounds is not None and len(rounds) >= self.rounds:
             return f"{len(rounds)} rounds are trained, and {self.rounds} are enough"
         return None
-
-
-def _faults(labels: int | None, rounds: int | None) -> Iterator[tuple[str, str]]:
-    if labels is None and rounds is None:
-        yield "labels", "expected it or rounds, found neither"
-    for name, value in (("labels", labels), ("rounds", rounds)):
-        if value is not None and value < 1:
-            yield name, f"expected at least 1, found {value}"

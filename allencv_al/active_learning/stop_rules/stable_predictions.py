@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.stop_rules.base import StopRule
-from allencv_al.common.config.config_check import ConfigView, Fault
-from allencv_al.common.errors import ConfigurationError
 
 
 @StopRule.register("stable_predictions")
@@ -33,18 +32,11 @@ class StablePredictions(StopRule):
 
     needs_agreement = True
 
-    def __init__(self, threshold: float = 0.99, window: int = 3) -> None:
-        for name, message in _faults(threshold, window):
-            raise ConfigurationError(f"{name}: {message}")
+    def __init__(
+        self, threshold: Annotated[float, Le(1)] = 0.99, window: Annotated[int, Ge(1)] = 3
+    ) -> None:
         self.threshold = threshold
         self.window = window
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("threshold", "window"):
-            for name, message in _faults(config.get("threshold"), config.get("window")):
-                yield config.fault(name, message)
 
     @overrides
     def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
@@ -74,10 +66,3 @@ def cohen_kappa(first: NDArray[Any], second: NDArray[Any]) -> float:
     if expected >= 1.0:  # both say one and the same class of everything
         return 1.0
     return (observed - expected) / (1.0 - expected)
-
-
-def _faults(threshold: float, window: int) -> Iterator[tuple[str, str]]:
-    if not threshold <= 1:
-        yield "threshold", f"expected a kappa of at most 1, found {threshold}"
-    if window < 1:
-        yield "window", f"expected at least 1, found {window}"

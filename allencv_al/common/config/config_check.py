@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from allencv_al.common.config.constructor_check import rule_faults
 from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.container_specs import ListSpec, UnionSpec
@@ -142,6 +143,9 @@ def hook_faults(view: ConfigView, told: Sequence[Fault]) -> Iterator[Fault]:
         told: What is wrong with its arguments by their types.
     """
     paths = {fault.path for fault in told}
+    names = [name for name in view.target.signature.arguments if view.sound(name)]
+    for fault in rule_faults(view.cls, {name: view.get(name) for name in names}):
+        yield view.fault(fault.path, fault.message)
     find: Callable[[ConfigView], Iterator[Fault]] = getattr(
         view.cls, "config_faults", lambda _: iter(())
     )

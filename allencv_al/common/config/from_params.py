@@ -12,6 +12,8 @@ from allencv_al.common.files.json_values import plain
 
 if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView
+    from allencv_al.common.config.constructor_check import Rule
+    from allencv_al.common.config.signatures import Wrapped
 
 
 class FromParams:
@@ -23,8 +25,35 @@ class FromParams:
     default_implementation: ClassVar[str | None] = None
     """The registered name that an object without `type` means."""
 
+    wraps: ClassVar[Wrapped | None] = None
+    """The class or function of a library whose parameters are the constructor's `**options`."""
+
+    joint_rules: ClassVar[tuple[Rule, ...]] = ()
+    """Checks across parameters, for configs and for Python code alike: functions that take values
+    by the names of constructor parameters, and yield the name of one and what is wrong with it.
+    They are called when types and limits find no fault in these values; `config_faults` is for what
+    only a config shows, such as parts that are not built yet."""
+
     instead: ClassVar[Mapping[str, str]] = {}
     """Keys of a config that other tools know and this class refuses: what to do instead."""
+
+    if not TYPE_CHECKING:  # for type checkers the constructor is __init__ alone
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+            """Check what Python code passes by the limits of the annotations (`check_call`).
+
+            Here, not in `__init__`: it is called once, with the arguments of the class itself, and
+            before anything is done with them.
+            """
+            new = super().__new__
+            if args or kwargs:
+                if new is object.__new__ and cls.__init__ is object.__init__:
+                    # object refuses arguments only where there is no other __new__
+                    raise TypeError(f"{cls.__name__}() takes no arguments")
+                from allencv_al.common.config.constructor_check import check_call
+
+                check_call(cls, args, kwargs)
+            return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
 
     @classmethod
     def from_params(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Optional
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Optional, cast
 
 from allencv_al.common.config.docstrings import argument_descriptions
 
@@ -74,6 +76,73 @@ class Unresolved:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A class or function of a library, whose parameters a class of this package takes.
+
+    The class has it as its attribute `wraps`, and a constructor that ends in `**options`. Between
+    the parameters of that constructor (before those behind `*`) come the ones of the library, with
+    their defaults. The docstrings of the class and of its bases describe them; where they do not,
+    that of the library does. ::
+
+        class SGD(Optimizer, torch.optim.SGD):
+            wraps = Wrapped(
+                torch.optim.SGD,
+                omit=("params", "maximize"),
+                annotations={"lr": Annotated[float, Ge(0)]},
+            )
+
+            def __init__(self, model_parameters: Parameters, **options: Any) -> None:
+                torch.optim.SGD.__init__(self, model_parameters, **self.wraps.call(options))
+
+    Args:
+        target: The class or function; `"module:name"` imports it only when its parameters are
+            asked for, by the check of a config, for example.
+        omit: Parameters that a config cannot set.
+        rename: Names that differ, by the library's name.
+        annotations: Types with limits in place of the library's, by this package's names. A name
+            that the library does not know is ignored, so that a table can serve many classes.
+        defaults: Defaults that differ, by this package's names.
+    """
+
+    target: Callable[..., Any] | str
+    omit: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolve(self) -> Callable[..., Any]:
+        """Return the class or function, imported if it is not yet."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, name = self.target.partition(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return found
+
+    def call(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of the library for `options` of this package."""
+        theirs = {ours: name for name, ours in self.rename.items()}
+        return {
+            theirs.get(name, name): value for name, value in {**self.defaults, **options}.items()
+        }
+
+    def arguments(self, descriptions: Mapping[str, str]) -> dict[str, Argument]:
+        """Return the parameters, described by `descriptions` before the library's docstring."""
+        target = self.resolve()
+        found: dict[str, Argument] = {}
+        for theirs, argument in signature_of(cast(Hashable, target)).arguments.items():
+            if theirs in self.omit:
+                continue
+            name = self.rename.get(theirs, theirs)
+            annotation = self.annotations.get(name, argument.annotation)
+            default = self.defaults.get(name, argument.default)
+            if type(default) is int and float in (annotation, *typing.get_args(annotation)):
+                default = float(default)  # torch writes `momentum: float = 0`
+            description = descriptions.get(name, argument.description)
+            found[name] = Argument(name, annotation, default, description)
+        return found
+
+
 @functools.cache
 def signature_of(cls: Callable[..., Any], constructor: str | None = None) -> Signature:
     """Return the signature of a class, of its classmethod `constructor`, or of a function."""
@@ -111,12 +180,35 @@ def _init_signature(cls: type, chain: list[type]) -> Signature:
     own, has_kwargs = _read(vars(owner)["__init__"], owner, descriptions, skip_first=True)
     if not has_kwargs:
         return Signature(own, accepts_any=False)
+    wraps: Wrapped | None = getattr(cls, "wraps", None) if hasattr(cls, "from_params") else None
     typed = [base for base in rest if hasattr(base, "from_params")]
     if typed:
-        return _joined(own, _init_signature(typed[0], typed))
+        return _joined(own, _init_signature(typed[0] if wraps is None else cls, typed))
+    if wraps is not None:
+        inherited = {
+            name: text
+            for base in reversed(cls.__mro__)
+            if hasattr(base, "from_params")
+            for name, text in argument_descriptions(base).items()
+        }
+        return Signature(_with_wrapped(own, wraps.arguments(inherited), owner), accepts_any=False)
     # torch.nn.Module takes **kwargs, too, but only to refuse them
     is_ours = hasattr(owner, "from_params") or owner is cls
     return Signature(own, accepts_any=is_ours, passed_on=_reached_by_kwargs(rest))
+
+
+def _with_wrapped(
+    own: Mapping[str, Argument], wrapped: Mapping[str, Argument], owner: type
+) -> dict[str, Argument]:
+    """Return the parameters in order: the library's between the positional and the keyword ones."""
+    parameters = inspect.signature(vars(owner)["__init__"]).parameters
+    last = [name for name in own if parameters[name].kind is inspect.Parameter.KEYWORD_ONLY]
+    first = {name: argument for name, argument in own.items() if name not in last}
+    return {
+        **first,
+        **{name: argument for name, argument in wrapped.items() if name not in own},
+        **{name: own[name] for name in last},
+    }
 
 
 def _joined(own: Mapping[str, Argument], inherited: Signature) -> Signature:
@@ -219,11 +311,21 @@ def _resolve(annotation: Any, namespaces: tuple[Mapping[str, Any], Mapping[str, 
     reason = ""
     for names in (module, {**module, **of_class}):  # a method called `list` must not hide list
         try:
-            resolved = typing.get_type_hints(holder, globalns=dict(names))["it"]
-            hash(resolved)
+            resolved = _hashable(holder, dict(names))
         except Exception as error:  # whatever evaluating a line of the user's code can raise
             reason = reason or f"{type(error).__name__}: {error}"
         else:
             return resolved.type if isinstance(resolved, dataclasses.InitVar) else resolved
     text = annotation if isinstance(annotation, str) else repr(annotation)
     return Unresolved(text, reason)
+
+
+def _hashable(holder: object, names: dict[str, Any]) -> Any:
+    """Return the annotation of `holder`, without what `Annotated` adds if that cannot be hashed."""
+    for include_extras in (True, False):
+        resolved = typing.get_type_hints(holder, names, include_extras=include_extras)["it"]
+        with suppress(TypeError):
+            hash(resolved)
+            return resolved
+    hash(resolved)
+    return resolved

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -79,9 +78,6 @@ class QueryStrategy(Registrable):
     The constructor raises the same. A subclass adds to them: `rules = (*QueryStrategy.rules, own)`.
     """
 
-    joint_rules: ClassVar[tuple[Rule, ...]] = ()
-    """The same of values that must go together, tried where each is of its type."""
-
     memory_budget_mb = 512.0  # of a subclass whose constructor does not call this one
 
     def __init__(self, memory_budget_mb: float = 512.0) -> None:
@@ -93,9 +89,6 @@ class QueryStrategy(Registrable):
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         for rule in cls.rules:
             yield from faults_from(config, rule)
-        for rule in cls.joint_rules:
-            if config.sound(*inspect.signature(rule).parameters):
-                yield from faults_from(config, rule)
 
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
         """Return the score of each item, float32 `[N]`, higher = query first.

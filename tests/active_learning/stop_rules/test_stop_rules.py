@@ -134,8 +134,8 @@ def test_kappa_of_one_and_the_same_class_is_full_agreement() -> None:
     ("config", "path", "message"),
     [
         ({"type": "budget"}, "labels", "expected it or rounds, found neither"),
-        ({"type": "budget", "labels": 0}, "labels", "expected at least 1, found 0"),
-        ({"type": "budget", "rounds": -1}, "rounds", "expected at least 1, found -1"),
+        ({"type": "budget", "labels": 0}, "labels", "expected int >= 1, found 0"),
+        ({"type": "budget", "rounds": -1}, "rounds", "expected int >= 1, found -1"),
         ({"type": "target_metric"}, "value", "missing key"),
         ({"type": "target_metric", "value": 1, "metric": "acuracy"}, "metric", '"accuracy"'),
         ({"type": "target_metric", "value": 1, "patience": 0}, "patience", "at least 1, found 0"),
@@ -144,8 +144,12 @@ def test_kappa_of_one_and_the_same_class_is_full_agreement() -> None:
         ({"type": "plateau", "metric": "batch_class_entropy"}, "metric", "only when the next"),
         ({"type": "plateau", "patience": 0}, "patience", "expected at least 1, found 0"),
         ({"type": "plateau", "min_delta": -0.1}, "min_delta", "at least 0, found -0.1"),
-        ({"type": "stable_predictions", "threshold": 1.1}, "threshold", "at most 1, found 1.1"),
-        ({"type": "stable_predictions", "window": 0}, "window", "expected at least 1, found 0"),
+        (
+            {"type": "stable_predictions", "threshold": 1.1},
+            "threshold",
+            "expected float <= 1, found 1.1",
+        ),
+        ({"type": "stable_predictions", "window": 0}, "window", "expected int >= 1, found 0"),
     ],
     ids=str,
 )

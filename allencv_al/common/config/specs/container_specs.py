@@ -51,8 +51,12 @@ class UnionSpec(TypeSpec):
 
     def _near(self, value: Any) -> list[TypeSpec]:
         """Return the options of which `value` is an example, right or faulty."""
-        if type(value) is int and ScalarSpec(int) in self.options:
-            return [ScalarSpec(int)]  # `float | int` keeps a whole number whole
+        if type(value) is int:  # `float | int` keeps a whole number whole
+            whole = [
+                option for option in self.options if ScalarSpec(int) in (option, *option.parts)
+            ]
+            if whole:
+                return whole
         near = [option for option in self.options if option.resembles(value)]
         return [option for option in near if not option.rules_out(value)] or near
 
