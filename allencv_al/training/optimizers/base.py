@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import torch
+from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.common.config.names import did_you_mean
@@ -24,6 +25,7 @@ from allencv_al.training.limits import (
 )
 from allencv_al.training.optimizers.parameter_groups import (
     GroupRule,
+    ParameterGroups,
     make_parameter_groups,
     read_rules,
 )
@@ -33,8 +35,30 @@ if TYPE_CHECKING:
 
 _HERE = "allencv_al.training.optimizers"
 
+_AtLeastZero = Annotated[float, Ge(0)]
+_Decay = Annotated[float, Interval(ge=0, lt=1)]
+
+ANNOTATIONS: Mapping[str, Any] = {
+    **dict.fromkeys(
+        (
+            "alpha",
+            "eps",
+            "initial_accumulator_value",
+            "lr",
+            "lr_decay",
+            "momentum",
+            "momentum_decay",
+            "weight_decay",
+        ),
+        _AtLeastZero,
+    ),
+    "betas": tuple[_Decay, _Decay],
+    "rho": _Decay,
+}
+"""The options of torch's optimizers with their limits, which torch checks one by one or not."""
+
 _GROUP_ONLY = {
-    "initial_lr": Argument("initial_lr", float, None, "Where a schedule starts from."),
+    "initial_lr": Argument("initial_lr", _AtLeastZero, None, "Where a schedule starts from."),
     "requires_grad": Argument("requires_grad", bool, True, "False freezes the group."),
 }
 
@@ -47,8 +71,18 @@ class Optimizer(torch.optim.Optimizer, Registrable):
     groups keep the order in which they are listed; after them comes the default group with the
     parameters that no expression matches, even if there are none.
 
-    A subclass derives from this and from the torch class, and its constructor ends with
+    A subclass derives from this and from the torch class, which it names in `wraps`; or it has a
+    constructor that ends with
     `self._construct(torch.optim.X.__init__, model_parameters, parameter_groups, lr=lr, ...)`.
+
+    Args:
+        model_parameters: Names and parameters, given by the trainer.
+        *values: Options by position, in the order of the torch class.
+        parameter_groups: Groups by regular expressions that are searched for in the names of
+            `model.named_parameters()`, each with options of its own where wanted:
+            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
+            matches is in the default group, which comes last and has the options above.
+        **options: Options of the torch class.
     """
 
     default_implementation = "adam"
@@ -79,6 +113,24 @@ class Optimizer(torch.optim.Optimizer, Registrable):
         "initial_accumulator_value": AT_LEAST_ZERO,
         "adam_eps": POSITIVE,
     }
+
+    def __init__(
+        self,
+        model_parameters: list[tuple[str, torch.nn.Parameter]],
+        *values: Any,
+        parameter_groups: ParameterGroups | None = None,
+        **options: Any,
+    ) -> None:
+        if self.wraps is None:
+            raise ConfigurationError(f"{type(self).__name__}: set wraps, or write a constructor")
+        names = list(signature_of(cast("type", type(self))).arguments)
+        by_position = dict(zip(names[1:], values, strict=False))
+        self._construct(
+            self.wraps.resolve().__init__,
+            model_parameters,
+            parameter_groups,
+            **self.wraps.call(by_position | options),
+        )
 
     @classmethod
     @overrides
@@ -148,15 +200,19 @@ class Optimizer(torch.optim.Optimizer, Registrable):
         """Yield what is wrong with the options of one group."""
         place = f"parameter_groups.{index}.1"
         known = cls._group_arguments()
+        told: set[str] = set()
         for name, value in options.items():
             path = f"{place}.{name}"
             if name in known:
-                yield from spec_of(known[name].annotation).faults(value, path, Scope())
+                for fault in spec_of(known[name].annotation).faults(value, path, Scope()):
+                    told.add(name)
+                    yield fault
             else:
                 hint = did_you_mean(name, list(known)) or f"; known here: {', '.join(known)}"
                 yield Fault(path, f"unknown option of {cls.__name__}{hint}")
         for name, message in limit_faults(cls.limits, options):
-            yield Fault(f"{place}.{name}", message)
+            if name not in told:
+                yield Fault(f"{place}.{name}", message)
 
     @classmethod
     def _group_arguments(cls) -> dict[str, Argument]:

@@ -4,12 +4,20 @@ import dataclasses
 import sys
 import types
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from annotated_types import Ge
 
 from allencv_al.common import FromParams
-from allencv_al.common.config.signatures import REQUIRED, Argument, Unresolved, signature_of
+from allencv_al.common.config.signatures import (
+    REQUIRED,
+    Argument,
+    Unresolved,
+    Wrapped,
+    signature_of,
+)
+from allencv_al.common.errors import ConfigurationError
 
 
 class Base(FromParams):
@@ -183,3 +191,65 @@ def test_a_class_of_a_module_that_is_gone_is_still_read(
     monkeypatch.delitem(sys.modules, "module_of_the_base")
     where = signature_of(two_modules.Child).arguments["where"].annotation
     assert where == Unresolved("Place", "NameError: name 'Place' is not defined")
+
+
+class _Library:
+    """A class of a library.
+
+    Args:
+        target: What it is called with.
+        rate: The speed (default: 1).
+        eps: Theirs.
+    """
+
+    def __init__(self, target: object, rate: float = 1, eps: float = 0.5, odd: bool = False):
+        self.given = (target, rate, eps, odd)
+
+
+class _Wrapper(FromParams, _Library):
+    """A class of ours.
+
+    Args:
+        size: Ours.
+        epsilon: Ours, too.
+        last: Behind the rest.
+    """
+
+    wraps = Wrapped(
+        _Library,
+        omit=("target", "odd"),
+        rename={"eps": "epsilon"},
+        annotations={"epsilon": Annotated[float, Ge(0)], "unknown": int},
+        defaults={"epsilon": 0.25},
+    )
+
+    def __init__(self, size: int, *, last: str = "", **options: Any) -> None:
+        _Library.__init__(self, size, **self.wraps.call(options))
+
+
+class _Derived(_Wrapper):
+    def __init__(self, more: int = 3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
+def test_parameters_come_from_a_wrapped_class() -> None:
+    arguments = signature_of(_Wrapper).arguments
+    assert list(arguments) == ["size", "rate", "epsilon", "last"]
+    assert arguments["rate"].default == 1.0
+    assert type(arguments["rate"].default) is float
+    assert arguments["rate"].description == "The speed (default: 1)."
+    assert arguments["epsilon"] == Argument("epsilon", Annotated[float, Ge(0)], 0.25, "Ours, too.")
+    assert not signature_of(_Wrapper).accepts_any
+    assert list(signature_of(_Derived).arguments) == ["more", "size", "rate", "epsilon", "last"]
+
+
+def test_a_wrapped_class_gets_its_own_names() -> None:
+    assert _Wrapper(3, epsilon=0.75).given == (3, 1, 0.75, False)
+    assert _Wrapper(3, rate=2.0).given == (3, 2.0, 0.25, False)
+    with pytest.raises(ConfigurationError, match="epsilon: expected float >= 0, found -1"):
+        _Derived(size=1, epsilon=-1)
+
+
+def test_a_wrapped_class_can_be_imported_when_asked_for() -> None:
+    wrapped = Wrapped("fractions:Fraction")
+    assert wrapped.resolve().__name__ == "Fraction"
