@@ -1,25 +1,58 @@
-"""`ActiveLearningExperiment`: a config with the block `active_learning`."""
+"""What a config with the block `active_learning` describes."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from overrides import overrides
 
-from allencv_al.active_learning.settings import ActiveLearningSettings
+from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.targets import Target, subclass_of
-from allencv_al.common.errors import Fault
+from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.trainers.base import Trainer
+
+NOT_KEPT = "(not kept)"
+
+
+class LoopExperiment(Protocol):
+    """How labels are chosen, and what chance starts from; the learner knows the rest.
+
+    Args:
+        settings: The block `active_learning`.
+        seeds: Of Python, NumPy and torch.
+        seed_keys: The keys of the config that they come from.
+        secrets: Dotted keys of the config that no file of the run may hold.
+        is_shared: Whether all runs of such a config drive one thing, which does one run at a time.
+    """
+
+    settings: ActiveLearningSettings
+    seeds: tuple[int, int, int]
+    seed_keys: ClassVar[Sequence[str]]
+    secrets: ClassVar[Sequence[str]]
+    is_shared: ClassVar[bool]
+
+    @classmethod
+    def from_checked(cls, params: Params) -> Self:
+        """Build it from a config without faults."""
+
+    def rehearse(self) -> None:
+        """Do what a run does before it decodes the first image; write and download nothing."""
+
+    @classmethod
+    def comparison_faults(cls, params: Params) -> Iterator[Fault]:
+        """Yield why runs of such a config cannot be compared, though each could be done."""
 
 
 class ActiveLearningExperiment(Experiment):
@@ -52,10 +85,8 @@ class ActiveLearningExperiment(Experiment):
 
     @overrides
     def rehearse(self) -> None:
-        from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
-
         with without_downloads():
-            ExperimentLearner(self, Path()).rehearse()
+            self.settings.learner.construct(experiment=self, cache_folder=Path()).rehearse()
 
     @classmethod
     def comparison_faults(cls, params: Params) -> Iterator[Fault]:
@@ -111,3 +142,30 @@ def _chance_faults(config: ConfigView) -> Iterator[Fault]:
                     "does not train each picture is encoded once: leave it out, or set "
                     "active_learning.cache_embeddings to false to encode anew in every epoch",
                 )
+
+
+def experiment_class(params: Params) -> type[LoopExperiment]:
+    """Return the class that a config describes, by the name of its learner."""
+    block = params.as_dict().get("active_learning")
+    if not isinstance(block, dict):
+        return ActiveLearningExperiment
+    name = name_in(params.as_dict(), "learner", str(Learner.default_implementation))
+    try:
+        learner = subclass_of(Learner.resolve(name)[0], Learner)
+    except ConfigurationError:  # the check of the config reports the name
+        learner = None
+    described = None if learner is None else learner.experiment_class()
+    return described or ActiveLearningExperiment
+
+
+def without_secrets(params: Params) -> Params:
+    """Return the config that the files of a run hold: secrets are replaced."""
+    config = copy.deepcopy(params.as_dict())
+    for key in experiment_class(params).secrets:
+        *above, name = key.split(".")
+        place: Any = config
+        for part in above:
+            place = place.get(part) if isinstance(place, dict) else None
+        if isinstance(place, dict) and place.get(name) is not None:
+            place[name] = NOT_KEPT
+    return Params(config)

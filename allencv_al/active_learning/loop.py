@@ -20,8 +20,7 @@ from allencv_al.active_learning.rounds.round_metrics import (
     top_probabilities,
 )
 from allencv_al.active_learning.rounds.round_outputs import RoundOutputs, outputs_for
-from allencv_al.active_learning.rounds.round_record import RoundRecord
-from allencv_al.active_learning.rounds.round_records import read_record, read_records
+from allencv_al.active_learning.rounds.round_record import RoundRecord, read_record, read_records
 from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import make_folder, sweep_temporaries
@@ -37,9 +36,8 @@ from allencv_al.labels.annotators.base import (
 from allencv_al.labels.annotators.file import KEPT_NAME
 from allencv_al.labels.label_store import UNTOLD, LabelStore, NewLabel
 from allencv_al.labels.run_database import Query, RoundStore, RunDatabase, State
-from allencv_al.selection.pick_reasons import named_reason
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
-from allencv_al.selection.selection import Selection
+from allencv_al.selection.selection import Selection, named_reason
 from allencv_al.selection.strategies.base import QueryStrategy, selected
 
 logger = logging.getLogger(__name__)

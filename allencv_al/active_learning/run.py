@@ -8,6 +8,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from allencv_al.active_learning.active_learning_experiment import (
+    LoopExperiment,
+    experiment_class,
+    without_secrets,
+)
 from allencv_al.active_learning.corrections import (
     check_no_labels_are_lost,
     correct_labels,
@@ -15,11 +20,6 @@ from allencv_al.active_learning.corrections import (
 )
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
-from allencv_al.active_learning.loop_experiment import (
-    LoopExperiment,
-    experiment_class,
-    without_secrets,
-)
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.run_files import RunFiles
 from allencv_al.common import Params

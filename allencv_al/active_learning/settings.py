@@ -15,8 +15,7 @@ from allencv_al.common.config.from_params import FromParams
 from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.labels.annotators.base import Annotator
-from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.selection.strategies.shared.pick_check import needs_of
+from allencv_al.selection.strategies.base import QueryStrategy, needs_of
 
 Retrain = Literal["cold", "warm", "shrink_perturb"]
 

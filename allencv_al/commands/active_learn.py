@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     source = str(args.param_path)
     if args.dry_run:
-        from allencv_al.active_learning.loop_experiment import experiment_class
+        from allencv_al.active_learning.active_learning_experiment import experiment_class
         from allencv_al.training.experiment import dry_run
 
         dry_run(params, source, experiment_class(params))

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
     options = _options(args, params)
     if args.dry_run:
-        from allencv_al.active_learning.loop_experiment import experiment_class
+        from allencv_al.active_learning.active_learning_experiment import experiment_class
         from allencv_al.comparison import cells
         from allencv_al.comparison.comparison import check_baseline
         from allencv_al.training.experiment import dry_run
@@ -135,7 +135,7 @@ def _compare_runs(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
-    from allencv_al.active_learning.loop_experiment import experiment_class
+    from allencv_al.active_learning.active_learning_experiment import experiment_class
     from allencv_al.comparison.cells import default_strategies, parse_strategies
     from allencv_al.comparison.comparison import ComparisonOptions
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.loop_experiment import experiment_class, without_secrets
+from allencv_al.active_learning.active_learning_experiment import experiment_class, without_secrets
 from allencv_al.common import Params
 from allencv_al.common.config.config_check import check
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet

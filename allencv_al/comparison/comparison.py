@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.loop_experiment import (
+from allencv_al.active_learning.active_learning_experiment import (
     LoopExperiment,
     experiment_class,
     without_secrets,
 )
+from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.curves import Curve, curve_from_records
 from allencv_al.active_learning.run import CACHE_NAME, make_learner
 from allencv_al.common import Params

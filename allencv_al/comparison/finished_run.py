@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord
-from allencv_al.active_learning.rounds.round_records import read_records
+from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord, read_records
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
 from allencv_al.comparison.cells import (

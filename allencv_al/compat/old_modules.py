@@ -20,7 +20,9 @@ _PACKAGE = "allencv_al."
 # (old folder, new folder): modules with public classes or functions, `old=new` where renamed
 _MOVED = {
     ("active_learning", "active_learning"): "experiment=active_learning_experiment",
-    ("active_learning", "active_learning.rounds"): "round_metrics round_record round_records",
+    ("active_learning", "active_learning.rounds"): (
+        "round_metrics round_record round_records=round_record"
+    ),
     (
         "active_learning",
         "labels",
@@ -58,6 +60,7 @@ _MOVED = {
         "no_op_trainer trainer=base training_loop"
     ),
 }
+_RENAMED = {"allencv_al.selection.selector": {"Pick": "SelectedImage"}}
 _MOVED_PACKAGES = {
     "active_learning.annotators": "labels.annotators",
     "active_learning.comparison": "comparison",
@@ -101,6 +104,8 @@ class OldModuleFinder:
         message = f"{spec.name} is now {name}; the old name will be removed in {REMOVED_IN}"
         warnings.warn(message, FutureWarning, stacklevel=2)
         module = importlib.import_module(name)
+        for old, new in _RENAMED.get(name, {}).items():
+            setattr(module, old, getattr(module, new))
         self._spec = module.__spec__
         return module
 

@@ -26,8 +26,7 @@ from allencv_al.modules.im2vec_encoders.pooling import PoolEncoder
 from allencv_al.modules.weights import SUFFIXES, read_weights
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.selection.strategies.shared.pick_check import needs_of
+from allencv_al.selection.strategies.base import QueryStrategy, needs_of
 
 logger = logging.getLogger(__name__)
 

@@ -18,23 +18,22 @@ from allencv_al.data.id_hash import canonical_order
 from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.selection.pool.labeled_items import (
+from allencv_al.selection.pool.output_blocks import cause_of
+from allencv_al.selection.pool.pool_images import (
     Labeled,
     class_indices,
+    instances_of,
     labeled_instances,
 )
-from allencv_al.selection.pool.output_blocks import cause_of
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.scoring import (
     DEFAULT_OPTIONS,
     ScoringOptions,
     compute_outputs,
-    instances_of,
 )
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Selection
-from allencv_al.selection.strategies.base import QueryStrategy, selected
-from allencv_al.selection.strategies.shared.pick_check import needs_of
+from allencv_al.selection.strategies.base import QueryStrategy, needs_of, selected
 from allencv_al.selection.strategies.shared.softmax import softmax
 
 Images = Iterable[ImageInput | Instance]
@@ -44,7 +43,7 @@ _MOST_TARGETS = 1000
 
 
 @dataclass(frozen=True)
-class Pick:
+class SelectedImage:
     """One of the images to label next.
 
     Args:
@@ -78,7 +77,7 @@ class SampleSelection(Selection):
         pool_size: How many images there were to choose from.
     """
 
-    picks: tuple[Pick, ...]
+    picks: tuple[SelectedImage, ...]
     unreadable: Mapping[str, str]
     pool_size: int
 
@@ -212,10 +211,10 @@ class SampleSelector:
 
     def _picks(
         self, chosen: Selection, outputs: PoolOutputs, candidates: Mapping[str, Instance]
-    ) -> tuple[Pick, ...]:
+    ) -> tuple[SelectedImage, ...]:
         predictions = self._predictions(outputs.rows(chosen.ids))
         return tuple(
-            Pick(candidates[id], score, reason, predicted, probability)
+            SelectedImage(candidates[id], score, reason, predicted, probability)
             for id, score, reason, (predicted, probability) in zip(
                 chosen.ids, chosen.scores.tolist(), chosen.reasons, predictions, strict=True
             )

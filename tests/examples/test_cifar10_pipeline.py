@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from allencv_al.active_learning.rounds.round_record import RoundRecord
-from allencv_al.active_learning.rounds.round_records import read_records
+from allencv_al.active_learning.rounds.round_record import RoundRecord, read_records
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from allencv_al.common.errors import ComponentError, ConfigurationError
 from allencv_al.selection.pool.unlabeled_pool import Pool
-from allencv_al.selection.selection import Picks, Selection
+from allencv_al.selection.selection import Picks, Selection, named_reason
 from allencv_al.selection.strategies.base import QueryStrategy, highest
 
 
@@ -143,3 +143,19 @@ def test_a_selection_is_immutable() -> None:
     selection = Selection((), np.empty(0, np.float32), (), 0.0, 0)
     with pytest.raises(AttributeError):
         selection.ids = ("a",)  # type: ignore[misc]
+
+
+def test_numbers_of_classes_and_of_labeled_items_become_names() -> None:
+    reason = {"rank": 0, "predicted": 1, "runner_up": 0, "nearest_labeled": 2, "distance": 0.5}
+    assert named_reason(reason, {0: "cat", 1: "dog"}, ["a", "b", "c"]) == {
+        "rank": 0,
+        "predicted": "dog",
+        "runner_up": "cat",
+        "nearest_labeled": "c",
+        "distance": 0.5,
+    }
+
+
+def test_what_has_no_name_stays_as_it_is() -> None:
+    reason = {"predicted": 7, "weights": [1, 2], "nearest": "mean"}
+    assert named_reason(reason, {0: "cat"}, []) == reason

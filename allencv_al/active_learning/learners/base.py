@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from allencv_al.common.config.registrable import Registrable
 from allencv_al.data.instance import Instance
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
-
-if TYPE_CHECKING:
-    from allencv_al.active_learning.loop_experiment import LoopExperiment
 
 
 @dataclass(frozen=True)
@@ -74,11 +71,19 @@ class Learner(Registrable):
     """Everything that may be labeled, with the label that the data shows, if any."""
 
     @classmethod
-    def experiment_class(cls) -> type[LoopExperiment]:
-        """Return what a config describes that has this learner."""
-        from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
+    def experiment_class(cls) -> type[Any] | None:
+        """Return the class that a config with this learner describes.
 
-        return ActiveLearningExperiment
+        None, the default, is `ActiveLearningExperiment`: a model, a trainer and data of the config.
+        """
+        return None
+
+    def rehearse(self) -> None:
+        """Do what a run does before it decodes the first image; write and download nothing.
+
+        Raises:
+            AllenCVError: What the loop would raise.
+        """
 
     def check(self, needs: Collection[str]) -> None:
         """Raise a ConfigurationError where it can never give what a strategy needs."""

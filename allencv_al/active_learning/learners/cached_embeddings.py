@@ -1,17 +1,60 @@
-"""The embeddings of a run: those of its pool by id, and those of the images that measure."""
+"""Embeddings of a frozen encoder, computed once per experiment, and model outputs from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
-from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
 from allencv_al.active_learning.loop_data import LoopData
+from allencv_al.data.dataset_readers.base import Dataset
+from allencv_al.models.denormals import flushed_denormals
+from allencv_al.models.model import Model
+from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.fingerprints import (
+    decoding_fingerprint,
+    digest,
+    embedding_fingerprint,
+)
+from allencv_al.selection.pool.mc_dropout import ConsistentDropout
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
+
+
+class EmbeddingCache:
+    """Embeddings by weights, transforms, place and image id; a file that changes keeps its row.
+
+    Args:
+        folder: Where they are kept; several runs may share it.
+        model: The model, whose encoder does not train.
+    """
+
+    def __init__(self, folder: Path, model: Model) -> None:
+        self._folder = folder
+        self._model = model
+        self._encoder = embedding_fingerprint(model)
+
+    def embed(self, dataset: Dataset, path: str) -> PoolOutputs:
+        """Return the embeddings of a data set, computing those that are not there yet.
+
+        Args:
+            dataset: The images.
+            path: Where they were read from: ids of different places may be the same.
+        """
+        place = str(Path(path).expanduser().absolute())
+        key = digest(self._encoder, decoding_fingerprint(dataset.reader), place)[:16]
+        predictor = ImagePredictor(self._model, dataset.reader)
+        options = ScoringOptions(description=f"encoding {Path(place).name}")
+        known = compute_outputs(predictor, dataset, {"embeddings"}, self._folder / key, options)
+        unreadable = {id: str(error) for id, error in dataset.unreadable.items()}
+        return PoolOutputs(
+            known.ids, embeddings=known.embeddings, unreadable={**unreadable, **known.unreadable}
+        )
 
 
 class CachedEmbeddings:
@@ -69,3 +112,56 @@ class CachedEmbeddings:
             here = places[:, 0] == number
             taken[here] = array[places[here, 1]]
         return taken
+
+
+_ROWS_AT_A_TIME = 8192
+
+
+def outputs_of_embeddings(
+    model: Model,
+    known: PoolOutputs,
+    needs: Collection[str],
+    mc_samples: int = 20,
+    seed: int = 0,
+) -> PoolOutputs:
+    """Return what is needed, as scoring the images anew would give it.
+
+    Args:
+        model: A model that `takes_embeddings`.
+        known: The items with their `embeddings`.
+        needs: Some of `logits`, `mc_logits`, `embeddings`.
+        mc_samples: Members for `mc_logits`.
+        seed: Decides their dropout masks.
+    """
+    assert known.embeddings is not None
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), flushed_denormals(), ConsistentDropout(model, seed) as dropout:
+            logits = _logits(model, known) if "logits" in needs else None
+            members = []
+            for member in range(mc_samples if "mc_logits" in needs else 0):
+                dropout.use(member)
+                members.append(_logits(model, known))
+    finally:
+        model.train(was_training)
+    return PoolOutputs(
+        known.ids,
+        logits=logits,
+        mc_logits=np.stack(members, axis=1) if members else None,
+        embeddings=known.embeddings if "embeddings" in needs else None,
+        unreadable=known.unreadable,
+    )
+
+
+def _logits(model: Model, known: PoolOutputs) -> NDArray[np.float32]:
+    assert known.embeddings is not None
+    device = next(model.parameters(), torch.empty(0)).device
+    blocks = []
+    for start in range(0, len(known.ids), _ROWS_AT_A_TIME):
+        rows = np.array(known.embeddings[start : start + _ROWS_AT_A_TIME], dtype=np.float32)
+        outputs = model(embedding=torch.from_numpy(rows).to(device))
+        blocks.append(outputs["logits"].float().cpu().numpy())
+    if not blocks:
+        return np.empty((0, model.vocab.get_vocab_size()), np.float32)
+    return np.concatenate(blocks)

@@ -15,8 +15,11 @@ from overrides import overrides
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
-from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
-from allencv_al.active_learning.learners.embedding_cache import EmbeddingCache
+from allencv_al.active_learning.learners.cached_embeddings import (
+    CachedEmbeddings,
+    EmbeddingCache,
+    outputs_of_embeddings,
+)
 from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
 from allencv_al.active_learning.learners.model_state import (
     set_state,
@@ -38,7 +41,6 @@ from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model
 from allencv_al.predictors.image_predictor import ImagePredictor
-from allencv_al.selection.pool.embedding_outputs import outputs_of_embeddings
 from allencv_al.selection.pool.mc_dropout import dropouts
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
@@ -95,12 +97,8 @@ class ExperimentLearner(Learner):
         assert self._model is not None
         return self._model
 
+    @overrides
     def rehearse(self) -> None:
-        """Build the model, and find out whether the images' files are there.
-
-        Raises:
-            AllenCVError: What the loop would raise.
-        """
         check_files(
             {
                 "train_data_path": self._data.sources[0],

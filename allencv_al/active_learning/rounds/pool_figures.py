@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.rounds.round_metrics import (
-    Coverage,
-    pool_accuracy,
-    predicted_classes,
-)
+from allencv_al.active_learning.rounds.round_metrics import predicted_classes
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.active_learning.stop_rules.stable_predictions import cohen_kappa
 from allencv_al.common.files.atomic_file import write_json
+from allencv_al.labels.sessions.labeling_progress import cohen_kappa
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 PREDICTIONS_NAME = "predictions.json"
+_BLOCK_FLOATS = 1 << 24  # 64 MB of distances at a time
+# What may be the farthest: at most so many, and so near to the one that seems to be
+_EXACT_AMONG = 64
+_INEXACT = 1e-3
 
 
 class PoolFigures:
@@ -40,7 +42,7 @@ class PoolFigures:
         self._learner = learner
         self._settings = settings
         self._folder_of = folder_of
-        self._coverage = Coverage()
+        self._coverage = CoverageRadius()
 
     def needs(self) -> set[str]:
         """Return the outputs that the figures are made of."""
@@ -74,7 +76,7 @@ class PoolFigures:
             metrics["agreement"] = self._agreement(round, predicted)
         if outputs.embeddings is not None:
             if not self._learner.embeddings_stay():
-                self._coverage = Coverage()
+                self._coverage = CoverageRadius()
             metrics["coverage_radius"] = self._coverage.radius(outputs, labeled())
         return metrics
 
@@ -97,8 +99,102 @@ class PoolFigures:
         both = [id for id in predicted if id in earlier]
         if not both:
             return None
-        now = np.asarray([predicted[id] for id in both])
-        return cohen_kappa(now, np.asarray([earlier[id] for id in both]))
+        kappa = cohen_kappa([(predicted[id], earlier[id]) for id in both])
+        return 1.0 if kappa is None else kappa  # both name one and the same class throughout
 
     def _needs_agreement(self) -> bool:
         return any(rule.needs_agreement for rule in self._settings.stop)
+
+
+def pool_accuracy(
+    truth: Mapping[str, str], labels: Mapping[str, str], predicted: Mapping[str, str]
+) -> float | None:
+    """Return the share of items whose label, or prediction where they have none, is right.
+
+    Args:
+        truth: The true class of each item; items that are not named do not count.
+        labels: What they were labeled as.
+        predicted: What the model takes them for.
+    """
+    said = {id: labels.get(id, predicted.get(id)) for id in truth}
+    known = [said[id] == label for id, label in truth.items() if said[id] is not None]
+    return float(np.mean(known)) if known else None
+
+
+class CoverageRadius:
+    """How far the pool is from what is labeled, kept up to date as labels come.
+
+    The coverage radius is the distance of the item that is farthest from its nearest labeled one:
+    what k-center makes small (Sener & Savarese, ICLR 2018). Only labels that are new since the last
+    call are compared with the pool, so each costs one product of matrices. That holds as long as
+    the embedding of an item stays the same.
+    """
+
+    def __init__(self) -> None:
+        self._ids: Sequence[str] = ()
+        self._squares: NDArray[np.float64] = np.empty(0)
+        self._taken: frozenset[str] = frozenset()
+
+    def radius(self, pool: PoolOutputs, labeled: PoolOutputs) -> float | None:
+        """Return the radius over the pool; None where it, or what is labeled, is empty.
+
+        Args:
+            pool: The items that are not labeled, with their `embeddings` `[N, D]`.
+            labeled: The labeled items, with theirs, `[L, D]`.
+        """
+        if not len(pool) or not len(labeled):
+            return None
+        assert pool.embeddings is not None
+        assert labeled.embeddings is not None
+        squares = self._known_squares(pool.ids, labeled.ids)
+        new = [place for place, id in enumerate(labeled.ids) if id not in self._taken]
+        if new:
+            batch = labeled.embeddings[np.asarray(new, np.int64)]
+            np.minimum(squares, _nearest_squares(pool.embeddings, batch), out=squares)
+        self._ids, self._squares, self._taken = tuple(pool.ids), squares, frozenset(labeled.ids)
+        return _exact_radius(pool.embeddings, squares, labeled.embeddings)
+
+    def _known_squares(self, pool: Sequence[str], labeled: Sequence[str]) -> NDArray[np.float64]:
+        """Return the squared distances to what earlier calls have taken in."""
+        known = {id: place for place, id in enumerate(self._ids)}
+        places = [known.get(id, -1) for id in pool]
+        # Items that came into the pool, or a label that was taken back: begin anew
+        if -1 in places or not self._taken <= set(labeled):
+            self._taken = frozenset()
+            return np.full(len(pool), np.inf)
+        return self._squares[np.asarray(places, np.int64)]
+
+
+def _exact_radius(
+    embeddings: FloatArray, squares: NDArray[np.float64], labeled: FloatArray
+) -> float:
+    """Return the largest distance of a row to its nearest labeled one, without float32 products.
+
+    So the figure does not depend on how the labels were cut into batches, as such products do in
+    their last digits: a run that was killed and recovered writes the same curve.
+
+    Args:
+        embeddings: Those of the pool, `[N, D]`.
+        squares: About how far each is from its nearest labeled one, squared, `[N]`.
+        labeled: The embeddings of what is labeled, `[L, D]`.
+    """
+    far = np.argsort(-squares, kind="stable")[:_EXACT_AMONG]
+    far = far[squares[far] >= squares[far[0]] * (1 - _INEXACT)]
+    targets = np.asarray(labeled, np.float64)
+    rows = np.asarray(embeddings[far], np.float64)
+    return float(np.sqrt(max(((targets - row) ** 2).sum(axis=1).min() for row in rows)))
+
+
+def _nearest_squares(embeddings: FloatArray, batch: FloatArray) -> NDArray[np.float64]:
+    """Return the squared distance of each row to the nearest of the batch, `[N]`."""
+    center = np.asarray(batch, np.float32).mean(axis=0)
+    targets = np.asarray(batch, np.float32) - center  # near the origin, squares cancel less
+    target_squares = (targets.astype(np.float64) ** 2).sum(axis=1)
+    nearest = np.empty(len(embeddings))
+    step = max(1, _BLOCK_FLOATS // max(len(targets), targets.shape[1]))
+    for start in range(0, len(embeddings), step):
+        rows = np.asarray(embeddings[start : start + step], np.float32) - center
+        squares = np.einsum("nd,nd->n", rows, rows)
+        distances = squares[:, None] - 2 * (rows @ targets.T) + target_squares
+        nearest[start : start + step] = np.maximum(distances.min(axis=1), 0)
+    return nearest

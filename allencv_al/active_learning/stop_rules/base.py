@@ -9,8 +9,6 @@ from typing import ClassVar
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.common.config.registrable import Registrable
 
-_HERE = "allencv_al.active_learning.stop_rules"
-
 
 class StopRule(Registrable):
     """Says, once a round is measured, whether more labels are worth their cost.
@@ -18,12 +16,10 @@ class StopRule(Registrable):
     A rule of your own writes `reason_to_stop`.
     """
 
-    builtin: ClassVar[Mapping[str, str]] = {
-        "budget": f"{_HERE}.budget",
-        "plateau": f"{_HERE}.metric_rules",
-        "stable_predictions": f"{_HERE}.stable_predictions",
-        "target_metric": f"{_HERE}.metric_rules",
-    }
+    builtin: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("budget", "plateau", "stable_predictions", "target_metric"),
+        "allencv_al.active_learning.stop_rules.rules",
+    )
 
     needs_agreement: ClassVar[bool] = False
     """Whether it reads the metric `agreement`, for which each round's predictions are kept."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from allencv_al.labels.sessions.labeling_store import LabelingStore
     from allencv_al.labels.sessions.session_records import NewItem
     from allencv_al.predictors.predictor import Predictor
-    from allencv_al.selection.selector import Pick
+    from allencv_al.selection.selector import SelectedImage
 
 _OWNER = "the command line"
 _MOST_NAMED = 3
@@ -199,7 +199,7 @@ def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
     return [Predictor.from_archive(load_archive(args.archive, args.cuda_device))]
 
 
-def _guess(pick: Pick) -> list[tuple[str, float]]:
+def _guess(pick: SelectedImage) -> list[tuple[str, float]]:
     if pick.predicted is None or pick.probability is None:
         return []
     return [(pick.predicted, pick.probability)]

@@ -15,9 +15,9 @@ from allencv_al.labels.contact_sheet import write_contact_sheet
 from allencv_al.labels.label_table import PickedImage, has_place_in_table, write_label_table
 from allencv_al.predictors.prediction_json import dump_line
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.selection.pick_reasons import named_reason
 from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
-from allencv_al.selection.selector import Pick, SampleSelection
+from allencv_al.selection.selection import named_reason
+from allencv_al.selection.selector import SampleSelection, SelectedImage
 from allencv_al.selection.strategies.shared.softmax import softmax
 
 _MOST_NAMED = 3
@@ -148,7 +148,9 @@ def _warn_of_no_files(results: Results) -> None:
         )
 
 
-def _with_classes(picks: Iterable[Pick], classifiers: Sequence[Predictor]) -> Iterator[Pick]:
+def _with_classes(
+    picks: Iterable[SelectedImage], classifiers: Sequence[Predictor]
+) -> Iterator[SelectedImage]:
     known = {pick.id: pick for pick in picks}
     images = [pick.instance for pick in known.values()]
     outputs = compute_outputs(
@@ -172,7 +174,9 @@ def _class_names(classifiers: Sequence[Predictor]) -> dict[int, str]:
     return vocabulary.get_index_to_token_vocabulary(LABEL_NAMESPACE)
 
 
-def _reason(pick: Pick, labeled: Sequence[str], names: Mapping[int, str]) -> dict[str, Any]:
+def _reason(
+    pick: SelectedImage, labeled: Sequence[str], names: Mapping[int, str]
+) -> dict[str, Any]:
     """Return what the pick does not say elsewhere, names in the place of numbers."""
     known = {"rank"} if pick.predicted is None else {"rank", "predicted", "probability"}
     kept = {name: value for name, value in pick.reason.items() if name not in known}

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.common.listing import listed
 from allencv_al.common.progress import Progress
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.output_blocks import BlockWriter, GrowingOutputs, Write, in_order
 from allencv_al.selection.pool.output_store import FloatRows, OutputStore
+from allencv_al.selection.pool.pool_images import instances_of
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.pool_scorer import PoolScorer
 
 _OF_OTHER_ITEMS = frozenset({"labeled_embeddings", "target_mc_logits"})
-_NAMELESS = "image"
 
 
 @dataclass(frozen=True)
@@ -96,63 +94,6 @@ def compute_outputs(
             return _outputs(scorer, grown.ids, grown.arrays(), grown.unreadable)
     with OutputStore(folder, options.fingerprint or scorer.fingerprint()) as store:
         return _stored(scorer, instances, store, options)
-
-
-def instances_of(
-    images: Iterable[ImageInput | Instance], predictor: Predictor | None = None
-) -> list[Instance] | Iterator[Instance]:
-    """Return images as instances with distinct ids, nothing decoded; of a sequence a list.
-
-    Args:
-        images: Paths, arrays, PIL images, bytes or instances.
-        predictor: Makes the instances; without one they must be instances.
-
-    Raises:
-        ConfigurationError: It is one image, or a folder.
-        DataError: Ids occur twice.
-    """
-    if isinstance(images, str | bytes | Path | Mapping):
-        raise ConfigurationError(
-            f"images: expected a sequence of them, found one {type(images).__name__}; a dataset "
-            "reader's read(folder) gives those of a folder"
-        )
-    if not isinstance(images, Sequence):
-        return _distinct(images, predictor)
-    instances = [_instance(place, image, predictor) for place, image in enumerate(images)]
-    if len({instance.id for instance in instances}) < len(instances):
-        seen: set[str] = set()
-        twice: dict[str, None] = {}
-        for instance in instances:
-            if instance.id in seen:
-                twice[instance.id] = None
-            seen.add(instance.id)
-        raise DataError(_twice(list(twice)))
-    return instances
-
-
-def _distinct(
-    images: Iterable[ImageInput | Instance], predictor: Predictor | None
-) -> Iterator[Instance]:
-    seen: set[str] = set()
-    for place, image in enumerate(images):
-        instance = _instance(place, image, predictor)
-        if instance.id in seen:
-            raise DataError(_twice([instance.id]))
-        seen.add(instance.id)
-        yield instance
-
-
-def _instance(place: int, image: ImageInput | Instance, predictor: Predictor | None) -> Instance:
-    if isinstance(image, Instance):
-        return image
-    if predictor is None:
-        raise DataError(f"images: expected instances, found {type(image).__name__}")
-    instance = predictor.to_instance(image)
-    return replace(instance, id=f"{_NAMELESS}:{place}") if instance.id == _NAMELESS else instance
-
-
-def _twice(ids: Sequence[str]) -> str:
-    return f"images: expected distinct ids, found more than once: {listed(ids)}"
 
 
 def _run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,8 +17,7 @@ from allencv_al.data.id_hash import id_uniforms
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import QueryStrategy, highest
-from allencv_al.selection.strategies.shared.apportionment import apportion
-from allencv_al.selection.strategies.shared.strategy_file import read_strategy_file
+from allencv_al.selection.strategies.shared.batch_parts import apportion
 from allencv_al.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin
 
 ScoreName = Literal["confidence", "margin", "entropy", "random"]
@@ -156,35 +154,3 @@ class Bands(QueryStrategy):
             return Entropy(memory_budget_mb=budget).score(pool).astype(np.float64)
         strategy = LeastConfidence if name == "confidence" else Margin
         return 1 - strategy(memory_budget_mb=budget).score(pool).astype(np.float64)
-
-
-@QueryStrategy.register("strategy_file")
-class StrategyFile(Bands):
-    """Follows a strategy file of Alectio's command line, in YAML.
-
-    In simple mode it names one of random, confidence, margin and entropy, with `type: lowest` or
-    `highest`; in expert mode several (`confidence_1`), each with `over` and `under`. `n_rec` says
-    how many records each chooses: their ratios count, the size of the batch is `query_size`.
-
-    Args:
-        path: The file.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
-
-    Raises:
-        ConfigurationError: There is no such file, or it says something else.
-    """
-
-    def __init__(self, path: Path, memory_budget_mb: float = 512.0) -> None:
-        bands = [Band(**entry) for entry in read_strategy_file(path)]
-        super().__init__(bands, memory_budget_mb)
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from super().config_faults(config)
-        if config.sound("path"):
-            try:
-                cls(Path(config.get("path")))
-            except ConfigurationError as error:
-                yield config.fault("path", str(error))

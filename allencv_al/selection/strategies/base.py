@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,16 +19,17 @@ from allencv_al.common.config.value_checks import (
     not_positive_and_finite,
     raise_problems,
 )
-from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.errors import ComponentError, ConfigurationError, DataError, Fault
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.listing import listed
 from allencv_al.common.unix import peak_bytes
 from allencv_al.data.id_hash import id_hashes
-from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.pool.unlabeled_pool import OUTPUTS, Pool
 from allencv_al.selection.selection import Picks, Selection
 from allencv_al.selection.strategies.shared.pick_check import (
     checked_picks,
     checked_scores,
     checked_selection,
-    needs_of,
 )
 
 _HERE = "allencv_al.selection.strategies"
@@ -53,7 +54,7 @@ class QueryStrategy(Registrable):
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("random",), f"{_HERE}.random"),
+        "random": f"{_HERE}.random",
         **dict.fromkeys(("least_confidence", "margin", "entropy", "ratio"), f"{_HERE}.uncertainty"),
         **dict.fromkeys(("variation_ratio", "mean_std", "bald", "power_bald"), f"{_HERE}.ensemble"),
         "batch_bald": f"{_HERE}.batch_bald",
@@ -66,7 +67,8 @@ class QueryStrategy(Registrable):
         **dict.fromkeys(("prob_cover", "max_herding", "uncertainty_herding"), f"{_HERE}.coverage"),
         **dict.fromkeys(("subsample", "deduplicate", "epsilon_random"), f"{_HERE}.narrowing"),
         **dict.fromkeys(("class_balanced", "mixture", "switch"), f"{_HERE}.combining"),
-        **dict.fromkeys(("bands", "strategy_file"), f"{_HERE}.bands"),
+        "bands": f"{_HERE}.bands",
+        "strategy_file": f"{_HERE}.strategy_file",
     }
 
     needs: frozenset[str] = frozenset()
@@ -89,6 +91,11 @@ class QueryStrategy(Registrable):
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         for rule in cls.rules:
             yield from faults_from(config, rule)
+
+    def __str__(self) -> str:
+        """Return how a message names the strategy: its registered name and its class."""
+        kind = type(self)
+        return f'the strategy "{name_of(self)}" ({kind.__module__}.{kind.__qualname__})'
 
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
         """Return the score of each item, float32 `[N]`, higher = query first.
@@ -155,6 +162,36 @@ class QueryStrategy(Registrable):
         step = self.rows_per_block(bytes_per_row)
         for start in range(0, count, step):
             yield slice(start, min(start + step, count))
+
+
+def needs_of(strategy: QueryStrategy) -> frozenset[str]:
+    """Return the arrays of the pool that a strategy needs.
+
+    Raises:
+        ComponentError: It names others, or its `needs` are no set of names.
+    """
+    needs: Any = strategy.needs
+    if isinstance(needs, str) or not isinstance(needs, Collection):
+        found = repr_json(needs)
+    else:
+        unknown = [str(name) for name in needs if name not in OUTPUTS]
+        if not unknown:
+            return frozenset(needs)
+        found = listed(sorted(unknown))
+    raise ComponentError(
+        f"{strategy}: needs: expected a set of some of {', '.join(OUTPUTS)}, found {found}"
+    )
+
+
+def name_of(strategy: QueryStrategy) -> str:
+    """Return the registered name of a strategy, else the name of its class."""
+    kind, builtin = type(strategy), QueryStrategy.builtin
+    for name in QueryStrategy.list_available():
+        # Modules of other strategies are not imported for this
+        here = builtin.get(name, kind.__module__) == kind.__module__
+        if here and QueryStrategy.resolve(name)[0] is kind:
+            return name
+    return kind.__name__
 
 
 def selected(strategy: QueryStrategy, pool: Pool, query_size: int, seed: int) -> Selection:

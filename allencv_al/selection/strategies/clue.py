@@ -10,8 +10,11 @@ from allencv_al.common.config.value_checks import raise_problems
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
-from allencv_al.selection.strategies.shared.kmeans import assign, fit_centroids
+from allencv_al.selection.strategies.shared.canonical_rows import (
+    CanonicalRows,
+    assign,
+    fit_centroids,
+)
 from allencv_al.selection.strategies.shared.softmax import temperature_problems
 from allencv_al.selection.strategies.uncertainty import Entropy
 

@@ -12,8 +12,11 @@ from allencv_al.common.config.value_checks import Problem, not_positive, raise_p
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
-from allencv_al.selection.strategies.shared.kmeans import assign, fit_centroids
+from allencv_al.selection.strategies.shared.canonical_rows import (
+    CanonicalRows,
+    assign,
+    fit_centroids,
+)
 from allencv_al.selection.strategies.uncertainty import Margin
 
 # The paper cuts its tree where there are about candidates / 1.25 clusters

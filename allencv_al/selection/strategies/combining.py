@@ -25,12 +25,10 @@ from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.selection.strategies.shared.apportionment import apportion
-from allencv_al.selection.strategies.shared.near_duplicates import check_columns, near_any
-from allencv_al.selection.strategies.shared.pick_check import name_of, needs_of
-from allencv_al.selection.strategies.shared.wrapping import (
+from allencv_al.selection.strategies.base import QueryStrategy, name_of, needs_of
+from allencv_al.selection.strategies.shared.batch_parts import (
     WrappingStrategy,
+    apportion,
     chosen_by,
     interleaved,
     part_seed,
@@ -38,6 +36,7 @@ from allencv_al.selection.strategies.shared.wrapping import (
     pick_among,
     reasons_of,
 )
+from allencv_al.selection.strategies.shared.distances import check_columns, near_any
 
 _COVERAGE_SAMPLE = 10_000
 

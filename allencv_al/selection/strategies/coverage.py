@@ -21,8 +21,13 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
-from allencv_al.selection.strategies.shared.kernel_width import neighbor_distance, pure_radius
-from allencv_al.selection.strategies.shared.lazy_greedy import Coverage, Kernel, lazy_greedy
+from allencv_al.selection.strategies.shared.kernel_coverage import (
+    Kernel,
+    KernelCoverage,
+    lazy_greedy,
+    neighbor_distance,
+    pure_radius,
+)
 from allencv_al.selection.strategies.shared.softmax import temperature_problems
 from allencv_al.selection.strategies.uncertainty import (
     Entropy,
@@ -99,7 +104,7 @@ class CoverageStrategy(QueryStrategy):
         references = min(len(pool), self.max_references)
         candidates = min(len(pool), max(self.max_candidates, count))
         weights = self._weights(pool)
-        coverage = Coverage(
+        coverage = KernelCoverage(
             rows,
             references,
             self._kernel(pool, rows, seed),

@@ -15,15 +15,13 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.selection.strategies.shared.distances import (
-    Centers,
     block_rows,
-    mean_row,
     rounding_bound,
     rows_about,
     slices,
     squared_norms,
 )
-from allencv_al.selection.strategies.shared.farthest_first import FarthestFirst
+from allencv_al.selection.strategies.shared.farthest_first import Centers, FarthestFirst
 
 _ROWS_FOR_ORIGIN = 1024
 _TIE = 1e-9
@@ -59,10 +57,10 @@ class KCenter(QueryStrategy):
         if len(labeled):
             # Any point amid the features does as origin
             some = embeddings[:: max(1, len(embeddings) // _ROWS_FOR_ORIGIN)]
-            origin = _in_float32(mean_row(some, step))
+            origin = _in_float32(_mean_row(some, step))
             centers = Centers(embeddings, labeled, origin, count)
         else:
-            mean = mean_row(embeddings, step)
+            mean = _mean_row(embeddings, step)
             centers = Centers(embeddings, labeled, _in_float32(mean), count)
             nearest = _nearest_to(mean, embeddings, step)
             centers.add(_first_by_hash(nearest, pool, seed))
@@ -94,6 +92,14 @@ def _labeled(pool: Pool, embeddings: FloatArray) -> FloatArray:
         )
     pool.check({"labeled_embeddings"})
     return labeled
+
+
+def _mean_row(array: FloatArray, step: int) -> NDArray[np.float64]:
+    """Return the mean of the rows, summed in float64."""
+    total = np.zeros(array.shape[1])
+    for part in slices(len(array), step):
+        total += np.asarray(array[part]).sum(axis=0, dtype=np.float64)
+    return total / len(array)
 
 
 def _nearest_to(mean: NDArray[np.float64], embeddings: FloatArray, step: int) -> NDArray[np.int64]:

@@ -20,15 +20,8 @@ from allencv_al.common.config.value_checks import (
 from allencv_al.data.id_hash import canonical_order, id_uniforms
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, highest
-from allencv_al.selection.strategies.shared.near_duplicates import (
-    check_columns,
-    distances_to,
-    near_any,
-    nearest_other,
-)
-from allencv_al.selection.strategies.shared.pick_check import name_of
-from allencv_al.selection.strategies.shared.wrapping import (
+from allencv_al.selection.strategies.base import QueryStrategy, highest, name_of
+from allencv_al.selection.strategies.shared.batch_parts import (
     WrappingStrategy,
     chosen_by,
     concatenated,
@@ -37,6 +30,12 @@ from allencv_al.selection.strategies.shared.wrapping import (
     pick_after,
     pick_among,
     reasons_of,
+)
+from allencv_al.selection.strategies.shared.distances import (
+    check_columns,
+    distances_to,
+    near_any,
+    nearest_other,
 )
 
 _CANDIDATES_AT_A_TIME = 256

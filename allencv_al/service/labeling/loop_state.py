@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from allencv_al.active_learning.rounds.round_records import read_records
+from allencv_al.active_learning.rounds.round_record import read_records
 from allencv_al.common.files.run_lock import is_locked
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State

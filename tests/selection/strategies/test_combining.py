@@ -21,7 +21,7 @@ from allencv_al.selection.strategies.combining import (
     Switch,
 )
 from allencv_al.selection.strategies.random import RandomStrategy
-from allencv_al.selection.strategies.shared.apportionment import apportion
+from allencv_al.selection.strategies.shared.batch_parts import apportion
 
 
 class ByColumn(QueryStrategy):

@@ -16,7 +16,7 @@ from allencv_al.selection.strategies.coverage import (
     UncertaintyHerding,
 )
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
-from allencv_al.selection.strategies.shared.kernel_width import neighbor_distance, pure_radius
+from allencv_al.selection.strategies.shared.kernel_coverage import neighbor_distance, pure_radius
 
 SEED = 11
 

@@ -12,7 +12,7 @@ import sklearn.cluster  # noqa: F401 - not to be counted
 
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.selection.strategies.shared import kernel_width, kmeans
+from allencv_al.selection.strategies.shared import canonical_rows, kernel_coverage
 
 COUNT = 60_000
 WRAPPERS = ("narrowing", "combining")
@@ -57,8 +57,8 @@ def test_memory_beyond_the_data_is_a_block_and_some_numbers_of_each_item(
 ) -> None:
     """numpy tells tracemalloc of its arrays."""
     # Samples of a fixed size are a small part of a pool that is large
-    monkeypatch.setattr(kmeans, "_FIT_ROWS", 2000)
-    monkeypatch.setattr(kernel_width, "_COMPARED", 1000)
+    monkeypatch.setattr(canonical_rows, "_FIT_ROWS", 2000)
+    monkeypatch.setattr(kernel_coverage, "_COMPARED", 1000)
     config = {"type": name, "memory_budget_mb": 4, **OPTIONS.get(name, {})}
     strategy = QueryStrategy.from_params(config)
     tracemalloc.start()

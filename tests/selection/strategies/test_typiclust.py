@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from allencv_al.active_learning import Pool
 from allencv_al.selection.strategies import typiclust
-from allencv_al.selection.strategies.shared.typicality import ClusterTypicality
-from allencv_al.selection.strategies.typiclust import TypiClust
+from allencv_al.selection.strategies.typiclust import ClusterTypicality, TypiClust
 
 
 def blobs(sizes: list[int], labeled: list[int] | None = None) -> Pool:

@@ -16,7 +16,7 @@ from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 from allencv_al.common.errors import DataError
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies import QueryStrategy
-from allencv_al.selection.strategies.shared.pick_check import name_of
+from allencv_al.selection.strategies.base import name_of
 
 LINES = {
     "subsample": '{type: "subsample", strategy: "margin", fraction: 0.5}',

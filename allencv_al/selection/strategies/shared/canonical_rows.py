@@ -1,7 +1,8 @@
-"""`CanonicalRows`: the pool's rows in an order, and in blocks, that only ids and seed decide."""
+"""The pool's rows in an order that only ids and seed decide, and k-means over them."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
+from allencv_al.selection.strategies.shared.distances import squared_norms
 
 _ROWS_PER_BLOCK = 1024
 _CENTER_FROM = 10_000
@@ -95,7 +97,96 @@ def squared_distances(
     return np.maximum(distances, 0, out=distances)
 
 
-def squared_norms(rows: FloatArray) -> FloatArray:
-    """Return the squared Euclidean norm of each row, `[n]`."""
-    norms: FloatArray = np.einsum("nd,nd->n", rows, rows)
-    return norms
+_FIT_ROWS = 50_000
+"""How many rows k-means is fitted to; 100 MB at 512 dimensions."""
+
+# TypiClust's authors change to mini-batches of 5,000 above this
+_MOST_CLUSTERS_OF_FULL_KMEANS = 50
+_MINI_BATCH = 5000
+_FEWEST_TO_START_FROM = 3000
+_LEAST_WEIGHT = 1e-6
+
+
+def fit_centroids(
+    rows: CanonicalRows,
+    count: int,
+    seed: int,
+    weights: NDArray[np.float32] | None = None,
+    with_labeled: bool = False,
+) -> NDArray[np.float32]:
+    """Return the centroids `[K, D]` of `count` clusters, fewer only if there are fewer rows.
+
+    Above 50,000 rows they are fitted to the first so many in canonical order, which is a random
+    sample. k-means++ starts them; Lloyd's algorithm moves up to 50 of them, mini-batches more.
+
+    Args:
+        rows: The pool's rows.
+        count: How many clusters.
+        seed: Of the start, and of mini-batches.
+        weights: How much each row of the pool counts, `[N]` in canonical order.
+        with_labeled: Whether labeled rows take part; not together with weights.
+    """
+    assert weights is None or not with_labeled
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    labeled = rows.labeled_count if with_labeled else 0
+    data, weights = _sample(rows, labeled, max(_FIT_ROWS, count), weights)
+    count = min(count, len(data))
+    settings = {"n_clusters": count, "n_init": 1, "random_state": seed % 2**32}
+    if count <= _MOST_CLUSTERS_OF_FULL_KMEANS:
+        model = KMeans(**settings, copy_x=False)
+    else:
+        model = MiniBatchKMeans(
+            **settings, batch_size=_MINI_BATCH, init_size=max(_FEWEST_TO_START_FROM, 3 * count)
+        )
+    # The last bits of sums depend on the number of threads, and picks on them; besides, threads
+    # that wait for each other where other processes keep the cores busy take many times as long
+    with threadpool_limits(limits=1, user_api="openmp"), warnings.catch_warnings():
+        # Fewer distinct rows than clusters: some centroids coincide, which is no harm
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(data, sample_weight=weights)
+    return np.asarray(model.cluster_centers_, np.float32)
+
+
+def assign(
+    rows: NDArray[np.float32], centroids: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return the nearest centroid of each row, `[n]`, and all squared distances, `[n, K]`."""
+    distances = squared_distances(rows, centroids)
+    return distances.argmin(axis=1), distances
+
+
+def assign_all(
+    rows: CanonicalRows, centroids: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the nearest centroid of each row of the pool, `[N]`, and of each labeled one, `[L]`.
+
+    Those of the pool are in canonical order.
+    """
+    clusters = np.empty(len(rows), np.int64)
+    for start, block in rows.blocks():
+        clusters[start : start + len(block)] = assign(block, centroids)[0]
+    labeled = [assign(block, centroids)[0] for block in rows.labeled_blocks()]
+    return clusters, np.concatenate([np.empty(0, np.int64), *labeled])
+
+
+def _sample(
+    rows: CanonicalRows, labeled: int, size: int, weights: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return at most `size` rows, labeled ones in proportion, and the weights of the pool's."""
+    share = min(1.0, size / (len(rows) + labeled))
+    from_pool = min(len(rows), round(len(rows) * share))
+    data = rows.take(slice(0, from_pool))
+    if labeled:
+        evenly = np.linspace(0, labeled - 1, min(labeled, size - from_pool)).astype(np.int64)
+        data = np.concatenate([data, rows.take_labeled(evenly)])
+    if weights is None:
+        return data, None
+    weights = weights[:from_pool]
+    highest = weights.max()
+    if not highest > 0:
+        return data, None
+    # Rows without any weight leave k-means++ without a choice where few have one
+    return data, np.maximum(weights / highest, np.float32(_LEAST_WEIGHT))

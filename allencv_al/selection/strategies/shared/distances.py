@@ -1,4 +1,4 @@
-"""Squared distances: rows about an origin, and the nearest of a growing list of centers."""
+"""Squared distances by matrix products with a bound on their rounding, and near duplicates."""
 
 from __future__ import annotations
 
@@ -8,31 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
-_MOST_ROWS = 4096  # larger blocks leave the caches and gain nothing
-_CENTERS_AT_A_TIME = 1024
-_MOST_KEPT_WIDE = 8_000_000  # numbers, 64 MB
+MOST_ROWS = 4096  # larger blocks leave the caches and gain nothing
+CENTERS_AT_A_TIME = 1024
 
 
 def block_rows(memory_budget_mb: float, dimensions: int) -> int:
     """Return how many rows of float64, with their products, fit into a block."""
-    per_row = 8 * (2 * dimensions + _CENTERS_AT_A_TIME)
-    return int(min(max(1, memory_budget_mb * 2**20 // per_row), _MOST_ROWS))
+    per_row = 8 * (2 * dimensions + CENTERS_AT_A_TIME)
+    return int(min(max(1, memory_budget_mb * 2**20 // per_row), MOST_ROWS))
 
 
 def slices(count: int, step: int) -> Iterator[slice]:
     """Yield slices of at most `step` rows that cover `count`."""
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
-
-
-def mean_row(array: FloatArray, step: int) -> NDArray[np.float64]:
-    """Return the mean of the rows, summed in float64."""
-    total = np.zeros(array.shape[1])
-    for part in slices(len(array), step):
-        total += np.asarray(array[part]).sum(axis=0, dtype=np.float64)
-    return total / len(array)
 
 
 def rows_about(
@@ -65,101 +57,148 @@ def rounding_bound(dimensions: int, dtype: DTypeLike) -> float:
     return 3.0 * (dimensions + 8) * float(np.finfo(dtype).eps) / 2
 
 
-class Centers:
-    """The labeled rows, then the picked ones.
+_OTHERS_AT_A_TIME = 1024
+_FEW = 16
+
+
+def distances_to(rows: FloatArray, other: FloatArray) -> NDArray[np.float64]:
+    """Return the distance of each row `[n, D]` to one `[D]`, of float64 differences.
+
+    Each row is summed by itself, so that the bits do not depend on the rows beside it.
+    """
+    differences = rows.astype(np.float64) - other.astype(np.float64)
+    distances: NDArray[np.float64] = np.sqrt((differences * differences).sum(axis=1))
+    return distances
+
+
+def check_columns(labeled: FloatArray, embeddings: FloatArray) -> None:
+    """Raise unless the labeled rows can be compared with the pool's.
+
+    Raises:
+        ConfigurationError: They are not as many columns wide.
+    """
+    if labeled.ndim != 2 or labeled.shape[1] != embeddings.shape[1]:
+        raise ConfigurationError(
+            f"pool.labeled_embeddings: expected {embeddings.shape[1]} columns as in "
+            f"pool.embeddings, found shape {labeled.shape}"
+        )
+
+
+def near_any(
+    embeddings: FloatArray,
+    among: NDArray[np.int64],
+    others: FloatArray,
+    distance: float,
+    memory_budget_mb: float,
+) -> NDArray[np.bool_]:
+    """Say for each row at `among` whether one of `others` is at most `distance` away.
+
+    The answer is that of float64 differences, which are computed only for the pairs that lie so
+    near to the limit that a product cannot tell.
 
     Args:
         embeddings: The rows of the pool, `[N, D]`.
-        labeled: Rows that are centers from the start, `[L, D]`.
-        origin: What is subtracted from all, `[D]`, representable in float32.
-        capacity: How many picks there will be.
+        among: Positions, `[n]`.
+        others: Rows, `[m, D]`.
+        distance: Euclidean, at least 0.
+        memory_budget_mb: How much a block may take.
     """
+    near = np.zeros(len(among), np.bool_)
+    for other in slices(len(others), _OTHERS_AT_A_TIME):
+        centers = np.asarray(others[other])
+        left = np.flatnonzero(~near)
+        for part in slices(len(left), block_rows(memory_budget_mb, embeddings.shape[1])):
+            places = left[part]
+            near[places] = _near_block(embeddings, among[places], centers, distance)
+    return near
 
-    def __init__(
-        self,
-        embeddings: FloatArray,
-        labeled: FloatArray,
-        origin: NDArray[np.float64],
-        capacity: int,
-    ) -> None:
-        self.embeddings = embeddings
-        self.labeled = labeled
-        self.origin = origin
-        self.picked: list[int] = []
-        # The first few should lie everywhere, and files often come sorted by class
-        self.order = np.argsort(np.arange(len(labeled)) * 0.6180339887498949 % 1.0, kind="stable")
-        size = (len(labeled) + capacity, embeddings.shape[1])
-        self.doubled = np.empty(size, np.float32)
-        self.norms = np.empty(size[0], np.float32)
-        self._wide = np.empty(size if size[0] * size[1] <= _MOST_KEPT_WIDE else (0, size[1]))
-        for part in slices(len(labeled), _MOST_ROWS):
-            self._keep(part, rows_about(labeled, self.order[part], origin, np.float64))
 
-    def __len__(self) -> int:
-        return len(self.labeled) + len(self.picked)
+def nearest_other(
+    embeddings: FloatArray, sample: NDArray[np.int64], memory_budget_mb: float
+) -> NDArray[np.float64]:
+    """Return the distance of each row at `sample` `[s]` to the nearest other row of all.
 
-    def add(self, index: int) -> None:
-        """Make an item of the pool a center."""
-        here = slice(len(self), len(self) + 1)
-        rows = rows_about(self.embeddings, slice(index, index + 1), self.origin, np.float64)
-        self.picked.append(index)
-        self._keep(here, rows)
+    Infinite if there is no other.
+    """
+    best = np.full(len(sample), np.inf)
+    centers = np.asarray(embeddings[sample])
+    for part in slices(len(embeddings), block_rows(memory_budget_mb, embeddings.shape[1])):
+        block = np.asarray(embeddings[part])
+        squared, errors = _squared(block, centers)
+        itself = np.flatnonzero((sample >= part.start) & (sample < part.stop))
+        squared[sample[itself] - part.start, itself] = np.inf
+        limit = np.minimum(best**2, (squared + errors).min(axis=0))
+        possible = ~(squared - errors > limit)
+        possible[sample[itself] - part.start, itself] = False
+        for column in np.flatnonzero(possible.any(axis=0) & (best > 0)).tolist():
+            rows = np.flatnonzero(possible[:, column])
+            # Where all rows are the same, a few of them tell it
+            for some in (rows[:_FEW], rows[_FEW:]):
+                if best[column] > 0 and len(some):
+                    nearest = distances_to(block[some], centers[column]).min()
+                    best[column] = min(best[column], float(nearest))
+    return best
 
-    def rows(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return some centers in float64, about the origin."""
-        if len(self._wide):
-            return self._wide[start : min(stop, len(self))]
-        count = len(self.labeled)
-        labeled = self.order[start : min(stop, count)]
-        picked = self.picked[max(start - count, 0) : max(stop - count, 0)]
-        chosen = np.asarray(picked, np.int64)
-        return np.concatenate(
-            [
-                rows_about(self.labeled, labeled, self.origin, np.float64),
-                rows_about(self.embeddings, chosen, self.origin, np.float64),
-            ]
-        )
 
-    def least(
-        self, rows: NDArray[np.float32], norms: NDArray[np.float32], start: int, stop: int
-    ) -> NDArray[np.float32]:
-        """Return the least squared distance to centers `start` to `stop`, by float32 products."""
-        best = np.full(len(rows), np.inf, np.float32)
-        for part in slices(stop - start, _CENTERS_AT_A_TIME):
-            some = slice(start + part.start, start + part.stop)
-            products = rows @ self.doubled[some].T
-            products += self.norms[some]
-            np.minimum(best, products.min(axis=1), out=best)
-        best += norms
-        return np.maximum(best, 0, out=best)
+def _near_block(
+    embeddings: FloatArray, rows: NDArray[np.int64], centers: FloatArray, distance: float
+) -> NDArray[np.bool_]:
+    block = np.asarray(embeddings[rows])
+    near = np.zeros(len(block), np.bool_)
+    possible = np.flatnonzero(_maybe_near(block, centers, distance))
+    if len(possible):
+        near[possible] = _certainly_near(block[possible], centers, distance)
+    return near
 
-    def nearest(
-        self, rows: NDArray[np.float64], start: int, stops: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return for each row the squared distance and position of its nearest center, in float64.
 
-        Row i looks at centers `start` to `stops[i]`. Products find the center, and the difference
-        gives the distance, so that it is 0 for a duplicate.
-        """
-        best = np.full(len(rows), np.inf)
-        where = np.full(len(rows), -1)
-        distances = np.full(len(rows), np.inf)
-        for part in slices(max(int(stops.max(initial=0)) - start, 0), _CENTERS_AT_A_TIME):
-            first = start + part.start
-            centers = self.rows(first, start + part.stop)
-            products = squared_norms(centers) - 2 * (rows @ centers.T)
-            products[np.arange(first, first + len(centers)) >= stops[:, None]] = np.inf
-            column = products.argmin(axis=1)
-            value = products[np.arange(len(rows)), column]
-            better = np.flatnonzero(value < best)
-            best[better] = value[better]
-            where[better] = first + column[better]
-            distances[better] = squared_norms(rows[better] - centers[column[better]])
-        return distances, where
+def _maybe_near(block: FloatArray, centers: FloatArray, distance: float) -> NDArray[np.bool_]:
+    """Rule out, in few passes over the products, the rows that are near to none."""
+    rows, about = _about_centers(block, centers)
+    # |x|² + |c|² - 2xc less its error, twice to be safe, is compared with the limit
+    kept = 1 - 2 * rounding_bound(block.shape[1], rows.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms, center_norms = squared_norms(rows), squared_norms(about)
+        if not (np.isfinite(norms).all() and np.isfinite(center_norms).all()):
+            return np.ones(len(block), np.bool_)  # squares overflow and rule out nothing
+        products = rows @ (-2 * about).T
+        products += (kept * center_norms)[None, :]
+    limits = np.float64(distance * distance) - kept * norms.astype(np.float64)
+    tiny = float(np.finfo(rows.dtype).tiny)
+    return np.asarray(~(products.min(axis=1) > limits + tiny))
 
-    def _keep(self, here: slice, rows: NDArray[np.float64]) -> None:
-        narrow = rows.astype(np.float32)
-        self.norms[here] = squared_norms(narrow)
-        np.multiply(narrow, -2, out=self.doubled[here])
-        if len(self._wide):
-            self._wide[here] = rows
+
+def _certainly_near(block: FloatArray, centers: FloatArray, distance: float) -> NDArray[np.bool_]:
+    squared, errors = _squared(block, centers)
+    limit = np.float64(distance * distance)
+    near: NDArray[np.bool_] = (squared + errors < limit).any(axis=1)
+    # NaN, where squares overflow, is possible, too
+    possible = ~(squared - errors > limit) & ~near[:, None]
+    for column in np.flatnonzero(possible.any(axis=0)).tolist():
+        unsure = np.flatnonzero(possible[:, column] & ~near)
+        if len(unsure):
+            near[unsure] = distances_to(block[unsure], centers[column]) <= distance
+    return near
+
+
+def _squared(block: FloatArray, centers: FloatArray) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return squared distances `[n, m]` by products, and how far off each may be."""
+    rows, about = _about_centers(block, centers)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = squared_norms(rows)[:, None] + squared_norms(about)[None, :]
+        squared = norms - 2 * (rows @ about.T)
+        # Underflow loses what the relative bound does not know of
+        errors = norms * rounding_bound(block.shape[1], rows.dtype) + np.finfo(rows.dtype).tiny
+        # Infinity less infinity would pass for a distance that is known
+        errors[~np.isfinite(squared)] = np.nan
+    return squared, errors
+
+
+def _about_centers(
+    block: FloatArray, centers: FloatArray
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    origin = centers[:_FEW].mean(axis=0, dtype=np.float64).astype(np.float32).astype(np.float64)
+    wide = np.float64 if np.result_type(block, centers) == np.float64 else np.float32
+    return (
+        rows_about(block, slice(None), origin, wide),
+        rows_about(centers, slice(None), origin, wide),
+    )

@@ -5,19 +5,122 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.distances import (
-    Centers,
+    CENTERS_AT_A_TIME,
+    MOST_ROWS,
     rounding_bound,
     rows_about,
     slices,
     squared_norms,
 )
 
+_MOST_KEPT_WIDE = 8_000_000  # numbers, 64 MB
 _FIRST_CENTERS = 64
 _BUCKET = 64
 _LEAST_BATCH = 256
 _LEAST_FRONT = 4096
 _TIE = 1e-9
+
+
+class Centers:
+    """The labeled rows, then the picked ones.
+
+    Args:
+        embeddings: The rows of the pool, `[N, D]`.
+        labeled: Rows that are centers from the start, `[L, D]`.
+        origin: What is subtracted from all, `[D]`, representable in float32.
+        capacity: How many picks there will be.
+    """
+
+    def __init__(
+        self,
+        embeddings: FloatArray,
+        labeled: FloatArray,
+        origin: NDArray[np.float64],
+        capacity: int,
+    ) -> None:
+        self.embeddings = embeddings
+        self.labeled = labeled
+        self.origin = origin
+        self.picked: list[int] = []
+        # The first few should lie everywhere, and files often come sorted by class
+        self.order = np.argsort(np.arange(len(labeled)) * 0.6180339887498949 % 1.0, kind="stable")
+        size = (len(labeled) + capacity, embeddings.shape[1])
+        self.doubled = np.empty(size, np.float32)
+        self.norms = np.empty(size[0], np.float32)
+        self._wide = np.empty(size if size[0] * size[1] <= _MOST_KEPT_WIDE else (0, size[1]))
+        for part in slices(len(labeled), MOST_ROWS):
+            self._keep(part, rows_about(labeled, self.order[part], origin, np.float64))
+
+    def __len__(self) -> int:
+        return len(self.labeled) + len(self.picked)
+
+    def add(self, index: int) -> None:
+        """Make an item of the pool a center."""
+        here = slice(len(self), len(self) + 1)
+        rows = rows_about(self.embeddings, slice(index, index + 1), self.origin, np.float64)
+        self.picked.append(index)
+        self._keep(here, rows)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Return some centers in float64, about the origin."""
+        if len(self._wide):
+            return self._wide[start : min(stop, len(self))]
+        count = len(self.labeled)
+        labeled = self.order[start : min(stop, count)]
+        picked = self.picked[max(start - count, 0) : max(stop - count, 0)]
+        chosen = np.asarray(picked, np.int64)
+        return np.concatenate(
+            [
+                rows_about(self.labeled, labeled, self.origin, np.float64),
+                rows_about(self.embeddings, chosen, self.origin, np.float64),
+            ]
+        )
+
+    def least(
+        self, rows: NDArray[np.float32], norms: NDArray[np.float32], start: int, stop: int
+    ) -> NDArray[np.float32]:
+        """Return the least squared distance to centers `start` to `stop`, by float32 products."""
+        best = np.full(len(rows), np.inf, np.float32)
+        for part in slices(stop - start, CENTERS_AT_A_TIME):
+            some = slice(start + part.start, start + part.stop)
+            products = rows @ self.doubled[some].T
+            products += self.norms[some]
+            np.minimum(best, products.min(axis=1), out=best)
+        best += norms
+        return np.maximum(best, 0, out=best)
+
+    def nearest(
+        self, rows: NDArray[np.float64], start: int, stops: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return for each row the squared distance and position of its nearest center, in float64.
+
+        Row i looks at centers `start` to `stops[i]`. Products find the center, and the difference
+        gives the distance, so that it is 0 for a duplicate.
+        """
+        best = np.full(len(rows), np.inf)
+        where = np.full(len(rows), -1)
+        distances = np.full(len(rows), np.inf)
+        for part in slices(max(int(stops.max(initial=0)) - start, 0), CENTERS_AT_A_TIME):
+            first = start + part.start
+            centers = self.rows(first, start + part.stop)
+            products = squared_norms(centers) - 2 * (rows @ centers.T)
+            products[np.arange(first, first + len(centers)) >= stops[:, None]] = np.inf
+            column = products.argmin(axis=1)
+            value = products[np.arange(len(rows)), column]
+            better = np.flatnonzero(value < best)
+            best[better] = value[better]
+            where[better] = first + column[better]
+            distances[better] = squared_norms(rows[better] - centers[column[better]])
+        return distances, where
+
+    def _keep(self, here: slice, rows: NDArray[np.float64]) -> None:
+        narrow = rows.astype(np.float32)
+        self.norms[here] = squared_norms(narrow)
+        np.multiply(narrow, -2, out=self.doubled[here])
+        if len(self._wide):
+            self._wide[here] = rows
 
 
 class FarthestFirst:

@@ -1,9 +1,9 @@
-"""What a strategy needs and returns, checked where it comes from: strategies are often a user's."""
+"""Checks of what a strategy returns, so that errors name the user's strategy and the fault."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,34 +11,11 @@ from numpy.typing import NDArray
 from allencv_al.common.errors import ComponentError
 from allencv_al.common.files.json_values import repr_json, strict_json
 from allencv_al.common.listing import listed
-from allencv_al.selection.pool.unlabeled_pool import OUTPUTS, Pool
+from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks, Selection
 
-if TYPE_CHECKING:
-    from allencv_al.selection.strategies.base import QueryStrategy
 
-
-def needs_of(strategy: QueryStrategy) -> frozenset[str]:
-    """Return the arrays of the pool that a strategy needs.
-
-    Raises:
-        ComponentError: It names others, or its `needs` are no set of names.
-    """
-    needs: Any = strategy.needs
-    if isinstance(needs, str) or not isinstance(needs, Collection):
-        found = repr_json(needs)
-    else:
-        unknown = [str(name) for name in needs if name not in OUTPUTS]
-        if not unknown:
-            return frozenset(needs)
-        found = listed(sorted(unknown))
-    raise ComponentError(
-        f"{described(strategy)}: needs: expected a set of some of {', '.join(OUTPUTS)}, "
-        f"found {found}"
-    )
-
-
-def checked_scores(strategy: QueryStrategy, scores: Any, pool: Pool) -> NDArray[Any]:
+def checked_scores(strategy: object, scores: Any, pool: Pool) -> NDArray[Any]:
     """Return what `score` returned, once it is a finite number for each item of the pool.
 
     Raises:
@@ -47,26 +24,24 @@ def checked_scores(strategy: QueryStrategy, scores: Any, pool: Pool) -> NDArray[
     expected = f"a NumPy array of {len(pool)} finite numbers, shape ({len(pool)},)"
     if scores is None:
         raise ComponentError(
-            f"{described(strategy)}: expected a method score that returns {expected}, or a method "
+            f"{strategy}: expected a method score that returns {expected}, or a method "
             "_pick that returns Picks; found neither (score returned None)"
         )
     array = _array(scores)
     if array is None or array.dtype.kind not in "fiu" or array.shape != (len(pool),):
-        raise ComponentError(
-            f"{described(strategy)}: score returned {_shown(scores)}; expected {expected}"
-        )
+        raise ComponentError(f"{strategy}: score returned {_shown(scores)}; expected {expected}")
     bad = np.flatnonzero(~np.isfinite(array))
     if len(bad):
         named = listed([f"{pool.ids[place]} ({array[place]})" for place in bad.tolist()])
         raise ComponentError(
-            f"{described(strategy)}: score returned numbers that are not finite for {named}; "
+            f"{strategy}: score returned numbers that are not finite for {named}; "
             f"expected {expected}"
         )
     return array
 
 
 def checked_picks(
-    strategy: QueryStrategy, picks: Any, pool: Pool, count: int, method: str = "_pick"
+    strategy: object, picks: Any, pool: Pool, count: int, method: str = "_pick"
 ) -> Picks:
     """Return what a method returned, once it is `count` distinct items of the pool, with scores.
 
@@ -84,7 +59,7 @@ def checked_picks(
         ]
     if problems:
         raise ComponentError(
-            f"{described(strategy)}: {method} returned wrong picks:\n"
+            f"{strategy}: {method} returned wrong picks:\n"
             + "".join(f"  {problem}\n" for problem in problems)
             + f"  expected Picks(indices, scores, reasons): {count} distinct positions in the pool "
             f"(0 to {len(pool) - 1}), integers of shape ({count},); {count} finite scores, shape "
@@ -93,9 +68,7 @@ def checked_picks(
     return Picks(found.indices.astype(np.int64), found.scores.astype(np.float32), found.reasons)
 
 
-def checked_selection(
-    strategy: QueryStrategy, selection: Any, pool: Pool, query_size: int
-) -> Selection:
+def checked_selection(strategy: object, selection: Any, pool: Pool, query_size: int) -> Selection:
     """Return what a `select` of a strategy's own returned, once it is what it should be.
 
     Raises:
@@ -103,38 +76,18 @@ def checked_selection(
     """
     if not isinstance(selection, Selection):
         raise ComponentError(
-            f"{described(strategy)}: select returned {_shown(selection)}; expected a Selection"
+            f"{strategy}: select returned {_shown(selection)}; expected a Selection"
         )
     places = {id: place for place, id in enumerate(pool.ids)}
     foreign = [str(id) for id in selection.ids if id not in places]
     if foreign:
         raise ComponentError(
-            f"{described(strategy)}: select returned ids that are not in the pool: "
-            f"{listed(foreign)}"
+            f"{strategy}: select returned ids that are not in the pool: {listed(foreign)}"
         )
     indices = np.asarray([places[id] for id in selection.ids], np.int64)
     picks = Picks(indices, selection.scores, tuple(selection.reasons))
     checked_picks(strategy, picks, pool, min(query_size, len(pool)), "select")
     return selection
-
-
-def described(strategy: QueryStrategy) -> str:
-    """Return how a message names a strategy: its registered name and its class."""
-    kind = type(strategy)
-    return f'the strategy "{name_of(strategy)}" ({kind.__module__}.{kind.__qualname__})'
-
-
-def name_of(strategy: QueryStrategy) -> str:
-    """Return the registered name of a strategy, else the name of its class."""
-    from allencv_al.selection.strategies.base import QueryStrategy
-
-    kind, builtin = type(strategy), QueryStrategy.builtin
-    for name in QueryStrategy.list_available():
-        # Modules of other strategies are not imported for this
-        here = builtin.get(name, kind.__module__) == kind.__module__
-        if here and QueryStrategy.resolve(name)[0] is kind:
-            return name
-    return kind.__name__
 
 
 def _array(value: Any) -> NDArray[Any] | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from allencv_al.selection.strategies.shared.near_duplicates import (
+from allencv_al.selection.strategies.shared.distances import (
     distances_to,
     near_any,
     nearest_other,

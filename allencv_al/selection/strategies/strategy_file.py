@@ -6,13 +6,50 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from overrides import overrides
+
+from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.sources.yaml_file import read_yaml
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, Fault
+from allencv_al.selection.strategies.bands import Band, Bands
+from allencv_al.selection.strategies.base import QueryStrategy
 
 SCORES = ("random", "confidence", "margin", "entropy")
 _TOP = ("resource", "type", "mode", "query_strategy")
 _MODES = ("simple", "expert")
 _KEYS = {"simple": ("type", "n_rec"), "expert": ("n_rec", "over", "under")}
+
+
+@QueryStrategy.register("strategy_file")
+class StrategyFile(Bands):
+    """Follows a strategy file of Alectio's command line, in YAML.
+
+    In simple mode it names one of random, confidence, margin and entropy, with `type: lowest` or
+    `highest`; in expert mode several (`confidence_1`), each with `over` and `under`. `n_rec` says
+    how many records each chooses: their ratios count, the size of the batch is `query_size`.
+
+    Args:
+        path: The file.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
+
+    Raises:
+        ConfigurationError: There is no such file, or it says something else.
+    """
+
+    def __init__(self, path: Path, memory_budget_mb: float = 512.0) -> None:
+        bands = [Band(**entry) for entry in read_strategy_file(path)]
+        super().__init__(bands, memory_budget_mb)
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        if config.sound("path"):
+            try:
+                cls(Path(config.get("path")))
+            except ConfigurationError as error:
+                yield config.fault("path", str(error))
 
 
 def read_strategy_file(path: Path) -> list[dict[str, Any]]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
 from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.stop_rules import StopRule
-from allencv_al.active_learning.stop_rules.stable_predictions import cohen_kappa
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import ConfigurationError
 
@@ -115,18 +112,6 @@ def test_predictions_are_stable_when_the_mean_kappa_of_some_rounds_is_high() -> 
     assert stops_after(make("stable_predictions", window=1, threshold=-1), records) == 2
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_kappa_is_that_of_scikit_learn(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    first = generator.choice(["cat", "dog", "emu"], 200, p=[0.7, 0.2, 0.1])
-    second = np.where(generator.random(200) < 0.8, first, generator.choice(["cat", "yak"], 200))
-    assert cohen_kappa(first, second) == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
-
-
-def test_kappa_of_one_and_the_same_class_is_full_agreement() -> None:
-    assert cohen_kappa(np.array(["a", "a"]), np.array(["a", "a"])) == 1.0
-
-
 # --- configs --------------------------------------------------------------------------------------
 
 
@@ -138,12 +123,16 @@ def test_kappa_of_one_and_the_same_class_is_full_agreement() -> None:
         ({"type": "budget", "rounds": -1}, "rounds", "expected int >= 1, found -1"),
         ({"type": "target_metric"}, "value", "missing key"),
         ({"type": "target_metric", "value": 1, "metric": "acuracy"}, "metric", '"accuracy"'),
-        ({"type": "target_metric", "value": 1, "patience": 0}, "patience", "at least 1, found 0"),
+        (
+            {"type": "target_metric", "value": 1, "patience": 0},
+            "patience",
+            "expected int >= 1, found 0",
+        ),
         ({"type": "plateau", "metric": "zzz"}, "metric", "known: accuracy, balanced_accuracy"),
         ({"type": "plateau", "metric": "redundancy"}, "metric", "only when the next items are"),
         ({"type": "plateau", "metric": "batch_class_entropy"}, "metric", "only when the next"),
-        ({"type": "plateau", "patience": 0}, "patience", "expected at least 1, found 0"),
-        ({"type": "plateau", "min_delta": -0.1}, "min_delta", "at least 0, found -0.1"),
+        ({"type": "plateau", "patience": 0}, "patience", "expected int >= 1, found 0"),
+        ({"type": "plateau", "min_delta": -0.1}, "min_delta", "expected float >= 0, found -0.1"),
         (
             {"type": "stable_predictions", "threshold": 1.1},
             "threshold",

@@ -1,0 +1,121 @@
+"""Images as instances with distinct ids, and labeled images as instances and class indices."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.listing import listed
+from allencv_al.data.image_io import ImageInput
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.predictors.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+Labeled = Sequence[Instance] | Mapping[str, str]
+
+_NAMELESS = "image"
+
+
+def instances_of(
+    images: Iterable[ImageInput | Instance], predictor: Predictor | None = None
+) -> list[Instance] | Iterator[Instance]:
+    """Return images as instances with distinct ids, nothing decoded; of a sequence a list.
+
+    Args:
+        images: Paths, arrays, PIL images, bytes or instances.
+        predictor: Makes the instances; without one they must be instances.
+
+    Raises:
+        ConfigurationError: It is one image, or a folder.
+        DataError: Ids occur twice.
+    """
+    if isinstance(images, str | bytes | Path | Mapping):
+        raise ConfigurationError(
+            f"images: expected a sequence of them, found one {type(images).__name__}; a dataset "
+            "reader's read(folder) gives those of a folder"
+        )
+    if not isinstance(images, Sequence):
+        return _distinct(images, predictor)
+    instances = [_instance(place, image, predictor) for place, image in enumerate(images)]
+    if len({instance.id for instance in instances}) < len(instances):
+        seen: set[str] = set()
+        twice: dict[str, None] = {}
+        for instance in instances:
+            if instance.id in seen:
+                twice[instance.id] = None
+            seen.add(instance.id)
+        raise DataError(_twice(list(twice)))
+    return instances
+
+
+def _distinct(
+    images: Iterable[ImageInput | Instance], predictor: Predictor | None
+) -> Iterator[Instance]:
+    seen: set[str] = set()
+    for place, image in enumerate(images):
+        instance = _instance(place, image, predictor)
+        if instance.id in seen:
+            raise DataError(_twice([instance.id]))
+        seen.add(instance.id)
+        yield instance
+
+
+def _instance(place: int, image: ImageInput | Instance, predictor: Predictor | None) -> Instance:
+    if isinstance(image, Instance):
+        return image
+    if predictor is None:
+        raise DataError(f"images: expected instances, found {type(image).__name__}")
+    instance = predictor.to_instance(image)
+    return replace(instance, id=f"{_NAMELESS}:{place}") if instance.id == _NAMELESS else instance
+
+
+def _twice(ids: Sequence[str]) -> str:
+    return f"images: expected distinct ids, found more than once: {listed(ids)}"
+
+
+def labeled_instances(labeled: Labeled, instances: Sequence[Instance]) -> list[Instance]:
+    """Return what is labeled as instances with labels.
+
+    Args:
+        labeled: Instances with labels, or labels by the ids of `instances`.
+        instances: The images that were given to choose from.
+
+    Raises:
+        DataError: A label is missing, an id occurs twice or is not among the images.
+    """
+    if not isinstance(labeled, Mapping):
+        unlabeled = [instance.id for instance in labeled if instance.label is None]
+        if unlabeled:
+            raise DataError(
+                f"labeled: expected a label for each, found none of {listed(unlabeled)}"
+            )
+        return list(instances_of(labeled))
+    by_id = {instance.id: instance for instance in instances}
+    absent = [id for id in labeled if id not in by_id]
+    if absent:
+        raise DataError(f"labeled: expected ids of the images, found others: {listed(absent)}")
+    return [replace(by_id[id], label=label) for id, label in labeled.items()]
+
+
+def class_indices(instances: Sequence[Instance], vocab: Vocabulary) -> NDArray[np.int64]:
+    """Return the class index of each labeled instance, int64 `[L]`.
+
+    A class that the model has not seen yet is no fault, because the next training will know it:
+    such classes get the numbers behind the known ones.
+    """
+    names = vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE)
+    index_of = {name: index for index, name in names.items()}
+    unknown = sorted({str(instance.label) for instance in instances} - set(index_of))
+    if unknown:
+        logger.warning("the model has no class %s; it has %s", listed(unknown), listed([*index_of]))
+    index_of |= {name: len(names) + place for place, name in enumerate(unknown)}
+    indices = [index_of[str(instance.label)] for instance in instances]
+    return np.array(indices, dtype=np.int64)
