@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from allencv_al.models.model import Model
 
 
-LOADER_KEYS = ("validation_data_loader", "validation_iterator", "data_loader", "iterator")
+LOADER_KEYS = ("validation_data_loader", "data_loader")
 LOADER_SETTINGS = ("batch_size", "num_workers")
 CONFUSION_MATRIX = "confusion_matrix"
 # What the table of classes says already

@@ -59,7 +59,8 @@ class Cell:
         if not (config.is_file() and database.is_file()):
             return False
         written = without_secrets(Params(dict(self.config))).as_dict()
-        if json.loads(config.read_text(encoding="utf-8")) != written:
+        found = Params(json.loads(config.read_text(encoding="utf-8")))
+        if found.as_dict() != written:
             return False
         with RunDatabase(database, create=False) as opened:
             last = RoundStore(opened).last()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from allencv_al.common.config import translators
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -115,6 +117,13 @@ class OldModuleFinder:
 
 
 def install() -> None:
-    """Add the finder once."""
+    """Add the finder and the translation of old configs, once."""
     if OldModuleFinder not in sys.meta_path:
         sys.meta_path.insert(0, OldModuleFinder)
+        translators.append(_translate_config)
+
+
+def _translate_config(config: dict[str, Any]) -> None:
+    from allencv_al.compat.allennlp import translate  # `import allencv_al` needs none of it
+
+    translate(config)

@@ -161,6 +161,8 @@ class BasicImageClassifier(Model):
     ) -> dict[str, Tensor]:
         """Return `logits` and `probs` `[B, num_labels]`, float32, and `loss` when labeled.
 
+        With class weights also `loss_sum`: the loss before its division by the sum of the weights.
+
         Args:
             image: Images `[B, C, H, W]`, float.
             label: Class indices `[B]`, int64.
@@ -182,13 +184,6 @@ class BasicImageClassifier(Model):
         if weights is None or label is None:
             return float(items)
         return weights[within_classes(label.to(weights.device), self._num_labels)].sum()
-
-    @overrides
-    def loss_sum(self, outputs: Mapping[str, Any], inputs: Mapping[str, Any], items: int) -> Tensor:
-        weights = self._mean_weights()
-        if weights is None:
-            return super().loss_sum(outputs, inputs, items)
-        return self._weighted_sum(outputs["logits"], inputs["label"], weights)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the network and its loss in place; the arguments are `torch.compile`'s.
@@ -258,19 +253,20 @@ class BasicImageClassifier(Model):
         logits = self._classification_layer(vectors).float()
         outputs = {"logits": logits, "probs": logits.softmax(dim=-1)}
         if label is not None:
-            outputs["loss"] = self._loss_of(logits, label)
+            outputs |= self._losses(logits, label)
         return outputs
 
-    def _loss_of(self, logits: Tensor, label: Tensor) -> Tensor:
+    def _losses(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """Return `loss`, and its `loss_sum` where it is a weighted mean."""
         if self._loss == "multi_margin":
-            return F.multi_margin_loss(logits, label, weight=self._class_weights)
-        weights = self._mean_weights()
+            return {"loss": F.multi_margin_loss(logits, label, weight=self._class_weights)}
+        weights, smoothing = self._mean_weights(), self._label_smoothing
         if weights is None:
-            return F.cross_entropy(logits, label, label_smoothing=self._label_smoothing)
+            return {"loss": F.cross_entropy(logits, label, label_smoothing=smoothing)}
+        loss = F.cross_entropy(logits, label, weights, reduction="sum", label_smoothing=smoothing)
         total = weights[label].sum()
         # A batch of classes of weight 0 alone teaches nothing: 0, where torch divides by 0
-        total = torch.where(total > 0, total, torch.inf)
-        return self._weighted_sum(logits, label, weights) / total
+        return {"loss": loss / torch.where(total > 0, total, torch.inf), "loss_sum": loss}
 
     def _mean_weights(self) -> Tensor | None:
         """Return the weights that the loss is a weighted mean with; None if it is a plain one.
@@ -278,11 +274,6 @@ class BasicImageClassifier(Model):
         torch's hinge loss multiplies by the weights but divides by the number of items.
         """
         return self._class_weights if self._loss == "cross_entropy" else None
-
-    def _weighted_sum(self, logits: Tensor, label: Tensor, weights: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits, label, weights, reduction="sum", label_smoothing=self._label_smoothing
-        )
 
     def _count(self, logits: Tensor, label: Tensor) -> None:
         if self.training:

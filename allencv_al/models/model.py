@@ -89,10 +89,14 @@ class Model(torch.nn.Module, Registrable):
         """Return the loss of a batch before it is divided by its `loss_weight`.
 
         Args:
-            outputs: What `forward` returned for the inputs, with `loss`.
+            outputs: What `forward` returned for the inputs, with `loss`; its `loss_sum`, where it
+                has one, is the result.
             inputs: What `forward` took.
             items: How many items they are.
         """
+        if "loss_sum" in outputs:
+            found: Tensor = outputs["loss_sum"]
+            return found
         loss: Tensor = outputs["loss"]
         return loss * self.loss_weight(inputs, items)
 

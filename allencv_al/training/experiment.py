@@ -66,8 +66,6 @@ class Experiment(FromParams):
         data_loader: How training images become batches.
         validation_data_loader: The same for validation and test images. Default: `data_loader`,
             without shuffling, dropping or cutting off anything.
-        iterator: The name of `data_loader` in configs of AllenNLP before 1.0.
-        validation_iterator: The name of `validation_data_loader` in those.
         random_seed: Seed of Python's generator, of the order of images and of their transforms.
         numpy_seed: Seed of NumPy's global generator.
         pytorch_seed: Seed of torch's generators: initial weights and dropout.
@@ -92,8 +90,6 @@ class Experiment(FromParams):
         datasets_for_vocab_creation: list[Split] | None = None,
         data_loader: Lazy[DataLoader] | None = None,
         validation_data_loader: Lazy[DataLoader] | None = None,
-        iterator: Lazy[DataLoader] | None = None,
-        validation_iterator: Lazy[DataLoader] | None = None,
         random_seed: int = 13370,
         numpy_seed: int = 1337,
         pytorch_seed: int = 133,
@@ -114,8 +110,8 @@ class Experiment(FromParams):
         self._model = model
         self._trainer = trainer
         self._vocabulary = vocabulary or Lazy(Vocabulary.from_params)
-        self._data_loader = data_loader or iterator or Lazy(DataLoader.from_params)
-        self._validation_data_loader = validation_data_loader or validation_iterator
+        self._data_loader = data_loader or Lazy(DataLoader.from_params)
+        self._validation_data_loader = validation_data_loader
 
     instead = {  # noqa: RUF012
         "distributed": "one process trains on one device; compare runs several experiments at once",
@@ -146,12 +142,6 @@ class Experiment(FromParams):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        for name, old in (
-            ("data_loader", "iterator"),
-            ("validation_data_loader", "validation_iterator"),
-        ):
-            if {name, old} <= config.names:
-                yield config.fault(old, f"expected either this or {name}, found both")
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
         yield from _sample_faults(config)

@@ -230,7 +230,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
 def _check_same_config(
     folder: Path, config: dict[str, Any], params: Params, changeable: Collection[str]
 ) -> None:
-    before, now = Params(config).as_flat_dict(), params.as_flat_dict()
+    before, now = _comparable(Params(config)), _comparable(params)
     differences = [
         f"  {key}: {_shown(before, key)} before, {_shown(now, key)} now"
         for key in sorted({*before, *now})
@@ -242,6 +242,18 @@ def _check_same_config(
             f"{folder}: its run had another config; --recover needs the same one:\n"
             + "\n".join(differences)
         )
+
+
+def _comparable(params: Params) -> dict[str, Any]:
+    """Return the flat config without the options of `tensorboard`, which only say what to log."""
+    flat = params.as_flat_dict()
+    callbacks = flat.get("trainer.callbacks")
+    if isinstance(callbacks, list):
+        flat["trainer.callbacks"] = [
+            "tensorboard" if isinstance(c, dict) and c.get("type") == "tensorboard" else c
+            for c in callbacks
+        ]
+    return flat
 
 
 def _shown(flat: dict[str, object], key: str) -> str:

@@ -37,22 +37,13 @@ logger = logging.getLogger(__name__)
 WITHOUT_EFFECT = (
     *(
         f"{loader}.{key}"
-        for loader in ("data_loader", "validation_data_loader", "iterator", "validation_iterator")
+        for loader in ("data_loader", "validation_data_loader")
         for key in (
             *("num_workers", "prefetch_factor", "pin_memory", "start_method", "track_epoch"),
             *("worker_timeout", "max_instances_in_memory", "cache_instances", "quiet"),
         )
     ),
-    *(
-        f"trainer.{key}"
-        for key in (
-            *("cuda_device", "checkpointer", "num_serialized_models_to_keep"),
-            *("keep_serialized_model_every_num_seconds", "model_save_interval"),
-            *("summary_interval", "histogram_interval", "should_log_parameter_statistics"),
-            *("should_log_learning_rate", "log_batch_size_period"),
-        )
-    ),
-    "archive_samples",
+    *("trainer.cuda_device", "trainer.checkpointer", "archive_samples"),
 )
 CHANGEABLE = (*WITHOUT_EFFECT, "evaluate_on_test", "test_data_path", "active_learning")
 

@@ -76,9 +76,15 @@ local options = {
     // The rate, a tenth of it from epoch 50 on, a hundredth from epoch 80 on
     learning_rate_scheduler: { type: "multi_step", milestones: [50, 80], gamma: 0.1 },
     checkpointer: { save_every_num_batches: options.rep_intv },
-    summary_interval: options.rep_intv,
     callbacks:
-      (if options.log_dir == null then [] else [{ type: "tensorboard", log_dir: options.log_dir }])
+      (
+        if options.log_dir == null then []
+        else [{
+          type: "tensorboard",
+          log_dir: options.log_dir,
+          summary_interval: options.rep_intv,
+        }]
+      )
       + (if options.fresh_optimizer then [{ type: "fresh_optimizer" }] else []),
   },
 }

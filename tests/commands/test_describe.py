@@ -258,7 +258,7 @@ def test_the_experiment_is_shown_with_every_key(described: Describe) -> None:
     from allencv_al.training.experiment import Experiment
 
     text = described("experiment")
-    for argument in ("dataset_reader", "model", "trainer", "random_seed", "iterator"):
+    for argument in ("dataset_reader", "model", "trainer", "random_seed", "data_loader"):
         assert f"  {argument}: " in text
     assert "(not documented)" not in text
     assert Experiment.__doc__ is not None and text.splitlines()[2] in Experiment.__doc__

@@ -99,7 +99,7 @@ def test_without_scaling_fp16_has_no_scaler(make_trainer: Make) -> None:
     trainer = make_trainer(precision="fp16", grad_scaling=False, num_epochs=1)
     assert trainer.precision.scaler is None
     assert math.isfinite(trainer.train()["training_loss"])
-    assert make_trainer(use_amp=True, precision="auto").precision.name == "fp16"
+    assert make_trainer(precision="mixed").precision.name == "fp16"
 
 
 def test_a_training_that_does_not_fit_says_what_needs_less(

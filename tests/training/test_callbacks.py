@@ -293,19 +293,21 @@ def test_a_default_callback_that_is_listed_takes_part_once(
     assert sorted(kinds) == sorted(set(kinds))
 
 
-def test_tensorboard_writes_what_the_trainer_was_told(
+def test_tensorboard_writes_what_it_was_told(
     make_trainer: Make, small_loader: Any, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorboard")
+    options = {
+        "summary_interval": 3,
+        "distribution_interval": 6,
+        "batch_size_interval": 4,
+        "should_log_learning_rate": True,
+    }
     make_trainer(
         tmp_path,
         data_loader=small_loader(count=6),
         num_epochs=2,
-        callbacks=[Lazy(TensorBoardCallback)],
-        summary_interval=3,
-        histogram_interval=6,
-        log_batch_size_period=4,
-        should_log_learning_rate=True,
+        callbacks=[Lazy(TensorBoardCallback, options)],
         grad_norm=5.0,
     ).train()
     training = read_events(tmp_path / "log" / "train")

@@ -87,15 +87,6 @@ def test_data_paths_must_exist(tutorial: dict[str, Any], tmp_path: Path) -> None
     assert set(found) == {"train_data_path", "validation_data_path"}
 
 
-def test_an_old_and_a_new_spelling_of_the_loader_exclude_each_other(
-    tutorial: dict[str, Any],
-) -> None:
-    tutorial["iterator"] = {"type": "basic", "batch_size": 4}
-    assert "found both" in faults_of(tutorial)["iterator"]
-    del tutorial["data_loader"]
-    check_experiment(Params(tutorial), "experiment.jsonnet")
-
-
 def test_a_test_evaluation_needs_a_test_path(tutorial: dict[str, Any]) -> None:
     tutorial["evaluate_on_test"] = True
     assert "test_data_path" in faults_of(tutorial)["evaluate_on_test"]

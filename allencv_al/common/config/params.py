@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
+from allencv_al.common.config import translators
 from allencv_al.common.config.sources.jsonnet_file import (
     environment_variables,
     evaluate_file,
@@ -39,9 +40,9 @@ PREFERRED_ORDER = (
     "vocabulary",
     "model",
     "data_loader",
-    "iterator",
     "trainer",
 )
+_OF_EXPERIMENTS = "train_data_path"  # the key that only whole experiments have
 
 
 class Params(MutableMapping[str, Any]):
@@ -64,6 +65,9 @@ class Params(MutableMapping[str, Any]):
             )
         self.params: dict[str, Any] = params.params if isinstance(params, Params) else plain(params)
         self.history = history
+        if not history and _OF_EXPERIMENTS in self.params:
+            for translate in translators:
+                translate(self.params)
 
     @classmethod
     def from_file(

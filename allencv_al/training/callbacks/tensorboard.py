@@ -34,16 +34,13 @@ def _is_installed() -> bool:
 class TensorBoardCallback(TrainerCallback):
     """Write event files for TensorBoard to `log/train` and `log/validation` in the run's folder.
 
-    Needs the extra: `pip install "allencv-al[tensorboard]"`. What is not given here is taken from
-    the trainer, where AllenNLP 0.9 had these options.
+    Needs the extra: `pip install "allencv-al[tensorboard]"`.
 
     Args:
         serialization_dir: Folder of the run.
         summary_interval: Steps between two values of the loss, and of the other figures below.
         distribution_interval: Steps between two histograms of all parameters; null draws none.
-            `histogram_interval` of the trainer.
         batch_size_interval: Steps between two values of the batch size; null writes none.
-            `log_batch_size_period` of the trainer.
         should_log_parameter_statistics: Whether to write mean and deviation of each parameter and
             of its gradient.
         should_log_learning_rate: Whether to write the learning rate of each parameter group.
@@ -56,11 +53,11 @@ class TensorBoardCallback(TrainerCallback):
     def __init__(
         self,
         serialization_dir: str | Path | None = None,
-        summary_interval: int | None = None,
+        summary_interval: int = 100,
         distribution_interval: int | None = None,
         batch_size_interval: int | None = None,
-        should_log_parameter_statistics: bool | None = None,
-        should_log_learning_rate: bool | None = None,
+        should_log_parameter_statistics: bool = True,
+        should_log_learning_rate: bool = False,
         log_dir: Path | None = None,
     ) -> None:
         super().__init__(serialization_dir)
@@ -85,17 +82,6 @@ class TensorBoardCallback(TrainerCallback):
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         if not _is_installed():
             yield config.fault("", f"tensorboard {_NOT_INSTALLED}")
-
-    @overrides
-    def on_start(self, trainer: EpochTrainer, is_primary: bool = True) -> None:
-        options = trainer.logging_options
-        self._summary_interval = self._summary_interval or options.summary_interval
-        self._distribution_interval = self._distribution_interval or options.histogram_interval
-        self._batch_size_interval = self._batch_size_interval or options.log_batch_size_period
-        if self._statistics is None:
-            self._statistics = options.should_log_parameter_statistics
-        if self._learning_rate is None:
-            self._learning_rate = options.should_log_learning_rate
 
     @overrides
     def on_batch(

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 BEST_WEIGHTS = "best.safetensors"
-NUMBER_TO_KEEP = Limit(1, reason="--recover goes on from one; null keeps all")
+_NUMBER_TO_KEEP = Limit(1, reason="--recover goes on from one; null keeps all")
 _NAME = re.compile(r"e(\d+)_b(\d+)")
 
 
@@ -63,10 +63,8 @@ class Checkpointer(Registrable):
             disk block may leave none to go on from. None at all is refused: a run that is killed
             would start over. Those of a finished run may be removed with their folder.
         keep_most_recent_by_age: Also keep checkpoints younger than so many seconds.
-        num_serialized_models_to_keep: The name of `keep_most_recent_by_count` in AllenNLP 0.9.
-            Give only one of the two.
         keep_serialized_model_every_num_seconds: Also keep, for good, one checkpoint in every so
-            many seconds (AllenNLP 0.9).
+            many seconds.
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
@@ -78,9 +76,8 @@ class Checkpointer(Registrable):
     limits: ClassVar[Limits] = {
         "save_every_num_seconds": POSITIVE,
         "save_every_num_batches": AT_LEAST_ONE,
-        "keep_most_recent_by_count": NUMBER_TO_KEEP,
+        "keep_most_recent_by_count": _NUMBER_TO_KEEP,
         "keep_most_recent_by_age": POSITIVE,
-        "num_serialized_models_to_keep": NUMBER_TO_KEEP,
         "keep_serialized_model_every_num_seconds": POSITIVE,
     }
 
@@ -92,7 +89,6 @@ class Checkpointer(Registrable):
         save_every_num_batches: int | None = None,
         keep_most_recent_by_count: int | None = 2,
         keep_most_recent_by_age: float | None = None,
-        num_serialized_models_to_keep: int | None = None,
         keep_serialized_model_every_num_seconds: float | None = None,
     ) -> None:
         check_limits(
@@ -101,13 +97,12 @@ class Checkpointer(Registrable):
             save_every_num_batches=save_every_num_batches,
             keep_most_recent_by_count=keep_most_recent_by_count,
             keep_most_recent_by_age=keep_most_recent_by_age,
-            num_serialized_models_to_keep=num_serialized_models_to_keep,
             keep_serialized_model_every_num_seconds=keep_serialized_model_every_num_seconds,
         )
         self.save_completed_epochs = save_completed_epochs
         self._save_every_seconds = save_every_num_seconds
         self._save_every_batches = save_every_num_batches
-        self._keep_count = num_serialized_models_to_keep or keep_most_recent_by_count
+        self._keep_count = keep_most_recent_by_count
         self._keep_age = keep_most_recent_by_age
         self._keep_one_every = keep_serialized_model_every_num_seconds
         self._best_path = Path(serialization_dir) / BEST_WEIGHTS
@@ -125,12 +120,6 @@ class Checkpointer(Registrable):
         given = {name: config.get(name) for name in cls.limits if config.sound(name)}
         for name, message in limit_faults(cls.limits, given):
             yield config.fault(name, message)
-        both = {"keep_most_recent_by_count", "num_serialized_models_to_keep"}
-        if both <= config.names:
-            yield config.fault(
-                "num_serialized_models_to_keep",
-                "expected only one of this and keep_most_recent_by_count, found both",
-            )
 
     def due(self) -> bool:
         """Return whether to save now; to be asked once after each optimizer step."""

@@ -170,7 +170,7 @@ def _single_value_faults(
     if message is not None:
         yield experiment.fault("model", message)
         return
-    loader = experiment.child("data_loader") or experiment.child("iterator")
+    loader = experiment.child("data_loader")
     if loader is None or not loader.sound("batch_size") or loader.get("batch_size") != 1:
         return
     message = _single_value(built, 1, shape)

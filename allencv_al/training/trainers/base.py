@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from allencv_al.models.model import Model
     from allencv_al.training.checkpoints.checkpointer import Checkpointer
     from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
-    from allencv_al.training.logging_options import LoggingOptions
     from allencv_al.training.momentum_schedulers import MomentumScheduler
     from allencv_al.training.trainers.metric_tracker import MetricTracker
     from allencv_al.training.trainers.moving_average import MovingAverage
@@ -35,7 +34,6 @@ class Trainer(Registrable):
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
-        "default": f"{_HERE}.gradient_descent_trainer",  # the name in AllenNLP 0.9
         "gradient_descent": f"{_HERE}.gradient_descent_trainer",
         "logistic_regression": f"{_HERE}.logistic_regression_trainer",
         "no_op": f"{_HERE}.no_op_trainer",
@@ -109,7 +107,6 @@ class EpochTrainer(Trainer):
     channels_last: bool
     deterministic: bool
     show_progress: bool
-    logging_options: LoggingOptions
     step: TrainingStep
     learning_rates: list[float]
     """Of each parameter group, in the last step."""

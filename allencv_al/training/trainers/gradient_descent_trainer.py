@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -22,12 +22,11 @@ from allencv_al.modules.batch_statistics import needs_several_items
 from allencv_al.modules.parameter_names import compiled, unmatched_error
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.callback_list import CallbackList
-from allencv_al.training.checkpoints.checkpointer import NUMBER_TO_KEEP, Checkpointer
+from allencv_al.training.checkpoints.checkpointer import Checkpointer
 from allencv_al.training.checks.parameter_group_check import unfreezing_faults
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.learning_rate_schedulers.base import warn_of_long_warmup
 from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
-from allencv_al.training.logging_options import LoggingOptions
 from allencv_al.training.momentum_schedulers import MomentumScheduler
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.trainers.base import Trainer
@@ -46,20 +45,13 @@ CompileMode = Literal["default", "reduce-overhead", "max-autotune", "max-autotun
 # These replay CUDA graphs, which overwrite the loss that the step before returned
 _CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
 _DEFAULT_CALLBACKS = ("console_logger", "metrics_jsonl", "pictures")
-# AllenNLP 0.9's names in the trainer, and the checkpointer's own
-_CHECKPOINTER_KEYS = {
-    "num_serialized_models_to_keep": "keep_most_recent_by_count",
-    "keep_serialized_model_every_num_seconds": "keep_serialized_model_every_num_seconds",
-    "model_save_interval": "save_every_num_seconds",
-}
 
 
 @Trainer.register("gradient_descent")
-@Trainer.register("default")
 class GradientDescentTrainer(TrainingLoop):
     """Train a model by gradient descent; keep the weights of its best epoch.
 
-    The options are those of AllenNLP 0.9 and 2.10. After each epoch the model is validated, with
+    The options are those of AllenNLP 2.10. After each epoch the model is validated, with
     the averages of `moving_average` if there is one. At the end it has the weights of the best
     epoch, or of the last where there is no validation data. SIGINT and SIGTERM end the training
     after the current step, with a checkpoint; a second one ends it at once. A run that was killed
@@ -93,27 +85,16 @@ class GradientDescentTrainer(TrainingLoop):
             part, and a progress bar is shown.
         run_confidence_checks: Whether `confidence_checks` takes part too.
         precision: What the forward pass computes in, in training and validation; parameters stay
-            float32. "auto" is bf16 where the device has it in hardware, else fp32; "fp16" needs a
-            GPU. Test metrics and `allencv-al evaluate` are always in fp32.
+            float32. "auto" is bf16 where the device has it in hardware, else fp32; "mixed" is fp16
+            on a GPU and bf16 on the CPU; "fp16" needs a GPU. Test metrics and `allencv-al evaluate`
+            are always in fp32.
         channels_last: Whether weights and images are laid out channels-last, which mixed precision
             is fast in. Default: with bf16 and fp16.
         compile: Whether to compile the model by `torch.compile`, or with which of its modes. Pays
             for long trainings on a GPU.
         deterministic: Whether to use only operations that give the same bits each time, which a
             GPU needs for recovery to be exact. Slower there.
-        use_amp: AllenNLP's name for mixed precision: fp16 on a GPU, bf16 on the CPU. Leave
-            `precision` out with it.
         grad_scaling: Whether to scale the loss under fp16.
-        shuffle: AllenNLP 0.9's place for the `shuffle` of the data loader, which it overrides.
-        num_serialized_models_to_keep: AllenNLP 0.9's `checkpointer.keep_most_recent_by_count`.
-        keep_serialized_model_every_num_seconds: The checkpointer's option of that name.
-        model_save_interval: AllenNLP 0.9's `checkpointer.save_every_num_seconds`.
-        summary_interval: Steps between two points in TensorBoard.
-        histogram_interval: Steps between two histograms of the parameters in TensorBoard.
-        should_log_parameter_statistics: Whether TensorBoard shows statistics of the parameters.
-        should_log_learning_rate: Whether TensorBoard shows learning rates; metrics.jsonl always
-            does.
-        log_batch_size_period: Steps between two batch sizes in TensorBoard.
 
     Raises:
         ConfigurationError: Options exclude each other, or the GPU is not there.
@@ -125,12 +106,6 @@ class GradientDescentTrainer(TrainingLoop):
         "grad_norm": POSITIVE,
         "grad_clipping": POSITIVE,
         "num_gradient_accumulation_steps": AT_LEAST_ONE,
-        "summary_interval": AT_LEAST_ONE,
-        "histogram_interval": AT_LEAST_ONE,
-        "log_batch_size_period": AT_LEAST_ONE,
-        "num_serialized_models_to_keep": NUMBER_TO_KEEP,
-        "keep_serialized_model_every_num_seconds": POSITIVE,
-        "model_save_interval": POSITIVE,
     }
 
     def __init__(
@@ -159,27 +134,11 @@ class GradientDescentTrainer(TrainingLoop):
         channels_last: bool | None = None,
         compile: bool | CompileMode = False,
         deterministic: bool = False,
-        use_amp: bool = False,
         grad_scaling: bool = True,
-        shuffle: bool | None = None,
-        num_serialized_models_to_keep: int | None = None,
-        keep_serialized_model_every_num_seconds: float | None = None,
-        model_save_interval: float | None = None,
-        summary_interval: int = 100,
-        histogram_interval: int | None = None,
-        should_log_parameter_statistics: bool = True,
-        should_log_learning_rate: bool = False,
-        log_batch_size_period: int | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in self.limits}
         check_limits(self.limits, **given)
         super().__init__(model, serialization_dir, resolve_device(cuda_device))
-        given_keys = _without_none(
-            num_serialized_models_to_keep=num_serialized_models_to_keep,
-            keep_serialized_model_every_num_seconds=keep_serialized_model_every_num_seconds,
-            model_save_interval=model_save_interval,
-        )
-        _raise_exclusive(precision, use_amp, checkpointer is not None, given_keys)
         self.num_epochs = num_epochs
         self.batches_per_step = num_gradient_accumulation_steps
         self.data_loader = data_loader
@@ -189,19 +148,6 @@ class GradientDescentTrainer(TrainingLoop):
             logger.warning("patience has no effect: there is no validation data to look at")
         self.show_progress = enable_default_callbacks
         self.deterministic = deterministic
-        self.logging_options = LoggingOptions(
-            summary_interval,
-            histogram_interval,
-            should_log_parameter_statistics,
-            should_log_learning_rate,
-            log_batch_size_period,
-        )
-        if shuffle is not None:
-            if not hasattr(data_loader, "shuffle"):
-                raise ConfigurationError("shuffle: this data loader has no such option")
-            data_loader.shuffle = shuffle
-        if use_amp:
-            precision = "fp16" if self.device.type == "cuda" else "bf16"
         self.precision = StepPrecision(precision, self.device, grad_scaling)
         self.channels_last = self.precision.is_mixed if channels_last is None else channels_last
         if self.channels_last:
@@ -224,7 +170,11 @@ class GradientDescentTrainer(TrainingLoop):
         warn_of_long_warmup(self.learning_rate_scheduler, num_epochs * steps)
         self.momentum_scheduler = _construct(momentum_scheduler, **schedule)
         self._check_validation()
-        self.checkpointer = self._make_checkpointer(checkpointer, given_keys)
+        self.checkpointer = None
+        if self.serialization_dir is not None:
+            self.checkpointer = (checkpointer or Lazy(Checkpointer.from_params)).construct(
+                serialization_dir=self.serialization_dir
+            )
         self.callbacks = self._make_callbacks(
             callbacks or [], enable_default_callbacks, run_confidence_checks
         )
@@ -245,12 +195,6 @@ class GradientDescentTrainer(TrainingLoop):
                 yield config.fault("validation_metric", message)
         if config.sound("cuda_device") and (fault := device_fault(config.get("cuda_device"))):
             yield config.fault("cuda_device", fault)
-        given_keys = [name for name in _CHECKPOINTER_KEYS if config.get(name) is not None]
-        has_checkpointer = config.get("checkpointer") is not None
-        for name, message in _exclusive(
-            config.get("precision"), config.get("use_amp") is True, has_checkpointer, given_keys
-        ):
-            yield config.fault(name, message)
         yield from unfreezing_faults(config)
 
     def _check_validation(self) -> None:
@@ -300,16 +244,6 @@ class GradientDescentTrainer(TrainingLoop):
             step.on_backward = partial(self.callbacks.on_backward, self)
         return step
 
-    def _make_checkpointer(
-        self, checkpointer: Lazy[Checkpointer] | None, old_options: Mapping[str, float]
-    ) -> Checkpointer | None:
-        if self.serialization_dir is None:
-            return None
-        if checkpointer is not None:
-            return checkpointer.construct(serialization_dir=self.serialization_dir)
-        options = {_CHECKPOINTER_KEYS[name]: value for name, value in old_options.items()}
-        return Checkpointer.from_params(options, serialization_dir=self.serialization_dir)
-
     def _make_callbacks(
         self, given: Sequence[Lazy[TrainerCallback]], defaults: bool, checks: bool
     ) -> CallbackList:
@@ -340,31 +274,5 @@ def _trainable_parameters(
     return trainable
 
 
-def _without_none(**options: float | None) -> dict[str, float]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _construct(lazy: Lazy[T] | None, **extras: Any) -> T | None:
     return None if lazy is None else lazy.construct(**extras)
-
-
-def _exclusive(
-    precision: str, use_amp: bool, has_checkpointer: bool, old_keys: Iterable[str]
-) -> Iterator[tuple[str, str]]:
-    """Yield an option and why it cannot stand beside the others."""
-    if use_amp and precision != "auto":
-        message = f'precision is "{precision}" already; leave one of the two out'
-        yield "use_amp", message
-    if has_checkpointer:
-        for name in old_keys:
-            message = f"belongs into checkpointer, as {_CHECKPOINTER_KEYS[name]}, if there is one"
-            yield name, message
-
-
-def _raise_exclusive(
-    precision: str, use_amp: bool, has_checkpointer: bool, old_keys: Iterable[str]
-) -> None:
-    faults = _exclusive(precision, use_amp, has_checkpointer, old_keys)
-    text = "\n".join(f"{name}: {message}" for name, message in faults)
-    if text:
-        raise ConfigurationError(text)

@@ -11,7 +11,7 @@ import torch
 
 from allencv_al.common.errors import ConfigurationError
 
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "mixed"]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Names that torch.cpu.get_capabilities gives to bfloat16 matrix instructions (x86, then Arm)
@@ -51,8 +51,9 @@ class StepPrecision:
     """How the forward pass runs on a device, and how its gradients are scaled.
 
     Args:
-        precision: "fp32", "bf16", "fp16" (CUDA only), or "auto": bf16 where the device has it in
-            hardware, else fp32. Parameters and optimizer state stay float32 in every case.
+        precision: "fp32", "bf16", "fp16" (CUDA only), "auto": bf16 where the device has it in
+            hardware, else fp32, or "mixed": fp16 on a GPU, bf16 on the CPU. Parameters and
+            optimizer state stay float32 in every case.
         device: Where the model is.
         grad_scaling: Scale the loss under fp16, whose small gradients vanish otherwise.
 
@@ -65,6 +66,8 @@ class StepPrecision:
     ) -> None:
         if precision == "auto":
             precision = "bf16" if has_native_bf16(device) else "fp32"
+        elif precision == "mixed":
+            precision = "fp16" if device.type == "cuda" else "bf16"
         if precision == "fp16" and device.type == "cpu":
             raise ConfigurationError(
                 "precision: fp16 needs a GPU, found the CPU; use bf16, fp32 or auto"

@@ -177,7 +177,6 @@ def test_evaluation_sees_every_item_once_in_order(
 
 
 def test_shuffling_can_be_switched(in_memory: MakeDataset, make_loader: MakeLoader) -> None:
-    """The trainer does it, for the `shuffle` that AllenNLP 0.9 had there."""
     loader, other = make_loader(in_memory(11)), make_loader(in_memory(11), shuffle=False)
     assert (loader.shuffle, other.shuffle) == (True, False)
     shuffled = contents(loader)

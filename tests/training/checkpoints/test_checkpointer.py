@@ -21,7 +21,6 @@ from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import CheckpointError
 from allencv_al.training.checkpoints import checkpointer as module
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS, FOLDER, Checkpointer
-from allencv_al.training.trainers.base import Trainer
 
 FILES = ("model.safetensors", "state.safetensors", "state.json", "manifest.json")
 
@@ -67,26 +66,20 @@ def test_the_two_newest_stay(tmp_path: Path) -> None:
     assert checkpointer.list_checkpoints() == ["e3_b0", "e3_b12"]
 
 
-@pytest.mark.parametrize("option", ["keep_most_recent_by_count", "num_serialized_models_to_keep"])
-def test_both_names_of_the_number_to_keep_mean_the_same(tmp_path: Path, option: str) -> None:
-    checkpointer = Checkpointer(tmp_path, **{option: 3})  # type: ignore[arg-type]
+def test_as_many_as_asked_for_stay(tmp_path: Path) -> None:
+    checkpointer = Checkpointer(tmp_path, keep_most_recent_by_count=3)
     save(checkpointer, 1, 2, 3, 9, 10)
     assert checkpointer.list_checkpoints() == ["e3_b0", "e9_b0", "e10_b0"]
 
 
-@pytest.mark.parametrize("option", ["keep_most_recent_by_count", "num_serialized_models_to_keep"])
 @pytest.mark.parametrize("number", [0, -1])
-def test_fewer_than_one_would_leave_nothing_to_go_on_from(
-    tmp_path: Path, option: str, number: int
-) -> None:
+def test_fewer_than_one_would_leave_nothing_to_go_on_from(tmp_path: Path, number: int) -> None:
+    option = "keep_most_recent_by_count"
     message = rf"{option}: expected a number of at least 1 \(--recover goes on from one; null keeps"
     with pytest.raises(ConfigurationError, match=message):
-        Checkpointer(tmp_path, **{option: number})  # type: ignore[arg-type]
+        Checkpointer(tmp_path, keep_most_recent_by_count=number)
     [fault] = check(Checkpointer, {option: number})
     assert fault.path == option and "null keeps all" in fault.message
-    trainer = {"optimizer": "adam", "num_serialized_models_to_keep": number}
-    [fault] = check(Trainer, trainer)
-    assert str(fault).startswith("num_serialized_models_to_keep: expected a number of at least 1 (")
 
 
 def test_null_keeps_all(tmp_path: Path) -> None:
@@ -302,10 +295,6 @@ def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         ({"keep_most_recent_by_count": 0}, "keep_most_recent_by_count"),
         ({"save_every_num_batches": -1}, "save_every_num_batches"),
         ({"save_every_num_seconds": 0.0}, "save_every_num_seconds"),
-        (
-            {"keep_most_recent_by_count": 3, "num_serialized_models_to_keep": 3},
-            "num_serialized_models_to_keep",
-        ),
         ({"keep_most_recent_by_cuont": 3}, "keep_most_recent_by_cuont"),
     ],
 )

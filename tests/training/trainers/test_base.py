@@ -554,20 +554,6 @@ def test_if_nothing_is_left_to_train_it_says_so(make_trainer: Make) -> None:
         make_trainer(no_grad=[re.compile(".")])
 
 
-def test_shuffle_of_old_configs_overrides_the_loader(make_trainer: Make, small_loader: Any) -> None:
-    loader = small_loader()
-    make_trainer(data_loader=loader, shuffle=False)
-    assert loader.shuffle is False
-
-
-def test_old_checkpoint_options_reach_the_checkpointer(make_trainer: Make, tmp_path: Path) -> None:
-    make_trainer(
-        tmp_path, num_epochs=5, num_serialized_models_to_keep=3, model_save_interval=1000.0
-    ).train()
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["e3_b0", "e4_b0", "e5_b0"]
-
-
 def test_the_log_says_which_groups_train_in_which_epoch_and_at_what_rate(
     make_trainer: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -648,16 +634,13 @@ def test_a_compiled_model_trains_as_a_plain_one_does(
     assert names[0] == names[1]
 
 
-def test_use_amp_is_mixed_precision(make_trainer: Make) -> None:
-    assert make_trainer(precision="auto", use_amp=True).precision.name == "bf16"
+def test_mixed_precision_is_bf16_on_a_cpu(make_trainer: Make) -> None:
+    assert make_trainer(precision="mixed").precision.name == "bf16"
 
 
-@pytest.mark.parametrize("name", ["default", "gradient_descent"])
-def test_a_config_builds_it(
-    name: str, small_model: Make, small_loader: Any, tmp_path: Path
-) -> None:
+def test_a_config_builds_it(small_model: Make, small_loader: Any, tmp_path: Path) -> None:
     config = {
-        "type": name,
+        "type": "gradient_descent",
         "num_epochs": 1,
         "cuda_device": -1,
         "optimizer": {"type": "adamw", "lr": 1e-3},
@@ -703,11 +686,6 @@ UNFREEZING = {"type": "slanted_triangular", "gradual_unfreezing": True}
         ({"validation_metric": []}, {"validation_metric"}),
         ({"cuda_device": 99}, {"cuda_device"}),
         ({"cuda_device": "gpu"}, {"cuda_device"}),
-        ({"use_amp": True, "precision": "fp32"}, {"use_amp"}),
-        (
-            {"checkpointer": {}, "model_save_interval": 60, "num_serialized_models_to_keep": 2},
-            {"model_save_interval", "num_serialized_models_to_keep"},
-        ),
         ({"no_grad": ["(", "ok"]}, {"no_grad.0"}),
         ({"precision": "fp8"}, {"precision"}),
         ({"checkpointer": {"keep_most_recent_by_count": 0}},
@@ -745,9 +723,6 @@ def test_the_options_of_the_seed_are_right() -> None:
         "optimizer": {"type": "adam", "lr": 1e-3, "parameter_groups": SEED_GROUPS},
         "learning_rate_scheduler": {**UNFREEZING, "num_epochs": 8, "num_steps_per_epoch": 260},
         "patience": 20,
-        "should_log_learning_rate": True,
-        "summary_interval": 20,
-        "shuffle": True,
         "grad_norm": None,
     }
     assert check(Trainer, config) == []

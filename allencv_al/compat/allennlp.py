@@ -1,0 +1,130 @@
+"""Experiment configs in the spelling of AllenNLP 0.9, translated into today's before any check.
+
+`common/config/params.py` calls `translate` for every config of an experiment: of a file, of an
+archive, and of a run that is recovered.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+from allencv_al.common.errors import ConfigurationFaults, Fault
+from allencv_al.compat.old_modules import REMOVED_IN
+
+logger = logging.getLogger(__name__)
+
+# Where each old key goes. `trainer.shuffle` takes the place of the data loader's own value, as it
+# always did; of any other pair a config may have one key only.
+_MOVED = {
+    "iterator": "data_loader",
+    "validation_iterator": "validation_data_loader",
+    "trainer.shuffle": "data_loader.shuffle",
+    "trainer.use_amp": "trainer.precision",
+    "trainer.num_serialized_models_to_keep": "trainer.checkpointer.keep_most_recent_by_count",
+    "trainer.keep_serialized_model_every_num_seconds": (
+        "trainer.checkpointer.keep_serialized_model_every_num_seconds"
+    ),
+    "trainer.model_save_interval": "trainer.checkpointer.save_every_num_seconds",
+    "trainer.checkpointer.num_serialized_models_to_keep": (
+        "trainer.checkpointer.keep_most_recent_by_count"
+    ),
+}
+_OVERRULING = ("trainer.shuffle",)
+
+# Keys of the trainer that have no effect without the callback `tensorboard`
+_OF_TENSORBOARD = {
+    "summary_interval": "summary_interval",
+    "histogram_interval": "distribution_interval",
+    "log_batch_size_period": "batch_size_interval",
+    "should_log_parameter_statistics": "should_log_parameter_statistics",
+    "should_log_learning_rate": "should_log_learning_rate",
+}
+# Other trainers, and those of users, give keys of the same name a meaning of their own
+_TRAINERS = (None, "default", "gradient_descent")
+
+
+def translate(config: dict[str, Any]) -> None:
+    """Translate the config of an experiment in place; each old key is warned of once a process.
+
+    Raises:
+        ConfigurationFaults: A value is given by its old and by its new key.
+    """
+    trainer = config.get("trainer")
+    if trainer == "default":
+        trainer = config["trainer"] = {"type": "default"}
+    trainer = trainer if isinstance(trainer, dict) else {}
+    is_known = trainer.get("type") in _TRAINERS
+    if trainer.get("type") == "default":
+        trainer["type"] = "gradient_descent"
+        _warn("the trainer default", "is now gradient_descent")
+    faults = []
+    for old, new in _MOVED.items():
+        if is_known or not old.startswith("trainer."):
+            faults += _move(config, old, new)
+    if faults:
+        raise ConfigurationFaults(faults)
+    if is_known:
+        _move_to_tensorboard(trainer)
+
+
+def _move(config: dict[str, Any], old: str, new: str) -> list[Fault]:
+    holder = _holder(config, old)
+    name = old.rpartition(".")[2]
+    if holder is None or name not in holder:
+        return []
+    value = holder[name]
+    if old == "trainer.use_amp":
+        value = "mixed" if value is True else None
+    if value is not None:  # null, and use_amp: false, are what the new key means by default
+        target, key = _holder(config, new, create=True), new.rpartition(".")[2]
+        if target is None:  # no object, which the check reports
+            return []
+        if target.get(key, "auto") not in (None, "auto") and old not in _OVERRULING:
+            return [Fault(old, f"expected either this or {new}, found both; leave this one out")]
+        target[key] = value
+    del holder[name]
+    _warn(old, f"is now {new}")
+    return []
+
+
+def _holder(config: dict[str, Any], path: str, create: bool = False) -> dict[str, Any] | None:
+    """Return the object that has the last key of a dotted path; None where there is no object."""
+    for part in path.split(".")[:-1]:
+        inner = config.get(part)
+        if isinstance(inner, str):  # a name alone is short for an object
+            inner = {"type": inner}
+        elif inner is None and create:
+            inner = {}
+        if not isinstance(inner, dict):
+            return None
+        if create:
+            config[part] = inner
+        config = inner
+    return config
+
+
+def _move_to_tensorboard(trainer: dict[str, Any]) -> None:
+    """Give the callback `tensorboard`, where there is one, the options that the trainer had."""
+    found = trainer.get("callbacks")
+    callbacks = found if isinstance(found, list) else []
+    for old, new in _OF_TENSORBOARD.items():
+        if old not in trainer:
+            continue
+        value = trainer.pop(old)
+        _warn(
+            f"trainer.{old}",
+            f"is now {new} of the callback tensorboard, without which it has no effect",
+        )
+        for index, callback in enumerate(callbacks):
+            options = {"type": callback} if isinstance(callback, str) else callback
+            if isinstance(options, dict) and options.get("type") == "tensorboard":
+                if value is not None and options.get(new) is None:
+                    options[new] = value
+                callbacks[index] = options
+
+
+@cache
+def _warn(old: str, change: str) -> None:
+    logger.warning("%s %s; the old key will be removed in %s", old, change, REMOVED_IN)

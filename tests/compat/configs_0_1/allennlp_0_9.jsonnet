@@ -1,0 +1,31 @@
+// Every key of AllenNLP 0.9 that version 0.1 took, beside today's keys of the same objects.
+{
+  dataset_reader: { type: "image_classification_directory" },
+  train_data_path: std.extVar("TRAIN_PATH"),
+  validation_data_path: std.extVar("TRAIN_PATH"),
+  model: {
+    type: "basic_image_classifier",
+    im2im_encoder: { type: "cifar_resnet", depth: 8 },
+    im2vec_encoder: { type: "pool", input_channels: 64 },
+  },
+  vocabulary: { max_vocab_size: 50000, extend: false },
+  iterator: { type: "basic", batch_size: 4 },
+  validation_iterator: { type: "basic", batch_size: 2 },
+  trainer: {
+    type: "default",
+    num_epochs: 3,
+    cuda_device: -1,
+    use_amp: true,
+    shuffle: false,
+    num_serialized_models_to_keep: 3,
+    keep_serialized_model_every_num_seconds: 1000,
+    model_save_interval: 2000,
+    summary_interval: 20,
+    histogram_interval: 40,
+    log_batch_size_period: 5,
+    should_log_parameter_statistics: false,
+    should_log_learning_rate: true,
+    callbacks: ["tensorboard", "track_epoch_callback"],
+    optimizer: { type: "sgd", lr: 0.1 },
+  },
+}

@@ -1,0 +1,43 @@
+// Which photographs to label, by a linear classifier on the frozen ImageNet features of SqueezeNet
+// 1.1: each photograph is encoded once, and a round takes a second.
+//
+//   TRAIN_PATH     the photographs. In one folder per class, their labels are hidden until they are
+//                  asked for: a rehearsal, to see what the labels would bring. All in one folder,
+//                  without classes, they are labeled by a person: set ANNOTATOR to file
+//   TEST_PATH      one folder per class: what measures
+//   ANNOTATOR      optional: ground_truth (the default), or file, which writes to_label.csv into the
+//                  folder of the run and stops until its column "label" is filled in
+//   WEIGHTS_FILE   ImageNet weights in torchvision's names for squeezenet1_1; without it torchvision
+//                  downloads its own
+local environment = std.extVar("environment");
+
+{
+  dataset_reader: {
+    type: "image_classification_directory",
+    augmentation: [
+      { type: "resize", height: 224, width: 224, interpolation: "area" },
+      { type: "normalize", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+    ],
+  },
+  train_data_path: std.extVar("TRAIN_PATH"),
+  test_data_path: std.get(environment, "TEST_PATH"),
+  model: {
+    type: "basic_image_classifier",
+    im2im_encoder: {
+      type: "torchvision",
+      model: "squeezenet1_1",
+      weights: std.get(environment, "WEIGHTS_FILE", "IMAGENET1K_V1"),
+      requires_grad: false,
+    },
+    im2vec_encoder: { type: "pool", input_channels: 512, mode: "average" },
+  },
+  trainer: { type: "logistic_regression", standardize: true, inverse_regularization: 0.01 },
+  active_learning: {
+    // Before there is a model: typical pictures of each kind. Then: what the model is unsure of.
+    initial: { size: 10, strategy: "typiclust" },
+    strategy: "margin",
+    query_size: 10,
+    budget: 100,
+    annotator: std.get(environment, "ANNOTATOR", "ground_truth"),
+  },
+}
