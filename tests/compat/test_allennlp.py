@@ -163,8 +163,6 @@ def test_a_fault_of_a_translated_value_names_its_new_place(images: Path) -> None
     config["trainer"]["num_serialized_models_to_keep"] = 0
     config["trainer"]["checkpointer"] = None
     with pytest.raises(ConfigurationFaults, match=r"checkpointer\.keep_most_recent_by_count"):
-        ConfigurationFaults, match=r"trainer\.checkpointer\.keep_most_recent_by_count"
-    ):
         check_experiment(Params(config), "old.jsonnet", Experiment)
 
 
