@@ -52,6 +52,7 @@ _MOVED = {
     ),
     ("data.dataset_readers", "data"): "instance_ids=instance",
     ("data.dataset_readers", "common.files"): "split_path=paths",
+    ("metrics", "metrics"): "class_range=base",
     ("modules.im2im_encoders", "modules.im2im_encoders"): "feedforward=feedforward_encoder",
     ("modules.im2vec_encoders", "modules.im2vec_encoders"): "pool=pooling",
     ("service.pipeline", "service.pipeline"): "errors=pipeline_errors",

@@ -13,7 +13,7 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.round_metrics import predicted_classes
 from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.common.files.atomic_file import write_json
-from allencv_al.labels.sessions.labeling_progress import cohen_kappa
+from allencv_al.metrics.scores import cohen_kappa
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
@@ -99,7 +99,7 @@ class PoolFigures:
         both = [id for id in predicted if id in earlier]
         if not both:
             return None
-        kappa = cohen_kappa([(predicted[id], earlier[id]) for id in both])
+        kappa = cohen_kappa([predicted[id] for id in both], [earlier[id] for id in both])
         return 1.0 if kappa is None else kappa  # both name one and the same class throughout
 
     def _needs_agreement(self) -> bool:

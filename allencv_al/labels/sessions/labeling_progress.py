@@ -9,6 +9,7 @@ from itertools import combinations, pairwise
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.session_records import PAGE, Agreement, PairAgreement, Progress
+from allencv_al.metrics.scores import cohen_kappa
 
 _PACE_ANSWERS = 20
 _LONGEST_PAUSE = 60.0  # seconds; who takes longer has done something else
@@ -115,21 +116,6 @@ def _agreement(
     first: str, second: str, of_first: dict[int, str], of_second: dict[int, str]
 ) -> PairAgreement:
     both = sorted(of_first.keys() & of_second.keys())
-    pairs = [(of_first[item], of_second[item]) for item in both]
-    agreed = sum(one == other for one, other in pairs)
-    return PairAgreement(first, second, len(both), agreed, cohen_kappa(pairs))
-
-
-def cohen_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Return the agreement beyond that of chance (Cohen 1960), or None where there is none to find.
-
-    Args:
-        pairs: What the two have said of each item.
-    """
-    if not pairs:
-        return None
-    count = len(pairs)
-    observed = sum(one == other for one, other in pairs) / count
-    first, second = (Counter(side) for side in zip(*pairs, strict=True))
-    by_chance = sum(first[name] * second[name] for name in first) / count**2
-    return None if by_chance == 1 else (observed - by_chance) / (1 - by_chance)
+    names = [of_first[item] for item in both], [of_second[item] for item in both]
+    agreed = sum(one == other for one, other in zip(*names, strict=True))
+    return PairAgreement(first, second, len(both), agreed, cohen_kappa(*names))

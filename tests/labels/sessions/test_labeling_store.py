@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.label_store import LabelConflict, LabelKind
-from allencv_al.labels.sessions.labeling_progress import cohen_kappa
 from allencv_al.labels.sessions.labeling_store import LabelingStore, ReviewFilter
 from allencv_al.labels.sessions.session_records import NewItem
 
@@ -328,16 +325,6 @@ def test_hostile_names_are_text(store: LabelingStore) -> None:
 
 
 # -- Against others ------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1))
-def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
-    found = cohen_kappa(pairs)
-    first, second = zip(*pairs, strict=True)
-    if found is None:
-        assert len(set(first) | set(second)) == 1
-    else:
-        assert found == pytest.approx(cohen_kappa_score(first, second))
 
 
 def test_agreement_counts_each_two(make_store: MakeStore) -> None:

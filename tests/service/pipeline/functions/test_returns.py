@@ -24,8 +24,11 @@ from allencv_al.service.pipeline.functions.infer_keys import by_record
 from allencv_al.service.pipeline.functions.returns import as_array, side_by_side, to_plain
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
 from allencv_al.service.pipeline.state import sql_client
-from allencv_al.service.pipeline.tasks.average_precision import detection_metrics
-from allencv_al.service.pipeline.tasks.pipeline_metrics import classification_metrics, metrics_of
+from allencv_al.service.pipeline.tasks.pipeline_metrics import (
+    classification_metrics,
+    detection_metrics,
+    metrics_of,
+)
 
 MakePipeline = Callable[..., Pipeline]
 RECORDS = [3, 5, 9]

@@ -16,13 +16,12 @@ from sklearn import metrics as oracle
 
 from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.tasks.average_precision import detection_metrics
 from allencv_al.service.pipeline.tasks.output_activations import (
     distribution,
     independent_classes,
     to_numbers,
 )
-from allencv_al.service.pipeline.tasks.pipeline_metrics import metrics_of
+from allencv_al.service.pipeline.tasks.pipeline_metrics import detection_metrics, metrics_of
 from allencv_al.service.pipeline.tasks.tasks import named_task, task_of
 
 MakePipeline = Callable[..., Pipeline]

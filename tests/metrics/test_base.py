@@ -1,4 +1,4 @@
-"""Class indices that name no class."""
+"""What all metrics share: class indices that name no class."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from allencv_al.metrics import Metric, class_range
-from allencv_al.metrics.class_range import ClassRange
+from allencv_al.metrics import Metric, base
+from allencv_al.metrics.base import ClassRange
 
 
 @pytest.mark.parametrize("name", Metric.list_available())
@@ -32,7 +32,7 @@ def test_top_k_too(options: dict[str, Any]) -> None:
 def test_on_a_gpu_it_is_found_when_someone_asks(
     name: str, asks: str, wrong: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(class_range, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
+    monkeypatch.setattr(base, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
     metric = Metric.from_params(name)
     metric(torch.eye(3), torch.tensor([0, wrong, 2]))
     metric(torch.eye(3), torch.tensor([0, 1, 2]))

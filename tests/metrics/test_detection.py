@@ -7,12 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allencv_al.metrics.detection import COCO_RANGE, box_iou
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.tasks.average_precision import (
-    COCO_RANGE,
-    box_iou,
-    detection_metrics,
-)
+from allencv_al.service.pipeline.tasks.pipeline_metrics import detection_metrics
 
 
 def scene(seed: int, images: int = 6, classes: int = 3) -> tuple[dict[int, Any], dict[int, Any]]:

@@ -1,0 +1,137 @@
+"""Scores of whole arrays: of classes, numbers and masks. (`Metric` adds up batches instead.)
+
+Where a score has no denominator it is None, unless the function says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def ratios(parts: ArrayLike, wholes: ArrayLike) -> list[float | None]:
+    """Return each part over its whole; None where the whole is 0."""
+    pairs = zip(np.asarray(parts).tolist(), np.asarray(wholes).tolist(), strict=True)
+    return [part / whole if whole else None for part, whole in pairs]
+
+
+def mean_of_known(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are not None; None if there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def mean_with_zeros(values: Sequence[float | None]) -> float | None:
+    """Return the mean, None counting 0, as with scikit-learn's `zero_division=0`."""
+    return sum(value or 0.0 for value in values) / len(values) if values else None
+
+
+def confusion_counts(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int
+) -> NDArray[np.int64]:
+    """Return counts `[C, C]`: row = true class, column = predicted class.
+
+    Args:
+        truth: Class indices, of any shape.
+        predicted: Class indices, of the same shape.
+        num_classes: C.
+    """
+    codes = truth.ravel() * num_classes + predicted.ravel()
+    return np.bincount(codes, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def class_scores(
+    right: NDArray[np.int64], predicted: NDArray[np.int64], truth: NDArray[np.int64]
+) -> dict[str, list[float | None]]:
+    """Return the precision, recall and F1 score of each class.
+
+    Args:
+        right: Of each class, the items that are of it and predicted to be, `[C]`.
+        predicted: The items predicted to be of it.
+        truth: The items that are of it.
+    """
+    return {
+        "precision": ratios(right, predicted),
+        "recall": ratios(right, truth),
+        "f1_score": ratios(2 * right, predicted + truth),
+    }
+
+
+def one_against_rest(
+    right: NDArray[np.int64], predicted: NDArray[np.int64], truth: NDArray[np.int64], total: int
+) -> list[list[list[int]]]:
+    """Return `[[tp, fn], [fp, tn]]` of each class; see `class_scores`.
+
+    Args:
+        right: True positives, `[C]`.
+        predicted: Predicted positives.
+        truth: Actual positives.
+        total: Number of items.
+    """
+    rest = total - truth - predicted + right
+    counts = np.stack([right, truth - right, predicted - right, rest], axis=1)
+    tables: list[list[list[int]]] = counts.reshape(-1, 2, 2).tolist()
+    return tables
+
+
+def overlap_scores(counts: NDArray[np.int64]) -> dict[str, list[float | None]]:
+    """Return the intersection over union and the Dice coefficient of each class.
+
+    Args:
+        counts: The confusion matrix over all pixels, `[C, C]`.
+    """
+    right, truth, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    return {
+        "IoU": ratios(right, truth + predicted - right),
+        "dice": ratios(2 * right, truth + predicted),
+    }
+
+
+def regression_scores(
+    predicted: NDArray[np.float64], truth: NDArray[np.float64]
+) -> dict[str, float | None]:
+    """Return MAE, MSE, RMSE, RMSLE and R2; all None without values.
+
+    `RMSLE` is the root of the mean squared difference of log(1 + value), None where a value is
+    below 0; `R2` is 1 - SS_res / SS_tot, None where all labels are the same.
+    """
+    if not len(truth):
+        return dict.fromkeys(("MAE", "MSE", "RMSE", "RMSLE", "R2"))
+    from sklearn import metrics  # 1 s to import, and servers start without it
+
+    pair = truth, predicted
+    spread = float(np.var(truth))
+    scores: dict[str, Any] = {
+        "MAE": metrics.mean_absolute_error(*pair),
+        "MSE": metrics.mean_squared_error(*pair),
+        "RMSE": metrics.root_mean_squared_error(*pair),
+        "RMSLE": metrics.root_mean_squared_log_error(*pair)
+        if min(map(np.min, pair)) >= 0
+        else None,
+        "R2": metrics.r2_score(*pair) if spread and len(truth) > 1 else None,
+    }
+    return {name: None if value is None else float(value) for name, value in scores.items()}
+
+
+def cohen_kappa(first: Sequence[Any], second: Sequence[Any]) -> float | None:
+    """Return the agreement of two labelings beyond that of chance.
+
+    Cohen 1960, "A coefficient of agreement for nominal scales". None without items, and where both
+    name one and the same class throughout: chance alone agrees then, too.
+
+    Args:
+        first: A class for each item.
+        second: A class for each item.
+    """
+    classes, codes = np.unique(np.asarray([first, second]), return_inverse=True)
+    if not len(first):
+        return None
+    codes = codes.reshape(2, -1)
+    counts = confusion_counts(codes[0], codes[1], len(classes))
+    total = len(first)
+    observed = int(np.trace(counts)) / total
+    by_chance = int(counts.sum(axis=0) @ counts.sum(axis=1)) / total**2
+    return None if by_chance == 1 else (observed - by_chance) / (1 - by_chance)
