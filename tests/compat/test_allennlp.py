@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning.loop_experiment import experiment_class
+from allencv_al.active_learning.active_learning_experiment import experiment_class
 from allencv_al.common import Params
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import ConfigurationFaults
