@@ -63,17 +63,20 @@ class RunFiles:
 
     def write(self, loop: ActiveLearningLoop, with_model: bool) -> None:
         """Write the files for people, and if asked for the model as it is."""
-        from allencv_al.active_learning.report.run_lines import run_lines
-        from allencv_al.active_learning.report.run_report import write_run_report
-        from allencv_al.reports.learning_curve import FILE_NAME as CURVE_NAME
-        from allencv_al.reports.learning_curve import write_learning_curve
+        from allencv_al.active_learning.report.run_report import (
+            CURVE_NAME,
+            run_lines,
+            write_run_report,
+        )
+        from allencv_al.reports.line_chart import ChartText, write_line_chart
 
         records = loop.records()
         if with_model and any(record.labels for record in records):
             self._learner.write_archive(self._folder)
         lines = run_lines(records)
         if lines:
-            write_learning_curve(self._folder / CURVE_NAME, lines, title=self._folder.name)
+            text = ChartText(title=self._folder.name)
+            write_line_chart(self._folder / CURVE_NAME, lines, text)
         # Records of a pipeline may be no images, or be where it is
         is_shown = any(_has_image(item) for item in self._items.values())
         thumbnail = self._thumbnail if is_shown else None

@@ -198,16 +198,16 @@ def write_comparison(
     Raises:
         DataError: No run has measured anything.
     """
-    from allencv_al.comparison.report.comparison_lines import comparison_lines
     from allencv_al.comparison.report.comparison_report import (
         ComparisonContext,
+        comparison_lines,
         write_comparison_report,
     )
     from allencv_al.comparison.report.result_tables import (
         write_results_csv,
         write_results_markdown,
     )
-    from allencv_al.reports.learning_curve import write_learning_curve
+    from allencv_al.reports.line_chart import ChartText, write_line_chart
 
     curves = _curves(runs, options.metric)
     notes = [*(sources.notes if sources else ()), *gaps(runs, options.metric)]
@@ -226,9 +226,8 @@ def write_comparison(
     atomic_file.make_folder(folder)
     write_results_csv(folder / CSV_NAME, [row for run in runs for row in run.rows()])
     write_results_markdown(folder / MARKDOWN_NAME, summary, context)
-    write_learning_curve(
-        folder / CURVES_NAME, comparison_lines(summary), context.name, options.metric
-    )
+    text = ChartText(y=options.metric, title=context.name)
+    write_line_chart(folder / CURVES_NAME, comparison_lines(summary), text)
     write_comparison_report(folder / REPORT_NAME, summary, curves, context)
     atomic_file.write_json(folder / SUMMARY_NAME, summary.to_json())
     return summary

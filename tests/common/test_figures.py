@@ -20,7 +20,7 @@ DRAW_ALL = """
 import os, sys
 from pathlib import Path
 from allencv_al.labels.contact_sheet import write_contact_sheet
-from allencv_al.reports.learning_curve import write_learning_curve
+from allencv_al.reports.line_chart import ChartText, write_line_chart
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.learning_rate_finder import LearningRateCurve
 from allencv_al.training.run_plots import write_confusion_matrix, write_training_curves
@@ -28,7 +28,7 @@ from allencv_al.training.run_plots import write_confusion_matrix, write_training
 folder = Path(sys.argv[1])
 write_training_curves(folder / "1.png", [{"training_loss": 1.0}])
 write_confusion_matrix(folder / "2.png", [[1]], Vocabulary({"labels": {"a": 1}}), "test")
-write_learning_curve(folder / "3.png", [])
+write_line_chart(folder / "3.png", [], ChartText())
 write_contact_sheet(folder / "4.png", [], "none")
 LearningRateCurve([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]).write_picture(folder / "5.png")
 assert os.environ["MPLBACKEND"] == sys.argv[2]

@@ -1,4 +1,4 @@
-"""`report.html` of one run: its curve, its rounds, what each asked for, and what it cost."""
+"""`report.html` of one run: its learning curve, its rounds, their queries, and its costs."""
 
 from __future__ import annotations
 
@@ -7,46 +7,58 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.report.confusion import confusion
-from allencv_al.active_learning.report.round_sections import costs, machine_seconds, picks, results
-from allencv_al.active_learning.report.run_lines import run_lines
-from allencv_al.active_learning.report.thumbnails import Thumbnails
+import numpy as np
+
+from allencv_al.active_learning.report.queries import Thumbnails, queries
+from allencv_al.active_learning.report.round_tables import (
+    confusion_table,
+    machine_seconds,
+    metric_table,
+    time_table,
+)
+from allencv_al.active_learning.rounds.curves import curve_from_records
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
-from allencv_al.reports.html import Node, name_text, tag
-from allencv_al.reports.html_tables import Column, table
-from allencv_al.reports.report_parts import (
-    Head,
-    Section,
-    details,
-    origin,
-    write_page,
-)
-from allencv_al.reports.svg_chart import ChartText, line_chart
+from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
+from allencv_al.reports.page import Table, write_page
 
 FILE_NAME = "report.html"
+CURVE_NAME = "learning_curve.png"
 
 _RETRAINING = {
     "cold": "Each round trained a new model from the start.",
-    "warm": "Each round went on training the model of the round before.",
+    "warm": "Each round continued the training of the model of the round before.",
     "shrink_perturb": "Each round began with the shrunken and perturbed weights of the one before.",
+}
+_LINES = {
+    "accuracy": "test set",
+    "mean_average_precision": "mAP on the test set",
+    "pool_accuracy": "whole pool",
+}
+_SECTIONS = {
+    "curve": "Learning curve",
+    "rounds": "Rounds",
+    "queries": "What was labeled",
+    "confusion": "Confusion",
+    "unreadable": "Unreadable images",
+    "costs": "Costs",
 }
 _MOST_UNREADABLE = 200
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a report says of a run beside its rounds.
+    """Facts of a run that its records lack.
 
     Args:
-        name: What the run is called: the name of its folder.
-        strategy: What chose the items, in a few words.
-        annotator: Who labeled them.
+        name: The name of the run, which is that of its folder.
+        strategy: The strategy, in a few words.
+        annotator: The annotator.
         retrain: How the model began each round: `cold`, `warm` or `shrink_perturb`.
-        test_items: How many items it was measured on.
+        test_items: Number of test items.
         config: The whole config.
-        environment: Versions and hardware, as `describe_environment()` gives them; left out, those
-            of this process.
+        environment: Versions and hardware, from `describe_environment()`; default: those of this
+            process.
     """
 
     name: str
@@ -64,116 +76,104 @@ def write_run_report(
     context: RunContext,
     thumbnail: Thumbnails | None = None,
 ) -> Path:
-    """Write `report.html`, which holds everything it shows, and return its path.
+    """Write `report.html`, which contains everything it shows, and return its path.
 
     Args:
-        folder: The folder of the run.
-        records: Its rounds so far; there may be none.
-        context: What else is known of it.
-        thumbnail: Gives the pictures of the picks; left out, they are shown by name.
+        folder: The run directory.
+        records: Its rounds so far; may be empty.
+        context: Further facts of the run.
+        thumbnail: Returns thumbnails; without it, items are shown by name.
     """
     ordered = sorted(records, key=lambda record: record.round)
     path = Path(folder) / FILE_NAME
-    write_page(path, _head(ordered, context), _sections(ordered, context, thumbnail))
+    content = _content(ordered, thumbnail) if ordered else {}
+    write_page(
+        path,
+        "active_learning/report/run_report.html.j2",
+        context.config,
+        context.environment,
+        kind="Active-learning run",
+        name=context.name,
+        figures=_figures(ordered),
+        notes=[note for record in ordered for note in record.notes],
+        sections={name: title for name, title in _SECTIONS.items() if content.get(name)},
+        run=context,
+        has_rounds=bool(ordered),
+        largest_query=max((len(record.picks) for record in ordered), default=0),
+        pool_size=max((record.pool_size for record in ordered), default=0),
+        retraining=_RETRAINING.get(context.retrain, ""),
+        progress=_progress(ordered, context),
+        has_pictures=thumbnail is not None,
+        **content,
+    )
     return path
 
 
-def _head(records: Sequence[RoundRecord], context: RunContext) -> Head:
-    labels = max((record.labels for record in records), default=0)
-    accuracy = _last(records, "accuracy")
-    figures = {
-        "Accuracy on the test set": "" if accuracy is None else formats.percent(accuracy),
-        "Labels": formats.count(labels),
-        "Rounds": formats.count(len([record for record in records if record.labels])),
-        "Computing time": formats.duration(machine_seconds(records)) if records else "",
-    }
-    notes = [note for record in records for note in record.notes]
-    return Head("Active-learning run", context.name, _lead(records, context), figures, notes)
+def run_lines(records: Sequence[RoundRecord]) -> list[CurveLine]:
+    """Return the lines of one run: accuracy, or mAP, on the test set; and on the whole pool.
 
-
-def _lead(records: Sequence[RoundRecord], context: RunContext) -> list[Node]:
-    if not records:
-        return ["This run has finished no round yet."]
-    sizes = [len(record.picks) for record in records if record.picks]
-    parts: list[Node] = []
-    if sizes:
-        chooser: Node = name_text(context.strategy) if context.strategy else "The strategy"
-        pool = max(record.pool_size for record in records)
-        parts += [
-            chooser,
-            f" chose up to {formats.count(max(sizes), 'item')} at a time from a pool of "
-            f"{formats.count(pool)}",
-        ]
-        parts += [", labeled by ", name_text(context.annotator)] if context.annotator else []
-        parts.append(". ")
-    parts.append(_RETRAINING.get(context.retrain, ""))
-    return [*parts, _progress(records, context)]
-
-
-def _progress(records: Sequence[RoundRecord], context: RunContext) -> str:
-    measured = [record for record in records if record.metrics.get("accuracy") is not None]
-    if not measured:
-        return " Nothing was measured on a test set."
-    first, last = measured[0], measured[-1]
-    where = formats.count(context.test_items, "test item") if context.test_items else "test items"
-    text = (
-        f" With {formats.count(last.labels, 'label')} the model classifies "
-        f"{formats.percent(last.metrics['accuracy'])} of the {where} right"
-    )
-    if first is last:
-        return f"{text}."
-    before = formats.percent(first.metrics["accuracy"])
-    return f"{text}; with {formats.count(first.labels)} it was {before}."
-
-
-def _sections(
-    records: Sequence[RoundRecord], context: RunContext, thumbnail: Thumbnails | None
-) -> list[Section]:
-    if not records:
-        return [origin(context.config, context.environment)]
-    matrices = [record for record in records if record.confusion_matrix]
-    found = [
-        _curve(records),
-        results(records),
-        picks(records, thumbnail),
-        Section("confusion", "Confusion", confusion(matrices[-1])) if matrices else None,
-        _unreadable(records),
-        costs(records),
-        origin(context.config, context.environment),
+    A metric that no round has gives no line.
+    """
+    curves = [
+        curve_from_records(records, name, seed=0, metric=metric) for metric, name in _LINES.items()
     ]
-    return [section for section in found if section is not None]
+    return [
+        CurveLine(curve.strategy, curve.labels.astype(np.float64), curve.values)
+        for curve in curves
+        if curve is not None
+    ]
 
 
-def _curve(records: Sequence[RoundRecord]) -> Section | None:
+def _content(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> dict[str, Any]:
+    """Return the content of each section of the page; None or empty leaves a section out."""
     lines = run_lines(records)
-    if not lines:
-        return None
     ends = "; ".join(
         f"{line.name}: from {line.y[0]:.1%} at {line.x[0]:.0f} labels to {line.y[-1]:.1%} at "
         f"{line.x[-1]:.0f}"
         for line in lines
     )
-    chart = line_chart(lines, ChartText(f"Accuracy over labels. {ends}."))
-    return Section("curve", "Learning curve", [tag("figure", chart)])
+    matrix = next((record for record in reversed(records) if record.confusion_matrix), None)
+    causes = {id: cause for record in records for id, cause in record.unreadable.items()}
+    caption = "Images that could not be read"
+    if len(causes) > _MOST_UNREADABLE:
+        caption += f" (the first {_MOST_UNREADABLE})"
+    unreadable = Table(caption, ("Image", "Cause"), [*causes.items()][:_MOST_UNREADABLE], texts=2)
+    return {
+        "curve": page_chart(lines, ChartText(), f"Accuracy over labels. {ends}.")
+        if lines
+        else None,
+        "rounds": metric_table(records),
+        "queries": queries(records, thumbnail),
+        "confusion": confusion_table(matrix) if matrix else None,
+        "matrix_labels": matrix.labels if matrix else 0,
+        "unreadable": unreadable if causes else None,
+        "unreadable_count": len(causes),
+        "costs": time_table(records),
+    }
 
 
-def _unreadable(records: Sequence[RoundRecord]) -> Section | None:
-    found = {id: cause for record in records for id, cause in record.unreadable.items()}
-    if not found:
-        return None
-    rows = [(name_text(id), cause) for id, cause in list(found.items())[:_MOST_UNREADABLE]]
-    columns = (Column("Image", text=True), Column("Cause", text=True))
-    count = formats.count(len(found), "image")
-    caption = "Images that could not be read" + (
-        f" (the first {_MOST_UNREADABLE})" if len(found) > _MOST_UNREADABLE else ""
+def _figures(records: Sequence[RoundRecord]) -> dict[str, str]:
+    accuracy = [record.metrics.get("accuracy") for record in records]
+    last = next((value for value in reversed(accuracy) if value is not None), None)
+    return {
+        "Accuracy on the test set": "" if last is None else formats.percent(last),
+        "Labels": formats.count(max((record.labels for record in records), default=0)),
+        "Rounds": formats.count(len([record for record in records if record.labels])),
+        "Computing time": formats.duration(machine_seconds(records)) if records else "",
+    }
+
+
+def _progress(records: Sequence[RoundRecord], context: RunContext) -> str:
+    measured = [record for record in records if record.metrics.get("accuracy") is not None]
+    if not measured:
+        return "Nothing was measured on a test set."
+    first, last = measured[0], measured[-1]
+    where = formats.count(context.test_items, "test item") if context.test_items else "test items"
+    text = (
+        f"With {formats.count(last.labels, 'label')} the model classifies "
+        f"{formats.percent(last.metrics['accuracy'])} of the {where} correctly"
     )
-    return Section(
-        "unreadable",
-        "Unreadable images",
-        [details(f"{count} could not be read and took no part", table(caption, columns, rows))],
-    )
-
-
-def _last(records: Sequence[RoundRecord], metric: str) -> float | None:
-    values = [record.metrics.get(metric) for record in records]
-    return next((value for value in reversed(values) if value is not None), None)
+    if first is last:
+        return f"{text}."
+    before = formats.percent(first.metrics["accuracy"])
+    return f"{text}; with {formats.count(first.labels)} it was {before}."

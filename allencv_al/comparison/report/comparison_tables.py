@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from allencv_al.comparison.label_savings import LabelSaving
 from allencv_al.comparison.statistics import ComparisonSummary, StrategySummary
 from allencv_al.reports import figure_formats as formats
+from allencv_al.reports.page import Table
 
 _MOST_LABEL_COUNTS = 6
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """A table whose first column names its rows.
-
-    Args:
-        caption: What it shows.
-        columns: The heads.
-        rows: The cells, the first of each row the name of a strategy; what follows a line break is
-            of less weight.
-        hints: What a head means, by head.
-    """
-
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    hints: dict[str, str]
-
-
-def aubc_table(summary: ComparisonSummary) -> TextTable:
+def aubc_table(summary: ComparisonSummary) -> Table:
     """Return the areas under the curves, the highest first, and the tests against the baseline."""
     versus = f"Δ {summary.baseline}"
     columns = ["Strategy", "Seeds", "AUBC %", "AUBC % (log)", "Final %"]
@@ -64,10 +46,10 @@ def aubc_table(summary: ComparisonSummary) -> TextTable:
         "Wilcoxon p": "Wilcoxon's signed-rank test on the AUBC, two-sided and exact",
         "Wilcoxon p, Holm": "Corrected for the number of strategies",
     }
-    return TextTable("Area under the learning curve (AUBC)", columns, rows, hints)
+    return Table("Area under the learning curve (AUBC)", columns, rows, hints)
 
 
-def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> TextTable:
+def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> Table:
     """Return the mean of each strategy at some label counts: the chart in numbers."""
     places = _some_places(len(summary.labels))
     columns = ["Strategy", *(f"@{summary.labels[place]}" for place in places)]
@@ -75,10 +57,10 @@ def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> Text
         [found.strategy, *(_at(found, place) for place in places)] for found in summary.ranked()
     ]
     hints = dict.fromkeys(columns[1:], "At so many labels")
-    return TextTable(f"Mean {metric} in % at some label counts", columns, rows, hints)
+    return Table(f"Mean {metric} in % at some label counts", columns, rows, hints)
 
 
-def savings_table(summary: ComparisonSummary) -> TextTable | None:
+def savings_table(summary: ComparisonSummary) -> Table | None:
     """Return how many labels each needs for what the baseline reaches; None without savings."""
     if not summary.savings:
         return None
@@ -92,10 +74,10 @@ def savings_table(summary: ComparisonSummary) -> TextTable | None:
         if any((strategy, level) in found for level in levels):
             rows.append([strategy, *(_saving(found[strategy, level]) for level in levels)])
     caption = f"Labels needed, and how many times as many {summary.baseline} needs"
-    return TextTable(caption, columns, rows, {})
+    return Table(caption, columns, rows)
 
 
-def penalty_table(summary: ComparisonSummary) -> TextTable:
+def penalty_table(summary: ComparisonSummary) -> Table:
     """Return at which share of the label counts the strategy of a row beat that of a column."""
     penalty = summary.penalty
     order = [penalty.strategies.index(found.strategy) for found in summary.ranked()]
@@ -108,7 +90,14 @@ def penalty_table(summary: ComparisonSummary) -> TextTable:
         for row in order
     ]
     rows.append(["beaten, mean", *(f"{penalty.penalties[column]:.2f}" for column in order)])
-    return TextTable("Pairwise penalty matrix", ["Row beats column", *names], rows, {})
+    # The last row is the only one in which a high share is bad
+    shades = [
+        [("right" if row in rows[:-1] else "wrong", float(cell or 0)) for cell in row[1:]]
+        for row in rows
+    ]
+    columns = ["Row beats column", *names]
+    style = "matrix with-sum"
+    return Table("Pairwise penalty matrix", columns, rows, shades=shades, style=style)
 
 
 def verdict(summary: ComparisonSummary) -> str:

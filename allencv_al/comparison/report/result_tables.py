@@ -12,7 +12,6 @@ from allencv_al.common.files.atomic_file import write_text
 from allencv_al.common.files.tables import csv_text
 from allencv_al.comparison.report.comparison_report import ComparisonContext
 from allencv_al.comparison.report.comparison_tables import (
-    TextTable,
     accuracy_table,
     aubc_table,
     penalty_table,
@@ -21,8 +20,7 @@ from allencv_al.comparison.report.comparison_tables import (
 )
 from allencv_al.comparison.statistics import ComparisonSummary
 from allencv_al.reports import figure_formats as formats
-from allencv_al.reports.html import readable
-from allencv_al.reports.report_parts import known_environment
+from allencv_al.reports.page import Table, known_environment, readable
 
 # What Markdown, or HTML within it, would take for markup. An underscore within a word is none.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
@@ -98,7 +96,7 @@ def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[s
     yield from _origin(summary, context)
 
 
-def _table(found: TextTable, text: str) -> Iterator[str]:
+def _table(found: Table, text: str) -> Iterator[str]:
     yield from ("", f"## {_escaped(found.caption)}", "", _escaped(text), "")
     yield _row(found.columns)
     yield "|" + "|".join(["---", *["--:"] * (len(found.columns) - 1)]) + "|"

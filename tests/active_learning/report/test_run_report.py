@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from allencv_al.active_learning.report.run_report import RunContext, write_run_report
+from allencv_al.active_learning.report.run_report import RunContext, run_lines, write_run_report
 from allencv_al.active_learning.rounds.round_record import METRICS, Pick, RoundRecord
 
 ENVIRONMENT = {
@@ -28,7 +28,7 @@ def test_the_numbers_are_those_of_the_rounds(tmp_path: Path, read_page, make_rec
     path = write_run_report(tmp_path, make_records(), CONTEXT)
     assert path == tmp_path / "report.html"
     page = read_page(path)
-    heads, *rows = page.table("What was measured")
+    heads, *rows = page.table("Metrics of each round")
     assert heads == ["Round", "Labels", "Accuracy", "NLL", "Time"]
     assert rows == [
         ["0", "0", "–", "–", "0.00 s"],
@@ -36,7 +36,7 @@ def test_the_numbers_are_those_of_the_rounds(tmp_path: Path, read_page, make_rec
         ["2", "8", "70.0%", "0.500", "3.00 s"],
         ["3", "12", "80.0%", "0.333", "4.25 s"],
     ]
-    heads, *rows = page.table("How long")
+    heads, *rows = page.table("Time of each phase")
     assert heads == ["Round", "Train", "Select", "Annotate", "In all", "Memory"]
     assert rows[1] == ["1", "1.25 s", "0.50 s", "1 min 40 s", "1 min 42 s", "2 MB"]
     assert rows[-1] == ["All", "7.50 s", "1.50 s", "5 min 00 s", "5 min 09 s", ""]
@@ -47,7 +47,7 @@ def test_it_says_what_was_done_and_found(tmp_path: Path, read_page, make_records
     assert (
         "margin chose up to 4 items at a time from a pool of 100, labeled by GroundTruth. Each "
         "round trained a new model from the start. With 12 labels the model classifies 80.0% of "
-        "the 50 test items right; with 4 it was 60.0%."
+        "the 50 test items correctly; with 4 it was 60.0%."
     ) in text
     assert re.search(r"Accuracy on the test set\s*80\.0%", text)
     assert re.search(r"Computing time\s*9\.00 s", text)  # without waiting for labels
@@ -56,7 +56,7 @@ def test_it_says_what_was_done_and_found(tmp_path: Path, read_page, make_records
 def test_every_metric_is_shown_under_its_own_head(tmp_path: Path, read_page) -> None:
     values = {name: 0.1 + 0.01 * place for place, name in enumerate(METRICS)}
     page = read_page(write_run_report(tmp_path, [RoundRecord(1, 5, values)], CONTEXT))
-    heads, row = page.table("What was measured")
+    heads, row = page.table("Metrics of each round")
     assert len(heads) == len(METRICS) + 3
     shown = dict(zip(heads, row, strict=True))
     assert shown["Balanced accuracy"] == "11.0%"
@@ -122,7 +122,7 @@ def test_a_page_of_many_picks_stays_light(
     path = write_run_report(tmp_path, records, CONTEXT, lambda _: noisy)
     page = read_page(path)
     assert len(page.of("img")) == shown * rounds
-    assert page.text.count(f"and {30 - shown} more picks not shown here") == rounds
+    assert page.text.count(f"and {30 - shown} more items not shown here") == rounds
     # Noise of 96 pixels is the worst there is: 28 kB as PNG
     assert path.stat().st_size < 16_000 * shown * rounds
     assert all(image["src"].startswith("data:image/jpeg;") for image in page.of("img"))
@@ -154,7 +154,7 @@ def test_of_very_many_classes_the_worst_confusions_are_shown(tmp_path: Path, rea
     matrix[3][4] = 1
     records = [RoundRecord(1, 10, confusion_matrix=matrix, classes=classes)]
     page = read_page(write_run_report(tmp_path, records, CONTEXT))
-    assert page.table("The classes that are taken for each other most, of 100")[1:] == [
+    assert page.table("Most frequent confusions among 100 classes")[1:] == [
         ["class 7", "class 9", "2", "20.0%"],
         ["class 3", "class 4", "1", "11.1%"],
     ]
@@ -213,7 +213,12 @@ def test_a_run_without_test_images_says_so_and_leaves_the_columns_out(
 ) -> None:
     records = [RoundRecord(1, 5, {"accuracy": None, "redundancy": 1.5}), RoundRecord(2, 10)]
     page = read_page(write_run_report(tmp_path, records, RunContext("x", environment=ENVIRONMENT)))
-    assert page.table("What was measured")[0] == ["Round", "Labels", "Distance in batch", "Time"]
+    assert page.table("Metrics of each round")[0] == [
+        "Round",
+        "Labels",
+        "Distance in batch",
+        "Time",
+    ]
     assert "Nothing was measured on a test set." in page.text
     assert "Accuracy on the test set" not in page.text
     assert not [svg for svg in page.of("svg") if svg.get("role") == "img"]
@@ -234,7 +239,7 @@ def test_rounds_are_shown_in_their_order_whatever_the_order_given(
     tmp_path: Path, read_page, make_records
 ) -> None:
     page = read_page(write_run_report(tmp_path, make_records()[::-1], CONTEXT))
-    assert [row[0] for row in page.table("What was measured")[1:]] == ["0", "1", "2", "3"]
+    assert [row[0] for row in page.table("Metrics of each round")[1:]] == ["0", "1", "2", "3"]
     assert "With 12 labels" in page.text
 
 
@@ -246,3 +251,20 @@ def test_the_chart_tells_its_points(tmp_path: Path, read_page, make_records) -> 
         "Accuracy over labels. test set: from 60.0% at 4 labels to 80.0% at 12."
     )
     assert page.text.count("test set: accuracy 70.0% at 8 labels") == 2
+
+
+def test_a_run_gives_a_line_for_the_test_set_and_one_for_the_pool() -> None:
+    records = [RoundRecord(0, 0)] + [
+        RoundRecord(n, 10 * n, {"accuracy": 0.5 + 0.05 * n, "pool_accuracy": 0.4 + 0.05 * n})
+        for n in range(1, 6)
+    ]
+    lines = run_lines(records)
+    assert [line.name for line in lines] == ["test set", "whole pool"]
+    assert lines[0].x.tolist() == [10, 20, 30, 40, 50]
+    assert lines[1].y == pytest.approx([0.45, 0.5, 0.55, 0.6, 0.65])
+
+
+def test_a_run_without_test_images_has_the_line_of_its_pool_alone() -> None:
+    records = [RoundRecord(1, 10, {"accuracy": None, "pool_accuracy": 0.5})]
+    assert [line.name for line in run_lines(records)] == ["whole pool"]
+    assert run_lines([RoundRecord(0, 0)]) == []

@@ -13,6 +13,7 @@ import pytest
 from allencv_al.active_learning.rounds.curves import Curve
 from allencv_al.comparison.report.comparison_report import (
     ComparisonContext,
+    comparison_lines,
     write_comparison_report,
 )
 from allencv_al.comparison.report.comparison_tables import verdict
@@ -206,3 +207,13 @@ def test_the_verdict_says_what_was_found_and_no_more() -> None:
         verdict(summarize(better[5:]))
         == "margin has the highest mean area under the learning curve (AUBC): 60.18%."
     )
+
+
+def test_a_comparison_gives_a_line_with_a_band_for_each_strategy(make_curves) -> None:
+    summary = summarize(make_curves(STRATEGIES))
+    lines = comparison_lines(summary)
+    assert [line.name for line in lines] == [*STRATEGIES]
+    assert [line.baseline for line in lines] == [True, False, False]
+    for line, found in zip(lines, summary.strategies, strict=True):
+        assert line.y.tolist() == found.mean_curve.tolist()
+        assert line.low is not None

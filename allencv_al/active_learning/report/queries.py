@@ -1,0 +1,143 @@
+"""The query of each round in a report, with thumbnails few and small enough to open quickly."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from PIL import Image
+
+from allencv_al.active_learning.rounds.round_record import Pick, RoundRecord
+from allencv_al.reports import figure_formats as formats
+
+Thumbnails = Callable[[str], bytes | None]
+"""Returns the PNG or JPEG bytes of the thumbnail of an item, or None if it has none."""
+
+MOST_PER_ROUND = 24
+_FEWEST_PER_ROUND = 4
+_MOST_IN_ALL = 600
+_MOST_CLASSES = 40
+_KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+# A photograph of 96 pixels is about 15 kB as PNG and 3 kB as JPEG
+_LARGE_PNG = 5_000
+_QUALITY = 82
+_WITHOUT_LABEL = {
+    "returned": "back to the pool",
+    "skip": "skipped",
+    "unsure": "not sure",
+    "unreadable": "unreadable",
+    "waiting": "waiting for a label",
+    "untold": "labeled by the pipeline",
+}
+
+
+@dataclass(frozen=True)
+class ShownItem:
+    """An item of a query, as the template shows it.
+
+    Args:
+        pick: The item.
+        picture: The address of its thumbnail; None without one.
+    """
+
+    pick: Pick
+    picture: Markup | None
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return self.pick.id.replace("\\", "/").rpartition("/")[2] or self.pick.id
+
+    @property
+    def label(self) -> str:
+        """Its label, or why it has none."""
+        outcome = _WITHOUT_LABEL.get(self.pick.outcome, "no label")
+        return outcome if self.pick.label is None else self.pick.label
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the prediction differs from the label."""
+        return _is_judged(self.pick) and self.pick.label != self.pick.predicted
+
+    @property
+    def reason(self) -> str:
+        """What the strategy notes about it, beside its rank."""
+        notes = self.pick.reason.items()
+        return ", ".join(f"{key} {value}" for key, value in notes if key != "rank")
+
+
+@dataclass(frozen=True)
+class Query:
+    """The query of one round, as the template shows it.
+
+    Args:
+        round: The number of the round.
+        facts: Its figures.
+        classes: Labels of the batch by class, the most frequent first.
+        further_classes: How many classes are not in `classes`.
+        items: The items that are shown, in the order of the query.
+        further: How many items are not shown.
+    """
+
+    round: int
+    facts: Sequence[str]
+    classes: Sequence[tuple[str, int]]
+    further_classes: int
+    items: Sequence[ShownItem]
+    further: int
+
+
+def queries(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> list[Query]:
+    """Return the queries of the rounds that had one."""
+    asked = [record for record in records if record.picks]
+    # Few per round where there are many rounds, so that the page stays light
+    most = max(_FEWEST_PER_ROUND, min(MOST_PER_ROUND, _MOST_IN_ALL // max(len(asked), 1)))
+    return [_query(record, most, thumbnail) for record in asked]
+
+
+def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> Query:
+    facts = [f"{formats.count(len(record.picks))} of {formats.count(record.pool_size)} picked"]
+    if judged := [pick for pick in record.picks if _is_judged(pick)]:
+        wrong = sum(pick.label != pick.predicted for pick in judged)
+        facts.append(f"model wrong on {wrong} of {len(judged)}")
+    if waiting := sum(pick.outcome == "waiting" for pick in record.picks):
+        facts.append(f"{waiting} waiting for a label")
+    classes = sorted(record.batch_classes.items(), key=lambda entry: (-entry[1], entry[0]))
+    items = [
+        ShownItem(pick, _picture(thumbnail(pick.id)) if thumbnail else None)
+        for pick in record.picks[:most]
+    ]
+    return Query(
+        round=record.round,
+        facts=facts,
+        classes=classes[:_MOST_CLASSES],
+        further_classes=max(0, len(classes) - _MOST_CLASSES),
+        items=items,
+        further=len(record.picks) - len(items),
+    )
+
+
+def _is_judged(pick: Pick) -> bool:
+    return pick.label is not None and pick.predicted is not None
+
+
+def _picture(content: bytes | None) -> Markup | None:
+    """Return a PNG or JPEG as the address of an image; None for anything else, such as SVG."""
+    content = _lighter(content or b"")
+    kind = next((kind for head, kind in _KINDS.items() if content.startswith(head)), None)
+    if kind is None:
+        return None
+    data = base64.b64encode(content).decode("ascii")
+    return Markup(f"data:{kind};base64,{data}")  # noqa: S704  neither part has a special character
+
+
+def _lighter(content: bytes) -> bytes:
+    if len(content) <= _LARGE_PNG or not content.startswith(b"\x89PNG"):
+        return content
+    with Image.open(io.BytesIO(content)) as image:
+        stream = io.BytesIO()
+        image.convert("RGB").save(stream, "JPEG", quality=_QUALITY, optimize=True)
+    return min(stream.getvalue(), content, key=len)

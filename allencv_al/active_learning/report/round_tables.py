@@ -1,0 +1,171 @@
+"""Tables of a run: metrics and times of each round, and the confusion matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from allencv_al.active_learning.rounds.round_record import RoundRecord
+from allencv_al.reports import figure_formats as formats
+from allencv_al.reports.page import Table
+
+_MOST_CLASSES = 40
+_MOST_PAIRS = 30
+_PHASES = ("train", "test", "infer", "select", "annotate")
+
+# Each metric with its head, its explanation, and its format
+_Format = Callable[[float | None], str]
+_METRICS: Mapping[str, tuple[str, str, _Format]] = {
+    "accuracy": (
+        "Accuracy",
+        "Share of the test set that is classified correctly",
+        formats.percent,
+    ),
+    "balanced_accuracy": (
+        "Balanced accuracy",
+        "Mean over the classes of the share classified correctly",
+        formats.percent,
+    ),
+    "macro_f1": ("Macro F1", "Mean over the classes of the F1 score", formats.percent),
+    "negative_log_likelihood": (
+        "NLL",
+        "Mean negative log likelihood of the true class: small is good",
+        formats.number,
+    ),
+    "expected_calibration_error": (
+        "Calibration error",
+        "Difference between predicted probabilities and observed frequencies: small is good",
+        formats.percent,
+    ),
+    "mean_average_precision": (
+        "mAP",
+        "Mean average precision of the boxes that are found in the test set",
+        formats.percent,
+    ),
+    "pool_accuracy": (
+        "Pool accuracy",
+        "Share of the whole pool that has the right class, given or predicted",
+        formats.percent,
+    ),
+    "coverage_radius": (
+        "Coverage radius",
+        "Distance of the farthest item from its nearest labeled one",
+        formats.significant,
+    ),
+    "redundancy": (
+        "Distance in batch",
+        "Mean distance of an item of the batch to the nearest other one: small means redundant",
+        formats.significant,
+    ),
+    "batch_class_entropy": (
+        "Entropy of batch",
+        "Entropy of the classes of the batch in nats: large means that all classes occur",
+        lambda value: formats.number(value, 2),
+    ),
+    "agreement": (
+        "Agreement",
+        "Of the predictions with those of the round before, beyond chance (Cohen's kappa)",
+        formats.number,
+    ),
+}
+
+
+def metric_table(records: Sequence[RoundRecord]) -> Table:
+    """Return the metrics of each round; a metric that no round has gets no column."""
+    known = [
+        name for name in _METRICS if any(record.metrics.get(name) is not None for record in records)
+    ]
+    rows = [
+        [
+            str(record.round),
+            formats.count(record.labels),
+            *(_METRICS[name][2](record.metrics.get(name)) for name in known),
+            formats.duration(machine_seconds([record])),
+        ]
+        for record in records
+    ]
+    return Table(
+        "Metrics of each round",
+        ["Round", "Labels", *(_METRICS[name][0] for name in known), "Time"],
+        rows,
+        hints={
+            **{_METRICS[name][0]: _METRICS[name][1] for name in known},
+            "Time": "All phases of the round, without waiting for labels",
+        },
+        texts=0,
+    )
+
+
+def time_table(records: Sequence[RoundRecord]) -> Table:
+    """Return the time of each phase, and the memory of the selection if measured."""
+    phases = [phase for phase in _PHASES if any(phase in record.seconds for record in records)]
+    columns = ["Round", *map(str.capitalize, phases), "In all"]
+    rows = [
+        [
+            str(record.round),
+            *(formats.duration(record.seconds.get(phase)) for phase in phases),
+            formats.duration(sum(record.seconds.values())),
+        ]
+        for record in records
+    ]
+    sums = [sum(record.seconds.get(phase, 0.0) for record in records) for phase in phases]
+    everything = sum(sum(record.seconds.values()) for record in records)
+    rows.append(["All", *map(formats.duration, [*sums, everything])])
+    peaks = [record.select_peak_mb for record in records]
+    if any(peak is not None for peak in peaks):
+        columns.append("Memory")
+        texts = [formats.NONE if peak is None else f"{peak:,.0f} MB" for peak in peaks]
+        rows = [[*row, memory] for row, memory in zip(rows, [*texts, ""], strict=True)]
+    hints = {"Memory": "Growth of the peak memory during selection"}
+    return Table("Time of each phase", columns, rows, hints, texts=0, style="with-sum")
+
+
+def machine_seconds(records: Sequence[RoundRecord]) -> float:
+    """Return the time of all phases together, without waiting for labels."""
+    return sum(
+        seconds
+        for record in records
+        for phase, seconds in record.seconds.items()
+        if phase != "annotate"
+    )
+
+
+def confusion_table(record: RoundRecord) -> Table:
+    """Return the confusion matrix of a round, or its largest entries if it has many classes."""
+    matrix, classes = record.confusion_matrix or (), record.classes
+    if len(classes) > _MOST_CLASSES:
+        return _confused_pairs(matrix, classes)
+    rows: list[list[str]] = []
+    shades: list[list[tuple[str, float] | None]] = []
+    for place, (name, counts) in enumerate(zip(classes, matrix, strict=True)):
+        total = sum(counts)
+        recall = formats.percent(counts[place] / total if total else None)
+        rows.append([name, *(formats.count(count) if count else "·" for count in counts), recall])
+        # A confusion of one in a hundred is worth seeing, so the root of the share is shown
+        shares = [math.sqrt(count / total) if total else 0.0 for count in counts]
+        kinds = ["right" if column == place else "wrong" for column in range(len(counts))]
+        shades.append([*zip(kinds, shares, strict=True), None])
+    return Table(
+        "Confusion matrix on the test set",
+        ["true \\ predicted", *classes, "right"],
+        rows,
+        shades=shades,
+        style="matrix",
+    )
+
+
+def _confused_pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
+    pairs = [
+        (count, classes[row], classes[column], count / sum(counts))
+        for row, counts in enumerate(matrix)
+        for column, count in enumerate(counts)
+        if row != column and count
+    ]
+    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    rows = [
+        (true, predicted, formats.count(count), formats.percent(share))
+        for count, true, predicted, share in pairs[:_MOST_PAIRS]
+    ]
+    caption = f"Most frequent confusions among {formats.count(len(classes))} classes"
+    columns = ("True class", "Predicted class", "Items", "Share of the class")
+    return Table(caption, columns, rows, texts=2)
