@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_HERE = "allencv_al.data.dataset_readers"
+
 # Up to here a file and its pixels as an array give the same to the last bit. Larger photographs
 # would take half a gigabyte each.
 DEFAULT_REDUCE_ABOVE = 40_000_000
@@ -132,15 +134,12 @@ class DatasetReader(Registrable):
     """
 
     builtin: ClassVar[dict[str, str]] = {
-        name: f"allencv_al.data.dataset_readers.{name}"
-        for name in (
-            "cifar_binary",
-            "cifar_python",
-            "image_annotation",
-            "image_classification_directory",
-            "manifest",
-            "paired_image",
-        )
+        "cifar_binary": f"{_HERE}.cifar_binary",
+        "cifar_python": f"{_HERE}.cifar_python",
+        "image_annotation": f"{_HERE}.image_annotation",
+        "image_classification_directory": f"{_HERE}.image_classification_directory",
+        "manifest": f"{_HERE}.manifest",
+        "paired_image": f"{_HERE}.paired_image",
     }
 
     layout: ClassVar[str] = "images in the layout that its `_read` describes"
