@@ -17,6 +17,7 @@ from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 from allencv_al.common.config import plugins
+from allencv_al.common.config.configurable import Configurable
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.common.files.json_values import repr_json
 
@@ -146,9 +147,7 @@ def _is_user_code(module: object, file: str) -> bool:
 
 def _user_class(name: str) -> type | None:
     """Return the class of user code with that name, if a component is called so."""
-    from allencv_al.common.config.from_params import FromParams
-
-    waiting: list[type] = [FromParams]
+    waiting: list[type] = [Configurable]
     while waiting:
         cls = waiting.pop()
         if cls.__name__ == name and is_user_class(cls):

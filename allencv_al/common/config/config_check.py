@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
+from allencv_al.common.config.configurable import Configurable
 from allencv_al.common.config.constructor_check import rule_faults
 from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.config.specs.annotations import spec_of
-from allencv_al.common.config.specs.container_specs import ListSpec, UnionSpec
-from allencv_al.common.config.specs.object_specs import LazySpec, ObjectSpec
 from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, join
-from allencv_al.common.config.targets import missing_faults
+from allencv_al.common.config.targets import Registered, Target, missing_faults
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import plain
-
-if TYPE_CHECKING:
-    from allencv_al.common.config.from_params import FromParams
-    from allencv_al.common.config.targets import Registered, Target
 
 __all__ = ["ConfigView", "Fault", "check"]
 
@@ -95,22 +90,15 @@ class ConfigView:
         """Return the view of an object inside this one; None where there is none to see."""
         if self.values.get(name) is None or name not in self.target.signature.arguments:
             return None
-        return view_of(self._spec(name), self.values[name], join(self.path, name), self.scope)
+        path = join(self.path, name)
+        view: ConfigView | None = self._spec(name).view(self.values[name], path, self.scope)
+        return view
 
     def children(self, name: str) -> list[ConfigView]:
         """Return the views of the objects in a list; those that name no class are left out."""
-        values = self.values.get(name)
-        if not isinstance(values, (list, tuple)) or name not in self.target.signature.arguments:
+        if name not in self.values or name not in self.target.signature.arguments:
             return []
-        path = join(self.path, name)
-        spec = self._spec(name)
-        options = spec.options if isinstance(spec, UnionSpec) else (spec,)
-        inner = [option.inner if isinstance(option, LazySpec) else option for option in options]
-        item = next((option.item for option in inner if isinstance(option, ListSpec)), None)
-        if item is None:
-            return []
-        views = (view_of(item, value, join(path, i), self.scope) for i, value in enumerate(values))
-        return [view for view in views if view is not None]
+        return self._spec(name).views(self.values[name], join(self.path, name), self.scope)
 
     def fault(self, name: str, message: str) -> Fault:
         """Return a fault of the argument `name`, or of the object itself for an empty name."""
@@ -118,21 +106,6 @@ class ConfigView:
 
     def _spec(self, name: str) -> TypeSpec:
         return spec_of(self.target.signature.arguments[name].annotation)
-
-
-def view_of(spec: TypeSpec, value: Any, path: str, scope: Scope) -> ConfigView | None:
-    """Return the view of `value` where `spec` makes it an object of a known class."""
-    if isinstance(spec, LazySpec):
-        return view_of(spec.inner, value, path, spec.narrowed(scope))
-    if isinstance(spec, UnionSpec):
-        return view_of(spec.choose(value, path, scope), value, path, scope)
-    if not isinstance(spec, ObjectSpec) or isinstance(value, spec.cls):
-        return None
-    target, arguments, _ = spec.resolve(value, path)
-    if target is None or target.is_custom:
-        return None
-    known = scope.views.get((path, target.cls))
-    return known or ConfigView(target, arguments, path, spec.narrowed(target, scope))
 
 
 def hook_faults(view: ConfigView, told: Sequence[Fault]) -> Iterator[Fault]:
@@ -164,7 +137,7 @@ def hook_faults(view: ConfigView, told: Sequence[Fault]) -> Iterator[Fault]:
         logger.debug("config_faults of %s at %s", view.cls.__name__, view.path, exc_info=True)
 
 
-def check(cls: type[FromParams], value: Mapping[str, Any]) -> list[Fault]:
+def check(cls: type[Configurable], value: Mapping[str, Any]) -> list[Fault]:
     """Return everything that is wrong with a whole config for `cls`; nothing is built.
 
     Args:
@@ -172,6 +145,7 @@ def check(cls: type[FromParams], value: Mapping[str, Any]) -> list[Fault]:
         value: The config as JSON values.
     """
     try:
-        return list(ObjectSpec(cls).faults(plain(value), "", Scope(assume_injected=True)))
+        spec = spec_of(cast(Hashable, cls))
+        return list(spec.faults(plain(value), "", Scope(assume_injected=True)))
     except ConfigurationError as error:  # nested too deep
         return [Fault("", str(error))]

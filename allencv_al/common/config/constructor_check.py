@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, cast
 
+from allencv_al.common.config.configurable import Rule
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.limits import LimitedSpec
 from allencv_al.common.config.specs.type_specs import Scope, TypeSpec
 from allencv_al.common.errors import ConfigurationError, Fault
-
-Rule = Callable[..., Iterable[tuple[str, str]]]
-"""Yields parameters and what is wrong with them, from the values of the parameters it names."""
 
 _CONFIG_VALUES = (str, int, float, list, tuple, set, frozenset, Mapping, type(None))
 

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.configurable import Configurable
+from allencv_al.common.config.constructor_check import check_call
 from allencv_al.common.config.params import Params
+from allencv_al.common.config.signatures import signature_of
+from allencv_al.common.config.specs.object_specs import ObjectSpec
+from allencv_al.common.config.specs.type_specs import Scope
+from allencv_al.common.config.targets import build_by, by_signature
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import plain
 
-if TYPE_CHECKING:
-    from allencv_al.common.config.config_check import ConfigView
-    from allencv_al.common.config.constructor_check import Rule
-    from allencv_al.common.config.signatures import Wrapped
 
-
-class FromParams:
+class FromParams(Configurable):
     """The base of every class that a config can describe."""
-
-    injected: ClassVar[tuple[str, ...]] = ()
-    """Constructor parameters that the program gives, so that a config need not."""
-
-    default_implementation: ClassVar[str | None] = None
-    """The registered name that an object without `type` means."""
-
-    wraps: ClassVar[Wrapped | None] = None
-    """The class or function of a library whose parameters are the constructor's `**options`."""
-
-    joint_rules: ClassVar[tuple[Rule, ...]] = ()
-    """Checks across parameters, for configs and for Python code alike: functions that take values
-    by the names of constructor parameters, and yield the name of one and what is wrong with it.
-    They are called when types and limits find no fault in these values; `config_faults` is for what
-    only a config shows, such as parts that are not built yet."""
-
-    instead: ClassVar[Mapping[str, str]] = {}
-    """Keys of a config that other tools know and this class refuses: what to do instead."""
 
     if not TYPE_CHECKING:  # for type checkers the constructor is __init__ alone
 
@@ -50,12 +34,11 @@ class FromParams:
                 if new is object.__new__ and cls.__init__ is object.__init__:
                     # object refuses arguments only where there is no other __new__
                     raise TypeError(f"{cls.__name__}() takes no arguments")
-                from allencv_al.common.config.constructor_check import check_call
-
                 check_call(cls, args, kwargs)
             return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
 
     @classmethod
+    @by_signature
     def from_params(
         cls,
         params: Params | Mapping[str, Any] | str | None = None,
@@ -78,10 +61,6 @@ class FromParams:
         Raises:
             ConfigurationFaults: Everything that is wrong, each with its path; nothing was built.
         """
-        from allencv_al.common.config.specs.object_specs import ObjectSpec
-        from allencv_al.common.config.specs.type_specs import Scope
-        from allencv_al.common.config.targets import build_by
-
         path = params.history if isinstance(params, Params) else ""
         value: Any = {} if params is None else params
         if not isinstance(value, (Mapping, str)):
@@ -101,11 +80,6 @@ class FromParams:
         built: Self = spec.build(value, path, scope)
         return built
 
-    @classmethod
-    def expand_shorthand(cls, value: Any) -> Any:
-        """Return the object that another kind of value in a config stands for, else the value."""
-        return value
-
     def to_params(self) -> Params:
         """Return parameters from which `from_params` builds an object like this one.
 
@@ -117,8 +91,6 @@ class FromParams:
 
     def _to_params(self) -> dict[str, Any]:
         """Return the arguments by name; parts may be objects that have a `to_params`."""
-        from allencv_al.common.config.signatures import signature_of
-
         found: dict[str, Any] = {}
         for name, argument in signature_of(cast(Hashable, type(self))).arguments.items():
             if name in self.injected:
@@ -141,26 +113,6 @@ class FromParams:
             config: The arguments in the config, with which of them are already known to be wrong.
         """
         return iter(())
-
-    @classmethod
-    def has_registry(cls) -> bool:
-        """Return whether `type` chooses among implementations of this class."""
-        return False
-
-    @classmethod
-    def registry_name(cls) -> str:
-        """Return what this kind of object is called in messages."""
-        return cls.__name__
-
-    @classmethod
-    def resolve(cls, name: str) -> tuple[Callable[..., Any], str | None]:
-        """Return the class behind a registered name, and the classmethod that builds it."""
-        raise ConfigurationError(f"{cls.__name__} has no registered implementations")
-
-    @classmethod
-    def list_available(cls) -> list[str]:
-        """Return the registered names, the default first."""
-        return []
 
 
 def _as_config(value: Any, owner: str) -> Any:

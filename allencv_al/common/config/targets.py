@@ -23,6 +23,17 @@ MOST_HINTS = 20
 """How many unknown keys of one object get a hint; finding the nearest name takes a while."""
 
 
+_BY_SIGNATURE = "_by_signature"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def by_signature(from_params: F) -> F:
+    """Mark a `from_params` as one that reads the constructor's signature: `FromParams` has it."""
+    setattr(from_params, _BY_SIGNATURE, True)
+    return from_params
+
+
 Registered = Callable[..., Any]
 """Registered objects: a class, as a rule a `FromParams`, or a function."""
 
@@ -64,10 +75,8 @@ class Target:
     @property
     def is_custom(self) -> bool:
         """Whether the class reads its own parameters, so that nothing can be said beforehand."""
-        from allencv_al.common.config.from_params import FromParams
-
         own = getattr(getattr(self.cls, "from_params", None), "__func__", None)
-        return own is not None and own is not FromParams.from_params.__func__  # type: ignore[attr-defined]
+        return own is not None and not getattr(own, _BY_SIGNATURE, False)
 
     @property
     def missing_methods(self) -> list[str]:

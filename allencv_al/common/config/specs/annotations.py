@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
 import enum
 import functools
-import inspect
 import re
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.config.signatures import Unresolved
 from allencv_al.common.config.specs.container_specs import (
     ListSpec,
@@ -32,8 +30,6 @@ from allencv_al.common.config.specs.type_specs import (
     TypeSpec,
     UnresolvedSpec,
 )
-
-_OURS = __name__.partition(".")[0]
 
 _SEQUENCES = (
     list,
@@ -67,10 +63,21 @@ def spec_of(annotation: Any) -> TypeSpec:
     return _plain_class(annotation)
 
 
-def _plain_class(cls: type) -> TypeSpec:
-    from allencv_al.common.config.from_params import FromParams
-    from allencv_al.common.config.specs.object_specs import DataclassSpec, LazySpec, ObjectSpec
+ClassMaker = Callable[[type, tuple[Any, ...]], TypeSpec | None]
 
+_CLASS_MAKERS: list[ClassMaker] = []
+
+
+def makes_specs(make: ClassMaker) -> ClassMaker:
+    """Add a maker of specs for classes, which returns None for those that are not its business.
+
+    So the specs of objects, which need the specs of their arguments, can stand above this module.
+    """
+    _CLASS_MAKERS.append(make)
+    return make
+
+
+def _plain_class(cls: type) -> TypeSpec:
     if cls in (int, float, str, bool):
         return ScalarSpec(cls)
     if cls is Path:
@@ -79,44 +86,19 @@ def _plain_class(cls: type) -> TypeSpec:
         return TextSpec("a regular expression", re.compile, re.Pattern)
     if issubclass(cls, enum.Enum):
         return EnumSpec(cls)
-    if issubclass(cls, FromParams):
-        return ObjectSpec(cls)
-    if dataclasses.is_dataclass(cls):
-        return DataclassSpec(cls)
     if cls in (*_SEQUENCES, *_SETS, frozenset):
         return _generic(cls, cls, (Any,))
     if cls is tuple:
         return _generic(cls, cls, (Any, ...))
     if cls in _MAPPINGS or typing.is_typeddict(cls):
         return MappingSpec(ScalarSpec(str), AnySpec())
-    if cls is Lazy:
-        return LazySpec(AnySpec())
     if cls is object:
         return AnySpec()
-    return DataclassSpec(cls) if _describes_itself(cls) else InstanceSpec(cls)
-
-
-def _describes_itself(cls: type) -> bool:
-    """Return whether the constructor of a class that knows no configs can be its schema.
-
-    Every parameter has an annotation, as in a dataclass. What this package's own classes take from
-    Python code alone stays so.
-    """
-    init = inspect.getattr_static(cls, "__init__", None)
-    if not isinstance(init, types.FunctionType) or cls.__module__.partition(".")[0] == _OURS:
-        return False
-    parameters = list(inspect.signature(init).parameters.values())[1:]
-    named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL]
-    return (
-        bool(parameters)
-        and named == parameters
-        and all(p.annotation is not inspect.Parameter.empty for p in parameters)
-    )
+    made = (make(cls, (Any,)) for make in _CLASS_MAKERS)
+    return next((spec for spec in made if spec is not None), InstanceSpec(cls))
 
 
 def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSpec:
-    from allencv_al.common.config.specs.object_specs import LazySpec
-
     if origin is typing.Literal:
         return LiteralSpec(arguments)
     if origin in (typing.Union, types.UnionType):
@@ -135,8 +117,9 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
         return ListSpec(spec_of(arguments[0]))
     if origin in _MAPPINGS:
         return MappingSpec(spec_of(arguments[0]), spec_of(arguments[1]))
-    if origin is Lazy:
-        return LazySpec(spec_of(arguments[0]))
+    made = (make(origin, arguments) for make in _CLASS_MAKERS if isinstance(origin, type))
+    if (found := next((spec for spec in made if spec is not None), None)) is not None:
+        return found
     return spec_of(origin) if isinstance(origin, type) else AnySpec()
 
 

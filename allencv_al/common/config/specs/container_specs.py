@@ -89,6 +89,14 @@ class UnionSpec(TypeSpec):
         return self.choose(value, path, scope).build(value, path, scope)
 
     @overrides
+    def view(self, value: Any, path: str, scope: Scope) -> Any:
+        return self.choose(value, path, scope).view(value, path, scope)
+
+    @overrides
+    def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
+        return self.choose(value, path, scope).views(value, path, scope)
+
+    @overrides
     def resembles(self, value: Any) -> bool:
         return any(option.resembles(value) for option in self.options)
 
@@ -153,6 +161,13 @@ class ListSpec(TypeSpec):
         return self.container(
             self.item.build(inner, join(path, index), scope) for index, inner in enumerate(value)
         )
+
+    @overrides
+    def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
+        if not isinstance(value, (list, tuple)):
+            return []
+        seen = (self.item.view(inner, join(path, i), scope) for i, inner in enumerate(value))
+        return [view for view in seen if view is not None]
 
     @overrides
     def resembles(self, value: Any) -> bool:

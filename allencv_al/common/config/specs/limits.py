@@ -167,6 +167,14 @@ class LimitedSpec(TypeSpec):
         return self.inner.build(value, path, scope)
 
     @overrides
+    def view(self, value: Any, path: str, scope: Scope) -> Any:
+        return self.inner.view(value, path, scope)
+
+    @overrides
+    def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
+        return self.inner.views(value, path, scope)
+
+    @overrides
     def resembles(self, value: Any) -> bool:
         return self.inner.resembles(value)
 

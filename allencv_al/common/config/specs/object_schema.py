@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from allencv_al.common.config.configurable import Configurable
 from allencv_al.common.config.docstrings import summary
 from allencv_al.common.config.signatures import Signature
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.targets import Target
 from allencv_al.common.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from allencv_al.common.config.from_params import FromParams
 
-
-def object_schema(cls: type[FromParams], definitions: dict[str, Any]) -> dict[str, Any]:
+def object_schema(cls: type[Configurable], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return a reference to the schema of `cls`, or of the family of which it is the base."""
     if not cls.has_registry():
         return _definition(cls.__name__, Target(cls), None, definitions)
@@ -44,7 +42,7 @@ def parameters_schema(signature: Signature, definitions: dict[str, Any]) -> dict
     }
 
 
-def _family_schema(cls: type[FromParams], definitions: dict[str, Any]) -> dict[str, Any]:
+def _family_schema(cls: type[Configurable], definitions: dict[str, Any]) -> dict[str, Any]:
     family = cls.registry_name()
     default = cls.default_implementation
     short: list[str] = []  # names that need no arguments, so that the name alone will do

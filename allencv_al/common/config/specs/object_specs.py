@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from overrides import overrides
 
+from allencv_al.common.config.config_check import ConfigView, hook_faults
+from allencv_al.common.config.configurable import Configurable
 from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.config.names import with_article
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.signatures import signature_of
+from allencv_al.common.config.specs.annotations import makes_specs, spec_of
+from allencv_al.common.config.specs.object_schema import object_schema, parameters_schema
 from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, join
 from allencv_al.common.config.targets import Target, argument_faults, construct
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import repr_json
 
-if TYPE_CHECKING:
-    from allencv_al.common.config.from_params import FromParams
+_OURS = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class ObjectSpec(TypeSpec):
         by_constructor: Whether a `from_params` of the class's own is left aside: it is what runs.
     """
 
-    cls: type[FromParams]
+    cls: type[Configurable]
     by_constructor: bool = False
 
     @overrides
@@ -42,14 +47,22 @@ class ObjectSpec(TypeSpec):
         yield from found
         if target is None or self._is_custom(target):
             return
-        from allencv_al.common.config.config_check import ConfigView, hook_faults
-
         scope = self.narrowed(target, scope)
         sound: dict[str, bool] = {}
         told = list(argument_faults(target, arguments, path, scope, sound))
         yield from told
         view = scope.views[path, target.cls] = ConfigView(target, arguments, path, scope, sound)
         yield from hook_faults(view, told)
+
+    @overrides
+    def view(self, value: Any, path: str, scope: Scope) -> ConfigView | None:
+        if isinstance(value, self.cls):
+            return None
+        target, arguments, _ = self.resolve(value, path)
+        if target is None or target.is_custom:
+            return None
+        known: ConfigView | None = scope.views.get((path, target.cls))
+        return known or ConfigView(target, arguments, path, self.narrowed(target, scope))
 
     def narrowed(self, target: Target, scope: Scope) -> Scope:
         """Return the scope inside the object, with what the program gives to it and below it."""
@@ -121,8 +134,6 @@ class ObjectSpec(TypeSpec):
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        from allencv_al.common.config.specs.object_schema import object_schema
-
         return object_schema(self.cls, definitions)
 
     def __str__(self) -> str:
@@ -154,6 +165,14 @@ class LazySpec(TypeSpec):
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         if not isinstance(value, Lazy):
             yield from self.inner.faults(value, path, self.narrowed(scope))
+
+    @overrides
+    def view(self, value: Any, path: str, scope: Scope) -> Any:
+        return self.inner.view(value, path, self.narrowed(scope))
+
+    @overrides
+    def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
+        return self.inner.views(value, path, self.narrowed(scope))
 
     def narrowed(self, scope: Scope) -> Scope:
         """Return the scope inside: what is injected will be there when the part is built."""
@@ -233,9 +252,34 @@ class DataclassSpec(TypeSpec):
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        from allencv_al.common.config.specs.object_schema import parameters_schema
-
         return parameters_schema(signature_of(self.cls), definitions)
 
     def __str__(self) -> str:
         return f"an object with {', '.join(signature_of(self.cls).arguments)}"
+
+
+@makes_specs
+def _object_spec(cls: type, arguments: tuple[Any, ...]) -> TypeSpec | None:
+    if cls is Lazy:
+        return LazySpec(spec_of(arguments[0]))
+    if issubclass(cls, Configurable):
+        return ObjectSpec(cls)
+    return DataclassSpec(cls) if dataclasses.is_dataclass(cls) or _describes_itself(cls) else None
+
+
+def _describes_itself(cls: type) -> bool:
+    """Return whether the constructor of a class that knows no configs can be its schema.
+
+    Every parameter has an annotation, as in a dataclass. What this package's own classes take from
+    Python code alone stays so.
+    """
+    init = inspect.getattr_static(cls, "__init__", None)
+    if not isinstance(init, types.FunctionType) or cls.__module__.partition(".")[0] == _OURS:
+        return False
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    named = [p for p in parameters if p.kind is not inspect.Parameter.VAR_POSITIONAL]
+    return (
+        bool(parameters)
+        and named == parameters
+        and all(p.annotation is not inspect.Parameter.empty for p in parameters)
+    )

@@ -13,16 +13,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from overrides import overrides
 
 from allencv_al.common.config.names import did_you_mean, with_article
 from allencv_al.common.errors import Fault
 from allencv_al.common.files.json_values import plain, repr_json
-
-if TYPE_CHECKING:
-    from allencv_al.common.config.config_check import ConfigView
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,15 @@ class Scope:
             config and inside `Lazy`, where the program gives them later.
         completed_later: Whether the program may give arguments that the config lacks: true right
             inside a `Lazy` of a class that does not say what is `injected`.
-        views: The objects seen so far, by path and class, which semantic checks look at again.
+        views: The `ConfigView` of each object seen so far, by path and class, which semantic checks
+            look at again.
     """
 
     extras: Mapping[str, Any] = field(default_factory=dict)
     provided: frozenset[str] = frozenset()
     assume_injected: bool = False
     completed_later: bool = False
-    views: dict[tuple[str, Callable[..., Any]], ConfigView] = field(
-        default_factory=dict, compare=False
-    )
+    views: dict[tuple[str, Callable[..., Any]], Any] = field(default_factory=dict, compare=False)
 
     def with_extras(self, extras: Mapping[str, Any]) -> Scope:
         """Return a scope in which the program gives `extras` too."""
@@ -90,6 +86,14 @@ class TypeSpec(ABC):
     def rules_out(self, value: Any) -> bool:
         """Return whether `value` of the right kind names something else, so that it has faults."""
         return False
+
+    def view(self, value: Any, path: str, scope: Scope) -> Any:
+        """Return the `ConfigView` of a `value` that is an object of a known class, else None."""
+        return None
+
+    def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
+        """Return the views of the objects in a `value` that is a list, else an empty list."""
+        return []
 
     def expected(self, value: Any, path: str) -> Fault:
         """Return the fault for a value of the wrong type."""
