@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web.running import ServerThread, start_in_thread
 from allencv_al.service.web.web_settings import WebSettings
@@ -77,7 +77,7 @@ class Labeling:
         """Return what has come of each image."""
         return {
             final.id: final.label or final.kind.value
-            for final in self.store.finals(1)
+            for final in self.store.agreed_labels(1)
             if final.event_id is not None
         }
 

@@ -97,8 +97,7 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve the page until interrupted; what is said is stored as it is said."""
     from allencv_al.labels.run_database import DATABASE_NAME
-    from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-    from allencv_al.labels.sessions.labels_file import LABELS_NAME
+    from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME, LabelingStore
 
     _check_options(args)
     source = Path(args.source)
@@ -237,7 +236,9 @@ def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
 def _say_which_copies_differ(store: LabelingStore, batch: int) -> None:
     from allencv_al.labels.sessions.copies import copies_of
 
-    labels = {final.id: final.label for final in store.finals(batch) if final.label is not None}
+    labels = {
+        final.id: final.label for final in store.agreed_labels(batch) if final.label is not None
+    }
     items = [item for item in store.items.items(batch) if item.id in labels]
     files = {item.id: image for item in items if isinstance(image := store.items.image(item), Path)}
     differing = [

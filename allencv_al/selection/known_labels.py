@@ -23,8 +23,7 @@ from allencv_al.data.instance import Instance, encodable, path_id
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
-from allencv_al.labels.sessions.labeling_store import LABELING_NAME
-from allencv_al.labels.sessions.labels_file import LABELS_NAME
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME
 from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 import allencv_al
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 
 CANARY = "the canary sings"
 PIPELINE = """

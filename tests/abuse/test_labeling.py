@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.labels.label_store import LabelConflict, LabelKind
+from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 Size = Callable[[int, int], int]
@@ -155,8 +156,8 @@ def test_many_annotators_label_each_image_as_often_as_is_wanted(
                     class_id = draw.choice([1, 2]) if kind is LabelKind.LABEL else None
                     began = time.monotonic()
                     try:
-                        said = store.answers.answer(
-                            who, uuid.uuid4().hex, item.item, kind, class_id
+                        said = store.answers.add(
+                            NewAnswer(who, uuid.uuid4().hex, item.item, kind, class_id)
                         )
                     except LabelConflict:
                         continue  # somebody was faster

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web.running import ServerThread, start_in_thread
 from allencv_al.service.web.web_settings import WebSettings
@@ -64,7 +65,7 @@ def server(tmp_path: Path) -> Iterator[ServerThread]:
         items = [NewItem(name, picture, name, [(name, 0.5)]) for name in PAYLOADS]
         store.items.open_batch(items)
         for item, name in enumerate(PAYLOADS[:-1], start=1):
-            store.answers.answer(name, f"key {item}", item, LabelKind.LABEL, item)
+            store.answers.add(NewAnswer(name, f"key {item}", item, LabelKind.LABEL, item))
         started = start_in_thread(create_app(tmp_path, title=TITLE, settings=WebSettings(port=0)))
         yield started
         started.close()

@@ -118,12 +118,13 @@ def test_an_answer_that_comes_too_late_is_said(
     enter(page, labeling)
     item = labeling.store.items.numbers()[file_name(page)]
     from allencv_al.labels.label_store import LabelKind
+    from allencv_al.labels.sessions.answers import NewAnswer
 
-    labeling.store.answers.answer("Ben", "another-key", item, LabelKind.LABEL, 2)
+    labeling.store.answers.add(NewAnswer("Ben", "another-key", item, LabelKind.LABEL, 2))
     late = press(page, "1")
     page.wait_for_selector("#notice:not([hidden])")
     text = page.locator("#notice-text").inner_text()
-    assert late in text and "somebody else has labeled this image meanwhile" in text
+    assert late in text and "another annotator has labeled this image meanwhile" in text
     assert labeling.said() == {late: "dog"}
 
 

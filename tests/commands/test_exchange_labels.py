@@ -13,8 +13,9 @@ import pytest
 from allencv_al.__main__ import main
 from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 
 FORMATS = ("csv", "jsonl", "label-studio", "label-studio-min")
 
@@ -44,9 +45,9 @@ def labeled(make_labeling: Callable[..., Path]) -> Path:
     """A labeling with answers of two people."""
     folder = make_labeling("labeled")
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
-        store.answers.answer("anna", "key-1", 1, LabelKind.LABEL, 1, 1.5)
-        store.answers.answer("ben", "key-2", 2, LabelKind.LABEL, 2)
-        store.answers.answer("anna", "key-3", 3, LabelKind.UNSURE)
+        store.answers.add(NewAnswer("anna", "key-1", 1, LabelKind.LABEL, 1, 1.5))
+        store.answers.add(NewAnswer("ben", "key-2", 2, LabelKind.LABEL, 2))
+        store.answers.add(NewAnswer("anna", "key-3", 3, LabelKind.UNSURE))
     return folder
 
 
@@ -54,7 +55,7 @@ def finals(folder: Path) -> list[tuple[str, str, str | None, str]]:
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
         return [
             (one.id, one.kind.value, one.label, one.annotator)
-            for one in store.finals(1)
+            for one in store.agreed_labels(1)
             if one.event_id is not None
         ]
 
@@ -201,7 +202,7 @@ def test_what_is_there_already_is_not_added_again(
     more: list[str], labeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with LabelingStore(labeled / LABELING_NAME, create=False) as store:
-        store.answers.decide("boss", "review-1", [1], LabelKind.LABEL, 2)
+        store.reviews.decide("boss", "review-1", [1], LabelKind.LABEL, 2)
     output = str(tmp_path / "labels.csv")
     assert main(["export-labels", str(labeled), "--format", "csv", "--output", output, *more]) == 0
     assert main(["import-labels", output, str(labeled)]) == 0

@@ -11,6 +11,7 @@ import pytest
 
 from allencv_al.__main__ import main
 from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 
@@ -25,7 +26,7 @@ def served(monkeypatch: pytest.MonkeyPatch, pictures: Path) -> list[Any]:
         file = pictures.with_name("pictures-labels") / LABELING_NAME
         with LabelingStore(file, create=False) as store:
             if not store.answers.events():
-                store.answers.answer("anna", "one-key", 1, LabelKind.LABEL, 1)
+                store.answers.add(NewAnswer("anna", "one-key", 1, LabelKind.LABEL, 1))
         app.close()
         return 130
 
@@ -188,9 +189,9 @@ def test_a_model_that_was_trained_again_is_another_one(
     command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
     assert main([*command, "-k", "2"]) == 130
     with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
-        before = store.identity.ordering()
+        before = store.ordering()
         assert before is not None
-        store.identity.set_ordering({**before, "model": "what the file held before"})
+        store.set_ordering({**before, "model": "what the file held before"})
     assert main([*command, "-k", "2"]) == 130
     assert "asked for next: 2, of which new: 1" in caplog.text
     assert len(items(pictures.with_name("pictures-labels"))) == 3
@@ -227,7 +228,7 @@ def test_equal_files_with_different_labels_are_said(
     with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
         numbers = store.items.numbers()
         for key, id, class_id in (("key-a", name, 1), ("key-b", "copy.png", 2)):
-            store.answers.answer("anna", key, numbers[id], LabelKind.LABEL, class_id)
+            store.answers.add(NewAnswer("anna", key, numbers[id], LabelKind.LABEL, class_id))
     assert main(command) == 130
     said = capsys.readouterr().err
     assert "byte-equal images with different labels: 1 (" in said

@@ -98,7 +98,7 @@ def test_the_tables_of_run_sqlite(comparison: Path) -> None:
 
 def test_the_tables_of_labeling_sqlite(tmp_path: Path) -> None:
     with LabelingStore(tmp_path / LABELING_NAME) as store:
-        store.identity.id()  # makes its table
+        store.id()  # makes its table
     assert dict(columns_of(tmp_path / LABELING_NAME)) == documented_tables("labeling.sqlite")
 
 

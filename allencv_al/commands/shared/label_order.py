@@ -15,8 +15,8 @@ from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from allencv_al.data.instance import Instance
+    from allencv_al.labels.sessions.items import NewItem
     from allencv_al.labels.sessions.labeling_store import LabelingStore
-    from allencv_al.labels.sessions.session_records import NewItem
     from allencv_al.predictors.predictor import Predictor
     from allencv_al.selection.selector import SelectedImage
 
@@ -41,7 +41,7 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     if len(store.classes.all()) < 1:
         logger.info("no classes yet: the page can add some, or --classes cat,dog names them")
     known, batch = store.items.numbers(), store.items.batch()
-    before = store.identity.ordering()
+    before = store.ordering()
     order = _order(args, before or {})
     is_other = bool(known and before and order and order != before)
     taken = store.items.answered() if is_other else known
@@ -56,7 +56,7 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     if is_other:
         store.items.ask_first(batch.batch, items)
     if order or before is None:
-        store.identity.set_ordering(order or {"strategy": None, "model": None, "seed": 0})
+        store.set_ordering(order or {"strategy": None, "model": None, "seed": 0})
     if known:
         _say_what_is_asked(args, known, items, is_other)
     _say_what_is_gone(store, batch.batch)
@@ -96,7 +96,7 @@ def _ordered(
 ) -> list[NewItem]:
     """Return so many of the images that are left, in the order in which they are asked for."""
     from allencv_al.labels.sessions.copies import copies_of
-    from allencv_al.labels.sessions.session_records import NewItem
+    from allencv_al.labels.sessions.items import NewItem
 
     if args.query_size is not None or args.strategy is not None:
         items = _picked(args, left, size, seed)
@@ -159,7 +159,7 @@ def _picked(
     """Return so many images that the strategy picks, in its order, with its reasons."""
     from allencv_al.commands.select import read_strategy
     from allencv_al.labels.label_table import pick_text
-    from allencv_al.labels.sessions.session_records import NewItem
+    from allencv_al.labels.sessions.items import NewItem
     from allencv_al.selection.selector import SampleSelector
 
     strategy = read_strategy(args.strategy or "random", args.archive is None)

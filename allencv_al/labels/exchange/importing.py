@@ -18,9 +18,9 @@ from allencv_al.labels.exchange.record import FIELDS, LabelRecord
 from allencv_al.labels.exchange.sources import labeling_beside
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.run_database import DATABASE_NAME
-from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.labels_file import LABELS_NAME, write_labels
-from allencv_al.labels.sessions.session_records import REVIEW
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME, LabelingStore
+from allencv_al.labels.sessions.schema import REVIEW
 
 _NOBODY = "import"
 _LONGEST_NAME = 254  # of an annotator: as an e-mail address
@@ -81,7 +81,7 @@ def import_records(
     # Also where nothing is new: an import may have been killed before it. A run has its own table.
     if said and not (folder / DATABASE_NAME).is_file():
         with LabelingStore(folder / LABELING_NAME, create=False) as store:
-            write_labels(store, folder / LABELS_NAME)
+            store.write_table(folder / LABELS_NAME)
     return ImportCount(new, len(said) - new, len(records) - len(said))
 
 
@@ -141,7 +141,8 @@ class _Import:
         if key in self._keys or self._said.get((item, who)) == answer.said:
             return False
         kind, class_id = LabelKind(answer.said[0]), answer.said[1]
-        self._store.answers.import_answer(who, key, item, kind, class_id, record.seconds)
+        new = NewAnswer(who, key, item, kind, class_id, record.seconds)
+        self._store.answers.add(new, is_imported=True)
         self._keys.add(key)
         self._said[item, who] = answer.said
         return True

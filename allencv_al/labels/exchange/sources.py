@@ -86,9 +86,8 @@ def _of_event(event: LabelEvent, image: Path | None, score: float | None) -> Lab
 
 
 def _finals(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelRecord]:
-    times = {event.event_id: event.time for event in store.answers.events()}
     for number, round in store.database.rows("SELECT batch, round FROM batch ORDER BY batch"):
-        for final in store.finals(number):
+        for final in store.agreed_labels(number):
             if final.event_id is None:
                 continue
             image = images.get(final.id)
@@ -98,7 +97,7 @@ def _finals(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelR
                 label=final.label,
                 kind=str(final.kind),
                 annotator=final.annotator,
-                time=times[final.event_id],
+                time=final.time,
                 seconds=final.seconds,
                 round=round,
                 source="labeling",
@@ -109,8 +108,8 @@ def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[L
     names = {one.class_id: one.name for one in store.classes.all()}
     ids = {number: id for id, number in store.items.numbers().items()}
     found = [
-        *(one for many in store.answers.standing(list(ids)).values() for one in many),
-        *store.answers.decisions(list(ids)).values(),
+        *(one for many in store.answers.in_force(list(ids)).values() for one in many),
+        *store.reviews.decisions(list(ids)).values(),
     ]
     for answer in sorted(found, key=lambda one: one.event_id):
         id = ids[answer.item]

@@ -1,4 +1,4 @@
-"""The classes of a labeling: they can be added and renamed, and every change is kept."""
+"""The classes of a labeling: they can be added, renamed and removed, with a history."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import sqlite3
 import time
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from allencv_al.common.class_names import class_name, warn_about_similar_names
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.labels.database import Database, is_encodable
 from allencv_al.labels.label_store import LabelConflict
-from allencv_al.labels.sessions.session_records import ClassChange, LabelClass
 
 MOST_CHARACTERS = 100
 
@@ -22,18 +22,52 @@ _USED = (
 )
 
 
-class ClassStore:
-    """The classes, in the order in which they came.
+@dataclass(frozen=True, slots=True)
+class LabelClass:
+    """A class of a labeling.
 
     Args:
-        database: Where they are kept.
+        class_id: Its number, which a renaming keeps.
+        name: Its name.
+        count: Number of items with this agreed label.
+    """
+
+    class_id: int
+    name: str
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """A change of a class.
+
+    Args:
+        class_id: The class.
+        old: Its name before; None if it was added.
+        new: Its name afterwards; empty if it was removed.
+        annotator: The author.
+        time: Seconds since 1970.
+    """
+
+    class_id: int
+    old: str | None
+    new: str
+    annotator: str
+    time: float
+
+
+class ClassStore:
+    """The classes, in the order in which they were added.
+
+    Args:
+        database: Of the labeling.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def all(self) -> list[LabelClass]:
-        """Return the classes."""
+        """Return the classes with their counts."""
         rows = self._database.rows(
             "SELECT c.class_id, c.name, count(i.item) FROM class c "
             "LEFT JOIN item i ON i.class_id = c.class_id GROUP BY c.class_id ORDER BY c.class_id"
@@ -41,14 +75,14 @@ class ClassStore:
         return [LabelClass(*row) for row in rows]
 
     def names(self) -> dict[int, str]:
-        """Return the name of each class by its number; nothing is counted."""
+        """Return the name of each class by its number."""
         return dict(self._database.rows("SELECT class_id, name FROM class"))
 
     def add(self, names: Sequence[str], annotator: str) -> None:
-        """Add classes; those that are there already stay as they are.
+        """Add classes; keep existing ones.
 
         Raises:
-            DataError: A name is no name.
+            DataError: A name is invalid.
         """
         checked = [check_class_name(name) for name in names]
         with self._database.transaction() as connection:
@@ -64,8 +98,8 @@ class ClassStore:
         """Add a class.
 
         Raises:
-            DataError: The name is no name.
-            LabelConflict: There is such a class.
+            DataError: The name is invalid.
+            LabelConflict: A class has this name, or one that differs in case only.
         """
         name = check_class_name(name)
         with self._database.transaction() as connection:
@@ -73,53 +107,45 @@ class ClassStore:
             return LabelClass(self._insert(connection, name, annotator), name)
 
     def rename(self, class_id: int, name: str, annotator: str) -> None:
-        """Give a class another name; the labels that were given stay with the class.
+        """Rename a class; its labels stay with it.
 
         Raises:
-            DataError: The name is no name.
-            LabelConflict: There is no such class, another one has the name, or a round that is over
-                has used it.
+            DataError: The name is invalid.
+            LabelConflict: There is no such class, another one has the name, or a finished round has
+                used it.
         """
         name = check_class_name(name)
         with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT name FROM class WHERE class_id = ?", (class_id,)
-            ).fetchone()
-            if row is None:
-                raise LabelConflict(f"there is no class {class_id}")
-            if row[0] == name:
+            old = _name_of(connection, class_id)
+            if old == name:
                 return
             if connection.execute(_USED, (class_id,)).fetchone():
                 raise LabelConflict(
-                    f"the class {repr_json(row[0])} has labels of rounds that are over, and keeps "
+                    f"the class {repr_json(old)} has labels of rounds that are over, and keeps "
                     "its name"
                 )
             self._check_is_new(connection, name, class_id)
             connection.execute("UPDATE class SET name = ? WHERE class_id = ?", (name, class_id))
-            _record(connection, class_id, row[0], name, annotator)
+            _record_change(connection, class_id, old, name, annotator)
 
     def remove(self, class_id: int, annotator: str) -> None:
-        """Remove a class that nobody has chosen yet.
+        """Remove a class without labels.
 
         Raises:
-            LabelConflict: There is no such class, or it has been chosen.
+            LabelConflict: There is no such class, or it has labels.
         """
         with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT name FROM class WHERE class_id = ?", (class_id,)
-            ).fetchone()
-            if row is None:
-                raise LabelConflict(f"there is no class {class_id}")
+            old = _name_of(connection, class_id)
             used = "SELECT 1 FROM label_event WHERE label = ? LIMIT 1"
             if connection.execute(used, (str(class_id),)).fetchone():
                 raise LabelConflict(
-                    f"the class {repr_json(row[0])} has been chosen, and stays; it can be renamed"
+                    f"the class {repr_json(old)} has been chosen, and stays; it can be renamed"
                 )
             connection.execute("DELETE FROM class WHERE class_id = ?", (class_id,))
-            _record(connection, class_id, row[0], "", annotator)
+            _record_change(connection, class_id, old, "", annotator)
 
     def history(self) -> list[ClassChange]:
-        """Return what was done to the classes, the oldest first."""
+        """Return the changes of the classes, oldest first."""
         return [
             ClassChange(*row)
             for row in self._database.rows(
@@ -128,7 +154,7 @@ class ClassStore:
         ]
 
     def _check_is_new(self, connection: sqlite3.Connection, name: str, but: int | None) -> None:
-        """Raise where a class has the name, or one that differs in upper and lower case only."""
+        """Raise if another class has the name, or one that differs in case only."""
         for class_id, other in connection.execute("SELECT class_id, name FROM class"):
             if class_id != but and other.casefold() == name.casefold():
                 raise LabelConflict(f"there is a class {repr_json(other)} already")
@@ -136,15 +162,15 @@ class ClassStore:
     def _insert(self, connection: sqlite3.Connection, name: str, annotator: str) -> int:
         class_id = connection.execute("INSERT INTO class (name) VALUES (?)", (name,)).lastrowid
         assert class_id is not None
-        _record(connection, class_id, None, name, annotator)
+        _record_change(connection, class_id, None, name, annotator)
         return class_id
 
 
 def check_class_name(name: str) -> str:
-    """Return a name without space around it and in Unicode's composed form (NFC).
+    """Return a class name in its normalized spelling.
 
     Raises:
-        DataError: It is empty, too long, or holds what cannot be seen.
+        DataError: It is empty, too long, or has unprintable characters.
     """
     text = class_name(name)
     if not is_encodable(text) or any(unicodedata.category(mark) in ("Cc", "Cs") for mark in text):
@@ -156,7 +182,14 @@ def check_class_name(name: str) -> str:
     return text
 
 
-def _record(
+def _name_of(connection: sqlite3.Connection, class_id: int) -> str:
+    row = connection.execute("SELECT name FROM class WHERE class_id = ?", (class_id,)).fetchone()
+    if row is None:
+        raise LabelConflict(f"there is no class {class_id}")
+    return str(row[0])
+
+
+def _record_change(
     connection: sqlite3.Connection, class_id: int, old: str | None, new: str, annotator: str
 ) -> None:
     connection.execute(

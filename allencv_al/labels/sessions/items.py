@@ -1,4 +1,4 @@
-"""Batches of images to label, and the images themselves."""
+"""The batches of a labeling and their items, the images to label."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.labels.database import Database, is_encodable
 from allencv_al.labels.label_store import LabelConflict, LabelKind
-from allencv_al.labels.sessions.outcomes import renew
-from allencv_al.labels.sessions.session_records import Batch, Item, NewItem
+from allencv_al.labels.sessions.agreement import update_agreed_label
 
 _COLUMNS = (
     *("item", "id", "batch", "image", "reason", "guess", "answers", "kind", "class_id"),
@@ -24,12 +24,77 @@ SELECT_ITEM = f"SELECT {', '.join(f'i.{name}' for name in _COLUMNS)} FROM item i
 _SELECT_BATCH = "SELECT batch, round, labels_per_image, has_fixed_classes, is_open FROM batch "
 
 
+@dataclass(frozen=True)
+class NewItem:
+    """An image to be labeled.
+
+    Args:
+        id: Its id in the data.
+        image: Its file, or its content if it has none.
+        reason: Why it was picked, in one line.
+        guess: The model's prediction: class names with probabilities.
+    """
+
+    id: str
+    image: Path | bytes
+    reason: str | None = None
+    guess: Sequence[tuple[str, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An image of a labeling.
+
+    Args:
+        item: Its number.
+        id: Its id in the data.
+        batch: The number of its batch.
+        image: Its file, as stored; None if the database holds the content.
+        reason: Why it was picked.
+        guess: The model's prediction: class names with probabilities.
+        answers: Number of answers, without skips.
+        kind: Kind of the agreed label; None if there is none yet.
+        class_id: The class, if `kind` is LABEL.
+        is_conflict: Whether the most frequent answer is not unique.
+    """
+
+    item: int
+    id: str
+    batch: int
+    image: str | None
+    reason: str | None
+    guess: tuple[tuple[str, float], ...]
+    answers: int
+    kind: LabelKind | None
+    class_id: int | None
+    is_conflict: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBatch:
+    """Images that are labeled together: the query of a round, or a folder.
+
+    Args:
+        batch: Its number.
+        round: The round of the loop; None for a folder.
+        labels_per_image: Number of annotators per image.
+        has_fixed_classes: Whether classes can be neither added nor renamed.
+        is_open: Whether it still takes answers.
+    """
+
+    batch: int
+    round: int | None
+    labels_per_image: int
+    has_fixed_classes: bool
+    is_open: bool
+
+
 class ItemStore:
     """The batches and their items.
 
     Args:
-        database: Where they are kept. Paths of images below its folder are kept relative to it, so
-            that the folder can be moved.
+        database: Of the labeling. Paths of images near its folder are stored relative to it, so
+            that both can be moved together.
     """
 
     def __init__(self, database: Database) -> None:
@@ -42,19 +107,19 @@ class ItemStore:
         round: int | None = None,
         labels_per_image: int = 1,
         has_fixed_classes: bool = False,
-    ) -> Batch:
-        """Return the batch of a round, or of a folder, made where there is none.
+    ) -> LabelBatch:
+        """Return the batch of a round or of a folder; create it if missing.
 
-        A batch that is there gets the items that it lacks, so that a folder may grow.
+        An existing batch gets the items that it lacks, so that a folder may grow.
 
         Args:
-            items: What is to be labeled, in the order of asking.
+            items: The images, in the order of asking.
             round: The round of the loop; None for a folder.
-            labels_per_image: How many annotators look at each image.
+            labels_per_image: Number of annotators per image.
             has_fixed_classes: Whether classes can be neither added nor renamed.
 
         Raises:
-            DataError: An id or a path is no text that can be stored.
+            DataError: An id or a path is no valid Unicode, or an id occurs twice.
             LabelConflict: An id belongs to another batch.
         """
         _check(items)
@@ -73,25 +138,25 @@ class ItemStore:
                 for (item,) in connection.execute(
                     "SELECT item FROM item WHERE batch = ?", (row[0],)
                 ).fetchall():
-                    renew(connection, item, labels_per_image)
+                    update_agreed_label(connection, item, labels_per_image)
                 row = (row[0], row[1], labels_per_image, has_fixed_classes, row[4])
-            if round is None and not row[4]:  # a folder may always be labeled on
+            if round is None and not row[4]:  # a folder is never finished
                 connection.execute("UPDATE batch SET is_open = 1 WHERE batch = ?", (row[0],))
                 row = (*row[:4], 1)
             self._add_items(connection, row[0], items)
         return _batch(row)
 
     def ask_first(self, batch: int, items: Sequence[NewItem]) -> None:
-        """Put images before all other unanswered images of a batch, in their order.
+        """Move images before all other unanswered images of a batch, in the given order.
 
-        Images that the batch lacks are added. An answered image keeps its place.
+        Missing images are added. An answered image keeps its place.
 
         Args:
             batch: The batch.
             items: The images, with the reasons and guesses of the new order.
 
         Raises:
-            DataError: An id or a path is no text that can be stored.
+            DataError: An id or a path is no valid Unicode, or an id occurs twice.
             LabelConflict: An id belongs to another batch.
         """
         _check(items)
@@ -120,11 +185,11 @@ class ItemStore:
                 "UPDATE item SET reason = ?, guess = ? WHERE item = ?",
                 ((item.reason, _json(item), numbers[item.id]) for item in items),
             )
-            # What pages hold was promised in the order of before
+            # Leases were given in the previous order
             connection.execute("DELETE FROM lease")
 
     def answered(self) -> set[str]:
-        """Return the ids of the images that were answered, skipped or decided."""
+        """Return the ids of the images with an answer, a skip or a decision."""
         return {
             id
             for (id,) in self._database.rows(
@@ -133,8 +198,8 @@ class ItemStore:
             )
         }
 
-    def batch(self) -> Batch | None:
-        """Return the newest batch, if there is one."""
+    def batch(self) -> LabelBatch | None:
+        """Return the newest batch, if any."""
         rows = self._database.rows(f"{_SELECT_BATCH} ORDER BY batch DESC LIMIT 1")
         return _batch(rows[0]) if rows else None
 
@@ -142,7 +207,7 @@ class ItemStore:
         """Return an item.
 
         Raises:
-            LabelConflict: There is none of this number.
+            LabelConflict: There is no such item.
         """
         rows = self._database.rows(f"{SELECT_ITEM} WHERE i.item = ?", (number,))
         if not rows:
@@ -159,7 +224,7 @@ class ItemStore:
         return dict(self._database.rows("SELECT id, item FROM item"))
 
     def image(self, item: Item) -> Path | bytes:
-        """Return the file of an item, or its content where it is none."""
+        """Return the file of an item, or its content if it has none."""
         if item.image is not None:
             return self._folder / item.image
         [(picture,)] = self._database.rows("SELECT picture FROM item WHERE item = ?", (item.item,))
@@ -212,7 +277,7 @@ class ItemStore:
 
 
 def item_of(row: Sequence[Any]) -> Item:
-    """Return the item that `SELECT_ITEM` has found."""
+    """Return the item in a row of `SELECT_ITEM`."""
     number, id, batch, image, reason, guess, answers, kind, class_id, is_conflict = row
     pairs = tuple((str(name), float(value)) for name, value in json.loads(guess or "[]"))
     return Item(
@@ -221,8 +286,8 @@ def item_of(row: Sequence[Any]) -> Item:
     )
 
 
-def _batch(row: Sequence[Any]) -> Batch:
-    return Batch(row[0], row[1], row[2], bool(row[3]), bool(row[4]))
+def _batch(row: Sequence[Any]) -> LabelBatch:
+    return LabelBatch(row[0], row[1], row[2], bool(row[3]), bool(row[4]))
 
 
 def _json(item: NewItem) -> str | None:

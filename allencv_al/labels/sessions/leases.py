@@ -1,4 +1,4 @@
-"""Who is looking at what, so that no image is labeled twice without need."""
+"""Leases: reservations of images, so that no two annotators get the same one without need."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from allencv_al.labels.database import Database
-from allencv_al.labels.sessions.items import SELECT_ITEM, item_of
-from allencv_al.labels.sessions.session_records import Item
+from allencv_al.labels.sessions.items import SELECT_ITEM, Item, item_of
 
 LEASE_SECONDS = 120.0
 
-# As the index `item_open` says it
+# Matches the conditions of the index `item_open`
 _OPEN = "i.batch = :batch AND i.kind IS NULL AND i.is_conflict = 0 AND i.answers < :wanted "
 _LEFT = f"SELECT count(*) FROM (SELECT 1 FROM item i WHERE {_OPEN} LIMIT :enough)"  # noqa: S608
 _STANDING = "LEFT JOIN standing s ON s.item = i.item AND s.annotator = :who "
-# Others look at it, and with what is said already that is enough
+# Answers and leases of others do not yet add up to the required number
 _IS_FREE = (
     "AND i.answers + (SELECT count(*) FROM lease l WHERE l.item = i.item AND l.annotator != :who) "
     "< :wanted "
@@ -27,10 +26,10 @@ _OTHERS = f"{_OPEN} AND NOT {_IS_MINE}"
 
 
 class LeaseStore:
-    """Hands out items; an item is promised for two minutes, and again whenever its holder asks.
+    """Hands out items with a lease of two minutes, which its holder can extend.
 
     Args:
-        database: Where leases are kept.
+        database: Of the labeling.
         clock: The time in seconds since 1970.
     """
 
@@ -41,21 +40,21 @@ class LeaseStore:
     def next_items(
         self, annotator: str, count: int, skipped: bool = False, but: Sequence[int] = ()
     ) -> list[tuple[Item, float]]:
-        """Return items for an annotator, each with the time when its promise ends.
+        """Lease items to an annotator; return each with the time when its lease ends.
 
-        Those that are promised already come first, so that a page that is loaded again shows the
-        same image. Where few are left, each gets a part of them.
+        Items that the annotator holds already come first, so that a reloaded page shows the same
+        image. If few are left, annotators share them.
 
         Args:
-            annotator: Who asks.
-            count: How many.
-            skipped: Whether to return those that this annotator has skipped, and no others.
+            annotator: The holder.
+            count: Maximal number of items.
+            skipped: Whether to return only items that this annotator has skipped.
             but: Items to leave out, because another page of the same annotator shows them.
         """
         now = self._clock()
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
-            # Longer than any promise: the clock was set back, which must not lock images for hours
+            # A longer lease means that the clock was set back, which must not lock images
             connection.execute(
                 "UPDATE lease SET expires = :most WHERE expires > :most",
                 {"most": now + LEASE_SECONDS},
@@ -84,7 +83,7 @@ class LeaseStore:
         return [(item_of(row), expires) for row in rows]
 
     def hold(self, annotator: str, item: int) -> None:
-        """Promise an item to an annotator, who wants it back."""
+        """Lease an item to an annotator who returns to it."""
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)",
@@ -92,14 +91,14 @@ class LeaseStore:
             )
 
     def extend(self, annotator: str) -> None:
-        """Renew what is promised to an annotator, who is still there."""
+        """Extend the leases of an annotator whose page is still open."""
         now = self._clock()
         rows = self._database.rows(
             "SELECT min(expires) FROM lease WHERE annotator = ? AND expires > ?", (annotator, now)
         )
         first = rows[0][0]
         if first is None or now + LEASE_SECONDS / 2 < first <= now + LEASE_SECONDS:
-            return  # nothing to write: a page asks every few seconds
+            return  # no write: pages poll every few seconds
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE lease SET expires = ? WHERE annotator = ? AND expires > ?",

@@ -1,44 +1,45 @@
-"""The tables of a labeling database.
+"""The tables of a labeling's database.
 
 ::
 
-    label_event     what was said; see `allencv_al.labels.label_store`. `label` is the
+    label_event     answers and decisions; see `allencv_al.labels.label_store`. `label` is the
                     number of a class, as text, so that a class can be renamed; `round` is the
-                    batch; `source` is `page` for an answer, and `review` for a decision.
+                    batch; `source` is `page` for an answer and `review` for a decision.
 
     class           the classes
       class_id      1, 2, 3 ...       name
 
-    class_change    what was done to them; only ever appended
-      class_id      which             old, new    names; old is NULL where the class was added,
-                                                  new is empty where it was removed
-      annotator     by whom           time
+    class_change    changes of classes; append-only
+      class_id      the class         old, new    names; old is NULL if the class was added,
+                                                  new is empty if it was removed
+      annotator     author            time
 
-    batch           what is to be labeled together: a round of a loop, or a folder
+    batch           images labeled together: the query of a round, or a folder
       batch         1, 2, 3 ...       round       of the loop; NULL for a folder
       labels_per_image                is_open     whether it still takes answers
       has_fixed_classes               whether classes can be neither added nor renamed
 
     item            the images
-      item          1, 2, 3 ...       what addresses name, instead of the id
+      item          1, 2, 3 ...       its number in URLs, in place of the id
       id            as in the data    batch, rank the order of asking
-      image         the path of a file, relative to the folder of the database where it lies below
-      picture       else its content  reason      why it was picked
-      guess         what the model takes it for, as JSON: [[class name, probability]]
-      answers       how many have said what it is (a skip says nothing)
-      kind, class_id                  what comes of it (NULL: nothing yet)
-      is_conflict   whether as many say one thing as another
+      image         path of the file; relative to the folder of the database if near it
+      picture       or the content    reason      why it was picked
+      guess         predictions of the model, as JSON: [[class name, probability]]
+      answers       number of answers without skips
+      kind, class_id                  agreed label (NULL: none yet)
+      is_conflict   whether the most frequent answer is not unique
 
-    standing        what each annotator says of an item now: the newest event that was not undone
+    standing        answer in force of each annotator and item: the newest event not undone
       item, annotator                 event_id, kind, class_id
 
-    lease           who is looking at what
+    lease           reservation of an item for an annotator
       item, annotator                 expires
 
-    server          one row, while a server runs: url, machine, pid, heartbeat
+    server          one row while a server runs: url, machine, pid, heartbeat
 
-    labeling        one row, made at need: the id of the labeling, and the options that its images
-                    were ordered by; see `allencv_al.labels.sessions.identity`
+    labeling        one row, created when first needed: id of the labeling and the options that its
+                    images are ordered by. Not part of the schema: files of version 0.1 lack it, and
+                    older versions ignore it.
 
 `item.answers ... is_conflict` and `standing` follow from the events, and are written in the same
 transaction.
@@ -48,6 +49,14 @@ from __future__ import annotations
 
 from allencv_al.labels.database import Schema
 from allencv_al.labels.label_store import LABEL_EVENTS
+
+PAGE, REVIEW = "page", "review"
+"""Sources of events: an annotator's answer, and the decision of a review."""
+
+CREATE_LABELING = (
+    "CREATE TABLE IF NOT EXISTS labeling "
+    "(one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, ordering TEXT)"
+)
 
 _TABLES = """
 CREATE TABLE class (
@@ -88,7 +97,7 @@ CREATE TABLE item (
     CHECK ((image IS NULL) != (picture IS NULL))
 );
 CREATE INDEX item_by_rank ON item (batch, rank);
--- Each answer counts what is done, and asks what is left: of wide rows that took long
+-- Each answer counts done and open items; without this index, wide rows made that slow
 CREATE INDEX item_by_outcome ON item (batch, kind, is_conflict, answers);
 CREATE INDEX item_by_class ON item (class_id) WHERE class_id IS NOT NULL;
 CREATE INDEX item_open ON item (batch, rank) WHERE kind IS NULL AND is_conflict = 0;

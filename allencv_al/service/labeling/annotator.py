@@ -19,8 +19,8 @@ from allencv_al.labels.label_store import NewLabel
 from allencv_al.labels.label_table import pick_text
 from allencv_al.labels.run_database import Query
 from allencv_al.labels.sessions.classes import check_class_name
-from allencv_al.labels.sessions.labeling_store import LABELING_NAME, FinalLabel, LabelingStore
-from allencv_al.labels.sessions.session_records import Batch, NewItem
+from allencv_al.labels.sessions.items import LabelBatch, NewItem
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, AgreedLabel, LabelingStore
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.labeling.audience import Audience
 from allencv_al.service.labeling.keeper import Keeper
@@ -121,7 +121,7 @@ class LabelingServerAnnotator(Annotator):
             self._wait(store, batch, request.folder)
         # The store holds names composed and stripped; the data may write them otherwise
         given = {check_class_name(name): name for name in request.classes or request.seen}
-        return [_label(final, batch, given) for final in store.finals(batch.batch)]
+        return [_label(final, batch, given) for final in store.agreed_labels(batch.batch)]
 
     @overrides
     def close(self) -> None:
@@ -149,7 +149,7 @@ class LabelingServerAnnotator(Annotator):
         finally:
             loop.close()
 
-    def _wait(self, store: LabelingStore, batch: Batch, folder: Path) -> None:
+    def _wait(self, store: LabelingStore, batch: LabelBatch, folder: Path) -> None:
         """Wait until a batch is closed, and close it when nothing is left to say."""
         said = -_SAID_SECONDS
         shown = newest_event = -1
@@ -228,7 +228,7 @@ def _image(item: Instance) -> Path | bytes:
     return buffer.getvalue()
 
 
-def _label(final: FinalLabel, batch: Batch, given: Mapping[str, str]) -> NewLabel:
+def _label(final: AgreedLabel, batch: LabelBatch, given: Mapping[str, str]) -> NewLabel:
     key = f"labeling:{final.event_id or f'{batch.batch}:{final.id}'}"
     return NewLabel(
         id=final.id,

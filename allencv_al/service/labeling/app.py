@@ -7,12 +7,14 @@ from pathlib import Path
 import flask
 
 from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.agreement import annotator_agreement
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.items import LabelBatch
 from allencv_al.labels.sessions.labeling_store import (
     LABELING_NAME,
     LabelingStore,
-    ReviewFilter,
 )
-from allencv_al.labels.sessions.session_records import Batch
+from allencv_al.labels.sessions.reviews import ReviewFilter
 from allencv_al.service.labeling import labeling_answers as answers
 from allencv_al.service.labeling import labeling_messages as messages
 from allencv_al.service.labeling.audience import Audience
@@ -113,7 +115,7 @@ class LabelingRoutes:
             loop = self._loop.read(batch is not None and batch.is_open) if is_loop else None
             self._audience.on_session(annotator, loop is not None and loop.state == "finished")
             return answers.SessionAnswer(
-                labeling=store.identity.id(),
+                labeling=store.id(),
                 annotator=annotator,
                 needs_name=not current_identity().name
                 and ANNOTATOR_HEADER not in flask.request.headers,
@@ -134,7 +136,7 @@ class LabelingRoutes:
             summary="How far the annotators agree.",
         )
         def agreement() -> answers.AgreementAnswer:
-            found = store.counts.agreement()
+            found = annotator_agreement(store.database)
             return answers.AgreementAnswer(
                 pairs=[
                     answers.PairAnswer(
@@ -217,15 +219,15 @@ class LabelingRoutes:
         def answer(body: messages.AnswerRequest) -> answers.StoredAnswer:
             annotator = current_annotator()
             check_is_meant(store, body, annotator)
-            stored = store.answers.answer(
+            new = NewAnswer(
                 annotator,
                 body.client_id,
                 number_of(body.item),
                 LabelKind(body.kind),
                 None if body.class_id is None else number_of(body.class_id),
                 body.seconds,
-                body.is_first,
             )
+            stored = store.answers.add(new, body.is_first)
             [said] = presenter.said([stored])
             return answers.StoredAnswer(answer=said, progress=self._progress(annotator))
 
@@ -280,7 +282,7 @@ class LabelingRoutes:
                 conflicts=query.conflicts,
             )
             after = None if query.after is None else number_of(query.after)
-            found = store.review(wanted, after, query.limit)
+            found = store.reviews.items(wanted, after, query.limit)
             last = f"i{found[-1].item.item}" if len(found) == query.limit else None
             return answers.ReviewAnswer(items=presenter.reviewed(found), next=last)
 
@@ -294,7 +296,7 @@ class LabelingRoutes:
         )
         def decide(body: messages.ReviewRequest) -> answers.DecidedAnswer:
             annotator = current_annotator()
-            decided = store.answers.decide(
+            decided = store.reviews.decide(
                 annotator,
                 body.client_id,
                 [number_of(item) for item in body.items],
@@ -315,7 +317,7 @@ class LabelingRoutes:
             body: messages.ReviewUndoRequest,
         ) -> answers.DecidedAnswer:
             annotator = current_annotator()
-            undone = store.answers.undo_decision(annotator, body.client_id)
+            undone = store.reviews.undo(annotator, body.client_id)
             return answers.DecidedAnswer(decided=undone, progress=self._progress(annotator))
 
     def _add_classes(self) -> None:
@@ -392,7 +394,7 @@ class LabelingRoutes:
     def _progress(self, annotator: str) -> answers.ProgressAnswer:
         return self._presenter.progress(self._batch(), annotator)
 
-    def _batch(self) -> Batch | None:
+    def _batch(self) -> LabelBatch | None:
         return self._store.items.batch()
 
 

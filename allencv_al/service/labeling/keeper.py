@@ -9,7 +9,6 @@ from pathlib import Path
 
 from allencv_al.common.errors import AllenCVError
 from allencv_al.labels.sessions.labeling_store import HEARTBEAT_SECONDS, LabelingStore
-from allencv_al.labels.sessions.labels_file import write_labels
 
 logger = logging.getLogger(__name__)
 
@@ -68,5 +67,5 @@ class Keeper:
         )
         if newest == self._written:
             return
-        write_labels(self._store, self._table)
+        self._store.write_table(self._table)
         self._written = (newest[0], newest[1])

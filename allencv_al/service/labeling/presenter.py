@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from allencv_al.labels.label_store import LabelConflict
+from allencv_al.labels.sessions.answers import Answer
+from allencv_al.labels.sessions.classes import LabelClass
+from allencv_al.labels.sessions.items import Item, LabelBatch
 from allencv_al.labels.sessions.labeling_store import LabelingStore
-from allencv_al.labels.sessions.session_records import Answer, Batch, Item, LabelClass, Reviewed
+from allencv_al.labels.sessions.reviews import Reviewed
 from allencv_al.service.labeling.labeling_answers import (
     BatchAnswer,
     ClassAnswer,
@@ -104,7 +107,7 @@ class Presenter:
             for one in found
         ]
 
-    def batch(self, batch: Batch | None) -> BatchAnswer:
+    def batch(self, batch: LabelBatch | None) -> BatchAnswer:
         """Return a batch."""
         if batch is None:
             return BatchAnswer(id=None, round=None, state="none", labels_per_image=1)
@@ -115,7 +118,7 @@ class Presenter:
             labels_per_image=batch.labels_per_image,
         )
 
-    def progress(self, batch: Batch | None, annotator: str) -> ProgressAnswer:
+    def progress(self, batch: LabelBatch | None, annotator: str) -> ProgressAnswer:
         """Return how far a batch is, as an annotator sees it."""
         found = self._store.counts.progress(0 if batch is None else batch.batch, annotator)
         return ProgressAnswer(
@@ -132,7 +135,7 @@ class Presenter:
 
     def version(self, item: Item) -> str:
         """Return what changes with the labeling, and with the file of an image."""
-        labeling = self._store.identity.id()[:VERSION_CHARACTERS]
+        labeling = self._store.id()[:VERSION_CHARACTERS]
         if item.image is None:
             return labeling
         source = self._store.items.image(item)

@@ -58,7 +58,7 @@ def check_labeling(store: LabelingStore, id: str | None) -> None:
     Raises:
         WebError: It is another one (409).
     """
-    if id is not None and not (id and store.identity.id().startswith(id)):
+    if id is not None and not (id and store.id().startswith(id)):
         raise WebError(
             409,
             "other_labeling",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from allencv_al.__main__ import main
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 
 CASES = Path(__file__).parents[2] / "data" / "cases" / "labels"
 
@@ -41,7 +41,7 @@ def run(labeling: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
 
 def labels(folder: Path) -> dict[str, str | None]:
     with LabelingStore(folder / LABELING_NAME, create=False) as store:
-        return {one.id: one.label for one in store.finals(1) if one.event_id is not None}
+        return {one.id: one.label for one in store.agreed_labels(1) if one.event_id is not None}
 
 
 def conflicts(folder: Path) -> int:
@@ -366,7 +366,9 @@ def test_a_table_that_was_filled_in_is_imported_with_its_words(
     (tmp_path / "to_label.csv").write_text(text)
     assert run(tmp_path / "to_label.csv")[0] == 0
     with LabelingStore(labeling / LABELING_NAME, create=False) as store:
-        kinds = {one.id: str(one.kind) for one in store.finals(1) if one.event_id is not None}
+        kinds = {
+            one.id: str(one.kind) for one in store.agreed_labels(1) if one.event_id is not None
+        }
     assert kinds == {"001.png": "label", "002.png": "skip", "003.png": "unsure"}
 
 
@@ -381,4 +383,4 @@ def test_times_may_be_dates_and_blanks_make_no_other_annotator(
     code, _, _ = run(tmp_path / "x.csv", "--annotator", " me ")
     assert (code, labels(labeling)) == (0, {"001.png": "red"})
     with LabelingStore(labeling / LABELING_NAME, create=False) as store:
-        assert store.finals(1)[0].annotator == "me"
+        assert store.agreed_labels(1)[0].annotator == "me"

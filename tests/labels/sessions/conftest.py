@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 
 MakeStore = Callable[..., LabelingStore]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 
 COUNT, DONE = 4_000, 400
 A_STEP = 10  # instructions of SQLite's machine
@@ -37,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[LabelingStore]:
         store.items.open_batch([NewItem(f"{n}.png", tmp_path / f"{n}.png") for n in range(COUNT)])
         with store.database.transaction():
             for item in range(1, DONE + 1):
-                store.answers.answer("Anna", f"client-{item}", item, LabelKind.LABEL, 1)
+                store.answers.add(NewAnswer("Anna", f"client-{item}", item, LabelKind.LABEL, 1))
         yield store
 
 
@@ -50,7 +51,7 @@ def test_what_is_next_is_found_without_looking_at_all(store: LabelingStore) -> N
 
 def test_an_answer_costs_no_more_in_a_large_labeling(store: LabelingStore) -> None:
     def answer() -> None:
-        store.answers.answer("Ben", "client-new", COUNT, LabelKind.LABEL, 1)
+        store.answers.add(NewAnswer("Ben", "client-new", COUNT, LabelKind.LABEL, 1))
 
     assert steps(store, answer) < COUNT / 2
 

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from allencv_al.common.errors import DataError
+from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.labels.sessions.session_records import NewItem
 from allencv_al.service.labeling import image_route
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web import Identity, TokenAccess, WebSettings
@@ -131,7 +131,7 @@ def test_a_key_of_another_answer_is_a_conflict(client: FlaskClient) -> None:
         headers=BEN,
     )
     assert found.status_code == 409
-    assert "somebody else" in found.json["error"]["message"]
+    assert "another annotator" in found.json["error"]["message"]
 
 
 def test_pictures_are_upright_small_and_encoded_anew(client: FlaskClient) -> None:
@@ -253,8 +253,8 @@ def test_what_belongs_to_another_labeling_is_refused(
 ) -> None:
     mine = client.get("/api/session").json["labeling"]
     with LabelingStore(tmp_path / "other" / LABELING_NAME) as other:
-        theirs = other.identity.id()
-    assert mine == store.identity.id() != theirs
+        theirs = other.id()
+    assert mine == store.id() != theirs
     for changes, code in (
         ({"labeling": theirs}, "other_labeling"),
         ({"annotator": "Ben"}, "other_annotator"),

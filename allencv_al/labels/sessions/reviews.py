@@ -1,0 +1,164 @@
+"""Reviews: all answers to an image, and decisions that override them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from allencv_al.common.errors import DataError
+from allencv_al.labels.database import Database
+from allencv_al.labels.label_store import PER_ANNOTATOR, LabelConflict, LabelKind, LabelStore
+from allencv_al.labels.sessions.agreement import NOT_UNDONE, update_agreed_label
+from allencv_al.labels.sessions.answers import (
+    IN_ITEMS,
+    SELECT_ANSWER,
+    Answer,
+    AnswerStore,
+    NewAnswer,
+    add_event,
+    answer_of,
+    check_is_open,
+)
+from allencv_al.labels.sessions.items import SELECT_ITEM, Item, item_of
+from allencv_al.labels.sessions.schema import REVIEW
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewFilter:
+    """The items that a review shows.
+
+    Args:
+        batch: Items of this batch; None for all.
+        class_id: Items with this agreed class.
+        kind: Items with an agreed label of this kind.
+        annotator: Items that this annotator has answered.
+        conflicts: Only items in conflict.
+    """
+
+    batch: int | None = None
+    class_id: int | None = None
+    kind: LabelKind | None = None
+    annotator: str | None = None
+    conflicts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """An item with all its answers.
+
+    Args:
+        item: The item.
+        answers: Each annotator's answer in force.
+        decision: The decision of a review, if any.
+    """
+
+    item: Item
+    answers: tuple[Answer, ...]
+    decision: Answer | None
+
+
+class ReviewStore:
+    """Shows answers and stores the decisions of reviews, as label events.
+
+    Args:
+        database: Of the labeling.
+        answers: The answers.
+    """
+
+    def __init__(self, database: Database, answers: AnswerStore) -> None:
+        self._database = database
+        self._answers = answers
+        self._events = LabelStore(database, PER_ANNOTATOR)
+
+    def items(self, of: ReviewFilter, after: int | None, limit: int) -> list[Reviewed]:
+        """Return items that have answers, in the order of asking.
+
+        Args:
+            of: The filter.
+            after: Return only items behind this one.
+            limit: Maximal number of items.
+        """
+        filters = (
+            ("i.batch = :batch", of.batch),
+            ("i.class_id = :class_id", of.class_id),
+            ("i.kind = :kind", of.kind),
+            ("i.item IN (SELECT item FROM standing WHERE annotator = :annotator)", of.annotator),
+            ("i.is_conflict", of.conflicts or None),
+            ("(i.batch, i.rank) > (SELECT batch, rank FROM item WHERE item = :after)", after),
+        )
+        conditions = [sql for sql, value in filters if value is not None]
+        where = " AND ".join(["(i.kind IS NOT NULL OR i.answers > 0)", *conditions])
+        rows = self._database.rows(
+            f"{SELECT_ITEM} WHERE {where} ORDER BY i.batch, i.rank LIMIT :limit",
+            {**asdict(of), "after": after, "limit": limit},
+        )
+        items = [item_of(row) for row in rows]
+        numbers = [item.item for item in items]
+        answers, decisions = self._answers.in_force(numbers), self.decisions(numbers)
+        return [
+            Reviewed(item, tuple(answers[item.item]), decisions.get(item.item)) for item in items
+        ]
+
+    def decisions(self, items: Sequence[int]) -> dict[int, Answer]:
+        """Return the decisions in force, by item."""
+        rows = self._database.rows(
+            f"{SELECT_ANSWER} WHERE {IN_ITEMS} AND e.source = ? AND {NOT_UNDONE} "
+            "ORDER BY e.event_id",
+            (json.dumps(list(items)), REVIEW),
+        )
+        return {row[1]: answer_of((*row[:-1], True)) for row in rows}  # the newest one stays
+
+    def decide(
+        self,
+        annotator: str,
+        client_key: str,
+        items: Sequence[int],
+        kind: LabelKind,
+        class_id: int | None = None,
+    ) -> int:
+        """Decide the labels of items, overriding their answers; all of them, or none.
+
+        Returns:
+            The number of items.
+
+        Raises:
+            DataError: The kind is a skip, or does not match the class.
+            LabelConflict: There is no such item or class, or its batch is closed.
+        """
+        if kind in (LabelKind.SKIP, LabelKind.UNDO):
+            raise DataError(f"a review decides for a class, unsure or unreadable, found {kind}")
+        with self._database.transaction() as connection:
+            numbers = dict.fromkeys(items)
+            for item in numbers:
+                labels_per_image = check_is_open(connection, item)
+                new = NewAnswer(annotator, f"{client_key}:{item}", item, kind, class_id)
+                add_event(connection, self._events, new, REVIEW)
+                update_agreed_label(connection, item, labels_per_image)
+        return len(numbers)
+
+    def undo(self, annotator: str, client_key: str) -> int:
+        """Take back the decisions of one call of `decide`; the labels before them count again.
+
+        A repeated call stores nothing more.
+
+        Returns:
+            The number of items.
+
+        Raises:
+            LabelConflict: There is no such decision of this annotator, a later decision has
+                superseded one of them, or the batch is closed.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT e.event_id, i.item FROM label_event e JOIN item i ON i.id = e.id "
+                "WHERE e.source = ? AND e.annotator = ? AND e.client_key BETWEEN ? AND ?",
+                (REVIEW, annotator, f"{client_key}:", f"{client_key}:~"),
+            ).fetchall()
+            if not rows:
+                raise LabelConflict(f"there is no such decision of {annotator}")
+            for event_id, item in rows:
+                labels_per_image = check_is_open(connection, item)
+                self._events.undo(event_id, annotator)
+                update_agreed_label(connection, item, labels_per_image)
+        return len(rows)
