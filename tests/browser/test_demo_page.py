@@ -508,7 +508,7 @@ def test_a_dropped_folder_gives_its_pictures(
     names = page.locator(".tile-name").all_inner_texts()
     assert set(names) == {path.name for path in several[:3]}
     drop(page)
-    expect(page.get_by_role("alert")).to_contain_text("That was no file")
+    expect(page.get_by_role("alert")).to_contain_text("This was not a file")
 
 
 @pytest.mark.slow
@@ -529,7 +529,7 @@ def test_a_photo_is_predicted(new_page: NewPage, url: str) -> None:
 def test_a_refused_camera_is_said(page: Page, url: str) -> None:
     enter(page, url)
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.get_by_role("alert")).to_have_text("No camera can be used here.")
+    expect(page.get_by_role("alert")).to_have_text("There is no camera, or the browser does not allow its use.")
 
 
 @pytest.mark.slow

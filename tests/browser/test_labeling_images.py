@@ -66,7 +66,7 @@ def test_an_image_that_is_gone_is_said_and_not_labeled(
     until(lambda: width(page) == 320, page)
     assert press(page, "1") == "00.png"
     expect(problem).to_contain_text("This image cannot be shown:")
-    expect(problem).to_contain_text("x says that it is unreadable.")
+    expect(problem).to_contain_text("Press x to mark it unreadable.")
     assert press(page, "x") == "01.png"
     assert labeling.wait(2) == {"00.png": "cat", "01.png": "unreadable"}
 

@@ -134,7 +134,7 @@ def test_a_key_that_does_nothing_says_why(page: Page, make_labeling: MakeLabelin
     for key, text in (
         ("7", "There is no class 7: the last key is 2."),
         ("/", "All classes are shown"),
-        ("z", "There is no answer of yours to take back."),
+        ("z", "You have no answer to undo."),
         ("q", "Q does nothing here."),
     ):
         page.keyboard.press(key)

@@ -263,7 +263,7 @@ def test_the_end_tells_labels_from_other_answers(
         press(page, key)
     expect(page.locator("#end-title")).to_have_text("No image is left")
     expect(page.locator("#end-text")).to_contain_text(
-        "2 of 4 images have a label; of 1 nobody was sure; 1 is unreadable."
+        "2 of 4 images have a label; 1 is marked not sure; 1 is unreadable."
     )
 
 

@@ -36,7 +36,7 @@ def test_it_lets_in_whoever_has_the_token(tmp_path: Path, new_page: Any) -> None
         assert token not in other.url
         broken = new_page()
         broken.goto(f"{server.url}login#%E0%A4")  # no encoding of anything
-        expect(broken.locator("#problem")).to_have_text("This is not a token of this server.")
+        expect(broken.locator("#problem")).to_have_text("This token is not valid on this server.")
     finally:
         new_page.close()  # first: a page that asks a server which has gone complains
         server.close()

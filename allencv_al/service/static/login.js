@@ -1,4 +1,4 @@
-// Trades a token for a cookie; an address that ends in #TOKEN needs no typing.
+// Exchanges a token for a cookie; an address that ends in #TOKEN needs no typing.
 
 const form = document.getElementById("form");
 const input = document.getElementById("token");
@@ -17,10 +17,10 @@ async function logIn(token) {
     return;
   }
   if (response.ok) location.replace(".");
-  else problem.textContent = "This is not a token of this server.";
+  else problem.textContent = "This token is not valid on this server.";
 }
 
-/** Return the token behind the sign #; what is no right encoding stands for itself. */
+/** Return the token after the #; text that is not percent-encoded is used unchanged. */
 function tokenIn(text) {
   try {
     return decodeURIComponent(text);
@@ -37,7 +37,7 @@ form.addEventListener("submit", (event) => {
 
 const given = tokenIn(location.hash.slice(1));
 if (given) {
-  history.replaceState(null, "", location.pathname); // the token stays in no history
+  history.replaceState(null, "", location.pathname); // keep the token out of the history
   logIn(given);
 } else {
   input.focus();

@@ -1,4 +1,4 @@
-// The light and the dark look: the system's, until the button of the page says otherwise.
+// The light and the dark look: the system's, unless the button of the page overrides it.
 
 const KEY = "allencv-al-theme";
 const root = document.documentElement;
@@ -10,7 +10,7 @@ if (kept === "light" || kept === "dark") root.dataset.theme = kept;
 const current = () => root.dataset.theme ?? (system.matches ? "dark" : "light");
 const other = () => (current() === "dark" ? "light" : "dark");
 
-/** Let a button change the look; it says what it would change it to. */
+/** Let a button change the look; its text is the look that it changes to. */
 export function listenToTheme(button) {
   const show = () => { button.textContent = other() === "dark" ? "Dark look" : "Light look"; };
   button.addEventListener("click", () => {

@@ -1,4 +1,4 @@
-// A photo from the camera: a phone has an app for it, elsewhere the page shows what the camera sees.
+// A photo from the camera: phones use their camera app, other devices show the camera in the page.
 
 /** Call `take` with a photo when the button asks for one. */
 export function listenToCamera({ button, input, dialog, video, shoot, cancel, take, complain }) {
@@ -22,7 +22,7 @@ export function listenToCamera({ button, input, dialog, video, shoot, cancel, ta
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch {
-      complain("No camera can be used here.");
+      complain("There is no camera, or the browser does not allow its use.");
       return;
     }
     video.srcObject = stream;
@@ -35,7 +35,7 @@ export function listenToCamera({ button, input, dialog, video, shoot, cancel, ta
   cancel.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", stop);
   shoot.addEventListener("click", async () => {
-    if (!video.videoWidth) return; // the first picture has not come yet
+    if (!video.videoWidth) return; // the first frame has not arrived yet
     const blob = await still(video);
     count += 1;
     dialog.close();

@@ -1,9 +1,9 @@
-// Talking to the server: one image in, one answer or one understandable error out.
+// Requests to the server: one image in, one answer or one readable error out.
 
 const MAX_TRIES = 6;
 const DEFAULT_RETRY_SECONDS = 2;
 
-/** What went wrong, in words for people. `canRetry` says whether the same image may work later. */
+/** A readable error. `canRetry` is true if the same image may succeed later. */
 export class PredictionError extends Error {
   constructor(message, canRetry) {
     super(message);
@@ -11,7 +11,7 @@ export class PredictionError extends Error {
   }
 }
 
-/** Return what the page has to know of the server and its model. */
+/** Return the facts about the server and its model that the page needs. */
 export async function serverInfo() {
   const response = await fetch("api/info");
   if (!response.ok) throw await errorOf(response);
@@ -46,9 +46,9 @@ async function errorOf(response) {
   try {
     message = (await response.json()).error.message;
   } catch {
-    // an answer of a proxy in between: its number has to do
+    // an answer of a proxy in between has only a status
   }
-  if (response.status === 401) message = "You are not logged in any more: reload the page.";
+  if (response.status === 401) message = "Your login has expired: reload the page.";
   return new PredictionError(message, response.status >= 500 || response.status === 401);
 }
 

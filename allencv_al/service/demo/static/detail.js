@@ -1,4 +1,4 @@
-// One image in full: the picture, the classes as bars, how unsure the model is, how long it took.
+// One image in full, with its classes as bars, the model's uncertainty and the time taken.
 
 import { element, percent, picture } from "./dom.js";
 
@@ -17,7 +17,7 @@ export function showDetail(panel, item, info, onRetry) {
 
 function facts(item, info, onRetry) {
   if (item.error) return failure(item, onRetry);
-  if (!item.result) return [element("p", "working", "Looking at it ...")];
+  if (!item.result) return [element("p", "working", "Predicting ...")];
   const { result } = item;
   if (!result.probs) return [verdict(result), raw(result.answer), times(result)];
   return [verdict(result), bars(result, info.classes), uncertainty(result), times(result)];

@@ -1,4 +1,4 @@
-// Building elements from text that nobody has checked: text is only ever text.
+// Builds elements from untrusted text: it is set as text, never parsed as HTML.
 
 /** Return an element with a class, a text or children, and attributes. */
 export function element(tag, className, content = [], attributes = {}) {

@@ -1,11 +1,11 @@
-// The images on the page, and the few that are on their way to the server.
+// The images on the page, and the few that are being sent to the server.
 
 import { PredictionError, predict } from "./client.js";
 import { entropy, margin, top } from "./uncertainty.js";
 
 const AT_ONCE = 4;
 
-/** A list of images that tells when one of them changes. */
+/** A list of images that dispatches an event when one of them changes. */
 export class Items extends EventTarget {
   #items = [];
   #waiting = [];
@@ -21,7 +21,7 @@ export class Items extends EventTarget {
     return [...this.#items];
   }
 
-  /** Take in files and send them, in their order. */
+  /** Add files and send them, in order. */
   add(files) {
     const items = files.map((file) => this.#item(file));
     this.#items.push(...items);
@@ -88,7 +88,7 @@ export class Items extends EventTarget {
   }
 }
 
-/** Add to an answer what the page shows besides: the sure class, its probability, how unsure. */
+/** Add the predicted class, its probability and the uncertainty to an answer. */
 function described({ answer, ...times }) {
   const probs = Array.isArray(answer.probs) ? answer.probs : null;
   return {

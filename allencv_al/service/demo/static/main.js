@@ -1,4 +1,4 @@
-// The page as a whole: images come in, answers are shown.
+// The page: takes images, shows predictions.
 
 import { listenToCamera } from "./camera.js";
 import { serverInfo } from "./client.js";
@@ -13,7 +13,7 @@ import { listenToTheme } from "../theme.js";
 
 const byId = (id) => document.getElementById(id);
 
-/** Say something that must not be missed. */
+/** Show an error message. */
 function complain(message) {
   byId("notice").textContent = message;
   byId("notice").hidden = false;
@@ -41,7 +41,7 @@ class Page {
     byId("clear").addEventListener("click", () => this.#items.clear());
   }
 
-  /** Take in files. */
+  /** Add files. */
   take(files) {
     byId("notice").hidden = true;
     if (files.length > 0) this.#items.add(files);

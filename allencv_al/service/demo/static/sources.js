@@ -1,4 +1,4 @@
-// Where images come from: chosen, dropped, pasted.
+// The sources of images: file dialog, drop, paste.
 
 /** Call `take` with the files of every choice, drop and paste on the page. */
 export function listen({ choose, input, veil, take, complain }) {
@@ -37,7 +37,7 @@ function listenToDrops(veil, take, complain) {
     show(false);
     const files = await filesOf(event.dataTransfer);
     if (files.length > 0) take(files);
-    else complain("That was no file. Save the picture first, or copy and paste it.");
+    else complain("This was not a file. Save the image first, or copy and paste it.");
   });
 }
 
@@ -54,7 +54,7 @@ async function filesOf(transfer) {
 async function collect(entry, found) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    if (file.type.startsWith("image/")) found.push(file); // a folder holds other things, too
+    if (file.type.startsWith("image/")) found.push(file); // folders also hold other files
     return;
   }
   const reader = entry.createReader();

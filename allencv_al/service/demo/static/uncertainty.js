@@ -1,6 +1,6 @@
-// How unsure a classifier is of an image, as in the query strategies of the package.
+// The uncertainty of a classifier, as in the query strategies of the package.
 
-/** Return the place of the largest number. */
+/** Return the index of the largest number. */
 export function top(probabilities) {
   let best = 0;
   probabilities.forEach((value, place) => {
@@ -9,7 +9,7 @@ export function top(probabilities) {
   return best;
 }
 
-/** Return the largest probability less the second largest: near 0 is unsure. */
+/** Return the largest probability minus the second largest: near 0 is uncertain. */
 export function margin(probabilities) {
   if (probabilities.length < 2) return 1;
   let first = -Infinity;
@@ -21,7 +21,7 @@ export function margin(probabilities) {
   return first - second;
 }
 
-/** Return the Shannon entropy in nats: 0 is sure, log(number of classes) knows nothing. */
+/** Return the Shannon entropy in nats: 0 is certain, log(number of classes) is uniform. */
 export function entropy(probabilities) {
   let sum = 0;
   for (const value of probabilities) if (value > 0) sum -= value * Math.log(value);

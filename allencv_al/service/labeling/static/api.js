@@ -1,12 +1,12 @@
-// Talking to the server. Every failure is an `ApiError` with words for people.
+// Requests to the server. Every failure is an `ApiError` with a readable message.
 
 const NAME_KEY = "allencv-al-annotator";
 
-// Of this window: another name that is given in another window counts there, and here after a reload.
+// Of this window: a name entered in another window is used here after a reload.
 let name = stored();
 let labeling = null;
 
-/** What went wrong; `status` is 0 where the server could not be reached. */
+/** A failed request; `status` is 0 if the server could not be reached. */
 export class ApiError extends Error {
   constructor(message, status, code = "") {
     super(message);
@@ -20,49 +20,49 @@ export class ApiError extends Error {
   }
 }
 
-/** Return the name under which this browser labels; null before it was asked. */
+/** Return the annotator's name; null before it was entered. */
 export function annotatorName() {
   return name;
 }
 
-/** Label under a name from now on. */
+/** Use a name for the annotator from now on. */
 export function setAnnotatorName(given) {
   name = given;
   try {
     localStorage.setItem(NAME_KEY, given);
   } catch {
-    // the browser keeps nothing: the name is asked again after a reload
+    // the browser stores nothing: the name is asked for again after a reload
   }
 }
 
-/** Name a labeling in all requests from now on: no other takes them. */
+/** Name the labeling in all requests from now on; other labelings refuse them. */
 export function setLabeling(id) {
   labeling = id;
 }
 
-/** Return what a GET answers. */
+/** Return the response of a GET request. */
 export function get(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== "");
   const text = new URLSearchParams(given).toString();
   return request("GET", text ? `${path}?${text}` : path);
 }
 
-/** Return what a POST answers. */
+/** Return the response of a POST request. */
 export function post(path, body) {
   return request("POST", path, body);
 }
 
-/** Return what a PATCH answers. */
+/** Return the response of a PATCH request. */
 export function patch(path, body) {
   return request("PATCH", path, body);
 }
 
-/** Return what a DELETE answers. */
+/** Return the response of a DELETE request. */
 export function remove(path) {
   return request("DELETE", path);
 }
 
-/** Return an id that no other request has. */
+/** Return a unique id for a request. */
 export function newClientId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -84,7 +84,7 @@ async function request(method, path, body) {
   throw await errorOf(response);
 }
 
-/** Return why an address answers no image, as an `ApiError`; null where it does by now. */
+/** Return why an image cannot be loaded, as an `ApiError`; null if it loads now. */
 export async function imageError(url) {
   try {
     const response = await fetch(url, { headers: { Accept: "application/json" } });
@@ -99,9 +99,9 @@ async function errorOf(response) {
   try {
     ({ message, code } = (await response.json()).error);
   } catch {
-    // an answer of a proxy in between: its number has to do
+    // an answer of a proxy in between has only a status
   }
-  if (response.status === 401) message = "You are not logged in any more: reload the page.";
+  if (response.status === 401) message = "Your login has expired: reload the page.";
   return new ApiError(message, response.status, code);
 }
 

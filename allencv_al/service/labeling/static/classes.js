@@ -1,4 +1,4 @@
-// The classes to choose from: buttons, or a list with a search where there are many.
+// The classes to choose from: buttons, or a searchable list if there are many.
 
 import { byId, button, element } from "./dom.js";
 
@@ -22,7 +22,7 @@ export class ClassPicker extends EventTarget {
     return this.classes.length > MANY_CLASSES;
   }
 
-  /** Take over the classes of the session. */
+  /** Use the classes of the session. */
   set(classes) {
     const seen = (all) => JSON.stringify(all.map(({ id, name, key }) => [id, name, key]));
     const isSame = seen(this.classes) === seen(classes);
@@ -103,7 +103,7 @@ export class ClassPicker extends EventTarget {
   }
 }
 
-/** Return the classes whose names hold a text, those first that are it or begin with it. */
+/** Return the classes whose names contain a text; equal names first, then those that begin with it. */
 export function search(classes, text) {
   const [exact, wanted] = [text.normalize("NFC"), fold(text)];
   if (wanted === "") return classes;

@@ -1,4 +1,4 @@
-// Building elements from text that nobody has checked: text is only ever text.
+// Builds elements from untrusted text: it is set as text, never parsed as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -18,12 +18,12 @@ export function button(content, act, className = "", attributes = {}) {
   return made;
 }
 
-/** Have a screen reader say something. */
+/** Announce a text to screen readers. */
 export function announce(text) {
   byId("announcer").textContent = text;
 }
 
-/** Show a sentence for a moment: why a key did nothing. */
+/** Show a sentence briefly, for instance why a key had no effect. */
 export function showHint(text) {
   byId("hint").textContent = text;
   byId("hint").hidden = false;

@@ -1,11 +1,11 @@
-// The screen where nothing is left to label: what is next, and what the labels have brought.
+// The screen when no image is left to label: next steps, and the accuracy so far.
 
 import { ApiError, post } from "./api.js";
 import { byId, button, count, element, showNotice } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Show what is next. `acts` has lookAtSkipped, review and refresh. */
+/** Show the next steps. `acts` has lookAtSkipped, review and refresh. */
 export function showEnd(session, outbox, isGone, acts) {
   const { title, text, buttons } = content(session, outbox, isGone, acts);
   const key = JSON.stringify([title, text, session.loop?.rounds]);
@@ -17,7 +17,7 @@ export function showEnd(session, outbox, isGone, acts) {
   byId("end-curve").replaceChildren(...curve(session.loop?.rounds ?? []));
 }
 
-/** Return where the labels are, in a sentence, for who cannot reach the server. */
+/** Return a sentence with the place of the labels, for when the server cannot be reached. */
 export function whereLabelsAre(session) {
   if (session.loop) return `The labels that were sent are in the run directory ${session.folder}; the loop uses them when it is resumed.`;
   return `The labels that were sent are in ${session.folder}/labels.csv; the same command resumes the labeling.`;
@@ -45,19 +45,19 @@ function content(session, outbox, isGone, acts) {
   if (batch.state === "done") return loop ? ofLoop(loop, batch, session.folder) : ofFolder(session, [review]);
   const left = progress.total - progress.done - progress.skipped - progress.conflicts;
   if (left > 0) {
-    return { title: "Others have the rest", text: `${count(left, "image")} ${left === 1 ? "is" : "are"} with others now, or in another window of yours. This page goes on by itself if one comes back.`, buttons: [review] };
+    return { title: "Others have the rest", text: `${count(left, "image")} ${left === 1 ? "is" : "are"} with others now, or in another window of yours. This page continues by itself if one comes back.`, buttons: [review] };
   }
   if (progress.conflicts > 0) {
-    return { title: "Conflicts are left", text: `Of ${count(progress.conflicts, "image")} people say different things. A review decides.`, buttons: [button("Review the conflicts", acts.conflicts, "primary")] };
+    return { title: "Conflicts are left", text: `${count(progress.conflicts, "image")} ${progress.conflicts === 1 ? "has" : "have"} different answers. A review decides.`, buttons: [button("Review the conflicts", acts.conflicts, "primary")] };
   }
   if (progress.skipped > 0) {
     const again = button("Look at them again", acts.lookAtSkipped, "primary");
     if (!loop) {
-      return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped and ${progress.skipped === 1 ? "has" : "have"} no label yet. The other labels are stored; you may leave it at that.`, buttons: [again, undo, review] };
+      return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped and ${progress.skipped === 1 ? "has" : "have"} no label yet. The other labels are stored; you may stop here.`, buttons: [again, undo, review] };
     }
     return { title: "All but the skipped ones", text: `${count(progress.skipped, "image")} ${progress.skipped === 1 ? "was" : "were"} skipped. Look again, or finish this round without them; it cannot be opened again.`, buttons: [again, finish, undo, review] };
   }
-  if (loop) return { title: `Round ${batch.round} is labeled`, text: `${progress.unsure + progress.unreadable > 0 ? `${labeledText(progress)} ` : ""}The loop goes on in a moment. Until then the last answer can be taken back (z). ${resultOf(loop)}`, buttons: [finish, undo, review] };
+  if (loop) return { title: `Round ${batch.round} is labeled`, text: `${progress.unsure + progress.unreadable > 0 ? `${labeledText(progress)} ` : ""}The loop continues in a moment. Until then you can undo the last answer (z). ${resultOf(loop)}`, buttons: [finish, undo, review] };
   return ofFolder(session, [review, undo]);
 }
 
@@ -66,16 +66,16 @@ function ofFolder({ progress, folder }, buttons) {
   return { title, text: `${labeledText(progress)} The labels are in ${folder}/labels.csv. You can close this page, or review them.`, buttons };
 }
 
-/** Return how many images have a label, and what was said of the others, in a sentence. */
+/** Return a sentence with the number of images with and without a label. */
 function labeledText(progress) {
   const labeled = progress.done - progress.unsure - progress.unreadable;
   const parts = [`${labeled} of ${count(progress.total, "image")} ${labeled === 1 ? "has" : "have"} a label`];
-  if (progress.unsure) parts.push(`of ${progress.unsure} nobody was sure`);
+  if (progress.unsure) parts.push(`${progress.unsure} ${progress.unsure === 1 ? "is" : "are"} marked not sure`);
   if (progress.unreadable) parts.push(`${progress.unreadable} ${progress.unreadable === 1 ? "is" : "are"} unreadable`);
   return `${parts.join("; ")}.`;
 }
 
-/** Return what the labels of the rounds before have brought, in a sentence. */
+/** Return a sentence with the accuracy and its gain since the first round. */
 function resultOf(loop) {
   const measured = loop.rounds.filter((one) => one.accuracy !== null);
   const gained = measured.length > 1 ? measured.at(-1).accuracy - measured[0].accuracy : null;
@@ -85,11 +85,11 @@ function resultOf(loop) {
 function ofLoop(loop, batch, folder) {
   const result = resultOf(loop);
   if (loop.state === "finished") return { title: "The loop is done", text: `${result} ${filesOf(loop, folder)} Thank you; you can close this page.`, buttons: [] };
-  if (loop.state === "absent") return { title: `Round ${batch.round} is labeled`, text: `The loop does not run now; when it goes on, it takes these labels. ${result}`, buttons: [] };
-  return { title: `Round ${batch.round} is labeled`, text: `The model is being trained; the next images come by themselves. ${result}`, buttons: [] };
+  if (loop.state === "absent") return { title: `Round ${batch.round} is labeled`, text: `The loop is not running; it uses these labels when it is resumed. ${result}`, buttons: [] };
+  return { title: `Round ${batch.round} is labeled`, text: `The model is being trained; the next images appear by themselves. ${result}`, buttons: [] };
 }
 
-/** Return where a run has what it brought, in a sentence. */
+/** Return a sentence with the files of the results. */
 function filesOf(loop, folder) {
   const names = { "labels.csv": "the labels are in", "model.tar.gz": "the model is in", "report.html": "the accuracy of each round is in" };
   const parts = loop.files.filter((name) => name in names).map((name) => `${names[name]} ${folder}/${name}`);
@@ -108,7 +108,7 @@ async function finishBatch(acts) {
   acts.refresh();
 }
 
-/** Return a picture of accuracy over labels, and the same as a table for those who cannot see it. */
+/** Return a chart of accuracy over labels, and the same as a table for screen readers. */
 function curve(rounds) {
   const points = rounds.filter((one) => one.accuracy !== null);
   if (points.length < 2) return [];

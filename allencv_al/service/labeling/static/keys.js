@@ -1,8 +1,8 @@
-// What a key means, on any keyboard layout, with Caps Lock and on the number pad.
+// The meaning of a key on any keyboard layout, with Caps Lock and on the number pad.
 
 const COMMANDS = "/?+=-"; // which layouts put beside Shift, or on a key of a digit
 
-/** Return what a key may mean, the most likely first: "1", "s", "/", "ArrowLeft" ... */
+/** Return the possible meanings of a key, the most likely first: "1", "s", "/", "ArrowLeft" ... */
 export function meanings(event) {
   const key = event.key.normalize("NFKC"); // digits and letters of full width
   const { code } = event;
@@ -19,7 +19,7 @@ export function meanings(event) {
   return found;
 }
 
-/** Return what to call a key that does nothing. */
+/** Return the name of a key without effect. */
 export function nameOf(event) {
   return event.key === "Dead" ? "A key that waits for the next letter" : event.key.toUpperCase();
 }

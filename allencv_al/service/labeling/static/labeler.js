@@ -1,4 +1,4 @@
-// What is labeled now: the image, the answers given, and the way back.
+// The image being labeled, the answers given, and undo.
 
 import { annotatorName, get, newClientId, post } from "./api.js";
 import { ClassPicker } from "./classes.js";
@@ -6,7 +6,7 @@ import { announce, byId, count, showHint, showNotice } from "./dom.js";
 import { Outbox } from "./outbox.js";
 
 const AHEAD = 6;
-const GESTURE_MS = 250; // between the two clicks of a double click; whoever labels takes longer
+const GESTURE_MS = 250; // between the two clicks of a double click; labeling takes longer
 const MOST_ELSEWHERE = 200; // images in other windows: as many as the server takes
 const WORDS = { skip: "skipped", unsure: "not sure", unreadable: "unreadable" };
 
@@ -17,22 +17,22 @@ export class Labeler extends EventTarget {
     this.outbox = outbox;
     this.tabs = tabs;
     this.picker = new ClassPicker();
-    this.queue = []; // images promised to us; the first one is shown
-    this.given = []; // answers that can be taken back, the newest last
+    this.queue = []; // images leased to this window; the first one is shown
+    this.given = []; // answers that can be undone, the newest last
     this.clickedAt = -GESTURE_MS;
-    this.answered = new Set(); // what the server may still offer, because it was asked before
+    this.answered = new Set(); // images that the server may still offer, from an earlier request
     this.skippedAgain = false;
     this.shown = null;
     this.filling = null;
     this.#listen();
   }
 
-  /** The image that is shown; null where there is none. */
+  /** The image that is shown, or null. */
   get current() {
     return this.queue[0] ?? null;
   }
 
-  /** Begin: what was answered before can be taken back, and the first image comes. */
+  /** Load earlier answers for undo, then the first image. */
   async start() {
     const { answers } = await get("history", { limit: 200 });
     this.given = answers.reverse().map((answer) => ({
@@ -54,20 +54,20 @@ export class Labeler extends EventTarget {
     await this.fill();
   }
 
-  /** Take over classes, and whose answers are given here. */
+  /** Use the classes and the annotator of a session. */
   setSession(session) {
     this.session = session;
     this.picker.set(session.classes);
     this.#hold();
   }
 
-  /** Have as many images as are shown and loaded ahead; show the first one. */
+  /** Fill the queue of images that are loaded ahead; show the first one. */
   async fill() {
     this.filling ??= this.#fill().finally(() => { this.filling = null; });
     await this.filling;
   }
 
-  /** Look at what was skipped. */
+  /** Show the skipped images again. */
   async lookAtSkipped() {
     this.skippedAgain = true;
     this.answered.clear();
@@ -85,7 +85,7 @@ export class Labeler extends EventTarget {
     await this.start();
   }
 
-  /** Say what the image shows, and go on to the next one. */
+  /** Answer for the current image and show the next one. */
   answer(kind, one = null) {
     const item = this.current;
     if (!item) return;
@@ -113,7 +113,7 @@ export class Labeler extends EventTarget {
     this.fill();
   }
 
-  /** Take the last answer back, and show its image again; asked for several times, so many. */
+  /** Undo the last answer and show its image again; repeated calls undo further answers. */
   undo() {
     this.undoing = (this.undoing ?? Promise.resolve()).then(() => this.#undo());
     return this.undoing;
@@ -122,7 +122,7 @@ export class Labeler extends EventTarget {
   async #undo() {
     const last = this.given.at(-1);
     if (!last) {
-      showHint("There is no answer of yours to take back.");
+      showHint("You have no answer to undo.");
       return;
     }
     try {
@@ -139,7 +139,7 @@ export class Labeler extends EventTarget {
       this.given = this.given.filter((other) => other !== last);
       this.answered.delete(last.item.id);
       this.queue = [last.item, ...this.queue.filter((item) => item.id !== last.item.id)];
-      announce(`Taken back: ${last.item.file_name}`);
+      announce(`Undone: ${last.item.file_name}`);
       this.#show();
     } catch (error) {
       showNotice(`Undo: ${error.message}`);
@@ -147,7 +147,7 @@ export class Labeler extends EventTarget {
     }
   }
 
-  /** Show what the model takes the image for. */
+  /** Show the model's prediction for the image. */
   async guess() {
     const item = this.current;
     if (!item?.has_guess) return;
@@ -162,7 +162,7 @@ export class Labeler extends EventTarget {
     }
   }
 
-  /** Do what a key means here; return whether it means something. */
+  /** Execute the command of a key; return whether it has one. */
   key(key) {
     const one = this.picker.classes.find((candidate) => candidate.key === key);
     if (one && this.current) this.answer("label", one);
@@ -177,11 +177,11 @@ export class Labeler extends EventTarget {
     return true;
   }
 
-  /** Return why a key does nothing here; empty where nobody expects that it does. */
+  /** Return why a key has no effect here; empty if no effect is expected. */
   reason(key) {
     const { classes } = this.picker;
     if (!this.current) return "There is no image to label now.";
-    if (key === "g") return "No model has looked at this image.";
+    if (key === "g") return "There is no prediction for this image.";
     if (key === "/") return "All classes are shown; there is nothing to search.";
     if (!/^[1-9]$/.test(key)) return "";
     if (classes.length === 0) return "There are no classes yet. Press c to add one.";
@@ -196,7 +196,7 @@ export class Labeler extends EventTarget {
     return true;
   }
 
-  /** Tell other windows which images are held here. */
+  /** Announce the images of this window to other windows. */
   #hold() {
     const { labeling, annotator } = this.session;
     this.tabs.hold(`${labeling} ${annotator}`, this.queue.map((item) => item.id));
@@ -287,7 +287,7 @@ export class Labeler extends EventTarget {
   }
 }
 
-/** Return who labels, to be shown. */
+/** Return the name of the annotator, to be shown. */
 export function whoLabels(session) {
   return annotatorName() ?? session.annotator;
 }

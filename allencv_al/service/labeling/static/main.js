@@ -1,4 +1,4 @@
-// Puts the page together: what is shown, who labels, and what is asked of the server meanwhile.
+// Assembles the page: views, the annotator, and polling of the server.
 
 import { listenToTheme } from "../theme.js";
 import { annotatorName, get, setAnnotatorName, setLabeling } from "./api.js";
@@ -14,15 +14,15 @@ import { Team } from "./team.js";
 
 const POLL_MS = 3000;
 const SLOWEST_MS = 60000;
-const MOST_FAILURES = 14; // about ten minutes: then whoever looks at the page asks again
+const MOST_FAILURES = 14; // about ten minutes; after that the annotator retries by a button
 const LAST_POLLS = 5; // after the end of a loop, while it writes its files
 const REPEATED = ["+", "=", "-", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]; // by a key that is held
 const VIEWS = { l: "label", r: "review", c: "team" };
 const KEYS = [
-  ["1 … 9", "Choose a class"], ["/", "Find a class, where there are many"], ["s", "Skip: somebody else, or later"],
-  ["u", "Not sure"], ["x", "Unreadable"], ["z", "Take back the last answer, and the one before …"],
-  ["g", "Show the model's guess"], ["+  −  0", "Larger, smaller, all of it"], ["arrows", "Move the enlarged image"],
-  ["v", "In the review, the image in full"], ["l  r  c", "Label, review, classes and people"], ["?", "These keys"],
+  ["1 … 9", "Choose a class"], ["/", "Find a class, if there are many"], ["s", "Skip: another annotator, or later"],
+  ["u", "Not sure"], ["x", "Unreadable"], ["z", "Undo the last answer, then the one before …"],
+  ["g", "Show the model's guess"], ["+  −  0", "Zoom in, zoom out, fit"], ["arrows", "Move the enlarged image"],
+  ["v", "In the review: the image in full"], ["l  r  c", "Label, review, classes and people"], ["?", "These keys"],
 ];
 
 const tabs = new Tabs();
@@ -33,8 +33,8 @@ const review = new Review(showProgress);
 const team = new Team(refresh);
 let session = null;
 let view = Object.values(VIEWS).includes(location.hash.slice(1)) ? location.hash.slice(1) : "label";
-let isStarted = false; // whether it is known who labels
-let failures = 0; // how often in a row the server could not be reached
+let isStarted = false; // whether the annotator is known
+let failures = 0; // consecutive failures to reach the server
 let lastPolls = LAST_POLLS;
 let polling = null;
 
@@ -67,7 +67,7 @@ async function refresh() {
   if (isNewBatch) await labeler.restart();
   else {
     await outbox.adopt();
-    if (!labeler.current) await tabs.ask(); // a window that has gone holds nothing
+    if (!labeler.current) await tabs.ask(); // a closed window holds no images
     if (!labeler.current && session.batch.state === "open") await labeler.fill();
   }
   showView();
@@ -89,9 +89,9 @@ function showOutbox() {
   byId("outbox").hidden = !isStuck && !outbox.isVolatile;
   const parts = isStuck ? ["The server cannot be reached."] : [];
   if (isStuck && outbox.count) {
-    parts.push(`${count(outbox.count, "label")} ${outbox.count === 1 ? "waits" : "wait"} for the connection, kept in this ${outbox.isVolatile ? "window: do not close it" : "browser; go on"}.`);
+    parts.push(`${count(outbox.count, "label")} ${outbox.count === 1 ? "waits" : "wait"} for the connection, kept in this ${outbox.isVolatile ? "window: do not close it" : "browser; you can continue"}.`);
   } else if (outbox.isVolatile) {
-    parts.push("This browser stores nothing: labels that are on their way are lost if the window is closed.");
+    parts.push("This browser stores nothing: unsent labels are lost if you close the window.");
   }
   if (failures > 2 && isLost) parts.push(`It may have been stopped. ${whereLabelsAre(session)}`);
   if (byId("outbox-text").textContent !== parts.join(" ")) byId("outbox-text").textContent = parts.join(" ");
@@ -99,7 +99,7 @@ function showOutbox() {
   showElsewhere();
 }
 
-/** Say which labels this browser keeps for other labelings and other people. */
+/** List the unsent labels that this browser keeps for other labelings and other annotators. */
 function showElsewhere() {
   const groups = session === null ? [] : outbox.elsewhere();
   const key = JSON.stringify(groups);
@@ -120,7 +120,7 @@ function showElsewhere() {
   }));
 }
 
-/** Whether nothing more will come: the loop is done. */
+/** Return whether the loop is done and every answer is sent. */
 function isOver() {
   return session?.loop?.state === "finished" && outbox.waiting.length === 0;
 }
@@ -186,7 +186,7 @@ function listen() {
     try {
       await get("session");
       location.reload();
-    } catch (error) { // a reload would show no page at all
+    } catch (error) { // after a reload no page would appear
       setAnnotatorName(before ?? session.annotator);
       showNotice(`${error.message} The name stays ${annotatorName()} for now.`);
     }
@@ -237,7 +237,7 @@ function act(key) {
   return true;
 }
 
-/** Return why a key did nothing. */
+/** Return why a key had no effect. */
 function reasonOf(keys, event) {
   const found = keys.map((key) => (view === "label" ? labeler.reason(key) : view === "review" ? review.reason(key) : "")).find(Boolean);
   return found ?? `${nameOf(event)} does nothing here. ? shows the keys.`;
@@ -247,7 +247,7 @@ function isTypedInto(target) {
   return Boolean(target.closest?.("textarea, select, input:not([type=checkbox])"));
 }
 
-/** Ask how everything is, again and again: less often where nobody answers, and in the end no more. */
+/** Poll the current state; retry at growing intervals while the server fails, then stop. */
 async function poll() {
   polling = null;
   if (!isStarted) await begin();

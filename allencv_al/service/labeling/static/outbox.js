@@ -1,8 +1,8 @@
-// Answers on their way to the server. They are kept in this browser until the server has them, so
-// that a lost connection, a reload or a restart of the server loses none.
+// Unsent answers. They are kept in this browser until the server has stored them, so that a lost
+// connection, a reload or a restart of the server loses none.
 //
 // Each has a key of its own, because several windows write at once, and names its labeling and its
-// annotator: what belongs to others than are served now stays until they are served again.
+// annotator: answers for others than those served now stay until these are served again.
 
 import { post } from "./api.js";
 
@@ -19,7 +19,7 @@ export class Outbox extends EventTarget {
     this.tabs = tabs;
     this.labeling = this.annotator = null;
     this.waiting = []; // of this labeling and this annotator, the oldest first
-    this.held = new Set(); // what the server has refused as not its own
+    this.held = new Set(); // answers that the server has refused as not its own
     this.failures = 0;
     this.sending = null;
     this.isVolatile = false; // whether the browser keeps nothing: storage is full, or forbidden
@@ -51,7 +51,7 @@ export class Outbox extends EventTarget {
     return [...groups.values()];
   }
 
-  /** Send the answers of a labeling and an annotator from now on; begin with what former pages left. */
+  /** Send the answers of a labeling and an annotator from now on, beginning with those of earlier pages. */
   open(labeling, annotator) {
     const isNew = this.labeling !== labeling || this.annotator !== annotator;
     if (isNew) {
@@ -62,7 +62,7 @@ export class Outbox extends EventTarget {
     return isNew;
   }
 
-  /** Take over the answers of windows that are gone, and send them. */
+  /** Adopt the answers of closed windows, and send them. */
   async adopt() {
     const found = kept().filter((answer) => this.#isOurs(answer) && !this.#has(answer.client_id));
     if (found.length > 0) {
@@ -75,7 +75,7 @@ export class Outbox extends EventTarget {
     return this.waiting;
   }
 
-  /** Take an answer along; it is kept when this returns. */
+  /** Add an answer; it is stored in the browser when this returns. */
   add(answer) {
     const order = Math.max(0, ...kept().map((other) => other.order)) + 1;
     const own = { ...answer, labeling: this.labeling, annotator: this.annotator, tab: this.tabs.id, order };
@@ -86,7 +86,7 @@ export class Outbox extends EventTarget {
     return own;
   }
 
-  /** Take an answer back that the server does not have; return whether that could be done. */
+  /** Remove an unsent answer; return whether that succeeded. */
   async remove(clientId) {
     while (this.sending === clientId) await this.#changed();
     const answer = this.waiting.find((one) => one.client_id === clientId);
@@ -101,7 +101,7 @@ export class Outbox extends EventTarget {
     return true;
   }
 
-  /** Return when nothing is on its way, or it takes long. */
+  /** Return when no answer is being sent, or after a time limit. */
   async flushed() {
     const end = performance.now() + FLUSH_MS;
     while (this.sending && performance.now() < end) {
@@ -109,13 +109,13 @@ export class Outbox extends EventTarget {
     }
   }
 
-  /** Forget answers that cannot be sent, because somebody said so. */
+  /** Delete answers that cannot be sent, at the annotator's request. */
   forget(ids) {
     for (const id of ids) storage?.removeItem(PREFIX + id);
     this.#tell("change");
   }
 
-  /** Return what the server answers to an answer: sent again, it is stored once. */
+  /** Send an answer and return the response; a repeated answer is stored once. */
   static post(answer) {
     return post("answers", Object.fromEntries(SENT.filter((key) => answer[key] !== undefined).map((key) => [key, answer[key]])));
   }
@@ -164,7 +164,7 @@ export class Outbox extends EventTarget {
     setTimeout(() => this.#send(), RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1]);
   }
 
-  /** Leave an answer in the browser that belongs to a labeling, an annotator or an image not served here. */
+  /** Keep an answer in the browser whose labeling, annotator or image is not served here. */
   #hold(answer, error) {
     this.held.add(answer.client_id);
     this.waiting = this.waiting.filter((other) => other !== answer);
@@ -172,7 +172,7 @@ export class Outbox extends EventTarget {
     this.#tell("change");
   }
 
-  /** Forget an answer, and say why before saying that fewer wait. */
+  /** Delete an answer; dispatch the reason before the change of the count. */
   #drop(answer, why = null, detail = null) {
     this.waiting = this.waiting.filter((other) => other.client_id !== answer.client_id);
     if (why) this.#tell(why, detail);

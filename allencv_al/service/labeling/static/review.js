@@ -1,4 +1,4 @@
-// The grid of what was labeled, to find mistakes and to mend several at once.
+// The grid of labeled images, to find mistakes and correct several at once.
 
 import { get, imageError, newClientId, post } from "./api.js";
 import { announce, byId, button, count, element, showHint, showNotice } from "./dom.js";
@@ -28,7 +28,7 @@ export class Review {
     });
   }
 
-  /** Take over classes and people. */
+  /** Use the classes and annotators of a session. */
   setSession(session) {
     const key = JSON.stringify([session.classes.map(({ id, name }) => [id, name]), session.annotators, session.loop !== null]);
     this.session = session;
@@ -54,7 +54,7 @@ export class Review {
     byId("review-class").value = byId("review-person").value = "";
   }
 
-  /** Load what the filters say. */
+  /** Load the images that match the filters. */
   async load() {
     this.items = [];
     this.selected.clear();
@@ -62,7 +62,7 @@ export class Review {
     await this.#loadMore();
   }
 
-  /** Do what a key means here; return whether it means something. */
+  /** Execute the command of a key; return whether it has one. */
   key1(key) {
     if (key === "z" && this.undoable) {
       this.undo();
@@ -74,9 +74,9 @@ export class Review {
     return true;
   }
 
-  /** Return why a key does nothing here; empty where nobody expects that it does. */
+  /** Return why a key has no effect here; empty if no effect is expected. */
   reason(key) {
-    if (key === "z") return "There is no change to take back.";
+    if (key === "z") return "There is no change to undo.";
     if (key === "v") return "Choose an image first: Tab and the arrow keys go to one.";
     if (!/^[1-9]$/.test(key)) return "";
     return this.selected.size === 0 ? "Select images first." : `There is no class ${key}.`;
@@ -126,7 +126,7 @@ export class Review {
     }
   }
 
-  /** Take the last change back. */
+  /** Undo the last change. */
   async undo() {
     if (!this.undoable) return;
     const clientId = this.undoable;
@@ -134,7 +134,7 @@ export class Review {
     try {
       const { decided, progress } = await post("review/undo", { client_id: clientId });
       this.onProgress(progress);
-      this.said = `Taken back: ${count(decided, "image")}`;
+      this.said = `Undone: ${count(decided, "image")}`;
       announce(this.said);
       await this.load();
     } catch (error) {
@@ -211,7 +211,7 @@ export class Review {
   }
 }
 
-/** Return a small image; where it cannot be shown, it says so, and where the server is busy, it tries again. */
+/** Return a thumbnail that reports errors, and retries while the server is busy. */
 function thumbnail(url) {
   const picture = element("img", "", [], { src: url, alt: "", loading: "lazy" });
   let attempt = 0;

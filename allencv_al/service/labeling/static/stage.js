@@ -30,7 +30,7 @@ export class Stage {
     this.#load();
   }
 
-  /** Why the image cannot be seen; empty where it can. */
+  /** Why the image cannot be displayed; empty if it can. */
   get problem() {
     return byId("image-problem").hidden ? "" : byId("image-problem-text").textContent;
   }
@@ -38,7 +38,7 @@ export class Stage {
   #load() {
     byId("image-problem").hidden = true;
     this.image.hidden = false;
-    // A document asks once for an address that has failed, so each attempt has another
+    // A document requests a failed address only once, so each attempt has another one
     this.image.src = this.failures === 0 ? this.item.image_url : `${this.item.image_url}-${this.failures}`;
   }
 
@@ -52,17 +52,17 @@ export class Stage {
     this.failures += 1;
     byId("image-problem").hidden = false;
     byId("image-again").hidden = error === null || error.isTemporary;
-    byId("image-problem-text").textContent = error === null || error.isTemporary ? "The image comes as soon as the server can send it." : problemText(error);
+    byId("image-problem-text").textContent = error === null || error.isTemporary ? "The image appears as soon as the server can send it." : problemText(error);
     if (error === null || error.isTemporary) {
       setTimeout(() => { if (this.item === item) this.#load(); }, RETRY_MS[Math.min(this.failures, RETRY_MS.length) - 1]);
     }
   }
 
-  /** Load more of the pixels of an image that is enlarged beyond those which are here. */
+  /** Load a larger rendition of an image that is enlarged beyond its loaded pixels. */
   async #sharpen() {
     const { item, image } = this;
     const longest = Math.max(image.naturalWidth, image.naturalHeight);
-    if (!item || !longest || longest < SIZES[this.rendition][1]) return; // all of them are here
+    if (!item || !longest || longest < SIZES[this.rendition][1]) return; // all pixels are loaded
     const box = this.frame.getBoundingClientRect();
     const shown = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight) * this.scale * devicePixelRatio;
     if (shown <= 1.1) return;
@@ -74,7 +74,7 @@ export class Stage {
     try {
       await larger.decode();
     } catch {
-      return; // what is here has to do
+      return; // keep the loaded rendition
     }
     if (this.item !== item || next <= this.rendition) return;
     this.rendition = next;
@@ -100,7 +100,7 @@ export class Stage {
     this.#apply();
   }
 
-  /** Do what a key means here; return whether it means something. */
+  /** Execute the command of a key; return whether it has one. */
   key(key) {
     const moves = { ArrowLeft: [PAN, 0], ArrowRight: [-PAN, 0], ArrowUp: [0, PAN], ArrowDown: [0, -PAN] };
     if (key === "+" || key === "=") this.zoom(STEP);
@@ -178,5 +178,5 @@ function problemText(error) {
   if (error.status === 404) return "The file of this image is gone. Skip it (s), or put the file back.";
   if (error.code === "too_many_pixels") return `This image is too large to be shown: ${error.message}. Skip it (s).`;
   if (error.code === "other_labeling") return "This address serves another labeling now.";
-  return `This image cannot be shown: ${error.message}. x says that it is unreadable.`;
+  return `This image cannot be shown: ${error.message}. Press x to mark it unreadable.`;
 }

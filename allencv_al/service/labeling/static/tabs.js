@@ -1,4 +1,4 @@
-// Other windows of this browser on the same server: what they show, and whether they are still there.
+// Other windows of this browser on the same server: their images, and whether they are still open.
 
 const CHANNEL = "allencv-al-labeling";
 const ANSWER_MS = 150; // a window in the background answers messages at once, but timers late
@@ -15,7 +15,7 @@ export class Tabs extends EventTarget {
     addEventListener("pageshow", ({ persisted }) => { if (persisted) this.#say({ kind: "here", ...this.state }); });
   }
 
-  /** Let other windows know whose labels are given here, and which images are held. */
+  /** Announce the annotator and the images of this window to other windows. */
   hold(owner, items) {
     const isSame = JSON.stringify(this.state) === JSON.stringify({ owner, items });
     this.state = { owner, items };
@@ -27,7 +27,7 @@ export class Tabs extends EventTarget {
     return [...this.others.values()].filter((state) => state.owner === this.state.owner).flatMap((state) => state.items);
   }
 
-  /** Ask who is there, and return their ids: a window may have gone without a word. */
+  /** Return the ids of the open windows: a window may close without a message. */
   async ask() {
     this.replied = new Set();
     this.#say({ kind: "who" });
@@ -36,7 +36,7 @@ export class Tabs extends EventTarget {
     return new Set(this.others.keys());
   }
 
-  /** Tell the other windows that an answer was taken back here. */
+  /** Announce to other windows that an answer was undone here. */
   tellUndone(eventId, item) {
     this.#say({ kind: "undone", owner: this.state.owner, eventId, item });
   }

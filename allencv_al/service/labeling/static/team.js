@@ -1,4 +1,4 @@
-// Classes, with names that can be changed, and people, with how far they agree.
+// Classes, which can be renamed, and annotators with their agreement.
 
 import { get, patch, post, remove } from "./api.js";
 import { announce, byId, button, count, element, showNotice } from "./dom.js";
@@ -63,7 +63,7 @@ export class Team {
     this.isChanging = true;
     try {
       await act();
-      this.isChanging = false; // before the list is loaded: what is typed next counts
+      this.isChanging = false; // before the list is loaded, so that the next input counts
       announce(said);
       await this.load(await this.onChange());
     } catch (error) {
@@ -86,7 +86,7 @@ function showAgreement(agreement) {
       return row([`${pair.first} and ${pair.second}`, String(pair.both), String(pair.agreed), kappa]);
     }),
   );
-  byId("conflicts").textContent = agreement.conflicts ? `${count(agreement.conflicts, "image")} in conflict: the review can show and decide them.` : "";
+  byId("conflicts").textContent = agreement.conflicts ? `${count(agreement.conflicts, "image")} in conflict; decide them in the review.` : "";
 }
 
 function row(cells) {
