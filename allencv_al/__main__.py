@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # stdout is closed, or its disk is full, where help was asked for
         _drop_what_cannot_be_written()
         return _report(_describe_os_error(error), EXIT_FAILURE, False)
-    except SystemExit as stop:  # argparse has said what there is to say
+    except SystemExit as stop:  # argparse has printed its message
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     debug = getattr(args, "debug", False)
     with _logging(debug or getattr(args, "verbose", False)), interrupts_outside_imports():

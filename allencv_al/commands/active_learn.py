@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--partial",
         action="store_true",
-        help="go on with the labels that the table has: images whose cell is empty or wrong go "
-        "back to the pool",
+        help="continue with the labels in the table: images with an empty or wrong cell return "
+        "to the pool",
     )
     add_run_folder(parser, "database of labels, report.html, learning_curve.png and model.tar.gz")
 
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         from allencv_al.training.interruption import TrainingInterrupted
 
-        message = "the same command with --recover goes on where it stopped"
+        message = "the same command with --recover resumes it"
         raise TrainingInterrupted(signal.SIGINT, message) from None
     measured = [record for record in records if record.labels]
     if measured:
@@ -113,6 +113,6 @@ The config is that of train, with one block more:
 allencv-al describe active_learning shows all its keys. The annotator decides where labels come
 from: ground_truth takes those of the data, to compare strategies; file writes DIR/to_label.csv and
 ends with exit code 3: fill in the column "label" and run the same command again. DIR/labels.csv
-holds all labels so far; --relabel corrects one of them, --drop takes an image out of the run whose
-file is gone, and --partial goes on with a table that is not filled in whole.
+holds all labels so far; --relabel corrects one of them, --drop removes an image whose file is
+gone from the run, and --partial continues with a partly filled table.
 """

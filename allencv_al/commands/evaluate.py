@@ -142,7 +142,7 @@ def _loader_settings(config: Params) -> dict[str, Any]:
 
 @contextmanager
 def _predictions(path: Path | None, model: Model, dataset: Dataset) -> Iterator[BatchHook | None]:
-    """Give what writes the predictions of a batch; None where nobody wants them."""
+    """Yield a hook that writes the predictions of a batch; None without an output file."""
     if path is None:
         yield None
         return

@@ -259,9 +259,9 @@ def _names(text: str) -> list[str]:
 
 
 _EPILOG = """\
-What is said is stored at once in DIR/labeling.sqlite; the labels so far stand in DIR/labels.csv,
-which the dataset reader "manifest" reads. The same command goes on where it was; images that came
-into the folder meanwhile are asked for at the end. A larger -k adds images up to N. With another
+Answers are stored at once in DIR/labeling.sqlite; DIR/labels.csv holds the labels so far, which the
+dataset reader "manifest" reads. The same command resumes the labeling; images added to the folder
+since then come last. A larger -k adds images up to N. With another
 strategy, model or seed, the unanswered images are ordered anew, and with -k the first
 N of them come next; nothing is taken away.
 

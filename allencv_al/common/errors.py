@@ -13,7 +13,7 @@
     ├── ArchiveError             a model archive is damaged, foreign or unsafe               2
     ├── CheckpointError          a checkpoint cannot be written or read                      1
     ├── TrainingError            training cannot go on (NaN loss, out of memory)             1
-    ├── WaitingForLabels         somebody must label first (active_learning/annotators/)     3
+    ├── WaitingForLabels         an annotator must label first (labels/annotators/)          3
     └── TrainingInterrupted      a signal ended the training (training/interruption.py) 130, 143
 """
 
@@ -104,7 +104,7 @@ class ImageDecodeError(AllenCVError):
     """One image cannot be read.
 
     Args:
-        source: The file, or what stands for it (`<12 kB of bytes>`).
+        source: The file, or a placeholder for it (`<12 kB of bytes>`).
         cause: Why, in the decoder's words or ours.
     """
 

@@ -16,14 +16,14 @@ _SECONDS_BETWEEN_TRIES = 0.05
 def interrupts_outside_imports() -> Iterator[None]:
     """Let SIGINT raise KeyboardInterrupt in the block, but never inside an import.
 
-    An interrupted import leaves a library half there, and some libraries catch the interrupt: the
-    run then goes on with it. A signal that comes during an import is sent again a little later.
+    An interrupted import leaves a library half initialized, and some libraries catch the interrupt:
+    the run would continue with it. A signal during an import is sent again a little later.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # ignored, or the business of whoever called us
+    if before is not signal.default_int_handler:  # ignored, or handled by the caller
         yield
         return
     signal.signal(signal.SIGINT, _interrupt)

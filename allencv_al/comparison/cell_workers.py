@@ -104,7 +104,7 @@ class _Worker:
     def take(self, cell: Cell) -> None:
         """Have it run a cell."""
         self.cell = cell
-        with suppress(OSError):  # it has ended, as whoever reads will find
+        with suppress(OSError):  # it has ended, which the next read reports
             self.connection.send(cell)
 
     def read(self) -> Failure | bool:
@@ -201,10 +201,9 @@ def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
 
 
 def _work(connection: Any, options: WorkerOptions) -> None:
-    """Be one of the processes: take cells until nobody gives any.
+    """Run cells in this process until the parent sends no more.
 
-    What it says is False after each round, True when a cell is done, and the failure when it
-    failed.
+    It sends False after each round, True when a cell is done, and the failure when it failed.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
@@ -226,7 +225,7 @@ def _work(connection: Any, options: WorkerOptions) -> None:
 
 
 def _end_with_parent() -> None:
-    """End as by a kill once the parent has ended, however it did: nobody else may run its cells."""
+    """Kill this process when the parent has ended, so that no orphan keeps running its cells."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

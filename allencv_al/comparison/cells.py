@@ -138,7 +138,7 @@ def check_comparison(params: Params, strategies: Mapping[str, Any], source: str)
 
 
 def default_strategies(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the strategies to compare where nobody says: the baseline and the config's own."""
+    """Return the default strategies of a comparison: the baseline and the config's own."""
     own = strategy_of(config)
     return {"random": {"type": "random"}, strategy_name(own): own}
 
@@ -151,7 +151,7 @@ def strategy_of(config: Mapping[str, Any]) -> Any:
 
 
 def strategy_name(strategy: Any) -> str:
-    """Return what to call a strategy that has no name of somebody's: its type and parameters."""
+    """Return the name of a strategy without a given name: its type and parameters."""
     if not isinstance(strategy, Mapping):
         return repr_json(strategy)
     rest = {key: value for key, value in sorted(strategy.items()) if key != "type"}

@@ -66,8 +66,8 @@ class ComparisonOptions:
         threads: How many threads each worker uses.
         baseline: What the others are compared with.
         metric: Which metric of the rounds, a fraction of which more is better.
-        recover: Go on with the comparison in the folder; there may be more strategies and seeds.
-            Those of earlier calls stay a part of it.
+        recover: Resume the comparison in the folder, also with more strategies and seeds. Those
+            of earlier calls stay part of it.
         force: Replace the comparison in the folder.
         source: What to call the config in messages.
         packages: The user's packages, which workers import.
@@ -113,7 +113,7 @@ class RunsFailed(DataError):  # noqa: N818  what happened
 
 
 def compare(params: Params, folder: Path, options: ComparisonOptions) -> ComparisonSummary:
-    """Run every strategy with every seed, each once, and write what comes of it.
+    """Run every strategy with every seed once, and write the results.
 
     Runs of one seed share the split, the first items, the start of the model, the augmentation and
     the test images, so that their differences are those of the strategies. A run that is there is

@@ -18,7 +18,7 @@ _TORCH_NAMES = ("non_max_suppression", "bbox_iou", "setpytorchreproduceability")
 
 
 def install() -> None:
-    """Make `import alectio_sdk...` find what stands for it here; nothing is written anywhere."""
+    """Make `import alectio_sdk...` import the replacements of this package, in memory only."""
     if "alectio_sdk" not in sys.modules and importlib.util.find_spec("alectio_sdk") is not None:
         logger.warning("alectio_sdk is installed here, and not used by this process")
     sql = _module("alectio_sdk.sdk.sql_client")

@@ -40,8 +40,8 @@ class LegacyPipeline(Pipeline):
         infer_fn: See `Pipeline`.
         getstate_fn: See `Pipeline`.
         args: See `Pipeline`.
-        token: The experiment token of the platform; whoever sends requests needs it, if it is long
-            enough to be a secret, and none of the placeholders that examples have.
+        token: The experiment token of the platform; requests need it if it is long enough to be a
+            secret and not one of the placeholders of examples.
         multiple_initialisations: Seeds that the platform would have compared; not done here.
     """
 

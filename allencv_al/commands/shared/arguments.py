@@ -186,7 +186,7 @@ def add_run_folder(parser: argparse.ArgumentParser, contents: str) -> None:
         help=f"the folder of the run: {contents} go there",
     )
     parser.add_argument(
-        "-r", "--recover", action="store_true", help="go on with the interrupted run in DIR"
+        "-r", "--recover", action="store_true", help="resume the interrupted run in DIR"
     )
     parser.add_argument("-f", "--force", action="store_true", help="replace the run in DIR")
     parser.add_argument(

@@ -80,10 +80,10 @@ def settings(args: argparse.Namespace, access: Access) -> WebSettings:
 
 
 def shared_access(args: argparse.Namespace) -> Access:
-    """Return who is let in: all, or whoever has the one token.
+    """Return the access to a server: open, or by its token.
 
     Raises:
-        ConfigurationError: The token is no token, or is there twice.
+        ConfigurationError: The token is invalid, or given twice.
     """
     from allencv_al.service.web.access import Identity, OpenAccess, TokenAccess
 

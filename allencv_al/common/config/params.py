@@ -159,7 +159,7 @@ class Params(MutableMapping[str, Any]):
         return value
 
     def assert_empty(self, class_name: str) -> None:
-        """Raise when something is left, which nobody would have read."""
+        """Raise if keys are left that no component has read."""
         if self.params:
             where = f' at "{self.history}"' if self.history else ""
             raise ConfigurationError(f"unknown keys for {class_name}{where}: {sorted(self.params)}")

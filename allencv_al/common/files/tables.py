@@ -76,7 +76,7 @@ class Table:
     is_json: bool = False
 
     def require(self, where: object, names: Sequence[str], hint: str = "") -> None:
-        """Raise a DataError unless there is one of the columns `names`, listing what there is."""
+        """Raise a DataError, with the existing columns, unless one of `names` is among them."""
         if set(names) & set(self.columns) or (self.is_json and any(r.problem for r in self.rows)):
             return
         wanted = " or ".join(map(repr_json, names))

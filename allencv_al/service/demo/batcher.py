@@ -27,7 +27,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 # Measured with a ResNet-18 at 224 px: on a CPU a batch of 8 costs as much per image as one of 32,
-# and nobody waits for 31 others; a GPU is not busy with 8.
+# with a shorter wait; a batch of 8 does not occupy a GPU.
 CPU_BATCH_SIZE = 8
 GPU_BATCH_SIZE = 32
 # Decoded pictures that may wait for the model: enough for the next batch and the one after it.
@@ -121,7 +121,7 @@ class Batcher:
         )
         self._lock = threading.Condition()
         self._ahead = threading.Semaphore(BATCHES_AHEAD * self.max_batch_size)
-        self.batches = self.images = 0  # that the model has run, for whoever watches
+        self.batches = self.images = 0  # that the model has run, for /metrics
         self._decoded: deque[_Job] = deque()
         self._waiting = 0
         self._seconds_per_image = 0.0
@@ -150,7 +150,7 @@ class Batcher:
 
         Args:
             items: Anything that `Predictor.predict` takes, or an `AllenCVError` in its place.
-            timeout: How many seconds to wait; images that nobody waits for are not run.
+            timeout: Seconds to wait; images of requests that have timed out are not run.
 
         Returns:
             One prediction, or error, for each image and in their order.

@@ -22,7 +22,7 @@ def decode_data_url(text: bytes) -> bytes:
 
     Args:
         text: `data:image/png;base64,...`, of any image type, with or without `;base64`. The type is
-            not believed: what the bytes are is found by whoever decodes them.
+            ignored: the decoder detects the format from the bytes.
 
     Raises:
         DataError: It holds no image, or is cut off.

@@ -38,7 +38,7 @@ class ImageRoot:
             DataError: It is not in the folder, cannot be read, or is too large.
         """
         path = contained(self._root, name)
-        if path is None:  # outside, absent, no file: nobody learns which
+        if path is None:  # outside, absent, not a file: the answer does not reveal which
             raise DataError(_REFUSED)
         try:
             with path.open("rb") as file:

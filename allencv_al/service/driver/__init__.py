@@ -1,1 +1,1 @@
-"""The loop's side of a pipeline: a learner whose training is somebody else's, over HTTP."""
+"""The loop's side of a pipeline: a learner that trains over HTTP."""

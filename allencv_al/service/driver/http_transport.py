@@ -34,7 +34,7 @@ class HTTPTransport:
         url: Where the pipeline is: `http://HOST:PORT`, perhaps with a path.
         token: Sent as bearer token, if there is one.
         patience_seconds: How long it may be away before that is an error.
-        who: What messages call whoever is there.
+        who: The name of the other side in messages.
         setting: What they call the place where url and token are given.
     """
 

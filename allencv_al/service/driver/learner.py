@@ -1,4 +1,4 @@
-"""The learner that is a pipeline: train, test and infer of somebody else."""
+"""The learner that calls train, test and infer of a pipeline over HTTP."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ class PipelineLearner(Learner):
     or dies and comes back, is waited for, and what it has finished is not asked for again. With
     `retrain: "warm"`, train gets the checkpoint of the round before as `resume_from`.
 
-    What there is to label is what its getdatasetstate says. A record for which that has a `label`
-    is labeled with it; where it has none at all, the pipeline is taken to know the labels of what
-    it is told to train on, unless an annotator gives them: train gets those as `labels`.
+    The records to label are those of its getdatasetstate. A record with a `label` there gets that
+    label; if no record has one, the pipeline is assumed to know the labels of the records that it
+    trains on, unless an annotator gives them: train gets those as `labels`.
 
     A pipeline that cannot be reached asks for its work itself, by `Pipeline.work(url, token)`:
     give `listen_port` in place of `url`.

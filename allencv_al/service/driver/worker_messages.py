@@ -22,7 +22,7 @@ class StartAnswer(BaseModel):
 
     status: int = 200
     state: State = "STARTED"
-    worker: str = Field(description="Who this worker is from now on; an earlier one is nobody.")
+    worker: str = Field(description="The id of this worker from now on; earlier ids are invalid.")
 
 
 class NextTaskRequest(BaseModel):

@@ -49,11 +49,11 @@ _END_SECONDS = 5.0
 class LabelingServerAnnotator(Annotator):
     """Shows the images of a round on a page, and waits until they are labeled.
 
-    The page is at http://127.0.0.1:8010/ while the loop runs. Several people may label at once, on
-    several machines if there is a token. When all images are labeled, and nobody has changed
-    anything for some seconds, the round is over; whoever has skipped images ends it by a button. A
-    loop that is interrupted and goes on finds what was said meanwhile: `allencv-al label RUN`
-    serves the same page without the loop.
+    The page is at http://127.0.0.1:8010/ while the loop runs. Several annotators may label at once,
+    on several machines if there is a token. A round ends when all images are labeled and no answer
+    has changed for some seconds; if images were skipped, an annotator ends it by a button. While the
+    loop is interrupted, `allencv-al label RUN` serves the same page; a resumed loop uses the
+    answers given in the meantime.
 
     Args:
         port: The port of the page; 0 takes a free one.

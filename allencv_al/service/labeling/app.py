@@ -105,7 +105,7 @@ class LabelingRoutes:
             "GET",
             "/api/session",
             answer=answers.SessionAnswer,
-            summary="How everything is; whoever asks keeps what is promised to them.",
+            summary="Current state of the labeling; also extends the caller's leases.",
         )
         def session() -> answers.SessionAnswer:
             annotator = current_annotator()
@@ -353,7 +353,7 @@ class LabelingRoutes:
             "DELETE",
             "/api/classes/<id>",
             answer=answers.ClassesAnswer,
-            summary="Remove a class that nobody has chosen yet.",
+            summary="Remove a class that has no answers.",
             responses=(409,),
         )
         def remove_class(id: str) -> answers.ClassesAnswer:

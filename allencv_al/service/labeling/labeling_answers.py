@@ -22,7 +22,7 @@ class ItemAnswer(BaseModel):
 
 
 class SaidAnswer(BaseModel):
-    """What somebody said of an image."""
+    """An annotator's answer about an image."""
 
     event_id: int
     item: str
@@ -76,8 +76,8 @@ class ProgressAnswer(BaseModel):
     done: int = Field(description="Images something has come of.")
     mine: int = Field(description="Those that the asking annotator has answered.")
     skipped: int = Field(description="Those that were only skipped.")
-    unsure: int = Field(description="Those done of which nobody can say what they are.")
-    unreadable: int = Field(description="Those done that nobody can look at.")
+    unsure: int = Field(description="Those done that are marked not sure.")
+    unreadable: int = Field(description="Those done that are marked unreadable.")
     conflicts: int = Field(description="Those that a review has to decide.")
     labels_per_minute: float | None
     seconds_left: float | None
@@ -109,7 +109,7 @@ class LoopAnswer(BaseModel):
 
 
 class SessionAnswer(BaseModel):
-    """How everything is; cheap, so that a page can ask every few seconds."""
+    """Current state of the labeling (polled by the page every few seconds)."""
 
     labeling: str = Field(description="The id of this labeling, which no other has.")
     annotator: str
@@ -157,7 +157,7 @@ class ReviewedAnswer(BaseModel):
     item: ItemAnswer
     answers: list[SaidAnswer]
     decision: SaidAnswer | None
-    kind: str | None = Field(description="What comes of it; null where nothing does yet.")
+    kind: str | None = Field(description="The result of the answers; null while there is none.")
     class_id: str | None
     class_name: str | None
     conflict: bool

@@ -1,4 +1,4 @@
-"""Tells somebody that a loop is done."""
+"""Reports a finished loop to a URL."""
 
 from __future__ import annotations
 

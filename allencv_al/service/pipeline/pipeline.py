@@ -46,7 +46,7 @@ class Pipeline:
         getstate_fn: Returns what records there are, by index.
         args: What every function may read, or a file that says it, in YAML, JSON or jsonnet.
             `EXPT_DIR` (default `./log`) and `LOG_DIR` are made.
-        token: Whoever sends requests needs this secret; without it only this machine may.
+        token: The secret that requests need; without it only this machine may send them.
         calling: How functions are called: auto, payload, kwargs or args.
         key_policy: How outputs of infer find their records: auto or positional.
         token_file: A file of tokens that `allencv-al token` makes, each with what it allows, in
@@ -166,14 +166,14 @@ class Pipeline:
     def work(self, url: str, token: str | None = None, patience_seconds: float = 86_400.0) -> int:
         """Work for a loop that cannot reach this machine, until it has finished.
 
-        This process asks the loop for what to do, and posts what comes of it; nobody needs to be
-        able to connect to it. The config of the loop says `learner: {type: "pipeline",
+        This process fetches tasks from the loop and posts the answers, so that no connection to this
+        machine is needed. The config of the loop says `learner: {type: "pipeline",
         listen_port: 5010}`.
 
         Args:
             url: Where the loop listens: `http://HOST:PORT`.
             token: What the loop wants, if it wants one.
-            patience_seconds: How long the loop may be away: it may stop until somebody has labeled.
+            patience_seconds: How long the loop may be away: it may stop until its images are labeled.
 
         Returns:
             0 when the loop has finished, 2 where it stays away or refuses, 130 when interrupted.

@@ -86,7 +86,7 @@ class OneLoopRequest(BaseModel):
         description="The records chosen for this loop; without it they are read from the storage.",
     )
     callback_url: str | None = Field(
-        None, description="Refused, unless it is that of the pipeline, which nobody else can set."
+        None, description="Refused, unless it is the URL that the pipeline was made with."
     )
 
 

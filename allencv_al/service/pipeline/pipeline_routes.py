@@ -204,7 +204,7 @@ class PipelineRoutes:
             scope="loop",
             body=messages.OneLoopRequest,
             answer=messages.OneLoopAnswer,
-            summary="Train, test and infer, and keep what comes of it; each phase once. With "
+            summary="Train, test and infer, and store the results; each phase once. With "
             "`Prefer: respond-async` it is answered with 202 and the address of a job.",
             responses=(202, 409, 502),
         )
@@ -273,7 +273,7 @@ class PipelineRoutes:
     def _once(
         self, phase: str, body: BaseModel, answer: type[Answer], act: Callable[[], Answer]
     ) -> Answer:
-        """Do something while nobody else does; what came with the same key before is not redone."""
+        """Run one phase at a time; a request with a known key gets the stored answer."""
         key = flask.request.headers.get(KEY_HEADER)
         with busy(self._folder, phase.partition("?")[0]):
             if key is None:

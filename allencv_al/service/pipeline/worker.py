@@ -1,4 +1,4 @@
-"""A pipeline that nobody can reach, and that asks a loop for its work."""
+"""A pipeline behind a firewall, which fetches its tasks from a loop."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _BUSY_SECONDS = 0.5
 class Worker:
     """Asks a loop for requests, has the pipeline of this process do them, and posts the answers.
 
-    A worker that dies, or a loop that does, loses nothing: whoever comes back goes on, and what was
-    finished is answered from what the pipeline has kept.
+    If the worker or the loop dies, nothing is lost: the one that restarts continues, and finished
+    tasks are answered from the stored answers.
 
     Args:
         app: The application of the pipeline, which lets this process in without a token.
@@ -69,7 +69,7 @@ class Worker:
                 raise
             self._worker = None  # it has begun again
             return True
-        if found["state"] == "PAUSED":  # until somebody starts it again
+        if found["state"] == "PAUSED":  # until a user starts it again
             self._worker = None
             time.sleep(_BUSY_SECONDS)
         return bool(found["state"] != "FINISHED")

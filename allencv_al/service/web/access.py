@@ -66,16 +66,16 @@ class OpenAccess:
     needs_token = False
 
     def identify(self, token: str) -> Identity | None:
-        """Return nobody: there are no tokens."""
+        """Return None: there are no tokens."""
         return None
 
     def identify_session(self, session: str) -> Identity | None:
-        """Return nobody: there are no sessions."""
+        """Return None: there are no sessions."""
         return None
 
 
 class TokenAccess:
-    """Whoever has one of some tokens.
+    """Access by one of several fixed tokens.
 
     Args:
         identities: Whom each token belongs to. Only the hashes of the tokens are kept.

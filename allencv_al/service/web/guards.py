@@ -37,8 +37,8 @@ HEADERS = {
 def check_host(request: Request, settings: WebSettings) -> None:
     """Raise unless the server was called by a name that is its own.
 
-    A page of somebody else whose name was made to point here (DNS rebinding) would be let in
-    otherwise. An IP address cannot be made to point elsewhere.
+    Otherwise a page of another site whose host name was pointed here (DNS rebinding) would be let
+    in. An IP address cannot be made to point elsewhere.
     """
     name = _host_name(request.headers.get("Host", ""))
     known = (*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts)
@@ -85,7 +85,7 @@ def check_encoding(request: Request) -> None:
 def identity_of(
     request: Request, settings: WebSettings, cookie: str, attempts: Attempts, is_counted: bool
 ) -> Identity | None:
-    """Return who sends a request; None for nobody whom the server knows.
+    """Return the identity behind a request; None if the server does not know it.
 
     Args:
         request: The request.
@@ -101,7 +101,7 @@ def identity_of(
     if not access.needs_token:
         return Identity("")
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind:  # whoever sends a token means it: a wrong one is not made good by a cookie
+    if kind:  # a wrong token is refused even if a valid cookie came with it
         if kind.lower() != "bearer":
             return None
         return attempts.identify(peer, token.strip(), access.identify, is_counted=is_counted)

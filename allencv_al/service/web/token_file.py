@@ -75,7 +75,7 @@ class TokenFile:
             seconds: How long it lasts; None for ever.
 
         Returns:
-            Its id, and the token itself, which nobody can tell afterwards.
+            Its id, and the token itself, which is not stored and cannot be shown again.
 
         Raises:
             ConfigurationError: The file is damaged, or others can read it.
@@ -135,7 +135,7 @@ class TokenFile:
 
 
 class FileAccess:
-    """Whoever has a token of a file; what is made or revoked there counts at once.
+    """Access by the tokens of a file; created and revoked tokens take effect at once.
 
     Args:
         file: The tokens.
@@ -156,7 +156,7 @@ class FileAccess:
         self._current()
 
     def identify(self, token: str) -> Identity | None:
-        """Return whom a token belongs to; nobody once it has ended."""
+        """Return the owner of a token; None once it has expired."""
         given = digest_of(token)
         return self._found(lambda digest: hmac.compare_digest(digest, given))
 

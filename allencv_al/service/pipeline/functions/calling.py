@@ -45,8 +45,7 @@ class UserFunction:
         convention: One of `CONVENTIONS`; `auto` looks at the parameters.
 
     Raises:
-        ConfigurationError: It is no function, is an async one or a generator, or asks for what
-            there is not.
+        ConfigurationError: It is not a function, is async or a generator, or has unknown parameters.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class UserFunction:
         if (kind := _deferred_kind(function)) is not None:
             raise ConfigurationError(
                 f"{phase}_fn: expected a function that has done its work when it returns, found "
-                f"{kind}, which does nothing before somebody else runs it"
+                f"{kind}, which does nothing until another function runs it"
             )
         self.phase = phase
         self._function = function

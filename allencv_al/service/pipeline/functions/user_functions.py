@@ -187,7 +187,7 @@ class Functions:
         return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
 
     def state(self) -> Any:
-        """Return what records there are, as plain values; None where nobody says.
+        """Return the records, as plain values; None without a function that lists them.
 
         Raises:
             PipelineError: There is no such function (404), or it has raised something (500).
@@ -219,7 +219,7 @@ class Functions:
             raise FunctionError(error, function.phase, loop) from error
         if isawaitable(found) or isgenerator(found):
             getattr(found, "close", lambda: None)()
-            message = f"expected values, found {kind_of(found)}, which nobody has run"
+            message = f"expected values, found {kind_of(found)}, which was not run"
             raise PipelineError(
                 422, "return_value", f"{function.phase}: {message}", function.phase, loop
             )

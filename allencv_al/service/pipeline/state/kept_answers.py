@@ -52,7 +52,7 @@ class KeptAnswers:
         return answer
 
     def keep(self, key: str, asked: str, answer: dict[str, Any]) -> None:
-        """Keep an answer, and let go of old ones."""
+        """Store an answer, and delete the oldest ones."""
         write_json(self._path(key), {"asked": asked, "answer": answer})
         files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         for path in files[:-_KEPT]:

@@ -135,7 +135,7 @@ class Storage:
         return sorted(self._manifest(f"{folder}/{MANIFEST}"))
 
     def write_pickle(self, path: str, value: Any) -> str:
-        """Write a pickle, for whoever reads those; here nobody does."""
+        """Write a pickle, for other programs; this package never reads one."""
         return self.write(path, pickle.dumps(value, protocol=4))
 
     def write_json(self, path: str, value: Any) -> str:
