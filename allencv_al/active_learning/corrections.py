@@ -14,8 +14,8 @@ from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 
 SOURCE = "correction"
 DROPPED = "dropped"
-# Labels of these can be had again; all others are somebody's work
-_NOBODYS_WORK = ("ground_truth", "dataset")
+# Labels of these sources can be read again; all others are the work of annotators
+_REPEATABLE = ("ground_truth", "dataset")
 
 
 def correct_labels(
@@ -83,7 +83,7 @@ def drop_items(store: LabelStore, ids: Collection[str], asked: Collection[str]) 
 
 
 def check_no_labels_are_lost(folder: Path) -> None:
-    """Raise where removing a run would remove labels that somebody has given.
+    """Raise if removing a run would remove the labels of annotators.
 
     Args:
         folder: The folder of a run; there may be none in it.
@@ -95,10 +95,9 @@ def check_no_labels_are_lost(folder: Path) -> None:
         return
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         events = LabelStore(database).events()
-    count = len({event.id for event in events if event.source not in _NOBODYS_WORK})
+    count = len({event.id for event in events if event.source not in _REPEATABLE})
     if count:
         raise ConfigurationError(
-            f"{folder}: --force would remove the labels of {count} items that somebody has given; "
-            "--recover goes on with the run, -s takes another folder; if they are to go, remove "
-            "the folder yourself"
+            f"{folder}: --force would remove {count} labels of annotators; --recover resumes the "
+            "run, -s takes another folder; to delete the labels, remove the folder yourself"
         )

@@ -97,7 +97,7 @@ class ActiveLearningLoop:
         self.labels = LabelStore(database)
         self._seed = seed
         self.hooks = hooks or LoopHooks()
-        self.is_partial = False  # whether a round may go on with a part of its labels
+        self.is_partial = False  # whether a round may continue with some of its labels
         self._items = {item.id: item for item in learner.items}
         self._outputs = RoundOutputs(learner, settings.target_size, seed, self._bring_back)
         self._figures = PoolFigures(learner, settings, self._round_folder)
@@ -106,7 +106,7 @@ class ActiveLearningLoop:
         """Go on until the run is done, and return its rounds.
 
         Raises:
-            WaitingForLabels: Somebody must give labels first; the same call goes on afterwards.
+            WaitingForLabels: An annotator must label first; the same call continues afterwards.
             DataError: Labeled items are no longer in the data.
         """
         self.learner.check(self.settings.strategy.needs)
@@ -129,7 +129,7 @@ class ActiveLearningLoop:
         return read_records(self.rounds, self.labels, self.learner.class_names())
 
     def have_last_model(self) -> None:
-        """Have the model of the last training in memory, if there was one."""
+        """Load the last trained model, if any."""
         trained = [
             round for round in self.rounds.rounds() if self.rounds.is_finished(round, State.TRAIN)
         ]
@@ -175,7 +175,7 @@ class ActiveLearningLoop:
         return round + 1 if state is State.INGEST else round
 
     def _go_through(self, round: int) -> bool:
-        """Do what is left of a round; say whether there is another one."""
+        """Finish the round; return whether another follows."""
         labels = self.labels.labels()
         if self.learner.set_classes(set(labels.values())):
             self._outputs.begin(None)
@@ -194,7 +194,7 @@ class ActiveLearningLoop:
             self._finish(round, detail)
             return False
         if not chosen:
-            self._report(round)  # before somebody is waited for
+            self._report(round)  # before the loop waits for an annotator
         self._ingest(round)
         return True
 
@@ -379,7 +379,7 @@ class ActiveLearningLoop:
         return None
 
     def _pool_ids(self) -> list[str]:
-        """Return what may be asked for: nobody has said anything of it yet."""
+        """Return the ids of the pool: items without a label event."""
         answered = self.labels.current()
         return [id for id in self._items if id not in answered]
 

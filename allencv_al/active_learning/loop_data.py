@@ -197,7 +197,7 @@ def _check_labeled(items: Sequence[Instance]) -> None:
         raise DataError(
             f"active_learning.annotator: it gives the labels that the data has, and "
             f"{_count(bare, 'image has', 'images have')} none: {_named(bare)}; expected all to be "
-            'labeled, or an annotator that asks somebody, such as "file"'
+            'labeled, or an annotator that asks people, such as "file"'
         )
 
 
@@ -208,7 +208,7 @@ def _shared(first: Iterable[Instance], second: Iterable[Instance]) -> list[str]:
 
 
 def _place(instance: Instance) -> str | None:
-    """Return what tells whether two instances are one image; None where nothing does."""
+    """Return a key that is equal for two instances of one image; None if there is none."""
     image = instance.image
     if isinstance(image, str | Path):
         return str(Path(image).resolve())

@@ -65,7 +65,7 @@ class RunOptions:
     """How a run is done, as far as its results do not depend on it.
 
     Args:
-        recover: Go on with the run in the folder.
+        recover: Resume the run in the folder.
         force: Replace the run in the folder.
         source: What to call the config in messages.
         cache_folder: Where embeddings are kept; by default in the folder of the run.
@@ -73,8 +73,8 @@ class RunOptions:
         relabel: Corrections: the right class by the id of an item that has a label.
         drop: Items to take out of the run, labeled or asked for.
         drop_missing: Whether to take out all of those whose images are no longer in the data.
-        partial: Whether rounds go on with the labels that are there; items without one go back to
-            the pool.
+        partial: Whether rounds continue with the labels given so far; items without a label
+            return to the pool.
         on_round: Called with the record of each round.
         on_point: Called between any two writes; see `LoopHooks`.
     """
@@ -95,7 +95,7 @@ class RunOptions:
 def active_learn(
     params: Params, serialization_dir: str | Path, options: RunOptions | None = None
 ) -> list[RoundRecord]:
-    """Run active learning as a config describes it, or go on with a run.
+    """Run active learning as a config describes it, or resume a run.
 
     Args:
         params: The config, with the block `active_learning`.
@@ -107,15 +107,15 @@ def active_learn(
         The rounds.
 
     Raises:
-        WaitingForLabels: Somebody must give labels first; the same call goes on afterwards.
+        WaitingForLabels: An annotator must label first; the same call continues afterwards.
         ConfigurationFaults: The config is wrong; nothing was read or written.
-        AllenCVError: Whatever else a user can mend.
+        AllenCVError: Any other error that a user can fix.
     """
     options = options or RunOptions()
     folder = Path(serialization_dir)
     described = experiment_class(params)
     check_experiment(params, options.source, described)
-    # A run that waits is not interrupted: the same command goes on with it
+    # A waiting run needs no --recover: the same command continues it
     recover = options.recover or (not options.force and is_waiting(folder))
     experiment = described.from_checked(params)
     written = without_secrets(params)

@@ -33,7 +33,7 @@ class RunFiles:
     """Writes what a run leaves beside its database.
 
     That is `report.html`, `learning_curve.png`, `labels.csv`, `model.tar.gz`, and `picks.png` while
-    somebody is waited for.
+    the loop waits for labels.
 
     Args:
         folder: The folder of the run.
@@ -114,7 +114,7 @@ class RunFiles:
         write_label_table(self._folder / LABELS_NAME, [], labeled)
 
     def _write_contact_sheet(self, records: Sequence[RoundRecord]) -> None:
-        """Show what is waited for; nothing where nobody is."""
+        """Draw the images that wait for labels, if any."""
         from allencv_al.labels.contact_sheet import write_contact_sheet
         from allencv_al.labels.label_table import PickedImage
 

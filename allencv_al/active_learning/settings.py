@@ -20,7 +20,7 @@ from allencv_al.selection.strategies.base import QueryStrategy, needs_of
 Retrain = Literal["cold", "warm", "shrink_perturb"]
 
 DEFAULT_QUERY_SIZE = 20
-# What there is before anything is trained
+# Outputs available without a trained model
 WITHOUT_MODEL = frozenset({"embeddings", "labeled_embeddings"})
 
 
@@ -154,7 +154,7 @@ def name_in(config: Mapping[str, Any], key: str, default: str) -> str:
     Args:
         config: The whole config.
         key: The key in the block `active_learning`: `strategy`, `annotator` ...
-        default: What stands for an absent key.
+        default: The value of an absent key.
     """
     value = (config.get("active_learning") or {}).get(key) or default
     return value if isinstance(value, str) else str(value.get("type", default))

@@ -12,7 +12,7 @@
     ├── WeightsError             a weights file is absent or does not fit                    2
     ├── ArchiveError             a model archive is damaged, foreign or unsafe               2
     ├── CheckpointError          a checkpoint cannot be written or read                      1
-    ├── TrainingError            training cannot go on (NaN loss, out of memory)             1
+    ├── TrainingError            training cannot continue (NaN loss, out of memory)          1
     ├── WaitingForLabels         an annotator must label first (labels/annotators/)          3
     └── TrainingInterrupted      a signal ended the training (training/interruption.py) 130, 143
 """

@@ -33,7 +33,7 @@ class UnreadableImage:
 
     Args:
         id: The item's id.
-        path: The file, or what stands for it.
+        path: The file, or a placeholder for it.
         cause: Why it cannot be read.
     """
 

@@ -5,8 +5,8 @@ extended headers of any size, links, devices), while an archive needs plain file
 
 The gzip header of an archive that we write carries the SHA-256 of all that follows it, in an "extra
 field" that other tools skip (RFC 1952, section 2.3.1.1). So every single bit of the file is under a
-checksum, also those that gzip's CRC and tar's header sums leave out. A file that somebody unpacked
-and packed again has no such field; its members are still held to the manifest.
+checksum, also those that gzip's CRC and tar's header sums leave out. A file that was unpacked and
+packed again has no such field; its members are still held to the manifest.
 """
 
 from __future__ import annotations

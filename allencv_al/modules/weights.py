@@ -41,8 +41,8 @@ _reading: ContextVar[bool] = ContextVar("reading", default=True)
 def building_without_weights() -> Iterator[None]:
     """Build modules without reading a weights file or the network.
 
-    For whoever loads all weights afterwards, as an archive does: the files that the training run
-    began with need not be on this machine.
+    For callers that load all weights afterwards, as an archive does: the initial weights files of
+    the training run need not be on this machine.
     """
     token = _reading.set(False)
     try:

@@ -185,7 +185,7 @@ class Predictor(Registrable):
         """
         return self._inference(batch_size).outcomes(inputs, self.to_instance, self._predict_batch)
 
-    # -- In two halves, for whoever brings together what comes one by one ----------------------
+    # -- In two halves, for callers that batch single requests ----------------------
 
     def decode(self, item: Any) -> Decoded:
         """Decode and transform one input; any number of threads may do so at once.

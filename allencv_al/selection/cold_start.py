@@ -34,7 +34,7 @@ DEFAULT_IMAGE_SIZE = 224
 DEFAULT_STRATEGY = "typiclust"
 
 _PUBLISHED = "DEFAULT"
-_NO_CLASS = "unknown"  # a classifier has one; nobody asks this one for classes
+_NO_CLASS = "unknown"  # a classifier needs a class; this one is never asked for predictions
 _OF_EMBEDDINGS = {"embeddings", "labeled_embeddings"}
 
 

@@ -137,7 +137,7 @@ class SampleSelector:
             labeled: What is labeled already and not chosen again: instances with labels, which may
                 be among the images, or the labels by the ids of images.
             seed: Decides what is left to chance, and ties.
-            folder: Keep there what is computed; a call that was killed goes on where it stopped.
+            folder: Store the outputs there; a killed call resumes.
             target: For strategies that need `target_mc_logits`: images like those that the model
                 will meet. By default up to 1,000 of the images themselves, drawn by the seed.
 
@@ -248,7 +248,7 @@ class _Readable:
         self._seen: set[str] = set()
 
     def all_of(self, ids: Iterable[str]) -> bool:
-        """Decode those not seen yet; say whether that went well."""
+        """Decode the images not seen yet; return whether all are readable."""
         new = [id for id in ids if id not in self._seen]
         with ThreadPoolExecutor(thread_name_prefix="decode") as threads:
             causes = dict(zip(new, threads.map(self._cause, new), strict=True))

@@ -57,8 +57,8 @@ def write_environment(folder: str | Path, **found: Any) -> None:
     for name in _DECISIVE:
         if name in before and name in now and before[name] != now[name]:
             logger.warning(
-                "this run began with %s %s and goes on with %s: it will not be bit-equal to one "
-                "that was never interrupted",
+                "this run began with %s %s and resumes with %s: it will not be bit-equal to an "
+                "uninterrupted run",
                 name,
                 before[name],
                 now[name],

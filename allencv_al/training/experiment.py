@@ -71,7 +71,7 @@ class Experiment(FromParams):
         pytorch_seed: Seed of torch's generators: initial weights and dropout.
         archive_samples: How many validation images (test images, if there are no others) go into
             the archive, at most 512 pixels a side, for people who try the model on the page of
-            `allencv-al serve`. None by default: whoever gets the archive sees them.
+            `allencv-al serve`. None by default: everyone with the archive can see them.
         active_learning: How labels are chosen, for `allencv-al active-learn`; training on all
             labels does not look at it.
     """
@@ -175,7 +175,7 @@ class Experiment(FromParams):
         for name, path in self.paths.items():
             if name != "train" and path == self.paths["train"]:
                 logger.warning(
-                    "%s_data_path is train_data_path: it measures what was learned by heart", name
+                    "%s_data_path is train_data_path: it measures on training images", name
                 )
         reader = self.validation_dataset_reader
         chance = [type(step).__name__ for step in reader.augmentation if step.is_random]

@@ -84,9 +84,9 @@ class LearningRateCurve:
         }
 
     def write_picture(self, path: Path) -> bool:
-        """Draw the losses over the learning rates, with the suggestion, as PNG; say whether it was.
+        """Draw losses over learning rates, with the suggestion; return whether it succeeded.
 
-        A picture that cannot be drawn is a warning.
+        A chart that cannot be drawn is a warning.
         """
         return write_figure(path, self._draw, width=7, height=4.5)
 

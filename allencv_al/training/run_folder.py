@@ -1,4 +1,4 @@
-"""The folder of a run: a new one, a replaced one, or one to go on with."""
+"""The run directory: new, replaced or resumed."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def check_run_folder(
     Args:
         folder: Where the run will write.
         params: The config, overrides included.
-        recover: Go on with the run that is there; its config must be the same.
-        force: Replace the run that is there.
+        recover: Resume the existing run; its config must be the same.
+        force: Replace the existing run.
         changeable: Dotted keys that a recovered run may have changed, with all below them.
 
     Raises:
@@ -64,7 +64,7 @@ def check_run_folder(
         DataError: Another process is at work there.
     """
     if recover and force:
-        raise ConfigurationError("--recover goes on with a run and --force replaces it: choose one")
+        raise ConfigurationError("--recover resumes a run and --force replaces it: choose one")
     _check_place(folder)
     if folder.exists():
         check_not_locked(folder)
@@ -86,7 +86,7 @@ class RunFolder:
         self._params = params
 
     def begin(self) -> None:
-        """Say that the run begins: from now on an error leaves what there is."""
+        """Record the start of the run: from now on an error keeps its files."""
         self._params.to_file(self.path / CONFIG_NAME)
         aside = self.path / _ASIDE
         if aside.is_dir():  # renamed at once: a kill while it is removed must not bring half back
@@ -212,7 +212,7 @@ def _check_content(
         )
     elif names and not force:
         raise ConfigurationError(
-            f"{folder}: holds files already; --recover goes on with the run in it, "
+            f"{folder}: holds files already; --recover resumes the run in it, "
             "--force replaces it, or choose another folder with -s"
         )
 

@@ -30,8 +30,8 @@ class Scheduler:
         optimizer: The optimizer whose groups are scheduled.
         param_group_field: The field to set, such as `lr`.
         last_epoch: The index of the last finished epoch, -1 before the first. Any other value
-            goes on with a training whose scheduler state was not kept, and needs groups that
-            have their `initial_<field>`.
+            resumes a training whose scheduler state was not stored, and needs groups with
+            `initial_<field>`.
     """
 
     limits: ClassVar[Limits] = {}
@@ -87,7 +87,7 @@ class Scheduler:
         return copy.deepcopy({k: v for k, v in vars(self).items() if k != "optimizer"})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken, the optimizer's groups included."""
+        """Restore a state, including the fields of the optimizer's groups."""
         self._check_state(state_dict)
         vars(self).update(copy.deepcopy(state_dict))
         self._write_values()

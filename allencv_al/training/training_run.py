@@ -64,7 +64,7 @@ def train(
         serialization_dir: The folder. It ends with config.json, vocabulary/, metrics.json,
             metrics_epoch_N.json, training_curves.png, confusion_matrix.png, environment.json and
             model.tar.gz.
-        recover: Go on with the interrupted run in the folder.
+        recover: Resume the interrupted run in the folder.
         force: Replace the run in the folder.
         source: What to call the config in messages.
 
@@ -113,7 +113,7 @@ def _check_is_training(folder: Path) -> None:
     for name, command in (("run.sqlite", "active-learn"), ("comparison.json", "compare")):
         if (folder / name).exists():
             raise ConfigurationError(
-                f"{folder}: holds a run of {command}; {command} --recover goes on with it"
+                f"{folder}: holds a run of {command}; {command} --recover resumes it"
             )
 
 

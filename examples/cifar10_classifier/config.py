@@ -126,7 +126,7 @@ def _add_run_flags(group: Any) -> None:
         type=_boolean,
         default=True,
         metavar="True|False",
-        help="go on with the run in save_dir if there is one; False begins it anew",
+        help="resume the run in save_dir if there is one; False starts it again",
     )
     group.add_argument("--seed", type=int, default=0, help="decides all that is random")
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train, or go on with the run in `save_dir`."""
+    """Train, or resume the run in `save_dir`."""
     training, validation = data_paths(args.data_dir, args.valid_batch)
     options = {**config.options_of(args), "reader": reader_of(args.data_dir)}
     if importlib.util.find_spec("tensorboard") is not None:
@@ -61,8 +61,8 @@ def train(args: argparse.Namespace) -> int:
     code = allencv_al(command)
     if code == 2 and command[-1] == "--recover":
         sys.stderr.write(
-            f"(--resume True goes on with the run in {args.save_dir}; --resume False begins anew "
-            "there, and another --save_dir keeps both)\n"
+            f"(--resume True resumes the run in {args.save_dir}; --resume False starts it again, "
+            "and another --save_dir keeps both)\n"
         )
     return code
 

@@ -529,7 +529,9 @@ def test_a_photo_is_predicted(new_page: NewPage, url: str) -> None:
 def test_a_refused_camera_is_said(page: Page, url: str) -> None:
     enter(page, url)
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.get_by_role("alert")).to_have_text("There is no camera, or the browser does not allow its use.")
+    expect(page.get_by_role("alert")).to_have_text(
+        "There is no camera, or the browser does not allow its use."
+    )
 
 
 @pytest.mark.slow

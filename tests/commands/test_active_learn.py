@@ -151,7 +151,7 @@ def test_a_folder_with_a_run_is_not_run_over(project: Project) -> None:
     assert project.run() == 0
     labels = project.labels()
     assert project.run() == 2
-    assert "holds files already; --recover goes on with the run in it" in project.err
+    assert "holds files already; --recover resumes the run in it" in project.err
     assert project.labels() == labels
     assert project.run("--force", "-o", '{"random_seed": 5}') == 0
     assert project.labels() != labels
@@ -349,7 +349,7 @@ def test_wrong_labels_are_all_told_and_nothing_is_lost(project: Project) -> None
         assert '"catt" is no class; did you mean "cat"' in project.err
         assert '"?maybe" is no class' in project.err
         assert project.table.read_bytes() == before
-    assert "Or add --partial to go on with 1 of them; the others go back" in project.err
+    assert "Or add --partial to continue with 1 of them; the others return" in project.err
     assert project.labels() == {}
     asked = project.fill_in()
     assert project.run() == 3

@@ -130,7 +130,7 @@ def test_other_flags_than_the_run_that_it_goes_on_with_are_explained(
     flags = ["--num_epoch", "10", "--learning_rate", "0.002", "--conv", "custom"]
     said = solution(folder, *flags, "--save_dir", "save/custom", code=2)
     assert "trainer.optimizer.lr: 0.003 before, 0.002 now" in said
-    assert "--resume False begins anew" in said and "Traceback" not in said
+    assert "--resume False starts it again" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize(

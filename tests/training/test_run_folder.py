@@ -53,7 +53,7 @@ def test_files_that_are_there_are_never_overwritten_unasked(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError, match=r"no run \(thesis.tex\): choose another folder"):
         start(tmp_path)
     start(tmp_path / "run")
-    with pytest.raises(ConfigurationError, match="holds files already; --recover goes on"):
+    with pytest.raises(ConfigurationError, match="holds files already; --recover resumes"):
         start(tmp_path / "run")
 
 

@@ -1,4 +1,4 @@
-"""The base of the learners: what the loop asks of whoever trains."""
+"""The base of the learners: the methods by which the loop trains, tests and infers."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Learner(Registrable):
         raise NotImplementedError
 
     def unreadable(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return which of some items nobody can look at, with the causes."""
+        """Return which of some items are unreadable, with the causes."""
         return {}
 
     def embeddings_stay(self) -> bool:

@@ -87,7 +87,7 @@ class ExperimentLearner(Learner):
         self._initial: dict[str, torch.Tensor] = {}
         self._cached: CachedEmbeddings | None = None
 
-    # -- What there is ------------------------------------------------------------------------
+    # -- Model and data ------------------------------------------------------------------------
 
     @property
     def model(self) -> Model:
@@ -276,7 +276,7 @@ class ExperimentLearner(Learner):
 
     def _build(self) -> None:
         vocabulary = self._vocabulary
-        if not self.class_names():  # nobody has named a class yet, and a layer has a width
+        if not self.class_names():  # no class is named yet, but a layer needs a width
             vocabulary = self._make_vocabulary(_NO_CLASS_YET)
         seed_everything(*self._experiment.seeds)
         self._model = self._experiment.make_model(vocabulary).to(self._experiment.device)

@@ -49,7 +49,7 @@ def metrics_of_counts(counts: torch.Tensor) -> dict[str, float | None]:
 def test_figures(
     outputs: TestOutputs | TestFigures | None, class_names: Sequence[str]
 ) -> TestFigures:
-    """Return how a model does on the test items, whoever has measured it."""
+    """Return the metrics on the test items, computed here or by the learner."""
     if isinstance(outputs, TestFigures):
         return outputs
     if outputs is None or not len(outputs.labels):

@@ -35,8 +35,8 @@ def outputs_for(needs: Collection[str]) -> frozenset[str]:
 class RoundOutputs:
     """The outputs of one round's model, and whether that model is the one in memory.
 
-    Nothing here could not be computed again: another process that goes on with the run begins with
-    none of it, and `bring_back` gives it the model.
+    Everything here can be computed again: a process that resumes the run starts with nothing, and
+    `bring_back` loads the model.
 
     Args:
         learner: Whose model it is.
@@ -67,7 +67,7 @@ class RoundOutputs:
         self._target: PoolOutputs | None = None
 
     def have_model(self, round: int) -> None:
-        """Have the model of a round in memory, as another process may have left it."""
+        """Load the model of a round, unless it is loaded already."""
         if self._round != round:
             self._bring_back(round)
             self.begin(round)
@@ -112,7 +112,7 @@ class RoundOutputs:
         return list(labels) if labeled is None else labeled.ids
 
     def drop_files(self, folder: Path) -> None:
-        """Remove what a round has left on the disk, once nobody will ask for it again."""
+        """Remove the outputs of a finished round from the disk."""
         shutil.rmtree(folder / OUTPUTS_NAME, ignore_errors=True)
 
     def _seen_labeled(
@@ -124,7 +124,7 @@ class RoundOutputs:
 
     def _class_indices(self, labels: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.int64]:
         places = {name: index for index, name in enumerate(self._learner.class_names())}
-        # Whoever keeps the labels for himself tells no class
+        # A pipeline that keeps its labels reports no class
         return np.asarray([places.get(labels[id], -1) for id in ids], np.int64)
 
     def _of_target(self) -> PoolOutputs:

@@ -101,8 +101,8 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
         "--scores-dir",
         type=Path,
         metavar="DIR",
-        help="store the outputs of the model there; a killed call resumes, and another strategy with "
-        "the same needs does not run the model again",
+        help="store the outputs of the model there; a killed call resumes, and another strategy "
+        "with the same needs does not run the model again",
     )
     parser.add_argument(
         "--use-dataset-reader",

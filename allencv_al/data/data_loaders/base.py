@@ -26,8 +26,8 @@ _MOST_LOGGED = 20  # the trainer writes the whole list to the run's folder
 class DataLoader(Registrable):
     """Make the batches of a dataset.
 
-    A loader has no position: `batches(epoch, start)` alone says what comes, so that a run that was
-    interrupted goes on with the very batches it would have seen.
+    A loader has no position: `batches(epoch, start)` determines the batches, so that a resumed run
+    gets the same batches as an uninterrupted one.
 
     Args:
         dataset: What a reader found.

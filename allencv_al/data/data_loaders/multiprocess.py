@@ -67,7 +67,7 @@ class MultiprocessDataLoader(DataLoader):
             batch norms, which may have no statistics of a single item.
         num_workers: Processes that decode and transform. 0: threads of this process.
         batches_per_epoch: Batches in an epoch, taken from an endless stream of passes: the next
-            epoch goes on where the last one ended. Default: an epoch is one pass.
+            epoch continues where the last one ended. Default: an epoch is one pass.
         prefetch_factor: Batches held ready, by each worker or by the threads; 0 (without workers
             only) makes each batch when it is asked for, in the thread that asks.
         pin_memory: Whether to put batches into page-locked memory, from where a CUDA device copies

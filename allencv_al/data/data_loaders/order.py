@@ -32,8 +32,8 @@ class BatchOrder:
     """The order of an endless stream of passes over a dataset, cut into batches and epochs.
 
     Every pass has an order of its own, f(seed, pass), in which every item stands once. An epoch is
-    one pass, or, with `batches_per_epoch`, so many batches of the stream: the next epoch goes on
-    where it ended.
+    one pass, or, with `batches_per_epoch`, so many batches of the stream: the next epoch
+    continues where it ended.
 
     Args:
         size: Number of items.

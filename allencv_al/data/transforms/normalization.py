@@ -60,7 +60,7 @@ class Normalization:
         Returns:
             float32 `[B, 3, H, W]` on the same device; `out` if given.
         """
-        import torch  # 1.4 s, and whoever has a batch has it already
+        import torch  # 1.4 s; a caller with a batch has imported it already
 
         if self.reverse_channels:
             batch = batch.flip(1)

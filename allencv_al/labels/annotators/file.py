@@ -196,8 +196,8 @@ def _offer(table: FilledTable) -> str:
     if not table.labels:
         return ""
     return (
-        f"\nOr add --partial to go on with {len(table.labels)} of them; the others go back to the "
-        "pool."
+        f"\nOr add --partial to continue with {len(table.labels)} of them; the others return to "
+        "the pool."
     )
 
 

@@ -45,7 +45,7 @@ def folder_name(label: str) -> str:
 def label_of(name: str) -> str:
     """Return the class that the name of a folder means.
 
-    A name that `folder_name` never gives was given by somebody else, and is the class itself.
+    A name that `folder_name` cannot produce comes from another program, and is the class itself.
     """
     label = unquote(name)
     return label if folder_name(label) == name else name
@@ -125,7 +125,7 @@ def read_class_folders(folder: Path) -> list[LabelRecord]:
             found.append(replace(record, extra=extra))
             continue
         file = _where_now(written, files)
-        if file is not None:  # else somebody has taken it out
+        if file is not None:  # otherwise it was removed
             files.discard(file)
             label = label_of(PurePosixPath(file).parts[0])
             found.append(replace(record, label=label, kind="label", extra=extra, place=file))

@@ -21,7 +21,7 @@ def read_records(folder: Path, all_answers: bool = False) -> list[LabelRecord]:
 
     Args:
         folder: The folder of a run, or of a labeling.
-        all_answers: Everybody's answer of a labeling, instead of what comes of them.
+        all_answers: Every annotator's answers of a labeling, instead of the agreed labels.
 
     Raises:
         DataError: There is neither in the folder.

@@ -1,4 +1,4 @@
-"""Labeling by people: what they are asked, what they say, and what comes of it."""
+"""Labeling sessions of several annotators: images, answers and agreed labels."""
 
 from __future__ import annotations
 

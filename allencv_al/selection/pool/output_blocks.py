@@ -31,7 +31,7 @@ Write = Callable[[Sequence[str], Mapping[str, FloatRows], Mapping[str, str]], No
 
 
 class BlockWriter(AbstractContextManager["BlockWriter"]):
-    """Collect batches to blocks and write these in a thread, so that no one waits for the disk.
+    """Collect batches into blocks and write these in a thread, so that inference never waits.
 
     Args:
         write: Is given ids, arrays and unreadable ids; not by two threads at a time.
@@ -103,7 +103,7 @@ class BlockWriter(AbstractContextManager["BlockWriter"]):
 
 
 class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
-    """Rows in memory; once they are many, in files without a name, which no one need remove.
+    """Rows in memory; above a limit, in anonymous temporary files.
 
     Args:
         memory_limit_mb: How many MiB of rows stay in memory.

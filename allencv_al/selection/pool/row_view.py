@@ -14,8 +14,8 @@ class RowView(NDArrayOperatorsMixin):
     """Some rows of an array, in an order of its own, none of them copied ahead.
 
     Rows that are asked for (by a number, a slice, positions or a mask) come as an ordinary array,
-    which nobody may write into. Everything else that arrays can do works too, on a copy of all
-    rows: whoever goes through the rows in blocks needs the memory of one block.
+    which is read-only. All other array operations work too, on a copy of all rows; reading in
+    blocks takes the memory of one block.
 
     Args:
         array: The array, `[N, ...]`; it may be memory-mapped.

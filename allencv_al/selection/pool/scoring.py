@@ -71,10 +71,9 @@ def compute_outputs(
             A path is its id; an image without a name gets `image:` and its position.
         needs: Some of `logits`, `mc_logits`, `embeddings`; a strategy's `needs`, where what it says
             of labeled or target items is passed over. If none, nothing is decoded.
-        folder: Keep the results there, memory-mapped. A call that was killed goes on where it
-            stopped, and images that are there already are not computed again: an id must mean the
-            same image. Results of other models or options are replaced. If another process is at
-            work there, its results are waited for.
+        folder: Keep the results there, memory-mapped. A killed call resumes: finished images are
+            not computed again, so an id must mean the same image. Results of other models or
+            options are replaced. If another process is at work there, wait for its results.
         options: How it is done.
 
     Raises:

@@ -145,8 +145,8 @@ def _numbered(labels: Mapping[str, Any]) -> list[str]:
     if not all(text.isdecimal() for text in texts):
         odd = sorted(text for text in texts if not text.isdecimal())
         raise DataError(
-            f"getdatasetstate: labels are names ({_named(odd)}), and their columns in the logits are "
-            'unknown; set Pipeline(..., class_labels={0: "cat", 1: "dog"}), or '
+            f"getdatasetstate: labels are names ({_named(odd)}), and their columns in the logits "
+            'are unknown; set Pipeline(..., class_labels={0: "cat", 1: "dog"}), or '
             "active_learning.classes"
         )
     return [str(number) for number in range(max(map(int, texts), default=-1) + 1)]

@@ -51,8 +51,8 @@ class LabelingServerAnnotator(Annotator):
 
     The page is at http://127.0.0.1:8010/ while the loop runs. Several annotators may label at once,
     on several machines if there is a token. A round ends when all images are labeled and no answer
-    has changed for some seconds; if images were skipped, an annotator ends it by a button. While the
-    loop is interrupted, `allencv-al label RUN` serves the same page; a resumed loop uses the
+    has changed for some seconds; if images were skipped, an annotator ends it by a button. While
+    the loop is interrupted, `allencv-al label RUN` serves the same page; a resumed loop uses the
     answers given in the meantime.
 
     Args:

@@ -166,14 +166,13 @@ class Pipeline:
     def work(self, url: str, token: str | None = None, patience_seconds: float = 86_400.0) -> int:
         """Work for a loop that cannot reach this machine, until it has finished.
 
-        This process fetches tasks from the loop and posts the answers, so that no connection to this
-        machine is needed. The config of the loop says `learner: {type: "pipeline",
-        listen_port: 5010}`.
+        This process fetches tasks from the loop and posts the answers, so the loop need not connect
+        to it. The config of the loop says `learner: {type: "pipeline", listen_port: 5010}`.
 
         Args:
             url: Where the loop listens: `http://HOST:PORT`.
             token: What the loop wants, if it wants one.
-            patience_seconds: How long the loop may be away: it may stop until its images are labeled.
+            patience_seconds: How long the loop may be away: it may wait for labels.
 
         Returns:
             0 when the loop has finished, 2 where it stays away or refuses, 130 when interrupted.

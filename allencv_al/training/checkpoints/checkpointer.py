@@ -279,7 +279,7 @@ def _match(path: Path) -> re.Match[str] | None:
 
 
 class _BackgroundWriter:
-    """Runs one job at a time in a thread of its own and hands its error to whoever waits."""
+    """Runs one job at a time in a thread and raises its error in the caller that waits."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None

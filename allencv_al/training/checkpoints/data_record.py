@@ -50,7 +50,7 @@ def check_same_data(
     vocabulary: Vocabulary,
     saved_vocabulary: Path,
 ) -> None:
-    """Raise unless a run with checkpoints can go on with these data.
+    """Raise unless a run with checkpoints can resume with these data.
 
     Args:
         folder: The folder of the run.
@@ -91,8 +91,8 @@ def _read(path: Path) -> dict[str, Record | None]:
         found = None
     if not isinstance(found, dict):
         raise CheckpointError(
-            f"{path}: damaged, so nobody can tell whether the data are those that the run began "
-            "with; remove it if they are, and --recover goes on"
+            f"{path}: damaged, so the data cannot be compared with those that the run began with; "
+            "if they are unchanged, remove this file and use --recover"
         )
     return found
 

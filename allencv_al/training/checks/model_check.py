@@ -52,7 +52,7 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     except ConfigurationError as error:
         yield from _applicator_faults(model, str(error))
         return
-    except Exception:  # whatever a model of someone else's does on "meta"
+    except Exception:  # a user's model may do anything on "meta"
         logger.debug("the model cannot be built on meta", exc_info=True)
         return
     trained, frozen = _names(built)

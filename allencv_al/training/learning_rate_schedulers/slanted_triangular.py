@@ -43,8 +43,8 @@ class SlantedTriangular(LearningRateScheduler):
             not given. It matters in the first epoch only: later ones use the steps counted.
         cut_frac: The part of the steps in which the rate rises, 0 to 1.
         ratio: How many times smaller than the peak the lowest rate is, at least 1.
-        last_epoch: The index of the last finished epoch, -1 before the first; to go on with a
-            training whose scheduler state was not kept.
+        last_epoch: The index of the last finished epoch, -1 before the first; to resume a
+            training whose scheduler state was not stored.
         gradual_unfreezing: Whether to train the groups from the last to the first, one more
             each epoch. Needs two named groups or more, an empty default group, and at least as
             many epochs as named groups.
@@ -248,7 +248,7 @@ def _check_groups(
 
 
 def _set_trainable(parameter: Any, trainable: bool) -> None:
-    """Freeze or free a parameter, but leave one alone that someone else has frozen."""
+    """Freeze or unfreeze a parameter, except one that was frozen elsewhere."""
     if trainable and getattr(parameter, "frozen_by_schedule", False):
         parameter.requires_grad_(True)
         parameter.frozen_by_schedule = False

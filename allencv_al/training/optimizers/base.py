@@ -168,7 +168,7 @@ class Optimizer(torch.optim.Optimizer, Registrable):
 
     @overrides(check_signature=False)
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
+        """Restore a state.
 
         Raises:
             CheckpointError: Its groups hold other parameters, which PyTorch would not notice.

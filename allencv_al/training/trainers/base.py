@@ -79,7 +79,7 @@ class Trainer(Registrable):
         """Train the model; it has the best weights at the end.
 
         Args:
-            recover: Go on with the run in the `serialization_dir`, from its newest checkpoint.
+            recover: Resume the run in the `serialization_dir` from its newest checkpoint.
 
         Returns:
             The metrics, as metrics.json holds them.

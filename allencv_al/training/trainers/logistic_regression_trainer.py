@@ -227,7 +227,7 @@ class LogisticRegressionTrainer(Trainer):
             else {int(label): float(weights[label]) for label in np.unique(labels)},
         )
         with warnings.catch_warnings():
-            # What max_iterations leaves undone is what whoever set it asked for
+            # The user has chosen max_iterations, so stopping there is no fault
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(features, labels)
         fitted, offsets = regression.coef_, regression.intercept_

@@ -119,7 +119,7 @@ class MetricTracker:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore a state."""
         missing = self.state_dict().keys() - state_dict.keys()
         if missing:
             raise CheckpointError(f"this is no state of a metric tracker: it lacks {missing}")

@@ -72,7 +72,7 @@ class MovingAverage(Registrable):
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the averages of `state_dict`."""
+        """Restore the averages of a state."""
         shadows = state_dict["shadows"]
         if shadows.keys() != set(self._names):
             raise CheckpointError(

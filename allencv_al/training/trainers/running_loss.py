@@ -20,7 +20,7 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class RunningLoss:
-    """Adds up the losses of steps; they stay on the device until someone asks for the mean.
+    """Adds up the losses of steps; they stay on the device until the mean is read.
 
     Losses are added one by one in the order of the steps, so that the sum has the same bits
     whenever it was asked for on the way.

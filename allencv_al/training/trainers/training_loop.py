@@ -77,7 +77,7 @@ class TrainingLoop(EpochTrainer):
         self._loss = RunningLoss()
         self._metrics: Metrics = {}
         self._best_in_memory: dict[str, torch.Tensor] | None = None
-        self._seconds_before = 0.0  # of the processes whose run this one goes on with
+        self._seconds_before = 0.0  # of earlier processes of this run
         self._started = time.monotonic()
         self._signals = SignalWatch()
 

@@ -292,7 +292,7 @@ def test_a_part_of_the_labels_is_offered_and_taken_where_that_is_wanted(
     asked: LabelRequest, table: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(asked, "dog", "", "cow")
-    offer = "Or add --partial to go on with 1 of them; the others go back to the pool."
+    offer = "Or add --partial to continue with 1 of them; the others return to the pool."
     assert faults(asked)[-1] == offer
     assert table.is_file()
     labels = ask(replace(asked, is_partial=True))
@@ -307,7 +307,7 @@ def test_an_empty_cell_is_offered_to_go_back_and_no_label_at_all_is_not(
     asked: LabelRequest, table: Path
 ) -> None:
     fill(asked, "dog", "", "cat")
-    with pytest.raises(WaitingForLabels, match="Or add --partial to go on with 2 of them"):
+    with pytest.raises(WaitingForLabels, match="Or add --partial to continue with 2 of them"):
         ask(asked)
     table.unlink()
     fill(asked, "", "", "")

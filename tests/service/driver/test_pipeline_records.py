@@ -64,7 +64,7 @@ def test_labels_are_numbers_or_names(
         ("abc", [], "expected records by index"),
         ({"a.png": 0}, [], "expected indices as keys, found a.png"),
         ({"-1": "a"}, [], "expected indices as keys"),
-        ({"0": {"label": "cat"}}, [], r"labels are names \(cat\), and their columns in the logits are"),
+        ({"0": {"label": "cat"}}, [], r"labels are names \(cat\), and their columns"),
         ({"0": {"label": "cow"}}, ["cat", "dog"], "no class of cat, dog: 0"),
         ({"0": {"label": 2}, "1": {"label": 7}}, ["cat", "dog"], "labels of 2 records are no"),
     ],

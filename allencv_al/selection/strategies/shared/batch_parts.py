@@ -25,10 +25,10 @@ def apportion(
     places: int,
     first_of_ties: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> list[int]:
-    """Return for each place whose it is, so that counts come near to the shares at every point.
+    """Return the owner of each place, so that counts stay close to the shares at every point.
 
-    Each place goes to whoever has the least (count + 1/2) / share, the divisor method of Webster
-    and Sainte-Laguë. Who has a share of 0 gets a place only when all others are full.
+    Each place goes to the owner with the least (count + 1/2) / share, the divisor method of Webster
+    and Sainte-Laguë. An owner with a share of 0 gets a place only when all others are full.
 
     Args:
         shares: What each should have, at least 0, `[n]`; only their ratios matter.

@@ -45,7 +45,7 @@ class UserFunction:
         convention: One of `CONVENTIONS`; `auto` looks at the parameters.
 
     Raises:
-        ConfigurationError: It is not a function, is async or a generator, or has unknown parameters.
+        ConfigurationError: It is no function, is async or a generator, or has unknown parameters.
     """
 
     def __init__(
