@@ -13,9 +13,8 @@ from allencv_al.common import ConfigurationError
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.errors import CheckpointError, ConfigurationFaults
 from allencv_al.training.optimizers import Optimizer
-from allencv_al.training.optimizers.adam_family import Adam
 from allencv_al.training.optimizers.muon import orthogonalize
-from allencv_al.training.optimizers.sgd import SGD
+from allencv_al.training.optimizers.torch_optimizers import SGD, Adam
 
 TORCH_CLASSES: dict[str, type[torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,

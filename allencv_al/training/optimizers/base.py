@@ -15,14 +15,6 @@ from allencv_al.common.config.signatures import Argument, signature_of
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.errors import CheckpointError, ConfigurationError, Fault
-from allencv_al.training.limits import (
-    AT_LEAST_ZERO,
-    DECAY,
-    POSITIVE,
-    Limits,
-    check_limits,
-    limit_faults,
-)
 from allencv_al.training.optimizers.parameter_groups import (
     GroupRule,
     ParameterGroups,
@@ -35,8 +27,8 @@ if TYPE_CHECKING:
 
 _HERE = "allencv_al.training.optimizers"
 
-_AtLeastZero = Annotated[float, Ge(0)]
-_Decay = Annotated[float, Interval(ge=0, lt=1)]
+AtLeastZero = Annotated[float, Ge(0)]
+Decay = Annotated[float, Interval(ge=0, lt=1)]
 
 ANNOTATIONS: Mapping[str, Any] = {
     **dict.fromkeys(
@@ -50,15 +42,15 @@ ANNOTATIONS: Mapping[str, Any] = {
             "momentum_decay",
             "weight_decay",
         ),
-        _AtLeastZero,
+        AtLeastZero,
     ),
-    "betas": tuple[_Decay, _Decay],
-    "rho": _Decay,
+    "betas": tuple[Decay, Decay],
+    "rho": Decay,
 }
 """The options of torch's optimizers with their limits, which torch checks one by one or not."""
 
 _GROUP_ONLY = {
-    "initial_lr": Argument("initial_lr", _AtLeastZero, None, "Where a schedule starts from."),
+    "initial_lr": Argument("initial_lr", AtLeastZero, None, "Where a schedule starts from."),
     "requires_grad": Argument("requires_grad", bool, True, "False freezes the group."),
 }
 
@@ -87,32 +79,18 @@ class Optimizer(torch.optim.Optimizer, Registrable):
 
     default_implementation = "adam"
     builtin: ClassVar[dict[str, str]] = {
-        "adadelta": f"{_HERE}.adaptive",
-        "adagrad": f"{_HERE}.adaptive",
-        "adam": f"{_HERE}.adam_family",
-        "adamax": f"{_HERE}.adam_family",
-        "adamw": f"{_HERE}.adam_family",
+        "adadelta": f"{_HERE}.torch_optimizers",
+        "adagrad": f"{_HERE}.torch_optimizers",
+        "adam": f"{_HERE}.torch_optimizers",
+        "adamax": f"{_HERE}.torch_optimizers",
+        "adamw": f"{_HERE}.torch_optimizers",
         "muon": f"{_HERE}.muon",
-        "nadam": f"{_HERE}.adam_family",
-        "radam": f"{_HERE}.adam_family",
-        "rmsprop": f"{_HERE}.adaptive",
-        "sgd": f"{_HERE}.sgd",
+        "nadam": f"{_HERE}.torch_optimizers",
+        "radam": f"{_HERE}.torch_optimizers",
+        "rmsprop": f"{_HERE}.torch_optimizers",
+        "sgd": f"{_HERE}.torch_optimizers",
     }
     injected = ("model_parameters",)
-    limits: ClassVar[Limits] = {
-        "lr": AT_LEAST_ZERO,
-        "initial_lr": AT_LEAST_ZERO,
-        "betas": DECAY,
-        "eps": AT_LEAST_ZERO,
-        "weight_decay": AT_LEAST_ZERO,
-        "momentum": AT_LEAST_ZERO,
-        "momentum_decay": AT_LEAST_ZERO,
-        "alpha": AT_LEAST_ZERO,
-        "rho": DECAY,
-        "lr_decay": AT_LEAST_ZERO,
-        "initial_accumulator_value": AT_LEAST_ZERO,
-        "adam_eps": POSITIVE,
-    }
 
     def __init__(
         self,
@@ -135,9 +113,6 @@ class Optimizer(torch.optim.Optimizer, Registrable):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        given = {name: config.get(name) for name in config.names}
-        for name, message in limit_faults(cls.limits, given):
-            yield config.fault(name, message)
         groups = config.get("parameter_groups")
         for index, group in enumerate(groups if isinstance(groups, list | tuple) else ()):
             # What is wrong with the shape of a group is reported already; the rest is still told.
@@ -158,7 +133,6 @@ class Optimizer(torch.optim.Optimizer, Registrable):
         **options: Any,
     ) -> None:
         """Check everything and call `initialize`, the constructor of the torch class."""
-        check_limits(self.limits, **options)
         rules = [self._checked(i, rule) for i, rule in enumerate(read_rules(parameter_groups))]
         groups = make_parameter_groups(list(model_parameters), rules)
         try:
@@ -200,19 +174,13 @@ class Optimizer(torch.optim.Optimizer, Registrable):
         """Yield what is wrong with the options of one group."""
         place = f"parameter_groups.{index}.1"
         known = cls._group_arguments()
-        told: set[str] = set()
         for name, value in options.items():
             path = f"{place}.{name}"
             if name in known:
-                for fault in spec_of(known[name].annotation).faults(value, path, Scope()):
-                    told.add(name)
-                    yield fault
+                yield from spec_of(known[name].annotation).faults(value, path, Scope())
             else:
                 hint = did_you_mean(name, list(known)) or f"; known here: {', '.join(known)}"
                 yield Fault(path, f"unknown option of {cls.__name__}{hint}")
-        for name, message in limit_faults(cls.limits, options):
-            if name not in told:
-                yield Fault(f"{place}.{name}", message)
 
     @classmethod
     def _group_arguments(cls) -> dict[str, Argument]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Gt
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from allencv_al.training.optimizers.base import Optimizer
+from allencv_al.training.optimizers.base import AtLeastZero, Decay, Optimizer
 from allencv_al.training.optimizers.parameter_groups import ParameterGroups
 
 LrAdjustment = Literal["original", "match_rms_adamw", "spectral_unclamped"]
@@ -29,7 +30,6 @@ class Muon(Optimizer):
     `torch.optim.Muon` gives the same updates for matrices, but takes nothing else.
 
     Args:
-        model_parameters: Names and parameters, given by the trainer.
         lr: The learning rate.
         weight_decay: The part of each weight, times `lr`, that a step takes away.
         momentum: The decay of the running mean of the gradient.
@@ -44,25 +44,21 @@ class Muon(Optimizer):
         betas: AdamW's decays of the running means of the gradient and of its square.
         adam_eps: Added to AdamW's denominator.
         use_muon: Whether to use Muon at all; meant for groups.
-        parameter_groups: Groups by regular expressions that are searched for in the names of
-            `model.named_parameters()`, each with options of its own where wanted:
-            `[[["^_im2im_encoder"], {"lr": 1e-5}], [["^_classification_layer"]]]`. What none
-            matches is in the default group, which comes last and has the options above.
     """
 
     def __init__(
         self,
         model_parameters: list[tuple[str, torch.nn.Parameter]],
-        lr: float = 1e-3,
-        weight_decay: float = 0.1,
-        momentum: float = 0.95,
+        lr: AtLeastZero = 1e-3,
+        weight_decay: AtLeastZero = 0.1,
+        momentum: AtLeastZero = 0.95,
         nesterov: bool = True,
         ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
         ns_steps: int = 5,
-        eps: float = 1e-7,
+        eps: AtLeastZero = 1e-7,
         adjust_lr_fn: LrAdjustment = "match_rms_adamw",
-        betas: tuple[float, float] = (0.9, 0.999),
-        adam_eps: float = 1e-8,
+        betas: tuple[Decay, Decay] = (0.9, 0.999),
+        adam_eps: Annotated[float, Gt(0)] = 1e-8,
         use_muon: bool = True,
         parameter_groups: ParameterGroups | None = None,
     ) -> None:
