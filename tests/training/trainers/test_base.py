@@ -21,7 +21,7 @@ from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import TrainingError
 from allencv_al.data.batch import Batch
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.metrics import class_range
+from allencv_al.metrics import base as metric_base
 from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder
 from allencv_al.modules.regularizers import L2Regularizer, RegularizerApplicator
@@ -376,7 +376,7 @@ def test_the_loop_waits_for_the_device_only_now_and_then(
     """On a GPU each of these calls waits; the clock stands still, so only forced looks count."""
     monkeypatch.setattr(running_loss.time, "monotonic", lambda: 0.0)
     # As on a GPU: on the CPU class indices are looked at, which waits for nothing there
-    monkeypatch.setattr(class_range, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
+    monkeypatch.setattr(metric_base, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
     waits: list[str] = []
     for name in ("item", "tolist", "__float__", "__bool__", "cpu", "numpy", "__int__"):
         original = getattr(torch.Tensor, name)
