@@ -6,12 +6,17 @@ names below are imported when first used, so that `import allencv_al` costs noth
 
 from typing import TYPE_CHECKING
 
+from allencv_al.common.config import components_above
 from allencv_al.common.lazy_exports import lazy_exports
 from allencv_al.compat.old_modules import install
 
 __version__ = "0.2.0"
 
 install()
+components_above.update(
+    annotator={"labeling_server": "allencv_al.service.labeling.annotator"},
+    learner={"pipeline": "allencv_al.service.driver.learner"},
+)
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,

@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 import allencv_al
 from allencv_al.commands.registries import REGISTRIES, load_registry
+from allencv_al.common.config import components_above
 from allencv_al.common.config.docstrings import summary
 from allencv_al.common.config.from_params import FromParams
 from allencv_al.common.config.registrable import Registrable
@@ -81,11 +83,30 @@ def test_a_family_is_called_by_its_class(family: str) -> None:
 @every_family
 def test_the_table_of_built_in_names_is_complete_and_right(family: str) -> None:
     base = load_registry(family)
-    table = dict(vars(base).get("builtin", {}))
+    table = {**vars(base).get("builtin", {}), **components_above.get(family, {})}
     found = {name: module for (cls, name), module in registered().items() if cls == base.__name__}
     assert found, "nothing is registered"
     assert table == found
     assert base.default_implementation is None or base.default_implementation in table
+
+
+@every_family
+def test_the_table_of_a_family_names_no_higher_floor(family: str) -> None:
+    contracts = tomllib.loads((ROOT.parent / "pyproject.toml").read_text("utf-8"))["tool"][
+        "importlinter"
+    ]
+    layers = next(c["layers"] for c in contracts["contracts"] if c["type"] == "layers")
+    height = {
+        floor.strip(): -index for index, line in enumerate(layers) for floor in line.split("|")
+    }
+    base = load_registry(family)
+
+    def of(module: str) -> int:
+        return height[".".join(module.split(".")[:2])]
+
+    own = of(base.__module__)
+    assert [m for m in vars(base).get("builtin", {}).values() if of(m) > own] == []
+    assert [m for m in components_above.get(family, {}).values() if of(m) <= own] == []
 
 
 def test_every_base_class_stands_among_the_registries() -> None:

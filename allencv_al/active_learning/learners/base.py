@@ -62,7 +62,6 @@ class Learner(Registrable):
 
     builtin: ClassVar[Mapping[str, str]] = {
         "experiment": "allencv_al.active_learning.learners.experiment_learner",
-        "pipeline": "allencv_al.service.driver.learner",
     }
     default_implementation = "experiment"
     injected = ("experiment", "cache_folder")

@@ -5,3 +5,9 @@ from typing import Any
 
 translators: list[Callable[[dict[str, Any]], None]] = []
 """Called with the config of each experiment; higher floors register how old keys are translated."""
+
+components_above: dict[str, dict[str, str]] = {}
+"""Components whose module lies on a floor above their family's: the module by name, by family.
+
+The root package, which is above all floors, fills it; `builtin` of a family names no higher floor.
+"""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from overrides import overrides
 
-from allencv_al.common.config import plugins
+from allencv_al.common.config import components_above, plugins
 from allencv_al.common.config.from_params import FromParams
 from allencv_al.common.config.names import did_you_mean, repr_json, snake_case
 from allencv_al.common.errors import ConfigurationError
@@ -34,7 +34,9 @@ class Registrable(FromParams):
     """
 
     builtin: ClassVar[Mapping[str, str]] = {}
-    """Each name of this package with the module that registers it: imported when asked for."""
+    """Each name of this package with the module that registers it: imported when asked for.
+
+    Modules of higher floors are named in `common.config.components_above`."""
 
     @classmethod
     def register(
@@ -190,6 +192,8 @@ def _is_late_builtin(
 def _builtin_of(base: type[Registrable]) -> Mapping[str, str]:
     """Return the table of the family itself: a family within a family does not inherit it."""
     table: Mapping[str, str] = vars(base).get("builtin", {})
+    if base.__module__.startswith(_OWN_PACKAGE):
+        table = {**table, **components_above.get(base.registry_name(), {})}
     return table
 
 

@@ -70,7 +70,6 @@ class Annotator(Registrable):
     builtin: ClassVar[Mapping[str, str]] = {
         "ground_truth": f"{_HERE}.ground_truth",
         "file": f"{_HERE}.file",
-        "labeling_server": "allencv_al.service.labeling.annotator",
     }
 
     needs_known_labels: ClassVar[bool] = False
