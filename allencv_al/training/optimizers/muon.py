@@ -12,43 +12,16 @@ from annotated_types import Gt
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from allencv_al.common.config.signatures import Wrapped
 from allencv_al.training.optimizers.base import AtLeastZero, Decay, Optimizer
-from allencv_al.training.optimizers.parameter_groups import ParameterGroups
 
 LrAdjustment = Literal["original", "match_rms_adamw", "spectral_unclamped"]
 
 
-@Optimizer.register("muon")
-class Muon(Optimizer):
-    """Muon (Jordan et al. 2024): momentum whose matrix is made nearly orthogonal at each step.
-
-    It acts on parameters of two dimensions and more; a convolution filter `[out, in, h, w]` counts
-    as the matrix `[out, in * h * w]`. Biases and the weights of normalization layers are updated
-    by AdamW with the same learning rate and weight decay. Its authors advise AdamW for the last
-    layer, too: give its group `{"use_muon": false}`.
-
-    `torch.optim.Muon` gives the same updates for matrices, but takes nothing else.
-
-    Args:
-        lr: The learning rate.
-        weight_decay: The part of each weight, times `lr`, that a step takes away.
-        momentum: The decay of the running mean of the gradient.
-        nesterov: Whether to look ahead along the momentum.
-        ns_coefficients: The coefficients of the Newton-Schulz iteration, of powers 1, 3 and 5.
-        ns_steps: How many iterations; 5 bring all singular values near 1.
-        eps: The smallest norm that a matrix is divided by.
-        adjust_lr_fn: How the rate follows the shape of a matrix with A rows and B columns:
-            `original`, sqrt(max(1, A / B)); `spectral_unclamped`, sqrt(A / B);
-            `match_rms_adamw`, 0.2 * sqrt(max(A, B)), so that updates are as large as AdamW's
-            and one `lr` suits both (Liu et al. 2025, arXiv:2502.16982).
-        betas: AdamW's decays of the running means of the gradient and of its square.
-        adam_eps: Added to AdamW's denominator.
-        use_muon: Whether to use Muon at all; meant for groups.
-    """
-
+class _Muon(torch.optim.Optimizer):
     def __init__(
         self,
-        model_parameters: list[tuple[str, torch.nn.Parameter]],
+        params: Any,
         lr: AtLeastZero = 1e-3,
         weight_decay: AtLeastZero = 0.1,
         momentum: AtLeastZero = 0.95,
@@ -60,7 +33,6 @@ class Muon(Optimizer):
         betas: tuple[Decay, Decay] = (0.9, 0.999),
         adam_eps: Annotated[float, Gt(0)] = 1e-8,
         use_muon: bool = True,
-        parameter_groups: ParameterGroups | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -75,7 +47,7 @@ class Muon(Optimizer):
             "adam_eps": adam_eps,
             "use_muon": use_muon,
         }
-        self._construct(_initialize, model_parameters, parameter_groups, **defaults)
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -144,8 +116,35 @@ class Muon(Optimizer):
         )
 
 
-def _initialize(optimizer: torch.optim.Optimizer, groups: Any, **defaults: Any) -> None:
-    torch.optim.Optimizer.__init__(optimizer, groups, defaults)
+@Optimizer.register("muon")
+class Muon(Optimizer, _Muon):
+    """Muon (Jordan et al. 2024): momentum whose matrix is made nearly orthogonal at each step.
+
+    It acts on parameters of two dimensions and more; a convolution filter `[out, in, h, w]` counts
+    as the matrix `[out, in * h * w]`. Biases and the weights of normalization layers are updated
+    by AdamW with the same learning rate and weight decay. Its authors advise AdamW for the last
+    layer, too: give its group `{"use_muon": false}`.
+
+    `torch.optim.Muon` gives the same updates for matrices, but takes nothing else.
+
+    Args:
+        lr: The learning rate.
+        weight_decay: The part of each weight, times `lr`, that a step takes away.
+        momentum: The decay of the running mean of the gradient.
+        nesterov: Whether to look ahead along the momentum.
+        ns_coefficients: The coefficients of the Newton-Schulz iteration, of powers 1, 3 and 5.
+        ns_steps: How many iterations; 5 bring all singular values near 1.
+        eps: The smallest norm that a matrix is divided by.
+        adjust_lr_fn: How the rate follows the shape of a matrix with A rows and B columns:
+            `original`, sqrt(max(1, A / B)); `spectral_unclamped`, sqrt(A / B);
+            `match_rms_adamw`, 0.2 * sqrt(max(A, B)), so that updates are as large as AdamW's
+            and one `lr` suits both (Liu et al. 2025, arXiv:2502.16982).
+        betas: AdamW's decays of the running means of the gradient and of its square.
+        adam_eps: Added to AdamW's denominator.
+        use_muon: Whether to use Muon at all; meant for groups.
+    """
+
+    wraps = Wrapped(_Muon, omit=("params",))
 
 
 def orthogonalize(
