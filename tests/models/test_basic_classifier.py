@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, f1_score, top_k_accuracy_score
 from torchvision import models
 
 from allencv_al.common import ConfigurationError, Params
-from allencv_al.common.config.config_check import ConfigView, view_of
+from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.errors import WeightsError
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import BasicImageClassifier, Model
@@ -291,7 +291,7 @@ def view(changes: dict[str, Any]) -> ConfigView:
     from allencv_al.common.config.specs.annotations import spec_of
     from allencv_al.common.config.specs.type_specs import Scope
 
-    found = view_of(spec_of(Model), {**SMALL, **changes}, "model", Scope(assume_injected=True))
+    found = spec_of(Model).view({**SMALL, **changes}, "model", Scope(assume_injected=True))
     assert found is not None
     return found
 
