@@ -1,4 +1,4 @@
-"""What a config with the block `active_learning` describes."""
+"""The experiment of a config with the block `active_learning`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOT_KEPT = "(not kept)"
 
 
 class LoopExperiment(Protocol):
-    """How labels are chosen, and what chance starts from; the learner knows the rest.
+    """The settings of the loop and its seed; the learner has the rest.
 
     Args:
         settings: The block `active_learning`.
@@ -74,7 +74,7 @@ class ActiveLearningExperiment(Experiment):
     is_shared: ClassVar[bool] = False
 
     device: torch.device
-    """Where the model is: as the trainer's `cuda_device` says."""
+    """The device of the model, from the trainer's `cuda_device`."""
 
     @classmethod
     @overrides

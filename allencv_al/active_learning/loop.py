@@ -51,7 +51,7 @@ def _nothing(*_: Any) -> None:
 
 @dataclass(frozen=True)
 class LoopHooks:
-    """What others see of a running loop.
+    """Hooks into a running loop.
 
     Args:
         on_round: Called with the record of each round that is measured, and of the last.
@@ -103,7 +103,7 @@ class ActiveLearningLoop:
         self._figures = PoolFigures(learner, settings, self._round_folder)
 
     def run(self) -> list[RoundRecord]:
-        """Go on until the run is done, and return its rounds.
+        """Run the remaining rounds and return all rounds.
 
         Raises:
             WaitingForLabels: An annotator must label first; the same call continues afterwards.
@@ -401,7 +401,7 @@ class ActiveLearningLoop:
         return self._outputs.of_pool(self._pool_ids(), needs, self._round_folder(round))
 
     def _bring_back(self, round: int) -> None:
-        """Have the learner take up the model of a round."""
+        """Restore the model of a round in the learner."""
         labels, folder = self.labels.labels(), self._round_folder(round)
         if self.rounds.detail(round, State.TRAIN)["classes"] == self.learner.class_names():
             self.learner.restore(round, labels, folder)

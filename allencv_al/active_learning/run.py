@@ -62,7 +62,7 @@ CHANGEABLE = (
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is done, as far as its results do not depend on it.
+    """Options of a run that do not change its results.
 
     Args:
         recover: Resume the run in the folder.

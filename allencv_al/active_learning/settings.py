@@ -49,7 +49,7 @@ class InitialQuery(FromParams):
 
 
 class ActiveLearningSettings(FromParams):
-    """How an experiment chooses what to label next: the block `active_learning` of a config.
+    """The block `active_learning` of a config.
 
     The images at `train_data_path` are the pool. With the annotator `ground_truth` their labels are
     hidden until they are asked for; with any other, those that have a label already are learned

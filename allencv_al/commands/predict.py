@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _RefuseFurther(argparse.Action):
-    """Say what to do with several files, where argparse would call them unrecognized."""
+    """Raise with the remedy for several files, which argparse would call unrecognized."""
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class SubcommandModule(Protocol):
-    """What a module of this package has at its top level.
+    """The top-level names of a module of a subcommand.
 
     Nothing outside the standard library may be imported there: ``allencv-al X --help`` imports it.
     """
@@ -23,7 +23,7 @@ class SubcommandModule(Protocol):
 
 
 class Subcommand(NamedTuple):
-    """Where a subcommand is written, and the line that ``allencv-al --help`` shows for it."""
+    """The module of a subcommand, and its line in ``allencv-al --help``."""
 
     module: str
     help: str

@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_TRIES = 0.05
 
 @contextmanager
 def interrupts_outside_imports() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt in the block, but never inside an import.
+    """Raise KeyboardInterrupt on SIGINT in the block, but never inside an import.
 
     An interrupted import leaves a library half initialized, and some libraries catch the interrupt:
     the run would continue with it. A signal during an import is sent again a little later.

@@ -1,4 +1,4 @@
-"""What Unix has and Windows lacks: locks on files, memory figures and limits of a process."""
+"""Functions that only Unix has: file locks, memory figures and limits of a process."""
 
 from __future__ import annotations
 

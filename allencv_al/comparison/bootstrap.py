@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How to resample.
+    """Options of resampling.
 
     Args:
         resamples: How many times.

@@ -33,7 +33,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How the workers go about it.
+    """Options of the workers.
 
     Args:
         cache_folder: The embeddings that all runs share.
@@ -102,7 +102,7 @@ class _Worker:
         self.cell: Cell | None = None
 
     def take(self, cell: Cell) -> None:
-        """Have it run a cell."""
+        """Send a cell to the worker."""
         self.cell = cell
         with suppress(OSError):  # it has ended, which the next read reports
             self.connection.send(cell)
@@ -234,7 +234,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Have processes that start in the block be left alone by Ctrl-C: the parent ends them."""
+    """Make processes that start in the block ignore Ctrl-C: the parent ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -244,7 +244,7 @@ def _interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def _few_threads(count: int) -> Iterator[None]:
-    """Have processes that start in the block use so many threads."""
+    """Set the number of threads of processes that start in the block."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
     try:

@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the cell in messages."""
         return f"{self.strategy}, seed {self.seed}"
 
     def is_done(self) -> bool:

@@ -57,7 +57,7 @@ _ENCODING = "encoding the images, once for all runs"
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """How a comparison is done and what it compares.
+    """Options of a comparison.
 
     Args:
         strategies: What each strategy is called, and its config.

@@ -48,7 +48,7 @@ class FinishedRun:
 
     @property
     def seconds(self) -> float:
-        """How long all its states took together, without the annotator."""
+        """The total time of all its states, without the annotator."""
         return sum(
             value
             for record in self.records

@@ -19,7 +19,7 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class LabelSaving:
-    """How many labels two strategies need, on their mean curves, to reach the same accuracy.
+    """Labels that two strategies need, on their mean curves, to reach the same accuracy.
 
     Args:
         strategy: The one that may save labels.

@@ -23,7 +23,7 @@ _DECIMALS = 12
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """How much higher one strategy came out than another, over the seeds that both have.
+    """Difference of two strategies over their common seeds, with tests.
 
     Args:
         seeds: How many seeds there are.

@@ -12,7 +12,7 @@ from allencv_al.active_learning.rounds.curves import CurveTable, FloatArray
 
 @dataclass(frozen=True, eq=False)
 class PerformanceProfile:
-    """How far each strategy was from the best, problem by problem.
+    """The distance of each strategy from the best, problem by problem.
 
     A problem is one label count of one seed; its cost is the error, 1 - accuracy.
 

@@ -49,7 +49,7 @@ class BaselineComparison:
 
 @dataclass(frozen=True, eq=False)
 class StrategySummary:
-    """What one strategy reached.
+    """Summary of one strategy.
 
     Args:
         strategy: Its name.

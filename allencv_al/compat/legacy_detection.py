@@ -1,4 +1,4 @@
-"""What detectors of the Alectio SDK's examples import for their boxes, and for their seeds."""
+"""Functions for boxes and seeds that examples of the Alectio SDK import."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ UNNAMED = "image"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What a dataset reader says about one image; cheap to make, hold and send to a worker.
+    """One image of a data set, not decoded; cheap to make, keep and send to a worker.
 
     Args:
         id: Stable name of the item: its relative posix path, or `file name:record index`.

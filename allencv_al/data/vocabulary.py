@@ -310,7 +310,7 @@ class Vocabulary(Registrable):
         return dict(self._indices.get(namespace, {}))
 
     def describe_unknown(self, token: str, namespace: str = LABEL_NAMESPACE) -> str:
-        """Say that `token` is not known, which names are near it and which there are."""
+        """Describe an unknown `token`, with similar and known names."""
         tokens = self._tokens.get(namespace, [])
         if not tokens:
             return f'{repr_json(token)} is not in namespace "{namespace}", which holds nothing'

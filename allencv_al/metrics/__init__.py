@@ -1,4 +1,4 @@
-"""How good a classifier is: metrics that add up batches on the device."""
+"""Metrics of classifiers, summed over batches on the device."""
 
 from __future__ import annotations
 

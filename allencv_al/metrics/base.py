@@ -13,7 +13,7 @@ from allencv_al.common import Registrable
 _PACKAGE = "allencv_al.metrics"
 
 MetricValue = float | list[float | None] | list[list[int]]
-"""What a metric can be: all of it is JSON; None where nothing can be said."""
+"""The value of a metric: JSON; None if it is undefined."""
 
 
 class Metric(Registrable):
@@ -80,7 +80,7 @@ class Metric(Registrable):
         return None if self._sums is None else self._sums.detach().clone().cpu()
 
     def load_state(self, state: Tensor | None) -> None:
-        """Go on from what `state` returned, on any device."""
+        """Restore what `state` returned, on any device."""
         self._settle()
         self._sums = None if state is None else state.clone()
 

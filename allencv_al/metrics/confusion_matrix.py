@@ -1,4 +1,4 @@
-"""Which class is taken for which, and what follows from it."""
+"""Confusion matrix and the metrics derived from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a classifier's confidence is from its accuracy."""
+"""Expected calibration error: the difference between confidence and accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model archive consists of: the names, sizes and manifest that writer and reader agree on.
+"""The format of an archive: names, sizes and manifest, shared by writer and reader.
 
 An archive is data, never code::
 
@@ -53,7 +53,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What the manifest says of one member."""
+    """The entry of one member in the manifest."""
 
     size: int
     sha256: str

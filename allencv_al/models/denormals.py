@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Let torch take numbers below 1.2e-38 for 0 on the CPU, within a `with` block.
+    """Flush denormal numbers (below 1.2e-38) to zero on the CPU, within a `with` block.
 
     Weights that decay pass through them on their way to 0, and a CPU multiplies them some fifty
     times slower than others.

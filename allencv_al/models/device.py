@@ -1,4 +1,4 @@
-"""Where a model computes: what a ``cuda_device`` option means on this machine."""
+"""Resolve a ``cuda_device`` option to a device of this machine."""
 
 from __future__ import annotations
 

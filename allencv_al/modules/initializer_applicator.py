@@ -1,4 +1,4 @@
-"""Which parameters get which initial values, by regular expressions on their names."""
+"""Initialize parameters by regular expressions on their names."""
 
 from __future__ import annotations
 

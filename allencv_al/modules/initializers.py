@@ -38,7 +38,7 @@ Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
 
 
 class Initializer(Registrable):
-    """What fills one parameter, in place, before training."""
+    """Fills one parameter, in place, before training."""
 
     builtin: ClassVar[dict[str, str]] = dict.fromkeys(_NAMES, "allencv_al.modules.initializers")
     default_implementation: ClassVar[str | None] = "normal"

@@ -25,7 +25,7 @@ from allencv_al.common.errors import WeightsError
 logger = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".th", ".bin"})
-"""What a weights file may be called."""
+"""Suffixes of weights files."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile

@@ -47,7 +47,7 @@ class PredictionError(AllenCVError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of one input: a value, or the error in its place.
+    """The result of one input: a value or an error.
 
     Args:
         index: Its position among the inputs.
@@ -71,7 +71,7 @@ class Outcome(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class OutputBatch:
-    """What was computed for some inputs that follow each other.
+    """The results of consecutive inputs.
 
     Args:
         indices: The positions among the inputs of those that have a row, ascending.

@@ -1,4 +1,4 @@
-"""What a model says of a batch, as arrays: logits and embeddings from one pass."""
+"""Outputs of a model for a batch, as arrays: logits and embeddings from one pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from allencv_al.models.model import Model
 
 OUTPUTS = ("logits", "embeddings")
-"""What a model gives for each image as a row of numbers."""
+"""Outputs of a model with one row per image."""
 
 
 def model_outputs(model: Model, image: Tensor, needs: Collection[str]) -> dict[str, Tensor]:

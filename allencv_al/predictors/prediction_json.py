@@ -1,4 +1,4 @@
-"""What a model gives, as values of strict JSON."""
+"""Convert outputs of a model to strict JSON."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a person reads of a run and of a comparison: learning curves, HTML, Markdown and CSV."""
+"""Reports of runs and comparisons: learning curves, HTML, Markdown and CSV."""

@@ -1,9 +1,9 @@
-"""How numbers are written in reports: the same in HTML, Markdown and pictures."""
+"""Format numbers for reports: the same in HTML, Markdown and charts."""
 
 from __future__ import annotations
 
 NONE = "–"
-"""What stands where there is no number."""
+"""Placeholder for a missing number."""
 
 
 def percent(value: float | None, digits: int = 1) -> str:

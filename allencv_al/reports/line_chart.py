@@ -278,7 +278,7 @@ def _adapted_style(style: str) -> str:
 
 
 def _add_hints(root: ElementTree.Element, lines: Sequence[CurveLine], text: ChartText) -> None:
-    """Have each marked point show its numbers when pointed at."""
+    """Show the numbers of a marked point on hover."""
     x_format = "{:,.0f}" if text.whole else "{:.4g}"
     for place, line in enumerate(lines):
         group = next(part for part in root.iter() if part.get("id") == f"line-{place}")

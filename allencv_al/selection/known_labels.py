@@ -1,4 +1,4 @@
-"""What `--labeled` names: images with their labels, as a table or as class folders."""
+"""Read the images and labels that `--labeled` names: a table or class folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `allencv-al select` chooses from, and what is labeled: folders, tables, lists of files."""
+"""Read the pool and the labeled images of `allencv-al select`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Picks:
-    """What a strategy returns to its base class.
+    """The picks that a strategy returns to its base class.
 
     Args:
         indices: Positions in the pool, in the order of picking, `[k]`.

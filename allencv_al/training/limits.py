@@ -1,4 +1,4 @@
-"""What numbers an optimizer or a scheduler takes, stated once for configs and for Python code."""
+"""Limits of the numbers of optimizers and schedulers, for configs and Python code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Limit:
     reason: str = ""
 
     def fault(self, value: object) -> str | None:
-        """Say what is wrong with `value`, or with one number of a list or tuple; None if nothing.
+        """Return the fault of `value`, or of a number in a list or tuple; None if there is none.
 
         What is no number is left to the type check.
         """

@@ -38,8 +38,8 @@ RUN_CONTENTS = (
 )
 
 _ASIDE = ".replaced-run"
-"""Where the run that is to be replaced waits until the new one has begun. It has not the name of a
-temporary: others sweep those away."""
+"""Folder of the replaced run until the new one has begun. Its name is not that of a temporary,
+because other processes delete those."""
 _GONE = f"{TEMPORARY_PREFIX}replaced-run"
 _BEFORE = ".before.json"
 _KEYS_OF_A_RUN = {"trainer", "active_learning"}

@@ -1,4 +1,4 @@
-"""What learning rate and momentum schedulers share: one number per parameter group, over time."""
+"""Base of learning rate and momentum schedulers: one number per parameter group and step."""
 
 from __future__ import annotations
 

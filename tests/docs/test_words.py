@@ -62,6 +62,21 @@ def test_no_file_uses_a_banned_phrase() -> None:
     assert not found, "see BANNED for better words:\n" + "\n".join(found)
 
 
+# A summary is a command ("Return ...") or names a thing ("The ..."), and is no clause
+CLAUSE = re.compile(
+    r'^ *"""((?:What|How|Which|Where|Who|That|Have|Say|Tell|Let|Go)\b.*)', re.MULTILINE
+)
+
+
+def test_no_summary_of_a_docstring_is_a_clause() -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {summary}"
+        for path in sorted(REPOSITORY.glob("allencv_al/**/*.py"))
+        for summary in CLAUSE.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "phrase"),
     [("a\nSay whether it is", 2, "Say whether"), ("# what\n# there is", 1, "what # there is")],

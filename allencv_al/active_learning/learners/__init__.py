@@ -1,4 +1,4 @@
-"""What trains, tests and infers for the loop: the model of a config, or a pipeline of a user's."""
+"""Learners train, test and infer for the loop: the model of a config, or a user's pipeline."""
 
 from __future__ import annotations
 

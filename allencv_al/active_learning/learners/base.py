@@ -18,7 +18,7 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 @dataclass(frozen=True)
 class TestOutputs:
-    """What the trained model says of the test items.
+    """Outputs of the trained model for the test items.
 
     Args:
         logits: float32 `[M, C]`.
@@ -35,7 +35,7 @@ class TestOutputs:
 
 @dataclass(frozen=True)
 class TestFigures:
-    """How the trained model does on the test items, from a learner that keeps its logits.
+    """Metrics on the test items, from a learner that does not return logits.
 
     Args:
         metrics: By name; `accuracy` is what curves show.
@@ -127,7 +127,7 @@ class Learner(Registrable):
         raise NotImplementedError
 
     def restore(self, round: int, labels: Mapping[str, str], folder: Path) -> None:
-        """Go back to the model that `train` left; the arguments are those of `train`."""
+        """Restore the model that `train` stored; the arguments are those of `train`."""
         raise NotImplementedError
 
     def measures(self) -> bool:

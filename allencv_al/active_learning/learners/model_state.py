@@ -1,4 +1,4 @@
-"""What of a model changes by training, kept in memory and in files."""
+"""The trained part of a model's state, in memory and in files."""
 
 from __future__ import annotations
 

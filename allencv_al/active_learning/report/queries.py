@@ -64,7 +64,7 @@ class ShownItem:
 
     @property
     def reason(self) -> str:
-        """What the strategy notes about it, beside its rank."""
+        """The strategy's reason, without the rank."""
         notes = self.pick.reason.items()
         return ", ".join(f"{key} {value}" for key, value in notes if key != "rank")
 

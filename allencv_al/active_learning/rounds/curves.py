@@ -18,7 +18,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What one run reached with how many labels.
+    """Metric over number of labels of one run.
 
     Args:
         strategy: What chose the items.

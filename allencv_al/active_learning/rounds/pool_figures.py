@@ -122,7 +122,7 @@ def pool_accuracy(
 
 
 class CoverageRadius:
-    """How far the pool is from what is labeled, kept up to date as labels come.
+    """Distance of the pool from the labeled items, updated with each label.
 
     The coverage radius is the distance of the item that is farthest from its nearest labeled one:
     what k-center makes small (Sener & Savarese, ICLR 2018). Only labels that are new since the last

@@ -1,4 +1,4 @@
-"""What a round is measured by: the model on the test items, and the choice on the pool."""
+"""Metrics of a round: the model on the test items, and the query on the pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model of a round makes of the items: computed once, kept while the round lasts."""
+"""Outputs of a round's model, computed once and kept during the round."""
 
 from __future__ import annotations
 

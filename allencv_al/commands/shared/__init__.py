@@ -1,1 +1,1 @@
-"""What several subcommands share: arguments, inputs, and results."""
+"""Shared code of subcommands: arguments, inputs, and results."""

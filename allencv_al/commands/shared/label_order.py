@@ -1,4 +1,4 @@
-"""Which images `allencv-al label` asks for, and in which order."""
+"""Choose the images of `allencv-al label` and their order."""
 
 from __future__ import annotations
 

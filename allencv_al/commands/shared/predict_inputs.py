@@ -1,4 +1,4 @@
-"""What `allencv-al predict` reads: JSON lines, lists of files, folders, images, datasets."""
+"""Inputs of `allencv-al predict`: JSON lines, lists of files, folders, images, datasets."""
 
 from __future__ import annotations
 

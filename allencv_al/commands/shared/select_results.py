@@ -1,4 +1,4 @@
-"""What `allencv-al select` gives back: JSON lines or a table, a contact sheet, and a summary."""
+"""Results of `allencv-al select`: JSON lines or a table, a contact sheet, and a summary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Results:
-    """What a selection came to.
+    """The result of a selection.
 
     Args:
         picks: What was chosen, in order.
@@ -105,7 +105,7 @@ def log_summary(
     choosing_seconds: float,
     all_scored: bool = True,
 ) -> None:
-    """Say how many images there were, what could not be read, and how long it took.
+    """Log the number of images, the unreadable ones, and the time taken.
 
     Args:
         results: What was found.

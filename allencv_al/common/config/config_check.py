@@ -1,4 +1,4 @@
-"""What a semantic check sees: the arguments of one object in a config, before it is built."""
+"""Semantic checks: the arguments of one object in a config, before it is built."""
 
 from __future__ import annotations
 

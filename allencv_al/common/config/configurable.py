@@ -1,4 +1,4 @@
-"""What the specs need to know of a class that a config can describe."""
+"""Classes that a config can describe, as the specs see them."""
 
 from __future__ import annotations
 

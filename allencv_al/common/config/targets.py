@@ -20,7 +20,7 @@ from allencv_al.common.files.json_values import plain
 T = TypeVar("T")
 
 MOST_HINTS = 20
-"""How many unknown keys of one object get a hint; finding the nearest name takes a while."""
+"""Unknown keys of one object that get a hint; finding the nearest name takes a while."""
 
 
 _BY_SIGNATURE = "_by_signature"
@@ -69,7 +69,7 @@ class Target:
 
     @property
     def documented(self) -> object:
-        """What has the docstring: the class, or its classmethod that builds it."""
+        """The object with the docstring: the class, or the classmethod that builds it."""
         return getattr(self.cls, self.constructor) if self.constructor else self.cls
 
     @property

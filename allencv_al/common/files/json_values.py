@@ -11,7 +11,7 @@ from typing import Any
 from allencv_al.common.errors import ConfigurationError
 
 MAX_DEPTH = 64
-"""How deep a config may nest; the deepest in use has about ten levels."""
+"""Levels of nesting in a config; the deepest in use has about ten."""
 
 
 def plain(value: Any, depth: int = MAX_DEPTH) -> Any:

@@ -160,7 +160,7 @@ class MultiprocessDataLoader(DataLoader):
 
     @property
     def order(self) -> BatchOrder:
-        """Which items stand in which batch."""
+        """The assignment of items to batches."""
         return self._order
 
     @property

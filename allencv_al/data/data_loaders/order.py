@@ -1,4 +1,4 @@
-"""Which items stand in which batch: arithmetic on the seed, without any state."""
+"""Assignment of items to batches: arithmetic on the seed, without state."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class _Patience:
         self._begun = time.monotonic()
 
     def watch(self, results: Any) -> None:
-        """Look at the clock whenever torch's iterator looks whether its workers are alive."""
+        """Check a time limit whenever torch's iterator checks that its workers are alive."""
         limit, wait = self._seconds, getattr(type(results), "_try_get_data", None)
         if limit is None or wait is None:
             return
@@ -208,7 +208,7 @@ def _outcome(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class _Slots(Iterable["BatchSlot"]):
-    """What the next iteration asks for."""
+    """The request of the next iteration."""
 
     def __init__(self) -> None:
         self.pending: Iterable[BatchSlot] = ()

@@ -143,7 +143,7 @@ class DatasetReader(Registrable):
     }
 
     layout: ClassVar[str] = "images in the layout that its `_read` describes"
-    """What the reader looks for, for the error when it finds nothing."""
+    """The files that the reader looks for, named in the error when it finds none."""
 
     source_size: ClassVar[tuple[int | None, int | None]] = (None, None)
     """Height and width of every image before the transforms, None where they vary."""

@@ -1,4 +1,4 @@
-"""What both CIFAR readers share: their files, in a folder, an archive or alone, and their labels.
+"""Base of both CIFAR readers: their files, in a folder, an archive or alone, and their labels.
 
 Nothing is unpacked to disk. A plain file is mapped, a compressed one is held in memory.
 """

@@ -32,7 +32,7 @@ MAX_THREADS = 16
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the images of a data set are read.
+    """Options for decoding the images of a data set.
 
     Args:
         max_pixels: Refuse a larger image or mask.

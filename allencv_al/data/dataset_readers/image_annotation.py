@@ -31,7 +31,7 @@ Point = tuple[float, float] | tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class AnnotationFields:
-    """What to read of each object, and under which names; see `ImageAnnotationReader`."""
+    """The fields to read of each object, and their names; see `ImageAnnotationReader`."""
 
     bbox_name: str
     bbox_class_name: str

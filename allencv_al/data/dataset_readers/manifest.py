@@ -40,7 +40,7 @@ _LABEL = "label"
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns are called."""
+    """The names of the columns."""
 
     path: str
     label: str

@@ -1,4 +1,4 @@
-"""What a transform is, and how it can fire by chance."""
+"""The base of the transforms, and of those that apply at random."""
 
 from __future__ import annotations
 

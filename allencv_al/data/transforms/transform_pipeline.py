@@ -59,7 +59,7 @@ class TransformPipeline:
 
     @property
     def scales_to(self) -> int | None:
-        """What the first transform scales every image to; see `ImageTransform.scales_to`."""
+        """The size to which the first transform scales; see `ImageTransform.scales_to`."""
         return self.transforms[0].scales_to if self.transforms else None
 
     def output_size(self, height: int | None, width: int | None) -> Size:

@@ -29,7 +29,7 @@ _MOST_NAMED = 5
 
 
 class ImportCount(NamedTuple):
-    """What became of records.
+    """The result of an import.
 
     Args:
         new: Answers that were not there.
@@ -105,7 +105,7 @@ class _Answer(NamedTuple):
 
 
 class _Import:
-    """What has to be looked up for each record, looked up once."""
+    """Lookup tables for all records."""
 
     def __init__(self, store: LabelingStore, annotator: str | None) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""What the two JSON formats of Label Studio have in common."""
+"""Shared code of Label Studio's two JSON formats."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class ConsistentDropout(AbstractContextManager["ConsistentDropout"]):
 
     @property
     def calls(self) -> int:
-        """How often any of the dropout modules has been called within `with` blocks."""
+        """The number of calls of the dropout modules within `with` blocks."""
         return self._calls
 
     def use(self, member: int | None) -> None:

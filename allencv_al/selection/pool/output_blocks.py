@@ -1,4 +1,4 @@
-"""Where rows go while they are computed: the memory, a folder, or first the one, then the other."""
+"""Destinations of computed rows: memory, a folder, or first one and then the other."""
 
 from __future__ import annotations
 

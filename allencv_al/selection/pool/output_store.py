@@ -48,7 +48,7 @@ _FORMAT = "allencv_al outputs 1"
 
 @dataclass(frozen=True)
 class _Index:
-    """What `outputs.json` says."""
+    """The content of `outputs.json`."""
 
     fingerprint: str
     format: str = _FORMAT
@@ -198,7 +198,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         self._unreadable.update(unreadable)
 
     def close(self) -> None:
-        """Let others write. What was read stays."""
+        """Release the write lock; rows that were read remain valid."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -25,7 +25,7 @@ from allencv_al.selection.pool.fingerprints import (
 from allencv_al.selection.pool.mc_dropout import ConsistentDropout, dropouts
 
 OUTPUTS = ("logits", "mc_logits", "embeddings")
-"""What can be computed for a pool."""
+"""Outputs that can be computed for a pool."""
 
 _MOST_CLASSES = 10
 _FORMAT = 1  # changes when the same models and options would give other numbers

@@ -24,7 +24,7 @@ _OF_OTHER_ITEMS = frozenset({"labeled_embeddings", "target_mc_logits"})
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """How a pool is run through the models.
+    """Options for running models over a pool.
 
     Args:
         batch_size: Images per batch.

@@ -16,7 +16,7 @@ from allencv_al.selection.pool.row_view import take_rows
 FloatArray = NDArray[np.floating[Any]]
 
 OUTPUTS = ("logits", "mc_logits", "embeddings", "labeled_embeddings", "target_mc_logits")
-"""What a strategy can need."""
+"""Outputs that a strategy can need."""
 
 _ROWS_AT_A_TIME = 65_536
 _MOST_NAMED = 5

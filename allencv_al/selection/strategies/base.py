@@ -75,7 +75,7 @@ class QueryStrategy(Registrable):
     """Arrays of the pool that it reads (`allencv_al.selection.pool.unlabeled_pool.OUTPUTS`)."""
 
     rules: ClassVar[tuple[Rule, ...]] = (budget_problems,)
-    """What is wrong with values of constructor parameters, each by itself; for checks of configs.
+    """Faults of constructor parameters, each by itself; for checks of configs.
 
     The constructor raises the same. A subclass adds to them: `rules = (*QueryStrategy.rules, own)`.
     """

@@ -1,4 +1,4 @@
-"""How much the members of an ensemble (or passes with dropout) disagree on each item."""
+"""Scores from the disagreement of an ensemble's members (or passes with dropout)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How unsure one model is of each item: pointwise scores of the softmax of its logits."""
+"""Uncertainty of one model: pointwise scores of the softmax of its logits."""
 
 from __future__ import annotations
 

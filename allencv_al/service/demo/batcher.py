@@ -54,7 +54,7 @@ class BusyError(AllenCVError):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What became of one image.
+    """The prediction or error of one image.
 
     Args:
         row: What the model says of it, as JSON values; None if there is an error.
@@ -131,7 +131,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many images are taken in and not yet answered."""
+        """The number of images that wait for a prediction."""
         return self._waiting
 
     def start(self) -> None:

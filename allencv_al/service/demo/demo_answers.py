@@ -1,4 +1,4 @@
-"""What the demo server answers, as the models that its /openapi.json is made of."""
+"""Answers of the demo server, as the models of its /openapi.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 
 class PredictionAnswer(BaseModel):
-    """What the model says of one image; a model of one's own may say other things."""
+    """The prediction of an image; custom models may return other fields."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -24,7 +24,7 @@ class ImageFault(BaseModel):
 
 
 class FailedAnswer(BaseModel):
-    """What stands in a list in the place of an image that cannot be predicted."""
+    """The entry of an image that cannot be predicted, in a list of predictions."""
 
     error: ImageFault
 
@@ -34,7 +34,7 @@ class PredictionsAnswer(RootModel[list[PredictionAnswer | FailedAnswer]]):
 
 
 class ModelInfoAnswer(BaseModel):
-    """What the page has to know."""
+    """Facts about the model and the server for the page."""
 
     title: str = Field(description="The heading of the page.")
     classes: list[str] = Field(description="The names of the classes, by index.")

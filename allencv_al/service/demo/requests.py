@@ -1,4 +1,4 @@
-"""What a request to the demo server may hold, and the inputs of a predictor that come of it."""
+"""Parse requests to the demo server into inputs of a predictor."""
 
 from __future__ import annotations
 

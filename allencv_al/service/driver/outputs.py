@@ -1,4 +1,4 @@
-"""What a pipeline's infer and test have answered, as arrays and figures."""
+"""Convert the answers of a pipeline's infer and test to arrays and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be labeled: the records of a pipeline, as it says itself."""
+"""The records of a pipeline, from its getdatasetstate."""
 
 from __future__ import annotations
 

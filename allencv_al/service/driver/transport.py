@@ -1,4 +1,4 @@
-"""How requests reach a pipeline."""
+"""The base of the transports: requests to a pipeline."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Transport(Protocol):
     """Whatever brings a request to a pipeline, and its answer back."""
 
     name: str
-    """What messages call the pipeline."""
+    """The name of the pipeline in messages."""
 
     def call(self, path: str, body: Mapping[str, Any], key: str | None) -> dict[str, Any]:
-        """Have a request done, and return its answer.
+        """Send a request and return its answer.
 
         It waits while the pipeline is busy or away, and asks again with the same key.
 

@@ -1,4 +1,4 @@
-"""What a worker and the loop that it works for say to each other."""
+"""Messages between a worker and its loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StartRequest(BaseModel):
 
 
 class StartAnswer(BaseModel):
-    """That it was heard."""
+    """Acknowledgment."""
 
     status: int = 200
     state: State = "STARTED"
@@ -44,7 +44,7 @@ class WorkerTask(BaseModel):
 
 
 class NextTaskAnswer(BaseModel):
-    """What to do: nothing yet, something, or nothing any more."""
+    """The next task, if any, and the state of the loop."""
 
     status: int = 200
     state: State
@@ -52,7 +52,7 @@ class NextTaskAnswer(BaseModel):
 
 
 class ResultRequest(BaseModel):
-    """What has come of a task."""
+    """The answer to a task."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -63,7 +63,7 @@ class ResultRequest(BaseModel):
 
 
 class ResultAnswer(BaseModel):
-    """That it was heard."""
+    """Acknowledgment."""
 
     status: int = 200
     state: State = "WAITING"

@@ -65,7 +65,7 @@ class WorkerTransport:
         return self._have_done("GET", path, {}, None)
 
     def close(self, is_done: bool) -> None:
-        """Tell the worker that it may go, or should ask again later, and end the server."""
+        """Dismiss the worker, for good or until later, and end the server."""
         with self._changed:
             if self._end is not None:
                 return

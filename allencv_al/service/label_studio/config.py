@@ -1,4 +1,4 @@
-"""What a labeling config of Label Studio asks for.
+"""Parse the labeling config of a Label Studio project.
 
 Tags: https://labelstud.io/tags/choices and https://labelstud.io/tags/choice.
 """

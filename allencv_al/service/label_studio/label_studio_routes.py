@@ -64,20 +64,20 @@ class WebhookRequest(_Lenient):
 
 
 class HealthAnswer(BaseModel):
-    """That the model is there."""
+    """Confirmation that the model is available."""
 
     status: str
     model_class: str
 
 
 class VersionAnswer(BaseModel):
-    """Which model it is."""
+    """The version of the model."""
 
     model_version: str
 
 
 class TaskPrediction(BaseModel):
-    """What the model says of a task."""
+    """The prediction for a task."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -105,7 +105,7 @@ class PredictAnswer(BaseModel):
 
 
 class WebhookAnswer(BaseModel):
-    """That it was heard."""
+    """Acknowledgment."""
 
     status: str
 

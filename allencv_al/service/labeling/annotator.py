@@ -42,7 +42,7 @@ _PAUSE_SECONDS = 0.25
 _SAID_SECONDS = 30.0
 _OWNER = "config"
 _END_SECONDS = 5.0
-"""How long a loop that is done waits for the pages to ask; they do so every three seconds."""
+"""Seconds that a finished loop waits for the pages to poll; they do so every three seconds."""
 
 
 @Annotator.register("labeling_server")

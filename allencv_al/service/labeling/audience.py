@@ -6,7 +6,7 @@ import threading
 import time
 
 _PRESENT_SECONDS = 10.0
-"""How long after its last question a page counts as open; it asks every three seconds."""
+"""Seconds after its last poll during which a page counts as open; it polls every three seconds."""
 
 
 class Audience:

@@ -1,4 +1,4 @@
-"""What goes on beside a labeling server: it says that it is there, and keeps a table of labels."""
+"""The background thread of a labeling server: heartbeat and table of labels."""
 
 from __future__ import annotations
 

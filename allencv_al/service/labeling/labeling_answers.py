@@ -1,4 +1,4 @@
-"""What the labeling server answers, as the models that its /openapi.json is made of."""
+"""Answers of the labeling server, as the models of its /openapi.json."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ClassesAnswer(BaseModel):
 
 
 class ClassChangeAnswer(BaseModel):
-    """What was done to a class."""
+    """A change of a class."""
 
     id: str
     old: str | None
@@ -64,13 +64,13 @@ class ClassChangeAnswer(BaseModel):
 
 
 class ClassHistoryAnswer(BaseModel):
-    """What was done to the classes, the oldest first."""
+    """The changes of classes, oldest first."""
 
     changes: list[ClassChangeAnswer]
 
 
 class ProgressAnswer(BaseModel):
-    """How far the batch is."""
+    """Progress of the batch."""
 
     total: int
     done: int = Field(description="Images something has come of.")
@@ -84,7 +84,7 @@ class ProgressAnswer(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """What is labeled together."""
+    """The batch: images that are labeled together."""
 
     id: int | None
     round: int | None = Field(description="The round of the loop; null for a folder.")
@@ -101,7 +101,7 @@ class RoundAnswer(BaseModel):
 
 
 class LoopAnswer(BaseModel):
-    """How the loop is."""
+    """State of the loop."""
 
     state: Literal["waiting", "training", "finished", "absent"]
     rounds: list[RoundAnswer]
@@ -131,14 +131,14 @@ class NextAnswer(BaseModel):
 
 
 class StoredAnswer(BaseModel):
-    """What was stored; it is on the disk."""
+    """The stored answer; it is on the disk."""
 
     answer: SaidAnswer
     progress: ProgressAnswer
 
 
 class UndoneAnswer(BaseModel):
-    """What was taken back, and the image to look at again."""
+    """The undone answer and its image."""
 
     answer: SaidAnswer
     item: ItemAnswer
@@ -171,14 +171,14 @@ class ReviewAnswer(BaseModel):
 
 
 class DecidedAnswer(BaseModel):
-    """How many images were decided."""
+    """The number of decided images."""
 
     decided: int
     progress: ProgressAnswer
 
 
 class PairAnswer(BaseModel):
-    """How far two annotators agree."""
+    """Agreement of two annotators."""
 
     first: str
     second: str
@@ -188,14 +188,14 @@ class PairAnswer(BaseModel):
 
 
 class CountAnswer(BaseModel):
-    """How much an annotator has done."""
+    """The number of answers of an annotator."""
 
     name: str
     answers: int
 
 
 class AgreementAnswer(BaseModel):
-    """How far the annotators agree."""
+    """Agreement of all annotators."""
 
     pairs: list[PairAnswer]
     annotators: list[CountAnswer]
@@ -210,7 +210,7 @@ class GuessedClass(BaseModel):
 
 
 class GuessAnswer(BaseModel):
-    """What the model takes an image for, the most probable class first."""
+    """The model's prediction for an image, most probable class first."""
 
     probabilities: list[GuessedClass]
 

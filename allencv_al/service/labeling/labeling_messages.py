@@ -1,4 +1,4 @@
-"""What the labeling server is asked, as the models that its /openapi.json is made of."""
+"""Requests to the labeling server, as the models of its /openapi.json."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ class FinishRequest(_Request):
 
 
 class HistoryQuery(_Request):
-    """Which answers of one's own are returned."""
+    """Selection among the caller's answers."""
 
     before: int | None = Field(None, ge=1, le=2**53, description="Only older ones than this event.")
     limit: int = Field(50, ge=1, le=MOST_LISTED)
 
 
 class ReviewQuery(_Request):
-    """Which images a review shows."""
+    """Filters of the review."""
 
     batch: Literal["current", "all"] = "current"
     class_id: ClassId | None = None
@@ -124,7 +124,7 @@ class ReviewQuery(_Request):
 
 
 class ImageQuery(_Request):
-    """How large an image is sent."""
+    """Size of the returned image."""
 
     size: Literal["thumb", "full", "large", "whole"] = Field(
         "full", description="At most 256, 2,048, 4,096 or 8,192 pixels a side."

@@ -1,4 +1,4 @@
-"""How the loop is that a labeling belongs to, read from the database of its run."""
+"""Read the state of a labeling's loop from the database of its run."""
 
 from __future__ import annotations
 

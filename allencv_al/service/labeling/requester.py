@@ -1,4 +1,4 @@
-"""Who sends a request to a labeling server, and which labeling they mean."""
+"""Determine the annotator and the labeling of a request."""
 
 from __future__ import annotations
 

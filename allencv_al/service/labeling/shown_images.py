@@ -16,7 +16,7 @@ SIDES = {"thumb": 256, "full": 2048, "large": 4096, "whole": 8192}
 """The most pixels of the longer side, by the name of a size: the page asks for more as it zooms."""
 
 MOST_PIXELS = 150_000_000
-"""What a page shows at least: the images are the user's own, and phones take 50 megapixels."""
+"""Pixels that a page shows at least: the images are the user's own; phones take 50 megapixels."""
 
 _QUALITY = 90
 _SMALL = 256

@@ -14,4 +14,4 @@ __getattr__, __dir__, __all__ = lazy_exports(
 )
 
 SCOPES = ("train", "test", "infer", "state", "loop")
-"""What a token of a pipeline may allow."""
+"""Scopes of a pipeline's tokens."""

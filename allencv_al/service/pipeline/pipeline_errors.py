@@ -1,4 +1,4 @@
-"""What goes wrong in a pipeline, and the shape in which it is answered."""
+"""Errors of a pipeline and their JSON form."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ TRAIN, TEST, INFER = PHASES = ("train", "test", "infer")
 
 @dataclass(frozen=True)
 class LoopRequest:
-    """What a loop is to do.
+    """The parameters of one loop.
 
     Args:
         loop: Its number, from 0.
@@ -50,7 +50,7 @@ class LoopRequest:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """What loops keep beside their results.
+    """Options for the files that loops store besides their results.
 
     Args:
         write_pickles: Whether JSON files have a twin that is a pickle, for old readers.

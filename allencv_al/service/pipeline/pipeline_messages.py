@@ -48,7 +48,7 @@ class InferRequest(BaseModel):
 
 
 class InferQuery(BaseModel):
-    """How outputs are answered."""
+    """Options for the outputs in the answer."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,7 +97,7 @@ class EndRequest(BaseModel):
 
 
 class TrainAnswer(BaseModel):
-    """What training has brought."""
+    """The result of training."""
 
     status: int = 200
     train_time: float = Field(description="Seconds.")
@@ -105,7 +105,7 @@ class TrainAnswer(BaseModel):
 
 
 class TestAnswer(BaseModel):
-    """What test has returned."""
+    """The result of test."""
 
     __test__ = False
     status: int = 200
@@ -119,7 +119,7 @@ class TestAnswer(BaseModel):
 
 
 class InferAnswer(BaseModel):
-    """What infer has returned, by record."""
+    """The outputs of infer, by record."""
 
     status: int = 200
     outputs: dict[str, Any] | None = None
@@ -129,7 +129,7 @@ class InferAnswer(BaseModel):
 
 
 class StateAnswer(BaseModel):
-    """What records there are."""
+    """The records."""
 
     status: int = 200
     state: Any
@@ -137,7 +137,7 @@ class StateAnswer(BaseModel):
 
 
 class OneLoopAnswer(BaseModel):
-    """What a loop has brought."""
+    """The result of a loop."""
 
     status: int = 200
     Message: str = "Loop Started - 200 status returned"
@@ -149,7 +149,7 @@ class OneLoopAnswer(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """How a job is."""
+    """Job status."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -161,14 +161,14 @@ class JobAnswer(BaseModel):
 
 
 class EndAnswer(BaseModel):
-    """That it was heard."""
+    """Acknowledgment."""
 
     status: int = 200
     Message: str = "Experiment complete"
 
 
 class PipelineInfoAnswer(BaseModel):
-    """What this pipeline is."""
+    """Facts about this pipeline."""
 
     protocol: int
     name: str
@@ -179,7 +179,7 @@ class PipelineInfoAnswer(BaseModel):
 
 
 class FunctionFault(BaseModel):
-    """What went wrong."""
+    """An error."""
 
     type: str = Field(description="One word for programs, or what a function has raised.")
     message: str

@@ -1,4 +1,4 @@
-"""Who may send requests: tokens, and who each of them belongs to."""
+"""Access to a server: tokens and their owners."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who sends a request.
+    """The identity behind a request.
 
     Args:
         name: The name that labels and logs carry; empty for everybody.
@@ -47,7 +47,7 @@ class Identity:
 
 
 class Access(Protocol):
-    """Who is let in."""
+    """The base of access rules."""
 
     @property
     def needs_token(self) -> bool:

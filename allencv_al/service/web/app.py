@@ -52,7 +52,7 @@ class _MemoryRequest(flask.Request):
 
 
 class StatusAnswer(BaseModel):
-    """How the server is."""
+    """Status of the server."""
 
     status: str
 
@@ -197,11 +197,11 @@ class WebApp(flask.Flask):
         self._add("GET", f"{rule}<path:name>", show, is_open, None)
 
     def add_readiness(self, check: Callable[[], str | None]) -> None:
-        """Have `/readyz` ask something; it returns why the server is not ready, or None."""
+        """Add a check to `/readyz`; it returns why the server is not ready, or None."""
         self._readiness.append(check)
 
     def on_close(self, close: Callable[[], None]) -> None:
-        """Have something called when the server has ended."""
+        """Register a function to call when the server has ended."""
         self._closers.append(close)
 
     def close(self) -> None:
@@ -304,7 +304,7 @@ class WebApp(flask.Flask):
 
         @self.operation("GET", "/healthz", answer=StatusAnswer, is_open=True)
         def healthz() -> StatusAnswer:
-            """Say that the server runs."""
+            """Report that the server runs."""
             return StatusAnswer(status="ok")
 
         @self.operation("GET", "/readyz", answer=StatusAnswer, responses=(503,))

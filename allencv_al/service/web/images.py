@@ -24,7 +24,7 @@ _TRIMMED_PIXELS = 4_000_000
 
 
 class DecodingBudget:
-    """How many pixels a process decodes at once, whatever the requests are and their number.
+    """The budget of pixels that a process decodes at once, over all requests.
 
     A PNG of 200 kB may hold 40 megapixels: a dozen of them, decoded at once, take gigabytes. So
     each decoding holds its pixels here, in the order of asking. An image with more pixels than the

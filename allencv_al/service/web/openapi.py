@@ -1,4 +1,4 @@
-"""What the server can be asked, as an OpenAPI 3.1 document."""
+"""Describe the routes of a server as an OpenAPI 3.1 document."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MEANINGS = {
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong."""
+    """An error."""
 
     code: str
     message: str

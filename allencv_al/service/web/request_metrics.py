@@ -9,7 +9,7 @@ _BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class RequestMetrics:
-    """What one process of a server has answered. An application may register more of its own."""
+    """Metrics of one server process. An application may register more of its own."""
 
     content_type = CONTENT_TYPE_LATEST
 

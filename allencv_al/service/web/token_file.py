@@ -23,7 +23,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class StoredToken:
-    """What is kept of a token.
+    """The stored entry of a token.
 
     Args:
         id: By which it is listed and revoked.
@@ -94,7 +94,7 @@ class TokenFile:
         return stored.id, token
 
     def revoke(self, id: str) -> None:
-        """Let a token end now.
+        """Revoke a token.
 
         Raises:
             DataError: There is none of this id.

@@ -58,7 +58,7 @@ class WebError(AllenCVError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What an error answer says.
+    """The content of an error answer.
 
     Args:
         status: The HTTP status.

@@ -16,7 +16,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class WebSettings:
-    """Where a server listens, who is let in, and how much it takes.
+    """Settings of a server: address, access and limits.
 
     Args:
         host: The address to listen on.

@@ -1,4 +1,4 @@
-"""What takes part in training: logs, pictures, checks, and your own."""
+"""Callbacks of the trainer: logs, charts, checks, and your own."""
 
 from allencv_al.training.callbacks.base import TrainerCallback
 

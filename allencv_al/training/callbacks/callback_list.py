@@ -87,7 +87,7 @@ class CallbackList:
     def on_end(
         self, trainer: EpochTrainer, metrics: dict[str, Any] | None, epoch: int | None
     ) -> Exception | None:
-        """Tell each callback, also after one has failed; return the first error."""
+        """Call each callback, also after one has failed; return the first error."""
         first: Exception | None = None
         for callback in self._all:
             try:

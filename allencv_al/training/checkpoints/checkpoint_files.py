@@ -35,7 +35,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What training goes on from.
+    """The state from which training resumes.
 
     Args:
         name: `eE_bB`: E epochs were complete, and B batches of the next one.

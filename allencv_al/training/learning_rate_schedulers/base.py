@@ -24,7 +24,7 @@ _WARMUPS = ("num_warmup_steps", "warmup_steps")
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """What an epoch does with one parameter group.
+    """The schedule of one parameter group in an epoch.
 
     Args:
         name: The group's regular expressions, or its number.

@@ -101,7 +101,7 @@ class SlantedTriangular(LearningRateScheduler):
 
     @staticmethod
     def epoch_fault(num_groups: int, num_epochs: int) -> str | None:
-        """Say what is wrong with a number of epochs under gradual unfreezing; None if nothing.
+        """Return the fault of a number of epochs under gradual unfreezing; None if there is none.
 
         Args:
             num_groups: The named parameter groups that train, without the default group.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 ParameterGroups = list[tuple[list[re.Pattern[str]], dict[str, Any]] | tuple[list[re.Pattern[str]]]]
-"""What a config gives: the expressions of each group and, where wanted, its options."""
+"""The parameter groups of a config: the expressions of each group and its optional options."""
 
 _SHOWN = 40  # names in the message that should help to find the right expression
 _FEW = 5  # names where the rest is of the same kind
@@ -21,7 +21,7 @@ _FEW = 5  # names where the rest is of the same kind
 
 @dataclass(frozen=True, slots=True)
 class GroupRule:
-    """Which parameters belong to a group, and the group's options.
+    """The parameters of a group, and the group's options.
 
     Args:
         patterns: A parameter belongs to the group if one of them is found in its name.
@@ -108,7 +108,7 @@ def assignment_faults(
 
 
 def default_group_fault(names: Sequence[str]) -> str:
-    """Say that gradual unfreezing has no epoch for the parameters of the default group."""
+    """Return the fault that gradual unfreezing never trains the default group."""
     return (
         "gradual unfreezing needs an empty default group, but no parameter group names "
         f"{listed(names, _FEW)}; add a group whose regular expression matches them"

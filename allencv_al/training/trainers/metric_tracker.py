@@ -1,4 +1,4 @@
-"""Which epoch was the best, and whether to go on."""
+"""Track the best epoch, and decide when to stop."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class MovingAverage(Registrable):
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Have the averages in place of the parameters within a `with` block."""
+        """Replace the parameters by their averages within a `with` block."""
         self.assign_average_value()
         try:
             yield

@@ -30,7 +30,7 @@ def has_native_bf16(device: torch.device) -> bool:
 
 @contextmanager
 def deterministic_algorithms(enabled: bool) -> Iterator[None]:
-    """Let torch use only operations that give the same bits each time, within a `with` block."""
+    """Use only bit-reproducible operations of torch within a `with` block."""
     if not enabled:
         yield
         return
@@ -48,7 +48,7 @@ def deterministic_algorithms(enabled: bool) -> Iterator[None]:
 
 
 class StepPrecision:
-    """How the forward pass runs on a device, and how its gradients are scaled.
+    """Number format of the forward pass on a device, and scaling of its gradients.
 
     Args:
         precision: "fp32", "bf16", "fp16" (CUDA only), "auto": bf16 where the device has it in

@@ -81,7 +81,7 @@ class RunningLoss:
         return {"total": self._total, "count": self._count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a sum."""
+        """Continue from a sum."""
         self._total, self._count = state["total"], state["count"]
         self._pending.clear()
         self._pending_ids.clear()

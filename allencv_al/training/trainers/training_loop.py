@@ -255,7 +255,7 @@ class TrainingLoop(EpochTrainer):
         }
 
     def _recover(self) -> dict[str, Any] | None:
-        """Go back to the newest checkpoint; return its state of the random number generators."""
+        """Restore the newest checkpoint; return its state of the random number generators."""
         if self.checkpointer is None:
             raise ConfigurationError("recover: needs the serialization_dir of the run")
         checkpoint = self.checkpointer.load()

@@ -152,7 +152,7 @@ class TrainingStep:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state.
+        """Restore a state.
 
         Raises:
             CheckpointError: If it does not fit the optimizer and the schedules.

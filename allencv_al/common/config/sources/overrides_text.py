@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _DOT = re.compile(r"(?<!\\)\.")
 
 MOST_HINTS = 20
-"""How many overrides that match nothing get a hint; finding the nearest key takes a while."""
+"""Unmatched overrides that get a hint; finding the nearest key takes a while."""
 
 
 def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from allencv_al.common.files.json_values import repr_json
 
 @dataclass(frozen=True)
 class Bounds:
-    """What `Annotated` adds to a type.
+    """The limits that `Annotated` adds to a type.
 
     Args:
         low: The smallest number, or the number that all must exceed.

@@ -1,4 +1,4 @@
-"""What an annotation admits: check a JSON value, build the Python value, describe both.
+"""Specs of annotations: check a JSON value, build the Python value, describe both.
 
 One class per kind of annotation, each with the same three abilities, so that checking, building and
 the JSON Schema cannot drift apart. Here are the kinds without parts; lists, mappings and unions are
@@ -24,7 +24,7 @@ from allencv_al.common.files.json_values import plain, repr_json
 
 @dataclass(frozen=True)
 class Scope:
-    """What surrounds a value while it is checked or built.
+    """The context of a value while it is checked or built.
 
     Args:
         extras: Values that the program gives, by parameter name.
@@ -53,7 +53,7 @@ class Scope:
 
 
 class TypeSpec(ABC):
-    """What one annotation admits."""
+    """The values that one annotation admits."""
 
     @abstractmethod
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:

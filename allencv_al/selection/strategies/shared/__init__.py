@@ -1,1 +1,1 @@
-"""What several strategies share: distances, clusterings, coverage, checks."""
+"""Shared code of strategies: distances, clusterings, coverage, checks."""

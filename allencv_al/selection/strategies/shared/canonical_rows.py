@@ -60,7 +60,7 @@ class CanonicalRows:
 
     @property
     def labeled_count(self) -> int:
-        """How many labeled rows there are; none if the pool does not know."""
+        """The number of labeled rows; 0 if the pool has none."""
         return 0 if self._labeled is None else len(self._labeled)
 
     def labeled_blocks(self) -> Iterator[NDArray[np.float32]]:
@@ -98,7 +98,7 @@ def squared_distances(
 
 
 _FIT_ROWS = 50_000
-"""How many rows k-means is fitted to; 100 MB at 512 dimensions."""
+"""Rows that k-means is fitted to; 100 MB at 512 dimensions."""
 
 # TypiClust's authors change to mini-batches of 5,000 above this
 _MOST_CLUSTERS_OF_FULL_KMEANS = 50

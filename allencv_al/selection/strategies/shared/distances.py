@@ -91,7 +91,7 @@ def near_any(
     distance: float,
     memory_budget_mb: float,
 ) -> NDArray[np.bool_]:
-    """Say for each row at `among` whether one of `others` is at most `distance` away.
+    """Return for each row at `among` whether one of `others` is at most `distance` away.
 
     The answer is that of float64 differences, which are computed only for the pairs that lie so
     near to the limit that a product cannot tell.

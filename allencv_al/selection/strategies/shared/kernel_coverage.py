@@ -21,7 +21,7 @@ from allencv_al.selection.strategies.shared.distances import squared_norms
 
 @dataclass(frozen=True)
 class Kernel:
-    """How similar two items are, 0 to 1.
+    """The similarity of two items, 0 to 1.
 
     Args:
         width: The distance at which it changes.
@@ -39,7 +39,7 @@ _NARROW = 1e-4
 
 
 class KernelCoverage:
-    """How well the reference items are covered: Σ_x w_x · m_x, m_x = max k(x, c) of those chosen.
+    """Coverage of the reference items: Σ_x w_x · m_x, m_x = max k(x, c) over chosen c.
 
     Args:
         rows: The pool's rows.

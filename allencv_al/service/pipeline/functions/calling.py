@@ -1,4 +1,4 @@
-"""How a user's function wants to be called: with the payload, with keywords, or with args first."""
+"""Call user functions with the payload, with keywords, or with args first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class Payload(dict[str, Any]):
-    """What a function that takes one payload gets: a dictionary with the documented keys alone.
+    """The payload of a function with one parameter: a dictionary with the documented keys only.
 
     What else a phase knows are attributes: `loop`, `args`, `logdir`.
     """

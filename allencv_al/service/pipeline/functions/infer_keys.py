@@ -1,4 +1,4 @@
-"""Which record each output of infer belongs to."""
+"""Match the outputs of infer to records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users' functions return, as values that JSON can hold."""
+"""Convert return values of user functions to JSON values."""
 
 from __future__ import annotations
 

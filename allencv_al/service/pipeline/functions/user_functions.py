@@ -43,7 +43,7 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has brought.
+    """The result of training.
 
     Args:
         seconds: How long it took.

@@ -1,1 +1,1 @@
-"""What a pipeline keeps: experiment state, checkpoints, answers, outputs."""
+"""Stored state of a pipeline: experiments, checkpoints, answers, outputs."""

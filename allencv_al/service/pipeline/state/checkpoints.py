@@ -1,4 +1,4 @@
-"""Where the checkpoints of a pipeline are: in EXPT_DIR, or wherever its functions keep them."""
+"""Find the checkpoints of a pipeline: in EXPT_DIR, or where its functions keep them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the loops of an experiment are, and who is at work: files that processes share."""
+"""Progress and lock of an experiment's loops, in files that processes share."""
 
 from __future__ import annotations
 
@@ -142,12 +142,12 @@ class Jobs:
         return job
 
     def write(self, job: str, state: str, **more: Any) -> None:
-        """Say how a job is."""
+        """Store the status of a job."""
         value = {"id": job, "state": state, "pid": os.getpid(), "time": time.time(), **more}
         write_json(self._folder / f"{job}.json", value)
 
     def read(self, job: str) -> dict[str, Any]:
-        """Return how a job is; one whose process has ended has failed.
+        """Return the status of a job; one whose process has ended has failed.
 
         Raises:
             PipelineError: There is none (404).

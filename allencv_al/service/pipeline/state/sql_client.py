@@ -94,7 +94,7 @@ def read_rows(conn: sqlite3.Connection) -> Iterator[tuple[int, NDArray[Any]]]:
 
 
 def remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
-    """Let each row name its record, in one transaction.
+    """Write the record of each row, in one transaction.
 
     The rule is that of the keys of infer: the rows name the records already, or their places among
     the sorted records.

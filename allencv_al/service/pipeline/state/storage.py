@@ -1,4 +1,4 @@
-"""Where a pipeline keeps what its loops bring: a folder, or any place that fsspec knows."""
+"""Storage for the results of loops: a folder, or any place that fsspec supports."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class Storage:
 
     @contextmanager
     def _reached(self, path: str, is_written: bool = False) -> Iterator[None]:
-        """Say of what the file system raises that it is the storage; each kind has its own errors.
+        """Raise errors of any file system as errors of the storage; each kind has its own classes.
 
         Raises:
             FileNotFoundError: There is no such file.

@@ -1,4 +1,4 @@
-"""How outputs of infer are stored, and what is odd about them."""
+"""Store the outputs of infer, and warn of unusual values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What infer says of a record, as logits and what follows from them."""
+"""Logits and activations from the outputs of infer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which kind of problem a pipeline is at work on: as the request says, or as its values look."""
+"""Determine the task of a pipeline: from the request, or from its values."""
 
 from __future__ import annotations
 
