@@ -1,4 +1,4 @@
-"""Many runs at once, each in one of a few processes."""
+"""Worker processes that run the cells of a comparison."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
 
-_GRACE_SECONDS = 30.0  # a training finishes its step first
-# Threads of a library would fight over the cores that the other workers use
+_GRACE_SECONDS = 30.0  # training finishes its step first
+# Libraries would start threads for all cores, which the other workers use too
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Options of the workers.
+    """Settings of the workers.
 
     Args:
-        cache_folder: The embeddings that all runs share.
-        threads: How many threads each may use.
-        packages: The user's packages, which each imports first.
+        cache_folder: Folder of the embeddings that all runs share.
+        threads: Number of threads per worker.
+        packages: The user's packages, which each worker imports first.
     """
 
     cache_folder: Path
@@ -47,11 +47,11 @@ class WorkerOptions:
 
 
 class Failure(NamedTuple):
-    """Reason why a run failed.
+    """Failure of a run.
 
     Args:
-        message: What to tell.
-        exit_code: What active-learn would have ended with.
+        message: The error message.
+        exit_code: The exit code that active-learn would have returned.
     """
 
     message: str
@@ -61,16 +61,16 @@ class Failure(NamedTuple):
 def run_cells(
     cells: Sequence[Cell], workers: int, options: WorkerOptions, on_round: Callable[[], None]
 ) -> dict[str, Failure]:
-    """Run cells, and return the error of each that failed, by its name.
+    """Run cells, and return the failures by the names of the cells.
 
     Args:
-        cells: The runs; one that was interrupted goes on.
-        workers: How many at a time. One runs here, more in processes of their own.
-        options: How they go about it.
-        on_round: Called after each round of any of them.
+        cells: The runs; interrupted ones are resumed.
+        workers: Number of runs at a time; one runs in this process, more in processes of their own.
+        options: The settings.
+        on_round: Called after each round of any run.
 
     Raises:
-        TrainingInterrupted: A signal came while a run trained here.
+        TrainingInterrupted: A signal arrived while a run trained in this process.
     """
     if workers <= 1 or len(cells) <= 1:
         return _run_here(cells, options, on_round)
@@ -89,8 +89,8 @@ def run_cells(
 class _Worker:
     """A process that runs cells, one at a time.
 
-    Each has a pipe of its own: a queue that all share has a lock, which one that is killed while
-    it writes would keep.
+    Each has a pipe of its own: a shared queue has a lock, which a worker that is killed while it
+    writes would keep.
     """
 
     def __init__(self, options: WorkerOptions) -> None:
@@ -98,17 +98,17 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, options))
         self.process.start()
-        theirs.close()  # the process has one of its own, and its end is seen by that
+        theirs.close()  # else the end of the process would not close the pipe
         self.cell: Cell | None = None
 
     def take(self, cell: Cell) -> None:
-        """Send a cell to the worker."""
+        """Send a cell to the process."""
         self.cell = cell
-        with suppress(OSError):  # it has ended, which the next read reports
+        with suppress(OSError):  # the process has ended, which `read` reports
             self.connection.send(cell)
 
     def read(self) -> Failure | bool:
-        """Return what it says: False after a round, else how a cell ended; True for well."""
+        """Return its message: False after a round, True after a cell, or the failure of a cell."""
         try:
             message: Failure | bool = self.connection.recv()
         except (EOFError, OSError):
@@ -117,7 +117,7 @@ class _Worker:
         return message
 
     def join(self) -> None:
-        """Wait until it has ended; a training may want to finish its step."""
+        """Wait until the process has ended; kill it if it does not."""
         self.process.join(_GRACE_SECONDS)
         if self.process.is_alive():
             self.process.kill()
@@ -160,7 +160,7 @@ def _run_here(
     cells: Sequence[Cell], options: WorkerOptions, on_round: Callable[[], None]
 ) -> dict[str, Failure]:
     errors: dict[str, Failure] = {}
-    # What each run says of its rounds would be too much of many runs
+    # The rounds of many runs would flood the log
     with log_level("allencv_al", logging.WARNING):
         for cell in cells:
             failure = _failure_of(cell, options, on_round)
@@ -170,7 +170,7 @@ def _run_here(
 
 
 def _failure_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> Failure | None:
-    """Run a cell and return what went wrong, None for nothing: others can go on."""
+    """Run a cell; return its failure, if any, so that others can run."""
     try:
         _run_cell(cell, options, on_round)
     except TrainingInterrupted:
@@ -180,9 +180,9 @@ def _failure_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return Failure(f"{where}{error.strerror or error}", 2 if is_of_a_path(error) else 1)
-    except MemoryError as error:  # as the command line has it: a fault of the machine
+    except MemoryError as error:  # exit code 1, as from the command line
         return Failure(f"out of memory: {error}".removesuffix(": "), 1)
-    except Exception as error:  # of a user's own strategy, for one
+    except Exception as error:  # such as one of a user's own strategy
         logger.exception("%s", cell.name)
         return Failure(f"{type(error).__name__}: {error}", 2)
     return None
@@ -201,10 +201,7 @@ def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
 
 
 def _work(connection: Any, options: WorkerOptions) -> None:
-    """Run cells in this process until the parent sends no more.
-
-    It sends False after each round, True when a cell is done, and the failure when it failed.
-    """
+    """Run cells from the pipe until it closes; `_Worker.read` describes the answers."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
@@ -225,7 +222,7 @@ def _work(connection: Any, options: WorkerOptions) -> None:
 
 
 def _end_with_parent() -> None:
-    """Kill this process when the parent has ended, so that no orphan keeps running its cells."""
+    """Exit as soon as the parent has ended, so that no cell is run twice at a time."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -234,7 +231,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Make processes that start in the block ignore Ctrl-C: the parent ends them."""
+    """Start processes in the block that ignore Ctrl-C; the parent ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -244,7 +241,7 @@ def _interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def _few_threads(count: int) -> Iterator[None]:
-    """Set the number of threads of processes that start in the block."""
+    """Start processes in the block that use so many threads."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
     try:

@@ -1,4 +1,4 @@
-"""The cells of a comparison: one run for each strategy and seed."""
+"""Cells of a comparison: one run per strategy and seed, its config and its folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from allencv_al.training.run_folder import CONFIG_NAME
 
 CELLS_FOLDER = "cells"
 
-# Names that can be folders as they are, on every system; others get a hash behind them
+# Names that are valid folders on every system; others get a hash appended
 _PLAIN_NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,59}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _LENGTH = 40
-# Of seed k, each is so much above the config's: then a seed is one split, start and augmentation
+# Defaults of the keys. Seed k adds k to each: so a seed is one split, initialization, augmentation
 SEEDS = {"random_seed": 13370, "numpy_seed": 1337, "pytorch_seed": 133}
 DEFAULT_SEED = SEEDS["random_seed"]
 
@@ -37,9 +37,9 @@ class Cell:
     """One run of a comparison.
 
     Args:
-        strategy: What the strategy is called there.
+        strategy: The name of the strategy.
         seed: The number of the seed, from 0.
-        folder: The folder of the run.
+        folder: The run directory.
         config: The config of the run.
     """
 
@@ -50,11 +50,11 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The name of the cell in messages."""
+        """The name in messages."""
         return f"{self.strategy}, seed {self.seed}"
 
     def is_done(self) -> bool:
-        """Return whether the run is there, of this config, and has come to its end."""
+        """Return whether the folder holds a finished run of this config."""
         config, database = self.folder / CONFIG_NAME, self.folder / DATABASE_NAME
         if not (config.is_file() and database.is_file()):
             return False
@@ -68,14 +68,14 @@ class Cell:
 
 
 def parse_strategies(text: str) -> dict[str, Any]:
-    """Return the strategies that `--strategies` names: what each is called, and its config.
+    """Return the configs of the strategies in `--strategies`, by name.
 
     Args:
-        text: Names with commas between them; or a jsonnet object that gives names of one's own:
+        text: Names separated by commas, or a jsonnet object from names to strategies:
             `{small: {type: "subsample", size: 1000, strategy: "badge"}, random: "random"}`.
 
     Raises:
-        ConfigurationError: It is neither, or a name occurs twice.
+        ConfigurationError: The text is neither, or a name occurs twice.
     """
     if not text.lstrip().startswith("{"):
         names = [name.strip() for name in text.split(",") if name.strip()]
@@ -93,11 +93,11 @@ def parse_strategies(text: str) -> dict[str, Any]:
 def plan_cells(
     params: Params, strategies: Mapping[str, Any], seeds: Sequence[int], folder: Path
 ) -> list[Cell]:
-    """Return the cells, seed by seed: an interrupted comparison has whole seeds to compare.
+    """Return the cells, seed by seed: an interrupted comparison then has whole seeds to compare.
 
     Args:
-        params: The config that all share.
-        strategies: What each is called, and its config.
+        params: The config that all cells share.
+        strategies: The config of each strategy by name.
         seeds: The numbers of the seeds.
         folder: The folder of the comparison.
     """
@@ -110,12 +110,15 @@ def plan_cells(
 
 
 def check_comparison(params: Params, strategies: Mapping[str, Any], source: str) -> None:
-    """Raise with everything that is wrong with the config or a strategy; nothing is read.
+    """Check the config and all strategies without reading data.
 
     Args:
-        params: The config that all share; its own strategy does not matter.
-        strategies: What each is called, and its config.
-        source: What to call the config in messages.
+        params: The config that all cells share; its own strategy is not checked.
+        strategies: The config of each strategy by name.
+        source: Name of the config in messages.
+
+    Raises:
+        ConfigurationFaults: All faults at once.
     """
     config = Params(_cell_config(plain(params.as_dict()), "random", 0))
     described = experiment_class(config)
@@ -138,7 +141,7 @@ def check_comparison(params: Params, strategies: Mapping[str, Any], source: str)
 
 
 def default_strategies(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the default strategies of a comparison: the baseline and the config's own."""
+    """Return the strategies to compare by default: the baseline and the config's own."""
     own = strategy_of(config)
     return {"random": {"type": "random"}, strategy_name(own): own}
 
@@ -151,7 +154,7 @@ def strategy_of(config: Mapping[str, Any]) -> Any:
 
 
 def strategy_name(strategy: Any) -> str:
-    """Return the name of a strategy without a given name: its type and parameters."""
+    """Return the name of a strategy that was given without one: its type and parameters."""
     if not isinstance(strategy, Mapping):
         return repr_json(strategy)
     rest = {key: value for key, value in sorted(strategy.items()) if key != "type"}
@@ -164,12 +167,12 @@ def _with_type(strategy: Any) -> Any:
 
 
 def cell_folder(folder: Path, name: str, seed: int) -> Path:
-    """Return the folder of a run within that of the comparison."""
+    """Return the run directory of a cell."""
     return folder / CELLS_FOLDER / _folder_name(name) / f"seed_{seed:03d}"
 
 
 def _folder_name(name: str) -> str:
-    """Return a folder for any name: another one for another name, and never outside."""
+    """Return a folder name for any strategy name: distinct, and never outside the comparison."""
     if _PLAIN_NAME.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""A whole comparison: strategies over seeds, and what can be said of them."""
+"""A comparison: run strategies over seeds and write the results."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ _ENCODING = "encoding the images, once for all runs"
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """Options of a comparison.
+    """Settings of a comparison.
 
     Args:
-        strategies: What each strategy is called, and its config.
+        strategies: The config of each strategy by name.
         seeds: The numbers of the seeds.
-        workers: How many runs at a time.
-        threads: How many threads each worker uses.
-        baseline: What the others are compared with.
-        metric: Which metric of the rounds, a fraction of which more is better.
-        recover: Resume the comparison in the folder, also with more strategies and seeds. Those
-            of earlier calls stay part of it.
+        workers: Number of runs at a time.
+        threads: Number of threads per worker.
+        baseline: Name of the strategy that the others are compared with.
+        metric: Metric of the rounds, a fraction of which more is better.
+        recover: Resume the comparison in the folder, possibly with more strategies and seeds; those
+            of earlier calls stay a part of it.
         force: Replace the comparison in the folder.
-        source: What to call the config in messages.
+        source: Name of the config in messages.
         packages: The user's packages, which workers import.
     """
 
@@ -87,12 +87,12 @@ class ComparisonOptions:
 
 @dataclass(frozen=True)
 class Sources:
-    """Settings shared by the runs of one comparison.
+    """Origin of the runs of one comparison.
 
     Args:
-        params: The config that all share.
-        plan: What it consists of.
-        notes: What a reader must know of it.
+        params: The config that all cells share.
+        plan: The plan of the comparison.
+        notes: Warnings for the reader.
     """
 
     params: Params
@@ -101,7 +101,7 @@ class Sources:
 
 
 class RunsFailed(DataError):  # noqa: N818  what happened
-    """Some runs of a comparison failed; the exit code is that of the first of them.
+    """Runs of a comparison failed; the exit code is that of the first of them.
 
     Args:
         errors: The failures, by the names of the runs.
@@ -115,19 +115,19 @@ class RunsFailed(DataError):  # noqa: N818  what happened
 def compare(params: Params, folder: Path, options: ComparisonOptions) -> ComparisonSummary:
     """Run every strategy with every seed once, and write the results.
 
-    Runs of one seed share the split, the first items, the start of the model, the augmentation and
-    the test images, so that their differences are those of the strategies. A run that is there is
-    not run again, and one that was interrupted goes on.
+    Runs of one seed share the split, the first items, the initial weights, the augmentation and the
+    test images, so that their differences are those of the strategies. Finished runs are not run
+    again, and interrupted ones are resumed.
 
     Args:
-        params: The config that all share; its own strategy counts only if it is among those named.
-        folder: The folder of the comparison. It ends with results.csv, results.md, report.html,
-            learning_curves.png and summary.json.
-        options: What is compared, and how.
+        params: The config that all cells share; its own strategy is not run unless named.
+        folder: The folder of the comparison, where results.csv, results.md, report.html,
+            learning_curves.png and summary.json are written.
+        options: The settings.
 
     Raises:
-        ConfigurationFaults: The config or a strategy is wrong; nothing was run.
-        RunsFailed: Runs failed; what the others found is written all the same.
+        ConfigurationFaults: The config or a strategy is invalid; nothing was run.
+        RunsFailed: Runs failed; the results of the others are written.
     """
     check_comparison(params, options.strategies, options.source)
     written = without_secrets(params)
@@ -164,9 +164,10 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
 
 
 def check_baseline(baseline: str, strategies: Collection[str]) -> None:
-    """Raise where what the others are to be compared with is not among them, but misspelt.
+    """Check that the baseline is among the strategies; the default one may be missing.
 
-    Strategies can also be compared without a baseline, unless one was asked for.
+    Raises:
+        ConfigurationError: It is not, which is most often a misspelling.
     """
     if baseline != ComparisonOptions.baseline and baseline not in strategies:
         hint = did_you_mean(baseline, strategies) or f"; expected one of {', '.join(strategies)}"
@@ -174,7 +175,7 @@ def check_baseline(baseline: str, strategies: Collection[str]) -> None:
 
 
 def _with_encoded_images(plan: Plan, learner: Learner) -> Plan:
-    """Encode the images that all runs share; add the time to that of earlier calls."""
+    """Encode the images that all runs share, and add the time to that of earlier calls."""
     started = time.perf_counter()
     learner.prepare()
     spent = plan.encoding_seconds + time.perf_counter() - started
@@ -187,16 +188,16 @@ def write_comparison(
     options: ComparisonOptions,
     sources: Sources | None = None,
 ) -> ComparisonSummary:
-    """Compare runs that are there, and write the results to a folder.
+    """Compare finished runs, and write the results to a folder.
 
     Args:
         runs: The runs.
-        folder: Where the files go.
-        options: What they are compared by.
-        sources: What they came from, where they are the cells of one comparison.
+        folder: The folder of the files.
+        options: Baseline and metric.
+        sources: Origin of the runs if they are the cells of one comparison.
 
     Raises:
-        DataError: No run has measured anything.
+        DataError: No run has measured the metric.
     """
     from allencv_al.comparison.report.comparison_report import (
         ComparisonContext,
@@ -256,7 +257,7 @@ def _run(cells: Sequence[Cell], folder: Path, options: ComparisonOptions) -> dic
 
 
 def _rounds_of(cells: Sequence[Cell]) -> int | None:
-    """Return how many rounds there will be at the most, where a budget says so."""
+    """Return the largest number of rounds, or None without a budget."""
     settings = _experiment(cells).settings
     if settings.budget is None:
         return None
@@ -272,7 +273,7 @@ def _experiment(cells: Sequence[Cell]) -> LoopExperiment:
 
 @contextmanager
 def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Iterator[Learner]:
-    """Open the learner of a cell, which finds what is wrong before any run."""
+    """Open the learner of a cell, which finds faults before any run."""
     experiment = _experiment(cells)
     settings = experiment.settings
     if not settings.annotator.needs_known_labels:

@@ -1,4 +1,4 @@
-"""Runs that are there already, read back."""
+"""Finished runs, read from their folders."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One run as a comparison sees it.
+    """One run as a comparison uses it.
 
     Args:
-        strategy: What the strategy is called.
-        seed: Which seed it had.
-        records: Its rounds that trained.
-        config: Its config.
-        environment: What its folder says that it was made with.
+        strategy: The name of the strategy.
+        seed: The seed.
+        records: The rounds that trained.
+        config: The config.
+        environment: Versions and hardware recorded in its folder.
     """
 
     strategy: str
@@ -48,7 +48,7 @@ class FinishedRun:
 
     @property
     def seconds(self) -> float:
-        """The total time of all its states, without the annotator."""
+        """Time of all phases together, without waiting for labels."""
         return sum(
             value
             for record in self.records
@@ -57,7 +57,7 @@ class FinishedRun:
         )
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row of results for each round."""
+        """Yield the row of `results.csv` of each round."""
         for record in self.records:
             yield {
                 "strategy": self.strategy,
@@ -71,15 +71,15 @@ class FinishedRun:
 
 
 def read_cell(cell: Cell) -> FinishedRun:
-    """Return what a cell has found."""
+    """Return the run of a cell."""
     return FinishedRun(cell.strategy, cell.seed, _records(cell.folder), dict(cell.config))
 
 
 def read_folder(folder: Path) -> FinishedRun:
-    """Return the run in a folder, named by its strategy with parameters, and its random seed.
+    """Return the run in a folder; its name is its strategy with parameters.
 
     Raises:
-        DataError: There is no run of active learning.
+        DataError: The folder holds no run of active learning.
     """
     path = folder / CONFIG_NAME
     if not path.is_file() or not (folder / DATABASE_NAME).is_file():
@@ -91,10 +91,7 @@ def read_folder(folder: Path) -> FinishedRun:
 
 
 def shared_environment(runs: Sequence[FinishedRun]) -> dict[str, Any]:
-    """Return what all runs were made with, and when the first of them started.
-
-    What only some say, or say otherwise, is left out.
-    """
+    """Return the facts that the environments of all runs share, and the earliest start."""
     known = [run.environment or {} for run in runs]
     shared = {
         name: value
@@ -106,7 +103,7 @@ def shared_environment(runs: Sequence[FinishedRun]) -> dict[str, Any]:
 
 
 def gaps(runs: Sequence[FinishedRun], metric: str) -> list[str]:
-    """Return what to tell of rounds that have no number for a metric."""
+    """Return a note for each run with rounds that lack a finite value of a metric."""
     found = []
     for run in runs:
         rounds = [str(record.round) for record in run.records if not _has(record, metric)]
@@ -131,7 +128,7 @@ def _has(record: RoundRecord, metric: str) -> bool:
 
 
 def warn_of_differences(runs: Sequence[FinishedRun]) -> None:
-    """Log where runs differ in more than strategy and seeds, so that they cannot be compared."""
+    """Log keys of the configs, other than strategy and seeds, in which runs differ."""
     flat = [Params(_without_what_may_differ(run.config)).as_flat_dict() for run in runs]
     keys = sorted(set().union(*flat))
     differing = [key for key in keys if any(one.get(key) != flat[0].get(key) for one in flat)]

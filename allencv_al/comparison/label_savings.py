@@ -1,4 +1,4 @@
-"""Label savings: how many times the labels random needs for what a strategy reaches."""
+"""Label savings: labels that the baseline needs, divided by those that a strategy needs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.active_learning.rounds.curves import CurveTable, FloatArray
-from allencv_al.comparison.bootstrap import Bootstrap
+from allencv_al.comparison.significance import Bootstrap
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 _MOST_LEVELS = 5
-# Levels that differ by rounding alone are the same
+# Levels that differ by rounding alone are equal
 _TOLERANCE = 1e-9
 
 
@@ -22,15 +22,15 @@ class LabelSaving:
     """Labels that two strategies need, on their mean curves, to reach the same accuracy.
 
     Args:
-        strategy: The one that may save labels.
+        strategy: The strategy.
         level: The accuracy, a fraction.
-        baseline_labels: How many labels the baseline needs; None where it never gets there.
-        strategy_labels: How many the strategy needs; None where it never gets there.
-        ratio: The first divided by the second: 2 means half the labels. None where one is None.
-        low: Lower end of the bootstrap interval of the ratio; 0 where the strategy may not get
-            there at all. None for one seed.
-        high: Upper end; None where it is open, as the baseline may not get there at all.
-        seeds: How many seeds both have.
+        baseline_labels: Labels that the baseline needs; None if it never reaches the level.
+        strategy_labels: Labels that the strategy needs; None if it never reaches the level.
+        ratio: The first divided by the second: 2 means half the labels. None if one is None.
+        low: Lower end of the bootstrap interval of the ratio; 0 if the strategy may not reach the
+            level at all. None for one seed.
+        high: Upper end; None if it is open, as the baseline may not reach the level at all.
+        seeds: Number of seeds that both have.
     """
 
     strategy: str
@@ -44,7 +44,7 @@ class LabelSaving:
 
 
 def label_savings(table: CurveTable, baseline: str, bootstrap: Bootstrap) -> list[LabelSaving]:
-    """Return the savings of every other strategy, at some round accuracies the baseline reaches."""
+    """Return the savings of the other strategies, at some round accuracies the baseline reaches."""
     levels = round_levels(table.values[baseline].mean(axis=0))
     savings = []
     for strategy in table.strategies:
@@ -58,7 +58,7 @@ def label_savings(table: CurveTable, baseline: str, bootstrap: Bootstrap) -> lis
 
 
 def labels_to_reach(level: float, labels: NDArray[np.int64], values: FloatArray) -> FloatArray:
-    """Return how many labels each curve needs to first reach `level`; infinite where it never does.
+    """Return the labels at which each curve first reaches `level`; infinite where it never does.
 
     Args:
         level: The accuracy.
@@ -124,7 +124,7 @@ def _interval(
     if not known.any():
         return None, None
     ratios = theirs[known] / ours[known]
-    # Ratios may be infinite, between which nothing can be interpolated
+    # Ratios may be infinite, and nothing can be interpolated between infinities
     low, high = np.percentile(ratios, bootstrap.tails, method="inverted_cdf")
     return _finite(low), _finite(high)
 

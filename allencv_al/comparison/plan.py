@@ -1,4 +1,4 @@
-"""`Plan`: what a comparison consists of, and the user's code behind it, as its folder says."""
+"""`Plan`: strategies, seeds and user code of a comparison, recorded in its folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Plan:
     """The strategies and seeds of a comparison, those of earlier calls included.
 
     Args:
-        strategies: What each strategy is called, and its config.
+        strategies: The config of each strategy by name.
         seeds: The numbers of the seeds.
-        code: The user's modules behind each strategy, with a hash of each; under the empty name
-            those behind the config that all share.
-        encoding_seconds: How long images were encoded for all runs together.
+        code: Hashes of the user's modules that each strategy uses, by module; under the empty name
+            those that the shared config uses.
+        encoding_seconds: Time spent on encoding images for all runs together.
     """
 
     strategies: Mapping[str, Any]
@@ -45,21 +45,21 @@ class Plan:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Return the plan of the comparison in a folder; None where there is none."""
+        """Return the plan of the comparison in a folder, or None if it has none."""
         path = folder / PLAN_NAME
         if not path.is_file():
             return None
         return cls(**{"code": {}, **json.loads(path.read_text(encoding="utf-8"))})
 
     def write(self, folder: Path) -> None:
-        """Write it to the folder of the comparison."""
+        """Write the plan to the folder of the comparison."""
         write_json(folder / PLAN_NAME, asdict(self))
 
     def joined(self, earlier: Self, folder: Path) -> Self:
-        """Return this plan with what earlier calls have put into the folder.
+        """Return this plan with the strategies and seeds of earlier calls.
 
         Raises:
-            ConfigurationError: A name stands for another strategy than it did, or for other code.
+            ConfigurationError: A strategy of the same name, or its code, has changed.
         """
         strategies = {**earlier.strategies, **self.strategies}
         code = {"": self.code[""], **_code_of(strategies)}
@@ -73,7 +73,7 @@ class Plan:
         return type(self)(strategies, seeds, code, earlier.encoding_seconds)
 
     def more_than(self, asked: Self) -> str:
-        """Return what to tell of what is in this plan and was not asked for; empty for nothing."""
+        """Return a warning about cells that were not asked for; empty if there are none."""
         strategies = [name for name in self.strategies if name not in asked.strategies]
         seeds = [str(seed) for seed in self.seeds if seed not in asked.seeds]
         parts = [
@@ -103,7 +103,7 @@ def _other_strategies(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
 
 
 def _other_code(earlier: Plan, code: Mapping[str, Mapping[str, str]], folder: Path) -> list[str]:
-    """Return a fault for each strategy with runs that other code has made."""
+    """Return a fault for each strategy whose runs were made with other code."""
     begun = {
         name: cell_folder(folder, name, earlier.seeds[0]).parent
         for name in earlier.strategies

@@ -1,4 +1,4 @@
-"""All statistics of a comparison in one tree, which the report shows and `to_json` gives."""
+"""All statistics of a comparison in one tree, which reports show and `to_json` returns."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from allencv_al.active_learning.rounds.curves import (
     mean_height,
     tabulate,
 )
-from allencv_al.comparison.bootstrap import Bootstrap, mean_band
 from allencv_al.comparison.label_savings import LabelSaving, label_savings
-from allencv_al.comparison.paired_tests import (
+from allencv_al.comparison.rankings import (
+    PenaltyMatrix,
+    PerformanceProfile,
+    penalty_matrix,
+    performance_profile,
+)
+from allencv_al.comparison.significance import (
+    Bootstrap,
     PairedComparison,
     holm,
+    mean_band,
     paired_comparison,
     seeds_needed,
-)
-from allencv_al.comparison.penalty_matrix import PenaltyMatrix, penalty_matrix
-from allencv_al.comparison.performance_profile import (
-    PerformanceProfile,
-    performance_profile,
 )
 
 
@@ -38,8 +40,8 @@ class BaselineComparison:
 
     Args:
         aubc: Difference and tests.
-        t_p_holm: The p of the t test, corrected by Holm for the number of strategies.
-        wilcoxon_p_holm: The p of Wilcoxon's test, corrected likewise.
+        t_p_holm: p value of the t test after Holm's correction for the number of strategies.
+        wilcoxon_p_holm: p value of Wilcoxon's test after the same correction.
     """
 
     aubc: PairedComparison
@@ -49,21 +51,21 @@ class BaselineComparison:
 
 @dataclass(frozen=True, eq=False)
 class StrategySummary:
-    """Summary of one strategy.
+    """Results of one strategy.
 
     Args:
-        strategy: Its name.
-        seeds: Its seeds, increasing.
-        aubc: The area under the curve of each seed, divided by the range, `[seeds]`.
-        aubc_mean: Their mean.
-        aubc_sd: Their standard deviation; None for one seed.
-        aubc_log_mean: The mean area over the logarithm of the labels.
-        final_mean: The mean value at the last label count.
-        final_sd: Its standard deviation; None for one seed.
-        mean_curve: The mean over the seeds, `[R]`.
+        strategy: The name.
+        seeds: The seeds, increasing.
+        aubc: Area under the curve of each seed divided by its range of labels, `[seeds]`.
+        aubc_mean: Mean of the areas.
+        aubc_sd: Standard deviation of the areas; None for one seed.
+        aubc_log_mean: Mean area over the logarithm of the labels.
+        final_mean: Mean value at the last label count.
+        final_sd: Standard deviation of that value; None for one seed.
+        mean_curve: Mean over the seeds, `[R]`.
         band_low: Lower end of the bootstrap interval of the mean, `[R]`; None for one seed.
         band_high: Upper end.
-        comparison: Against the baseline; None for the baseline, and where they share no seed.
+        comparison: The tests against the baseline; None for the baseline, and without common seeds.
     """
 
     strategy: str
@@ -82,17 +84,17 @@ class StrategySummary:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonSummary:
-    """Everything that was found out about some strategies.
+    """All results of a comparison.
 
     Args:
-        baseline: What the others are compared with; None where it is not among them.
+        baseline: The strategy that the others are compared with; None if it is not among them.
         labels: The label counts, `[R]`.
-        strategies: One summary each, in the order given.
+        strategies: A summary per strategy, in the order given.
         savings: Label savings at matched accuracy.
-        penalty: Which strategy beat which.
-        profile: How often each was near the best.
-        bootstrap: How the intervals were made.
-        notes: What a reader must know: too few seeds, missing ones, interpolation.
+        penalty: The pairwise penalty matrix.
+        profile: The performance profile.
+        bootstrap: Settings of the intervals.
+        notes: Warnings for the reader: too few seeds, missing seeds, interpolation.
     """
 
     baseline: str | None
@@ -105,11 +107,11 @@ class ComparisonSummary:
     notes: tuple[str, ...] = ()
 
     def ranked(self) -> list[StrategySummary]:
-        """Return the strategies, the one with the highest AUBC first."""
+        """Return the strategies by AUBC, the highest first."""
         return sorted(self.strategies, key=lambda found: -found.aubc_mean)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the whole as strict JSON values: what is not finite is null."""
+        """Return the summary as strict JSON values; numbers that are not finite become null."""
         result: dict[str, Any] = _as_json(self)
         factors = self.profile.factors()
         result["profile"] = {
@@ -131,13 +133,13 @@ def summarize(
     """Compare strategies by their curves, paired by seed.
 
     Args:
-        curves: One for each strategy and seed; some may be missing.
-        baseline: What all others are compared with.
-        bootstrap: How to resample; left out, 2000 times for 95 % intervals.
-        notes: What a reader must know of how the curves came about.
+        curves: A curve per strategy and seed; some may be missing.
+        baseline: The strategy that all others are compared with.
+        bootstrap: Settings of the intervals; default: 95 % intervals of 2000 resamples.
+        notes: Warnings about the origin of the curves.
 
     Raises:
-        DataError: There are no curves, a strategy has a seed twice, or curves share no label count.
+        DataError: No curves, a strategy has a seed twice, or curves share no label count.
     """
     bootstrap = bootstrap or Bootstrap()
     table = tabulate(curves)

@@ -36,8 +36,8 @@ _MOVED = {
     ("active_learning.annotators", "labels.annotators"): "base file ground_truth",
     ("active_learning.comparison", "active_learning.rounds"): "curves",
     ("active_learning.comparison", "comparison"): (
-        "bootstrap cells compare=comparison label_savings paired_tests penalty_matrix "
-        "performance_profile statistics"
+        "bootstrap=significance cells compare=comparison label_savings paired_tests=significance "
+        "penalty_matrix=rankings performance_profile=rankings statistics"
     ),
     ("active_learning.labeling", "labels.sessions"): "store=labeling_store",
     ("active_learning.strategies", "selection.strategies"): (

@@ -1,1 +1,1 @@
-"""Reports of runs and comparisons: learning curves, HTML, Markdown and CSV."""
+"""Kit of the reports of a run and of a comparison: pages, tables, charts and number formats."""

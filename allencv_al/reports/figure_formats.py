@@ -1,9 +1,11 @@
-"""Format numbers for reports: the same in HTML, Markdown and charts."""
+"""Formats of numbers in reports, equal in HTML, Markdown and pictures."""
 
 from __future__ import annotations
 
+from allencv_al.common.progress import time_text
+
 NONE = "–"
-"""Placeholder for a missing number."""
+"""Text in place of a missing number."""
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -31,7 +33,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Return a p value with two digits: `0.031`, `1.9e-06`; no number is smaller than 1e-16."""
+    """Return a p value with two digits: `0.031`, `1.9e-06`; smaller ones are `<1e-16`."""
     if value is None:
         return NONE
     if value < 1e-16:
@@ -40,17 +42,14 @@ def p_value(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as a person says them: `0.42 s`, `12.3 s`, `4 min 10 s`, `2 h 05 min`."""
+    """Return a time with about three digits: `0.42 s`, `12.3 s`, `4 min 10 s`, `2 h 05 min`."""
     if seconds is None:
         return NONE
     if seconds < 10:
         return f"{seconds:.2f} s"
     if seconds < 99.95:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return time_text(seconds)
 
 
 def count(value: int | float | None, noun: str = "") -> str:

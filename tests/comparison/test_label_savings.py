@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from allencv_al.active_learning.rounds.curves import Curve, CurveTable, tabulate
-from allencv_al.comparison.bootstrap import Bootstrap
 from allencv_al.comparison.label_savings import (
     label_savings,
     labels_to_reach,
     round_levels,
 )
+from allencv_al.comparison.significance import Bootstrap
 
 LABELS = np.arange(10, 210, 10)
 

@@ -11,9 +11,8 @@ from scipy import stats
 
 from allencv_al.active_learning.rounds.curves import Curve, aubc
 from allencv_al.common.errors import DataError
-from allencv_al.comparison.bootstrap import Bootstrap
-from allencv_al.comparison.paired_tests import holm
 from allencv_al.comparison.report.comparison_tables import verdict
+from allencv_al.comparison.significance import Bootstrap, holm
 from allencv_al.comparison.statistics import ComparisonSummary, summarize
 
 LABELS = np.arange(10, 110, 10)

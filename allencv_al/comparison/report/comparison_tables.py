@@ -1,4 +1,4 @@
-"""The tables of a comparison, as rows of text, which HTML and Markdown both show."""
+"""Tables of a comparison and its verdict, which HTML and Markdown both show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_LABEL_COUNTS = 6
 
 
 def aubc_table(summary: ComparisonSummary) -> Table:
-    """Return the areas under the curves, the highest first, and the tests against the baseline."""
+    """Return the table of the areas, the highest first, with tests against the baseline."""
     versus = f"Δ {summary.baseline}"
     columns = ["Strategy", "Seeds", "AUBC %", "AUBC % (log)", "Final %"]
     tested = summary.baseline is not None
@@ -33,14 +33,14 @@ def aubc_table(summary: ComparisonSummary) -> Table:
         ]
         rows.append([*row, *(_tests(found) if tested else ())])
     hints = {
-        "Seeds": "How many runs there are",
+        "Seeds": "Number of runs",
         "AUBC %": "Area under the curve divided by its range: the mean accuracy, ± standard "
         "deviation over the seeds",
         "AUBC % (log)": "The same over the logarithm of the labels, which weighs few labels more",
         "Final %": "At the last label count, ± standard deviation over the seeds",
         versus: "Mean difference of the AUBC over the seeds that both have, in points, and its 95% "
         "confidence interval by the t distribution",
-        "Won / tied / lost": "In how many seeds its AUBC was higher, equal, lower",
+        "Won / tied / lost": "Seeds in which its AUBC was higher, equal, lower",
         "t test p": "Paired t test on the AUBC, two-sided",
         "t test p, Holm": "Corrected for the number of strategies",
         "Wilcoxon p": "Wilcoxon's signed-rank test on the AUBC, two-sided and exact",
@@ -50,24 +50,24 @@ def aubc_table(summary: ComparisonSummary) -> Table:
 
 
 def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> Table:
-    """Return the mean of each strategy at some label counts: the chart in numbers."""
+    """Return the mean curves at some label counts: the chart in numbers."""
     places = _some_places(len(summary.labels))
     columns = ["Strategy", *(f"@{summary.labels[place]}" for place in places)]
     rows = [
         [found.strategy, *(_at(found, place) for place in places)] for found in summary.ranked()
     ]
-    hints = dict.fromkeys(columns[1:], "At so many labels")
+    hints = dict.fromkeys(columns[1:], "At this number of labels")
     return Table(f"Mean {metric} in % at some label counts", columns, rows, hints)
 
 
 def savings_table(summary: ComparisonSummary) -> Table | None:
-    """Return how many labels each needs for what the baseline reaches; None without savings."""
+    """Return the labels needed to reach accuracies of the baseline; None without savings."""
     if not summary.savings:
         return None
     levels = list(dict.fromkeys(saving.level for saving in summary.savings))
     found = {(saving.strategy, saving.level): saving for saving in summary.savings}
     columns = ["Strategy", *(formats.percent(level) for level in levels)]
-    # Of all pairs the largest has the seeds of the baseline itself
+    # The labels of the baseline depend on the seeds of the pair: the largest pair has most of them
     whole = {level: _largest(found, level).baseline_labels for level in levels}
     rows = [[str(summary.baseline), *(_labels(whole[level]) for level in levels)]]
     for strategy in (one.strategy for one in summary.ranked()):
@@ -78,7 +78,7 @@ def savings_table(summary: ComparisonSummary) -> Table | None:
 
 
 def penalty_table(summary: ComparisonSummary) -> Table:
-    """Return at which share of the label counts the strategy of a row beat that of a column."""
+    """Return the penalty matrix, with the strategies ordered by AUBC."""
     penalty = summary.penalty
     order = [penalty.strategies.index(found.strategy) for found in summary.ranked()]
     names = [penalty.strategies[place] for place in order]
@@ -101,7 +101,7 @@ def penalty_table(summary: ComparisonSummary) -> Table:
 
 
 def verdict(summary: ComparisonSummary) -> str:
-    """Return what was found in a sentence or two: which is highest, and whether that is luck.
+    """Return the finding in a sentence or two: the highest strategy, and the significance of that.
 
     AUBC is the area under the learning curve divided by its range: the mean accuracy on the way.
     """
@@ -119,7 +119,7 @@ def verdict(summary: ComparisonSummary) -> str:
             holm = formats.p_value(best.comparison.t_p_holm)
             text += f" over {found.seeds} paired seeds (t test, Holm-corrected p = {holm})"
     significance = _significant(summary.baseline or "", compared)
-    # What is found comes first, and nothing found is a finding
+    # A finding of no difference comes first, lest the highest be taken for better
     return (
         f"{significance} {text}." if significance.startswith("None") else f"{text}. {significance}"
     )

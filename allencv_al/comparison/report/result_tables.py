@@ -1,4 +1,4 @@
-"""The results of a comparison for machines and for a repository: CSV and Markdown."""
+"""`results.csv` and `results.md` of a comparison."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.rounds.curves import Curve
 from allencv_al.common.files.atomic_file import write_text
 from allencv_al.common.files.tables import csv_text
 from allencv_al.comparison.report.comparison_report import ComparisonContext
@@ -22,23 +21,9 @@ from allencv_al.comparison.statistics import ComparisonSummary
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.page import Table, known_environment, readable
 
-# What Markdown, or HTML within it, would take for markup. An underscore within a word is none.
+# Markup of Markdown, or of HTML within it. An underscore within a word is none.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
 _FACTS = ("platform", "processor", "processors", "torch_threads", "cuda")
-
-
-def curve_rows(curves: Sequence[Curve], metric: str = "accuracy") -> list[dict[str, Any]]:
-    """Return a row for each point of each curve: `strategy`, `seed`, `labels` and the metric."""
-    return [
-        {
-            "strategy": curve.strategy,
-            "seed": curve.seed,
-            "labels": int(labels),
-            metric: float(value),
-        }
-        for curve in curves
-        for labels, value in zip(curve.labels, curve.values, strict=True)
-    ]
 
 
 def write_results_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -46,7 +31,7 @@ def write_results_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         path: The CSV file to write.
-        rows: One mapping per line; what a row lacks, and None, is an empty cell.
+        rows: One mapping per line; missing keys and None become empty cells.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row))
     write_text(path, csv_text(columns, rows) if columns else "")
@@ -59,8 +44,8 @@ def write_results_markdown(
 
     Args:
         path: The Markdown file to write.
-        summary: What `summarize` found.
-        context: What else is known.
+        summary: From `summarize`.
+        context: Further facts.
     """
     write_text(path, "\n".join(_lines(summary, context)) + "\n")
 

@@ -18,7 +18,6 @@ from allencv_al.comparison.report.comparison_report import (
 )
 from allencv_al.comparison.report.comparison_tables import verdict
 from allencv_al.comparison.report.result_tables import (
-    curve_rows,
     write_results_csv,
     write_results_markdown,
 )
@@ -165,7 +164,11 @@ def test_the_markdown_has_the_same_tables_the_date_and_the_versions(
 
 def test_csv_rows_are_read_back_as_they_were(tmp_path: Path, make_curves, hostile_names) -> None:
     curves = make_curves(("random", *hostile_names[:3]), 2)
-    rows = curve_rows(curves)
+    rows: list[dict] = [
+        {"strategy": c.strategy, "seed": c.seed, "labels": labels, "accuracy": value}
+        for c in curves
+        for labels, value in zip(c.labels.tolist(), c.values.tolist(), strict=True)
+    ]
     rows.append({"strategy": "late", "extra": None, "note": 'a,b\n"c"'})
     write_results_csv(tmp_path / "results.csv", rows)
     with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as file:

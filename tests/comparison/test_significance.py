@@ -1,4 +1,4 @@
-"""Paired tests against SciPy, against enumeration, and against numbers of the literature."""
+"""The bootstrap; paired tests against SciPy, enumeration and the literature."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from allencv_al.common.errors import DataError
-from allencv_al.comparison.paired_tests import (
+from allencv_al.comparison.significance import (
+    ALPHA,
+    Bootstrap,
     holm,
+    mean_band,
     paired_comparison,
     paired_t,
     seeds_needed,
@@ -55,7 +58,6 @@ def test_wilcoxon_is_exact_with_ties_and_zeros(tenths: list[int]) -> None:
 def test_twenty_wins_have_the_p_of_twenty_wins() -> None:
     found = paired_comparison(np.linspace(0.8, 0.9, 20), np.linspace(0.75, 0.84, 20))
     assert found.wilcoxon_p_value == pytest.approx(1.9e-06, rel=0.01)  # 2 / 2^20
-    assert not found.wilcoxon_cannot_reach
 
 
 def test_equal_values_are_no_evidence() -> None:
@@ -86,7 +88,7 @@ def test_one_seed_has_a_difference_and_no_test() -> None:
     assert found.confidence is None
     assert found.t_p_value is None
     assert found.wilcoxon_p_value is None
-    assert found.wilcoxon_cannot_reach
+    assert found.smallest_wilcoxon_p == 1.0
 
 
 def test_unpaired_values_are_refused() -> None:
@@ -104,7 +106,7 @@ def test_whether_wilcoxon_can_be_significant_is_what_scipy_gives_for_all_wins(
     found = paired_comparison(differences, np.zeros(n))
     smallest = stats.wilcoxon(differences, method="exact").pvalue
     assert found.smallest_wilcoxon_p == pytest.approx(smallest)
-    assert found.wilcoxon_cannot_reach is not reaches
+    assert (found.smallest_wilcoxon_p <= ALPHA) is reaches
     assert bool(smallest < 0.05) is reaches
 
 
@@ -141,3 +143,29 @@ def test_holm_is_the_closed_test_of_bonferroni(p_values: list[float]) -> None:
     ]
     assert holm(p_values) == pytest.approx(expected)
     assert all(not math.isnan(p) for p in holm(p_values))
+
+
+def test_the_band_of_many_seeds_is_that_of_the_normal_law() -> None:
+    values = np.random.default_rng(0).normal(0.8, 0.02, size=(100, 3))
+    band = mean_band(values, Bootstrap(resamples=20_000))
+    assert band is not None
+    half = 1.96 * values.std(axis=0) / np.sqrt(100)
+    assert band[0] == pytest.approx(values.mean(axis=0) - half, abs=2e-4)
+    assert band[1] == pytest.approx(values.mean(axis=0) + half, abs=2e-4)
+
+
+def test_two_seeds_have_the_band_between_them_and_one_has_none() -> None:
+    low, high = mean_band(np.array([[0.2, 0.5], [0.4, 0.5]]), Bootstrap()) or (None, None)
+    assert low == pytest.approx([0.2, 0.5])
+    assert high == pytest.approx([0.4, 0.5])
+    assert mean_band(np.array([[0.2, 0.5]]), Bootstrap()) is None
+
+
+def test_resamples_are_as_large_as_the_sample_and_the_same_for_one_seed() -> None:
+    weights = Bootstrap(resamples=500, seed=1).weights(4)
+    assert weights.sum(axis=1) == pytest.approx(np.ones(500))
+    assert (weights * 4 == np.rint(weights * 4)).all()
+    assert (weights == Bootstrap(resamples=500, seed=1).weights(4)).all()
+    assert (weights != Bootstrap(resamples=500, seed=2).weights(4)).any()
+    # Of four draws with replacement one misses a given seed with probability (3/4)^4
+    assert (weights == 0).mean() == pytest.approx((3 / 4) ** 4, abs=0.04)

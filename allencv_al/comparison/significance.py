@@ -1,4 +1,4 @@
-"""Paired tests: is one strategy better than another over the same seeds, or was it luck?"""
+"""Significance of differences between strategies: paired tests and the bootstrap over seeds."""
 
 from __future__ import annotations
 
@@ -7,37 +7,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from allencv_al.active_learning.rounds.curves import FloatArray
 from allencv_al.common.errors import DataError
 
-FloatArray = NDArray[np.float64]
-
 ALPHA = 0.05
-"""The chance of a false alarm that counts as small."""
+"""Significance level: the probability of a false alarm that counts as small."""
 
-# Differences of accuracies that differ by rounding alone are ties
+# Accuracies that differ by rounding alone are ties
 _DECIMALS = 12
 
 
 @dataclass(frozen=True)
-class PairedComparison:
-    """Difference of two strategies over their common seeds, with tests.
+class Bootstrap:
+    """Settings of the percentile bootstrap over seeds (Efron 1979).
 
     Args:
-        seeds: How many seeds there are.
-        mean_difference: The mean of the differences.
+        resamples: Number of resamples.
+        confidence: Share of the resamples inside an interval.
+        seed: Seed of the generator; equal seeds give equal intervals.
+    """
+
+    resamples: int = 2000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def weights(self, seeds: int) -> FloatArray:
+        """Return the weight of each seed in each resample, `[resamples, seeds]`.
+
+        Equal for every caller with as many seeds, so that the resamples of two strategies are
+        paired.
+        """
+        generator = np.random.default_rng(self.seed)
+        counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=self.resamples)
+        return counts / seeds
+
+    @property
+    def tails(self) -> tuple[float, float]:
+        """The percentiles at the lower and at the upper end of an interval."""
+        return 50 * (1 - self.confidence), 50 * (1 + self.confidence)
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Difference between two strategies over the seeds that both have.
+
+    Args:
+        seeds: Number of seeds.
+        mean_difference: Mean of the differences.
         sd_difference: Their standard deviation; None for one seed.
-        confidence: The 95 % confidence interval of the mean by the t distribution; None for one
-            seed, and where the differences do not vary.
-        t_statistic: Of the paired t test; None for one seed, and where the differences do not vary
-            and are not zero.
-        t_p_value: Its two-sided p; None where there is no statistic.
+        confidence: 95 % confidence interval of the mean by the t distribution; None for one seed,
+            and where the differences do not vary.
+        t_statistic: Statistic of the paired t test; None for one seed, and where the differences do
+            not vary and are not zero.
+        t_p_value: Its two-sided p value; None where there is no statistic.
         wilcoxon_statistic: The smaller sum of signed ranks.
-        wilcoxon_p_value: Two-sided p of Wilcoxon's signed-rank test, exact also with ties; None
-            for one seed. Seeds without a difference do not count, as Wilcoxon proposed.
-        smallest_wilcoxon_p: The smallest p that so many differing seeds can give.
+        wilcoxon_p_value: Two-sided p value of Wilcoxon's signed-rank test (1945), exact also with
+            ties; None for one seed. Seeds without a difference do not count, as Wilcoxon proposed.
+        smallest_wilcoxon_p: Smallest attainable p value for this number of differing seeds.
         wins: Seeds in which the first was higher.
         ties: Seeds without a difference.
         losses: Seeds in which the second was higher.
@@ -56,21 +85,32 @@ class PairedComparison:
     ties: int
     losses: int
 
-    @property
-    def wilcoxon_cannot_reach(self) -> bool:
-        """Whether even the clearest result would not be significant by Wilcoxon's test."""
-        return self.smallest_wilcoxon_p > ALPHA
+
+def mean_band(values: FloatArray, bootstrap: Bootstrap) -> tuple[FloatArray, FloatArray] | None:
+    """Return the bootstrap interval of the mean over seeds, or None for a single seed.
+
+    Args:
+        values: A row per seed, `[seeds, R]`.
+        bootstrap: The settings.
+
+    Returns:
+        The lower and the upper end, each `[R]`.
+    """
+    if len(values) < 2:
+        return None
+    low, high = np.percentile(bootstrap.weights(len(values)) @ values, bootstrap.tails, axis=0)
+    return low, high
 
 
 def paired_comparison(a: ArrayLike, b: ArrayLike) -> PairedComparison:
     """Compare two values per seed; differences are `a - b`.
 
     Args:
-        a: One value for each seed, `[n]`.
-        b: The values of the other for the same seeds, `[n]`.
+        a: One value per seed, `[n]`.
+        b: The values of the other strategy for the same seeds, `[n]`.
 
     Raises:
-        DataError: There are none, or not as many of one as of the other.
+        DataError: The rows are empty or differ in length.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape or len(first) == 0:
@@ -104,8 +144,8 @@ def paired_comparison(a: ArrayLike, b: ArrayLike) -> PairedComparison:
 def paired_t(differences: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return t and the two-sided p of the paired t test along the first axis, `[n, ...]`.
 
-    Differences that are all zero have t = 0 and p = 1. Others that do not vary have NaN for both:
-    a test weighs the mean by a spread, and a few equal numbers are no evidence that there is none.
+    Differences that are all zero have t = 0 and p = 1. Other constant differences have NaN for
+    both: the test divides the mean by a spread, which a few equal numbers do not show to be zero.
     """
     rounded = np.round(differences, _DECIMALS)
     n = len(rounded)
@@ -119,11 +159,11 @@ def paired_t(differences: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p values corrected for their number by Holm's step-down method (1979).
+    """Return the p values after Holm's step-down correction (1979) for multiple comparisons.
 
-    The corrected values keep the chance of even one false alarm among all below the level at
-    which they are read: the smallest p is multiplied by their number, the next by one less, and
-    none becomes smaller than the one before.
+    It bounds the probability of any false alarm among all by the significance level: the smallest p
+    is multiplied by their number, the next by one less, and none becomes smaller than the one
+    before.
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0
@@ -134,13 +174,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def seeds_needed(comparisons: int = 1, alpha: float = ALPHA) -> int:
-    """Return how many differing seeds Wilcoxon's test needs to reach `alpha`.
+    """Return the number of differing seeds that Wilcoxon's test needs to reach `alpha`.
 
     With n of them the smallest two-sided p is 2 / 2^n, and Holm's correction multiplies the
     smallest of several by their number.
 
     Args:
-        comparisons: How many are corrected for.
+        comparisons: Number of comparisons to correct for.
         alpha: The level to reach.
     """
     return math.ceil(math.log2(2 * comparisons / alpha))
@@ -154,7 +194,7 @@ def _interval(mean: float, sd: float, n: int) -> tuple[float, float]:
 def _signed_rank(differences: FloatArray) -> tuple[float, float]:
     """Return Wilcoxon's statistic and its exact two-sided p, given the ties.
 
-    SciPy goes over to approximations where values tie, and to others from version to version.
+    Not SciPy's: it approximates where values tie, and how changes from version to version.
     """
     nonzero = differences[differences != 0]
     # Tied values share the mean of their ranks; doubled, all ranks are whole
