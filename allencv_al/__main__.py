@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
-from allencv_al.common.errors import AllenCVError
+from allencv_al.common.errors import AllenCVError, is_of_a_path
 from allencv_al.common.interrupts import interrupts_outside_imports
-from allencv_al.common.machine_faults import is_of_a_path
 from allencv_al.common.standard_streams import replace_closed_streams
 
 EXIT_USAGE = 2

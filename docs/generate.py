@@ -20,8 +20,7 @@ from allencv_al.commands.describe import (
 )
 from allencv_al.commands.registries import REGISTRIES, load_registry
 from allencv_al.commands.table import SUBCOMMANDS
-from allencv_al.common.config.docstrings import summary
-from allencv_al.common.config.signatures import Argument, signature_of
+from allencv_al.common.config.signatures import Argument, signature_of, summary
 from allencv_al.common.config.targets import Target
 
 PUBLIC_PACKAGES = (

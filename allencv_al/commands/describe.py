@@ -246,7 +246,7 @@ def _schema(registry: str | None, name: str | None) -> dict[str, Any]:
 
 
 def _summary(documented: object) -> str:
-    from allencv_al.common.config.docstrings import summary
+    from allencv_al.common.config.signatures import summary
 
     return summary(documented)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import is_machine_fault
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from allencv_al.common.errors import ImageDecodeError
-from allencv_al.common.machine_faults import machine_fault
+from allencv_al.common.errors import ImageDecodeError, machine_fault
 from allencv_al.data.image_formats import cicp, opened
 from allencv_al.data.image_pixels import WIDE_GRAY, on_white, rgb_pixels, upright
 from allencv_al.data.tiff_layout import FormatError, load

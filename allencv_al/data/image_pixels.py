@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import is_machine_fault
 from allencv_al.data.image_color import in_srgb
 from allencv_al.data.tiff_layout import FormatError, declared_bits, is_signed, is_white_zero
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import is_machine_fault
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 258, 259, 262, 277, 284
 _COLORMAP, _SAMPLE_FORMAT, _SUBSAMPLING = 320, 339, 530

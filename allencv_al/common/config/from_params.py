@@ -6,9 +6,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.config_check import ConfigView, check_call
 from allencv_al.common.config.configurable import Configurable
-from allencv_al.common.config.constructor_check import check_call
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.config.specs.object_specs import ObjectSpec

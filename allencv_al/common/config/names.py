@@ -1,18 +1,19 @@
-"""Names: snake_case, and the nearest known ones to a misspelt one."""
+"""Names in messages: in snake case, the nearest to a misspelt one, the first of many."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from allencv_al.common.files.json_values import repr_json
 
-__all__ = ["did_you_mean", "repr_json", "snake_case", "with_article"]
+__all__ = ["did_you_mean", "listed", "repr_json", "snake_case", "with_article"]
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 _LONGEST_NAME = 200
+_MOST_LISTED = 5
 
 
 def snake_case(class_name: str) -> str:
@@ -29,6 +30,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(_key(name), list(by_key), n=3, cutoff=0.6)
     shown = " or ".join(repr_json(by_key[key]) for key in near)
     return f"; did you mean {shown}?" if near else ""
+
+
+def listed(names: Sequence[str], most: int = _MOST_LISTED) -> str:
+    """Return the first few names, and how many there are besides: `a, b, c and 7 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def with_article(noun: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import re
 import sys
 import types
 import typing
@@ -14,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Optional, cast
 
-from allencv_al.common.config.docstrings import argument_descriptions
-
 REQUIRED = inspect.Parameter.empty
+
+_ARGUMENT = re.compile(r"^(\*{0,2}\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,3 +330,37 @@ def _hashable(holder: object, names: dict[str, Any]) -> Any:
             return resolved
     hash(resolved)
     return resolved
+
+
+def summary(target: object) -> str:
+    """Return the first paragraph of the docstring on one line."""
+    text = inspect.getdoc(target) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def argument_descriptions(target: object) -> dict[str, str]:
+    """Return the description of each parameter in the `Args:` section, on one line each."""
+    descriptions: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in _args_section(inspect.getdoc(target) or ""):
+        match = _ARGUMENT.match(line)
+        if match:
+            current = descriptions.setdefault(match.group(1).lstrip("*"), [])
+            current.append(match.group(2))
+        elif current is not None:
+            current.append(line.strip())
+    return {name: " ".join(part for part in lines if part) for name, lines in descriptions.items()}
+
+
+def _args_section(text: str) -> list[str]:
+    """Return the lines of the section, less its indentation; continuations keep theirs."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.strip() in ("Args:", "Arguments:", "Parameters:"):
+            break
+    body: list[str] = []
+    for line in lines:
+        if line and not line.startswith(" "):
+            break
+        body.append(line)
+    return inspect.cleandoc("\n" + "\n".join(body)).splitlines()

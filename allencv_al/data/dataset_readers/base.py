@@ -15,9 +15,14 @@ from overrides import overrides
 from allencv_al.common.class_names import warn_about_similar_names
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.registrable import Registrable
-from allencv_al.common.errors import ConfigurationError, DataError, Fault, ImageDecodeError
+from allencv_al.common.errors import (
+    ConfigurationError,
+    DataError,
+    Fault,
+    ImageDecodeError,
+    is_machine_fault,
+)
 from allencv_al.common.files.paths import absence_hint, shown_path, split_path, written_path
-from allencv_al.common.machine_faults import is_machine_fault
 from allencv_al.common.user_mistakes import UserCodeError, wrong_result
 from allencv_al.data.dataset_readers.decoding import Reading, decode_all, decode_instance
 from allencv_al.data.dataset_readers.image_files import Skipped, SkippedCount

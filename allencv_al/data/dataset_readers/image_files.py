@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allencv_al.common.config.plugins import is_from_elsewhere
-from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import ConfigurationError, is_machine_fault
 
 # HEIC needs the extra "heif" to be decoded: found and told unreadable is better than never seen.
 IMAGE_EXTENSIONS = frozenset(

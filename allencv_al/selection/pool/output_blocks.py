@@ -15,8 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.errors import AllenCVError, DataError, ImageDecodeError
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import AllenCVError, DataError, ImageDecodeError, is_machine_fault
 from allencv_al.predictors.batched_inference import OutputBatch
 
 FloatRows = NDArray[np.float32]

@@ -30,10 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common import unix
-from allencv_al.common.errors import DataError
+from allencv_al.common.config.names import listed
+from allencv_al.common.errors import DataError, is_machine_fault
 from allencv_al.common.files import atomic_file
-from allencv_al.common.listing import listed
-from allencv_al.common.machine_faults import is_machine_fault
 
 logger = logging.getLogger(__name__)
 

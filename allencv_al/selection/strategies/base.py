@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.names import listed
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.config.value_checks import (
     Problem,
@@ -21,7 +22,6 @@ from allencv_al.common.config.value_checks import (
 )
 from allencv_al.common.errors import ComponentError, ConfigurationError, DataError, Fault
 from allencv_al.common.files.json_values import repr_json
-from allencv_al.common.listing import listed
 from allencv_al.common.unix import peak_bytes
 from allencv_al.data.id_hash import id_hashes
 from allencv_al.selection.pool.unlabeled_pool import OUTPUTS, Pool

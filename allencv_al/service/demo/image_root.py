@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import ConfigurationError, DataError, is_machine_fault
 from allencv_al.service.web.containment import contained
 
 _REFUSED = "there is no such image below --image-root"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from allencv_al.common.errors import ImageDecodeError
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import ImageDecodeError, is_machine_fault
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 from allencv_al.service.labeling import labeling_messages as messages
 from allencv_al.service.labeling.presenter import number_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from allencv_al.common.machine_faults import is_machine_fault
+from allencv_al.common.errors import is_machine_fault
 
 
 def contained(root: Path, name: str) -> Path | None:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from allencv_al.common.config.names import listed
 from allencv_al.common.errors import CheckpointError, DataError
 from allencv_al.common.files import atomic_file
-from allencv_al.common.listing import listed
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from allencv_al.common.config.configurable import Configurable
-from allencv_al.common.config.docstrings import summary
-from allencv_al.common.config.signatures import Signature
+from allencv_al.common.config.signatures import Signature, summary
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.targets import Target
 from allencv_al.common.errors import ConfigurationError
