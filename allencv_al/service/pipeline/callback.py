@@ -1,4 +1,4 @@
-"""Reports a finished loop to a URL."""
+"""Notifies a callback URL that a loop is done."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SECONDS = 20
 
 
 def call_back(url: str, body: OneLoopRequest, token: str | None) -> None:
-    """POST `URL/end_of_task`, again with growing pauses where it cannot be reached.
+    """POST to `URL/end_of_task`; retry with growing pauses while it is unreachable.
 
     Args:
-        url: The address that the pipeline was made with.
+        url: Callback URL of the pipeline.
         body: The loop's request.
-        token: Sent as bearer token, if there is one.
+        token: Bearer token, if any.
 
     Raises:
-        PipelineError: It was not heard (502).
+        PipelineError: The callback failed (502).
     """
     value = {
         "experiment_id": body.experiment_id,
@@ -38,13 +38,13 @@ def call_back(url: str, body: OneLoopRequest, token: str | None) -> None:
     headers = {"Content-Type": "application/json"}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(  # noqa: S310  http or https, as Pipeline has checked
+    request = urllib.request.Request(  # noqa: S310  http or https: checked by Pipeline
         f"{url.rstrip('/')}/end_of_task", json.dumps(value).encode(), headers, method="POST"
     )
     cause = ""
     for attempt in range(_ATTEMPTS):
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310  the owner's
+            with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310  set by the owner
                 return
         except urllib.error.HTTPError as error:
             cause = f"status {error.code}"
@@ -57,6 +57,6 @@ def call_back(url: str, body: OneLoopRequest, token: str | None) -> None:
     raise PipelineError(
         502,
         "callback",
-        f"{LOOP_FAILED}: the callback was not heard ({cause})",
+        f"{LOOP_FAILED}: the callback failed ({cause})",
         loop=body.cur_loop,
     )

@@ -1,4 +1,4 @@
-"""`Pipeline`: train, test and infer functions of a user's own, behind HTTP."""
+"""`Pipeline`: a user's train, test and infer functions as an HTTP service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_BODY_BYTES = 256 * 2**20
 
 
 class Pipeline:
-    """A pipeline of one's own, which a loop drives over HTTP.
+    """Serves a user's train, test and infer functions to a loop, over HTTP.
 
     ::
 
@@ -39,32 +39,32 @@ class Pipeline:
         pipeline(port=5000)       # or in this process
 
     Args:
-        name: What it is called.
+        name: Its name, in messages and in `/v1/info`.
         train_fn: Trains on the records `labeled` and writes the checkpoint `ckpt_file`.
         test_fn: Returns `{"predictions": ..., "labels": ...}`.
         infer_fn: Returns `{"outputs": ...}`, one output for each record of `unlabeled`.
-        getstate_fn: Returns what records there are, by index.
-        args: What every function may read, or a file that says it, in YAML, JSON or jsonnet.
-            `EXPT_DIR` (default `./log`) and `LOG_DIR` are made.
-        token: The secret that requests need; without it only this machine may send them.
+        getstate_fn: Returns the records by index.
+        args: Settings passed to every function, or a YAML, JSON or jsonnet file with them.
+            `EXPT_DIR` (default `./log`) and `LOG_DIR` are created.
+        token: Secret that each request must carry; without one, only this machine can send
+            requests.
         calling: How functions are called: auto, payload, kwargs or args.
-        key_policy: How outputs of infer find their records: auto or positional.
-        token_file: A file of tokens that `allencv-al token` makes, each with what it allows, in
-            place of the one token.
-        storage_url: Where loops keep their results: a folder, or what fsspec knows, such as
-            `s3://bucket/prefix`. By default in EXPT_DIR.
-        storage_options: For fsspec, such as `endpoint_url`.
-        class_labels: The names of the classes by their numbers.
-        callback_url: Told of each finished loop: `URL/end_of_task`.
-        allowed_hosts: Names by which the pipeline may be called, besides IP addresses.
-        allowed_origins: Origins of other sites whose pages may send requests and read the answers,
-            as a browser writes them, such as `https://photos.example`.
-        write_pickles: Whether results have twins that are pickles, under the same names, for
-            programs that read those; nothing here does.
-        keep_checkpoints: Whether loops keep checkpoints in the storage, too, and fetch from there
-            what another machine has trained.
-        max_body_bytes: The longest request.
-        debug: Whether errors of functions come with their traceback.
+        key_policy: How outputs of infer are matched to records: auto or positional.
+        token_file: File of scoped tokens made by `allencv-al token`, instead of `token`.
+        storage_url: Where loops store their results: a folder or an fsspec URL such as
+            `s3://bucket/prefix` (default: in EXPT_DIR).
+        storage_options: Options for fsspec, such as `endpoint_url`.
+        class_labels: Class names by class number.
+        callback_url: `URL/end_of_task` receives a POST after each finished loop.
+        allowed_hosts: Host names that requests may use, besides IP addresses.
+        allowed_origins: Origins of other sites whose pages may send requests (CORS), such as
+            `https://photos.example`.
+        write_pickles: Whether to write each result as a pickle too, for programs that read
+            pickles; this package never does.
+        keep_checkpoints: Whether to copy checkpoints to the storage and fetch from there those
+            that another machine trained.
+        max_body_bytes: Largest request body in bytes.
+        debug: Whether error answers include the traceback of the function.
 
     Raises:
         ConfigurationError: A function cannot be called, or an option is wrong.
@@ -132,12 +132,12 @@ class Pipeline:
         """Serve until interrupted.
 
         Args:
-            debug: Whether errors of functions come with their traceback.
-            host: The address to listen on; any but this machine needs a token.
+            debug: Whether error answers include the traceback of the function.
+            host: The address to listen on; any other than loopback needs a token.
             port: The port; 0 takes a free one.
 
         Returns:
-            130 or 143.
+            130 after SIGINT, 143 after SIGTERM.
 
         Raises:
             ConfigurationError: The address cannot be listened on, or needs a token.
@@ -150,10 +150,10 @@ class Pipeline:
         return serve(app, lambda url: _announce(self.name, url))
 
     def start(self, host: str = "127.0.0.1", port: int = 0) -> ServerThread:
-        """Serve in a thread, until `close` of what is returned; its `url` says where.
+        """Serve in a thread; return its handle with `url` and `close()`.
 
         Args:
-            host: The address to listen on; any but this machine needs a token.
+            host: The address to listen on; any other than loopback needs a token.
             port: The port; 0 takes a free one.
 
         Raises:
@@ -164,18 +164,20 @@ class Pipeline:
         return start_in_thread(self._make_app(host, port))
 
     def work(self, url: str, token: str | None = None, patience_seconds: float = 86_400.0) -> int:
-        """Work for a loop that cannot reach this machine, until it has finished.
+        """Work for a loop that cannot connect to this machine, until the loop has finished.
 
-        This process fetches tasks from the loop and posts the answers, so the loop need not connect
-        to it. The config of the loop says `learner: {type: "pipeline", listen_port: 5010}`.
+        This process polls the loop for requests and posts the answers, so it needs no open port.
+        The loop's config has `learner: {type: "pipeline", listen_port: 5010}`.
 
         Args:
-            url: Where the loop listens: `http://HOST:PORT`.
-            token: What the loop wants, if it wants one.
-            patience_seconds: How long the loop may be away: it may wait for labels.
+            url: Address of the loop: `http://HOST:PORT`.
+            token: Token of the loop, if it needs one.
+            patience_seconds: How long the loop may be unreachable; it may pause until images are
+                labeled.
 
         Returns:
-            0 when the loop has finished, 2 where it stays away or refuses, 130 when interrupted.
+            0 when the loop has finished, 2 when it stays unreachable or refuses, 130 when
+            interrupted.
         """
         from allencv_al.service.pipeline.worker import work
 
@@ -204,9 +206,11 @@ class Pipeline:
 
 def _access(token: str | None, token_file: str | Path | None) -> Access:
     if token_file is not None:
-        return FileAccess(TokenFile(Path(token_file).absolute()))  # a function may change folder
+        return FileAccess(
+            TokenFile(Path(token_file).absolute())
+        )  # a function may change the current folder
     return OpenAccess() if token is None else TokenAccess({token: Identity("")})
 
 
 def _announce(name: str, url: str) -> None:
-    sys.stderr.write(f"the pipeline {name!r} is at {url} (Ctrl-C ends it)\n")
+    sys.stderr.write(f"serving the pipeline {name!r} at {url} (Ctrl-C stops it)\n")

@@ -1,4 +1,4 @@
-"""Errors of a pipeline and their JSON form."""
+"""Errors of a pipeline, and their JSON body."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ LOOP_FAILED = "Loop Failed - non 200 status returned"
 
 
 class PipelineError(WebError):
-    """An answer that is no success, with where it happened.
+    """An error answer, with the phase and loop in which it happened.
 
     Args:
-        status: The HTTP status.
-        code: One word for programs.
-        message: What was found and what would be right.
+        status: HTTP status.
+        code: Machine-readable error type.
+        message: What was found and what was expected.
         phase: train, test, infer or getdatasetstate.
-        loop: The number of the loop.
+        loop: Loop number.
     """
 
     def __init__(
@@ -36,18 +36,20 @@ class PipelineError(WebError):
 
 
 class FunctionError(PipelineError):
-    """A function of the user has raised something, which is the `__cause__`.
+    """An exception of a user's function, which is the `__cause__`.
 
     Args:
-        error: What was raised; SystemExit, too, which a parser of arguments raises.
-        phase: Which function.
-        loop: The number of the loop.
+        error: The exception; also SystemExit, which an argument parser raises.
+        phase: The function: train, test, infer or getdatasetstate.
+        loop: Loop number.
     """
 
     def __init__(self, error: BaseException, phase: str, loop: int | None = None) -> None:
         text = f"{phase}: {type(error).__name__}: {error}"
         super().__init__(500, type(error).__name__, text[:2_000], phase, loop)
-        self.shows_paths = isinstance(error, OSError)  # the user's own, which he has to find
+        self.shows_paths = isinstance(
+            error, OSError
+        )  # the user's own file, which the user has to find
 
 
 def body_of(problem: Problem, debug: bool = False) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def body_of(problem: Problem, debug: bool = False) -> dict[str, Any]:
     The status in the body is that of the answer: clients of the first generation look there.
 
     Args:
-        problem: What went wrong.
+        problem: The error with its request id.
         debug: Whether to add the traceback of a user's function.
     """
     error = problem.error

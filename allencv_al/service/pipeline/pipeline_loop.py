@@ -1,4 +1,4 @@
-"""One loop: train, test, infer, and what is kept of each."""
+"""One loop of a pipeline: train, test and infer, with stored results."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ TRAIN, TEST, INFER = PHASES = ("train", "test", "infer")
 
 @dataclass(frozen=True)
 class LoopRequest:
-    """The parameters of one loop.
+    """Request for one loop.
 
     Args:
-        loop: Its number, from 0.
-        prefix: Where its files are in the storage.
-        size: How many records there are; None where only the pipeline knows.
-        selected: The records that were chosen for this loop; None where they are in the storage.
-        class_labels: The names of the classes by their numbers, if they are known.
-        task: One of `tasks`, if the request says it.
+        loop: Loop number, from 0.
+        prefix: Storage prefix of the experiment.
+        size: Number of records; None if only the pipeline knows it.
+        selected: Records chosen for this loop; None if they are in the storage.
+        class_labels: Class names by class number, if known.
+        task: One of `tasks`, if the request names it.
     """
 
     loop: int
@@ -50,12 +50,12 @@ class LoopRequest:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """Options for the files that loops store besides their results.
+    """What loops store beside their results.
 
     Args:
-        write_pickles: Whether JSON files have a twin that is a pickle, for old readers.
-        keep_checkpoints: Whether checkpoints are kept in the storage, too, and fetched from there
-            where EXPT_DIR lacks one.
+        write_pickles: Whether to write each JSON file as a pickle too, for old readers.
+        keep_checkpoints: Whether to copy checkpoints to the storage, and to fetch from there
+            those that EXPT_DIR lacks.
     """
 
     write_pickles: bool = False
@@ -63,18 +63,18 @@ class LoopOptions:
 
 
 class LoopRunner:
-    """Does loops, each phase once: after a kill, what is finished is not done again.
+    """Runs loops, each phase once: after a kill, finished phases are not repeated.
 
-    A phase is recorded when its files are on the disk, so that no record refers to what a power cut
-    has taken.
+    A phase is recorded only after its files are flushed, so no record refers to files that a power
+    cut has removed.
 
     Args:
-        functions: The user's.
-        storage: Where results are kept.
-        state: How far the experiment is.
-        checkpoints: Where functions leave their models.
-        options: What else is kept.
-        on_phase: Called with the name of each phase that begins.
+        functions: The user's functions.
+        storage: Where results are stored.
+        state: Finished phases of the experiment.
+        checkpoints: Checkpoints that the functions write.
+        options: What to store beside the results.
+        on_phase: Called with the name of each phase that starts.
     """
 
     def __init__(
@@ -94,16 +94,16 @@ class LoopRunner:
         self._on_phase = on_phase
 
     def run(self, request: LoopRequest) -> dict[str, Any]:
-        """Do a loop; return its metrics, the addresses of its files and the seconds of its phases.
+        """Run a loop; return its metrics, the addresses of its files and the phases' results.
 
         Raises:
-            PipelineError: Something is wrong with the request, the functions, or the storage.
+            PipelineError: The request, a function or the storage failed.
         """
         size = self._size(request)
         before, chosen = self._records(request, size)
         labeled = sorted([*before, *chosen])
         self._check_loop_before(request, before, size)
-        if request.selected is not None:  # only now: what is refused must not stay
+        if request.selected is not None:  # only now: a refused selection must not be stored
             self._storage.write_json(_selected_path(request, request.loop), chosen)
         extension = str(self._functions.args.get("CKPT_EXT", ""))
         checkpoint = f"ckpt_{request.loop}{extension}"
@@ -153,7 +153,7 @@ class LoopRunner:
         return {**found, "artifacts": addresses}
 
     def _has_model(self, request: LoopRequest, checkpoint: str, asked: str) -> bool:
-        """Return whether the phases that are left find the model of a finished training."""
+        """Return whether the remaining phases can load the model of the finished training."""
         finished = [self._state.phase(request.loop, phase, asked) for phase in PHASES]
         if finished[0] is None or None not in finished:
             return True  # it is trained anyway, or not needed
@@ -165,7 +165,7 @@ class LoopRunner:
         return fault is None
 
     def _check_loop_before(self, request: LoopRequest, before: list[int], size: int) -> None:
-        """Raise unless the loop before is finished, here or by another machine."""
+        """Raise unless the previous loop is finished, here or on another machine."""
         loop = request.loop - 1
         if loop < 0:
             return
@@ -187,7 +187,7 @@ class LoopRunner:
         )
 
     def _is_stored(self, request: LoopRequest, loop: int, is_last: bool) -> bool:
-        """Return whether another machine has left the results of a whole loop."""
+        """Return whether the storage holds the results of a whole loop of another machine."""
         names = self._storage.names(request.prefix)
         inferred = (f"infer_outputs_{loop}.", f"regression_predictions_{loop}.")
         return f"metrics_{loop}.json" in names and (
@@ -204,13 +204,13 @@ class LoopRunner:
         raise PipelineError(
             422,
             "training_set_size",
-            "how many records are there? The request may say training_set_size, meta.json "
-            "train_size, or getdatasetstate may return them (one at least)",
+            "the number of records is unknown: give training_set_size in the request or "
+            "train_size in meta.json, or return at least one record from getdatasetstate",
             loop=request.loop,
         )
 
     def _records(self, request: LoopRequest, size: int) -> tuple[list[int], list[int]]:
-        """Return the records that were chosen before this loop, and for it."""
+        """Return the records chosen in earlier loops, and those chosen for this one."""
         before = [one for loop in range(request.loop) for one in self._selected(request, loop)]
         if request.selected is None:
             chosen = self._selected(request, request.loop)
@@ -304,7 +304,7 @@ class LoopRunner:
         return {**found, "warnings": notes} if notes else found
 
     def _keep(self, request: LoopRequest, stem: str, value: Any) -> str:
-        """Write a value as JSON, and if that is wanted as a pickle; return the address."""
+        """Write a value as JSON, and as a pickle if asked; return the address."""
         path = f"{request.prefix}/{stem}"
         if self._options.write_pickles:
             self._storage.write_pickle(f"{path}.pkl", value)
@@ -320,7 +320,7 @@ class LoopRunner:
         return {"checkpoint": self._storage.write_file(path, found)}
 
     def _have_checkpoint(self, request: LoopRequest, name: str) -> None:
-        """Raise where the model of the loop before is neither here nor in the storage."""
+        """Raise unless the previous loop's checkpoint is here or can be fetched."""
         fault = self._checkpoints.fault(name, request.prefix)
         if fault is None:
             return
@@ -329,7 +329,7 @@ class LoopRunner:
             for file in self._storage.names(request.prefix)
             if file == name or file.startswith(f"{name}.")
         ]
-        if kept:  # another machine has trained it, or another experiment has written over it
+        if kept:  # trained on another machine, or overwritten by another experiment
             began = self._checkpoints.begin(name, request.prefix)
             target = Path(str(self._functions.args["EXPT_DIR"])) / kept[0]
             self._storage.fetch(f"{request.prefix}/{kept[0]}", target)

@@ -1,4 +1,4 @@
-"""The bodies of requests to a pipeline, and of its answers, of all generations of clients."""
+"""Request and answer bodies of a pipeline, for all generations of clients."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ Loop = Annotated[int, Field(ge=0, le=10**6)]
 
 
 class TrainRequest(BaseModel):
-    """Asks for a training."""
+    """Request to train."""
 
     model_config = ConfigDict(extra="allow")
 
     labeled: list[Index] = Field(description="The indices of the records to train on.")
-    resume_from: str | None = Field(None, description="The checkpoint to go on from.")
+    resume_from: str | None = Field(None, description="The checkpoint to resume from.")
     ckpt_file: str = Field(description="The checkpoint to write.", max_length=200)
     labels: dict[Index, str] | None = Field(
-        None, description="The class of each record, for functions that have no labels themselves."
+        None, description="The class of each record, for functions without labels of their own."
     )
-    cur_loop: Loop | None = Field(None, description="The number of the loop, for functions.")
+    cur_loop: Loop | None = Field(None, description="Loop number, passed to the functions.")
 
 
 class TestRequest(BaseModel):
-    """Asks for a test."""
+    """Request to test a checkpoint."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a pytest class
     model_config = ConfigDict(extra="allow")
 
     ckpt_file: str = Field(max_length=200)
-    cur_loop: Loop | None = Field(None, description="The number of the loop, for functions.")
+    cur_loop: Loop | None = Field(None, description="Loop number, passed to the functions.")
 
 
 class InferRequest(BaseModel):
-    """Asks for the outputs of records."""
+    """Request for the outputs of records."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -43,26 +43,26 @@ class InferRequest(BaseModel):
     unlabeled: list[Index] = Field(description="The indices of the records.")
     cur_loop: Loop | None = Field(
         None,
-        description="The number of the loop; with it, infer may write infer_outputs_LOOP.db.",
+        description="Loop number; with it, infer may write infer_outputs_LOOP.db.",
     )
 
 
 class InferQuery(BaseModel):
-    """Options for the outputs in the answer."""
+    """Query of `/infer`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    store: bool = Field(False, description="Keep them in the storage, and answer their address.")
+    store: bool = Field(False, description="Store the outputs and return their address.")
 
 
 class StateRequest(BaseModel):
-    """Asks what records there are."""
+    """Request to list the records."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class OneLoopRequest(BaseModel):
-    """Asks for a whole loop; the names of all generations are understood."""
+    """Request for a whole loop; accepts the field names of all client generations."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -83,49 +83,50 @@ class OneLoopRequest(BaseModel):
     )
     selected_indices: list[Index] | None = Field(
         None,
-        description="The records chosen for this loop; without it they are read from the storage.",
+        description="Records chosen for this loop (default: read from the storage).",
     )
     callback_url: str | None = Field(
-        None, description="Refused, unless it is the URL that the pipeline was made with."
+        None, description="Refused unless it equals the pipeline's own callback URL."
     )
 
 
 class EndRequest(BaseModel):
-    """Says that an experiment is over."""
+    """Request to end an experiment."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class TrainAnswer(BaseModel):
-    """The result of training."""
+    """Result of a training."""
 
     status: int = 200
-    train_time: float = Field(description="Seconds.")
+    train_time: float = Field(description="Training time in seconds.")
     num_queried_per_class: dict[str, int] | None = None
 
 
 class TestAnswer(BaseModel):
-    """The result of test."""
+    """Result of a test."""
 
     __test__ = False
     status: int = 200
     predictions: Any
     labels: Any
     outputs: list[list[float]] | None = Field(
-        None, description="Logits of the test items, in the order of labels, if test returns them."
+        None,
+        description="Logits of the test records in the order of `labels`, if test returns them.",
     )
     metrics: dict[str, Any] | None = None
-    warnings: list[str] = Field([], description="Why there are no metrics.")
+    warnings: list[str] = Field([], description="Why metrics are missing.")
 
 
 class InferAnswer(BaseModel):
-    """The outputs of infer, by record."""
+    """Outputs by record index."""
 
     status: int = 200
     outputs: dict[str, Any] | None = None
-    artifact: str | None = Field(None, description="Where the outputs are, if they were stored.")
+    artifact: str | None = Field(None, description="Address of the stored outputs.")
     count: int
-    warnings: list[str] = Field([], description="What is odd about the outputs.")
+    warnings: list[str] = Field([], description="Suspicious properties of the outputs.")
 
 
 class StateAnswer(BaseModel):
@@ -137,7 +138,7 @@ class StateAnswer(BaseModel):
 
 
 class OneLoopAnswer(BaseModel):
-    """The result of a loop."""
+    """Result of a loop."""
 
     status: int = 200
     Message: str = "Loop Started - 200 status returned"
@@ -145,7 +146,7 @@ class OneLoopAnswer(BaseModel):
     metrics: dict[str, Any]
     artifacts: dict[str, str]
     phases: dict[str, Any]
-    warnings: list[str] = Field([], description="What is odd about what functions returned.")
+    warnings: list[str] = Field([], description="Suspicious properties of the returned values.")
 
 
 class JobAnswer(BaseModel):
@@ -168,30 +169,30 @@ class EndAnswer(BaseModel):
 
 
 class PipelineInfoAnswer(BaseModel):
-    """Facts about this pipeline."""
+    """Description of a pipeline."""
 
     protocol: int
     name: str
     functions: list[str]
     busy: bool
-    class_labels: dict[int, str] | None = Field(None, description="The classes by their numbers.")
-    checkpoint_extension: str = Field("", description="What loops put behind `ckpt_i`.")
+    class_labels: dict[int, str] | None = Field(None, description="Class names by class number.")
+    checkpoint_extension: str = Field("", description="Extension of the checkpoints `ckpt_i`.")
 
 
 class FunctionFault(BaseModel):
-    """An error."""
+    """Details of an error."""
 
-    type: str = Field(description="One word for programs, or what a function has raised.")
+    type: str = Field(description="Machine-readable type, or the exception class of a function.")
     message: str
     phase: str | None = Field(description="train, test, infer or getdatasetstate.")
     loop: int | None
     request_id: str
-    traceback: str | None = Field(None, description="Of a function, where debug is on.")
+    traceback: str | None = Field(None, description="Traceback of the function, with debug on.")
 
 
 class PipelineErrorAnswer(BaseModel):
-    """Everything that is no success."""
+    """Any error answer."""
 
-    status: int = Field(description="That of the answer.")
-    Message: str | None = Field(None, description="Of a loop whose callback was not heard.")
+    status: int = Field(description="HTTP status of the answer.")
+    Message: str | None = Field(None, description="Set when the callback of a loop failed.")
     error: FunctionFault

@@ -1,4 +1,4 @@
-"""The routes of a pipeline."""
+"""HTTP routes of a pipeline."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ logger = logging.getLogger(__name__)
 
 
 class PipelineRoutes:
-    """The routes of a pipeline.
+    """HTTP routes of a pipeline.
 
     Args:
-        name: What it is called.
-        functions: The user's.
-        storage: Where loops keep their results.
-        folder: Where the state is kept, on this machine.
-        class_labels: The names of the classes, if they are known.
-        callback_url: Told of each finished loop, if there is one.
-        token: What it is told with.
-        options: What loops keep beside their results.
+        name: Name of the pipeline.
+        functions: The user's functions.
+        storage: Where loops store their results.
+        folder: Local folder of the pipeline's state.
+        class_labels: Class names by class number, if known.
+        callback_url: Receives a POST after each finished loop; None for none.
+        token: Bearer token of that POST.
+        options: What loops store beside their results.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PipelineRoutes:
         self._answers = KeptAnswers(folder)
 
     def add_to(self, app: WebApp) -> None:
-        """Add them to an application."""
+        """Add the routes to an application."""
         app.after_request(_with_protocol)
         self._add_training(app)
         self._add_inference(app)
@@ -96,7 +96,7 @@ class PipelineRoutes:
             scope="train",
             body=messages.TrainRequest,
             answer=messages.TrainAnswer,
-            summary="Train on some records, and write a checkpoint.",
+            summary="Train on the given records and write a checkpoint.",
             responses=_RESPONSES,
         )
         def train(body: messages.TrainRequest) -> messages.TrainAnswer:
@@ -137,7 +137,7 @@ class PipelineRoutes:
                 metrics = None
                 try:
                     metrics = metrics_of(predictions, labels, self._class_labels)
-                except PipelineError as error:  # its values are answered all the same
+                except PipelineError as error:  # the values are still returned
                     logger.warning("%s", error)
                     warnings = [*warnings, str(error)]
                 return messages.TestAnswer(**tested, metrics=metrics, warnings=warnings)
@@ -154,7 +154,7 @@ class PipelineRoutes:
             body=messages.InferRequest,
             query=messages.InferQuery,
             answer=messages.InferAnswer,
-            summary="Infer outputs of records.",
+            summary="Return the outputs of the given records.",
             responses=_RESPONSES,
         )
         def infer(body: messages.InferRequest, query: messages.InferQuery) -> messages.InferAnswer:
@@ -188,7 +188,7 @@ class PipelineRoutes:
             body=messages.StateRequest,
             max_body_bytes=_SHORT,
             answer=messages.StateAnswer,
-            summary="What records there are.",
+            summary="List the records.",
             responses=_RESPONSES,
         )
         def getdatasetstate(body: messages.StateRequest) -> messages.StateAnswer:
@@ -204,8 +204,8 @@ class PipelineRoutes:
             scope="loop",
             body=messages.OneLoopRequest,
             answer=messages.OneLoopAnswer,
-            summary="Train, test and infer, and store the results; each phase once. With "
-            "`Prefer: respond-async` it is answered with 202 and the address of a job.",
+            summary="Train, test and infer, each phase once, and store the results. With "
+            "`Prefer: respond-async`, answer 202 and the address of a job.",
             responses=(202, 409, 502),
         )
         def one_loop(
@@ -235,7 +235,7 @@ class PipelineRoutes:
             "/jobs/<job>",
             scope="loop",
             answer=messages.JobAnswer,
-            summary="How a job is.",
+            summary="Job status.",
             responses=(404,),
         )
         def jobs(job: str) -> messages.JobAnswer:
@@ -248,14 +248,14 @@ class PipelineRoutes:
             body=messages.EndRequest,
             max_body_bytes=_SHORT,
             answer=messages.EndAnswer,
-            summary="Say that an experiment is over.",
+            summary="End an experiment.",
         )
         def end_exp(body: messages.EndRequest) -> messages.EndAnswer:
             return messages.EndAnswer()
 
     def _add_info(self, app: WebApp) -> None:
         @app.operation(
-            "GET", "/v1/info", answer=messages.PipelineInfoAnswer, summary="What this pipeline is."
+            "GET", "/v1/info", answer=messages.PipelineInfoAnswer, summary="Describe this pipeline."
         )
         def info() -> messages.PipelineInfoAnswer:
             functions = ["train", "test", "infer"]
@@ -273,7 +273,7 @@ class PipelineRoutes:
     def _once(
         self, phase: str, body: BaseModel, answer: type[Answer], act: Callable[[], Answer]
     ) -> Answer:
-        """Run one phase at a time; a request with a known key gets the stored answer."""
+        """Run `act` exclusively; a request with a known idempotency key gets its kept answer."""
         key = flask.request.headers.get(KEY_HEADER)
         with busy(self._folder, phase.partition("?")[0]):
             if key is None:
@@ -293,8 +293,8 @@ class PipelineRoutes:
             raise PipelineError(
                 422,
                 "callback_url",
-                "callback_url: a request cannot choose who is told, with the token of the "
-                "pipeline; give it where the pipeline is made: Pipeline(callback_url=...)",
+                "callback_url: a request cannot choose where the pipeline sends its token; set it "
+                "in Pipeline(callback_url=...)",
             )
         parts = [
             check_folder_id("project_id", body.project_id),
@@ -373,18 +373,18 @@ class PipelineRoutes:
 
 
 def _payload(body: BaseModel) -> dict[str, Any]:
-    """Return what was sent, further keys included."""
+    """Return the request body with its extra keys, without loop number and absent labels."""
     unsent = {name for name in ("labels",) if getattr(body, name, None) is None}
     return body.model_dump(exclude={"cur_loop", *unsent})
 
 
 def _check_name(name: str, field: str) -> None:
-    """Raise unless a checkpoint is named by a name alone: functions put it into paths."""
+    """Raise unless a checkpoint name is a plain file name: functions put it into paths."""
     check_id(field, name)
 
 
 def _state_key(prefix: str) -> str:
-    """Return the name of an experiment's state: four ids of 128 characters are no file name."""
+    """Return the file name of an experiment's state; a hash where the ids exceed a file name."""
     key = prefix.replace("/", ",")
     return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""A pipeline behind a firewall, which fetches its tasks from a loop."""
+"""Worker of a pipeline without an open port: it polls a loop for requests."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _BUSY_SECONDS = 0.5
 
 
 class Worker:
-    """Asks a loop for requests, has the pipeline of this process do them, and posts the answers.
+    """Polls a loop for requests, runs them in this process's pipeline and posts the answers.
 
-    If the worker or the loop dies, nothing is lost: the one that restarts continues, and finished
-    tasks are answered from the stored answers.
+    Nothing is lost when worker or loop is killed: after a restart both continue, and finished
+    requests are answered from the pipeline's kept answers.
 
     Args:
-        app: The application of the pipeline, which lets this process in without a token.
-        name: What the pipeline is called.
-        url: Where the loop listens.
-        token: What it wants.
-        patience_seconds: How long the loop may be away.
+        app: Application of the pipeline, open to this process without a token.
+        name: Name of the pipeline.
+        url: Address of the loop.
+        token: Token of the loop, if it needs one.
+        patience_seconds: How long the loop may be unreachable.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Worker:
         self._worker: str | None = None
 
     def run(self) -> None:
-        """Work until the loop says that it has finished.
+        """Work until the loop has finished.
 
         Raises:
-            AllenCVError: The loop stays away, or another worker has taken over.
+            AllenCVError: The loop stays unreachable, or another worker has taken over.
         """
         try:
             while self._go_on():
@@ -67,9 +67,9 @@ class Worker:
         except TransportError as error:
             if error.code != UNKNOWN:
                 raise
-            self._worker = None  # it has begun again
+            self._worker = None  # the loop was restarted
             return True
-        if found["state"] == "PAUSED":  # until a user starts it again
+        if found["state"] == "PAUSED":  # until the loop is started again
             self._worker = None
             time.sleep(_BUSY_SECONDS)
         return bool(found["state"] != "FINISHED")
@@ -95,7 +95,7 @@ class Worker:
             answer = json.loads(response.get_data())
             if response.status_code != 409 or answer["error"]["type"] != "busy":
                 return response.status_code, answer
-            time.sleep(_BUSY_SECONDS)  # another process of this pipeline is at work
+            time.sleep(_BUSY_SECONDS)  # another process of this pipeline is busy
 
 
 def work(app: WebApp, name: str, url: str, token: str | None, patience_seconds: float) -> int:

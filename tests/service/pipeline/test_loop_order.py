@@ -71,8 +71,8 @@ def test_a_model_may_stay_in_memory(
         "train 6 from ckpt_0",
         "train 9 from ckpt_1",
     ]
-    assert caplog.text.count("it has left no checkpoint") == 1
-    assert "needs a single worker" in caplog.text
+    assert caplog.text.count("no checkpoint ckpt") == 1
+    assert "need a single long-lived worker" in caplog.text
 
 
 def test_a_file_of_an_earlier_training_is_not_taken_for_the_models(
@@ -122,12 +122,15 @@ def test_another_worker_says_that_it_may_lack_the_model(
     assert loop(pipeline, 0).status_code == 200
     as_another_process(monkeypatch)
     found = client.post("/test", json={"ckpt_file": "c"}).json
-    assert "train has left no checkpoint c in EXPT_DIR, and ran in another" in found["warnings"][0]
+    assert "train wrote no checkpoint c to EXPT_DIR and ran in another" in found["warnings"][0]
     in_memory.has_model = False  # as it is there
     found = client.post("/test", json={"ckpt_file": "c"}).json["error"]["message"]
-    assert "there is no model (train has left no checkpoint c" in found and "single worker" in found
+    assert (
+        "there is no model (train wrote no checkpoint c" in found
+        and "single long-lived worker" in found
+    )
     found = loop(pipeline, 1).json["error"]["message"]
-    assert "there is no model (train has left no checkpoint ckpt_0" in found
+    assert "there is no model (train wrote no checkpoint ckpt_0" in found
 
 
 @pytest.mark.parametrize("phase", ["train", "test", "infer"])
@@ -200,12 +203,12 @@ def test_a_second_experiment_is_not_gone_on_with_as_the_first(
     functions.calls.clear()
     found = loop(pipeline, 1, "first")
     assert found.status_code == 409 and found.json["error"]["type"] == "checkpoint"
-    assert "ckpt_0 in EXPT_DIR is by now that of p/second" in found.json["error"]["message"]
+    assert "ckpt_0 in EXPT_DIR was overwritten by p/second" in found.json["error"]["message"]
     assert functions.calls == []
     assert loop(pipeline, 1, "second").status_code == 200
     body = {"labeled": [1], "ckpt_file": "ckpt_1"}
     assert pipeline.app.test_client().post("/train", json=body).status_code == 200
-    assert "that of a request to /train" in loop(pipeline, 2, "second").text
+    assert "overwritten by a request to /train" in loop(pipeline, 2, "second").text
 
 
 def test_experiments_side_by_side_keep_their_checkpoints_in_the_storage(

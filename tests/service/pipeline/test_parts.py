@@ -150,8 +150,8 @@ def test_a_form_can_be_said(convention: str, function: Any, expected: Any) -> No
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda labeled, batch_size: 0, "nothing is there for the parameter batch_size"),
-        (lambda args, unlabeled: 0, "nothing is there for the parameter unlabeled"),
+        (lambda labeled, batch_size: 0, "unknown required parameter batch_size"),
+        (lambda args, unlabeled: 0, "unknown required parameter unlabeled"),
         (3, "expected a function, found 3"),
     ],
 )
@@ -185,14 +185,14 @@ def test_outputs_find_their_records(outputs: Any, expected: str) -> None:
     ("outputs", "message"),
     [
         ({3: "a", 5: "b"}, "expected an output for each of 3 records, found 2; missing: 9"),
-        ({0: "a", 1: "b"}, "missing: 3, 5, 9; not asked for: 0, 1"),
-        ({3: "a", 5: "b", 7: "c"}, "missing: 9; not asked for: 7"),
-        ({3: "a", 5: "b", 9: "c", 11: "d"}, "not asked for: 11"),
+        ({0: "a", 1: "b"}, "missing: 3, 5, 9; not requested: 0, 1"),
+        ({3: "a", 5: "b", 7: "c"}, "missing: 9; not requested: 7"),
+        ({3: "a", 5: "b", 9: "c", 11: "d"}, "not requested: 11"),
         (["a"], "expected 3 outputs, found 1"),
         ({"x": "a"}, "expected 3 outputs, found 1"),
         ("abc", "found a str"),
         (None, "found a NoneType"),
-        ({10**30: "a", 3: "b", 5: "c"}, "not asked for"),
+        ({10**30: "a", 3: "b", 5: "c"}, "not requested"),
     ],
 )
 def test_a_short_or_foreign_set_of_keys_is_named(outputs: Any, message: str) -> None:
@@ -373,7 +373,7 @@ def test_what_is_returned_becomes_plain() -> None:
     [
         ({1, 2}, "found a set"),
         ({"a": object()}, r"\['a'\]: expected numbers.*found a object"),
-        ({(1, 2): 3}, "expected integers or texts as keys, found a tuple"),
+        ({(1, 2): 3}, "expected integers or strings as keys, found a tuple"),
         (b"bytes", "found a bytes"),
     ],
 )
@@ -391,7 +391,11 @@ def test_what_is_nested_without_end_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("records", "message"),
-    [([3, 1, 3], "there twice: 3"), ([-1], "expected 0 to 9, found -1"), ([10, 2], "found 10")],
+    [
+        ([3, 1, 3], "duplicate indices: 3"),
+        ([-1], "expected 0 to 9, found -1"),
+        ([10, 2], "found 10"),
+    ],
 )
 def test_records_that_are_none_are_named(records: list[int], message: str) -> None:
     with pytest.raises(PipelineError, match=message):
@@ -408,7 +412,7 @@ def test_numbers_that_yaml_takes_for_texts_are_warned_of(
     file = tmp_path / "config.yaml"
     file.write_text("lr: 1e-4\nwtd: 1.0e-4\nname: 1e-4x\nnested: {a: [2E5]}\n")
     assert load_config(file)["lr"] == "1e-4"
-    assert 'lr is the text "1e-4"' in caplog.text and "nested.a.0" in caplog.text
+    assert 'lr: YAML reads "1e-4"' in caplog.text and "nested.a.0" in caplog.text
     assert "wtd" not in caplog.text and "name" not in caplog.text
 
 

@@ -182,13 +182,13 @@ def test_the_size_comes_from_meta_json_or_the_state(
     assert found["phases"]["infer"]["count"] == 9
     assert found["metrics"]["classes"] == ["0", "1", "2", "7"]
     other = client.post("/one_loop", json=loop(0, [0], project_id="other"))
-    assert "how many records are there?" in error_of(other, 422)["message"]
+    assert "the number of records is unknown" in error_of(other, 422)["message"]
 
 
 @pytest.mark.parametrize(
     ("changes", "status", "part"),
     [
-        ({"selected_indices": [1, 1]}, 422, "there twice: 1"),
+        ({"selected_indices": [1, 1]}, 422, "duplicate indices: 1"),
         ({"selected_indices": [60]}, 422, "expected 0 to 59, found 60"),
         ({"selected_indices": []}, 422, "no records were chosen"),
         ({"selected_indices": None}, 422, "no such file in the storage"),
@@ -244,7 +244,7 @@ def test_a_checkpoint_is_a_name_and_no_path(name: str, client: FlaskClient, func
             "/test",
             {"ckpt_file": "c"},
             422,
-            "no predictions",
+            "missing: predictions",
         ),
         (
             {"infer_fn": lambda payload: {"outputs": {1: [0.0]}}},

@@ -199,10 +199,10 @@ def test_a_callback_that_is_not_heard_has_the_message_of_old_clients(
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        ({"9" * 20: "x"}, "not asked for: 9"),
+        ({"9" * 20: "x"}, "not requested: 9"),
         ({"9" * 5_000: "x"}, "5000 digits"),
-        ({7.0: "x"}, "not asked for: 7"),
-        ({5: "x", "5": "y"}, "twice"),
+        ({7.0: "x"}, "not requested: 7"),
+        ({5: "x", "5": "y"}, "duplicate key"),
         (np.array(5.0), "expected a dictionary"),
     ],
 )

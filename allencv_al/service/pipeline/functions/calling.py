@@ -1,4 +1,4 @@
-"""Call user functions with the payload, with keywords, or with args first."""
+"""Calling conventions of users' functions: one payload, keywords, or args first."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class Payload(dict[str, Any]):
-    """The payload of a function with one parameter: a dictionary with the documented keys only.
+    """Payload of a function with one parameter: a dictionary of the documented keys.
 
-    What else a phase knows are attributes: `loop`, `args`, `logdir`.
+    Attributes hold the rest: `loop`, `args`, `logdir`.
     """
 
     loop: int | None
@@ -31,21 +31,22 @@ class Payload(dict[str, Any]):
 
 
 class UserFunction:
-    """A user's function, called as its parameters say.
+    """A user's function, called according to its parameters.
 
-    Parameters that are named labeled, unlabeled, resume_from, ckpt_file, logdir, cur_loop, args or
-    labels are passed by keyword. A first parameter of another name gets `args`, unless it is the
-    only required one, no known name is there, and it is not called config_args: then it gets the
-    payload.
+    Parameters named labeled, unlabeled, resume_from, ckpt_file, logdir, cur_loop, args or labels
+    are passed by keyword. A first parameter with another name gets `args`; it gets the payload
+    instead if it is the only required parameter, no parameter has a known name, and it is not
+    named config_args.
 
     Args:
         function: The function.
-        phase: What it does: train, test, infer or getdatasetstate.
-        known: The names of the values of this phase.
-        convention: One of `CONVENTIONS`; `auto` looks at the parameters.
+        phase: train, test, infer or getdatasetstate.
+        known: Names of the values that this phase passes.
+        convention: One of `CONVENTIONS`; `auto` decides by the parameters.
 
     Raises:
-        ConfigurationError: It is no function, is async or a generator, or has unknown parameters.
+        ConfigurationError: It is not a function, is async or a generator, or requires a parameter
+            that no phase passes.
     """
 
     def __init__(
@@ -62,8 +63,7 @@ class UserFunction:
             raise ConfigurationError(f"{phase}_fn: expected a function, found {function!r:.80}")
         if (kind := _deferred_kind(function)) is not None:
             raise ConfigurationError(
-                f"{phase}_fn: expected a function that has done its work when it returns, found "
-                f"{kind}, which does nothing until another function runs it"
+                f"{phase}_fn: expected a function whose work is done when it returns, found {kind}"
             )
         self.phase = phase
         self._function = function
@@ -76,13 +76,13 @@ class UserFunction:
     def __call__(
         self, payload: Mapping[str, Any], args: dict[str, Any], loop: int | None, logdir: str | None
     ) -> Any:
-        """Call it.
+        """Call the function.
 
         Args:
-            payload: The documented values of the phase; lists are copied.
-            args: The dictionary of the pipeline, which is always the same object.
-            loop: The number of the loop.
-            logdir: Where it may write.
+            payload: Documented values of the phase; lists are copied.
+            args: The pipeline's settings; always the same object.
+            loop: Loop number.
+            logdir: Folder for the function's logs.
         """
         fresh = {
             key: list(value) if isinstance(value, list) else value for key, value in payload.items()
@@ -92,7 +92,7 @@ class UserFunction:
             found.loop, found.args, found.logdir = loop, args, logdir
             return self._function(found)
         values = {**fresh, "args": args, "logdir": logdir, "cur_loop": loop}
-        if "labels" in self._parameters:  # which not every request has
+        if "labels" in self._parameters:  # absent in some requests
             values.setdefault("labels", None)
         first = [args] if self._first_gets_args else []
         return self._function(*first, **self._keywords(values))
@@ -126,7 +126,7 @@ class UserFunction:
         ]
         if unknown:
             raise ConfigurationError(
-                f"{self.phase}_fn: nothing is there for the parameter {', '.join(unknown)}; "
+                f"{self.phase}_fn: unknown required parameter {', '.join(unknown)}; "
                 f"expected some of {', '.join(sorted(given))}, or one payload"
             )
 
@@ -146,10 +146,10 @@ class UserFunction:
 
 @contextmanager
 def unchanged_folder() -> Iterator[None]:
-    """Return to the current folder at the end of the block, wherever that has gone."""
+    """Restore the current folder at the end of the block."""
     before = None
-    with suppress(OSError):  # it was removed meanwhile
-        before = os.getcwd()  # noqa: PTH109  a text: nothing is resolved
+    with suppress(OSError):  # removed by the function
+        before = os.getcwd()  # noqa: PTH109  a string: nothing is resolved
     try:
         yield
     finally:
@@ -159,13 +159,13 @@ def unchanged_folder() -> Iterator[None]:
 
 
 def _deferred_kind(function: Callable[..., Any]) -> str | None:
-    """Return what a function is whose call only makes something to be run; None for others."""
+    """Return the kind of a function whose call does not run its body; None for others."""
     kinds: dict[str, Callable[[Any], bool]] = {
         "an async function": inspect.iscoroutinefunction,
         "an async generator (async def with yield)": inspect.isasyncgenfunction,
         "a generator (def with yield)": inspect.isgeneratorfunction,
     }
-    for one in (function, getattr(function, "__call__", None)):  # noqa: B004  of an object
+    for one in (function, getattr(function, "__call__", None)):  # noqa: B004  the method of a callable object
         for kind, is_it in kinds.items():
             if is_it(one):
                 return kind

@@ -1,4 +1,4 @@
-"""A user's `config.yaml`, which becomes the `args` of every function."""
+"""A user's `config.yaml`: the `args` of every function."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
-    """Return what a file holds, as `args`: YAML, or by its name JSON or jsonnet.
+    """Read `args` from a file: YAML, or by its suffix JSON or jsonnet.
 
-    Numbers that YAML takes for texts are warned of. jsonnet finds environment variables in
-    `std.extVar`.
+    Warns about numbers that YAML reads as strings (`1e-4`). jsonnet reads environment variables
+    from `std.extVar`.
 
     Raises:
-        ConfigurationError: There is no such file, it is no YAML, or no mapping.
+        ConfigurationError: The file is missing, not valid, or not a mapping.
     """
     if Path(path).suffix in (".json", ".jsonnet"):
         return Params.from_file(path).as_dict()
@@ -38,7 +38,7 @@ def load_config(path: str | Path) -> dict[str, Any]:
     for place, value in _texts(found, ""):
         if _NUMBER.fullmatch(value):
             logger.warning(
-                '%s: %s is the text "%s", not a number: YAML wants a dot in it (1.0e-4)',
+                '%s: %s: YAML reads "%s" as a string; write a number with a dot (1.0e-4)',
                 path,
                 place,
                 value,
@@ -47,10 +47,10 @@ def load_config(path: str | Path) -> dict[str, Any]:
 
 
 def complete(args: dict[str, Any]) -> dict[str, Any]:
-    """Give `args` the folders that functions expect, and make them; return the same object.
+    """Set EXPT_DIR and LOG_DIR in `args` and create them; return the same object.
 
     Raises:
-        ConfigurationError: A folder cannot be made.
+        ConfigurationError: A folder cannot be created.
     """
     args.setdefault("EXPT_DIR", DEFAULT_FOLDER)
     args.setdefault("LOG_DIR", args["EXPT_DIR"])

@@ -1,4 +1,4 @@
-"""Match the outputs of infer to records."""
+"""Match outputs of infer to records by their keys."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ logger = logging.getLogger(__name__)
 
 POLICIES = ("auto", "positional")
 _SHOWN = 8
-_DIGITS = 100  # a number of any length would be an integer, but slow to read
+_DIGITS = 100  # parsing an integer is quadratic in its length
 
 
 def by_record(outputs: Any, unlabeled: Sequence[int], policy: str = "auto") -> dict[int, Any]:
-    """Return each output by the index of its record, in the order of the records.
+    """Return the outputs by record index, in the order of the records.
 
-    In this order: keys that are the records; keys 0 to n-1, in the order of the sorted records; a
-    list or an array of n; keys that are no integers, one after the other, with a warning. With
-    `positional`, only the order counts, as in the original; then n must be right all the same.
+    `auto` tries, in this order: keys equal to the record indices; keys 0 to n-1, as positions in
+    the sorted indices; a list or array of length n; non-integer keys in their order, with a
+    warning. `positional` uses the order alone, as the Alectio SDK did; n must match.
 
     Args:
-        outputs: What infer has returned: a dictionary, a list or an array.
-        unlabeled: The indices of the records.
+        outputs: Return value of infer: a dictionary, a list or an array.
+        unlabeled: Record indices.
         policy: `auto` or `positional`.
 
     Raises:
-        PipelineError: Outputs are missing, or are of other records (422); they are named.
+        PipelineError: Outputs are missing or belong to other records (422); they are named.
     """
     records = sorted(unlabeled)
     outputs = as_array(by_index(outputs))
     if isinstance(outputs, Mapping):
         found = {_integer(key): value for key, value in outputs.items()}
         if len(found) != len(outputs):
-            raise _error("the same key is there twice, as a number and as a text")
+            raise _error("duplicate key, as a number and as a string")
         return _of_mapping(found, records, policy)
     if isinstance(outputs, list | tuple) or (isinstance(outputs, np.ndarray) and outputs.ndim):
         if len(outputs) != len(records):
@@ -58,7 +58,7 @@ def _of_mapping(found: dict[Any, Any], records: list[int], policy: str) -> dict[
     if len(found) != len(records):
         raise _error(f"expected {len(records)} outputs, found {len(found)}")
     if policy == "auto":
-        logger.warning("infer: the keys are no integers; outputs are taken in their order")
+        logger.warning("infer: keys are not integers; outputs are matched by their order")
     return dict(zip(records, found.values(), strict=True))
 
 
@@ -70,7 +70,7 @@ def _difference(found: dict[Any, Any], records: list[int]) -> str:
     if missing:
         parts.append(f"missing: {_some(missing)}")
     if foreign:
-        parts.append(f"not asked for: {_some(foreign)}")
+        parts.append(f"not requested: {_some(foreign)}")
     return "; ".join(parts)
 
 
@@ -97,7 +97,7 @@ def _integer(key: Any) -> Any:
         digits = stripped.removeprefix("-")
         if digits.isascii() and digits.isdigit():
             if len(digits) > _DIGITS:
-                raise _error(f"not asked for: a key of {len(digits)} digits")
+                raise _error(f"not requested: a key of {len(digits)} digits")
             return int(stripped)
     return key
 

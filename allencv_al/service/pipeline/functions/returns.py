@@ -1,4 +1,4 @@
-"""Convert return values of user functions to JSON values."""
+"""Convert return values of users' functions to JSON values."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ import numpy as np
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
 
 _DEPTH = 12
-_SHOWN = 200  # characters of what a library says
-STATE = "getdatasetstate"  # which may name files that are no UTF-8; JSON escapes what is not
+_SHOWN = 200  # characters of a library's error message
+STATE = "getdatasetstate"  # may hold file names that are not UTF-8; JSON escapes them
 _USUAL = (int, str, bool, type(None))
 _PLAIN = (str, bytes, int, float, Mapping, list, tuple, np.ndarray, np.generic)
 
 
 def to_plain(value: Any, phase: str, where: str = "", is_finite: bool = False) -> Any:
-    """Return a value of dicts, lists, numbers, texts, booleans and None.
+    """Return a value as dicts, lists, numbers, strings, booleans and None.
 
-    Arrays and tensors become lists; integer keys stay integers; what is no finite number becomes
-    None, which JSON has instead.
+    Arrays and tensors become lists; integer keys stay integers; NaN and infinities become None,
+    since JSON has neither.
 
     Args:
-        value: What a function has returned.
-        phase: Which function, for messages.
-        where: The place in what it has returned.
-        is_finite: Whether numbers that are not finite are refused instead.
+        value: Return value of a function.
+        phase: The function, for messages.
+        where: Path inside the return value, for messages.
+        is_finite: Whether to raise on NaN and infinities instead.
 
     Raises:
-        PipelineError: Something else is in it (422).
+        PipelineError: It holds a value of another type (422).
     """
     return _plain(value, phase, where, 0, is_finite)
 
 
 def mapping_with(value: Any, keys: tuple[str, ...], phase: str) -> Mapping[str, Any]:
-    """Return what a function has returned, if it is a dictionary with these keys.
+    """Return the value if it is a dictionary with these keys.
 
     Raises:
         PipelineError: It is not (422).
@@ -56,16 +56,16 @@ def mapping_with(value: Any, keys: tuple[str, ...], phase: str) -> Mapping[str, 
         raise PipelineError(
             422,
             "return_value",
-            f"{phase}: expected {wanted}, found no {', '.join(missing)} among {found}",
+            f"{phase}: expected {wanted}; missing: {', '.join(missing)}; found {found}",
             phase,
         )
     return value
 
 
 def as_array(value: Any) -> Any:
-    """Return what holds an array (a tensor, a pandas Series ...) as an array, else the value.
+    """Return tensors, pandas Series and other array holders as arrays, other values unchanged.
 
-    Neither torch nor pandas is needed for that.
+    Imports neither torch nor pandas.
     """
     if value is None or isinstance(value, _PLAIN):
         return value
@@ -74,16 +74,16 @@ def as_array(value: Any) -> Any:
         return value
     try:
         return _of_tensor(value) if is_tensor else np.asarray(value)
-    except Exception as error:  # whatever the library of the array says: on `meta`, deleted ...
+    except Exception as error:  # library-specific: a tensor on `meta`, a deleted buffer ...
         cause = str(error).partition("\n")[0][:_SHOWN]
         message = f"the values of {kind_of(value)} cannot be read: {cause}"
         raise PipelineError(422, "return_value", message) from error
 
 
 def by_index(value: Any) -> Any:
-    """Return a pandas Series or DataFrame by its index, if that is more than the places 0 to n-1.
+    """Return a pandas Series or DataFrame as a dictionary by its index, unless that is 0 to n-1.
 
-    The rows of a DataFrame are arrays. Anything else is returned as it is.
+    The rows of a DataFrame become arrays. Other values are returned unchanged.
     """
     index = _index_of(value)
     if index is None or index == list(range(len(index))):
@@ -92,10 +92,10 @@ def by_index(value: Any) -> Any:
 
 
 def side_by_side(first: Any, second: Any) -> tuple[Any, Any]:
-    """Return two values; two pandas Series of the same index in another order are joined by it.
+    """Return two values in one order; two pandas Series in different orders are joined by index.
 
-    Where one of them has no index but places, as the output of a model has beside the column of a
-    table, both are taken in their order.
+    If one of them has positions only (a model's outputs beside a table's column), both are taken
+    in their order.
     """
     if isinstance(first, Mapping) or isinstance(second, Mapping):
         return by_index(first), by_index(second)
@@ -108,14 +108,14 @@ def side_by_side(first: Any, second: Any) -> tuple[Any, Any]:
 
 
 def drained(value: Any) -> Any:
-    """Return what a function returned with lists for the iterators in it."""
+    """Return the value with its iterators turned into lists."""
     if isinstance(value, Mapping):
         return {key: _listed(one) for key, one in value.items()}
     return value
 
 
 def kind_of(value: Any) -> str:
-    """Return what a message calls a value."""
+    """Return a value's type in words, for messages."""
     return "nothing (None)" if value is None else f"a {type(value).__name__}"
 
 
@@ -125,12 +125,12 @@ def _of_tensor(tensor: Any) -> Any:
         tensor = tensor.dequantize()
     try:
         return tensor.numpy()
-    except (TypeError, RuntimeError):  # bfloat16, which NumPy has not; sparse; a lazy conjugate
+    except (TypeError, RuntimeError):  # bfloat16 (unknown to NumPy), sparse, or a lazy conjugate
         return tensor.to_dense().resolve_conj().resolve_neg().float().numpy()
 
 
 def _index_of(value: Any) -> list[Any] | None:
-    """Return the index of what pandas made; None of anything else."""
+    """Return the index of a pandas object; None for other values."""
     is_pandas = hasattr(value, "to_numpy") and hasattr(value, "reindex")
     return list(value.index) if is_pandas and not callable(value.index) else None
 
@@ -138,7 +138,7 @@ def _index_of(value: Any) -> list[Any] | None:
 def _joined(index: Sequence[Any], value: Any) -> dict[Any, Any]:
     found = dict(zip(index, value.to_numpy(), strict=True))
     if len(found) < len(index):
-        message = f"expected an index without doubles, found {len(index) - len(found)} twice"
+        message = f"expected a unique index, found {len(index) - len(found)} duplicates"
         raise PipelineError(422, "return_value", f"a {type(value).__name__}: {message}")
     return found
 
@@ -178,7 +178,7 @@ def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> A
         return [_plain(one, phase, where, depth + 1, is_finite) for one in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    expected = "numbers, texts, lists, dictionaries, arrays or tensors"
+    expected = "numbers, strings, lists, dictionaries, arrays or tensors"
     raise _refused(phase, where, f"expected {expected}, found {kind_of(value)}")
 
 
@@ -193,7 +193,7 @@ def _text(value: str, phase: str, where: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        message = f"expected text, found half a character in {value[:_SHOWN]!a}"
+        message = f"expected Unicode text, found a lone surrogate in {value[:_SHOWN]!a}"
         raise _refused(phase, where, message) from None
     return value
 
@@ -206,4 +206,4 @@ def _key(key: Any, phase: str, where: str) -> Any:
         return _text(key, phase, where)
     if isinstance(key, int) and not isinstance(key, bool):
         return key
-    raise _refused(phase, where, f"expected integers or texts as keys, found {kind_of(key)}")
+    raise _refused(phase, where, f"expected integers or strings as keys, found {kind_of(key)}")

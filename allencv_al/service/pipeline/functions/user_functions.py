@@ -1,4 +1,4 @@
-"""The functions of a user, with what goes into them and what comes out."""
+"""The user's functions with checked inputs and outputs."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of training.
+    """Result of train.
 
     Args:
-        seconds: How long it took.
-        queried_per_class: How many records of each class it was trained on, if the function says.
-        hyperparams: What it says of itself.
+        seconds: Training time.
+        queried_per_class: Labeled records per class, if train returned labels.
+        hyperparams: Hyperparameters that train returned.
     """
 
     seconds: float
@@ -60,16 +60,16 @@ class Functions:
     """A user's train, test, infer and getdatasetstate.
 
     Args:
-        train: Trains on some records and writes a checkpoint.
+        train: Trains on the given records and writes a checkpoint.
         test: Returns predictions and labels.
-        infer: Returns an output for each record that is not labeled.
-        getstate: Returns what records there are; None where there is no such function.
-        args: What every function may read; always the same object.
-        calling: How functions are called; see `UserFunction`.
-        key_policy: How outputs of infer find their records; see `by_record`.
+        infer: Returns an output for each unlabeled record.
+        getstate: Returns the records; None if there is no such function.
+        args: Settings passed to every function; always the same object.
+        calling: Calling convention; see `UserFunction`.
+        key_policy: How outputs of infer are matched to records; see `by_record`.
 
     Raises:
-        ConfigurationError: A function cannot be called so.
+        ConfigurationError: A function cannot be called by this convention.
     """
 
     def __init__(
@@ -98,37 +98,37 @@ class Functions:
         return self._getstate is not None
 
     def train(self, payload: Mapping[str, Any], loop: int | None = None) -> Trained:
-        """Train.
+        """Call train.
 
         Args:
-            payload: labeled, resume_from and ckpt_file, and whatever else the request had.
-            loop: The number of the loop.
+            payload: labeled, resume_from, ckpt_file and any extra keys of the request.
+            loop: Loop number.
 
         Raises:
-            PipelineError: The function has raised something (500).
+            PipelineError: The function raised an exception (500).
         """
         began = time.perf_counter()
         found = self._call(self._train, payload, loop)
         seconds = time.perf_counter() - began
         if not isinstance(found, Mapping):
-            if found is not None:  # some return a sentence
-                logger.warning("train: what it returned is ignored: a %s", type(found).__name__)
+            if found is not None:  # some functions return a sentence
+                logger.warning("train: ignoring the return value, a %s", type(found).__name__)
             return Trained(seconds, None)
         queried = None
         if "labels" in found:
             queried = queried_per_class(found["labels"], len(payload["labeled"]))
         try:
             hyperparams = to_plain(found.get("hyperparams"), "train", "hyperparams")
-        except PipelineError as error:  # too little for a training to be lost
+        except PipelineError as error:  # not worth losing a training
             logger.warning("%s; they are not kept", error)
             hyperparams = None
         return Trained(seconds, queried, hyperparams)
 
     def test(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[str, Any]:
-        """Return predictions and labels, as plain values; and logits as `outputs`, if there are.
+        """Call test; return predictions, labels and, if given, logits (`outputs`) as JSON values.
 
         Raises:
-            PipelineError: The function has raised something (500), or returned something else.
+            PipelineError: The function raised (500), or its return value is wrong (422).
         """
         found = mapping_with(
             self._call(self._test, payload, loop), ("predictions", "labels"), "test"
@@ -143,14 +143,14 @@ class Functions:
         return values
 
     def infer(self, payload: Mapping[str, Any], loop: int | None = None) -> dict[int, Any]:
-        """Return the output for each record, as it was returned.
+        """Call infer; return the outputs by record index, unconverted.
 
-        With the number of a loop, the function may write the database of that loop instead.
+        With a loop number, the function may write the database of that loop instead.
 
         Raises:
-            PipelineError: The function has raised something (500), or records are missing (422).
+            PipelineError: The function raised an exception (500), or records are missing (422).
         """
-        if not payload["unlabeled"]:  # which functions would have to make an empty batch of
+        if not payload["unlabeled"]:  # functions need not handle an empty batch
             return {}
         if loop is not None:
             found = self.infer_or_database(payload, loop)
@@ -159,15 +159,16 @@ class Functions:
         return by_record(returned["outputs"], payload["unlabeled"], self._key_policy)
 
     def infer_or_database(self, payload: Mapping[str, Any], loop: int) -> dict[int, Any] | Path:
-        """Return the outputs, or the file `infer_outputs_LOOP.db` in EXPT_DIR, its rows by record.
+        """Call infer; return the outputs, or the path of `infer_outputs_LOOP.db` in EXPT_DIR.
 
-        A function that returns nothing may have written that file; see `sql_client`.
+        A function that returns nothing may have written that file; see `sql_client`. Its rows are
+        mapped to record indices.
 
         Raises:
-            PipelineError: As `infer`; or there is neither.
+            PipelineError: As `infer`; or there are neither outputs nor a file.
         """
         path = Path(str(self.args["EXPT_DIR"])) / f"infer_outputs_{loop}.db"
-        path.unlink(missing_ok=True)  # of an attempt that was killed
+        path.unlink(missing_ok=True)  # left by a killed attempt
         returned = self._call(self._infer, payload, loop)
         outputs = returned.get("outputs") if isinstance(returned, Mapping) else returned
         if path.is_file():
@@ -175,8 +176,7 @@ class Functions:
                 raise PipelineError(
                     422,
                     "return_value",
-                    f"infer: it returned outputs, and wrote {path.name} beside them; expected one "
-                    "of the two",
+                    f"infer: expected returned outputs or the file {path.name}, found both",
                     "infer",
                     loop,
                 )
@@ -187,10 +187,10 @@ class Functions:
         return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
 
     def state(self) -> Any:
-        """Return the records, as plain values; None without a function that lists them.
+        """Call getdatasetstate; return the records as JSON values.
 
         Raises:
-            PipelineError: There is no such function (404), or it has raised something (500).
+            PipelineError: There is no such function (404), or it raised an exception (500).
         """
         if self._getstate is None:
             raise PipelineError(
@@ -219,14 +219,14 @@ class Functions:
             raise FunctionError(error, function.phase, loop) from error
         if isawaitable(found) or isgenerator(found):
             getattr(found, "close", lambda: None)()
-            message = f"expected values, found {kind_of(found)}, which was not run"
+            message = f"expected values, found {kind_of(found)} that was not run"
             raise PipelineError(
                 422, "return_value", f"{function.phase}: {message}", function.phase, loop
             )
         return found
 
     def _is_checkpoint(self, error: FileNotFoundError, payload: Mapping[str, Any]) -> bool:
-        """Return whether a file that is not there is the checkpoint that was asked for."""
+        """Return whether the missing file is the requested checkpoint."""
         name = Path(str(error.filename or "")).name
         return any(
             name == asked or name.startswith(f"{asked}.")
@@ -236,13 +236,13 @@ class Functions:
 
 
 def _may_be_of_the_terminal() -> bool:
-    """Return whether a KeyboardInterrupt can be Ctrl-C, which servers' threads never see."""
+    """Return whether a KeyboardInterrupt can be Ctrl-C; server threads never receive it."""
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _own_part(error: BaseException) -> TracebackType | None:
-    """Return the traceback from the user's function on."""
+    """Return the traceback starting in the user's function."""
     found = error.__traceback__
     folder = str(Path(__file__).parent)
     while found is not None and found.tb_frame.f_code.co_filename.startswith(folder):
@@ -251,7 +251,7 @@ def _own_part(error: BaseException) -> TracebackType | None:
 
 
 def _test_logits(outputs: Any, labels: Any) -> list[list[float]]:
-    """Return the logits of the test items, in the order of their labels."""
+    """Return the logits of the test records, in the order of the labels."""
     keys = list(labels) if isinstance(labels, Mapping) else list(range(len(labels)))
     outputs = as_array(by_index(outputs) if isinstance(labels, Mapping) else outputs)
     if isinstance(outputs, Mapping):
@@ -287,20 +287,20 @@ def _remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
 
 
 def check_records(records: Sequence[int], size: int | None, name: str) -> list[int]:
-    """Return the indices of records, sorted.
+    """Return the record indices sorted.
 
     Args:
-        records: The indices.
-        size: How many records there are, if that is known.
-        name: What messages call them.
+        records: Record indices.
+        size: Number of records, if known.
+        name: Name of the field, for messages.
 
     Raises:
-        PipelineError: One is there twice, or there is no such record (422); they are named.
+        PipelineError: An index is a duplicate or out of range (422); they are named.
     """
     found = sorted(records)
     twice = sorted({one for one, other in pairwise(found) if one == other})
     if twice:
-        raise PipelineError(422, "records", f"{name}: there twice: {_some(twice)}")
+        raise PipelineError(422, "records", f"{name}: duplicate indices: {_some(twice)}")
     bad = [one for one in found if one < 0 or (size is not None and one >= size)]
     if bad:
         most = "" if size is None else f" to {size - 1}"

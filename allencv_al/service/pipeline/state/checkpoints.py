@@ -1,4 +1,4 @@
-"""Find the checkpoints of a pipeline: in EXPT_DIR, or where its functions keep them."""
+"""Checkpoints of a pipeline: which training wrote each, and where."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from allencv_al.service.pipeline.pipeline_errors import FunctionError
 logger = logging.getLogger(__name__)
 
 _RUN = uuid.uuid4().hex
-_CLOCK = 2.0  # seconds by which the time of a file may be behind
+_CLOCK = 2.0  # seconds by which a file system's clock may lag
 
 
 @dataclass(frozen=True)
 class Training:
-    """The last training that was to write a checkpoint of some name.
+    """The last training with a given checkpoint name.
 
     Args:
         owner: The experiment; None for a request to `/train`.
-        is_file: Whether it has written the checkpoint to EXPT_DIR. If not, functions keep their
-            model elsewhere, perhaps in the memory of their process.
-        process: Where it ran.
+        is_file: Whether it wrote the checkpoint to EXPT_DIR. If not, the functions keep their model
+            elsewhere, perhaps in memory.
+        process: Id of the process that trained.
     """
 
     owner: str | None
@@ -40,14 +40,14 @@ class Training:
 
 
 class Checkpoints:
-    """The checkpoints of a pipeline, and whose each is.
+    """Checkpoints of a pipeline with their owners.
 
-    All experiments of a pipeline name their checkpoints alike (`ckpt_0`), so that one may write
-    over those of another; and nothing obliges functions to write any.
+    All experiments of a pipeline use the same checkpoint names (`ckpt_0`), so one may overwrite
+    those of another; and functions may write none at all.
 
     Args:
-        args: What functions read; its EXPT_DIR is where they write.
-        folder: Of the pipeline's state.
+        args: The functions' settings; they write to its EXPT_DIR.
+        folder: Folder of the pipeline's state.
     """
 
     def __init__(self, args: Mapping[str, Any], folder: Path) -> None:
@@ -56,32 +56,32 @@ class Checkpoints:
         self._is_said = False
 
     def find(self, name: str) -> Path | None:
-        """Return the file of a checkpoint, if it is there; functions may add a suffix."""
+        """Return the file of a checkpoint, or None; functions may add a suffix."""
         folder = Path(str(self._args["EXPT_DIR"]))
         matches = [folder / name, *sorted(folder.glob(f"{name}.*"))]
         return next((path for path in matches if path.exists()), None)
 
     def begin(self, name: str, owner: str | None) -> float:
-        """Record that a training may write over a checkpoint from now on; return the time.
+        """Record that a training may overwrite a checkpoint from now on; return the time.
 
         Args:
-            name: Of the checkpoint.
+            name: Checkpoint name.
             owner: The experiment; None for a request to `/train`.
         """
         write_json(self._path(name), asdict(Training(owner, True, _process())))
         return time.time()
 
     def end(self, name: str, owner: str | None, began: float) -> Path | None:
-        """Record a training when what it has written is on the disk; return what that is.
+        """Flush the written checkpoint, then record the training; return the file, if any.
 
         Args:
-            name: Of the checkpoint.
-            owner: As at the beginning.
-            began: When that was.
+            name: Checkpoint name.
+            owner: As given to `begin`.
+            began: Time that `begin` returned.
         """
         path = self.find(name)
         if path is not None and max(map(_written, _parts(path))) < began - _CLOCK:
-            path = None  # of an earlier training, by other functions
+            path = None  # written by an earlier training with other functions
         if path is not None:
             for part in _parts(path):
                 flush(part)
@@ -89,32 +89,32 @@ class Checkpoints:
         elif not self._is_said:
             self._is_said = True
             logger.warning(
-                "train: it has left no checkpoint %s in EXPT_DIR; a model that functions keep in "
-                "memory needs a single worker that lives on",
+                "train: no checkpoint %s in EXPT_DIR; functions that keep their model in memory "
+                "need a single long-lived worker",
                 name,
             )
         write_json(self._path(name), asdict(Training(owner, path is not None, _process())))
         return path
 
     def training(self, name: str) -> Training | None:
-        """Return the last training of a name; None where nothing is known of one."""
+        """Return the last training of a checkpoint name, or None."""
         path = self._path(name)
         if not path.is_file():
             return None
         return Training(**json.loads(path.read_text(encoding="utf-8")))
 
     def fault(self, name: str, owner: str) -> str | None:
-        """Return why the model of a training of an experiment cannot be had; None where it can."""
+        """Return why the experiment's checkpoint is not available; None if it is."""
         training = self.training(name)
         if training is not None and training.owner != owner:
             other = "a request to /train" if training.owner is None else training.owner
-            return f"the checkpoint {name} in EXPT_DIR is by now that of {other}"
+            return f"the checkpoint {name} in EXPT_DIR was overwritten by {other}"
         if (training is None or training.is_file) and self.find(name) is None:
             return f"expected the checkpoint {name} in EXPT_DIR"
         return None
 
     def is_elsewhere(self, name: str) -> bool:
-        """Return whether a model that may be in memory would be in that of another process."""
+        """Return whether an in-memory model would be in another process."""
         training = self.training(name)
         return training is not None and not training.is_file and training.process != _process()
 
@@ -123,14 +123,14 @@ class Checkpoints:
         """Explain errors of a block whose model may be in another process.
 
         Yields:
-            Warnings for the answer; a function that fails has them in its error.
+            Warnings for the answer; they are added to the error of a failing function.
         """
         if not self.is_elsewhere(name):
             yield []
             return
         note = (
-            f"train has left no checkpoint {name} in EXPT_DIR, and ran in another process: "
-            "functions that keep their model in memory need a single worker that lives on"
+            f"train wrote no checkpoint {name} to EXPT_DIR and ran in another process: functions "
+            "that keep their model in memory need a single long-lived worker"
         )
         logger.warning("%s", note)
         try:
@@ -148,12 +148,12 @@ def _process() -> str:
 
 
 def _parts(path: Path) -> list[Path]:
-    """Return a file; of a folder what is in it, then itself."""
+    """Return a file, or a folder's entries followed by the folder."""
     within = sorted(path.rglob("*"), reverse=True) if path.is_dir() else []
     return [*(part for part in within if part.exists()), path]
 
 
 def _written(path: Path) -> float:
-    """Return when a file was written, or put where it is."""
+    """Return when a file was written or moved to its place."""
     found = path.stat()
     return max(found.st_mtime, found.st_ctime)

@@ -1,4 +1,4 @@
-"""Progress and lock of an experiment's loops, in files that processes share."""
+"""State of experiments and the pipeline's lock: files shared by processes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LOCK_NAME = "pipeline.lock"
 
 @contextmanager
 def busy(folder: Path, what: str) -> Iterator[None]:
-    """Keep every other request, thread and process from running functions meanwhile.
+    """Hold the pipeline's lock, against other threads and processes, during the block.
 
     Args:
-        folder: Of the pipeline's state.
-        what: What is done, to be told to others.
+        folder: Folder of the pipeline's state.
+        what: Description of the work, for the error of refused requests.
 
     Raises:
-        PipelineError: Another one is at work (409).
+        PipelineError: The lock is held (409).
     """
     make_folder(folder)
     with (folder / LOCK_NAME).open("a+") as file:
@@ -50,12 +50,12 @@ def busy(folder: Path, what: str) -> Iterator[None]:
 
 
 def is_busy(folder: Path) -> bool:
-    """Return whether a process is at work; a killed one is not, though its note stays.
+    """Return whether a live process holds the lock; a killed one's note does not count.
 
-    The lock is not tried for that: who tries it at the same moment would be refused.
+    Does not try the lock: a request at the same moment would be refused.
 
     Args:
-        folder: Of the pipeline's state.
+        folder: Folder of the pipeline's state.
     """
     path = folder / LOCK_NAME
     pid = path.read_text().partition("\n")[2] if path.is_file() else ""
@@ -63,23 +63,23 @@ def is_busy(folder: Path) -> bool:
 
 
 class ExperimentState:
-    """The finished phases of an experiment.
+    """Finished phases of an experiment.
 
     Args:
-        folder: Of the pipeline's state.
-        experiment: Its key, of checked ids.
+        folder: Folder of the pipeline's state.
+        experiment: Key of the experiment, made of checked ids.
     """
 
     def __init__(self, folder: Path, experiment: str) -> None:
         self._path = folder / "experiments" / f"{experiment}.json"
 
     def phase(self, loop: int, phase: str, asked: str) -> dict[str, Any] | None:
-        """Return what a finished phase has brought, if it was asked for the same.
+        """Return the result of a finished phase if its request was the same, else None.
 
         Args:
-            loop: The loop.
-            phase: The phase.
-            asked: What tells the same request from another, such as a hash of the records.
+            loop: Loop number.
+            phase: train, test or infer.
+            asked: Digest of the request, such as a hash of the records.
         """
         found = self._read().get(str(loop), {}).get(phase)
         if found is None or found["asked"] != asked:
@@ -88,14 +88,14 @@ class ExperimentState:
         return detail
 
     def finished(self, loop: int) -> dict[str, dict[str, Any]] | None:
-        """Return what the finished phases of a loop brought, by phase; None if it never began."""
+        """Return the results of a loop's finished phases; None if the loop never started."""
         phases = self._read().get(str(loop))
         if phases is None:
             return None
         return {phase: one["detail"] for phase, one in phases.items()}
 
     def begin(self, loop: int, phase: str) -> None:
-        """Record that a phase begins; what it had brought before, and what followed, is void."""
+        """Record that a phase starts; discard its earlier result and those of later phases."""
         state = self._read()
         phases = state.setdefault(str(loop), {})
         names = list(phases)
@@ -104,7 +104,7 @@ class ExperimentState:
         write_json(self._path, state)
 
     def finish(self, loop: int, phase: str, asked: str, detail: dict[str, Any]) -> None:
-        """Record a finished phase, whose files have to be on the disk."""
+        """Record a finished phase; its files must be flushed before."""
         state = self._read()
         value = {"asked": asked, "detail": detail, "time": time.time()}
         state.setdefault(str(loop), {})[phase] = value
@@ -119,38 +119,38 @@ class ExperimentState:
             found = error
         if not isinstance(found, dict):
             raise DataError(
-                f"{self._path.name} in the pipeline's state is damaged; remove it, and the loops "
-                "of this experiment begin anew"
+                f"{self._path.name} in the pipeline's state is damaged; remove it to restart the "
+                "loops of this experiment"
             )
         return found
 
 
 class Jobs:
-    """Requests that are answered later.
+    """Background jobs of asynchronous requests.
 
     Args:
-        folder: Of the pipeline's state.
+        folder: Folder of the pipeline's state.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "jobs"
 
     def start(self) -> str:
-        """Return the id of a new job."""
+        """Record a new job; return its id."""
         job = uuid.uuid4().hex
         self.write(job, "running")
         return job
 
     def write(self, job: str, state: str, **more: Any) -> None:
-        """Store the status of a job."""
+        """Record the state of a job."""
         value = {"id": job, "state": state, "pid": os.getpid(), "time": time.time(), **more}
         write_json(self._folder / f"{job}.json", value)
 
     def read(self, job: str) -> dict[str, Any]:
-        """Return the status of a job; one whose process has ended has failed.
+        """Return the state of a job; a job whose process has ended has failed.
 
         Raises:
-            PipelineError: There is none (404).
+            PipelineError: There is no such job (404).
         """
         path = self._folder / f"{check_id('job', job)}.json"
         if not path.is_file():

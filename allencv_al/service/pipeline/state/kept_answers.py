@@ -1,4 +1,4 @@
-"""Answers that are kept, so that a request which is sent again is not done again."""
+"""Kept answers for idempotent requests: a repeated request is not executed again."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from allencv_al.common.files.atomic_file import write_json
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
 
 HEADER = "Idempotency-Key"
-_KEPT = 8  # a client that does one thing at a time asks again for its last request only
+_KEPT = 8  # a sequential client repeats only its last request
 _LONGEST = 200
 
 
 class KeptAnswers:
-    """The last answers, by the key that their requests came with.
+    """The last answers by idempotency key.
 
-    A client that never saw the answer of a long training asks again with the same key, and gets it;
-    so it does after the death of either side.
+    A client that lost the answer of a long training repeats the request with the same key and gets
+    the kept answer, also after either side was killed.
 
     Args:
-        folder: Of the pipeline's state.
+        folder: Folder of the pipeline's state.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "answers"
 
     def find(self, key: str, asked: str) -> dict[str, Any] | None:
-        """Return the answer of an earlier request; None where there was none, or it is too old.
+        """Return the kept answer of an earlier request, or None.
 
         Args:
-            key: What the request came with.
-            asked: The digest of the request; see `digest`.
+            key: Idempotency key of the request.
+            asked: Digest of the request; see `digest`.
 
         Raises:
-            PipelineError: The key came with another request before (422), or is none (400).
+            PipelineError: The key was used for another request (422) or is invalid (400).
         """
         path = self._path(key)
         if not path.is_file():
@@ -46,13 +46,13 @@ class KeptAnswers:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["asked"] != asked:
             raise PipelineError(
-                422, "idempotency_key", f"{HEADER}: it came with another request before"
+                422, "idempotency_key", f"{HEADER}: already used for another request"
             )
         answer: dict[str, Any] = found["answer"]
         return answer
 
     def keep(self, key: str, asked: str, answer: dict[str, Any]) -> None:
-        """Store an answer, and delete the oldest ones."""
+        """Keep an answer and delete the oldest ones."""
         write_json(self._path(key), {"asked": asked, "answer": answer})
         files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         for path in files[:-_KEPT]:
@@ -67,6 +67,6 @@ class KeptAnswers:
 
 
 def digest(path: str, body: BaseModel) -> str:
-    """Return what tells a request from another."""
+    """Return a digest of path and body."""
     text = json.dumps([path, body.model_dump(mode="json")], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

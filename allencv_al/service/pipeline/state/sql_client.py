@@ -1,7 +1,7 @@
-"""Outputs of infer that are too large for memory: a SQLite file with one row per record.
+"""Outputs of infer larger than memory: a SQLite file with one row per record.
 
-The functions and the table have the names that users' code knows. A row's array is stored as NPY;
-rows that older code has written as pickles are read by an unpickler that knows plain arrays alone.
+Functions and table have the names of the Alectio SDK. Arrays are stored as NPY; pickled rows of
+older code are read by an unpickler that allows plain arrays only.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _SHOWN = 8
 
 
 def create_connection(db_file: str | Path) -> sqlite3.Connection:
-    """Open a file, made where it is missing."""
+    """Open a file; create it if missing."""
     return sqlite3.connect(db_file)
 
 
 def create_table(conn: sqlite3.Connection, create_table_sql: str) -> None:
-    """Run a statement that makes a table."""
+    """Run a CREATE TABLE statement."""
     with conn:
         conn.execute(create_table_sql)
 
 
 def create_database(filepath: str | Path) -> sqlite3.Connection:
-    """Open a file, with its table."""
+    """Open a file and create its table if missing."""
     conn = create_connection(filepath)
     create_table(conn, TABLE)
     return conn
@@ -53,7 +53,7 @@ def create_database(filepath: str | Path) -> sqlite3.Connection:
 
 @contextmanager
 def database(filepath: str | Path) -> Iterator[sqlite3.Connection]:
-    """Open a file with its table, and close it at the end of the block."""
+    """Open a file with its table; close it at the end of the block."""
     conn = create_database(filepath)
     try:
         yield conn
@@ -62,11 +62,11 @@ def database(filepath: str | Path) -> Iterator[sqlite3.Connection]:
 
 
 def add_index(conn: sqlite3.Connection, row_id: int, array: Any) -> int:
-    """Add the output of a record, committed at once; return the number of the row.
+    """Add and commit the output of a record; return the row number.
 
     Args:
-        conn: The file.
-        row_id: The record, or its place among the unlabeled ones.
+        conn: The open file.
+        row_id: Record index, or position among the unlabeled records.
         array: An array or a tensor.
     """
     with conn:
@@ -76,13 +76,13 @@ def add_index(conn: sqlite3.Connection, row_id: int, array: Any) -> int:
 
 
 def add_many(conn: sqlite3.Connection, rows: Iterable[tuple[int, Any]]) -> None:
-    """Add the outputs of many records, all or none; quicker than one by one."""
+    """Add the outputs of many records in one transaction; faster than one by one."""
     with conn:
         conn.executemany(_INSERT, ((int(row_id), _blob(array)) for row_id, array in rows))
 
 
 def read_rows(conn: sqlite3.Connection) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield record and array of each row, in the order of writing, never all at once.
+    """Yield record index and array of each row lazily, in the order of writing.
 
     Raises:
         DataError: A row holds no array.
@@ -94,13 +94,12 @@ def read_rows(conn: sqlite3.Connection) -> Iterator[tuple[int, NDArray[Any]]]:
 
 
 def remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
-    """Write the record of each row, in one transaction.
+    """Rewrite the row ids as record indices, in one transaction.
 
-    The rule is that of the keys of infer: the rows name the records already, or their places among
-    the sorted records.
+    As for the keys of infer, ids are record indices already, or positions among the sorted indices.
 
     Raises:
-        PipelineError: Rows are missing, doubled, or of other records (422); they are named.
+        PipelineError: Rows are missing, duplicate, or of other records (422); they are named.
     """
     records = sorted(unlabeled)
     with conn:
@@ -115,7 +114,7 @@ def remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
             return
         if found != list(range(len(records))):
             raise PipelineError(422, "infer_keys", _difference(found, records), "infer")
-        # by the primary key: row_id has no index, so that finding each row would be quadratic
+        # By primary key: row_id has no index, so finding rows by it would be quadratic
         conn.executemany(
             "UPDATE indexes SET row_id = ? WHERE id = ?",
             ((records[place], number) for number, place in rows),
@@ -127,7 +126,7 @@ def _difference(found: list[int], records: list[int]) -> str:
     foreign = sorted(set(found) - set(records))[:_SHOWN]
     return (
         f"infer: the database: expected a row for each of {len(records)} records, found "
-        f"{len(found)}; missing: {missing or 'none'}; not asked for: {foreign or 'none'}"
+        f"{len(found)}; missing: {missing or 'none'}; not requested: {foreign or 'none'}"
     )
 
 
@@ -145,12 +144,10 @@ def _array(blob: Any, number: int) -> NDArray[Any]:
             found: NDArray[Any] = np.load(io.BytesIO(blob), allow_pickle=False)
             return found
         value = _PlainArrays(io.BytesIO(blob)).load()
-    except Exception as error:  # whatever bytes of a stranger make of a reader
-        raise DataError(
-            f"row {number}: expected an array, found something else ({error})"
-        ) from None
+    except Exception as error:  # untrusted bytes can raise anything
+        raise DataError(f"row {number}: expected an array ({error})") from None
     if not isinstance(value, np.ndarray) or value.dtype.hasobject:
-        raise DataError(f"row {number}: expected an array of numbers, found something else")
+        raise DataError(f"row {number}: expected an array of numbers")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Store the outputs of infer, and warn of unusual values."""
+"""Store outputs of infer, and note suspicious ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def said_notes(outputs: Mapping[int, Any]) -> list[str]:
-    """Return what is odd about outputs, and log it."""
+    """Return notes on suspicious outputs, and log them."""
     notes = notes_on(outputs)
     for note in notes:
         logger.warning("%s", note)
@@ -33,20 +33,20 @@ def said_notes(outputs: Mapping[int, Any]) -> list[str]:
 def store_outputs(
     storage: Storage, stem: str, outputs: Mapping[int, Any], task: str | None = None
 ) -> str:
-    """Write outputs as NPZ where they are logits, else as JSON; return the address.
+    """Write logits as NPZ, other outputs as JSON; return the address.
 
-    The NPZ file holds `index` `[N]`, `logits` `[N, C]`, and what follows from them: `softmax`,
-    `confidence`, `margin` and `entropy`, or for several classes a record `sigmoid`, `margin` and
-    `entropy`. That of a regression holds `index` and `predictions` `[N]`.
+    The NPZ file holds `index` `[N]`, `logits` `[N, C]` and derived arrays: `softmax`,
+    `confidence`, `margin` and `entropy`, or for multi-label outputs `sigmoid`, `margin` and
+    `entropy`. For regression it holds `index` and `predictions` `[N]`.
 
     Args:
-        storage: Where to.
-        stem: The path without its suffix.
-        outputs: By record.
-        task: One of `tasks`, if it is known. Boxes are always detections.
+        storage: The storage.
+        stem: Path without suffix.
+        outputs: Outputs by record index.
+        task: One of `tasks`, if known. Boxes are always detections.
 
     Raises:
-        PipelineError: They are no plain values, or not finite (422).
+        PipelineError: Outputs are not plain values, or not finite (422).
     """
     if task in (DETECTION, SEGMENTATION) or _is_detection(outputs):
         plain = to_plain(dict(outputs), "infer", "outputs", is_finite=True)

@@ -1,4 +1,4 @@
-"""Logits and activations from the outputs of infer."""
+"""Logits of infer's outputs, and quantities derived from them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from allencv_al.service.pipeline.pipeline_errors import PipelineError
 
 NAMES = ("pre_softmax", "logits", "softmax", "sigmoid")
 _SMALLEST = 1e-12
-_NEVER = -1e4  # the logit of a probability that is 0 in any precision
-_ROUNDED = 1e-3  # what probabilities of half precision may lack of 1, or have beyond
+_NEVER = -1e4  # logit of a probability that is 0 in any precision
+_ROUNDED = 1e-3  # by how much half-precision probabilities may miss a sum of 1
 _SHOWN = 8
 _LOOKED_AT = 1_000
 
 
 def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.float64]:
-    """Return the logits of each record, `[N, C]`, in the order of the dictionary.
+    """Return the logits of the records, float64 `[N, C]`, in the order of the dictionary.
 
-    A record is a vector of logits, or a dictionary with one of `pre_softmax`, `logits`, `softmax`
-    or `sigmoid`. Of probabilities come log p (softmax) and log p / (1 - p) (sigmoid).
+    An output is a vector of logits, or a dictionary with one of `pre_softmax`, `logits`, `softmax`
+    or `sigmoid`. Probabilities become log p (softmax) or log(p / (1 - p)) (sigmoid).
 
     Args:
-        outputs: By record.
-        phase: Which function has returned them, for messages.
+        outputs: Outputs by record index.
+        phase: The function that returned them, for messages.
 
     Raises:
-        PipelineError: A record has no such vector, the lengths differ, or numbers are not finite
+        PipelineError: An output has no such vector, lengths differ, or numbers are not finite
             (422); the records are named.
     """
     rows = [_vector(record, value, phase) for record, value in outputs.items()]
@@ -54,10 +54,10 @@ def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.fl
 
 
 def notes_on(outputs: Mapping[int, Any]) -> list[str]:
-    """Return what the user should know of outputs that are taken as they are, as sentences.
+    """Return warnings about suspicious outputs, as sentences.
 
     Args:
-        outputs: By record, as infer has returned them; of many the first ones are looked at.
+        outputs: Outputs by record index as infer returned them; only the first 1,000 are checked.
     """
     outputs = dict(islice(outputs.items(), _LOOKED_AT))
     named = {
@@ -68,27 +68,27 @@ def notes_on(outputs: Mapping[int, Any]) -> list[str]:
         return []
     try:
         logits = to_logits(outputs)
-    except PipelineError:  # reported where logits are needed
+    except PipelineError:  # reported when logits are needed
         return []
     sums = np.abs(logits.sum(axis=1) - 1)
     if logits.shape[1] < 2 or logits.min() < 0 or sums.max() > _ROUNDED:
         return []
     return [
-        "infer: the outputs look like probabilities (each row is from 0 to 1 and adds up to 1), "
-        'and are taken for logits; name them so: {"softmax": row}'
+        "infer: the outputs look like probabilities (each row is in 0..1 and sums to 1) but are "
+        'read as logits; return {"softmax": row} for probabilities'
     ]
 
 
 def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
-    """Return what a regression predicts of each record, `[N]`, in the order of the dictionary.
+    """Return the predictions of a regression, float64 `[N]`, in the order of the dictionary.
 
-    A record is a number, or a dictionary with `prediction`.
+    An output is a number, or a dictionary with `prediction`.
 
     Args:
-        outputs: By record.
+        outputs: Outputs by record index.
 
     Raises:
-        PipelineError: A record has no finite number (422).
+        PipelineError: An output is not a finite number (422).
     """
     found = []
     for record, value in outputs.items():
@@ -104,13 +104,13 @@ def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
 
 
 def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return what a score distribution shows of logits `[N, C]`.
+    """Return probabilities and uncertainty scores of logits `[N, C]`.
 
-    One column is the logit of the second of two classes.
+    A single column is the logit of the second of two classes.
 
     Returns:
-        `softmax` `[N, C]`; and of each record the greatest probability (`confidence`), its distance
-        from the second (`margin`) and the entropy in nats (`entropy`), each `[N]`.
+        `softmax` `[N, C]`; `confidence` (largest probability), `margin` (largest minus second
+        largest) and `entropy` (nats), each `[N]`.
     """
     if logits.size == 0:
         empty = np.zeros(len(logits))
@@ -130,16 +130,16 @@ def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
 
 
 def of_two_classes(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return logits with two columns for those of one, so that softmax makes 1 - p and p of it."""
+    """Return one-column logits as two columns whose softmax is (1 - p, p); others unchanged."""
     return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
 
 
 def independent_classes(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return what logits `[N, C]` show of records that belong to any number of classes.
+    """Return probabilities and uncertainty scores of multi-label logits `[N, C]`.
 
     Returns:
-        `sigmoid` `[N, C]`; and of each record the distance of the least certain class from a tie,
-        |2p - 1| (`margin`), and the sum of the entropies of all in nats (`entropy`), each `[N]`.
+        `sigmoid` `[N, C]`; `margin`, the smallest |2p - 1| over the classes; and `entropy`, the sum
+        of the binary entropies in nats; each `[N]`.
     """
     positive = np.exp(-np.logaddexp(0, -logits))
     entropy = positive * np.logaddexp(0, -logits) + (1 - positive) * np.logaddexp(0, logits)
@@ -181,7 +181,7 @@ def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
 def _real(value: Any) -> NDArray[np.float64]:
     found = _unpacked(value)
     if np.iscomplexobj(found[:1] if isinstance(found, list) else found):
-        raise TypeError  # of which NumPy would drop the imaginary part
+        raise TypeError  # NumPy would drop the imaginary part
     return np.asarray(found, dtype=np.float64)
 
 

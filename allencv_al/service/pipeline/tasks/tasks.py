@@ -1,4 +1,4 @@
-"""Determine the task of a pipeline: from the request, or from its values."""
+"""The task of a pipeline: named by the request, or inferred from its values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REGRESSION = "regression"
 DETECTION = "object_detection"
 SEGMENTATION = "segmentation"
 
-# The first word that is in a name decides; names are those of all generations of clients
+# The first word found in the name decides; clients of all generations are covered
 _WORDS = {
     "detection": DETECTION,
     "segmentation": SEGMENTATION,
@@ -27,17 +27,16 @@ _LOOKED_AT = 1_000
 
 
 def named_task(name: str | None) -> str | None:
-    """Return the task that a request names, such as "Object Detection"; None where it does not."""
+    """Return the task of a name such as "Object Detection", or None."""
     text = "".join(letter for letter in (name or "").lower() if letter.isalnum())
     return next((task for word, task in _WORDS.items() if word in text), None)
 
 
 def task_of(predictions: Any, labels: Any) -> str:
-    """Return the task that the values of test look like.
+    """Infer the task from the values that test returned.
 
-    Dictionaries are detections; lists of numbers are several classes of a record, and lists of
-    lists the classes of pixels; numbers are classes, or if some are no whole numbers what a
-    regression predicts.
+    Dictionaries are detections; lists of numbers are multi-label classes, and lists of lists pixel
+    classes; numbers are classes, or regression values if some are not whole numbers.
     """
     for value in (*_values(predictions), *_values(labels)):
         if isinstance(value, Mapping):

@@ -120,7 +120,7 @@ def test_half_a_character_is_no_class(make_pipeline: MakePipeline) -> None:
     for answer in (test_of(pipeline), loop(pipeline)):
         assert answer.status_code == 422
         assert answer.json["error"]["message"] == (
-            "test: predictions: expected text, found half a character in '\\ud800'"
+            "test: predictions: expected Unicode text, found a lone surrogate in '\\ud800'"
         )
     found = {"labels": ["\ud800", "b", "b"], "hyperparams": "\ud800"}
     pipeline = make_pipeline(train_fn=lambda labeled, ckpt_file: found)
@@ -139,7 +139,7 @@ def test_files_may_have_names_that_are_no_utf_8(make_pipeline: MakePipeline) -> 
 def test_a_data_set_of_nothing_is_said(make_pipeline: MakePipeline) -> None:
     answer = loop(make_pipeline(getstate_fn=dict))
     assert answer.status_code == 422
-    assert answer.json["error"]["message"].endswith("may return them (one at least)")
+    assert answer.json["error"]["message"].endswith("at least one record from getdatasetstate")
 
 
 @pytest.mark.parametrize("outputs", [5, "text", {1.5, 2.5}])
@@ -165,9 +165,9 @@ def test_a_series_finds_its_records_by_its_index() -> None:
         5: [0.3, 3.0],
         9: [0.1, 1.0],
     }
-    with pytest.raises(PipelineError, match="not asked for: 4"):
+    with pytest.raises(PipelineError, match="not requested: 4"):
         by_record(pd.Series([1, 2, 3], index=[3, 4, 5]), RECORDS)
-    with pytest.raises(PipelineError, match="without doubles"):
+    with pytest.raises(PipelineError, match="expected a unique index"):
         by_record(pd.Series([1, 2, 3], index=[3, 3, 5]), RECORDS)
 
 
@@ -367,7 +367,9 @@ def test_a_database_beside_a_dictionary_is_refused(make_pipeline: MakePipeline) 
 
     found = loop(pipeline_of(lambda records: {"outputs": {key: [0.0, 1.0] for key in records}}))
     assert found.status_code == 422
-    assert "returned outputs, and wrote infer_outputs_0.db" in found.json["error"]["message"]
+    assert (
+        "expected returned outputs or the file infer_outputs_0.db" in found.json["error"]["message"]
+    )
     for number, nothing in enumerate((None, {}, {"outputs": None}, {"outputs": {}})):
         found = loop(pipeline_of(lambda records, it=nothing: it), experiment_id=f"e{number}")
         assert found.json["artifacts"]["infer_outputs"].endswith(".db"), found.json
@@ -468,7 +470,7 @@ def piecewise(args: Any, ckpt_file: Any) -> Any:
 def test_functions_that_only_promise_are_refused(
     function: Any, make_pipeline: MakePipeline
 ) -> None:
-    with pytest.raises(ConfigurationError, match="test_fn: expected a function that has done"):
+    with pytest.raises(ConfigurationError, match="test_fn: expected a function whose work is done"):
         make_pipeline(test_fn=function)
 
 
