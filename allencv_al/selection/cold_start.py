@@ -15,7 +15,7 @@ from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
 from allencv_al.data.instance import LABEL_NAMESPACE
-from allencv_al.data.transforms.normalization import Normalize
+from allencv_al.data.transforms.normalize import Normalize
 from allencv_al.data.transforms.resizing import Resize
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.basic_classifier import BasicImageClassifier

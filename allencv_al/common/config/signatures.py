@@ -173,7 +173,10 @@ def _init_signature(cls: type, chain: list[type]) -> Signature:
     if not chain:
         return Signature({}, accepts_any=False)
     owner, *rest = chain
+    # A dataclass repeats no constructor for the fields it inherits, nor their descriptions
+    inherited = _base_descriptions(owner) if dataclasses.is_dataclass(owner) else {}
     descriptions = {
+        **inherited,
         **argument_descriptions(owner),
         **argument_descriptions(vars(owner)["__init__"]),
         **(argument_descriptions(cls) if cls is not owner else {}),
@@ -186,16 +189,21 @@ def _init_signature(cls: type, chain: list[type]) -> Signature:
     if typed:
         return _joined(own, _init_signature(typed[0] if wraps is None else cls, typed))
     if wraps is not None:
-        inherited = {
-            name: text
-            for base in reversed(cls.__mro__)
-            if hasattr(base, "from_params")
-            for name, text in argument_descriptions(base).items()
-        }
-        return Signature(_with_wrapped(own, wraps.arguments(inherited), owner), accepts_any=False)
+        wrapped = wraps.arguments(_base_descriptions(cls))
+        return Signature(_with_wrapped(own, wrapped, owner), accepts_any=False)
     # torch.nn.Module takes **kwargs, too, but only to refuse them
     is_ours = hasattr(owner, "from_params") or owner is cls
     return Signature(own, accepts_any=is_ours, passed_on=_reached_by_kwargs(rest))
+
+
+def _base_descriptions(cls: type) -> dict[str, str]:
+    """Return the descriptions in the docstrings of a class and its bases, nearest first."""
+    return {
+        name: text
+        for base in reversed(cls.__mro__)
+        if hasattr(base, "from_params")
+        for name, text in argument_descriptions(base).items()
+    }
 
 
 def _with_wrapped(

@@ -1,4 +1,4 @@
-"""From the decoded picture to what the model sees."""
+"""From the decoded image to what the model sees."""
 
 from allencv_al.data.transforms.base import ImageTransform
 from allencv_al.data.transforms.normalization import Normalization

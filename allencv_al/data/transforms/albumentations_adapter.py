@@ -1,6 +1,6 @@
 """Albumentations behind `ImageTransform`: the only file that knows the library.
 
-It is pinned to 2.0.8 and imported when the first picture is transformed (2 s). Its objects are
+It is pinned to 2.0.8 and imported when the first image is transformed (2 s). Its objects are
 driven step by step, not called: so all chance comes from the generator of the item, and labels
 are moved by one rule (the library mirrors boxes and points into reflected borders and loses points
 under distortions).
@@ -12,7 +12,8 @@ import dataclasses
 import os
 import random
 import threading
-from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +23,7 @@ from overrides import overrides
 
 from allencv_al.data.sample import Image, Sample
 from allencv_al.data.transforms.base import ChanceTransform
+from allencv_al.data.transforms.ranges import Share, convert_ranges
 
 # A name, or OpenCV's number for it, as in configs of 2019.
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos", 0, 1, 2, 3, 4]
@@ -35,25 +37,9 @@ _CONSTANT_BORDER = 0
 _NO_PIXELS = 1e-3
 
 
-def interpolation_number(interpolation: Interpolation) -> int:
-    """Return OpenCV's number of an interpolation."""
-    if isinstance(interpolation, int):
-        return interpolation
-    return _INTERPOLATIONS.index(interpolation)
-
-
-def border_number(border: Border) -> int:
-    """Return OpenCV's number of a border mode."""
-    return border if isinstance(border, int) else _BORDERS.index(border)
-
-
-def border_arguments(border: Border, value: FillValue, mask_value: int | None) -> dict[str, Any]:
-    """Return the library's arguments for what lies outside the picture."""
-    return {
-        "border_mode": border_number(border),
-        "fill": 0 if value is None else value,
-        "fill_mask": mask_value or 0,
-    }
+def _number(names: Sequence[str], value: str | int) -> int:
+    """Return OpenCV's number of an interpolation or a border mode."""
+    return value if isinstance(value, int) else names.index(value)
 
 
 @cache
@@ -87,27 +73,51 @@ class _PerThread(threading.local):
         self.random = _GeneratorRandom()
 
 
+@dataclass(eq=False)
 class AlbumentationsTransform(ChanceTransform):
     """A transform that one class of Albumentations does.
 
+    A subclass is a dataclass whose fields are its parameters; those of the same meaning have one
+    name and one description here.
+
     Args:
+        height: Height that comes out, in pixels.
+        width: Width that comes out, in pixels.
+        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
+            number.
+        border_mode: What shows where the image does not reach: `constant` (`value`), `replicate`
+            (the edge), `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
+        value: Brightness 0..255 of a constant border, one number or one per channel.
+        mask_value: Class index of a constant border in masks.
         p: How often it fires, 0..1.
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
+
+    p: Share = field(default=0.5, kw_only=True)
+    always_apply: bool = field(default=False, kw_only=True)
 
     library_class: ClassVar[str]
     """The name of the class in Albumentations 2.0.8."""
 
     moves_labels: ClassVar[bool] = True
-    """Whether mask, boxes and points move with the picture."""
+    """Whether mask, boxes and points move with the image."""
 
-    def __init__(self, p: float = 0.5, always_apply: bool = False) -> None:
-        super().__init__(p, always_apply)
+    def __post_init__(self) -> None:
+        super().__init__(self.p, self.always_apply)
+        convert_ranges(self)
         self._per_thread = _PerThread()
 
-    @abstractmethod
     def library_arguments(self) -> dict[str, Any]:
-        """Return the arguments of the library's class, without `p`."""
+        """Return the arguments of the library's class, without `p`: by default the own fields."""
+        own = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        del own["p"], own["always_apply"]
+        if "interpolation" in own:
+            own["interpolation"] = _number(_INTERPOLATIONS, own["interpolation"])
+        if "border_mode" in own:
+            value, own["fill_mask"] = own.pop("value"), own.pop("mask_value") or 0
+            own["fill"] = 0 if value is None else value
+            own["border_mode"] = _number(_BORDERS, own["border_mode"])
+        return own
 
     def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
         """Return what the library draws for a sample: angles, corners, maps.
@@ -203,7 +213,7 @@ def _points_by_library(
 
 
 def _keep_visible_boxes(rows: NDArray[np.float64], before: Sample, after: Sample) -> None:
-    """Clip boxes to the picture; drop those wholly outside, and their labels."""
+    """Clip boxes to the image; drop those wholly outside, and their labels."""
     height, width = after.image.shape[:2]
     boxes = np.clip(rows[:, :4], 0, (width, height, width, height))
     visible = (boxes[:, 2:] - boxes[:, :2] > _NO_PIXELS).all(axis=1)
@@ -217,7 +227,7 @@ def _boxes_through_map(
 ) -> NDArray[np.float64]:
     """Bound the pixels that a distortion takes out of each box.
 
-    `map_x` and `map_y` say for each pixel of the result where in the picture it comes from.
+    `map_x` and `map_y` say for each pixel of the result where in the image it comes from.
     """
     rows = np.zeros((len(boxes), 5))
     for index, (x_min, y_min, x_max, y_max) in enumerate(boxes):
@@ -238,6 +248,6 @@ def _points_through_map(
     for index, (x, y) in enumerate(points):
         nearest = int(((map_x - x) ** 2 + (map_y - y) ** 2).argmin())
         line, column = divmod(nearest, map_x.shape[1])
-        # What is left is less than a pixel, or the way to a point that left the picture.
+        # What is left is less than a pixel, or the way to a point that left the image.
         moved[index] = column + x - map_x[line, column], line + y - map_y[line, column]
     return moved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from overrides import overrides
@@ -13,10 +13,8 @@ from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.sample import Image, Sample
-from allencv_al.data.transforms.checks import check_fraction
-
-if TYPE_CHECKING:
-    from allencv_al.data.transforms.normalization import Normalization
+from allencv_al.data.transforms.normalization import Normalization
+from allencv_al.data.transforms.ranges import Share
 
 Size = tuple[int | None, int | None]
 
@@ -24,7 +22,7 @@ _HERE = "allencv_al.data.transforms"
 
 
 class ImageTransform(Registrable):
-    """One step from a decoded picture to what the model sees.
+    """One step from a decoded image to what the model sees.
 
     A transform of your own needs `apply` and nothing else::
 
@@ -40,7 +38,7 @@ class ImageTransform(Registrable):
 
     builtin: ClassVar[Mapping[str, str]] = {
         "affine": f"{_HERE}.rotation",
-        "bgr_normalize": f"{_HERE}.normalization",
+        "bgr_normalize": f"{_HERE}.normalize",
         "center_crop": f"{_HERE}.cropping",
         "channel_shuffle": f"{_HERE}.color",
         "coarse_dropout": f"{_HERE}.noise",
@@ -53,7 +51,7 @@ class ImageTransform(Registrable):
         "horizontal_flip": f"{_HERE}.flips",
         "hue_saturation_value": f"{_HERE}.color",
         "longest_max_size": f"{_HERE}.resizing",
-        "normalize": f"{_HERE}.normalization",
+        "normalize": f"{_HERE}.normalize",
         "pad_if_needed": f"{_HERE}.cropping",
         "random_bbox_safe_crop": f"{_HERE}.cropping",
         "random_brightness_contrast": f"{_HERE}.color",
@@ -70,10 +68,10 @@ class ImageTransform(Registrable):
     """Whether it works on brightness 0..255 only, so that it cannot follow `normalize`."""
 
     draws_at_random: ClassVar[bool] = True
-    """Whether two pictures, or the same one twice, may be treated differently when it fires."""
+    """Whether two images, or the same one twice, may be treated differently when it fires."""
 
     only_moves_pixels: bool = False
-    """Whether each pixel of its result is one of the picture, unchanged. A `normalize` before such
+    """Whether each pixel of its result is one of the image, unchanged. A `normalize` before such
     transforms can as well be done after them, for the whole batch at once."""
 
     @abstractmethod
@@ -81,27 +79,27 @@ class ImageTransform(Registrable):
         """Transform one sample.
 
         Args:
-            sample: The picture and its labels. Its fields may be replaced; what is inside its
+            sample: The image and its labels. Its fields may be replaced; what is inside its
                 arrays may not be changed.
             generator: The only source of chance, so that the result depends on the run's seed,
                 the epoch and the item alone.
         """
 
     def output_size(self, height: int | None, width: int | None) -> Size:
-        """Return the height and width that come out, None where pictures differ or it is unknown.
+        """Return the height and width that come out, None where images differ or it is unknown.
 
         Args:
             height: The height that goes in; None where it is not known.
             width: The width that goes in; None where it is not known.
 
         Raises:
-            ConfigurationError: A picture of that size cannot be transformed.
+            ConfigurationError: An image of that size cannot be transformed.
         """
         return None, None
 
     @property
     def is_random(self) -> bool:
-        """Whether the same picture may come out differently the next time."""
+        """Whether the same image may come out differently the next time."""
         return self.draws_at_random
 
     @property
@@ -118,7 +116,7 @@ class ImageTransform(Registrable):
         return None
 
     def __call__(self, image: Image, seed: int | None = None) -> Image:
-        """Transform a picture that has no labels.
+        """Transform an image that has no labels.
 
         Args:
             image: uint8 `[H, W, 3]`, RGB.
@@ -135,8 +133,7 @@ class ChanceTransform(ImageTransform):
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
 
-    def __init__(self, p: float = 0.5, always_apply: bool = False) -> None:
-        check_fraction(p=p)
+    def __init__(self, p: Share = 0.5, always_apply: bool = False) -> None:
         self.p = 1.0 if always_apply else p
 
     @overrides

@@ -1,9 +1,10 @@
-"""Transforms that cut a part out of the picture, or add to it."""
+"""Transforms that cut a part out of the image, or add to it."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from overrides import overrides
@@ -15,25 +16,18 @@ from allencv_al.data.transforms.albumentations_adapter import (
     Border,
     FillValue,
     Interpolation,
-    border_arguments,
-    interpolation_number,
 )
 from allencv_al.data.transforms.base import ImageTransform, Size
-from allencv_al.data.transforms.checks import (
-    as_range,
-    check_fraction,
-    check_pixels,
-    check_positive,
-)
+from allencv_al.data.transforms.ranges import FromTo, Pixels, Range, Share
+from allencv_al.data.transforms.resizing import FixedSize
 
 
-class _FixedCrop(AlbumentationsTransform):
+@dataclass(eq=False)
+class _FixedCrop(FixedSize):
     """Cut out a part of fixed size, at full resolution.
 
     Args:
-        height: Height that comes out, in pixels.
-        width: Width that comes out, in pixels.
-        pad_if_needed: Extend pictures that are smaller than the part; else they are an error.
+        pad_if_needed: Extend images that are smaller than the part; else they are an error.
         border_mode: What the extension shows: `constant` (`value`), `replicate` (the edge),
             `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
         value: Brightness 0..255 of a constant extension, one number or one per channel.
@@ -41,40 +35,21 @@ class _FixedCrop(AlbumentationsTransform):
         p: How often it fires, 0..1.
     """
 
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        pad_if_needed: bool = False,
-        border_mode: Border = "constant",
-        value: FillValue = None,
-        mask_value: int | None = None,
-        p: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(p, **kwargs)
-        check_pixels(height=height, width=width)
-        self.height = height
-        self.width = width
-        self.pad_if_needed = pad_if_needed
-        self.only_moves_pixels = not pad_if_needed
-        self._border = border_arguments(border_mode, value, mask_value)
+    pad_if_needed: bool = False
+    border_mode: Border = "constant"
+    value: FillValue = None
+    mask_value: int | None = None
 
-    @overrides
-    def library_arguments(self) -> dict[str, Any]:
-        return {
-            "height": self.height,
-            "width": self.width,
-            "pad_if_needed": self.pad_if_needed,
-            **self._border,
-        }
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.only_moves_pixels = not self.pad_if_needed
 
     @overrides
     def fired_size(self, height: int | None, width: int | None) -> Size:
         problem = self._misfit(height, width)
         if problem:
             raise ConfigurationError(problem)
-        return self.height, self.width
+        return super().fired_size(height, width)
 
     @overrides
     def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:
@@ -89,143 +64,69 @@ class _FixedCrop(AlbumentationsTransform):
         if self.pad_if_needed or not (too_low or too_narrow):
             return ""
         return (
-            f"a crop of {self.height}x{self.width} (height x width) does not fit into a picture of "
+            f"a crop of {self.height}x{self.width} (height x width) does not fit into an image of "
             f"{height or '?'}x{width or '?'}: set pad_if_needed, or put smallest_max_size before it"
         )
 
 
 @ImageTransform.register("center_crop")
 class CenterCrop(_FixedCrop):
-    """Cut out the middle, at full resolution.
-
-    Args:
-        height: Height that comes out, in pixels.
-        width: Width that comes out, in pixels.
-        pad_if_needed: Extend pictures that are smaller than the part; else they are an error.
-        border_mode: What the extension shows: `constant` (`value`), `replicate` (the edge),
-            `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
-        value: Brightness 0..255 of a constant extension, one number or one per channel.
-        mask_value: Class index of a constant extension in masks.
-        p: How often it fires, 0..1.
-    """
+    """Cut out the middle, at full resolution."""
 
     draws_at_random: ClassVar[bool] = False
-
     library_class = "CenterCrop"
 
 
 @ImageTransform.register("random_crop")
 class RandomCrop(_FixedCrop):
-    """Cut out a part of fixed size at a random place, at full resolution.
-
-    Args:
-        height: Height that comes out, in pixels.
-        width: Width that comes out, in pixels.
-        pad_if_needed: Extend pictures that are smaller than the part; else they are an error.
-        border_mode: What the extension shows: `constant` (`value`), `replicate` (the edge),
-            `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
-        value: Brightness 0..255 of a constant extension, one number or one per channel.
-        mask_value: Class index of a constant extension in masks.
-        p: How often it fires, 0..1.
-    """
+    """Cut out a part of fixed size at a random place, at full resolution."""
 
     library_class = "RandomCrop"
 
 
 @ImageTransform.register("random_resized_crop")
-class RandomResizedCrop(AlbumentationsTransform):
+@dataclass(eq=False)
+class RandomResizedCrop(FixedSize):
     """Cut out a part of random area and aspect ratio, and scale it to a fixed size.
 
     The augmentation of Szegedy et al. 2015, "Going Deeper with Convolutions", section 6.
 
     Args:
-        height: Height that comes out, in pixels.
-        width: Width that comes out, in pixels.
-        scale: Area of the part as a share of the picture's, [from, to].
+        scale: Area of the part as a share of the image's, [from, to].
         ratio: Width over height of the part, [from, to].
-        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
-            number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
         p: How often it fires, 0..1.
     """
 
     library_class = "RandomResizedCrop"
 
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        scale: tuple[float, float] = (0.08, 1.0),
-        ratio: tuple[float, float] = (0.75, 4 / 3),
-        interpolation: Interpolation = "linear",
-        p: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(p, **kwargs)
-        check_pixels(height=height, width=width)
-        self.height = height
-        self.width = width
-        self.scale = as_range("scale", scale, 0, 1)
-        self.ratio = as_range("ratio", ratio)
-        check_positive(ratio=self.ratio[0])
-        self.interpolation = interpolation
+    scale: Annotated[Range, FromTo(0, 1)] = (0.08, 1.0)
+    ratio: Annotated[Range, FromTo(above=0)] = (0.75, 4 / 3)
+    interpolation: Interpolation = "linear"
 
     @overrides
     def library_arguments(self) -> dict[str, Any]:
-        return {
-            "size": (self.height, self.width),
-            "scale": self.scale,
-            "ratio": self.ratio,
-            "interpolation": interpolation_number(self.interpolation),
-        }
-
-    @overrides
-    def fired_size(self, height: int | None, width: int | None) -> Size:
-        return self.height, self.width
+        arguments = super().library_arguments()
+        size = arguments.pop("height"), arguments.pop("width")
+        return {**arguments, "size": size}
 
 
 @ImageTransform.register("random_bbox_safe_crop")
-class RandomBBoxSafeCrop(AlbumentationsTransform):
+@dataclass(eq=False)
+class RandomBBoxSafeCrop(FixedSize):
     """Cut out a random part that holds every box, and scale it to a fixed size.
 
-    A picture without boxes keeps its whole height, unless `erosion_rate` lets it lose some.
+    An image without boxes keeps its whole height, unless `erosion_rate` lets it lose some.
 
     Args:
-        height: Height that comes out, in pixels.
-        width: Width that comes out, in pixels.
         erosion_rate: Share of each side that the part may lose, 0..1: of the boxes' common bound
-            where there are boxes, else of the picture.
-        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
-            number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
+            where there are boxes, else of the image.
         p: How often it fires, 0..1.
     """
 
     library_class = "RandomSizedBBoxSafeCrop"
 
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        erosion_rate: float = 0.0,
-        interpolation: Interpolation = "linear",
-        p: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(p, **kwargs)
-        check_pixels(height=height, width=width)
-        check_fraction(erosion_rate=erosion_rate)
-        self.height = height
-        self.width = width
-        self.erosion_rate = erosion_rate
-        self.interpolation = interpolation
-
-    @overrides
-    def library_arguments(self) -> dict[str, Any]:
-        return {
-            "height": self.height,
-            "width": self.width,
-            "erosion_rate": self.erosion_rate,
-            "interpolation": interpolation_number(self.interpolation),
-        }
+    erosion_rate: Share = 0.0
+    interpolation: Interpolation = "linear"
 
     @overrides
     def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
@@ -241,14 +142,11 @@ class RandomBBoxSafeCrop(AlbumentationsTransform):
         params["crop_coords"] = (left, top, right, bottom)
         return params
 
-    @overrides
-    def fired_size(self, height: int | None, width: int | None) -> Size:
-        return self.height, self.width
-
 
 @ImageTransform.register("pad_if_needed")
+@dataclass(eq=False)
 class PadIfNeeded(AlbumentationsTransform):
-    """Extend the picture on all sides up to a least size.
+    """Extend the image on all sides up to a least size.
 
     Args:
         min_height: Height that comes out at least, in pixels.
@@ -257,32 +155,17 @@ class PadIfNeeded(AlbumentationsTransform):
             `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
         value: Brightness 0..255 of a constant extension, one number or one per channel.
         mask_value: Class index of a constant extension in masks.
-        p: How often it fires, 0..1.
     """
 
     draws_at_random: ClassVar[bool] = False
-
     library_class = "PadIfNeeded"
 
-    def __init__(
-        self,
-        min_height: int = 1024,
-        min_width: int = 1024,
-        border_mode: Border = "reflect_101",
-        value: FillValue = None,
-        mask_value: int | None = None,
-        p: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(p, **kwargs)
-        check_pixels(min_height=min_height, min_width=min_width)
-        self.min_height = min_height
-        self.min_width = min_width
-        self._border = border_arguments(border_mode, value, mask_value)
-
-    @overrides
-    def library_arguments(self) -> dict[str, Any]:
-        return {"min_height": self.min_height, "min_width": self.min_width, **self._border}
+    min_height: Pixels = 1024
+    min_width: Pixels = 1024
+    border_mode: Border = "reflect_101"
+    value: FillValue = None
+    mask_value: int | None = None
+    p: Share = field(default=1.0, kw_only=True)
 
     @overrides
     def fired_size(self, height: int | None, width: int | None) -> Size:

@@ -1,8 +1,8 @@
-"""Transforms that mirror the picture."""
+"""Transforms that mirror the image."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from overrides import overrides
@@ -14,57 +14,30 @@ from allencv_al.data.transforms.base import ChanceTransform, ImageTransform
 
 @ImageTransform.register("horizontal_flip")
 class HorizontalFlip(AlbumentationsTransform):
-    """Mirror left and right.
-
-    Args:
-        p: How often it fires, 0..1.
-        always_apply: Fire always, whatever `p` says: as in configs of 2019.
-    """
+    """Mirror left and right."""
 
     draws_at_random: ClassVar[bool] = False
-
     library_class = "HorizontalFlip"
     only_moves_pixels = True
-
-    @overrides
-    def library_arguments(self) -> dict[str, Any]:
-        return {}
 
 
 @ImageTransform.register("vertical_flip")
 class VerticalFlip(AlbumentationsTransform):
-    """Mirror top and bottom.
-
-    Args:
-        p: How often it fires, 0..1.
-        always_apply: Fire always, whatever `p` says: as in configs of 2019.
-    """
+    """Mirror top and bottom."""
 
     draws_at_random: ClassVar[bool] = False
-
     library_class = "VerticalFlip"
     only_moves_pixels = True
-
-    @overrides
-    def library_arguments(self) -> dict[str, Any]:
-        return {}
 
 
 @ImageTransform.register("flip")
 class Flip(ChanceTransform):
-    """Mirror left and right, top and bottom, or both: a third of the time each when it fires.
-
-    Args:
-        p: How often it fires, 0..1.
-        always_apply: Fire always, whatever `p` says: as in configs of 2019.
-    """
+    """Mirror left and right, top and bottom, or both: a third of the time each when it fires."""
 
     only_moves_pixels = True
 
-    def __init__(self, p: float = 0.5, always_apply: bool = False) -> None:
-        super().__init__(p, always_apply)
-        self._horizontal = HorizontalFlip(p=1)
-        self._vertical = VerticalFlip(p=1)
+    _horizontal: ClassVar[ChanceTransform] = HorizontalFlip(p=1)
+    _vertical: ClassVar[ChanceTransform] = VerticalFlip(p=1)
 
     @overrides
     def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:

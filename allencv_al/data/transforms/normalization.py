@@ -1,18 +1,13 @@
-"""From brightness to what a network was trained on: per picture, or for a whole batch at once."""
+"""The arithmetic of normalization: per image, or for a whole batch at once on any device."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from overrides import overrides
 
-from allencv_al.common.errors import ConfigurationError
-from allencv_al.data.sample import Image, Sample
-from allencv_al.data.transforms.base import ChanceTransform, ImageTransform
-from allencv_al.data.transforms.checks import check_positive
+from allencv_al.data.sample import Image
 
 if TYPE_CHECKING:
     from torch import Tensor, device
@@ -21,9 +16,6 @@ Channels = tuple[float, float, float]
 
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
-# Of Detectron's models: BGR, 0..255.
-BGR_MEAN: Channels = (102.98, 115.95, 122.77)
-BGR_STD: Channels = (1.0, 1.0, 1.0)
 
 
 class Normalization:
@@ -50,7 +42,7 @@ class Normalization:
         self._constants: dict[device, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, batch: Tensor, out: Tensor | None = None) -> Tensor:
-        """Normalize a batch of pictures.
+        """Normalize a batch of images.
 
         Args:
             batch: `[B, 3, H, W]`, uint8 as a rule; it is not changed. Its memory format is kept.
@@ -74,8 +66,8 @@ class Normalization:
         factor, shift = self._constants[values.device]
         return torch.addcmul(shift, values, factor, out=values)  # one pass over memory, in place
 
-    def of_picture(self, image: Image) -> NDArray[np.float32]:
-        """Normalize one picture, `[H, W, 3]`; it is not changed."""
+    def of_image(self, image: Image) -> NDArray[np.float32]:
+        """Normalize one image, `[H, W, 3]`; it is not changed."""
         height, width = image.shape[:2]
         # Constants as long as a row: broadcasting over 3 channels is 6 times slower.
         factor, shift = (
@@ -98,91 +90,3 @@ class Normalization:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_constants": {}}  # tensors of a device stay in their process
-
-
-class _Normalizing(ChanceTransform):
-    """Normalize each picture, where the pipeline cannot do it for the whole batch.
-
-    Args:
-        normalization: What is done.
-        p: 1; anything else is an error.
-        always_apply: Fire always, whatever `p` says: as in configs of 2019.
-    """
-
-    draws_at_random: ClassVar[bool] = False
-
-    def __init__(
-        self, normalization: Normalization, p: float = 1.0, always_apply: bool = False
-    ) -> None:
-        super().__init__(p, always_apply)
-        if self.p != 1:
-            raise ConfigurationError(
-                f"p: expected 1, found {p}: normalized and raw pictures do not go into one batch"
-            )
-        check_positive(std=min(normalization.std), max_pixel_value=normalization.max_pixel_value)
-        self.normalization = normalization
-
-    @overrides
-    def as_normalization(self) -> Normalization:
-        return self.normalization
-
-    @overrides
-    def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        image = self.normalization.of_picture(sample.image)
-        return dataclasses.replace(sample, image=image)
-
-
-@ImageTransform.register("normalize")
-class Normalize(_Normalizing):
-    """Take the mean from each channel and divide by the standard deviation; masks stay.
-
-    `(x - mean * max_pixel_value) / (std * max_pixel_value)`. The defaults are those of ImageNet.
-
-    Args:
-        mean: Mean of R, G and B, as a share of `max_pixel_value`.
-        std: Standard deviation of R, G and B, as a share of `max_pixel_value`.
-        max_pixel_value: Brightness of white.
-        p: Always 1: normalized and raw pictures do not go into one batch.
-        always_apply: Fire always, whatever `p` says: as in configs of 2019.
-    """
-
-    def __init__(
-        self,
-        mean: Channels = IMAGENET_MEAN,
-        std: Channels = IMAGENET_STD,
-        max_pixel_value: float = 255.0,
-        p: float = 1.0,
-        always_apply: bool = False,
-    ) -> None:
-        super().__init__(Normalization(mean, std, max_pixel_value), p, always_apply)
-
-
-@ImageTransform.register("bgr_normalize")
-class BgrNormalize(_Normalizing):
-    """Turn RGB into BGR, take the mean from each channel and divide by the standard deviation.
-
-    `(x - mean) / std` of brightness 0..255, as the models of Caffe and Detectron expect. A float
-    picture is taken to be in 0..1.
-
-    Args:
-        mean: Mean of B, G and R, 0..255.
-        std: Standard deviation of B, G and R, 0..255.
-        p: Always 1: normalized and raw pictures do not go into one batch.
-        always_apply: Fire always, whatever `p` says: as in configs of 2019.
-    """
-
-    def __init__(
-        self,
-        mean: Channels = BGR_MEAN,
-        std: Channels = BGR_STD,
-        p: float = 1.0,
-        always_apply: bool = False,
-    ) -> None:
-        super().__init__(Normalization(mean, std, 1.0, reverse_channels=True), p, always_apply)
-
-    @overrides
-    def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        if sample.image.dtype != np.uint8:
-            white = np.float32(255)
-            sample = dataclasses.replace(sample, image=sample.image * white)
-        return super().fire(sample, generator)

@@ -1,8 +1,9 @@
-"""Transforms that scale the whole picture."""
+"""Transforms that scale the whole image."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from overrides import overrides
@@ -11,53 +12,39 @@ from allencv_al.data.sample import Sample
 from allencv_al.data.transforms.albumentations_adapter import (
     AlbumentationsTransform,
     Interpolation,
-    interpolation_number,
 )
 from allencv_al.data.transforms.base import ImageTransform, Size
-from allencv_al.data.transforms.checks import check_pixels
+from allencv_al.data.transforms.ranges import Pixels, Share
 
 
-@ImageTransform.register("resize")
-class Resize(AlbumentationsTransform):
-    """Scale to a fixed height and width; the aspect ratio is not kept.
+@dataclass(eq=False)
+class FixedSize(AlbumentationsTransform):
+    """A transform whose result has a fixed height and width.
 
     Args:
-        height: Height that comes out, in pixels.
-        width: Width that comes out, in pixels.
         interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
             number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
-        p: How often it fires, 0..1. Below 1 the pictures of a batch can differ in size.
+        p: How often it fires, 0..1. Below 1 the images of a batch can differ in size.
     """
 
-    draws_at_random: ClassVar[bool] = False
-
-    library_class = "Resize"
-
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        interpolation: Interpolation = "linear",
-        p: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(p, **kwargs)
-        check_pixels(height=height, width=width)
-        self.height = height
-        self.width = width
-        self.interpolation = interpolation
-
-    @overrides
-    def library_arguments(self) -> dict[str, Any]:
-        return {
-            "height": self.height,
-            "width": self.width,
-            "interpolation": interpolation_number(self.interpolation),
-        }
+    height: Pixels
+    width: Pixels
+    p: Share = field(default=1.0, kw_only=True)
 
     @overrides
     def fired_size(self, height: int | None, width: int | None) -> Size:
         return self.height, self.width
+
+
+@ImageTransform.register("resize")
+@dataclass(eq=False)
+class Resize(FixedSize):
+    """Scale to a fixed height and width; the aspect ratio is not kept."""
+
+    draws_at_random: ClassVar[bool] = False
+    library_class = "Resize"
+
+    interpolation: Interpolation = "linear"
 
     @property
     @overrides
@@ -65,13 +52,13 @@ class Resize(AlbumentationsTransform):
         return max(self.height, self.width) if self.p == 1 else None
 
 
+@dataclass(eq=False)
 class _MaxSize(AlbumentationsTransform):
     """Scale so that one side has a given length.
 
     Args:
-        max_size: The length, in pixels.
-        interpolation: How pixels are mixed, by name or OpenCV's number.
-        p: How often it fires, 0..1.
+        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
+            number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
     """
 
     draws_at_random: ClassVar[bool] = False
@@ -80,17 +67,9 @@ class _MaxSize(AlbumentationsTransform):
     # can come out as 255, and a crop of 256 after it fails.
     library_class = "Resize"
 
-    def __init__(
-        self,
-        max_size: int = 1024,
-        interpolation: Interpolation = "linear",
-        p: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(p, **kwargs)
-        check_pixels(max_size=max_size)
-        self.max_size = max_size
-        self.interpolation = interpolation
+    max_size: Pixels = 1024
+    interpolation: Interpolation = "linear"
+    p: Share = field(default=1.0, kw_only=True)
 
     @abstractmethod
     def side(self, height: int, width: int) -> int:
@@ -103,11 +82,9 @@ class _MaxSize(AlbumentationsTransform):
 
     @overrides
     def library_arguments(self) -> dict[str, Any]:
-        return {
-            "height": self.max_size,
-            "width": self.max_size,
-            "interpolation": interpolation_number(self.interpolation),
-        }
+        arguments = super().library_arguments()
+        size = arguments.pop("max_size")
+        return {**arguments, "height": size, "width": size}
 
     @overrides
     def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
@@ -132,9 +109,6 @@ class SmallestMaxSize(_MaxSize):
 
     Args:
         max_size: Length of the shorter side that comes out, in pixels.
-        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
-            number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
-        p: How often it fires, 0..1.
     """
 
     @overrides
@@ -148,9 +122,6 @@ class LongestMaxSize(_MaxSize):
 
     Args:
         max_size: Length of the longer side that comes out, in pixels.
-        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
-            number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
-        p: How often it fires, 0..1.
     """
 
     @overrides

@@ -18,7 +18,7 @@ class TransformPipeline:
     """Apply transforms one after the other, as listed.
 
     A `normalize` that is last, or followed only by transforms that move pixels and mix none (flips,
-    crops), is not applied to each picture: pictures stay uint8, a quarter of the memory, and
+    crops), is not applied to each image: images stay uint8, a quarter of the memory, and
     `deferred` does it for a whole batch where the batch is used. The result is the same.
 
     Args:
@@ -43,17 +43,17 @@ class TransformPipeline:
         """Transform one sample, all but the deferred part.
 
         Args:
-            sample: The picture and its labels; its arrays are not changed.
+            sample: The image and its labels; its arrays are not changed.
             seed: The only source of chance: the same seed gives the same result, whatever was done
                 before and in whatever process.
 
         Raises:
-            DataError: A transform returned something else than a sample with a picture.
+            DataError: A transform returned something else than a sample with an image.
         """
         generator = np.random.default_rng(seed)
         for transform in self._per_item:
             sample = transform.apply(sample, generator)
-            if not (isinstance(sample, Sample) and _is_picture(sample.image)):
+            if not (isinstance(sample, Sample) and _is_image(sample.image)):
                 raise DataError(f"{type(transform).__name__}.apply: {_wrong_result(sample)}")
         return sample
 
@@ -63,7 +63,7 @@ class TransformPipeline:
         return self.transforms[0].scales_to if self.transforms else None
 
     def output_size(self, height: int | None, width: int | None) -> Size:
-        """Return the height and width that come out, None where pictures differ.
+        """Return the height and width that come out, None where images differ.
 
         Args:
             height: The height that goes in; None where it is not known.
@@ -80,7 +80,7 @@ class TransformPipeline:
         return height, width
 
 
-def _is_picture(image: Any) -> bool:
+def _is_image(image: Any) -> bool:
     return (
         isinstance(image, np.ndarray)
         and image.ndim == 3
@@ -113,7 +113,7 @@ def order_problem(transforms: Sequence[ImageTransform]) -> tuple[int, str] | Non
         normalizes = transform.as_normalization() is not None
         if normalized and (normalizes or transform.needs_raw_pixels):
             return index, (
-                f"{type(transform).__name__} works on brightness 0..255, but the picture is "
+                f"{type(transform).__name__} works on brightness 0..255, but the image is "
                 "normalized by then: put it before the normalization"
             )
         normalized = normalized or normalizes

@@ -189,10 +189,10 @@ def test_a_crop_can_pad() -> None:
 
 
 def test_a_crop_larger_than_the_picture_says_what_to_do() -> None:
-    with pytest.raises(DataError, match=r"crop of 5x2 .* picture of 4x6: set pad_if_needed"):
+    with pytest.raises(DataError, match=r"crop of 5x2 .* image of 4x6: set pad_if_needed"):
         applied(sample([], []), "center_crop", height=5, width=2)
     crop = ImageTransform.from_params({"type": "random_crop", "height": 5, "width": 2})
-    with pytest.raises(ConfigurationError, match=r"crop of 5x2 .* picture of 4x\?"):
+    with pytest.raises(ConfigurationError, match=r"crop of 5x2 .* image of 4x\?"):
         crop.output_size(4, None)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform, Normalization
-from allencv_al.data.transforms.normalization import BgrNormalize, Normalize
+from allencv_al.data.transforms.normalize import BgrNormalize, Normalize
 
 SETTINGS = [
     ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 255.0),

@@ -210,7 +210,7 @@ def test_a_crop_that_cannot_fit_is_found_without_a_picture() -> None:
         {"type": "resize", "height": 200, "width": 200},
         {"type": "center_crop", "height": 224, "width": 224},
     )
-    with pytest.raises(ConfigurationError, match=r"crop of 224x224 .* picture of 200x200"):
+    with pytest.raises(ConfigurationError, match=r"crop of 224x224 .* image of 200x200"):
         pipe.output_size(None, None)
 
 
