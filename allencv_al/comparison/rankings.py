@@ -1,4 +1,4 @@
-"""How strategies compare at single label counts: penalty matrix and performance profile."""
+"""Comparisons of strategies at single label counts: penalty matrix and performance profile."""
 
 from __future__ import annotations
 

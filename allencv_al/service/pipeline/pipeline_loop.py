@@ -50,7 +50,7 @@ class LoopRequest:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """What loops store beside their results.
+    """Options for what loops store beside their results.
 
     Args:
         write_pickles: Whether to write each JSON file as a pickle too, for old readers.
