@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.active_learning.learners.base import Learner
@@ -24,6 +25,26 @@ DEFAULT_QUERY_SIZE = 20
 WITHOUT_MODEL = frozenset({"embeddings", "labeled_embeddings"})
 
 
+def _problem_without_model(strategy: QueryStrategy | None) -> str | None:
+    more = sorted((needs_of(strategy) if strategy else frozenset()) - WITHOUT_MODEL)
+    if not more:
+        return None
+    return (
+        f"there is no model yet, and this strategy needs its {', '.join(more)}; choose one that "
+        "needs none (random), or only embeddings (typiclust, k_center, max_herding)"
+    )
+
+
+def _check_classes(classes: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    if classes is None:
+        return
+    names = [class_name(name) for name in classes]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if not names or doubled or not all(names):
+        found = f"twice: {', '.join(doubled)}" if doubled else "none, or an empty name"
+        yield "classes", f"expected distinct class names, found {found}"
+
+
 class InitialQuery(FromParams):
     """The items that are labeled before there is a model.
 
@@ -33,19 +54,21 @@ class InitialQuery(FromParams):
             encoder `typiclust`, `k_center`, `max_herding`, `prob_cover`. Default: `random`.
     """
 
-    def __init__(self, size: int, strategy: QueryStrategy | None = None) -> None:
-        for name, message in _initial_faults(size, strategy):
-            raise ConfigurationError(f"{name}: {message}")
+    def __init__(self, size: Annotated[int, Ge(1)], strategy: QueryStrategy | None = None) -> None:
+        problem = _problem_without_model(strategy)
+        if problem:
+            raise ConfigurationError(f"strategy: {problem}")
         self.size = size
         self.strategy = strategy or QueryStrategy.from_params("random")
 
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("size", "strategy"):
-            strategy = config.build("strategy")
-            for name, message in _initial_faults(config.get("size"), strategy):
-                yield config.fault(name, message)
+        problem = (
+            _problem_without_model(config.build("strategy")) if config.sound("strategy") else None
+        )
+        if problem:
+            yield config.fault("strategy", problem)
 
 
 class ActiveLearningSettings(FromParams):
@@ -89,28 +112,28 @@ class ActiveLearningSettings(FromParams):
             config.
     """
 
+    joint_rules = (_check_classes,)
+
     def __init__(
         self,
         strategy: QueryStrategy | None = None,
-        query_size: int = DEFAULT_QUERY_SIZE,
+        query_size: Annotated[int, Ge(1)] = DEFAULT_QUERY_SIZE,
         initial: InitialQuery | None = None,
-        budget: int | None = None,
+        budget: Annotated[int, Ge(1)] | None = None,
         retrain: Retrain = "cold",
-        shrink: float = 0.6,
-        perturb: float = 0.01,
+        shrink: Annotated[float, Interval(ge=0, le=1)] = 0.6,
+        perturb: Annotated[float, Ge(0)] = 0.01,
         annotator: Annotator | None = None,
         stop: list[StopRule] | None = None,
         evaluate_pool: bool = True,
-        test_fraction: float | None = None,
+        test_fraction: Annotated[float, Interval(gt=0, lt=1)] | None = None,
         pool_data_path: str | None = None,
         classes: list[str] | None = None,
         cache_embeddings: bool = True,
-        mc_samples: int = 20,
-        target_size: int = 1000,
+        mc_samples: Annotated[int, Ge(1)] = 20,
+        target_size: Annotated[int, Ge(1)] = 1000,
         learner: Lazy[Learner] | None = None,
     ) -> None:
-        for name, message in _faults(locals()):
-            raise ConfigurationError(f"{name}: {message}")
         self.strategy = strategy or QueryStrategy.from_params("margin")
         needs_of(self.strategy)
         self.query_size = query_size
@@ -130,22 +153,19 @@ class ActiveLearningSettings(FromParams):
         self.target_size = target_size
         self.learner = learner or Lazy(Learner.from_params)
 
-    numbers: ClassVar[tuple[str, ...]] = (
-        *("query_size", "budget", "shrink", "perturb", "test_fraction", "classes"),
-        *("mc_samples", "target_size"),
-    )
-
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        given = {name: config.get(name) for name in cls.numbers if config.sound(name)}
-        for name, message in _faults(given):
-            yield config.fault(name, message)
-        initial, budget = config.child("initial"), given.get("budget") or 0
-        if budget > 0 and initial is not None and initial.sound("size"):
-            size = initial.get("size")
-            if size > budget:
-                yield initial.fault("size", f"expected at most the budget, {budget}, found {size}")
+        initial, budget = config.child("initial"), config.get("budget")
+        if (
+            budget is None
+            or initial is None
+            or not (config.sound("budget") and initial.sound("size"))
+        ):
+            return
+        size = initial.get("size")
+        if size > budget:
+            yield initial.fault("size", f"expected at most the budget, {budget}, found {size}")
 
 
 def name_in(config: Mapping[str, Any], key: str, default: str) -> str:
@@ -158,36 +178,3 @@ def name_in(config: Mapping[str, Any], key: str, default: str) -> str:
     """
     value = (config.get("active_learning") or {}).get(key) or default
     return value if isinstance(value, str) else str(value.get("type", default))
-
-
-def _initial_faults(size: int, strategy: QueryStrategy | None) -> Iterator[tuple[str, str]]:
-    if size < 1:
-        yield "size", f"expected at least 1, found {size}"
-    more = sorted((needs_of(strategy) if strategy else frozenset()) - WITHOUT_MODEL)
-    if more:
-        yield (
-            "strategy",
-            f"there is no model yet, and this strategy needs its {', '.join(more)}; choose one "
-            "that needs none (random), or only embeddings (typiclust, k_center, max_herding)",
-        )
-
-
-def _faults(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ("query_size", "budget", "mc_samples", "target_size"):
-        value = given.get(name)
-        if value is not None and value < 1:
-            yield name, f"expected at least 1, found {value}"
-    fraction = given.get("test_fraction")
-    if fraction is not None and not 0 < fraction < 1:
-        yield "test_fraction", f"expected a share above 0 and below 1, found {fraction}"
-    if not 0 <= given.get("shrink", 0) <= 1:
-        yield "shrink", f"expected a number from 0 to 1, found {given['shrink']}"
-    if not 0 <= given.get("perturb", 0) < float("inf"):
-        yield "perturb", f"expected a number of at least 0, found {given['perturb']}"
-    classes = given.get("classes")
-    if classes is not None:
-        names = [class_name(name) for name in classes]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if not names or doubled or not all(names):
-            found = f"twice: {', '.join(doubled)}" if doubled else "none, or an empty name"
-            yield "classes", f"expected distinct class names, found {found}"

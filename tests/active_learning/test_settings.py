@@ -44,20 +44,20 @@ def test_a_right_block_has_no_faults(
 @pytest.mark.parametrize(
     ("key", "value", "path", "message"),
     [
-        ("query_size", 0, "query_size", "expected at least 1, found 0"),
-        ("budget", -3, "budget", "expected at least 1, found -3"),
-        ("mc_samples", 0, "mc_samples", "expected at least 1, found 0"),
-        ("target_size", 0, "target_size", "expected at least 1, found 0"),
-        ("test_fraction", 1.0, "test_fraction", "expected a share above 0 and below 1, found 1.0"),
-        ("test_fraction", 0, "test_fraction", "expected a share above 0 and below 1, found 0"),
-        ("shrink", 1.5, "shrink", "expected a number from 0 to 1, found 1.5"),
-        ("perturb", -0.1, "perturb", "expected a number of at least 0, found -0.1"),
+        ("query_size", 0, "query_size", "expected int >= 1, found 0"),
+        ("budget", -3, "budget", "expected int >= 1, found -3"),
+        ("mc_samples", 0, "mc_samples", "expected int >= 1, found 0"),
+        ("target_size", 0, "target_size", "expected int >= 1, found 0"),
+        ("test_fraction", 1.0, "test_fraction", "expected float > 0 and < 1, found 1.0"),
+        ("test_fraction", 0, "test_fraction", "expected float > 0 and < 1, found 0"),
+        ("shrink", 1.5, "shrink", "expected float from 0 to 1, found 1.5"),
+        ("perturb", -0.1, "perturb", "expected float >= 0, found -0.1"),
         ("classes", ["a", "b", "a"], "classes", "expected distinct class names, found twice: a"),
         ("classes", ["caf\u00e9", "cafe\u0301"], "classes", "found twice: caf\u00e9"),
         ("classes", ["a", "a "], "classes", "found twice: a"),
         ("classes", [], "classes", "expected distinct class names, found none"),
         ("classes", ["a", ""], "classes", "expected distinct class names, found none, or an empty"),
-        ("initial", {"size": 0}, "initial.size", "expected at least 1, found 0"),
+        ("initial", {"size": 0}, "initial.size", "expected int >= 1, found 0"),
         ("initial", {"size": 13}, "initial.size", "expected at most the budget, 12, found 13"),
         ("initial", {"strategy": "random"}, "initial.size", "missing key"),
         ("initial", {"size": 4, "strategy": "margin"}, "initial.strategy", "needs its logits"),
@@ -143,9 +143,9 @@ def test_images_of_an_encoder_that_trains_may_change_by_chance(network_config: M
 
 
 def test_in_python_a_wrong_value_is_an_error_too() -> None:
-    with pytest.raises(ConfigurationError, match="query_size: expected at least 1, found 0"):
+    with pytest.raises(ConfigurationError, match="query_size: expected int >= 1, found 0"):
         ActiveLearningSettings(query_size=0)
-    with pytest.raises(ConfigurationError, match="size: expected at least 1"):
+    with pytest.raises(ConfigurationError, match="size: expected int >= 1"):
         InitialQuery(0)
 
 

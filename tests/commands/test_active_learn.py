@@ -186,8 +186,8 @@ def test_a_dry_run_writes_nothing_and_tells_every_fault(project: Project) -> Non
         assert project.run(*arguments) == 2
         assert "3 faults in" in project.err
         assert 'active_learning.strategy: "margni" is not a registered' in project.err
-        assert "active_learning.budget: expected at least 1, found 0" in project.err
-        assert "active_learning.test_fraction: expected a share above 0" in project.err
+        assert "active_learning.budget: expected int >= 1, found 0" in project.err
+        assert "active_learning.test_fraction: expected float > 0 and < 1" in project.err
         assert not project.run_folder.exists()
 
 

@@ -117,7 +117,7 @@ def test_a_dry_run_tells_every_fault_and_runs_nothing(
         code, out, err = run(*more, "--strategies", "random,margni,bagde")
         assert (code, out) == (2, "")
         assert "4 faults in" in err
-        assert "active_learning.budget: expected at least 1, found 0" in err
+        assert "active_learning.budget: expected int >= 1, found 0" in err
         assert 'active_learning.query_sise: unknown key; did you mean "query_size"?' in err
         assert '--strategies margni: type: "margni" is not a registered' in err
         assert '--strategies bagde: type: "bagde" is not a registered' in err

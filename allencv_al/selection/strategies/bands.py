@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import MinLen
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.from_params import FromParams
-from allencv_al.common.config.value_checks import Problem, faults_from, not_positive, raise_problems
-from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.data.id_hash import id_uniforms
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy, highest
 from allencv_al.selection.strategies.shared.batch_parts import apportion
 from allencv_al.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin
 
 ScoreName = Literal["confidence", "margin", "entropy", "random"]
 
 
-def _band_problems(
-    score: str | None,
-    num_items: int | None,
-    take: str | None,
-    over: float | None,
-    under: float | None,
-) -> Iterator[Problem]:
-    yield from not_positive(num_items=num_items)
+def _check_band(
+    score: str, take: str | None, over: float | None, under: float | None
+) -> Iterator[tuple[str, str]]:
     has_band = over is not None or under is not None
     if score == "random" and (take is not None or has_band):
         yield "score", "expected no take, over or under beside random"
-    elif score is not None and score != "random" and (take is not None) == has_band:
+    elif score != "random" and (take is not None) == has_band:
         found = "both" if has_band else "neither"
         yield "take", f"expected either take, or over and under, found {found}"
     if over is not None and under is not None and not over < under:
@@ -53,25 +46,21 @@ class Band(FromParams):
             two, those whose scores are nearest follow.
     """
 
+    joint_rules = (_check_band,)
+
     def __init__(
         self,
         score: ScoreName,
-        num_items: int,
+        num_items: PositiveInt,
         take: Literal["lowest", "highest"] | None = None,
         over: float | None = None,
         under: float | None = None,
     ) -> None:
-        raise_problems(_band_problems(score, num_items, take, over, under))
         self.score: ScoreName = score
         self.num_items = num_items
         self.take = take
         self.over = -np.inf if over is None else over
         self.under = np.inf if under is None else under
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _band_problems)
 
     def wanted(
         self, scores: NDArray[np.float64], draws: NDArray[np.float64]
@@ -104,18 +93,11 @@ class Bands(QueryStrategy):
 
     needs = frozenset({"logits"})
 
-    def __init__(self, bands: list[Band], memory_budget_mb: float = 512.0) -> None:
+    def __init__(
+        self, bands: Annotated[list[Band], MinLen(1)], memory_budget_mb: PositiveFloat = 512.0
+    ) -> None:
         super().__init__(memory_budget_mb)
-        if not bands:
-            raise ConfigurationError("bands: expected at least one, found none")
         self.bands = bands
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from super().config_faults(config)
-        if "bands" in config.names and config.sound("bands") and config.get("bands") == []:
-            yield config.fault("bands", "expected at least one, found none")
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Gt, Interval
 from numpy.typing import NDArray
-from overrides import overrides
 
-from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.names import listed
 from allencv_al.common.config.registrable import Registrable
-from allencv_al.common.config.value_checks import (
-    Problem,
-    Rule,
-    faults_from,
-    not_positive_and_finite,
-    raise_problems,
-)
-from allencv_al.common.errors import ComponentError, ConfigurationError, DataError, Fault
+from allencv_al.common.errors import ComponentError, ConfigurationError, DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.unix import peak_bytes
 from allencv_al.data.id_hash import id_hashes
@@ -35,10 +27,10 @@ from allencv_al.selection.strategies.shared.pick_check import (
 _HERE = "allencv_al.selection.strategies"
 _MEGABYTE = 2**20
 
-
-def budget_problems(memory_budget_mb: float | None) -> Iterator[Problem]:
-    """Yield what is wrong with a memory budget."""
-    yield from not_positive_and_finite(memory_budget_mb=memory_budget_mb)
+PositiveFloat = Annotated[float, Gt(0)]
+PositiveInt = Annotated[int, Ge(1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Part = Annotated[float, Interval(gt=0, le=1)]
 
 
 class QueryStrategy(Registrable):
@@ -74,23 +66,10 @@ class QueryStrategy(Registrable):
     needs: frozenset[str] = frozenset()
     """Arrays of the pool that it reads (`allencv_al.selection.pool.unlabeled_pool.OUTPUTS`)."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (budget_problems,)
-    """Faults of constructor parameters, each by itself; for checks of configs.
-
-    The constructor raises the same. A subclass adds to them: `rules = (*QueryStrategy.rules, own)`.
-    """
-
     memory_budget_mb = 512.0  # of a subclass whose constructor does not call this one
 
-    def __init__(self, memory_budget_mb: float = 512.0) -> None:
-        raise_problems(budget_problems(memory_budget_mb))
+    def __init__(self, memory_budget_mb: PositiveFloat = 512.0) -> None:
         self.memory_budget_mb = memory_budget_mb
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        for rule in cls.rules:
-            yield from faults_from(config, rule)
 
     def __str__(self) -> str:
         """Return how a message names the strategy: its registered name and its class."""

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import Problem, not_positive, raise_problems
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy, highest
 from allencv_al.selection.strategies.ensemble import Bald, members_logits
 from allencv_al.selection.strategies.shared.softmax import softmax
 
@@ -85,10 +84,6 @@ class LabelConfigurations:
             yield slice(start, start + step)
 
 
-def _problems(num_configurations: int | None, num_candidates: int | None) -> Iterator[Problem]:
-    yield from not_positive(num_configurations=num_configurations, num_candidates=num_candidates)
-
-
 @QueryStrategy.register("batch_bald")
 class BatchBald(Bald):
     """Builds the batch greedily: each pick adds most to what the labels together tell.
@@ -109,17 +104,14 @@ class BatchBald(Bald):
             same for every value.
     """
 
-    rules = (*Bald.rules, _problems)
-
     def __init__(
         self,
-        num_configurations: int = 10_000,
-        num_candidates: int = 10_000,
-        temperature: float = 1.0,
-        memory_budget_mb: float = 512.0,
+        num_configurations: PositiveInt = 10_000,
+        num_candidates: PositiveInt = 10_000,
+        temperature: PositiveFloat = 1.0,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(temperature, memory_budget_mb)
-        raise_problems(_problems(num_configurations, num_candidates))
         self.num_configurations = num_configurations
         self.num_candidates = num_candidates
 

@@ -6,16 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import raise_problems
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy
 from allencv_al.selection.strategies.shared.canonical_rows import (
     CanonicalRows,
     assign,
     fit_centroids,
 )
-from allencv_al.selection.strategies.shared.softmax import temperature_problems
 from allencv_al.selection.strategies.uncertainty import Entropy
 
 _NEAREST_KEPT = 8
@@ -39,11 +37,11 @@ class Clue(QueryStrategy):
     """
 
     needs = frozenset({"logits", "embeddings"})
-    rules = (*QueryStrategy.rules, temperature_problems)
 
-    def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
+    def __init__(
+        self, temperature: PositiveFloat = 1.0, memory_budget_mb: PositiveFloat = 512.0
+    ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(temperature_problems(temperature))
         self.temperature = temperature
 
     @overrides

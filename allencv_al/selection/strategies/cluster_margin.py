@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import Problem, not_positive, raise_problems
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy
 from allencv_al.selection.strategies.shared.canonical_rows import (
     CanonicalRows,
     assign,
@@ -23,10 +22,6 @@ from allencv_al.selection.strategies.uncertainty import Margin
 _CANDIDATES_PER_CLUSTER = 1.25
 _MOST_CLUSTERS = 500
 _ROWS_PER_BLOCK = 1024
-
-
-def _problems(candidates_per_pick: int | None, num_clusters: int | None) -> Iterator[Problem]:
-    yield from not_positive(candidates_per_pick=candidates_per_pick, num_clusters=num_clusters)
 
 
 @QueryStrategy.register("cluster_margin")
@@ -51,16 +46,14 @@ class ClusterMargin(QueryStrategy):
     """
 
     needs = frozenset({"logits", "embeddings"})
-    rules = (*QueryStrategy.rules, _problems)
 
     def __init__(
         self,
-        candidates_per_pick: int = 10,
-        num_clusters: int | None = None,
-        memory_budget_mb: float = 512.0,
+        candidates_per_pick: PositiveInt = 10,
+        num_clusters: PositiveInt | None = None,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(_problems(candidates_per_pick, num_clusters))
         self.candidates_per_pick = candidates_per_pick
         self.num_clusters = num_clusters
 

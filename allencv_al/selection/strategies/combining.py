@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.from_params import FromParams
-from allencv_al.common.config.value_checks import (
-    Problem,
-    faults_from,
-    not_a_part,
-    not_a_share,
-    not_positive,
-    not_positive_and_finite,
-    raise_problems,
-)
 from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, name_of, needs_of
+from allencv_al.selection.strategies.base import (
+    Part,
+    PositiveFloat,
+    PositiveInt,
+    QueryStrategy,
+    name_of,
+    needs_of,
+)
 from allencv_al.selection.strategies.shared.batch_parts import (
     WrappingStrategy,
     apportion,
@@ -41,12 +40,9 @@ from allencv_al.selection.strategies.shared.distances import check_columns, near
 _COVERAGE_SAMPLE = 10_000
 
 
-def _target_problems(target: Sequence[float] | None) -> Iterator[Problem]:
-    if target is None:
-        return
-    finite = all(math.isfinite(share) and share >= 0 for share in target)
-    if not (finite and sum(target) > 0):
-        yield "target", f"expected numbers of at least 0, not all of them 0, found {target}"
+def _check_target(target: Sequence[float] | None) -> Iterator[tuple[str, str]]:
+    if target is not None and not sum(target) > 0:
+        yield "target", f"expected a share above 0 for at least one class, found {target}"
 
 
 @QueryStrategy.register("class_balanced")
@@ -66,16 +62,15 @@ class ClassBalanced(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
-    rules = (*WrappingStrategy.rules, _target_problems)
+    joint_rules = (_check_target,)
 
     def __init__(
         self,
         strategy: QueryStrategy,
-        target: list[float] | None = None,
-        memory_budget_mb: float = 512.0,
+        target: list[Annotated[float, Ge(0)]] | None = None,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        raise_problems(_target_problems(target))
         self.target = target
         self.needs |= {"logits"}
 
@@ -118,15 +113,12 @@ class ClassBalanced(WrappingStrategy):
         return np.asarray(self.target, np.float64)
 
 
-def _part_problems(fraction: float | None) -> Iterator[Problem]:
-    yield from not_a_part(fraction=fraction)
-
-
-def _sum_problems(fractions: Sequence[float]) -> Iterator[Problem]:
+def _sum_problem(fractions: Sequence[float]) -> str | None:
     total = math.fsum(fractions)
     # Thirds written with two digits are 0.99
-    if abs(total - 1) > 0.011:
-        yield "strategies", f"expected fractions that add up to 1, found {total:g}"
+    return (
+        f"expected fractions that add up to 1, found {total:g}" if abs(total - 1) > 0.011 else None
+    )
 
 
 class MixturePart(FromParams):
@@ -137,15 +129,9 @@ class MixturePart(FromParams):
         fraction: How much of the batch it chooses: above 0, up to 1.
     """
 
-    def __init__(self, strategy: QueryStrategy, fraction: float) -> None:
-        raise_problems(_part_problems(fraction))
+    def __init__(self, strategy: QueryStrategy, fraction: Part) -> None:
         self.strategy = strategy
         self.fraction = fraction
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _part_problems)
 
 
 @QueryStrategy.register("mixture")
@@ -164,24 +150,26 @@ class Mixture(QueryStrategy):
             strategies inside have their own. The result is the same for every value.
     """
 
-    def __init__(self, strategies: list[MixturePart], memory_budget_mb: float = 512.0) -> None:
+    def __init__(
+        self, strategies: list[MixturePart], memory_budget_mb: PositiveFloat = 512.0
+    ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(_sum_problems([part.fraction for part in strategies]))
+        problem = _sum_problem([part.fraction for part in strategies])
+        if problem:
+            raise ConfigurationError(f"strategies: {problem}")
         self.strategies = strategies
         self.needs = frozenset[str]().union(*(needs_of(part.strategy) for part in strategies))
 
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from super().config_faults(config)
         parts = config.children("strategies")
         known = len(parts) == len(config.get("strategies") or ())
-        # What is wrong with a fraction is told of it
+        # Not in joint_rules: the sum is checked although a strategy among the parts has faults
         if known and all(part.sound("fraction") for part in parts):
-            fractions = [part.get("fraction") for part in parts]
-            if not any(True for each in fractions for _ in _part_problems(each)):
-                for name, message in _sum_problems(fractions):
-                    yield config.fault(name, message)
+            problem = _sum_problem([part.get("fraction") for part in parts])
+            if problem:
+                yield config.fault("strategies", problem)
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
@@ -200,23 +188,17 @@ class Mixture(QueryStrategy):
         return interleaved(parts, sequence)
 
 
-def _switch_problems(
+def _check_switch(
     when: str, threshold: float, radius: float | None, num_classes: int | None
-) -> Iterator[Problem]:
+) -> Iterator[tuple[str, str]]:
     coverage = when == "coverage"
-    if coverage:
-        yield from not_a_share(threshold=threshold)
-    elif not 0 <= threshold < math.inf:
-        yield "threshold", f"expected a number of at least 0, found {threshold}"
+    if coverage and threshold > 1:
+        yield "threshold", f"expected a share from 0 to 1 with coverage, found {threshold}"
     if coverage == (radius is None):
         wanted = "a distance" if coverage else f"none with {when}"
         yield "radius", f"expected {wanted}, found {'none' if radius is None else radius}"
-    elif radius is not None:
-        yield from not_positive_and_finite(radius=radius)
     if coverage and num_classes is not None:
         yield "num_classes", f"expected none with coverage, found {num_classes}"
-    else:
-        yield from not_positive(num_classes=num_classes)
 
 
 @QueryStrategy.register("switch")
@@ -243,20 +225,19 @@ class Switch(QueryStrategy):
             strategies inside have their own. The result is the same for every value.
     """
 
-    joint_rules = (_switch_problems,)
+    joint_rules = (_check_switch,)
 
     def __init__(
         self,
         before: QueryStrategy,
         after: QueryStrategy,
         when: Literal["labels_per_class", "coverage"],
-        threshold: float,
-        radius: float | None = None,
-        num_classes: int | None = None,
-        memory_budget_mb: float = 512.0,
+        threshold: Annotated[float, Ge(0)],
+        radius: PositiveFloat | None = None,
+        num_classes: PositiveInt | None = None,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(_switch_problems(when, threshold, radius, num_classes))
         self.before, self.after = before, after
         self.when, self.threshold = when, threshold
         self.radius, self.num_classes = radius, num_classes

@@ -10,16 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import (
-    Problem,
-    not_a_part,
-    not_positive,
-    not_positive_and_finite,
-    raise_problems,
-)
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.base import Part, PositiveFloat, PositiveInt, QueryStrategy
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
 from allencv_al.selection.strategies.shared.kernel_coverage import (
     Kernel,
@@ -28,7 +21,6 @@ from allencv_al.selection.strategies.shared.kernel_coverage import (
     neighbor_distance,
     pure_radius,
 )
-from allencv_al.selection.strategies.shared.softmax import temperature_problems
 from allencv_al.selection.strategies.uncertainty import (
     Entropy,
     LeastConfidence,
@@ -43,28 +35,10 @@ _UNCERTAINTIES: dict[str, type[UncertaintyStrategy]] = {
 }
 
 
-def _size_problems(max_references: int | None, max_candidates: int | None) -> Iterator[Problem]:
-    yield from not_positive(max_references=max_references, max_candidates=max_candidates)
-
-
-def _ball_problems(
-    radius: float | None, purity: float | None, num_classes: int | None
-) -> Iterator[Problem]:
-    yield from not_positive_and_finite(radius=radius)
-    yield from not_a_part(purity=purity)
-    yield from not_positive(num_classes=num_classes)
-
-
-def _kernel_problems(bandwidth: float | None, neighbor: int | None) -> Iterator[Problem]:
-    yield from not_positive_and_finite(bandwidth=bandwidth)
-    yield from not_positive(neighbor=neighbor)
-
-
-def _weight_problems(uncertainty: str | None, temperature: float | None) -> Iterator[Problem]:
-    if uncertainty is not None and uncertainty not in _UNCERTAINTIES:
+def _check_uncertainty(uncertainty: str) -> Iterator[tuple[str, str]]:
+    if uncertainty not in _UNCERTAINTIES:
         known = ", ".join(_UNCERTAINTIES)
         yield "uncertainty", f"expected one of {known}, found {uncertainty}"
-    yield from temperature_problems(temperature)
 
 
 class CoverageStrategy(QueryStrategy):
@@ -83,16 +57,14 @@ class CoverageStrategy(QueryStrategy):
     """
 
     needs = frozenset({"embeddings"})
-    rules = (*QueryStrategy.rules, _size_problems)
 
     def __init__(
         self,
-        max_references: int = 10_000,
-        max_candidates: int = 50_000,
-        memory_budget_mb: float = 512.0,
+        max_references: PositiveInt = 10_000,
+        max_candidates: PositiveInt = 50_000,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(_size_problems(max_references, max_candidates))
         self.max_references = max_references
         self.max_candidates = max_candidates
 
@@ -154,19 +126,16 @@ class ProbCover(CoverageStrategy):
             10 MB each, whatever it is.
     """
 
-    rules = (*CoverageStrategy.rules, _ball_problems)
-
     def __init__(
         self,
-        radius: float | None = None,
-        purity: float = 0.95,
-        num_classes: int | None = None,
-        max_references: int = 10_000,
-        max_candidates: int = 50_000,
-        memory_budget_mb: float = 512.0,
+        radius: PositiveFloat | None = None,
+        purity: Part = 0.95,
+        num_classes: PositiveInt | None = None,
+        max_references: PositiveInt = 10_000,
+        max_candidates: PositiveInt = 50_000,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(max_references, max_candidates, memory_budget_mb)
-        raise_problems(_ball_problems(radius, purity, num_classes))
         self.radius = radius
         self.purity = purity
         self.num_classes = num_classes
@@ -204,18 +173,15 @@ class MaxHerding(CoverageStrategy):
             10 MB each, whatever it is.
     """
 
-    rules = (*CoverageStrategy.rules, _kernel_problems)
-
     def __init__(
         self,
-        bandwidth: float | None = None,
-        neighbor: int = 20,
-        max_references: int = 10_000,
-        max_candidates: int = 50_000,
-        memory_budget_mb: float = 512.0,
+        bandwidth: PositiveFloat | None = None,
+        neighbor: PositiveInt = 20,
+        max_references: PositiveInt = 10_000,
+        max_candidates: PositiveInt = 50_000,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(max_references, max_candidates, memory_budget_mb)
-        raise_problems(_kernel_problems(bandwidth, neighbor))
         self.bandwidth = bandwidth
         self.neighbor = neighbor
 
@@ -255,20 +221,19 @@ class UncertaintyHerding(MaxHerding):
     """
 
     needs = frozenset({"logits", "embeddings"})
-    rules = (*MaxHerding.rules, _weight_problems)
+    joint_rules = (_check_uncertainty,)
 
     def __init__(
         self,
         uncertainty: Literal["margin", "entropy", "least_confidence"] = "margin",
-        temperature: float = 1.0,
-        bandwidth: float | None = None,
-        neighbor: int = 20,
-        max_references: int = 10_000,
-        max_candidates: int = 50_000,
-        memory_budget_mb: float = 512.0,
+        temperature: PositiveFloat = 1.0,
+        bandwidth: PositiveFloat | None = None,
+        neighbor: PositiveInt = 20,
+        max_references: PositiveInt = 10_000,
+        max_candidates: PositiveInt = 50_000,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(bandwidth, neighbor, max_references, max_candidates, memory_budget_mb)
-        raise_problems(_weight_problems(uncertainty, temperature))
         self.uncertainty = uncertainty
         self.temperature = temperature
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import Problem, raise_problems
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.id_hash import id_hashes, id_uniforms
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy, highest
 from allencv_al.selection.strategies.shared.softmax import (
     cached_blocks,
     members_softmax,
     prediction_reasons,
-    temperature_problems,
 )
 
 TINY = float(np.finfo(np.float64).tiny)
@@ -40,11 +38,11 @@ class EnsembleStrategy(QueryStrategy):
     """
 
     needs = frozenset({"mc_logits"})
-    rules = (*QueryStrategy.rules, temperature_problems)
 
-    def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
+    def __init__(
+        self, temperature: PositiveFloat = 1.0, memory_budget_mb: PositiveFloat = 512.0
+    ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(temperature_problems(temperature))
         self.temperature = temperature
 
     @overrides
@@ -133,11 +131,9 @@ class Bald(DisagreementStrategy):
         return mutual_information(block, self.temperature)
 
 
-def _power_problems(variant: str | None, beta: float | None) -> Iterator[Problem]:
-    if variant not in (None, "power", "softmax", "softrank"):
+def _check_variant(variant: str) -> Iterator[tuple[str, str]]:
+    if variant not in ("power", "softmax", "softrank"):
         yield "variant", f'expected "power", "softmax" or "softrank", found "{variant}"'
-    if beta is not None and not 0 <= beta < math.inf:
-        yield "beta", f"expected a finite number from 0, found {beta}"
 
 
 @QueryStrategy.register("power_bald")
@@ -157,17 +153,16 @@ class PowerBald(Bald):
             same for every value.
     """
 
-    rules = (*Bald.rules, _power_problems)
+    joint_rules = (_check_variant,)
 
     def __init__(
         self,
         variant: Literal["power", "softmax", "softrank"] = "power",
-        beta: float = 1.0,
-        temperature: float = 1.0,
-        memory_budget_mb: float = 512.0,
+        beta: Annotated[float, Ge(0)] = 1.0,
+        temperature: PositiveFloat = 1.0,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(temperature, memory_budget_mb)
-        raise_problems(_power_problems(variant, beta))
         self.variant = variant
         self.beta = beta
 

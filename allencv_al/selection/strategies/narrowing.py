@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.config.value_checks import (
     Problem,
-    not_a_part,
-    not_a_share,
     not_one_of_two,
-    not_positive,
-    raise_problems,
 )
 from allencv_al.data.id_hash import canonical_order, id_uniforms
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, highest, name_of
+from allencv_al.selection.strategies.base import (
+    Part,
+    PositiveFloat,
+    PositiveInt,
+    QueryStrategy,
+    Share,
+    highest,
+    name_of,
+)
 from allencv_al.selection.strategies.shared.batch_parts import (
     WrappingStrategy,
     chosen_by,
@@ -43,12 +49,7 @@ _QUANTILE_SAMPLE = 256
 
 
 def _size_or_fraction(size: int | None, fraction: float | None) -> Iterator[Problem]:
-    yield from not_one_of_two(size=size, fraction=fraction)
-
-
-def _size_problems(size: int | None, fraction: float | None) -> Iterator[Problem]:
-    yield from not_positive(size=size)
-    yield from not_a_part(fraction=fraction)
+    return not_one_of_two(size=size, fraction=fraction)
 
 
 @QueryStrategy.register("subsample")
@@ -67,18 +68,16 @@ class Subsample(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
-    rules = (*WrappingStrategy.rules, _size_problems)
     joint_rules = (_size_or_fraction,)
 
     def __init__(
         self,
         strategy: QueryStrategy,
-        size: int | None = None,
-        fraction: float | None = None,
-        memory_budget_mb: float = 512.0,
+        size: PositiveInt | None = None,
+        fraction: Part | None = None,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        raise_problems([*_size_or_fraction(size, fraction), *_size_problems(size, fraction)])
         self.size = size
         self.fraction = fraction
 
@@ -90,10 +89,6 @@ class Subsample(WrappingStrategy):
         own_seed = part_seed(seed, "subsample")
         remaining = highest(id_uniforms(pool.ids, own_seed), size, pool, own_seed)
         return pick_among(self.strategy, pool, np.sort(remaining), count, seed)
-
-
-def _chance_problems(epsilon: float | None) -> Iterator[Problem]:
-    yield from not_a_share(epsilon=epsilon)
 
 
 @QueryStrategy.register("epsilon_random")
@@ -111,13 +106,10 @@ class EpsilonRandom(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
-    rules = (*WrappingStrategy.rules, _chance_problems)
-
     def __init__(
-        self, strategy: QueryStrategy, epsilon: float = 0.1, memory_budget_mb: float = 512.0
+        self, strategy: QueryStrategy, epsilon: Share = 0.1, memory_budget_mb: PositiveFloat = 512.0
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        raise_problems(_chance_problems(epsilon))
         self.epsilon = epsilon
 
     @overrides
@@ -135,13 +127,7 @@ class EpsilonRandom(WrappingStrategy):
 
 
 def _distance_or_quantile(distance: float | None, quantile: float | None) -> Iterator[Problem]:
-    yield from not_one_of_two(distance=distance, quantile=quantile)
-
-
-def _distance_problems(distance: float | None, quantile: float | None) -> Iterator[Problem]:
-    if distance is not None and not 0 <= distance < math.inf:
-        yield "distance", f"expected a finite number of at least 0, found {distance}"
-    yield from not_a_share(quantile=quantile)
+    return not_one_of_two(distance=distance, quantile=quantile)
 
 
 @QueryStrategy.register("deduplicate")
@@ -166,21 +152,17 @@ class Deduplicate(WrappingStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
-    rules = (*WrappingStrategy.rules, _distance_problems)
     joint_rules = (_distance_or_quantile,)
 
     def __init__(
         self,
         strategy: QueryStrategy,
-        distance: float | None = None,
-        quantile: float | None = None,
+        distance: Annotated[float, Ge(0)] | None = None,
+        quantile: Share | None = None,
         labeled: bool = False,
-        memory_budget_mb: float = 512.0,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
-        raise_problems(
-            [*_distance_or_quantile(distance, quantile), *_distance_problems(distance, quantile)]
-        )
         self.distance = distance
         self.quantile = quantile
         self.labeled = labeled

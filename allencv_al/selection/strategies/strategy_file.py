@@ -12,7 +12,7 @@ from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.sources.yaml_file import read_yaml
 from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.selection.strategies.bands import Band, Bands
-from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy
 
 SCORES = ("random", "confidence", "margin", "entropy")
 _TOP = ("resource", "type", "mode", "query_strategy")
@@ -37,14 +37,13 @@ class StrategyFile(Bands):
         ConfigurationError: There is no such file, or it says something else.
     """
 
-    def __init__(self, path: Path, memory_budget_mb: float = 512.0) -> None:
+    def __init__(self, path: Path, memory_budget_mb: PositiveFloat = 512.0) -> None:
         bands = [Band(**entry) for entry in read_strategy_file(path)]
         super().__init__(bands, memory_budget_mb)
 
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from super().config_faults(config)
         if config.sound("path"):
             try:
                 cls(Path(config.get("path")))

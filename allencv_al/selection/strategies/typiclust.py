@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import Problem, not_positive, raise_problems
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy
 from allencv_al.selection.strategies.shared.canonical_rows import (
     CanonicalRows,
     assign_all,
@@ -101,14 +102,6 @@ class ClusterTypicality:
 _LARGEST_LOOKED_AT = 4096
 
 
-def _problems(
-    max_clusters: int | None, min_cluster_size: int | None, neighbors: int | None
-) -> Iterator[Problem]:
-    yield from not_positive(max_clusters=max_clusters, neighbors=neighbors)
-    if min_cluster_size is not None and min_cluster_size < 0:
-        yield "min_cluster_size", f"expected at least 0, found {min_cluster_size}"
-
-
 @QueryStrategy.register("typiclust")
 class TypiClust(QueryStrategy):
     """Takes the most typical item of the clusters in which least is labeled; for a cold start.
@@ -135,17 +128,15 @@ class TypiClust(QueryStrategy):
     """
 
     needs = frozenset({"embeddings"})
-    rules = (*QueryStrategy.rules, _problems)
 
     def __init__(
         self,
-        max_clusters: int = 500,
-        min_cluster_size: int = 5,
-        neighbors: int = 20,
-        memory_budget_mb: float = 512.0,
+        max_clusters: PositiveInt = 500,
+        min_cluster_size: Annotated[int, Ge(0)] = 5,
+        neighbors: PositiveInt = 20,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(_problems(max_clusters, min_cluster_size, neighbors))
         self.max_clusters = max_clusters
         self.min_cluster_size = min_cluster_size
         self.neighbors = neighbors

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import raise_problems
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, highest
+from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy, highest
 from allencv_al.selection.strategies.shared.softmax import (
     cached_blocks,
     prediction_reasons,
     shifted,
     softmax,
-    temperature_problems,
 )
 
 _BYTES_PER_LOGIT = 16  # the block itself and what is computed of it
@@ -35,11 +33,11 @@ class UncertaintyStrategy(QueryStrategy):
     """
 
     needs = frozenset({"logits"})
-    rules = (*QueryStrategy.rules, temperature_problems)
 
-    def __init__(self, temperature: float = 1.0, memory_budget_mb: float = 512.0) -> None:
+    def __init__(
+        self, temperature: PositiveFloat = 1.0, memory_budget_mb: PositiveFloat = 512.0
+    ) -> None:
         super().__init__(memory_budget_mb)
-        raise_problems(temperature_problems(temperature))
         self.temperature = temperature
 
     @overrides
@@ -146,7 +144,10 @@ class Entropy(UncertaintyStrategy):
     """
 
     def __init__(
-        self, normalize: bool = False, temperature: float = 1.0, memory_budget_mb: float = 512.0
+        self,
+        normalize: bool = False,
+        temperature: PositiveFloat = 1.0,
+        memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(temperature, memory_budget_mb)
         self.normalize = normalize

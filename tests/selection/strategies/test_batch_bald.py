@@ -133,5 +133,5 @@ def test_candidates_are_those_of_the_highest_bald() -> None:
 
 @pytest.mark.parametrize("name", ["num_configurations", "num_candidates"])
 def test_numbers_are_positive(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name}: expected at least 1, found 0"):
+    with pytest.raises(ConfigurationError, match=f"{name}: expected int >= 1, found 0"):
         BatchBald(**{name: 0})

@@ -96,7 +96,9 @@ def test_a_class_that_runs_out_leaves_its_places_to_the_others() -> None:
 
 @pytest.mark.parametrize("target", [[], [0, 0, 0], [-1, 1, 1], [float("nan"), 1, 1]])
 def test_a_target_is_shares(target: list[float]) -> None:
-    with pytest.raises(ConfigurationError, match="target: expected numbers of at least 0"):
+    with pytest.raises(
+        ConfigurationError, match=r"target(\.0: expected .*float >= 0|: expected a share above 0)"
+    ):
         ClassBalanced(ByColumn(), target=target)
 
 
@@ -200,11 +202,11 @@ def test_without_labels_nothing_is_covered() -> None:
     [
         ({"when": "coverage", "threshold": 0.5}, "radius: expected a distance, found none"),
         ({"when": "coverage", "threshold": 1.5, "radius": 1.0}, "threshold: .* from 0 to 1"),
-        ({"when": "coverage", "threshold": 0.5, "radius": 0.0}, "radius: expected a positive"),
+        ({"when": "coverage", "threshold": 0.5, "radius": 0.0}, "radius: expected float > 0"),
         ({"when": "coverage", "threshold": 0.5, "radius": 1.0, "num_classes": 3}, "num_classes"),
-        ({"when": "labels_per_class", "threshold": -1.0}, "threshold: .* of at least 0"),
+        ({"when": "labels_per_class", "threshold": -1.0}, "threshold: expected float >= 0"),
         ({"when": "labels_per_class", "threshold": 1.0, "radius": 1.0}, "radius: expected none"),
-        ({"when": "labels_per_class", "threshold": 1.0, "num_classes": 0}, "at least 1, found 0"),
+        ({"when": "labels_per_class", "threshold": 1.0, "num_classes": 0}, "int >= 1, found 0"),
     ],
 )
 def test_switch_says_which_value_is_wrong(arguments: dict[str, Any], message: str) -> None:

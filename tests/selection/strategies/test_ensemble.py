@@ -181,7 +181,7 @@ def test_power_bald_says_the_bald_of_each_pick() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beta": -1.0}, "beta: expected a finite number from 0, found -1"),
+        ({"beta": -1.0}, "beta: expected float >= 0, found -1"),
         ({"beta": float("nan")}, "beta: expected"),
         ({"variant": "soft"}, 'variant: expected "power", "softmax" or "softrank", found "soft"'),
         ({"temperature": 0.0}, "temperature: expected"),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from allencv_al.common.seeding import item_seed
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy, needs_of
+from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy, needs_of
 
 # Above every ratio of a count to a positive share, and below infinity, which stands for "full"
 _AFTER_ALL_SHARES = 1e200
@@ -65,7 +65,7 @@ class WrappingStrategy(QueryStrategy):
             strategy inside has its own. The result is the same for every value.
     """
 
-    def __init__(self, strategy: QueryStrategy, memory_budget_mb: float = 512.0) -> None:
+    def __init__(self, strategy: QueryStrategy, memory_budget_mb: PositiveFloat = 512.0) -> None:
         super().__init__(memory_budget_mb)
         self.strategy = strategy
         self.needs = needs_of(strategy)

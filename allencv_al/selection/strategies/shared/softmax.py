@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.config.value_checks import Problem, not_positive_and_finite
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.base import QueryStrategy
@@ -16,11 +15,6 @@ from allencv_al.selection.strategies.base import QueryStrategy
 _CACHE_BYTES = 2**20
 # e^-1000 is 0 in float64 too: clipping here changes no probability, but keeps 0 · log 0 at 0
 _LOWEST_SHIFT = -1000.0
-
-
-def temperature_problems(temperature: float | None) -> Iterator[Problem]:
-    """Yield what is wrong with a temperature."""
-    yield from not_positive_and_finite(temperature=temperature)
 
 
 def cached_blocks(strategy: QueryStrategy, count: int, bytes_per_row: float) -> Iterator[slice]:
