@@ -63,10 +63,10 @@ def drop_items(store: LabelStore, ids: Collection[str], asked: Collection[str]) 
     Args:
         store: The labels of the run.
         ids: The items.
-        asked: The items that a label is waited for.
+        asked: The queried items without a label.
 
     Raises:
-        DataError: An item has no label and none is waited for; all such items are named.
+        DataError: Items are neither labeled nor queried; all of them are named.
     """
     current = store.current()
     known = {*current, *asked}

@@ -69,7 +69,7 @@ class ActiveLearningLoop:
     """Runs the rounds of one experiment, each state once, from wherever the run has come to.
 
     Every state is recorded in the run's database together with what it brought, and begins with
-    nothing but what is recorded: after a kill at any point the same command goes on, and ends with
+    nothing but what is recorded: after a kill at any point the same command resumes, and ends with
     the same picks, labels and figures.
 
     Args:
@@ -153,7 +153,7 @@ class ActiveLearningLoop:
         return [self._items[id] for id in ids]
 
     def asked(self) -> list[str]:
-        """Return the items that labels are waited for, in the order of picking."""
+        """Return the queried items without a label, in the order of picking."""
         last = self.rounds.last()
         if last is None or last[1] not in (State.SELECT, State.WAITING_FOR_LABELS):
             return []
@@ -162,7 +162,7 @@ class ActiveLearningLoop:
         return [query.id for query in queries if query.id not in answered]
 
     def missing(self) -> list[str]:
-        """Return the items with a label, or that one is waited for, that the data no longer has."""
+        """Return the labeled or queried items that are no longer in the data."""
         return [id for id in (*self.labels.labels(), *self.asked()) if id not in self._items]
 
     # -- A round ------------------------------------------------------------------------------

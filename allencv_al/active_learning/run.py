@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 CACHE_NAME = "embeddings"
 
-# What may differ in a run that goes on: none of it changes what has been done
+# Keys that may differ in a resumed run: none of them changes finished rounds
 CHANGEABLE = (
     *WITHOUT_EFFECT,
     *(

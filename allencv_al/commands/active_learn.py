@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_correction,
         default=[],
         metavar="ID=CLASS",
-        help="correct the label of an item before the run goes on; may be given several times",
+        help="correct the label of an item before the run continues; may be given several times",
     )
     parser.add_argument(
         "--drop",
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the loop, or only check the config with `--dry-run`; 3 if labels are waited for."""
+    """Run the loop, or only check the config with `--dry-run`; 3 if it waits for labels."""
     if args.serialization_dir is None and not args.dry_run:
         raise ConfigurationError("active-learn: needs -s DIR, the folder to write the run to")
     from allencv_al.common import Params

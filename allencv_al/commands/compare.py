@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         from allencv_al.training.experiment import dry_run
 
         cells.check_comparison(params, options.strategies, options.source)
-        if not options.recover:  # a run that goes on may have more strategies
+        if not options.recover:  # a resumed comparison may have more strategies
             check_baseline(options.baseline, options.strategies)
         first = cells.plan_cells(params, options.strategies, options.seeds[:1], Path())[0]
         config = Params(first.config)

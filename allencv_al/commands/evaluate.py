@@ -161,7 +161,7 @@ def _predictions(path: Path | None, model: Model, dataset: Dataset) -> Iterator[
 
 
 def metrics_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str:
-    """Return the metrics, one a line, and what became of each class.
+    """Return the metrics, one per line, and the results of each class.
 
     Args:
         metrics: Metrics as JSON values.

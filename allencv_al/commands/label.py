@@ -95,7 +95,7 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve the page until interrupted; what is said is stored as it is said."""
+    """Serve the page until interrupted; answers are stored at once."""
     from allencv_al.labels.run_database import DATABASE_NAME
     from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME, LabelingStore
 
@@ -265,9 +265,9 @@ since then come last. A larger -k adds images up to N. With another
 strategy, model or seed, the unanswered images are ordered anew, and with -k the first
 N of them come next; nothing is taken away.
 
-Number keys choose a class, z takes back the last answer, ? shows all keys. Several people may label
+Number keys choose a class, z undoes the last answer, ? shows all keys. Several people may label
 at once; no two get the same image, unless --labels-per-image says so.
 
 A run of active-learn with annotator: "labeling_server" has a page of its own while it waits. label
-RUN serves the same page without the loop, which takes the answers when it goes on.
+RUN serves the same page without the loop, which uses the answers when it is resumed.
 """

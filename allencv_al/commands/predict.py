@@ -192,5 +192,5 @@ INPUT is one of
 There is one JSON line of output per input, in the order of the inputs. For a classifier it holds
 logits, probs, prediction (the index) and class (the name); and first image_path where INPUT was no
 JSON, or id with --use-dataset-reader. An input that cannot be predicted gives a line with error,
-and line or image_path to find it by; the run goes on and exits with 1 at its end.
+and line or image_path to find it by; the command continues and exits with 1 at its end.
 """

@@ -134,7 +134,7 @@ class CheckpointError(AllenCVError):
 
 
 class TrainingError(AllenCVError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
     exit_code = 1
 

@@ -21,7 +21,7 @@ def run(path: Path, arguments: Sequence[str], options: Options | None = None) ->
     Args:
         path: The script.
         arguments: What it finds in `sys.argv`.
-        options: What is said of its pipelines, whatever the script says.
+        options: Options of its pipelines, which override those of the script.
 
     Returns:
         What it ended with.

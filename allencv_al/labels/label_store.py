@@ -11,7 +11,7 @@ The databases of runs and of labeling sessions have this table::
       round       of the loop         client_key  given by a client so that it may send twice
       seconds     time spent          time        when it was stored, seconds since 1970
       supersedes  ─> event_id         the event in force before (NULL: none); of an undo: the event
-                                      that it takes back
+                                      that it undoes
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class LabelKind(StrEnum):
     UNREADABLE = "unreadable"
     """The image does not open, or shows nothing."""
     UNDO = "undo"
-    """The annotator takes back an earlier decision."""
+    """The annotator undoes an earlier decision."""
 
 
 class LabelConflict(DataError):  # noqa: N818  the term of HTTP's 409
@@ -131,7 +131,7 @@ class LabelEvent:
         seconds: Time spent on the decision.
         time: When it was stored, in seconds since 1970; never before `supersedes` was.
         supersedes: The event in force for the image before, or None. Of an undo: the event that it
-            takes back.
+            undoes.
     """
 
     event_id: int
@@ -209,10 +209,10 @@ class LabelStore:
             return [self._add(connection, new) for new in labels]
 
     def undo(self, event_id: int, annotator: str) -> LabelEvent:
-        """Take back an event that is in force; the event that it superseded is in force again.
+        """Undo an event that is in force; the event that it superseded is in force again.
 
-        Repeated, this takes back one event after the other. A second call for the same event adds
-        nothing and returns the stored undo. An undo cannot be taken back; give the label again.
+        Repeated calls undo one event after the other. A second call for the same event adds
+        nothing and returns the stored undo. An undo cannot be undone; give the label again.
 
         Args:
             event_id: The event.
@@ -287,7 +287,7 @@ class LabelStore:
     def _check_is_in_force(self, connection: sqlite3.Connection, event: LabelEvent) -> None:
         if event.kind == LabelKind.UNDO:
             raise LabelConflict(
-                f"event {event.event_id} is an undo, which is not taken back; give the label again"
+                f"event {event.event_id} is an undo, which cannot be undone; give the label again"
             )
         in_force = self._in_force(connection, event)
         if in_force != event.event_id:

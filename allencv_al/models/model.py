@@ -131,7 +131,7 @@ class Model(torch.nn.Module, Registrable):
         return metrics
 
     def metric_state(self) -> dict[str, Tensor]:
-        """Return the sums behind the metrics; a checkpoint amid an epoch needs them."""
+        """Return the sums behind the metrics; a mid-epoch checkpoint needs them."""
         state = ((name, metric.state()) for name, metric in self._metrics().items())
         return {name: sums for name, sums in state if sums is not None}
 

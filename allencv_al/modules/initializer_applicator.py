@@ -26,7 +26,7 @@ class InitializerApplicator(FromParams):
 
     A parameter is filled by the first initializer whose expression is found in its name
     (`re.search`); the others keep what their layers gave them. A config may give the list of pairs
-    alone, and "prevent" in the place of an initializer (or `{"type": "prevent"}`).
+    alone, and "prevent" instead of an initializer (or `{"type": "prevent"}`).
 
     Args:
         regexes: The pairs, for example

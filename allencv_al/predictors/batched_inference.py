@@ -286,7 +286,7 @@ class BatchedInference:
             raise PredictionError(f"one image does not fit into the memory: {error}") from error
         self._batch_size = size // 2
         torch.cuda.empty_cache()
-        logger.warning("out of memory: going on with batches of %d", self._batch_size)
+        logger.warning("out of memory: continuing with batches of %d", self._batch_size)
 
     def _images(self, items: list[Decoded]) -> list[torch.Tensor]:
         instances = [item.instance for item in items if item.instance is not None]

@@ -140,7 +140,7 @@ class Predictor(Registrable):
                 `[H, W, 3]` (RGB), the bytes of a file, or an instance.
 
         Returns:
-            What the model says of it, as JSON values.
+            The prediction, as JSON values.
 
         Raises:
             ConfigurationError: It is a list of images.

@@ -21,7 +21,7 @@ class TrainingInterrupted(AllenCVError):  # noqa: N818  like KeyboardInterrupt
 
     Args:
         received: The signal.
-        message: What became of the work done so far.
+        message: The state of the work done so far.
     """
 
     def __init__(self, received: signal.Signals, message: str) -> None:
@@ -30,7 +30,7 @@ class TrainingInterrupted(AllenCVError):  # noqa: N818  like KeyboardInterrupt
 
 
 class SignalReceivedError(Exception):
-    """A signal came while something was waited for, or validated, that is not finished then."""
+    """A signal interrupted a wait or a validation, which stays unfinished."""
 
 
 class SignalWatch(AbstractContextManager["SignalWatch"]):

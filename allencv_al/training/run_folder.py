@@ -111,7 +111,7 @@ def opened_run_folder(
         sweep_temporaries(folder)
         if (folder / _ASIDE).exists():  # killed before its run had begun
             if recover and not (folder / _ASIDE / CONFIG_NAME).exists():
-                shutil.rmtree(folder / _ASIDE)  # it replaced none: it goes on from its beginning
+                shutil.rmtree(folder / _ASIDE)  # it replaced none: it starts from the beginning
             else:
                 _put_back(folder)
         # Once more: a run may have begun and ended there meanwhile

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Scheduler:
-    """Sets one field of every parameter group of an optimizer as training goes on.
+    """Sets one field of every parameter group of an optimizer during training.
 
     A training loop calls `step_batch` before each `optimizer.step()` and `step` after each
     epoch. Whatever a subclass keeps in its attributes must be JSON-like (or tensors), since all
@@ -49,7 +49,7 @@ class Scheduler:
             elif initial not in group:
                 raise ConfigurationError(
                     f"last_epoch: expected -1, found {last_epoch}, because parameter group "
-                    f"{index} has no {initial!r} to go on from"
+                    f"{index} has no {initial!r} to resume from"
                 )
         self.base_values = [float(group[initial]) for group in optimizer.param_groups]
 

@@ -33,7 +33,7 @@ from allencv_al.training.trainers.training_loop import DEFAULT_EPOCHS
 
 logger = logging.getLogger(__name__)
 
-# What may differ in any run that goes on: none of it changes what is learned
+# Keys that may differ in a resumed run: none of them changes the result
 WITHOUT_EFFECT = (
     *(
         f"{loader}.{key}"
@@ -73,7 +73,7 @@ def train(
 
     Raises:
         ConfigurationFaults: The config is wrong; nothing was read or written.
-        AllenCVError: Whatever else a user can mend.
+        AllenCVError: Any other error that a user can fix.
     """
     check_experiment(params, source)
     folder = Path(serialization_dir)
@@ -140,7 +140,7 @@ def _archive(experiment: Experiment, datasets: Datasets, folder: Path) -> None:
 
 
 def _changeable(folder: Path, params: Params) -> Collection[str]:
-    """Return the keys that may differ in a run that goes on; epochs may only be more."""
+    """Return the keys that may differ in a resumed run; the number of epochs may only grow."""
     more = _epochs(params.as_dict()) > _epochs(read_config(folder) or {})
     return (*CHANGEABLE, "trainer.num_epochs") if more else CHANGEABLE
 

@@ -168,7 +168,7 @@ def test_batches_that_do_not_fit_are_halved_and_the_answers_stay(
     little_memory(160 << 20)  # an image takes some 1.6 MB in each layer's output
     with caplog.at_level(logging.WARNING):
         found = of.predict_logits(instances, 96)
-    assert "out of memory: going on with batches of 48" in caplog.text
+    assert "out of memory: continuing with batches of 48" in caplog.text
     assert distance(found[:8], expected) < OF_TF32
     assert len(found) == 96 and np.isfinite(found).all()
 

@@ -24,6 +24,14 @@ BANNED = {
     r"how everything is": "the current state",
     r"have (it|them|the model [a-z ]+) in memory": "load",
     r"is dear|are dear": "expensive",
+    r"go(es|ing)? on (from|with|after)": "resume, continue",
+    r"(is|are|be|was|were) waited for": "wait for",
+    r"(takes? back|taken back)": "undo",
+    r"what (the )?model (says|makes|takes)": "outputs, prediction",
+    r"what (is|was|were) said": "answer, label",
+    r"what (became|has become) of": "result, state",
+    r"in the place of": "instead of",
+    r"(was|is) not heard": "failed",
 }
 PATTERN = re.compile(
     r"\b(?:{})\b".format("|".join(BANNED).replace(" ", r"\s+(?:\#\s+|//\s+|\*\s+)?")),

@@ -299,6 +299,6 @@ def test_a_finished_run_without_checkpoints_is_not_trained_again(
     make_trainer(tmp_path).train()
     best = digest(tmp_path / "best.safetensors")
     shutil.rmtree(tmp_path / "checkpoints")
-    with pytest.raises(CheckpointError, match="no checkpoint any more to go on from"):
+    with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
         make_trainer(tmp_path).train(recover=True)
     assert digest(tmp_path / "best.safetensors") == best

@@ -57,7 +57,7 @@ class Learner(Registrable):
     The loop calls `train`, `test` and `infer` in this order, round by round. Each may be called
     again after a kill: it does the same again, and the same labels give the same results. What
     `test` and `infer` need of a training is in the folder of the round, so that another process can
-    go on from there with `restore`.
+    resume from there with `restore`.
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
@@ -119,7 +119,7 @@ class Learner(Registrable):
         Args:
             round: Its number, from 1.
             labels: Class name by item id, in the order in which they were labeled.
-            folder: The folder of the round; what is needed to go on from here is left there.
+            folder: The folder of the round; the state needed to resume is written there.
 
         Returns:
             What is worth knowing of the training, as JSON values.
@@ -135,16 +135,16 @@ class Learner(Registrable):
         return True
 
     def test(self) -> TestOutputs | TestFigures | None:
-        """Return what the model says of the test items; None where there are none."""
+        """Return the outputs of the model for the test items; None if there are none."""
         raise NotImplementedError
 
     def infer(self, ids: Sequence[str], needs: Collection[str], folder: Path | None) -> PoolOutputs:
-        """Return what the model makes of some items.
+        """Return the outputs of the model for some items.
 
         Args:
             ids: The items.
             needs: Some of "logits", "mc_logits", "embeddings".
-            folder: Where a long computation may leave its parts, to go on after a kill.
+            folder: Where a long computation may store its parts, to resume after a kill.
         """
         raise NotImplementedError
 

@@ -65,7 +65,7 @@ class PoolFigures:
         Args:
             round: The round.
             labels: Class name by item id.
-            outputs: What the model makes of the pool.
+            outputs: The outputs of the model for the pool.
             labeled: Gives the embeddings of the labeled items.
         """
         metrics: dict[str, float | None] = {}
@@ -114,7 +114,7 @@ def pool_accuracy(
     Args:
         truth: The true class of each item; items that are not named do not count.
         labels: What they were labeled as.
-        predicted: What the model takes them for.
+        predicted: Their predicted classes.
     """
     said = {id: labels.get(id, predicted.get(id)) for id in truth}
     known = [said[id] == label for id, label in truth.items() if said[id] is not None]
@@ -158,7 +158,7 @@ class CoverageRadius:
         """Return the squared distances to what earlier calls have taken in."""
         known = {id: place for place, id in enumerate(self._ids)}
         places = [known.get(id, -1) for id in pool]
-        # Items that came into the pool, or a label that was taken back: begin anew
+        # Items that came into the pool, or an undone label: start again
         if -1 in places or not self._taken <= set(labeled):
             self._taken = frozenset()
             return np.full(len(pool), np.inf)

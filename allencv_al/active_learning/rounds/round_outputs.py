@@ -73,7 +73,7 @@ class RoundOutputs:
             self.begin(round)
 
     def of_pool(self, ids: Sequence[str], needs: frozenset[str], folder: Path) -> PoolOutputs:
-        """Return what the model makes of the pool.
+        """Return the outputs of the model for the pool.
 
         Args:
             ids: The items of the pool, the same throughout a round.
@@ -97,7 +97,7 @@ class RoundOutputs:
         """Return the pool as a strategy takes it.
 
         Args:
-            outputs: What the model makes of the items that may be chosen.
+            outputs: The outputs of the model for the pool.
             labels: Class name by item id.
             needs: What the strategy needs.
         """

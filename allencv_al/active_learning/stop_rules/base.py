@@ -26,7 +26,7 @@ class StopRule(Registrable):
 
     @abstractmethod
     def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
-        """Return why to stop, in a sentence; None to go on.
+        """Return why to stop, in a sentence; None to continue.
 
         Args:
             rounds: The rounds that were trained and measured, the first first; at least one.

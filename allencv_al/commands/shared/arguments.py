@@ -172,7 +172,7 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 
 def add_run_folder(parser: argparse.ArgumentParser, contents: str) -> None:
-    """Add the arguments that say where a run is written, and what becomes of one that is there.
+    """Add the arguments for the run directory, and for an existing run in it.
 
     Args:
         parser: The parser of the subcommand.

@@ -177,7 +177,7 @@ def _class_names(classifiers: Sequence[Predictor]) -> dict[int, str]:
 def _reason(
     pick: SelectedImage, labeled: Sequence[str], names: Mapping[int, str]
 ) -> dict[str, Any]:
-    """Return what the pick does not say elsewhere, names in the place of numbers."""
+    """Return the reason text, with class names instead of indices."""
     known = {"rank"} if pick.predicted is None else {"rank", "predicted", "probability"}
     kept = {name: value for name, value in pick.reason.items() if name not in known}
     return named_reason(kept, names, labeled)

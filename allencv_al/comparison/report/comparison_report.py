@@ -132,8 +132,8 @@ def comparison_lines(summary: ComparisonSummary) -> list[CurveLine]:
 
 def _curve_chart(summary: ComparisonSummary, lines: Sequence[CurveLine], metric: str) -> PageChart:
     ends = "; ".join(f"{line.name} {line.y[-1]:.1%}" for line in lines)
-    heard = f"Mean {metric} over labels. At {summary.labels[-1]} labels: {ends}."
-    return page_chart(lines, ChartText(y=metric), heard)
+    description = f"Mean {metric} over labels. At {summary.labels[-1]} labels: {ends}."
+    return page_chart(lines, ChartText(y=metric), description)
 
 
 def _profile_chart(summary: ComparisonSummary) -> PageChart | None:

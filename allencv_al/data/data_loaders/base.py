@@ -57,7 +57,7 @@ class DataLoader(Registrable):
 
         The same arguments give the same batches, bit for bit. Items that cannot be read are left
         out of their batch, and a batch without readable items is passed over; `Batch.index` numbers
-        the batches with those, so that `start = batch.index + 1` goes on behind a batch.
+        the batches with those, so that `start = batch.index + 1` continues after a batch.
 
         Args:
             epoch: Number of the epoch, from 0; decides order and augmentation.

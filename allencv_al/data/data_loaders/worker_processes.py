@@ -253,7 +253,7 @@ def _child_signals_untouched() -> Iterator[None]:
     """Undo that torch listens for the death of a worker.
 
     Its listener raises from whatever line the main thread happens to run: in the middle of a step,
-    or while a checkpoint is written. Without it the death is seen when a batch is waited for.
+    or while a checkpoint is written. Without it the death is noticed at the next wait for a batch.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
         yield

@@ -37,7 +37,7 @@ def download(url: str, target: Path, md5: str, sleep: Callable[[float], None] = 
     """Download `url` to `target`; if it is there already and whole, do nothing.
 
     The bytes go to `target` with `.part` behind its name, which stays when the connection is cut,
-    so that the next call goes on from there. A file with a wrong checksum is removed.
+    so that the next call resumes from there. A file with a wrong checksum is removed.
 
     Args:
         url: An http or https address.
@@ -58,7 +58,7 @@ def download(url: str, target: Path, md5: str, sleep: Callable[[float], None] = 
     went_on = part.exists()
     _fetch_all(url, part, sleep)
     if went_on and md5_of(part) != md5.lower():
-        logger.warning("%s: it goes on from another file; beginning again", part)
+        logger.warning("%s: belongs to another file; starting again", part)
         part.unlink()
         _fetch_all(url, part, sleep)
     found = md5_of(part)
@@ -131,7 +131,7 @@ def _fetch_all(url: str, part: Path, sleep: Callable[[float], None]) -> None:
 def _gave_up(url: str, part: Path, cause: str) -> str:
     message = f"{url}: cannot be downloaded: {cause} ({len(WAITS_S) + 1} attempts)"
     if _size(part):
-        message += f"; {_size(part)} bytes are kept in {part}, and the next run goes on from there"
+        message += f"; {_size(part)} bytes are kept in {part}, and the next run resumes from there"
     return message
 
 

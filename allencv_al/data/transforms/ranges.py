@@ -89,7 +89,7 @@ class Factors:
 
 
 def convert_ranges(instance: Any) -> None:
-    """Put pairs in the place of what the constructor was given, where annotations are marked.
+    """Replace values of marked annotations by pairs, in the arguments of the constructor.
 
     Raises:
         ConfigurationError: A pair is in the wrong order, or beyond its limits.

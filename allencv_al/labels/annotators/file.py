@@ -168,7 +168,7 @@ def _first_message(path: Path, request: LabelRequest) -> str:
         f"  1. Open {path} in a spreadsheet or an editor. Each row is an image; the column "
         f'"path" says where it is.\n'
         f'  2. Fill in the column "{LABEL}": {_choices(request.classes)}.\n'
-        "  3. Save it as CSV, and run the same command again: it goes on from here."
+        "  3. Save it as CSV, and run the same command again: it continues from here."
     )
 
 

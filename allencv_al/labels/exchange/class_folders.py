@@ -58,7 +58,7 @@ def write_class_folders(
 
     Args:
         folder: What to write; nothing may be there.
-        records: What was said.
+        records: The label records.
         images: The file of each image, by id.
         links: Whether to make symbolic links instead of copies.
 

@@ -54,7 +54,7 @@ def import_records(
 
     Args:
         folder: The folder of a labeling, or of a run that has one.
-        records: What was said.
+        records: The label records.
         annotator: Under whose name; by default that of each record. It must not merge several.
 
     Raises:

@@ -71,7 +71,7 @@ def with_local_addresses(records: Sequence[LabelRecord], root: Path) -> list[Lab
     """Return records whose images have the addresses under which Label Studio serves local files.
 
     Args:
-        records: What was said; their images are paths.
+        records: The label records; their images are paths.
         root: Its LOCAL_FILES_DOCUMENT_ROOT.
 
     Raises:

@@ -21,7 +21,7 @@ class LabelRecord:
         id: The image.
         image: Where its file is; None where that is not known, or it is none.
         label: The name of the class, where `kind` is `label`.
-        kind: What was said: label, skip, unsure or unreadable; None where nothing was.
+        kind: label, skip, unsure or unreadable; None without a label event.
         annotator: By whom.
         time: When, in seconds since 1970.
         seconds: How long it took.

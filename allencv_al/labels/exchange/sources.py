@@ -17,7 +17,7 @@ _TABLE_NAME = "labels.csv"  # which a run writes, with the paths of its labeled 
 
 
 def read_records(folder: Path, all_answers: bool = False) -> list[LabelRecord]:
-    """Return what was said in a run, or in a labeling.
+    """Return the label records of a run or a labeling.
 
     Args:
         folder: The folder of a run, or of a labeling.

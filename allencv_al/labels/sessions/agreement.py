@@ -16,7 +16,7 @@ NOT_UNDONE = (
     "e.kind != 'undo' AND NOT EXISTS (SELECT 1 FROM label_event u "
     "WHERE u.kind = 'undo' AND u.supersedes = e.event_id)"
 )
-"""SQL condition: the event `e` was not taken back."""
+"""SQL condition: the event `e` was not undone."""
 
 Vote = tuple[str, int | None]  # kind, class_id
 

@@ -122,12 +122,12 @@ class AnswerStore:
         return self._answer(event.event_id)
 
     def undo(self, annotator: str, event_id: int) -> Answer:
-        """Take back an annotator's own answer; the answer before it is in force again.
+        """Undo an annotator's own answer; the answer before it is in force again.
 
         A repeated call stores nothing more.
 
         Returns:
-            The answer that was taken back.
+            The undone answer.
 
         Raises:
             LabelConflict: It is not this annotator's, not in force, or its batch is closed.
@@ -153,7 +153,7 @@ class AnswerStore:
         return self._answer(event_id)
 
     def history(self, annotator: str, before: int | None, limit: int) -> list[Answer]:
-        """Return the answers of an annotator that were not taken back, newest first.
+        """Return the answers of an annotator that were not undone, newest first.
 
         Args:
             annotator: The author.

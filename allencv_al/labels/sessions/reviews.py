@@ -138,7 +138,7 @@ class ReviewStore:
         return len(numbers)
 
     def undo(self, annotator: str, client_key: str) -> int:
-        """Take back the decisions of one call of `decide`; the labels before them count again.
+        """Undo the decisions of one call of `decide`; the labels before them count again.
 
         A repeated call stores nothing more.
 

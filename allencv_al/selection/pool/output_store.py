@@ -66,7 +66,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
     Args:
         folder: Where the files are; made with the first block.
         fingerprint: What made the rows: weights, transforms, options.
-        other: What becomes of rows with another fingerprint: "replace" them with the first block,
+        other: The treatment of rows with another fingerprint: "replace" them with the first block,
             or "raise".
 
     Raises:

@@ -60,7 +60,7 @@ def compute_outputs(
     """Compute what a strategy needs to know of images, and nothing else.
 
     Decoding, the model and the disk work side by side; memory holds a few batches and, without a
-    folder, the results. An image that cannot be read is noted, and the others go on.
+    folder, the results. An unreadable image is noted; the others continue.
 
     Args:
         predictors: The model with its transforms; several are an ensemble. `mc_logits` then have

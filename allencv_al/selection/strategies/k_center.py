@@ -55,7 +55,7 @@ class KCenter(QueryStrategy):
         labeled = _labeled(pool, embeddings)
         step = block_rows(self.memory_budget_mb, embeddings.shape[1])
         if len(labeled):
-            # Any point amid the features does as origin
+            # Any point among the embeddings can be the origin
             some = embeddings[:: max(1, len(embeddings) // _ROWS_FOR_ORIGIN)]
             origin = _in_float32(_mean_row(some, step))
             centers = Centers(embeddings, labeled, origin, count)

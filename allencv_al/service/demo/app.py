@@ -59,7 +59,7 @@ def create_app(
         cuda_device: Where the model goes: -1 is the CPU, n the n-th GPU, "auto" the first if any.
         overrides: Changes to the archive's config.
         title: The heading of the page.
-        static_dir: A folder with a page of one's own (`index.html`) to show instead.
+        static_dir: A folder with your own page (`index.html`) to show instead.
         image_root: A folder whose images requests may name by path.
         draws_boxes: Whether the page draws boxes that the model answers with.
         batch_size: The most images that are run together.

@@ -57,7 +57,7 @@ class Prediction:
     """The prediction or error of one image.
 
     Args:
-        row: What the model says of it, as JSON values; None if there is an error.
+        row: The prediction, as JSON values; None if there is an error.
         error: Why nothing is said: an `AllenCVError` is the sender's mistake, any other is ours.
         decode_seconds: How long it was decoded and transformed.
         model_seconds: How long the batch that it was in took.

@@ -64,7 +64,7 @@ class RequestInputs:
         return self._of_json(value)
 
     def of_json_list(self, values: Sequence[object]) -> list[object]:
-        """Return the inputs for several values; an error stands in the place of a wrong one."""
+        """Return the inputs for several values, with an error instead of a wrong one."""
         inputs: list[object] = []
         for value in values:
             try:

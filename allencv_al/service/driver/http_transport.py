@@ -85,7 +85,7 @@ class HTTPTransport:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return the answer to a GET request; a pipeline that is away is not waited for.
+        """Return the answer to a GET request, without waiting for an unreachable pipeline.
 
         Raises:
             AllenCVError: There is no such answer.
@@ -121,7 +121,7 @@ class HTTPTransport:
     def _unreachable(self, cause: str) -> AllenCVError:
         return DataError(
             f"{self._setting}.url: {self.name} cannot be reached ({cause}); start it, and "
-            "the same command goes on"
+            "the same command continues"
         )
 
 
@@ -148,7 +148,7 @@ def _keep_alive() -> list[tuple[int, int, int]]:
 
 @contextmanager
 def _said_while_it_lasts(path: str) -> Iterator[None]:
-    """Log now and then that an answer is waited for."""
+    """Log at intervals that an answer is pending."""
     done = threading.Event()
     began = time.monotonic()
 

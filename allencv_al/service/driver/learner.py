@@ -57,11 +57,11 @@ _PROTOCOL = 1
 
 @Learner.register("pipeline")
 class PipelineLearner(Learner):
-    """Drives a `Pipeline`: whatever library trains there, the loop chooses what is labeled next.
+    """Drives a `Pipeline`, which trains with any library; the loop chooses the queries.
 
     Each round sends `/train`, `/test` and `/infer`, with a checkpoint of its own: `ckpt_0_` and
-    eight letters in the first round that trains, which no other run has. A pipeline that is busy,
-    or dies and comes back, is waited for, and what it has finished is not asked for again. With
+    eight letters in the first round that trains, which no other run has. The loop waits
+    for a pipeline that is busy or restarts, and does not repeat finished requests. With
     `retrain: "warm"`, train gets the checkpoint of the round before as `resume_from`.
 
     The records to label are those of its getdatasetstate. A record with a `label` there gets that

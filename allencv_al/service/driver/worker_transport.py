@@ -54,7 +54,7 @@ class WorkerTransport:
         self._add_routes(self.app)
         self._server = start_in_thread(self.app)
         self.url = self._server.url
-        logger.info("workers are waited for at %s: Pipeline(...).work(url, token)", self.url)
+        logger.info("waiting for workers at %s: Pipeline(...).work(url, token)", self.url)
 
     def call(self, path: str, body: Mapping[str, Any], key: str | None) -> dict[str, Any]:
         """See `Transport.call`."""

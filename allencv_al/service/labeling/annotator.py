@@ -63,7 +63,7 @@ class LabelingServerAnnotator(Annotator):
         token_file: A file with the token that the page asks for; made where it is missing.
         allowed_hosts: Names under which browsers call the page, besides IP addresses.
         settle_seconds: How long all images must have been labeled before the round is over, so that
-            the last answer can be taken back.
+            the last answer can be undone.
     """
 
     def __init__(

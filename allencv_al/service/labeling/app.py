@@ -177,7 +177,7 @@ class LabelingRoutes:
             "/api/guess",
             body=messages.GuessRequest,
             answer=answers.GuessAnswer,
-            summary="What the model takes an image for; only when asked, because it biases.",
+            summary="The model's prediction; only on request, because it biases.",
             responses=(409,),
         )
         def guess(body: messages.GuessRequest) -> answers.GuessAnswer:
@@ -194,7 +194,7 @@ class LabelingRoutes:
             "/api/finish",
             body=messages.FinishRequest,
             answer=answers.FinishedAnswer,
-            summary="Close the batch of a loop: nothing comes of what was skipped.",
+            summary="End the round of a loop; skipped images stay without a label.",
             responses=(409,),
         )
         def finish(body: messages.FinishRequest) -> answers.FinishedAnswer:
@@ -236,7 +236,7 @@ class LabelingRoutes:
             "/api/undo",
             body=messages.UndoRequest,
             answer=answers.UndoneAnswer,
-            summary="Take back an answer of one's own, and look at the image again.",
+            summary="Undo one of the caller's answers, and return its image.",
             responses=(409,),
         )
         def undo(body: messages.UndoRequest) -> answers.UndoneAnswer:
@@ -255,7 +255,7 @@ class LabelingRoutes:
             "/api/history",
             query=messages.HistoryQuery,
             answer=answers.HistoryAnswer,
-            summary="One's own answers, the newest first.",
+            summary="The caller's answers, newest first.",
         )
         def history(query: messages.HistoryQuery) -> answers.HistoryAnswer:
             found = store.answers.history(current_annotator(), query.before, query.limit)
@@ -310,7 +310,7 @@ class LabelingRoutes:
             "/api/review/undo",
             body=messages.ReviewUndoRequest,
             answer=answers.DecidedAnswer,
-            summary="Take back what one request has decided.",
+            summary="Undo the decisions of one request.",
             responses=(409,),
         )
         def undo_decision(

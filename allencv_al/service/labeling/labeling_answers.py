@@ -146,7 +146,7 @@ class UndoneAnswer(BaseModel):
 
 
 class HistoryAnswer(BaseModel):
-    """Answers of one's own that were not taken back, the newest first."""
+    """The caller's answers that were not undone, newest first."""
 
     answers: list[SaidAnswer]
 

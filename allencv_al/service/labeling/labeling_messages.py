@@ -68,7 +68,7 @@ class AnswerRequest(_Request):
 
 
 class UndoRequest(_Request):
-    """Takes back an answer of one's own."""
+    """Undoes one of the caller's answers."""
 
     event_id: int = Field(ge=1, le=2**53)
 
@@ -83,7 +83,7 @@ class ReviewRequest(_Request):
 
 
 class ReviewUndoRequest(_Request):
-    """Takes back what one request of a review has decided."""
+    """Undoes the decisions of one request of a review."""
 
     client_id: ClientId
 
@@ -95,7 +95,7 @@ class ClassRequest(_Request):
 
 
 class GuessRequest(_Request):
-    """Asks what the model takes an image for."""
+    """Requests the model's prediction for an image."""
 
     item: ItemId
 

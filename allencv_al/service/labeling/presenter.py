@@ -81,7 +81,7 @@ class Presenter:
         )
 
     def said(self, answers: Sequence[Answer]) -> list[SaidAnswer]:
-        """Return what was said."""
+        """Return the answer."""
         names = self._store.classes.names() if answers else {}
         items: dict[int, Item] = {}
         for answer in answers:

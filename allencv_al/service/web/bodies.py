@@ -108,7 +108,7 @@ def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
     Raises:
         RequestEntityTooLarge: It is longer.
         WebError: It is no JSON (400), has more values than one for each 64 bytes that a body may
-            have (413), or is not what the model says; the first fault is named with its place.
+            have (413), or does not fit the model; the first fault is named with its place.
     """
     content = read_body(max_bytes)
     if len(content) > _LONG:
@@ -149,7 +149,7 @@ def parse_query(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
     """Return what stands behind the question mark as a model.
 
     Raises:
-        WebError: It is not what the model says, or something is there twice.
+        WebError: It does not fit the model, or a field occurs twice.
     """
     twice = [name for name, values in arguments.lists() if len(values) > 1]
     if twice:

@@ -258,7 +258,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_close()
 
     def handle_accept(self) -> None:
-        """Accept a connection, in the place of another one where there are too many."""
+        """Accept a connection; close another one if there are too many."""
         if self._is_full():
             self._evict()
         super().handle_accept()

@@ -48,7 +48,7 @@ class ConfidenceChecksCallback(TrainerCallback):
         epoch: int,
         is_primary: bool = True,
     ) -> None:
-        # Without a step there is no gradient: a run may go on from the last batch of its epoch
+        # Without a step there is no gradient: a run may resume at the last batch of its epoch
         if self._is_done or not is_primary or trainer.steps_completed == self._steps_before:
             return
         self._is_done = True

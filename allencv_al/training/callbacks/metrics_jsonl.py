@@ -24,7 +24,7 @@ class MetricsJsonlCallback(TrainerCallback):
 
     `learning_rates` has the rate of each parameter group in the epoch's last step.
 
-    A recovered run goes on after the lines of its checkpoint, so no epoch stands there twice.
+    A resumed run appends after the lines of its checkpoint, so no epoch occurs twice.
 
     Args:
         serialization_dir: Folder of the run; without one nothing is written.

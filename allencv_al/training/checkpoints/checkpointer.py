@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 BEST_WEIGHTS = "best.safetensors"
-_NUMBER_TO_KEEP = Limit(1, reason="--recover goes on from one; null keeps all")
+_NUMBER_TO_KEEP = Limit(1, reason="--recover resumes from one; null keeps all")
 _NAME = re.compile(r"e(\d+)_b(\d+)")
 
 
@@ -60,7 +60,7 @@ class Checkpointer(Registrable):
         save_every_num_batches: Write one within an epoch after so many optimizer steps since the
             last.
         keep_most_recent_by_count: How many checkpoints stay; null keeps all. With one, a damaged
-            disk block may leave none to go on from. None at all is refused: a run that is killed
+            disk block may leave none to resume from. None at all is refused: a run that is killed
             would start over. Those of a finished run may be removed with their folder.
         keep_most_recent_by_age: Also keep checkpoints younger than so many seconds.
         keep_serialized_model_every_num_seconds: Also keep, for good, one checkpoint in every so
@@ -211,7 +211,7 @@ class Checkpointer(Registrable):
             try:
                 checkpoint = read_checkpoint(self._folder / name)
             except CheckpointError as error:
-                logger.warning("%s; going on from the one before", error)
+                logger.warning("%s; resuming from the previous one", error)
                 continue
             for damaged in names[names.index(name) + 1 :]:
                 self._remove(damaged)
@@ -286,7 +286,7 @@ class _BackgroundWriter:
         self._error: Exception | None = None
 
     def start(self, job: Callable[[], None]) -> None:
-        """Run `job` in the background; the job before it must have been waited for."""
+        """Run `job` in the background; wait for the previous job first."""
         # A daemon: the second Ctrl-C ends the process without waiting for the disk
         self._thread = threading.Thread(
             target=self._run, args=(job,), name="checkpoint writer", daemon=True
@@ -306,7 +306,7 @@ class _BackgroundWriter:
             error, self._error = self._error, None
             raise CheckpointError(
                 f"a checkpoint cannot be written: {error}; what was written before is intact, "
-                "and --recover goes on from there"
+                "and --recover resumes from there"
             ) from error
 
     def _run(self, job: Callable[[], None]) -> None:

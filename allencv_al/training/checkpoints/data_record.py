@@ -76,7 +76,7 @@ def check_same_data(
         raise DataError(
             "\n  ".join(
                 [
-                    f"{folder}: its data have changed since the run began, so it cannot go on:",
+                    f"{folder}: its data have changed since the run began, so it cannot resume:",
                     *changes,
                     "bring back the data as they were, or start over: --force, or another folder",
                 ]
@@ -132,7 +132,7 @@ def _file_content(path: Path) -> str:
             start = file.read(_ENDS_BYTES)
             file.seek(max(len(start), size - _ENDS_BYTES))
             return f"{size}:{_digest(start + file.read())}"
-    except OSError:  # whether a run may go on without it, the loader decides
+    except OSError:  # the loader decides whether a run may resume without it
         return "unreadable"
 
 

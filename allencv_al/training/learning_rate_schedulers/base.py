@@ -103,7 +103,7 @@ class StepwiseScheduler(LearningRateScheduler):
 
     Args:
         optimizer: The optimizer, given by the trainer.
-        num_steps_per_epoch: How many steps an epoch has; needed only to go on from `last_epoch`.
+        num_steps_per_epoch: How many steps an epoch has; needed only to resume from `last_epoch`.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 

@@ -33,7 +33,7 @@ class SlantedTriangular(LearningRateScheduler):
     triangle spans the epochs that are left.
 
     Only `requires_grad` is switched. A parameter that was frozen before stays frozen. The batch
-    norms of a frozen group go on updating their running statistics.
+    norms of a frozen group keep updating their running statistics.
 
     Args:
         optimizer: The optimizer, given by the trainer. Its last parameter group is the default

@@ -45,7 +45,7 @@ class Trainer(Registrable):
         "distributed": "one run trains on one device (cuda_device)",
     }
     goes_on: ClassVar[bool] = True
-    """Whether `train(recover=True)` goes on from what was learned, or learns it all again."""
+    """Whether `train(recover=True)` resumes from a checkpoint, or trains from the start."""
 
     learns_from_batches: ClassVar[bool] = False
     """Whether the model is in training mode while it sees batches."""

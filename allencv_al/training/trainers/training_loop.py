@@ -1,4 +1,4 @@
-"""The training loop: epochs, validation, checkpoints, and going on after an interruption."""
+"""The training loop: epochs, validation, checkpoints, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -262,8 +262,8 @@ class TrainingLoop(EpochTrainer):
         if checkpoint is None:
             if self.checkpointer.load_best() is not None:
                 raise CheckpointError(
-                    f"{self.serialization_dir}: has trained weights but no checkpoint any more to "
-                    "go on from; start over with --force"
+                    f"{self.serialization_dir}: has trained weights but no checkpoint to resume "
+                    "from; start over with --force"
                 )
             logger.info("there is no checkpoint yet: starting from the beginning")
             return None
@@ -349,7 +349,7 @@ class TrainingLoop(EpochTrainer):
         return False
 
     def _wait_for(self, batches: Iterator[Batch], number: int) -> list[Batch]:
-        """Return the next batches; a signal while they are waited for ends the training."""
+        """Return the next batches; a signal during the wait ends the training."""
         try:
             with self._signals.waiting(_GRACE_SECONDS):
                 return list(islice(batches, number))
@@ -398,7 +398,7 @@ class TrainingLoop(EpochTrainer):
             raise TrainingInterrupted(received, f"{where}; without a folder nothing was saved")
         self._save(state)
         self.checkpointer.wait()
-        raise TrainingInterrupted(received, f"{where}; --recover goes on from there")
+        raise TrainingInterrupted(received, f"{where}; --recover resumes from there")
 
     def _finish_writing(self) -> None:
         """Wait for the last checkpoint while another error is on its way."""

@@ -185,7 +185,7 @@ def test_a_pipeline_that_stays_away_is_an_error_after_a_while(
     parts = (functions.train, test, functions.infer, functions.state)
     servers.append(Pipeline("p", *parts, args={"EXPT_DIR": str(tmp_path / "pipeline")}).start())
     config = make_config(servers[0].url, _patience_seconds=1)
-    with pytest.raises(DataError, match=r"cannot be reached .*the same command goes on"):
+    with pytest.raises(DataError, match=r"cannot be reached .*the same command continues"):
         run_loop(config, tmp_path / "run")
     assert (tmp_path / "run" / "run.sqlite").exists()
     back = Pipeline(
