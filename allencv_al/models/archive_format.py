@@ -14,12 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from allencv_al.common.errors import ArchiveError
+from allencv_al.common.files import json_values
 
 FORMAT_NAME = "allencv_al model archive"
 FORMAT_VERSION = 1
@@ -175,18 +175,11 @@ def parse_json(content: bytes, source: str) -> dict[str, Any]:
         ArchiveError: It is anything else.
     """
     try:
-        value = json.loads(
-            content.decode("utf-8"),
-            object_pairs_hook=_object_without_duplicates,
-            parse_constant=_refuse_constant,
-        )
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise ArchiveError(f"{source}: expected plain JSON: {reason}") from None
+        value = json_values.parse_json(content, MAX_JSON_DEPTH)
+    except ValueError as error:
+        raise ArchiveError(f"{source}: expected plain JSON: {error}") from None
     if not isinstance(value, dict):
         raise ArchiveError(f"{source}: expected a JSON object, found {type(value).__name__}")
-    if _is_deeper_than(value, MAX_JSON_DEPTH):
-        raise ArchiveError(f"{source}: nested deeper than {MAX_JSON_DEPTH} levels")
     return value
 
 
@@ -205,29 +198,3 @@ def _read_member(name: str, entry: Any, source: str) -> Member:
 
 def _refuse(source: str, message: str) -> NoReturn:
     raise ArchiveError(f"{source}: {MANIFEST_NAME}: {message}")
-
-
-def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        twice = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
-        raise ValueError(f'the key "{twice}" stands there twice')
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _is_deeper_than(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True

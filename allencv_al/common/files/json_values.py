@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationError
+
+NESTED_TOO_DEEP = "nested too deep"
+_MOST_DIGITS = 4_000  # Python refuses longer integers with an error of its own
 
 MAX_DEPTH = 64
 """Levels of nesting in a config; the deepest in use has about ten."""
@@ -45,6 +50,82 @@ def not_json(value: Any, place: str = "") -> tuple[str, Any] | None:
     else:
         return place, value
     return next((found for at, inner in parts if (found := not_json(inner, at))), None)
+
+
+def parse_json(
+    text: str | bytes | bytearray, max_depth: int | None = None, finite: bool = True
+) -> Any:
+    """Return the value of strict JSON.
+
+    Args:
+        text: JSON, in UTF-8 if it is bytes.
+        max_depth: How deep lists and objects may nest; None for what Python can parse.
+        finite: Whether NaN, infinities and floats beyond the largest one are refused.
+
+    Raises:
+        ValueError: It is other text, holds a key twice, an integer of more than 4,000 digits, or
+            nests deeper; the message is fit for the end of a sentence.
+    """
+    if isinstance(text, (bytes, bytearray)):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"expected UTF-8, found another byte at {error.start}") from None
+    strict: dict[str, Any] = {"parse_constant": _no_number, "parse_float": _finite}
+    try:
+        value = json.loads(
+            text, object_pairs_hook=unique_keys, parse_int=_int, **(strict if finite else {})
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno} column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise ValueError(NESTED_TOO_DEEP) from None
+    may_be_deep = max_depth is not None and text.count("[") + text.count("{") > max_depth
+    if max_depth is not None and may_be_deep and _is_deeper_than(value, max_depth):
+        raise ValueError(NESTED_TOO_DEEP)
+    return value
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these pairs, for `json`, which would keep the last of two silently.
+
+    Raises:
+        ValueError: A key is there twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"the key {repr_json(twice)} is there twice")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"expected finite numbers, found {name}")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError("expected finite numbers, found a larger one")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"expected numbers of at most {_MOST_DIGITS} digits, found a longer one")
+    return int(text)
+
+
+def _is_deeper_than(value: Any, limit: int) -> bool:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def repr_json(value: object, limit: int = 60) -> str:

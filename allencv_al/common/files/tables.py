@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.files.json_values import repr_json, unique_keys
 from allencv_al.common.files.text_files import decode_text
 
 DELIMITERS = (",", ";", "\t")
@@ -34,6 +34,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 # Also where a spreadsheet that divides at ; or a tab would find a formula
 _QUOTED = re.compile(r'[",\t\r\n]|^\s|\s$|;\s*[=+\-@＝＋－＠]')
 
+_BLANKS = re.compile(r"\s*")
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|tiff?|bmp|gif|webp)$", re.IGNORECASE)
 
 csv.field_size_limit(2**24)  # a cell may hold the JSON of a whole task
@@ -343,13 +344,14 @@ def _json_rows(text: str) -> Iterator[Row]:
 
 def _documents(text: str) -> Iterator[Row]:
     """Yield the objects that stand one after another, with any line ends in them."""
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
-    place = 0
-    while match := re.compile(r"\s*").match(text, place):
-        place = match.end()
+    decoder = json.JSONDecoder(object_pairs_hook=unique_keys)
+    place, counted, line = 0, 0, 1
+    while match := _BLANKS.match(text, place):
+        # From where the last count ended: counting all of the text each time is quadratic
+        line += text.count("\n", counted, match.end())
+        place = counted = match.end()
         if place >= len(text):
             return
-        line = text.count("\n", 0, place) + 1
         try:
             value, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
@@ -364,7 +366,7 @@ def _documents(text: str) -> Iterator[Row]:
 
 def _json_row(number: int, line: str) -> Row:
     try:
-        value = json.loads(line, object_pairs_hook=_object)
+        value = json.loads(line, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         return Row(number, problem=f"not JSON: {_reason(error)}")
     return _row_of(number, value, "line")
@@ -382,12 +384,3 @@ def _reason(error: Exception) -> str:
         at = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
         return f"{error.msg} at {at}"
     return "nested too deep" if isinstance(error, RecursionError) else str(error)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {repr_json(twice)} is there twice")
-    return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.files.json_values import parse_json, repr_json
 from allencv_al.common.files.tables import CSV_SUFFIXES, JSON_SUFFIXES, is_json_text, parse_table
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.labels.exchange import FORMATS
@@ -28,7 +28,7 @@ from allencv_al.labels.exchange.label_studio_min import (
     to_label_studio_min,
 )
 from allencv_al.labels.exchange.label_studio_values import CONTROL, OURS
-from allencv_al.labels.exchange.record import LabelRecord, strict_json
+from allencv_al.labels.exchange.record import LabelRecord
 
 FOLDERS = "folders"
 
@@ -92,7 +92,7 @@ def read_file(path: Path, name: str) -> list[LabelRecord]:
 
 def _json_format(path: Path, text: str) -> str:
     try:
-        value = strict_json(text)
+        value = parse_json(text)
     except ValueError as error:
         rows = parse_table(text, str(path), (), is_json=True).rows  # one object a line?
         sound = next((row for row in rows if row.problem is None), None)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from allencv_al.common.files.json_values import parse_json
 from allencv_al.labels.exchange.label_studio_values import (
     CONTROL,
     ID,
@@ -26,7 +27,7 @@ from allencv_al.labels.exchange.label_studio_values import (
     read_list,
     record_of_kept,
 )
-from allencv_al.labels.exchange.record import LabelRecord, seconds_of, strict_json
+from allencv_al.labels.exchange.record import LabelRecord, seconds_of
 
 _RAW = "label_studio_min"
 _TASK_ID, _ANNOTATOR = "id", "annotator"
@@ -72,7 +73,7 @@ def _value_of_cell(cell: Any) -> Any:
     """Return several choices, which Label Studio writes as JSON, as what they are."""
     if isinstance(cell, str) and cell.startswith(('{"choices"', "[")):
         try:
-            return strict_json(cell)
+            return parse_json(cell)
         except ValueError:
             return cell
     return cell

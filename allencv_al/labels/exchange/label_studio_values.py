@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from allencv_al.common.errors import DataError, raise_problems
-from allencv_al.labels.exchange.record import FIELDS, LabelRecord, record_of, strict_json
+from allencv_al.common.files.json_values import parse_json
+from allencv_al.labels.exchange.record import FIELDS, LabelRecord, record_of
 
 CONTROL, OBJECT, KEY = "choice", "image", "image"
 """Names of the control and the object tag, and the key of the task's data, in what is written."""
@@ -33,7 +34,7 @@ def read_list(
         DataError: It is no list, or entries are wrong; they are named.
     """
     try:
-        value = strict_json(text.removeprefix("\ufeff"))
+        value = parse_json(text.removeprefix("\ufeff"))
     except ValueError as error:
         raise DataError(f"{where}: expected JSON: {error}") from None
     if not isinstance(value, list):

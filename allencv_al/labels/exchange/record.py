@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -114,19 +113,3 @@ def seconds_of(value: Any) -> float | None:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def strict_json(text: str) -> Any:
-    """Return the value of JSON that has no NaN and no Infinity.
-
-    Raises:
-        ValueError: It is no such JSON, or nests too deep.
-    """
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"expected a number, found {name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from flask import current_app, request
@@ -12,11 +12,11 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from allencv_al.common.files import json_values
 from allencv_al.service.web.web_errors import WebError
 
 ANYTHING = ("*/*",)
 
-_MOST_DIGITS = 4_000  # Python refuses longer integers with an error of its own
 # An empty list takes 3 bytes as text and 64 in memory, and a fault that pydantic finds 1,000
 _BYTES_PER_PART = 16
 _BYTES_PER_VALUE = 64
@@ -25,6 +25,7 @@ _FEW_FAULTS = 1_000
 _LONG = 2**20  # a body of which the fields are looked for first
 _THIN = 50  # elements in which the first of very many faults is looked for
 _SHOWN = 80  # characters of hostile text that an error repeats
+_REASON_SHOWN = 120
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -77,24 +78,12 @@ def parse_json(content: bytes, max_depth: int = 32, max_bytes: int = 16 * 2**20)
     parts = content.count(b"[") + content.count(b"{") + content.count(b'"') // 2
     _check_count("objects, lists and texts", parts, max_bytes // _BYTES_PER_PART)
     try:
-        value = json.loads(
-            content.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
-        )
-    except UnicodeDecodeError as error:
-        raise _bad(f"expected UTF-8, found another byte at {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise _bad(
-            f"expected JSON; line {error.lineno} column {error.colno}: {error.msg}"
-        ) from None
-    except RecursionError:
-        raise _too_deep(max_depth) from None
-    if content.count(b"[") + content.count(b"{") > max_depth:
-        _check_depth(value, max_depth)
-    return value
+        return json_values.parse_json(content, max_depth)
+    except ValueError as error:
+        reason = str(error)
+    if reason == json_values.NESTED_TOO_DEEP:
+        reason = f"expected at most {max_depth} levels, found more"
+    raise WebError(400, "bad_request", f"JSON: {reason[:_REASON_SHOWN]}")
 
 
 def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
@@ -179,57 +168,3 @@ def _thinned(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _thinned(one) for key, one in list(value.items())[:_THIN]}
     return [_thinned(one) for one in value[:_THIN]] if isinstance(value, list) else value
-
-
-def _check_depth(value: Any, max_depth: int) -> None:
-    level = [value]
-    for _ in range(max_depth):
-        level = [child for parent in level for child in _children(parent) if _is_deep(child)]
-    if level:
-        raise _too_deep(max_depth)
-
-
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _is_deep(value: Any) -> bool:
-    return isinstance(value, dict | list)
-
-
-def _too_deep(max_depth: int) -> WebError:
-    return _bad(f"JSON: expected at most {max_depth} levels, found more")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _bad(f"JSON: a key is there twice: {key[:_SHOWN]!r}")
-            seen.add(key)
-    return found
-
-
-def _constant(text: str) -> Any:
-    raise _bad(f"JSON: expected finite numbers, found {text}")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise _bad("JSON: expected finite numbers, found a larger one")
-    return value
-
-
-def _int(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise _bad(f"JSON: expected numbers of at most {_MOST_DIGITS} digits, found a longer one")
-    return int(text)
-
-
-def _bad(message: str) -> WebError:
-    return WebError(400, "bad_request", message)

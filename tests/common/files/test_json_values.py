@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.common import ConfigurationError, Params
-from allencv_al.common.files.json_values import MAX_DEPTH, plain, repr_json
+from allencv_al.common.files.json_values import MAX_DEPTH, parse_json, plain, repr_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -93,3 +95,29 @@ def test_long_and_deep_values_are_cut() -> None:
     assert repr_json("x" * 1_000_000) == '"' + "x" * 56 + "..."
     assert repr_json(nested(100_000)) == "[" * 57 + "..."
     assert repr_json(list(range(10**6)), limit=12) == "[0, 1, 2,..."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "line 1 column 2: Expecting property name"),
+        (b"\xff", "expected UTF-8, found another byte at 0"),
+        ('{"a": {"b": 1, "b": 2}}', 'the key "b" is there twice'),
+        ("[NaN]", "expected finite numbers, found NaN"),
+        ("[-Infinity]", "expected finite numbers, found -Infinity"),
+        ("[1e999]", "expected finite numbers, found a larger one"),
+        (f"[{'9' * 4001}]", "at most 4000 digits"),
+        ("[[[1]]]", "nested too deep"),
+        ("[" * 100_000, "nested too deep"),
+    ],
+)
+def test_only_strict_json_is_parsed(text: str | bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_json(text, max_depth=2)
+
+
+def test_strict_json_is_parsed() -> None:
+    assert parse_json(b'{"a": [1, 2.5, null, "\xc3\xa4"]}', max_depth=2) == {
+        "a": [1, 2.5, None, "ä"]
+    }
+    assert math.isinf(parse_json("[1e999]", finite=False)[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,12 @@ def test_a_list_of_files_that_is_called_a_table_is_understood_as_one_without_a_h
     table = parse_table("a.JPG\nb.jpg\n", "t.csv", NAMES)
     with pytest.raises(DataError, match=r'"path" in the header, found a\.JPG; is the header missi'):
         table.require("t.csv", ["path"])
+
+
+def test_lines_of_objects_over_several_lines_are_counted_once() -> None:
+    text = "\n\n".join('{\n"file": "a.jpg"\n}' for _ in range(20_000))
+    started = time.process_time()
+    rows = parse_table(text, "a.json", ["file"], is_json=True).rows
+    assert [row.line for row in rows[:3]] == [1, 5, 9]
+    assert rows[-1].line == 4 * 19_999 + 1
+    assert time.process_time() - started < 5, "counting from the start each time takes minutes"

@@ -47,7 +47,7 @@ def error_of(found: Any, status: int) -> dict[str, Any]:
         (b"", 400, "line 1 column 1"),
         (b"{", 400, "line 1"),
         (b'{"n": 1} x', 400, "Extra data"),
-        (b'{"n": 1, "n": 2}', 400, "twice: 'n'"),
+        (b'{"n": 1, "n": 2}', 400, 'the key "n" is there twice'),
         (b'{"n": NaN}', 400, "finite"),
         (b'{"n": -Infinity}', 400, "finite"),
         (b'{"n": 1e999}', 400, "finite"),
