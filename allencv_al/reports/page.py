@@ -33,7 +33,7 @@ _INVISIBLE = re.compile("[\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u20
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table of texts, whose first column names the rows.
 
     Args:
@@ -94,8 +94,8 @@ def write_page(
         .get_template(template)
         .render(
             style=Markup(STYLE),  # noqa: S704  a file of this package
-            machine=Table("Machine", ("Fact", "Value"), machine, texts=2),
-            versions=Table("Versions", ("Package", "Version"), versions, texts=2),
+            machine=TextTable("Machine", ("Fact", "Value"), machine, texts=2),
+            versions=TextTable("Versions", ("Package", "Version"), versions, texts=2),
             config=None
             if config is None
             else json.dumps(config, indent=2, ensure_ascii=False, default=str),

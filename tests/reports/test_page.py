@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.reports import page
-from allencv_al.reports.page import Table, readable, write_page
+from allencv_al.reports.page import TextTable, readable, write_page
 
 TEMPLATE = """{% extends "reports/page.html.j2" %}
 {% from "reports/macros.html.j2" import table %}
@@ -30,7 +30,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     monkeypatch.setattr(page, "_PACKAGE", tmp_path)
     page._templates.cache_clear()
 
-    def write(table: Table, config: dict | None = None, **context: Any) -> Path:
+    def write(table: TextTable, config: dict | None = None, **context: Any) -> Path:
         path = tmp_path / "page.html"
         defaults = {"kind": "Test", "name": "x", "figures": {}, "notes": []}
         environment = {"versions": {"python": "3"}, "platform": "Linux", "command": "secret"}
@@ -61,7 +61,7 @@ def test_names_from_strangers_stay_texts_wherever_they_stand(
     rows = [(name, name) for name in hostile_names]
     hints = dict(zip(hostile_names, hostile_names, strict=True))
     for name in hostile_names:
-        table = Table(name, (name, "x"), rows, hints)
+        table = TextTable(name, (name, "x"), rows, hints)
         path = write(table, {name: name}, kind=name, name=name, figures={name: name}, notes=[name])
         found = read_page(path)  # which fails where markup got in
         assert readable(name) in found.text
@@ -69,7 +69,7 @@ def test_names_from_strangers_stay_texts_wherever_they_stand(
 
 
 def test_a_page_has_its_style_within_and_a_policy_that_nothing_runs(write) -> None:
-    content = write(Table("t", ("a",), [])).read_text(encoding="utf-8")
+    content = write(TextTable("t", ("a",), [])).read_text(encoding="utf-8")
     assert content.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert "script-src" not in content  # default-src holds for scripts too
     assert "default-src 'none'" in content
@@ -77,7 +77,7 @@ def test_a_page_has_its_style_within_and_a_policy_that_nothing_runs(write) -> No
 
 
 def test_a_table_has_hints_shades_and_smaller_second_lines(write, read_page) -> None:
-    table = Table(
+    table = TextTable(
         "Some numbers", ("Name", "A", "B"), [("x", "1\n(0 to 2)", "3")], {"A": "hint"},
         shades=[[None, ("right", 0.25)]],
     )  # fmt: skip
@@ -93,15 +93,15 @@ def test_figures_without_a_value_and_sections_that_are_not_named_are_left_out(
     write, read_page
 ) -> None:
     figures = {"Full": "1", "Empty": ""}
-    found = read_page(write(Table("One table", ("a",), []), figures=figures, sections={}))
+    found = read_page(write(TextTable("One table", ("a",), []), figures=figures, sections={}))
     assert "Full" in found.text
     assert "Empty" not in found.text
     assert [section["id"] for section in found.of("section")] == ["origin"]
 
 
 def test_the_origin_shows_machine_versions_and_config(write, read_page) -> None:
-    found = read_page(write(Table("t", ("a",), []), {"a": "<b>"}))
+    found = read_page(write(TextTable("t", ("a",), []), {"a": "<b>"}))
     assert found.table("Machine")[1:] == [["platform", "Linux"]]
     assert found.table("Versions")[1:] == [["python", "3"]]
     assert '"a": "<b>"' in found.text
-    assert "whole config" not in read_page(write(Table("t", ("a",), []))).text
+    assert "whole config" not in read_page(write(TextTable("t", ("a",), []))).text

@@ -70,7 +70,7 @@ class ShownItem:
 
 
 @dataclass(frozen=True)
-class Query:
+class ShownQuery:
     """The query of one round, as the template shows it.
 
     Args:
@@ -90,7 +90,7 @@ class Query:
     further: int
 
 
-def queries(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> list[Query]:
+def queries(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> list[ShownQuery]:
     """Return the queries of the rounds that had one."""
     asked = [record for record in records if record.picks]
     # Few per round where there are many rounds, so that the page stays light
@@ -98,7 +98,7 @@ def queries(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> lis
     return [_query(record, most, thumbnail) for record in asked]
 
 
-def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> Query:
+def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> ShownQuery:
     facts = [f"{formats.count(len(record.picks))} of {formats.count(record.pool_size)} picked"]
     if judged := [pick for pick in record.picks if _is_judged(pick)]:
         wrong = sum(pick.label != pick.predicted for pick in judged)
@@ -110,7 +110,7 @@ def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> Quer
         ShownItem(pick, _picture(thumbnail(pick.id)) if thumbnail else None)
         for pick in record.picks[:most]
     ]
-    return Query(
+    return ShownQuery(
         round=record.round,
         facts=facts,
         classes=classes[:_MOST_CLASSES],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
-from allencv_al.reports.page import Table
+from allencv_al.reports.page import TextTable
 
 _MOST_CLASSES = 40
 _MOST_PAIRS = 30
@@ -70,7 +70,7 @@ _METRICS: Mapping[str, tuple[str, str, _Format]] = {
 }
 
 
-def metric_table(records: Sequence[RoundRecord]) -> Table:
+def metric_table(records: Sequence[RoundRecord]) -> TextTable:
     """Return the metrics of each round; a metric that no round has gets no column."""
     known = [
         name for name in _METRICS if any(record.metrics.get(name) is not None for record in records)
@@ -84,7 +84,7 @@ def metric_table(records: Sequence[RoundRecord]) -> Table:
         ]
         for record in records
     ]
-    return Table(
+    return TextTable(
         "Metrics of each round",
         ["Round", "Labels", *(_METRICS[name][0] for name in known), "Time"],
         rows,
@@ -96,7 +96,7 @@ def metric_table(records: Sequence[RoundRecord]) -> Table:
     )
 
 
-def time_table(records: Sequence[RoundRecord]) -> Table:
+def time_table(records: Sequence[RoundRecord]) -> TextTable:
     """Return the time of each phase, and the memory of the selection if measured."""
     phases = [phase for phase in _PHASES if any(phase in record.seconds for record in records)]
     columns = ["Round", *map(str.capitalize, phases), "In all"]
@@ -117,7 +117,7 @@ def time_table(records: Sequence[RoundRecord]) -> Table:
         texts = [formats.NONE if peak is None else f"{peak:,.0f} MB" for peak in peaks]
         rows = [[*row, memory] for row, memory in zip(rows, [*texts, ""], strict=True)]
     hints = {"Memory": "Growth of the peak memory during selection"}
-    return Table("Time of each phase", columns, rows, hints, texts=0, style="with-sum")
+    return TextTable("Time of each phase", columns, rows, hints, texts=0, style="with-sum")
 
 
 def machine_seconds(records: Sequence[RoundRecord]) -> float:
@@ -130,7 +130,7 @@ def machine_seconds(records: Sequence[RoundRecord]) -> float:
     )
 
 
-def confusion_table(record: RoundRecord) -> Table:
+def confusion_table(record: RoundRecord) -> TextTable:
     """Return the confusion matrix of a round, or its largest entries if it has many classes."""
     matrix, classes = record.confusion_matrix or (), record.classes
     if len(classes) > _MOST_CLASSES:
@@ -145,7 +145,7 @@ def confusion_table(record: RoundRecord) -> Table:
         shares = [math.sqrt(count / total) if total else 0.0 for count in counts]
         kinds = ["right" if column == place else "wrong" for column in range(len(counts))]
         shades.append([*zip(kinds, shares, strict=True), None])
-    return Table(
+    return TextTable(
         "Confusion matrix on the test set",
         ["true \\ predicted", *classes, "right"],
         rows,
@@ -154,7 +154,7 @@ def confusion_table(record: RoundRecord) -> Table:
     )
 
 
-def _confused_pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
+def _confused_pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> TextTable:
     pairs = [
         (count, classes[row], classes[column], count / sum(counts))
         for row, counts in enumerate(matrix)
@@ -168,4 +168,4 @@ def _confused_pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
     ]
     caption = f"Most frequent confusions among {formats.count(len(classes))} classes"
     columns = ("True class", "Predicted class", "Items", "Share of the class")
-    return Table(caption, columns, rows, texts=2)
+    return TextTable(caption, columns, rows, texts=2)

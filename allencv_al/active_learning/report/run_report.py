@@ -20,7 +20,7 @@ from allencv_al.active_learning.rounds.curves import curve_from_records
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
-from allencv_al.reports.page import Table, write_page
+from allencv_al.reports.page import TextTable, write_page
 
 FILE_NAME = "report.html"
 CURVE_NAME = "learning_curve.png"
@@ -137,7 +137,7 @@ def _content(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> di
     caption = "Images that could not be read"
     if len(causes) > _MOST_UNREADABLE:
         caption += f" (the first {_MOST_UNREADABLE})"
-    unreadable = Table(caption, ("Image", "Cause"), [*causes.items()][:_MOST_UNREADABLE], texts=2)
+    rows = [*causes.items()][:_MOST_UNREADABLE]
     return {
         "curve": page_chart(lines, ChartText(), f"Accuracy over labels. {ends}.")
         if lines
@@ -146,7 +146,7 @@ def _content(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> di
         "queries": queries(records, thumbnail),
         "confusion": confusion_table(matrix) if matrix else None,
         "matrix_labels": matrix.labels if matrix else 0,
-        "unreadable": unreadable if causes else None,
+        "unreadable": TextTable(caption, ("Image", "Cause"), rows, texts=2) if causes else None,
         "unreadable_count": len(causes),
         "costs": time_table(records),
     }

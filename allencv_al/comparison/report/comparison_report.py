@@ -26,7 +26,7 @@ from allencv_al.reports.line_chart import (
     line_looks,
     page_chart,
 )
-from allencv_al.reports.page import Table, write_page
+from allencv_al.reports.page import TextTable, write_page
 
 _SECTIONS = {
     "curves": "Learning curves",
@@ -90,6 +90,7 @@ def write_comparison_report(
         "Labels": f"{summary.labels[0]:,}–{summary.labels[-1]:,}",
         "Computing time": formats.duration(sum(seconds.values())) if seconds else "",
     }
+    caption = "Computing time, over all seeds"
     costs = [(name, formats.duration(value)) for name, value in seconds.items()]
     write_page(
         Path(path),
@@ -109,7 +110,7 @@ def write_comparison_report(
         has_bands=any(line.low is not None for line in lines),
         confidence=f"{summary.bootstrap.confidence:.0%}",
         numbers=accuracy_table(summary, context.metric),
-        costs=Table("Computing time, over all seeds", ("Strategy", "Time"), costs, style="compact"),
+        costs=TextTable(caption, ("Strategy", "Time"), costs, style="compact"),
         run_count=len(curves),
         **content,
     )
@@ -160,7 +161,7 @@ def _profile_chart(summary: ComparisonSummary) -> PageChart | None:
     )
 
 
-def _run_table(summary: ComparisonSummary, curves: Sequence[Curve]) -> Table:
+def _run_table(summary: ComparisonSummary, curves: Sequence[Curve]) -> TextTable:
     rank = {found.strategy: place for place, found in enumerate(summary.ranked())}
     rows = [
         (
@@ -173,6 +174,6 @@ def _run_table(summary: ComparisonSummary, curves: Sequence[Curve]) -> Table:
         for curve in sorted(curves, key=lambda curve: (rank[curve.strategy], curve.seed))
     ]
     columns = ("Strategy", "Seed", "Label counts", "AUBC %", "Final %")
-    return Table(
+    return TextTable(
         "Every run", columns, rows, hints={"AUBC %": "Over all label counts of the run itself"}
     )

@@ -9,12 +9,12 @@ import numpy as np
 from allencv_al.comparison.label_savings import LabelSaving
 from allencv_al.comparison.statistics import ComparisonSummary, StrategySummary
 from allencv_al.reports import figure_formats as formats
-from allencv_al.reports.page import Table
+from allencv_al.reports.page import TextTable
 
 _MOST_LABEL_COUNTS = 6
 
 
-def aubc_table(summary: ComparisonSummary) -> Table:
+def aubc_table(summary: ComparisonSummary) -> TextTable:
     """Return the table of the areas, the highest first, with tests against the baseline."""
     versus = f"Δ {summary.baseline}"
     columns = ["Strategy", "Seeds", "AUBC %", "AUBC % (log)", "Final %"]
@@ -46,10 +46,10 @@ def aubc_table(summary: ComparisonSummary) -> Table:
         "Wilcoxon p": "Wilcoxon's signed-rank test on the AUBC, two-sided and exact",
         "Wilcoxon p, Holm": "Corrected for the number of strategies",
     }
-    return Table("Area under the learning curve (AUBC)", columns, rows, hints)
+    return TextTable("Area under the learning curve (AUBC)", columns, rows, hints)
 
 
-def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> Table:
+def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> TextTable:
     """Return the mean curves at some label counts: the chart in numbers."""
     places = _some_places(len(summary.labels))
     columns = ["Strategy", *(f"@{summary.labels[place]}" for place in places)]
@@ -57,10 +57,10 @@ def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> Tabl
         [found.strategy, *(_at(found, place) for place in places)] for found in summary.ranked()
     ]
     hints = dict.fromkeys(columns[1:], "At this number of labels")
-    return Table(f"Mean {metric} in % at some label counts", columns, rows, hints)
+    return TextTable(f"Mean {metric} in % at some label counts", columns, rows, hints)
 
 
-def savings_table(summary: ComparisonSummary) -> Table | None:
+def savings_table(summary: ComparisonSummary) -> TextTable | None:
     """Return the labels needed to reach accuracies of the baseline; None without savings."""
     if not summary.savings:
         return None
@@ -74,10 +74,10 @@ def savings_table(summary: ComparisonSummary) -> Table | None:
         if any((strategy, level) in found for level in levels):
             rows.append([strategy, *(_saving(found[strategy, level]) for level in levels)])
     caption = f"Labels needed, and how many times as many {summary.baseline} needs"
-    return Table(caption, columns, rows)
+    return TextTable(caption, columns, rows)
 
 
-def penalty_table(summary: ComparisonSummary) -> Table:
+def penalty_table(summary: ComparisonSummary) -> TextTable:
     """Return the penalty matrix, with the strategies ordered by AUBC."""
     penalty = summary.penalty
     order = [penalty.strategies.index(found.strategy) for found in summary.ranked()]
@@ -97,7 +97,7 @@ def penalty_table(summary: ComparisonSummary) -> Table:
     ]
     columns = ["Row beats column", *names]
     style = "matrix with-sum"
-    return Table("Pairwise penalty matrix", columns, rows, shades=shades, style=style)
+    return TextTable("Pairwise penalty matrix", columns, rows, shades=shades, style=style)
 
 
 def verdict(summary: ComparisonSummary) -> str:

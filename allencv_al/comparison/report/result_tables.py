@@ -19,7 +19,7 @@ from allencv_al.comparison.report.comparison_tables import (
 )
 from allencv_al.comparison.statistics import ComparisonSummary
 from allencv_al.reports import figure_formats as formats
-from allencv_al.reports.page import Table, known_environment, readable
+from allencv_al.reports.page import TextTable, known_environment, readable
 
 # Markup of Markdown, or of HTML within it. An underscore within a word is none.
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
@@ -81,7 +81,7 @@ def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[s
     yield from _origin(summary, context)
 
 
-def _table(found: Table, text: str) -> Iterator[str]:
+def _table(found: TextTable, text: str) -> Iterator[str]:
     yield from ("", f"## {_escaped(found.caption)}", "", _escaped(text), "")
     yield _row(found.columns)
     yield "|" + "|".join(["---", *["--:"] * (len(found.columns) - 1)]) + "|"
