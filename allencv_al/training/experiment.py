@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+from annotated_types import Interval
 from overrides import overrides
 
 from allencv_al.common import Lazy, Params
@@ -93,7 +94,7 @@ class Experiment(FromParams):
         random_seed: int = 13370,
         numpy_seed: int = 1337,
         pytorch_seed: int = 133,
-        archive_samples: int = 0,
+        archive_samples: Annotated[int, Interval(ge=0, le=MAX_SAMPLES)] = 0,
         active_learning: dict[str, Any] | None = None,
     ) -> None:
         self.dataset_reader = dataset_reader
@@ -342,13 +343,8 @@ def _reader_class(config: Any) -> type[DatasetReader]:
 
 
 def _sample_faults(config: ConfigView) -> Iterator[Fault]:
-    if not config.sound("archive_samples"):
-        return
-    count = config.get("archive_samples")
-    if not 0 <= count <= MAX_SAMPLES:
-        yield config.fault("archive_samples", f"expected 0 to {MAX_SAMPLES}, found {count}")
     paths = (config.get("validation_data_path"), config.get("test_data_path"))
-    if count and paths == (None, None):
+    if config.get("archive_samples") and paths == (None, None):
         yield config.fault("archive_samples", "needs validation_data_path, found none")
 
 

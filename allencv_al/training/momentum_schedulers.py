@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from annotated_types import Ge, Gt
 from overrides import overrides
 
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits
 from allencv_al.training.scheduler import Scheduler, momentum_of, set_momentum
 
 if TYPE_CHECKING:
@@ -60,21 +60,14 @@ class InvertedTriangular(MomentumScheduler):
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 
-    limits: ClassVar[Limits] = {
-        "cool_down": AT_LEAST_ONE,
-        "warm_up": AT_LEAST_ONE,
-        "ratio": POSITIVE,
-    }
-
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        cool_down: int,
-        warm_up: int,
-        ratio: float = 10,
+        cool_down: Annotated[int, Ge(1)],
+        warm_up: Annotated[int, Ge(1)],
+        ratio: Annotated[float, Gt(0)] = 10,
         last_epoch: int = -1,
     ) -> None:
-        check_limits(self.limits, cool_down=cool_down, warm_up=warm_up, ratio=ratio)
         super().__init__(optimizer, last_epoch)
         self.cool_down = cool_down
         self.warm_up = warm_up

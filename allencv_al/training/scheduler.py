@@ -5,18 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import CheckpointError, ConfigurationError
 from allencv_al.common.user_mistakes import wrong_result
-from allencv_al.training.limits import Limits, limit_faults
 
 if TYPE_CHECKING:
     import torch
-
-    from allencv_al.common.config.config_check import ConfigView
-    from allencv_al.common.errors import Fault
 
 
 class Scheduler:
@@ -34,8 +30,6 @@ class Scheduler:
             `initial_<field>`.
     """
 
-    limits: ClassVar[Limits] = {}
-
     def __init__(
         self, optimizer: torch.optim.Optimizer, param_group_field: str, last_epoch: int = -1
     ) -> None:
@@ -52,13 +46,6 @@ class Scheduler:
                     f"{index} has no {initial!r} to resume from"
                 )
         self.base_values = [float(group[initial]) for group in optimizer.param_groups]
-
-    @classmethod
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        """Yield the numbers of a config that are outside their limits."""
-        given = {name: config.get(name) for name in cls.limits if name in config.names}
-        for name, message in limit_faults(cls.limits, given):
-            yield config.fault(name, message)
 
     @abstractmethod
     def get_values(self) -> list[float]:

@@ -7,15 +7,14 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
-from overrides import overrides
+from annotated_types import Ge, Gt, doc
 
 from allencv_al.common import ConfigurationError, Registrable
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.errors import CheckpointError
 from allencv_al.common.files.atomic_file import TEMPORARY_PREFIX, sweep_temporaries
 from allencv_al.training.checkpoints import state_codec
@@ -27,21 +26,13 @@ from allencv_al.training.checkpoints.checkpoint_files import (
     write_checkpoint,
 )
 from allencv_al.training.checkpoints.weights_file import read_weights, write_weights
-from allencv_al.training.limits import (
-    AT_LEAST_ONE,
-    POSITIVE,
-    Limit,
-    Limits,
-    check_limits,
-    limit_faults,
-)
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 BEST_WEIGHTS = "best.safetensors"
-_NUMBER_TO_KEEP = Limit(1, reason="--recover resumes from one; null keeps all")
 _NAME = re.compile(r"e(\d+)_b(\d+)")
+_NumberToKeep = Annotated[int, Ge(1), doc("--recover resumes from one; null keeps all")]
 
 
 class Checkpointer(Registrable):
@@ -73,32 +64,16 @@ class Checkpointer(Registrable):
     default_implementation = "default"
     injected = ("serialization_dir",)
 
-    limits: ClassVar[Limits] = {
-        "save_every_num_seconds": POSITIVE,
-        "save_every_num_batches": AT_LEAST_ONE,
-        "keep_most_recent_by_count": _NUMBER_TO_KEEP,
-        "keep_most_recent_by_age": POSITIVE,
-        "keep_serialized_model_every_num_seconds": POSITIVE,
-    }
-
     def __init__(
         self,
         serialization_dir: str | Path,
         save_completed_epochs: bool = True,
-        save_every_num_seconds: float | None = None,
-        save_every_num_batches: int | None = None,
-        keep_most_recent_by_count: int | None = 2,
-        keep_most_recent_by_age: float | None = None,
-        keep_serialized_model_every_num_seconds: float | None = None,
+        save_every_num_seconds: Annotated[float, Gt(0)] | None = None,
+        save_every_num_batches: Annotated[int, Ge(1)] | None = None,
+        keep_most_recent_by_count: _NumberToKeep | None = 2,
+        keep_most_recent_by_age: Annotated[float, Gt(0)] | None = None,
+        keep_serialized_model_every_num_seconds: Annotated[float, Gt(0)] | None = None,
     ) -> None:
-        check_limits(
-            self.limits,
-            save_every_num_seconds=save_every_num_seconds,
-            save_every_num_batches=save_every_num_batches,
-            keep_most_recent_by_count=keep_most_recent_by_count,
-            keep_most_recent_by_age=keep_most_recent_by_age,
-            keep_serialized_model_every_num_seconds=keep_serialized_model_every_num_seconds,
-        )
         self.save_completed_epochs = save_completed_epochs
         self._save_every_seconds = save_every_num_seconds
         self._save_every_batches = save_every_num_batches
@@ -113,13 +88,6 @@ class Checkpointer(Registrable):
         self._writer = _BackgroundWriter()
         self._saved: str | None = None
         self._restart_clock()
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        given = {name: config.get(name) for name in cls.limits if config.sound(name)}
-        for name, message in limit_faults(cls.limits, given):
-            yield config.fault(name, message)
 
     def due(self) -> bool:
         """Return whether to save now; to be asked once after each optimizer step."""

@@ -97,6 +97,21 @@ class LearningRateScheduler(Scheduler, Registrable):
     def _epoch_rates(self) -> list[float]:
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
+    def _one_each(self, name: str, value: float | list[float]) -> list[float]:
+        """Return a value for each parameter group, from one for all or one for each.
+
+        Raises:
+            ConfigurationError: There are more or fewer values than groups.
+        """
+        groups = len(self.optimizer.param_groups)
+        values = list(value) if isinstance(value, list | tuple) else [value] * groups
+        if len(values) != groups:
+            raise ConfigurationError(
+                f"{name}: expected one number or {groups}, one for each parameter group and the "
+                f"default group, found {len(values)}"
+            )
+        return values
+
 
 class StepwiseScheduler(LearningRateScheduler):
     """A schedule by optimizer step: `get_values` looks at `last_batch_num_total`.

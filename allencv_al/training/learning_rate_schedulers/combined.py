@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge, MinLen
 from overrides import overrides
 
 from allencv_al.common.config.lazy import Lazy
-from allencv_al.common.errors import CheckpointError, ConfigurationError
+from allencv_al.common.errors import CheckpointError
 from allencv_al.training.learning_rate_schedulers.base import (
     GroupPlan,
     LearningRateScheduler,
     StepwiseScheduler,
     warn_of_long_warmup,
 )
-from allencv_al.training.limits import AT_LEAST_ONE, Limits, check_limits
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from allencv_al.common.config.config_check import ConfigView
-    from allencv_al.common.errors import Fault
 
 
 @LearningRateScheduler.register("combined")
@@ -40,20 +34,17 @@ class Combined(StepwiseScheduler):
     """
 
     injected: ClassVar[tuple[str, ...]] = ("optimizer", "validation_metric")
-    limits: ClassVar[Limits] = {"num_steps_per_epoch": AT_LEAST_ONE}
     rate_word: ClassVar[str] = "lr"  # after the last schedule; before, each speaks for itself
 
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        schedulers: list[tuple[int, Lazy[LearningRateScheduler]]],
-        num_steps_per_epoch: int | None = None,
+        schedulers: Annotated[
+            list[tuple[Annotated[int, Ge(1)], Lazy[LearningRateScheduler]]], MinLen(1)
+        ],
+        num_steps_per_epoch: Annotated[int, Ge(1)] | None = None,
         validation_metric: str | list[str] | None = None,
     ) -> None:
-        check_limits(self.limits, num_steps_per_epoch=num_steps_per_epoch)
-        faults = list(_epoch_faults(schedulers))
-        if faults:
-            raise ConfigurationError("\n".join(f"{name}: {message}" for name, message in faults))
         super().__init__(optimizer)
         self.schedulers = schedulers
         self.num_steps_per_epoch = num_steps_per_epoch
@@ -63,14 +54,6 @@ class Combined(StepwiseScheduler):
         self.needs_metric = any(scheduler.needs_metric for scheduler in built)
         self.first_step = 0
         self._start()
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from super().config_faults(config)
-        if isinstance(config.get("schedulers"), list | tuple):
-            for name, message in _epoch_faults(config.get("schedulers")):
-                yield config.fault(name, message)
 
     def _start(self) -> None:
         """Begin the schedule of the coming epoch, if that is its first."""
@@ -178,12 +161,3 @@ def _stand_in(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         for group in optimizer.param_groups
     ]
     return torch.optim.Optimizer(groups, {})
-
-
-def _epoch_faults(schedulers: Sequence[Any]) -> Iterator[tuple[str, str]]:
-    if not schedulers:
-        yield "schedulers", "expected at least one pair of epochs and a schedule, found none"
-    for index, pair in enumerate(schedulers):
-        epochs = pair[0] if isinstance(pair, list | tuple) and pair else None
-        if isinstance(epochs, int) and epochs < 1:
-            yield f"schedulers.{index}.0", f"expected at least 1 epoch, found {epochs}"

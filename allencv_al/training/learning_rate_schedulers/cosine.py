@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge, Gt
 from overrides import overrides
 
 from allencv_al.training.learning_rate_schedulers.base import LearningRateScheduler
-from allencv_al.training.limits import (
-    AT_LEAST_ONE,
-    AT_LEAST_ZERO,
-    POSITIVE,
-    Limits,
-    check_limits,
-)
 
 if TYPE_CHECKING:
     import torch
@@ -37,25 +31,15 @@ class Cosine(LearningRateScheduler):
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 
-    limits: ClassVar[Limits] = {
-        "t_initial": AT_LEAST_ONE,
-        "t_mul": POSITIVE,
-        "eta_min": AT_LEAST_ZERO,
-        "eta_mul": POSITIVE,
-    }
-
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        t_initial: int,
-        t_mul: float = 1.0,
-        eta_min: float = 0.0,
-        eta_mul: float = 1.0,
+        t_initial: Annotated[int, Ge(1)],
+        t_mul: Annotated[float, Gt(0)] = 1.0,
+        eta_min: Annotated[float, Ge(0)] = 0.0,
+        eta_mul: Annotated[float, Gt(0)] = 1.0,
         last_epoch: int = -1,
     ) -> None:
-        check_limits(
-            self.limits, t_initial=t_initial, t_mul=t_mul, eta_min=eta_min, eta_mul=eta_mul
-        )
         super().__init__(optimizer, last_epoch)
         self.t_initial = t_initial
         self.t_mul = t_mul

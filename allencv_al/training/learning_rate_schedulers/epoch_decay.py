@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge, Gt
 from overrides import overrides
 
 from allencv_al.training.learning_rate_schedulers.base import LearningRateScheduler
-from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits
 
 if TYPE_CHECKING:
     import torch
@@ -32,23 +32,29 @@ class ConstantLearningRate(LearningRateScheduler):
         return list(self.base_values)
 
 
-class _EpochDecay(LearningRateScheduler):
-    """The first rate times `gamma` to a power that grows with the epochs."""
+@LearningRateScheduler.register("exponential")
+class Exponential(LearningRateScheduler):
+    """Multiplies the learning rate by `gamma` after every epoch.
 
-    limits: ClassVar[Limits] = {
-        "gamma": POSITIVE,
-        "step_size": AT_LEAST_ONE,
-        "milestones": AT_LEAST_ONE,
-    }
+    Args:
+        optimizer: The optimizer, given by the trainer.
+        gamma: The factor.
+        last_epoch: The index of the last finished epoch, -1 before the first.
+    """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, gamma: float, last_epoch: int) -> None:
-        check_limits(self.limits, gamma=gamma)
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gamma: Annotated[float, Gt(0)] = 0.1,
+        last_epoch: int = -1,
+    ) -> None:
         super().__init__(optimizer, last_epoch)
         self.gamma = gamma
+        self._write_values()
 
     def decays(self, epochs: int) -> int:
         """Return how often the rate was multiplied after so many epochs."""
-        raise NotImplementedError
+        return epochs
 
     @overrides
     def get_values(self) -> list[float]:
@@ -57,7 +63,7 @@ class _EpochDecay(LearningRateScheduler):
 
 
 @LearningRateScheduler.register("step")
-class Step(_EpochDecay):
+class Step(Exponential):
     """Multiplies the learning rate by `gamma` every `step_size` epochs.
 
     Args:
@@ -70,14 +76,12 @@ class Step(_EpochDecay):
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        step_size: int,
-        gamma: float = 0.1,
+        step_size: Annotated[int, Ge(1)],
+        gamma: Annotated[float, Gt(0)] = 0.1,
         last_epoch: int = -1,
     ) -> None:
-        check_limits(self.limits, step_size=step_size)
         self.step_size = step_size
         super().__init__(optimizer, gamma, last_epoch)
-        self._write_values()
 
     @overrides
     def decays(self, epochs: int) -> int:
@@ -85,7 +89,7 @@ class Step(_EpochDecay):
 
 
 @LearningRateScheduler.register("multi_step")
-class MultiStep(_EpochDecay):
+class MultiStep(Exponential):
     """Multiplies the learning rate by `gamma` after each of some epochs.
 
     Args:
@@ -98,36 +102,13 @@ class MultiStep(_EpochDecay):
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        milestones: list[int],
-        gamma: float = 0.1,
+        milestones: list[Annotated[int, Ge(1)]],
+        gamma: Annotated[float, Gt(0)] = 0.1,
         last_epoch: int = -1,
     ) -> None:
-        check_limits(self.limits, milestones=milestones)
         self.milestones = sorted(milestones)
         super().__init__(optimizer, gamma, last_epoch)
-        self._write_values()
 
     @overrides
     def decays(self, epochs: int) -> int:
         return bisect_right(self.milestones, epochs)
-
-
-@LearningRateScheduler.register("exponential")
-class Exponential(_EpochDecay):
-    """Multiplies the learning rate by `gamma` after every epoch.
-
-    Args:
-        optimizer: The optimizer, given by the trainer.
-        gamma: The factor.
-        last_epoch: The index of the last finished epoch, -1 before the first.
-    """
-
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, gamma: float = 0.1, last_epoch: int = -1
-    ) -> None:
-        super().__init__(optimizer, gamma, last_epoch)
-        self._write_values()
-
-    @overrides
-    def decays(self, epochs: int) -> int:
-        return epochs

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge, Gt
 from overrides import overrides
 
 from allencv_al.training.learning_rate_schedulers.base import (
     LearningRateScheduler,
     StepwiseScheduler,
 )
-from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits
 
 if TYPE_CHECKING:
     import torch
@@ -33,22 +33,15 @@ class Noam(StepwiseScheduler):
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 
-    limits: ClassVar[Limits] = {
-        "model_size": AT_LEAST_ONE,
-        "warmup_steps": AT_LEAST_ONE,
-        "factor": POSITIVE,
-    }
-
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        model_size: int,
-        warmup_steps: int,
-        factor: float = 1.0,
+        model_size: Annotated[int, Ge(1)],
+        warmup_steps: Annotated[int, Ge(1)],
+        factor: Annotated[float, Gt(0)] = 1.0,
         num_steps_per_epoch: int | None = None,
         last_epoch: int = -1,
     ) -> None:
-        check_limits(self.limits, model_size=model_size, warmup_steps=warmup_steps, factor=factor)
         super().__init__(optimizer, num_steps_per_epoch, last_epoch)
         self.model_size = model_size
         self.warmup_steps = warmup_steps

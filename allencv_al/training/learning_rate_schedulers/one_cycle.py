@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from annotated_types import Ge, Gt, Interval
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
@@ -13,7 +14,6 @@ from allencv_al.training.learning_rate_schedulers.base import (
     StepwiseScheduler,
     training_steps,
 )
-from allencv_al.training.limits import AT_LEAST_ONE, FRACTION, POSITIVE, Limits, check_limits
 from allencv_al.training.scheduler import momentum_of, set_momentum
 
 if TYPE_CHECKING:
@@ -45,46 +45,24 @@ class OneCycle(StepwiseScheduler):
         three_phase: Whether to fall as fast as it rose, to the first rate, before the last fall.
     """
 
-    limits: ClassVar[Limits] = {
-        "max_lr": POSITIVE,
-        "num_epochs": AT_LEAST_ONE,
-        "num_steps_per_epoch": AT_LEAST_ONE,
-        "pct_start": FRACTION,
-        "base_momentum": FRACTION,
-        "max_momentum": FRACTION,
-        "div_factor": POSITIVE,
-        "final_div_factor": POSITIVE,
-    }
-
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        max_lr: float | list[float] | None = None,
-        num_epochs: int | None = None,
-        num_steps_per_epoch: int | None = None,
-        pct_start: float = 0.3,
+        max_lr: Annotated[float, Gt(0)] | list[Annotated[float, Gt(0)]] | None = None,
+        num_epochs: Annotated[int, Ge(1)] | None = None,
+        num_steps_per_epoch: Annotated[int, Ge(1)] | None = None,
+        pct_start: Annotated[float, Interval(ge=0, le=1)] = 0.3,
         anneal_strategy: Literal["cos", "linear"] = "cos",
         cycle_momentum: bool = True,
-        base_momentum: float = 0.85,
-        max_momentum: float = 0.95,
-        div_factor: float = 25.0,
-        final_div_factor: float = 10_000.0,
+        base_momentum: Annotated[float, Interval(ge=0, le=1)] = 0.85,
+        max_momentum: Annotated[float, Interval(ge=0, le=1)] = 0.95,
+        div_factor: Annotated[float, Gt(0)] = 25.0,
+        final_div_factor: Annotated[float, Gt(0)] = 10_000.0,
         three_phase: bool = False,
     ) -> None:
-        check_limits(
-            self.limits,
-            max_lr=max_lr,
-            num_epochs=num_epochs,
-            num_steps_per_epoch=num_steps_per_epoch,
-            pct_start=pct_start,
-            base_momentum=base_momentum,
-            max_momentum=max_momentum,
-            div_factor=div_factor,
-            final_div_factor=final_div_factor,
-        )
         super().__init__(optimizer)
         if max_lr is not None:
-            self.base_values = self._one_each(max_lr)
+            self.base_values = self._one_each("max_lr", max_lr)
         self.total_steps = training_steps(num_epochs, num_steps_per_epoch)
         self.anneal_strategy = anneal_strategy
         self.momenta = (max_momentum, base_momentum) if cycle_momentum else None
@@ -139,14 +117,3 @@ class OneCycle(StepwiseScheduler):
                 f"cycle_momentum: expected false, because {type(self.optimizer).__name__} has no "
                 "momentum, found true"
             )
-
-    def _one_each(self, max_lr: float | list[float]) -> list[float]:
-        groups = len(self.optimizer.param_groups)
-        if not isinstance(max_lr, list | tuple):
-            return [max_lr] * groups
-        if len(max_lr) != groups:
-            raise ConfigurationError(
-                f"max_lr: expected one number or {groups}, one for each parameter group and the "
-                f"default group, found {len(max_lr)}"
-            )
-        return list(max_lr)

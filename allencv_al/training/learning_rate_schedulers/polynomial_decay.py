@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Ge, Gt
 from overrides import overrides
 
 from allencv_al.training.learning_rate_schedulers.base import (
     LearningRateScheduler,
     StepwiseScheduler,
     training_steps,
-)
-from allencv_al.training.limits import (
-    AT_LEAST_ONE,
-    AT_LEAST_ZERO,
-    POSITIVE,
-    Limits,
-    check_limits,
 )
 
 if TYPE_CHECKING:
@@ -38,32 +32,16 @@ class PolynomialDecay(StepwiseScheduler):
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 
-    limits: ClassVar[Limits] = {
-        "num_epochs": AT_LEAST_ONE,
-        "num_steps_per_epoch": AT_LEAST_ONE,
-        "power": POSITIVE,
-        "warmup_steps": AT_LEAST_ZERO,
-        "end_learning_rate": AT_LEAST_ZERO,
-    }
-
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        num_epochs: int | None = None,
-        num_steps_per_epoch: int | None = None,
-        power: float = 1.0,
-        warmup_steps: int = 0,
-        end_learning_rate: float = 0.0,
+        num_epochs: Annotated[int, Ge(1)] | None = None,
+        num_steps_per_epoch: Annotated[int, Ge(1)] | None = None,
+        power: Annotated[float, Gt(0)] = 1.0,
+        warmup_steps: Annotated[int, Ge(0)] = 0,
+        end_learning_rate: Annotated[float, Ge(0)] = 0.0,
         last_epoch: int = -1,
     ) -> None:
-        check_limits(
-            self.limits,
-            num_epochs=num_epochs,
-            num_steps_per_epoch=num_steps_per_epoch,
-            power=power,
-            warmup_steps=warmup_steps,
-            end_learning_rate=end_learning_rate,
-        )
         super().__init__(optimizer, num_steps_per_epoch, last_epoch)
         self.total_steps = training_steps(num_epochs, num_steps_per_epoch)
         self.power = power
@@ -99,9 +77,9 @@ class LinearWithWarmup(PolynomialDecay):
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        num_epochs: int | None = None,
-        num_steps_per_epoch: int | None = None,
-        warmup_steps: int = 100,
+        num_epochs: Annotated[int, Ge(1)] | None = None,
+        num_steps_per_epoch: Annotated[int, Ge(1)] | None = None,
+        warmup_steps: Annotated[int, Ge(0)] = 100,
         last_epoch: int = -1,
     ) -> None:
         super().__init__(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.training.learning_rate_schedulers.base import LearningRateScheduler
-from allencv_al.training.limits import AT_LEAST_ZERO, DECAY, Limit, Limits, check_limits
 
 if TYPE_CHECKING:
     import torch
@@ -40,39 +40,21 @@ class ReduceOnPlateau(LearningRateScheduler):
     """
 
     injected: ClassVar[tuple[str, ...]] = ("optimizer", "validation_metric")
-    limits: ClassVar[Limits] = {
-        "factor": DECAY,
-        "patience": AT_LEAST_ZERO,
-        "threshold": AT_LEAST_ZERO,
-        "cooldown": AT_LEAST_ZERO,
-        "min_lr": AT_LEAST_ZERO,
-        "eps": Limit(0),
-    }
-
     needs_metric = True
 
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
         mode: Literal["min", "max"] | None = None,
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
+        factor: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+        patience: Annotated[int, Ge(0)] = 10,
+        threshold: Annotated[float, Ge(0)] = 1e-4,
         threshold_mode: Literal["rel", "abs"] = "rel",
-        cooldown: int = 0,
-        min_lr: float | list[float] = 0.0,
-        eps: float = 1e-8,
+        cooldown: Annotated[int, Ge(0)] = 0,
+        min_lr: Annotated[float, Ge(0)] | list[Annotated[float, Ge(0)]] = 0.0,
+        eps: Annotated[float, Ge(0)] = 1e-8,
         validation_metric: str | list[str] | None = None,
     ) -> None:
-        check_limits(
-            self.limits,
-            factor=factor,
-            patience=patience,
-            threshold=threshold,
-            cooldown=cooldown,
-            min_lr=min_lr,
-            eps=eps,
-        )
         super().__init__(optimizer)
         self.mode = _mode(mode, validation_metric)
         self.factor = factor
@@ -80,7 +62,7 @@ class ReduceOnPlateau(LearningRateScheduler):
         self.threshold = threshold
         self.threshold_mode = threshold_mode
         self.cooldown = cooldown
-        self.min_lrs = self._one_each(min_lr)
+        self.min_lrs = self._one_each("min_lr", min_lr)
         self.eps = eps
         self.rates = list(self.base_values)
         self.best: float | None = None
@@ -136,17 +118,6 @@ class ReduceOnPlateau(LearningRateScheduler):
         logger.info(
             "No improvement; learning rates after epoch %d: %s", self.last_epoch, self.rates
         )
-
-    def _one_each(self, min_lr: float | list[float]) -> list[float]:
-        groups = len(self.optimizer.param_groups)
-        if not isinstance(min_lr, list | tuple):
-            return [min_lr] * groups
-        if len(min_lr) != groups:
-            raise ConfigurationError(
-                f"min_lr: expected one number or {groups}, one for each parameter group and the "
-                f"default group, found {len(min_lr)}"
-            )
-        return list(min_lr)
 
 
 def _mode(mode: str | None, validation_metric: str | list[str] | None) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from annotated_types import Ge, Gt, Interval
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
@@ -14,7 +15,6 @@ from allencv_al.training.learning_rate_schedulers.base import (
     plan_text,
     required,
 )
-from allencv_al.training.limits import AT_LEAST_ONE, FRACTION, POSITIVE, Limits, check_limits
 from allencv_al.training.optimizers.parameter_groups import default_group_fault
 
 if TYPE_CHECKING:
@@ -57,34 +57,19 @@ class SlantedTriangular(LearningRateScheduler):
     """
 
     rate_word: ClassVar[str] = "lr up to"
-    limits: ClassVar[Limits] = {
-        "num_epochs": AT_LEAST_ONE,
-        "num_steps_per_epoch": AT_LEAST_ONE,
-        "cut_frac": FRACTION,
-        "ratio": AT_LEAST_ONE,
-        "decay_factor": POSITIVE,
-    }
 
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        num_epochs: int | None = None,
-        num_steps_per_epoch: int | None = None,
-        cut_frac: float = 0.1,
-        ratio: float = 32,
+        num_epochs: Annotated[int, Ge(1)] | None = None,
+        num_steps_per_epoch: Annotated[int, Ge(1)] | None = None,
+        cut_frac: Annotated[float, Interval(ge=0, le=1)] = 0.1,
+        ratio: Annotated[float, Ge(1)] = 32,
         last_epoch: int = -1,
         gradual_unfreezing: bool = False,
         discriminative_fine_tuning: bool = False,
-        decay_factor: float = 0.38,
+        decay_factor: Annotated[float, Gt(0)] = 0.38,
     ) -> None:
-        check_limits(
-            self.limits,
-            num_epochs=num_epochs,
-            num_steps_per_epoch=num_steps_per_epoch,
-            cut_frac=cut_frac,
-            ratio=ratio,
-            decay_factor=decay_factor,
-        )
         self.num_epochs = required("num_epochs", num_epochs, "the last triangle ends with it")
         self.num_steps_per_epoch = num_steps_per_epoch
         self.cut_frac = cut_frac

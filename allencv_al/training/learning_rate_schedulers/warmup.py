@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge
 from overrides import overrides
 
 from allencv_al.training.learning_rate_schedulers.base import (
@@ -12,54 +13,13 @@ from allencv_al.training.learning_rate_schedulers.base import (
     StepwiseScheduler,
     training_steps,
 )
-from allencv_al.training.limits import AT_LEAST_ONE, AT_LEAST_ZERO, Limits, check_limits
 
 if TYPE_CHECKING:
     import torch
 
 
-class _Warmup(StepwiseScheduler):
-    """A straight rise from 0 to the full rate, then what `factor_after` says."""
-
-    limits: ClassVar[Limits] = {
-        "num_warmup_steps": AT_LEAST_ZERO,
-        "num_training_steps": AT_LEAST_ONE,
-        "num_cycles": AT_LEAST_ZERO,
-        "num_epochs": AT_LEAST_ONE,
-        "num_steps_per_epoch": AT_LEAST_ONE,
-    }
-
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        num_warmup_steps: int,
-        num_steps_per_epoch: int | None,
-        last_epoch: int,
-    ) -> None:
-        check_limits(
-            self.limits,
-            num_warmup_steps=num_warmup_steps,
-            num_steps_per_epoch=num_steps_per_epoch,
-        )
-        super().__init__(optimizer, num_steps_per_epoch, last_epoch)
-        self.num_warmup_steps = num_warmup_steps
-
-    def factor_after(self, step: int) -> float:
-        """Return what the full rate is multiplied by at a step after the warm-up."""
-        raise NotImplementedError
-
-    @overrides
-    def get_values(self) -> list[float]:
-        step = self.last_batch_num_total
-        if step < self.num_warmup_steps:
-            factor = step / self.num_warmup_steps
-        else:
-            factor = self.factor_after(step)
-        return [base * factor for base in self.base_values]
-
-
 @LearningRateScheduler.register("constant_with_warmup")
-class ConstantWithWarmup(_Warmup):
+class ConstantWithWarmup(StepwiseScheduler):
     """Rises from 0 in a straight line over the warm-up and stays there.
 
     Args:
@@ -73,52 +33,30 @@ class ConstantWithWarmup(_Warmup):
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        num_warmup_steps: int,
-        num_steps_per_epoch: int | None = None,
+        num_warmup_steps: Annotated[int, Ge(0)],
+        num_steps_per_epoch: Annotated[int, Ge(1)] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        super().__init__(optimizer, num_warmup_steps, num_steps_per_epoch, last_epoch)
+        super().__init__(optimizer, num_steps_per_epoch, last_epoch)
+        self.num_warmup_steps = num_warmup_steps
         self._write_values()
 
-    @overrides
     def factor_after(self, step: int) -> float:
+        """Return what the full rate is multiplied by at a step after the warm-up."""
         return 1.0
 
-
-class _CosineWarmup(_Warmup):
-    """A cosine of some shape from the end of the warm-up to the end of the training."""
-
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        num_warmup_steps: int,
-        num_training_steps: int | None,
-        num_cycles: float,
-        num_epochs: int | None,
-        num_steps_per_epoch: int | None,
-        last_epoch: int,
-    ) -> None:
-        check_limits(
-            self.limits,
-            num_training_steps=num_training_steps,
-            num_cycles=num_cycles,
-            num_epochs=num_epochs,
-        )
-        super().__init__(optimizer, num_warmup_steps, num_steps_per_epoch, last_epoch)
-        if num_training_steps is None:
-            num_training_steps = training_steps(num_epochs, num_steps_per_epoch)
-        self.num_training_steps = num_training_steps
-        self.num_cycles = num_cycles
-        self._write_values()
-
-    def _progress(self, step: int) -> float:
-        """Return which part of the way from the warm-up to the end lies behind, 0 to 1."""
-        length = self.num_training_steps - self.num_warmup_steps
-        return min(1.0, (step - self.num_warmup_steps) / max(1, length))
+    @overrides
+    def get_values(self) -> list[float]:
+        step = self.last_batch_num_total
+        if step < self.num_warmup_steps:
+            factor = step / self.num_warmup_steps
+        else:
+            factor = self.factor_after(step)
+        return [base * factor for base in self.base_values]
 
 
 @LearningRateScheduler.register("cosine_with_warmup")
-class CosineWithWarmup(_CosineWarmup):
+class CosineWithWarmup(ConstantWithWarmup):
     """Rises from 0 in a straight line over the warm-up, then follows a cosine.
 
     Args:
@@ -136,30 +74,31 @@ class CosineWithWarmup(_CosineWarmup):
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        num_warmup_steps: int,
-        num_training_steps: int | None = None,
-        num_cycles: float = 0.5,
-        num_epochs: int | None = None,
-        num_steps_per_epoch: int | None = None,
+        num_warmup_steps: Annotated[int, Ge(0)],
+        num_training_steps: Annotated[int, Ge(1)] | None = None,
+        num_cycles: Annotated[float, Ge(0)] = 0.5,
+        num_epochs: Annotated[int, Ge(1)] | None = None,
+        num_steps_per_epoch: Annotated[int, Ge(1)] | None = None,
         last_epoch: int = -1,
     ) -> None:
-        super().__init__(
-            optimizer,
-            num_warmup_steps,
-            num_training_steps,
-            num_cycles,
-            num_epochs,
-            num_steps_per_epoch,
-            last_epoch,
-        )
+        if num_training_steps is None:
+            num_training_steps = training_steps(num_epochs, num_steps_per_epoch)
+        self.num_training_steps = num_training_steps
+        self.num_cycles = num_cycles
+        super().__init__(optimizer, num_warmup_steps, num_steps_per_epoch, last_epoch)
 
     @overrides
     def factor_after(self, step: int) -> float:
         return (1 + math.cos(2 * math.pi * self.num_cycles * self._progress(step))) / 2
 
+    def _progress(self, step: int) -> float:
+        """Return which part of the way from the warm-up to the end lies behind, 0 to 1."""
+        length = self.num_training_steps - self.num_warmup_steps
+        return min(1.0, (step - self.num_warmup_steps) / max(1, length))
+
 
 @LearningRateScheduler.register("cosine_hard_restarts_with_warmup")
-class CosineHardRestartsWithWarmup(_CosineWarmup):
+class CosineHardRestartsWithWarmup(CosineWithWarmup):
     """Rises from 0 over the warm-up, then falls along half a cosine, `num_cycles` times anew.
 
     Args:
@@ -168,31 +107,18 @@ class CosineHardRestartsWithWarmup(_CosineWarmup):
         num_training_steps: The optimizer steps of the whole training; `num_epochs` times
             `num_steps_per_epoch` if not given.
         num_cycles: How many times it falls from the full rate to 0.
-        num_epochs: How many epochs the training has; the trainer's number if not given.
-        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
-            not given.
-        last_epoch: The index of the last finished epoch, -1 before the first.
+        **options: See `CosineWithWarmup`.
     """
 
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
-        num_warmup_steps: int,
-        num_training_steps: int | None = None,
-        num_cycles: int = 1,
-        num_epochs: int | None = None,
-        num_steps_per_epoch: int | None = None,
-        last_epoch: int = -1,
+        num_warmup_steps: Annotated[int, Ge(0)],
+        num_training_steps: Annotated[int, Ge(1)] | None = None,
+        num_cycles: Annotated[int, Ge(0)] = 1,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            optimizer,
-            num_warmup_steps,
-            num_training_steps,
-            num_cycles,
-            num_epochs,
-            num_steps_per_epoch,
-            last_epoch,
-        )
+        super().__init__(optimizer, num_warmup_steps, num_training_steps, num_cycles, **options)
 
     @overrides
     def factor_after(self, step: int) -> float:

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
+from annotated_types import Ge, Gt
 from overrides import overrides
 
 from allencv_al.common import ConfigurationError, Lazy
@@ -26,7 +27,6 @@ from allencv_al.training.checkpoints.checkpointer import Checkpointer
 from allencv_al.training.checks.parameter_group_check import unfreezing_faults
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.learning_rate_schedulers.base import warn_of_long_warmup
-from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
 from allencv_al.training.momentum_schedulers import MomentumScheduler
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.trainers.base import Trainer
@@ -100,14 +100,6 @@ class GradientDescentTrainer(TrainingLoop):
         ConfigurationError: Options exclude each other, or the GPU is not there.
     """
 
-    limits: ClassVar[Limits] = {
-        "patience": AT_LEAST_ONE,
-        "num_epochs": AT_LEAST_ONE,
-        "grad_norm": POSITIVE,
-        "grad_clipping": POSITIVE,
-        "num_gradient_accumulation_steps": AT_LEAST_ONE,
-    }
-
     def __init__(
         self,
         model: Model,
@@ -115,13 +107,13 @@ class GradientDescentTrainer(TrainingLoop):
         validation_data_loader: DataLoader | None = None,
         serialization_dir: str | Path | None = None,
         optimizer: Lazy[Optimizer] | None = None,
-        patience: int | None = None,
+        patience: Annotated[int, Ge(1)] | None = None,
         validation_metric: str | list[str] = "-loss",
-        num_epochs: int = DEFAULT_EPOCHS,
+        num_epochs: Annotated[int, Ge(1)] = DEFAULT_EPOCHS,
         cuda_device: int | Literal["auto"] | None = "auto",
-        grad_norm: float | bool | None = None,
-        grad_clipping: float | None = None,
-        num_gradient_accumulation_steps: int = 1,
+        grad_norm: Annotated[float, Gt(0)] | bool | None = None,
+        grad_clipping: Annotated[float, Gt(0)] | None = None,
+        num_gradient_accumulation_steps: Annotated[int, Ge(1)] = 1,
         learning_rate_scheduler: Lazy[LearningRateScheduler] | None = None,
         momentum_scheduler: Lazy[MomentumScheduler] | None = None,
         moving_average: Lazy[MovingAverage] | None = None,
@@ -136,8 +128,6 @@ class GradientDescentTrainer(TrainingLoop):
         deterministic: bool = False,
         grad_scaling: bool = True,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name in self.limits}
-        check_limits(self.limits, **given)
         super().__init__(model, serialization_dir, resolve_device(cuda_device))
         self.num_epochs = num_epochs
         self.batches_per_step = num_gradient_accumulation_steps
@@ -183,9 +173,6 @@ class GradientDescentTrainer(TrainingLoop):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        given = {name: config.get(name) for name in cls.limits if config.sound(name)}
-        for name, message in limit_faults(cls.limits, given):
-            yield config.fault(name, message)
         if config.sound("validation_metric"):
             names = config.get("validation_metric")
             try:

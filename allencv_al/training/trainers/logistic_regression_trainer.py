@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 from overrides import overrides
 
@@ -22,7 +23,6 @@ from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpoints.weights_file import write_weights
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.evaluation import evaluate
-from allencv_al.training.limits import AT_LEAST_ONE, POSITIVE, Limits, check_limits, limit_faults
 from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.trainers.epoch_metrics import with_prefix
@@ -77,30 +77,18 @@ class LogisticRegressionTrainer(Trainer):
         "set trainer.inverse_regularization",
     }
 
-    limits: ClassVar[Limits] = {
-        "inverse_regularization": POSITIVE,
-        "max_iterations": AT_LEAST_ONE,
-        "tolerance": POSITIVE,
-    }
-
     def __init__(
         self,
         model: Model,
         data_loader: DataLoader,
         validation_data_loader: DataLoader | None = None,
         serialization_dir: str | Path | None = None,
-        inverse_regularization: float = 1.0,
+        inverse_regularization: Annotated[float, Gt(0)] = 1.0,
         standardize: bool = False,
-        max_iterations: int = 1000,
-        tolerance: float = 1e-4,
+        max_iterations: Annotated[int, Ge(1)] = 1000,
+        tolerance: Annotated[float, Gt(0)] = 1e-4,
         cuda_device: int | Literal["auto"] | None = "auto",
     ) -> None:
-        given = {
-            "inverse_regularization": inverse_regularization,
-            "max_iterations": max_iterations,
-            "tolerance": tolerance,
-        }
-        check_limits(self.limits, **given)
         super().__init__(model, serialization_dir, resolve_device(cuda_device))
         if fault := self.model_fault(model):
             raise ConfigurationError(f"trainer: {fault}")
@@ -117,9 +105,6 @@ class LogisticRegressionTrainer(Trainer):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        given = {name: config.get(name) for name in cls.limits if config.sound(name)}
-        for name, message in limit_faults(cls.limits, given):
-            yield config.fault(name, message)
         if config.sound("cuda_device") and (fault := device_fault(config.get("cuda_device"))):
             yield config.fault("cuda_device", fault)
 

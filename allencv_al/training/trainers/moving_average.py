@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Gt, Interval
 from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import CheckpointError
-from allencv_al.training.limits import FRACTION, POSITIVE, Limits, check_limits
 
 
 class MovingAverage(Registrable):
@@ -97,20 +97,13 @@ class ExponentialMovingAverage(MovingAverage):
         denominator: See above.
     """
 
-    limits: ClassVar[Limits] = {
-        "decay": FRACTION,
-        "numerator": POSITIVE,
-        "denominator": POSITIVE,
-    }
-
     def __init__(
         self,
         parameters: Iterable[tuple[str, Tensor]],
-        decay: float = 0.9999,
-        numerator: float = 1.0,
-        denominator: float = 10.0,
+        decay: Annotated[float, Interval(ge=0, le=1)] = 0.9999,
+        numerator: Annotated[float, Gt(0)] = 1.0,
+        denominator: Annotated[float, Gt(0)] = 10.0,
     ) -> None:
-        check_limits(self.limits, decay=decay, numerator=numerator, denominator=denominator)
         super().__init__(parameters)
         self._decay = decay
         self._numerator = numerator

@@ -75,7 +75,7 @@ def test_as_many_as_asked_for_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [0, -1])
 def test_fewer_than_one_would_leave_nothing_to_go_on_from(tmp_path: Path, number: int) -> None:
     option = "keep_most_recent_by_count"
-    message = rf"{option}: expected a number of at least 1 \(--recover resumes from one; null keeps"
+    message = rf"{option}: expected int >= 1 \(--recover resumes from one; null keeps"
     with pytest.raises(ConfigurationError, match=message):
         Checkpointer(tmp_path, keep_most_recent_by_count=number)
     [fault] = check(Checkpointer, {option: number})
