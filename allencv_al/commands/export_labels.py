@@ -49,36 +49,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write them; nothing is there before all of it is."""
+    """Write the labels atomically."""
     from allencv_al.common.files.atomic_file import write_text
     from allencv_al.labels.exchange.class_folders import write_class_folders
-    from allencv_al.labels.exchange.label_formats import FOLDERS, TEXT_FORMATS
+    from allencv_al.labels.exchange.exporting import image_files, read_entries
+    from allencv_al.labels.exchange.formats import FOLDERS, TEXT_FORMATS
     from allencv_al.labels.exchange.label_studio import with_local_addresses
-    from allencv_al.labels.exchange.sources import image_files, read_records
 
+    images = image_files(args.folder)
     if args.format != FOLDERS:
-        folders = {image.parent for image in image_files(args.folder).values()}
+        folders = {image.parent for image in images.values()}
         check_output_files({"--output": args.output}, [args.folder, *sorted(folders)])
-    records = read_records(args.folder, args.all_answers)
-    if not records:
+    entries = read_entries(args.folder, images, args.all_answers)
+    if not entries:
         raise DataError(f"{args.folder}: there are no labels yet")
     if args.local_files is not None:
         if not args.format.startswith("label-studio"):
             raise DataError("export-labels: --local-files goes with the formats of Label Studio")
-        records = with_local_addresses(records, args.local_files)
+        entries = with_local_addresses(entries, args.local_files)
     if args.format == FOLDERS:
         if args.output is None:
             raise DataError("export-labels: --format folders needs --output DIR")
-        count = write_class_folders(args.output, records, image_files(args.folder), args.links)
+        count = write_class_folders(args.output, entries, args.links)
         sys.stdout.write(f"{count} images in class folders: {args.output}\n")
         return 0
-    text = TEXT_FORMATS[args.format].write(records)
+    text = TEXT_FORMATS[args.format].write(entries)
     if args.output is None:
         sys.stdout.write(text)
         return 0
     write_text(args.output, text)
-    labels = sum(record.label is not None for record in records)
-    others = len(records) - labels
+    labels = sum(entry.label is not None for entry in entries)
+    others = len(entries) - labels
     more = f" and {others} without one (not sure, unreadable, skipped)" if others else ""
     sys.stdout.write(f"{labels} labels{more}: {args.output}\n")
     return 0

@@ -13,7 +13,7 @@ from allencv_al.common.files.paths import absence_hint, shown_path
 from allencv_al.labels.exchange import FORMATS
 
 if TYPE_CHECKING:
-    from allencv_al.labels.exchange.record import LabelRecord
+    from allencv_al.labels.exchange.label_entry import LabelEntry
 
 
 _MOST_NAMED = 20
@@ -49,34 +49,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Add the labels, all or none; those that are there already are not added again."""
-    from allencv_al.labels.exchange.importing import check_is_labeling, import_records
-    from allencv_al.labels.exchange.label_formats import format_of, read_file
+    from allencv_al.labels.exchange.formats import format_of, read_file
+    from allencv_al.labels.exchange.importing import check_is_labeling, import_entries
 
     if not args.file.exists():
         hint = absence_hint(str(args.file))
         raise DataError(f"{shown_path(args.file)}: there is no such file{hint}")
     name = format_of(args.file) if args.format == "auto" else args.format
     check_is_labeling(args.folder)
-    records = read_file(args.file, name)
-    if not any(_is_label(record) for record in records):
+    entries = read_file(args.file, name)
+    if not any(_is_label(entry) for entry in entries):
         raise DataError(
-            f"{args.file}: nothing to import: {_what_is_there(records)}; it was taken for {name}"
+            f"{args.file}: nothing to import: {_what_is_there(entries)}; it was taken for {name}"
         )
-    found = import_records(args.folder, records, args.annotator)
+    found = import_entries(args.folder, entries, args.annotator)
     sys.stdout.write(f"{found.new} of {sum(found)} labels are new in {args.folder}\n")
     if found.silent:
         sys.stdout.write(f"entries of {args.file} that hold no label: {found.silent}\n")
     return 0
 
 
-def _is_label(record: LabelRecord) -> bool:
-    is_blank = record.label is not None and not record.label.strip()
-    return record.kind not in (None, "skip") and not is_blank
+def _is_label(entry: LabelEntry) -> bool:
+    is_blank = entry.label is not None and not entry.label.strip()
+    return entry.kind not in (None, "skip") and not is_blank
 
 
-def _what_is_there(records: Sequence[LabelRecord]) -> str:
-    if not records:
+def _what_is_there(entries: Sequence[LabelEntry]) -> str:
+    if not entries:
         return "there are no entries in it"
-    keys = dict.fromkeys(key for record in records for key in record.extra)
+    keys = dict.fromkeys(key for entry in entries for key in entry.extra)
     more = f"; other keys: {', '.join(list(keys)[:_MOST_NAMED])}" if keys else ""
-    return f"none of its {len(records)} entries holds a label{more}"
+    return f"none of its {len(entries)} entries holds a label{more}"

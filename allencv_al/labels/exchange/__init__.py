@@ -1,4 +1,4 @@
-"""Labels on their way to other programs and back."""
+"""Label exchange with other programs: formats, export and import."""
 
 FORMATS = ("csv", "jsonl", "folders", "label-studio", "label-studio-min")
-"""The names of the formats; here, because `--help` shows them and loads nothing else for it."""
+"""The names of the formats; defined here so that `--help` imports nothing else."""

@@ -1,4 +1,4 @@
-"""Labels as folders: one folder a class, with the images in it, and the records beside them."""
+"""Labels as folders: one folder per class with its images, and all entries in `labels.jsonl`."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from allencv_al.common.files.atomic_file import atomic_directory
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.data.dataset_readers.image_files import SYSTEM_FOLDERS, is_unlabeled_folder
-from allencv_al.labels.exchange.label_file_formats import from_json_lines, to_json_lines
-from allencv_al.labels.exchange.record import LabelRecord
+from allencv_al.labels.exchange.label_entry import LabelEntry
+from allencv_al.labels.exchange.row_formats import from_json_lines, to_json_lines
 
-RECORDS_NAME = "labels.jsonl"
-_FILE = "allencv_al_file"  # where the image of a record lies
+ENTRIES_NAME = "labels.jsonl"
+_FILE = "allencv_al_file"  # path of an entry's image in the export
 _SAFE = " !#$&'()+,-.;=@[]^_`{}~"
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST = 200  # bytes of a name
 
 
 def folder_name(label: str) -> str:
-    """Return a name for the folder of a class, from which `label_of` makes the class again.
+    """Return the name of the folder of a class, the inverse of `label_of`.
 
-    What has a meaning in paths, on any system, and what cannot be seen is written as `%XX`.
+    Characters that are special in paths of any system, or unprintable, are written as `%XX`.
     """
     name = "".join(
         mark if ord(mark) > 127 and mark.isprintable() else quote(mark, safe=_SAFE)
         for mark in label
     )
     is_taken = name in SYSTEM_FOLDERS or is_unlabeled_folder(name) or _RESERVED.match(name)
-    if name.startswith((".", " ")) or is_taken or name.casefold() == RECORDS_NAME:
+    if name.startswith((".", " ")) or is_taken or name.casefold() == ENTRIES_NAME:
         name = f"%{ord(name[0]):02X}{name[1:]}"
     if name.endswith((".", " ")):
         name = f"{name[:-1]}%{ord(name[-1]):02X}"
@@ -51,57 +51,54 @@ def label_of(name: str) -> str:
     return label if folder_name(label) == name else name
 
 
-def write_class_folders(
-    folder: Path, records: Sequence[LabelRecord], images: Mapping[str, Path], links: bool
-) -> int:
-    """Write the labeled images into folders, and all records into `labels.jsonl`.
+def write_class_folders(folder: Path, entries: Sequence[LabelEntry], links: bool) -> int:
+    """Write the labeled images into folders, and all entries into `labels.jsonl`.
 
     Args:
-        folder: What to write; nothing may be there.
-        records: The label records.
-        images: The file of each image, by id.
+        folder: The folder to create; it must not exist.
+        entries: The labels; their images are files.
         links: Whether to make symbolic links instead of copies.
 
     Returns:
-        How many images are in the folders.
+        The number of images in the folders.
 
     Raises:
-        DataError: A file is not there, or the name of a class is no name for a folder here.
+        DataError: An image file is missing, or a class name is too long for a folder.
     """
     if folder.exists():
         raise DataError(f"{folder}: is there already; name another folder")
-    labeled = [record for record in records if record.label is not None]
-    missing = [record.id for record in labeled if not _is_file(images.get(record.id))]
+    labeled = [entry for entry in entries if entry.label is not None]
+    missing = [entry.id for entry in labeled if not (entry.image and Path(entry.image).is_file())]
     if missing:
         raise DataError(
             f"the files of {len(missing)} labeled images are not there; "
             f"the first is {repr_json(missing[0])}"
         )
-    names = {label: folder_name(label) for record in labeled if (label := record.label)}
+    names = {label: folder_name(label) for entry in labeled if (label := entry.label)}
     taken: set[str] = set()
     placed = {}
     with atomic_directory(folder) as target:
         _make_folders(target, names)
-        for record in labeled:
-            source = images[record.id]
-            file = f"{names[str(record.label)]}/{_free_name(source.name, taken)}"
+        for entry in labeled:
+            source = Path(str(entry.image))
+            file = f"{names[str(entry.label)]}/{_free_name(source.name, taken)}"
             if links:
                 (target / file).symlink_to(source.resolve())
             else:
                 shutil.copyfile(source, target / file)
-            placed[id(record)] = file
+            placed[id(entry)] = file
         kept = [
-            replace(record, extra={**record.extra, _FILE: placed[id(record)]})
-            if id(record) in placed
-            else record
-            for record in records
+            replace(entry, extra={**entry.extra, _FILE: placed[id(entry)]})
+            if id(entry) in placed
+            else entry
+            for entry in entries
         ]
-        (target / RECORDS_NAME).write_bytes(to_json_lines(kept).encode())
+        (target / ENTRIES_NAME).write_bytes(to_json_lines(kept).encode())
     return len(labeled)
 
 
-def read_class_folders(folder: Path) -> list[LabelRecord]:
-    """Return the records of class folders; a file that was moved has the class of its new folder.
+def read_class_folders(folder: Path) -> list[LabelEntry]:
+    """Return the entries of class folders; a moved file has the class of its new folder.
 
     Raises:
         DataError: There are no class folders, or `labels.jsonl` is damaged.
@@ -118,22 +115,22 @@ def read_class_folders(folder: Path) -> list[LabelRecord]:
     if not files:
         raise DataError(f"{folder}: expected one folder a class with images in it, found none")
     found = []
-    for record in _known_records(folder):
-        written = record.extra.get(_FILE)
-        extra = {key: value for key, value in record.extra.items() if key != _FILE}
+    for entry in _known_entries(folder):
+        written = entry.extra.get(_FILE)
+        extra = {key: value for key, value in entry.extra.items() if key != _FILE}
         if not isinstance(written, str):
-            found.append(replace(record, extra=extra))
+            found.append(replace(entry, extra=extra))
             continue
         file = _where_now(written, files)
         if file is not None:  # otherwise it was removed
             files.discard(file)
             label = label_of(PurePosixPath(file).parts[0])
-            found.append(replace(record, label=label, kind="label", extra=extra, place=file))
+            found.append(replace(entry, label=label, kind="label", extra=extra, place=file))
     for file in sorted(files):
         path = PurePosixPath(file)
         given = None if is_unlabeled_folder(path.parts[0]) else label_of(path.parts[0])
         kind = None if given is None else "label"
-        found.append(LabelRecord(path.name, str(folder / file), given, kind, place=file))
+        found.append(LabelEntry(path.name, str(folder / file), given, kind, place=file))
     return found
 
 
@@ -144,7 +141,7 @@ def _make_folders(target: Path, names: Mapping[str, str]) -> None:
     for label, name in names.items():
         try:
             (target / name).mkdir()
-        except FileExistsError:  # where "Cat" and "cat" are one
+        except FileExistsError:  # on file systems without case, "Cat" and "cat" are one
             raise DataError(
                 f"{target.parent}: class {repr_json(label)} has the folder of another one there, "
                 "because the disk knows no upper and lower case; rename the class, or export "
@@ -152,17 +149,17 @@ def _make_folders(target: Path, names: Mapping[str, str]) -> None:
             ) from None
 
 
-def _known_records(folder: Path) -> list[LabelRecord]:
-    path = folder / RECORDS_NAME
+def _known_entries(folder: Path) -> list[LabelEntry]:
+    path = folder / ENTRIES_NAME
     if not path.is_file():
         return []
     return from_json_lines(decode_text(path.read_bytes(), str(path)), str(path))
 
 
 def _where_now(written: str, files: set[str]) -> str | None:
-    """Return where a file lies that was written to a place and perhaps moved since.
+    """Return the present path of an exported file, which may have been moved to another folder.
 
-    No two files were written under one name, so a name finds its file in any folder.
+    Names of exported files are unique, so a name finds its file in any folder.
     """
     if written in files:
         return written
@@ -170,14 +167,10 @@ def _where_now(written: str, files: set[str]) -> str | None:
     return min((file for file in files if PurePosixPath(file).name == name), default=None)
 
 
-def _is_file(path: Path | None) -> bool:
-    return path is not None and path.is_file()
-
-
 def _free_name(name: str, taken: set[str]) -> str:
-    """Return a name that no other image has, on file systems that know no case either.
+    """Return a file name that is unique, ignoring case, and not hidden.
 
-    It is not hidden: hidden files are no images when folders are read.
+    Readers of folders skip hidden files.
     """
     name = name.lstrip(".") or "image"
     path, number = PurePosixPath(name), 1

@@ -1,4 +1,4 @@
-"""The image that a file of another program means, whatever it calls it."""
+"""Match the images of other programs' files with items, by id, path or address."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from allencv_al.common.class_names import class_name
 from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
-from allencv_al.labels.exchange.label_file_formats import IMAGE_COLUMNS
-from allencv_al.labels.exchange.record import LabelRecord
+from allencv_al.labels.exchange.label_entry import LabelEntry
+from allencv_al.labels.exchange.row_formats import IMAGE_COLUMNS
 
-_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)", re.IGNORECASE)  # which Label Studio puts before a name
+_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)", re.IGNORECASE)  # the prefix of Label Studio's uploads
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_LOCAL_FILES = "?d="  # behind it Label Studio has the path of a local file
-_MOST_HINTS = 10  # a likely name is sought among all of them
+_LOCAL_FILES = "?d="  # the parameter with the path of a local file in Label Studio
+_MOST_HINTS = 10  # each hint searches all names
 
 
 class ItemNames:
-    """Finds an item by its id, or else by the end of its path.
+    """Finds an item by its id, or else by the longest common end of paths.
 
     Args:
         items: The number of each item by its id.
@@ -37,19 +37,19 @@ class ItemNames:
         }
         self._by_name: dict[str, list[tuple[tuple[str, ...], int]]] = defaultdict(list)
         for id, item in items.items():
-            parts = _parts(unicodedata.normalize("NFC", id))  # names of files may begin with blanks
+            parts = _parts(unicodedata.normalize("NFC", id))  # file names may begin with blanks
             self._by_name[parts[-1]].append((parts, item))
         self._hints = 0
 
-    def item_of(self, record: LabelRecord) -> int:
-        """Return the number of the item that a record means.
+    def item_of(self, entry: LabelEntry) -> int:
+        """Return the number of the item of an entry.
 
         Raises:
-            DataError: There is none, or several could be meant.
+            DataError: No item matches, or several do.
         """
-        if record.id in self._items:
-            return self._items[record.id]
-        given = (record.id, record.image, *map(record.extra.get, IMAGE_COLUMNS))
+        if entry.id in self._items:
+            return self._items[entry.id]
+        given = (entry.id, entry.image, *map(entry.extra.get, IMAGE_COLUMNS))
         texts = [class_name(text) for text in given if isinstance(text, str) and text.strip()]
         for text in texts:
             if text in self._composed:
@@ -59,10 +59,10 @@ class ItemNames:
             return found.pop()
         if found:
             raise DataError(f"{len(found)} images have this name")
-        raise DataError(f"there is no such image{self._hint(record.id)}")
+        raise DataError(f"there is no such image{self._hint(entry.id)}")
 
     def _nearest(self, parts: tuple[str, ...]) -> list[int]:
-        """Return the items whose path ends as this one for longest, by the name at least."""
+        """Return the items with the longest common end of path, at least the file name."""
         named = [
             (_common_end(parts, other), item) for other, item in self._by_name.get(parts[-1], ())
         ]
@@ -93,9 +93,9 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _paths_of(text: str) -> Iterator[tuple[str, ...]]:
-    """Yield the parts of the path that a text may mean.
+    """Yield the parts of each path that a text may stand for.
 
-    Addresses have queries and quoted names, Windows has backslashes, and Label Studio a prefix.
+    URLs have queries and quoted names, Windows has backslashes, and Label Studio adds a prefix.
     """
     texts = [text]
     if _LOCAL_FILES in text:

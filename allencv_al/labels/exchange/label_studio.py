@@ -1,159 +1,131 @@
-"""Label records as the JSON of Label Studio: tasks with annotations.
+"""Label entries as the JSON of Label Studio: tasks with annotations.
 
-Format: https://labelstud.io/guide/task_format and https://labelstud.io/guide/export. What a file
-says besides labels is kept in `extra` and written back as it was.
+Format: https://labelstud.io/guide/task_format and https://labelstud.io/guide/export. Other values
+of a file are kept in `extra` and written back unchanged.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
 
-from allencv_al.common.errors import DataError
-from allencv_al.common.files.json_values import repr_json
-from allencv_al.labels.exchange.label_studio_values import (
-    CONTROL,
-    ID,
-    KEY,
-    OBJECT,
-    OURS,
-    SOURCE,
-    base_record,
-    date_of,
-    duration,
-    kept_fields,
-    person,
-    read_list,
-    record_of_kept,
+from allencv_al.common.errors import DataError, raise_problems
+from allencv_al.common.files.json_values import parse_json, repr_json
+from allencv_al.labels.exchange.label_entry import (
+    FIELDS,
+    LabelEntry,
+    entry_of,
+    seconds_of,
 )
-from allencv_al.labels.exchange.record import LabelRecord, seconds_of
 
-CONFIG = """\
-<View>
-  <Image name="image" value="$image"/>
-  <Choices name="choice" toName="image" choice="single" showInLine="true">
-{choices}
-  </Choices>
-</View>
-"""
+CONTROL, OBJECT, KEY = "choice", "image", "image"
+"""Names of the control and of the object tag, and the key of a task's data, in our exports."""
 
+OURS = "allencv_al"  # fields that Label Studio does not have
+ID = "allencv_al_id"
+SOURCE = "label_studio"
+_ELSEWHERE = ("id", "label", "seconds")  # fields that Label Studio has
 _RAW = "label_studio"  # {"task": without annotations, "place", "annotation": None where none is}
 _ANNOTATIONS = "annotations"
 
 
-def to_label_studio(records: Sequence[LabelRecord]) -> str:
-    """Return tasks with annotations, in the order of their first records."""
-    return json.dumps(_tasks_of(records), indent=2, ensure_ascii=False) + "\n"
+def to_label_studio(entries: Sequence[LabelEntry]) -> str:
+    """Return tasks with annotations, in the order of their first entries."""
+    return json.dumps(_tasks_of(entries), indent=2, ensure_ascii=False) + "\n"
 
 
-def from_label_studio(text: str, where: str) -> list[LabelRecord]:
-    """Return one record per annotation, and one per task without any.
+def from_label_studio(text: str, where: str) -> list[LabelEntry]:
+    """Return one entry per annotation, and one per task without annotations.
 
     Raises:
-        DataError: It is no such file, or tasks are wrong; they are named.
+        DataError: The file is not such JSON, or tasks are invalid; the message lists them.
     """
-    return read_list(text, where, "task", _records_of)
+    return read_list(text, where, "task", _entries_of)
 
 
-def labeling_config(classes: Sequence[str]) -> str:
-    """Return a labeling config of Label Studio for these classes."""
-    lines = [f"    <Choice value={quoteattr(name)}/>" for name in classes]
-    return CONFIG.format(choices="\n".join(lines))
-
-
-def with_local_addresses(records: Sequence[LabelRecord], root: Path) -> list[LabelRecord]:
-    """Return records whose images have the addresses under which Label Studio serves local files.
+def with_local_addresses(entries: Sequence[LabelEntry], root: Path) -> list[LabelEntry]:
+    """Return entries with the addresses under which Label Studio serves local files.
 
     Args:
-        records: The label records; their images are paths.
-        root: Its LOCAL_FILES_DOCUMENT_ROOT.
+        entries: Entries whose images are paths.
+        root: Label Studio's LOCAL_FILES_DOCUMENT_ROOT.
 
     Raises:
-        DataError: Images do not lie below it.
+        DataError: Images do not lie below `root`.
     """
-    # resolve() would follow links, by which an image may have its name
+    # resolve() would follow links, whose names the images may bear
     start = Path(os.path.abspath(root))  # noqa: PTH100
-    outside = [one for one in records if one.image is None or start not in Path(one.image).parents]
+    outside = [one for one in entries if one.image is None or start not in Path(one.image).parents]
     if outside:
         raise DataError(
             f"{len(outside)} images do not lie below {root}; the first is "
             f"{repr_json(outside[0].image or outside[0].id, 200)}"
         )
     found = []
-    for record in records:
-        path = Path(str(record.image)).relative_to(start).as_posix()
-        found.append(replace(record, image=f"/data/local-files/?d={quote(path)}"))
+    for entry in entries:
+        path = Path(str(entry.image)).relative_to(start).as_posix()
+        found.append(replace(entry, image=f"/data/local-files/?d={quote(path)}"))
     return found
 
 
-def _records_of(task: Any, place: str) -> Iterator[LabelRecord]:
+def _entries_of(task: Any, place: str) -> Iterator[LabelEntry]:
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         raise ValueError('expected an object with "data"')
     annotations = task.get(_ANNOTATIONS)
     if annotations is not None and not isinstance(annotations, list):
         raise ValueError(f"{_ANNOTATIONS}: expected a list")
-    base = base_record(task["data"], task.get("id"), place)
+    base = base_entry(task["data"], task.get("id"), place)
     if not annotations:
         yield _with_raw(base, task, None)
         return
-    records = [_of_annotation(base, annotation) for annotation in annotations]
-    if not (all(OURS in one for one in annotations) and _tasks_of(records) == [task]):
-        # We did not write it alone: what else it says has to be kept
+    entries = [_of_annotation(base, annotation) for annotation in annotations]
+    if not (all(OURS in one for one in annotations) and _tasks_of(entries) == [task]):
+        # Not only our own export: keep the other values
         bare = {key: value for key, value in task.items() if key != _ANNOTATIONS}
-        pairs = zip(records, annotations, strict=True)
-        records = [_with_raw(record, bare, annotation) for record, annotation in pairs]
-    for number, record in enumerate(records, start=1):
-        yield replace(record, place=f"{place}, annotation {number}") if records[1:] else record
+        pairs = zip(entries, annotations, strict=True)
+        entries = [_with_raw(entry, bare, annotation) for entry, annotation in pairs]
+    for number, entry in enumerate(entries, start=1):
+        yield replace(entry, place=f"{place}, annotation {number}") if entries[1:] else entry
 
 
-def _with_raw(record: LabelRecord, task: Mapping[str, Any], annotation: Any) -> LabelRecord:
-    kept = {"task": task, "place": record.place, "annotation": annotation}
-    return replace(record, extra={**record.extra, _RAW: kept})
+def _with_raw(entry: LabelEntry, task: Mapping[str, Any], annotation: Any) -> LabelEntry:
+    kept = {"task": task, "place": entry.place, "annotation": annotation}
+    return replace(entry, extra={**entry.extra, _RAW: kept})
 
 
-def _raw_of(record: LabelRecord) -> Mapping[str, Any] | None:
-    """Return what was kept; a column that another program calls so is none of ours."""
-    raw = record.extra.get(_RAW)
+def _raw_of(entry: LabelEntry) -> Mapping[str, Any] | None:
+    """Return the kept task and annotation; ignore a column of another program with this name."""
+    raw = entry.extra.get(_RAW)
     is_ours = isinstance(raw, dict) and isinstance(raw.get("task"), dict)
     return raw if is_ours else None
 
 
-def _of_annotation(base: LabelRecord, annotation: Any) -> LabelRecord:
+def _of_annotation(base: LabelEntry, annotation: Any) -> LabelEntry:
     if not isinstance(annotation, dict):
         raise ValueError(f"{_ANNOTATIONS}: expected objects")
-    label, place = _choice(annotation), base.place or ""
-    if OURS in annotation:
-        seconds = annotation.get("lead_time")
-        return record_of_kept(annotation[OURS], base.id, label, seconds, place)
-    kind = "skip" if annotation.get("was_cancelled") else "label" if label is not None else None
-    if kind == "label" and _is_rejected(annotation):
-        kind = None
-    return replace(
-        base,
-        label=label if kind == "label" else None,
-        kind=kind,
-        annotator=person(annotation.get("completed_by")),
-        time=seconds_of(annotation.get("created_at")),
-        seconds=duration(annotation.get("lead_time")),
-        source=SOURCE,
-    )
+    label = _choice(annotation)
+    if OURS not in annotation and (annotation.get("was_cancelled") or _is_rejected(annotation)):
+        label = None
+    entry = annotated(base, annotation, label, annotation.get("completed_by"))
+    is_skip = OURS not in annotation and annotation.get("was_cancelled")
+    return replace(entry, kind="skip") if is_skip else entry
 
 
 def _is_rejected(annotation: Mapping[str, Any]) -> bool:
-    """Return whether the last review of an annotation (Label Studio Enterprise) has rejected it."""
+    """Return whether the last review of an annotation (Label Studio Enterprise) rejected it."""
     reviews = annotation.get("reviews")
     last = reviews[-1] if isinstance(reviews, list) and reviews else None
     return isinstance(last, Mapping) and last.get("accepted") is False
 
 
 def _choice(annotation: Mapping[str, Any]) -> str | None:
-    """Return what was chosen, if it is one thing."""
+    """Return the chosen class, if exactly one is chosen."""
     chosen = [
         choice
         for result in annotation.get("result") or ()
@@ -163,48 +135,45 @@ def _choice(annotation: Mapping[str, Any]) -> str | None:
     return (chosen[0] or None) if len(chosen) == 1 and isinstance(chosen[0], str) else None
 
 
-def _tasks_of(records: Sequence[LabelRecord]) -> list[dict[str, Any]]:
+def _tasks_of(entries: Sequence[LabelEntry]) -> list[dict[str, Any]]:
     tasks: dict[str, dict[str, Any]] = {}
-    for record in records:
-        raw = _raw_of(record)
+    for entry in entries:
+        raw = _raw_of(entry)
         kept = None if raw is None else [raw["task"], raw.get("place")]
-        task = tasks.setdefault(json.dumps([record.id, kept]), _task(record, raw))
+        task = tasks.setdefault(json.dumps([entry.id, kept]), _task(entry, raw))
         annotation = None if raw is None else raw.get("annotation")
-        if record.kind is not None or annotation is not None:
+        if entry.kind is not None or annotation is not None:
             before = task.get(_ANNOTATIONS) or []
-            task[_ANNOTATIONS] = [*before, _annotation(record, annotation)]
+            task[_ANNOTATIONS] = [*before, _annotation(entry, annotation)]
     return [_in_order(task) for task in tasks.values()]
 
 
-def _task(record: LabelRecord, raw: Mapping[str, Any] | None) -> dict[str, Any]:
+def _task(entry: LabelEntry, raw: Mapping[str, Any] | None) -> dict[str, Any]:
     if raw is not None:
         return dict(raw["task"])
-    task: dict[str, Any] = {"data": {KEY: record.image or record.id, ID: record.id}}
-    if record.prediction is not None:
-        result = [_result(record.prediction)]
+    task: dict[str, Any] = {"data": {KEY: entry.image or entry.id, ID: entry.id}}
+    if entry.prediction is not None:
+        result = [_result(entry.prediction)]
         task["predictions"] = [{"model_version": OURS, "result": result}]
     return task
 
 
-def _annotation(record: LabelRecord, raw: Mapping[str, Any] | None) -> dict[str, Any]:
-    result = [] if record.label is None else [_result(record.label)]
+def _annotation(entry: LabelEntry, raw: Mapping[str, Any] | None) -> dict[str, Any]:
+    result = [] if entry.label is None else [_result(entry.label)]
     if raw is not None:
-        before = _of_annotation(LabelRecord(record.id), raw)
-        if (before.label, before.kind) == (record.label, record.kind):
+        before = _of_annotation(LabelEntry(entry.id), raw)
+        if (before.label, before.kind) == (entry.label, entry.kind):
             return dict(raw)
-        changed = {**raw, "result": result, "was_cancelled": record.kind == "skip"}
-        if OURS in raw:
-            changed[OURS] = {**raw[OURS], "kind": record.kind}
-        return changed
+        return changed(raw, entry, result=result, was_cancelled=entry.kind == "skip")
     found: dict[str, Any] = {
         "result": result,
-        "was_cancelled": record.kind == "skip",
+        "was_cancelled": entry.kind == "skip",
         "ground_truth": False,
-        "lead_time": record.seconds,
-        OURS: kept_fields(record),
+        "lead_time": entry.seconds,
+        OURS: kept_fields(entry),
     }
-    if record.time is not None:
-        found["created_at"] = date_of(record.time)
+    if entry.time is not None:
+        found["created_at"] = date_of(entry.time)
     return found
 
 
@@ -218,6 +187,122 @@ def _result(label: str) -> dict[str, Any]:
 
 
 def _in_order(task: dict[str, Any]) -> dict[str, Any]:
-    """Return a task with its keys where Label Studio puts them."""
+    """Return a task with its keys in the order of Label Studio."""
     first = [key for key in ("id", _ANNOTATIONS) if key in task]
     return {key: task[key] for key in [*first, *(key for key in task if key not in first)]}
+
+
+# -- Shared with JSON_MIN -----------------------------------------------------------------------
+
+
+def read_list(
+    text: str, where: str, what: str, read: Callable[[Any, str], Iterable[LabelEntry]]
+) -> list[LabelEntry]:
+    """Return the label entries of a JSON list.
+
+    Args:
+        text: The JSON.
+        where: Name of the file in messages.
+        what: Name of an item of the list in messages.
+        read: Converts an item to entries, given the item and its place.
+
+    Raises:
+        DataError: The JSON is not a list, or items are invalid; the message lists them.
+    """
+    try:
+        value = parse_json(text.removeprefix("\ufeff"))
+    except ValueError as error:
+        raise DataError(f"{where}: expected JSON: {error}") from None
+    if not isinstance(value, list):
+        raise DataError(f"{where}: expected a JSON list, as Label Studio exports it")
+    problems: list[str] = []
+    found: list[LabelEntry] = []
+    for number, item in enumerate(value, start=1):
+        try:
+            found += read(item, f"{what} {number}")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problems.append(f"{what} {number}: {error}")
+    raise_problems(where, problems)
+    return found
+
+
+def base_entry(data: Mapping[str, Any], task_id: Any, place: str) -> LabelEntry:
+    """Return an entry without a decision.
+
+    Args:
+        data: The data of the task.
+        task_id: The id of the entry if the data name no image.
+        place: Its place in the file.
+
+    Raises:
+        ValueError: There is neither an image nor an id.
+    """
+    image = next(
+        (data[key] for key in (KEY, "img", "url") if isinstance(data.get(key), str)),
+        next((value for value in data.values() if isinstance(value, str)), None),
+    )
+    id = data.get(ID, image)
+    if not isinstance(id, str) or not id:
+        id = "" if task_id is None else str(task_id)
+    return entry_of({"id": id, "image": image}, {}, place)
+
+
+def kept_fields(entry: LabelEntry) -> dict[str, Any]:
+    """Return the fields to write under `OURS`, to be read by `annotated`."""
+    kept = {name: getattr(entry, name) for name in FIELDS if name not in _ELSEWHERE}
+    kept["extra"] = dict(entry.extra)
+    return {name: value for name, value in kept.items() if value not in (None, {})}
+
+
+def annotated(
+    base: LabelEntry, values: Mapping[str, Any], label: Any, annotator: Any
+) -> LabelEntry:
+    """Return the entry of an annotation: our own fields where we wrote them, or Label Studio's.
+
+    Args:
+        base: The entry of its image.
+        values: The annotation.
+        label: The chosen class, if any.
+        annotator: The author, as Label Studio writes it: an object, an e-mail address or a number.
+
+    Raises:
+        ValueError: Our fields were changed to invalid values.
+    """
+    if OURS in values:
+        kept, place = values[OURS], base.place or ""
+        if not isinstance(kept, dict) or not isinstance(kept.get("extra", {}), dict):
+            raise ValueError(f"{OURS}: expected an object")
+        fields = {**kept, "id": base.id, "label": label, "seconds": values.get("lead_time")}
+        return entry_of(fields, kept.get("extra", {}), place)
+    if isinstance(annotator, dict):
+        annotator = annotator.get("email") or annotator.get("id")
+    return replace(
+        base,
+        label=label or None,
+        kind="label" if label else None,
+        annotator=None if annotator in (None, "") else str(annotator),
+        time=seconds_of(values.get("created_at")),
+        seconds=_duration(values.get("lead_time")),
+        source=SOURCE,
+    )
+
+
+def changed(values: Mapping[str, Any], entry: LabelEntry, **others: Any) -> dict[str, Any]:
+    """Return an annotation with another decision, everything else unchanged."""
+    found = {**values, **others}
+    if OURS in values:
+        found[OURS] = {**values[OURS], "kind": entry.kind}
+    return found
+
+
+def _duration(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < 1e12 else None
+
+
+def date_of(seconds: float) -> str | None:
+    """Return seconds since 1970 as a date in ISO 8601, or None beyond year 9999."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return None

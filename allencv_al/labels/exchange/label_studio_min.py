@@ -1,8 +1,8 @@
-"""Label records as the JSON_MIN of Label Studio: one flat object per annotation.
+"""Label entries as the JSON_MIN of Label Studio: one flat object per annotation.
 
-Format: https://labelstud.io/guide/export (JSON_MIN). As its converter (`convert_to_json_min` of
-label_studio_sdk) writes an object, the data of the task stand before `id`, what was chosen between
-`id` and `annotator`, each under the name of its control.
+Format: https://labelstud.io/guide/export (JSON_MIN). In an object that its converter
+(`convert_to_json_min` of label_studio_sdk) writes, the data of the task come before `id`, and the
+choices between `id` and `annotator`, each under the name of its control.
 """
 
 from __future__ import annotations
@@ -13,50 +13,48 @@ from dataclasses import replace
 from typing import Any
 
 from allencv_al.common.files.json_values import parse_json
-from allencv_al.labels.exchange.label_studio_values import (
+from allencv_al.labels.exchange.label_entry import LabelEntry
+from allencv_al.labels.exchange.label_studio import (
     CONTROL,
     ID,
     KEY,
     OURS,
-    SOURCE,
-    base_record,
+    annotated,
+    base_entry,
+    changed,
     date_of,
-    duration,
     kept_fields,
-    person,
     read_list,
-    record_of_kept,
 )
-from allencv_al.labels.exchange.record import LabelRecord, seconds_of
 
 _RAW = "label_studio_min"
 _TASK_ID, _ANNOTATOR = "id", "annotator"
 
 
-def to_label_studio_min(records: Sequence[LabelRecord]) -> str:
-    """Return a list with one object per answer."""
-    rows = [_row(number, record) for number, record in enumerate(records, start=1)]
+def to_label_studio_min(entries: Sequence[LabelEntry]) -> str:
+    """Return a list with one object per entry."""
+    rows = [_row(number, entry) for number, entry in enumerate(entries, start=1)]
     return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
 
 
-def from_label_studio_min(text: str, where: str) -> list[LabelRecord]:
-    """Return one record per object.
+def from_label_studio_min(text: str, where: str) -> list[LabelEntry]:
+    """Return one entry per object.
 
     Raises:
-        DataError: It is no such file, or objects are wrong; they are named.
+        DataError: The file is not such JSON, or objects are invalid; the message lists them.
     """
-    return read_list(text, where, "entry", _records_of)
+    return read_list(text, where, "entry", _entries_of)
 
 
 def is_min(value: Any) -> bool:
-    """Return whether a list that a file holds is JSON_MIN: its objects have no `data`."""
+    """Return whether a value is a JSON_MIN list: its objects have no `data`."""
     return isinstance(value, list) and all(
         isinstance(one, dict) and "data" not in one for one in value
     )
 
 
-def records_of_table_row(row: Mapping[str, Any], place: str) -> Iterator[LabelRecord]:
-    """Yield the record of a row of Label Studio's CSV or TSV, whose cells are texts.
+def entries_of_table_row(row: Mapping[str, Any], place: str) -> Iterator[LabelEntry]:
+    """Yield the entry of a row of Label Studio's CSV or TSV, whose cells are texts.
 
     Raises:
         ValueError: The row is not as Label Studio writes it.
@@ -66,11 +64,11 @@ def records_of_table_row(row: Mapping[str, Any], place: str) -> Iterator[LabelRe
         values["lead_time"] = float(values["lead_time"])
     except (KeyError, TypeError, ValueError):
         values["lead_time"] = None
-    yield from _records_of(values, place)
+    yield from _entries_of(values, place)
 
 
 def _value_of_cell(cell: Any) -> Any:
-    """Return several choices, which Label Studio writes as JSON, as what they are."""
+    """Parse several choices, which Label Studio writes as JSON."""
     if isinstance(cell, str) and cell.startswith(('{"choices"', "[")):
         try:
             return parse_json(cell)
@@ -79,37 +77,28 @@ def _value_of_cell(cell: Any) -> Any:
     return cell
 
 
-def _records_of(row: Any, place: str) -> Iterator[LabelRecord]:
-    record = _record_of(row, place)
+def _entries_of(row: Any, place: str) -> Iterator[LabelEntry]:
+    entry = _entry_of(row, place)
     if OURS in row:
         number = row.get(_TASK_ID)
-        if isinstance(number, int) and _new_row(number, record) == row:
-            yield record
+        if isinstance(number, int) and _new_row(number, entry) == row:
+            yield entry
             return
-    yield replace(record, extra={**record.extra, _RAW: row})
+    yield replace(entry, extra={**entry.extra, _RAW: row})
 
 
-def _record_of(row: Any, place: str) -> LabelRecord:
+def _entry_of(row: Any, place: str) -> LabelEntry:
     if not isinstance(row, dict):
         raise ValueError("expected an object")
-    base = base_record(_data_of(row), row.get(_TASK_ID), place)
+    base = base_entry(_data_of(row), row.get(_TASK_ID), place)
     control = _control_of(row)
     label = row.get(control)
-    if OURS in row:
-        return record_of_kept(row[OURS], base.id, label, row.get("lead_time"), place)
-    if isinstance(label, dict | list):  # several choices
-        label = None
-    if label is not None and not isinstance(label, str):
-        raise ValueError(f"{control}: expected a text, found {label!r:.80}")
-    return replace(
-        base,
-        label=label or None,
-        kind="label" if label else None,
-        annotator=person(row.get(_ANNOTATOR)),
-        time=seconds_of(row.get("created_at")),
-        seconds=duration(row.get("lead_time")),
-        source=SOURCE,
-    )
+    if OURS not in row:
+        if isinstance(label, dict | list):  # several choices
+            label = None
+        if label is not None and not isinstance(label, str):
+            raise ValueError(f"{control}: expected a text, found {label!r:.80}")
+    return annotated(base, row, label, row.get(_ANNOTATOR))
 
 
 def _data_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +108,7 @@ def _data_of(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _control_of(row: Mapping[str, Any]) -> str:
-    """Return the name of the one control with a choice; of several, that which we write."""
+    """Return the name of the only control with a choice, or else of ours."""
     keys = list(row)
     if CONTROL in keys or _TASK_ID not in keys or _ANNOTATOR not in keys:
         return CONTROL
@@ -128,27 +117,24 @@ def _control_of(row: Mapping[str, Any]) -> str:
     return chosen[0] if len(chosen) == 1 else CONTROL
 
 
-def _row(number: int, record: LabelRecord) -> dict[str, Any]:
-    raw = record.extra.get(_RAW)
+def _row(number: int, entry: LabelEntry) -> dict[str, Any]:
+    raw = entry.extra.get(_RAW)
     if not isinstance(raw, dict):
-        return _new_row(number, record)
-    before = _record_of(raw, "")
-    if (before.label, before.kind) == (record.label, record.kind):
+        return _new_row(number, entry)
+    before = _entry_of(raw, "")
+    if (before.label, before.kind) == (entry.label, entry.kind):
         return dict(raw)
-    changed = {**raw, _control_of(raw): record.label}
-    if OURS in raw:
-        changed[OURS] = {**raw[OURS], "kind": record.kind}
-    return changed
+    return changed(raw, entry, **{_control_of(raw): entry.label})
 
 
-def _new_row(number: int, record: LabelRecord) -> dict[str, Any]:
-    row: dict[str, Any] = {KEY: record.image or record.id, ID: record.id, _TASK_ID: number}
-    if record.label is not None:
-        row[CONTROL] = record.label
-    if record.annotator is not None:
-        row[_ANNOTATOR] = record.annotator
-    row["lead_time"] = record.seconds
-    if record.time is not None:
-        row["created_at"] = date_of(record.time)
-    row[OURS] = kept_fields(record)
+def _new_row(number: int, entry: LabelEntry) -> dict[str, Any]:
+    row: dict[str, Any] = {KEY: entry.image or entry.id, ID: entry.id, _TASK_ID: number}
+    if entry.label is not None:
+        row[CONTROL] = entry.label
+    if entry.annotator is not None:
+        row[_ANNOTATOR] = entry.annotator
+    row["lead_time"] = entry.seconds
+    if entry.time is not None:
+        row["created_at"] = date_of(entry.time)
+    row[OURS] = kept_fields(entry)
     return row

@@ -1,4 +1,4 @@
-"""Label records as CSV and as JSON lines."""
+"""Label entries as CSV and as JSON lines."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from allencv_al.common.errors import raise_problems
 from allencv_al.common.files.tables import GUARDED, Table, csv_text, parse_table
 from allencv_al.labels.annotators.filled_table import WORDS
-from allencv_al.labels.exchange.label_studio_min import records_of_table_row
-from allencv_al.labels.exchange.record import (
+from allencv_al.labels.exchange.label_entry import (
     FIELDS,
-    LabelRecord,
-    record_of,
+    LabelEntry,
+    entry_of,
 )
+from allencv_al.labels.exchange.label_studio_min import entries_of_table_row
 
 IMAGE_COLUMNS = ("image", "path", "image_path", "file", "file_name", "filename")
-"""The columns with the image; the first is ours, the second that of the reader `manifest`."""
+"""Columns with the image; the first is ours, the second that of the reader `manifest`."""
 
 SAYING = ("label", "kind", "answer", "accept")
-"""Columns and keys that hold a label: two of ours, two of Prodigy."""
+"""Columns and keys with a decision: two of ours, two of Prodigy."""
 
 _EXTRA = "extra"
 _ANSWER = "answer"
@@ -29,55 +29,55 @@ _NAMES = (*FIELDS, *IMAGE_COLUMNS)
 _LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 
 
-def to_csv(records: Sequence[LabelRecord]) -> str:
-    """Return a table with one row a record; what else a file has said gets columns of its own."""
-    rows = [_csv_row(record) for record in records]
+def to_csv(entries: Sequence[LabelEntry]) -> str:
+    """Return a table with one row per entry; other values of a file get their own columns."""
+    rows = [_csv_row(entry) for entry in entries]
     columns = [*FIELDS, *dict.fromkeys(name for row in rows for name in row if name not in FIELDS)]
     columns.sort(key=lambda name: name == _EXTRA)
     return csv_text(columns, rows, line_end="\r\n")
 
 
-def from_csv(text: str, where: str) -> list[LabelRecord]:
-    """Return the records of a table; columns that are no field are kept.
+def from_csv(text: str, where: str) -> list[LabelEntry]:
+    """Return the entries of a table; other columns are kept.
 
-    A table that Label Studio has exported is taken as its JSON_MIN: its `id` is that of a task, and
-    the label stands under the name of the control.
+    A table exported by Label Studio is read as its JSON_MIN: its `id` is that of a task, and the
+    label is in the column of the control.
 
     Args:
-        text: The table, as `parse_table` takes it.
-        where: What messages call it.
+        text: The table, in any form that `parse_table` reads.
+        where: Name of the file in messages.
 
     Raises:
-        DataError: There is no column with labels, or rows are wrong; they are named by their lines.
+        DataError: There is no column with labels, or rows are invalid; the message lists them.
     """
     table = parse_table(text, where, _NAMES)
     if set(table.columns) >= _LABEL_STUDIO:
-        return _records_of(table, where, records_of_table_row)
+        return _entries_of(table, where, entries_of_table_row)
     table.require(where, ("id", *IMAGE_COLUMNS))
-    found = _records_of(table, where, _record_of_row)
+    found = _entries_of(table, where, _entry_of_row)
     table.require(where, SAYING[:2])
     return found
 
 
-def to_json_lines(records: Iterable[LabelRecord]) -> str:
-    """Return one JSON object a line."""
-    return "".join(f"{json.dumps(_json_row(record), ensure_ascii=False)}\n" for record in records)
+def to_json_lines(entries: Iterable[LabelEntry]) -> str:
+    """Return one JSON object per line."""
+    return "".join(f"{json.dumps(_json_row(entry), ensure_ascii=False)}\n" for entry in entries)
 
 
-def from_json_lines(text: str, where: str) -> list[LabelRecord]:
-    """Return the records of JSON lines; keys that are no field are kept.
+def from_json_lines(text: str, where: str) -> list[LabelEntry]:
+    """Return the entries of JSON lines; other keys are kept.
 
     Raises:
-        DataError: Lines are wrong; they are named.
+        DataError: Lines are invalid; the message lists them.
     """
-    return _records_of(parse_table(text, where, _NAMES, is_json=True), where, _record_of_row)
+    return _entries_of(parse_table(text, where, _NAMES, is_json=True), where, _entry_of_row)
 
 
-def _records_of(
-    table: Table, where: str, read: Callable[[Mapping[str, Any], str], Iterable[LabelRecord]]
-) -> list[LabelRecord]:
+def _entries_of(
+    table: Table, where: str, read: Callable[[Mapping[str, Any], str], Iterable[LabelEntry]]
+) -> list[LabelEntry]:
     problems: list[str] = []
-    found: list[LabelRecord] = []
+    found: list[LabelEntry] = []
     for row in table.rows:
         if row.problem is not None:
             problems.append(f"{row.place}: {row.problem}")
@@ -90,7 +90,7 @@ def _records_of(
     return found
 
 
-def _record_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelRecord]:
+def _entry_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelEntry]:
     values = _of_prodigy(values) if _ANSWER in values else dict(values)
     if not values.get("image") and values.get("id") in (None, ""):
         named = next((name for name in IMAGE_COLUMNS[1:] if values.get(name)), None)
@@ -100,12 +100,12 @@ def _record_of_row(values: Mapping[str, Any], place: str) -> Iterator[LabelRecor
     if isinstance(word, str) and word.strip() in WORDS and not values.get("kind"):
         values |= {"label": None, "kind": word.strip().removeprefix("?")}
     extra = dict(_extra(values))
-    json.dumps(extra, allow_nan=False)  # it could not be written again
-    yield record_of(values, extra, place)
+    json.dumps(extra, allow_nan=False)  # raises for NaN, which could not be exported again
+    yield entry_of(values, extra, place)
 
 
 def _of_prodigy(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an answer of Prodigy says: a label that was rejected or passed over is none.
+    """Return the values of a Prodigy answer; a rejected or ignored label is dropped.
 
     Format: https://prodi.gy/docs/api-interfaces
     """
@@ -150,7 +150,7 @@ def _object(value: Any) -> dict[str, Any] | None:
 
 
 def _is_plain(name: str) -> bool:
-    """Return whether a name can be that of a column, which is found in any case and stripped."""
+    """Return whether a key can name a column: names are stripped and compared without case."""
     return (
         re.fullmatch(r"[^\W\d][\w .-]*", name) is not None
         and name.strip() == name
@@ -158,10 +158,10 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _csv_row(record: LabelRecord) -> dict[str, Any]:
-    row = {name: _cell(getattr(record, name)) for name in FIELDS}
+def _csv_row(entry: LabelEntry) -> dict[str, Any]:
+    row = {name: _cell(getattr(entry, name)) for name in FIELDS}
     nested = {}
-    for name, value in record.extra.items():
+    for name, value in entry.extra.items():
         if _is_plain(name) and isinstance(value, str) and value:
             row[name] = value
         else:
@@ -175,10 +175,10 @@ def _cell(value: Any) -> str:
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
-def _json_row(record: LabelRecord) -> dict[str, Any]:
-    row = {name: value for name in FIELDS if (value := getattr(record, name)) is not None}
+def _json_row(entry: LabelEntry) -> dict[str, Any]:
+    row = {name: value for name in FIELDS if (value := getattr(entry, name)) is not None}
     nested = {}
-    for name, value in record.extra.items():
+    for name, value in entry.extra.items():
         if _is_plain(name) and value != "":
             row[name] = value
         else:

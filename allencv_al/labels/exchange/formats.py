@@ -1,8 +1,9 @@
-"""The formats by their names, and which one a file has."""
+"""The exchange formats by name, and their detection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,19 @@ from allencv_al.common.files.tables import CSV_SUFFIXES, JSON_SUFFIXES, is_json_
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.labels.exchange import FORMATS
 from allencv_al.labels.exchange.class_folders import read_class_folders
-from allencv_al.labels.exchange.foreign import TAKEN, foreign_json, foreign_text
-from allencv_al.labels.exchange.label_file_formats import (
+from allencv_al.labels.exchange.label_entry import LabelEntry
+from allencv_al.labels.exchange.label_studio import (
+    CONTROL,
+    OURS,
+    from_label_studio,
+    to_label_studio,
+)
+from allencv_al.labels.exchange.label_studio_min import (
+    from_label_studio_min,
+    is_min,
+    to_label_studio_min,
+)
+from allencv_al.labels.exchange.row_formats import (
     IMAGE_COLUMNS,
     SAYING,
     from_csv,
@@ -21,28 +33,43 @@ from allencv_al.labels.exchange.label_file_formats import (
     to_csv,
     to_json_lines,
 )
-from allencv_al.labels.exchange.label_studio import from_label_studio, to_label_studio
-from allencv_al.labels.exchange.label_studio_min import (
-    from_label_studio_min,
-    is_min,
-    to_label_studio_min,
-)
-from allencv_al.labels.exchange.label_studio_values import CONTROL, OURS
-from allencv_al.labels.exchange.record import LabelRecord
 
 FOLDERS = "folders"
 
+_BY_KEYS = (
+    ({"images", "categories"}, "COCO annotations"),
+    ({"source-ref"}, "a manifest of SageMaker Ground Truth"),
+    ({"classes", "labels"}, "the labels.json of FiftyOne"),
+    ({"samples"}, "a data set of FiftyOne"),
+    ({"shapes", "imagePath"}, "an annotation of Labelme"),
+    ({"_via_img_metadata"}, "a project of the VGG Image Annotator"),
+    ({"items", "categories"}, "a data set of Datumaro"),
+    ({"imageGcsUri"}, "an import file of Vertex AI"),
+    ({"data_row"}, "an export of Labelbox"),
+)
+_XML = (
+    (r"<annotations\b", "annotations of CVAT"),
+    (r"<annotation\b", "an annotation of Pascal VOC"),
+    (r"<", "XML"),
+)
+
+_SUPPORTED = (
+    "what export-labels writes; tables (CSV, TSV) with id, image or path and label; JSON lines "
+    "with the same keys, also Prodigy's; JSON, JSON_MIN, CSV and TSV of Label Studio; and class "
+    "folders"
+)
+
 
 class TextFormat(NamedTuple):
-    """A format that is one text file.
+    """A format of one text file.
 
     Args:
-        write: Makes the text of records.
-        read: Makes records of the text; the second argument is what messages call the file.
+        write: Converts entries to text.
+        read: Parses text into entries; the second argument is the file's name for messages.
     """
 
-    write: Callable[[Sequence[LabelRecord]], str]
-    read: Callable[[str, str], list[LabelRecord]]
+    write: Callable[[Sequence[LabelEntry]], str]
+    read: Callable[[str, str], list[LabelEntry]]
 
 
 TEXT_FORMATS = {
@@ -54,10 +81,10 @@ TEXT_FORMATS = {
 
 
 def format_of(path: Path) -> str:
-    """Return the name of the format that a file or a folder has, by what it holds.
+    """Detect the format of a file or folder by its content; return its name.
 
     Raises:
-        DataError: It is of a program whose files are not read, or it cannot be told.
+        DataError: The format is unknown, or of a program whose files cannot be read.
     """
     if path.is_dir():
         return FOLDERS
@@ -65,25 +92,26 @@ def format_of(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in CSV_SUFFIXES and (suffix in JSON_SUFFIXES or is_json_text(text)):
         return _json_format(path, text)
-    foreign = foreign_text(text)
+    foreign = _foreign_text(text)
     if foreign is not None:
         raise _not_read(path, foreign)
     if suffix in CSV_SUFFIXES or set(_columns(path, text)) & {*IMAGE_COLUMNS, "id"}:
         return "csv"
     raise DataError(
-        f"{path}: unknown format; name it by --format ({', '.join(FORMATS)}); supported: {TAKEN}"
+        f"{path}: unknown format; name it by --format ({', '.join(FORMATS)}); supported: "
+        f"{_SUPPORTED}"
     )
 
 
-def read_file(path: Path, name: str) -> list[LabelRecord]:
-    """Return the records of a file or folder.
+def read_file(path: Path, name: str) -> list[LabelEntry]:
+    """Return the entries of a file or folder.
 
     Args:
-        path: The file, or the folder.
-        name: Its format.
+        path: The file or folder.
+        name: The name of its format.
 
     Raises:
-        DataError: It is not of this format, or entries are wrong.
+        DataError: It is not of this format, or entries are invalid.
     """
     if name == FOLDERS:
         return read_class_folders(path)
@@ -102,18 +130,18 @@ def _json_format(path: Path, text: str) -> str:
         is_list = False
     else:
         is_list = isinstance(value, list)
-    foreign = foreign_json(value)
+    foreign = _foreign_json(value)
     if foreign is not None and not (is_list and not is_min(value)):
         raise _not_read(path, foreign)
     if not is_list:
-        return "jsonl" if value is None or _is_record(value) else _unknown(path, value)
+        return "jsonl" if value is None or _is_entry(value) else _unknown(path, value)
     if not is_min(value):
         return "label-studio"
-    return "jsonl" if value and all(map(_is_record, value)) else "label-studio-min"
+    return "jsonl" if value and all(map(_is_entry, value)) else "label-studio-min"
 
 
-def _is_record(value: Any) -> bool:
-    """Return whether an object is a record of ours, or one of Prodigy, and none of JSON_MIN."""
+def _is_entry(value: Any) -> bool:
+    """Return whether an object is an entry of our JSON lines or of Prodigy, not of JSON_MIN."""
     keys = set(value) if isinstance(value, dict) else set()
     is_other = keys & {"annotation_id", "lead_time", "created_at", OURS, CONTROL}
     return bool(keys & {*IMAGE_COLUMNS, "id"}) and bool(keys.intersection(SAYING)) and not is_other
@@ -130,12 +158,14 @@ def _unknown(path: Path, value: Any) -> str:
         return "jsonl"
     raise DataError(
         f"{path}: expected a JSON list of Label Studio, or one object a line with id or image and "
-        f"label, found {keys or 'nothing'}; supported: {TAKEN}"
+        f"label, found {keys or 'nothing'}; supported: {_SUPPORTED}"
     )
 
 
 def _not_read(path: Path, foreign: str) -> DataError:
-    return DataError(f"{path}: this looks like {foreign}, and cannot be read; supported: {TAKEN}")
+    return DataError(
+        f"{path}: this looks like {foreign}, and cannot be read; supported: {_SUPPORTED}"
+    )
 
 
 def _columns(path: Path, text: str) -> tuple[str, ...]:
@@ -147,7 +177,21 @@ def _columns(path: Path, text: str) -> tuple[str, ...]:
 
 def _text_of(path: Path) -> str:
     try:
-        # read_text() would change the ends of lines, also those that stand in names
+        # read_text() would change line ends, also those within names
         return decode_text(path.read_bytes(), str(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _foreign_json(value: Any) -> str | None:
+    """Return the name of a known but unsupported JSON format, or None."""
+    first = value[0] if isinstance(value, list) and value else value
+    if not isinstance(first, Mapping):
+        return None
+    return next((name for keys, name in _BY_KEYS if keys <= set(first)), None)
+
+
+def _foreign_text(text: str) -> str | None:
+    """Return the name of a known but unsupported text format, or None."""
+    head = re.sub(r"^\s*(<\?xml[^>]*\?>|<!--.*?-->|\s)*", "", text[:4096], flags=re.DOTALL)
+    return next((name for pattern, name in _XML if re.match(pattern, head)), None)

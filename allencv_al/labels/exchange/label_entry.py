@@ -1,4 +1,4 @@
-"""`LabelRecord`: one thing that was said of an image, in no program's format."""
+"""`LabelEntry`: one label of an exchange file, in no program's format."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ KINDS = ("label", "skip", "unsure", "unreadable")
 
 
 @dataclass(frozen=True)
-class LabelRecord:
-    """One thing that was said of an image.
+class LabelEntry:
+    """An entry of an exchange file: an image with a decision about it.
 
     Args:
         id: The image.
-        image: Where its file is; None where that is not known, or it is none.
-        label: The name of the class, where `kind` is `label`.
-        kind: label, skip, unsure or unreadable; None without a label event.
-        annotator: By whom.
-        time: When, in seconds since 1970.
-        seconds: How long it took.
-        round: In which round of a loop.
-        source: By what.
-        prediction: What a model took it for.
-        score: How much a strategy wanted it.
-        extra: What else a file says of it, kept for those who put it there.
-        place: Where it stands in the file that it was read from, for messages.
+        image: Its file or address, if known.
+        label: The name of the class, if `kind` is `label`.
+        kind: Kind of decision: label, skip, unsure or unreadable; None without a decision.
+        annotator: The author.
+        time: When it was stored, in seconds since 1970.
+        seconds: Time spent on the decision.
+        round: The round of a loop.
+        source: The program.
+        prediction: A model's prediction.
+        score: A strategy's score.
+        extra: Other values of the file, kept for the program that wrote them.
+        place: Its place in the file that it was read from, for messages.
     """
 
     id: str
@@ -47,22 +47,22 @@ class LabelRecord:
     place: str | None = field(default=None, compare=False, repr=False)
 
 
-FIELDS = tuple(one.name for one in fields(LabelRecord) if one.name not in ("extra", "place"))
+FIELDS = tuple(one.name for one in fields(LabelEntry) if one.name not in ("extra", "place"))
 _NUMBERS = {"time": float, "seconds": float, "score": float, "round": int}
 
 
-def record_of(
+def entry_of(
     values: Mapping[str, Any], extra: Mapping[str, Any], place: str | None = None
-) -> LabelRecord:
-    """Return a record of values that a file holds.
+) -> LabelEntry:
+    """Return the entry made of the values of a file.
 
     Args:
-        values: By the names of the fields; None where there is nothing. Numbers may be texts.
-        extra: What else there is.
-        place: Where they stand.
+        values: Values by the names of the fields; None or empty if absent. Numbers may be texts.
+        extra: Other values, to be kept.
+        place: Their place in the file.
 
     Raises:
-        ValueError: A value is not what its field takes; the message names it.
+        ValueError: A value does not fit its field; the message names it.
     """
     found = {name: _converted(name, values.get(name)) for name in FIELDS}
     if found["label"] is not None and found["kind"] is None:
@@ -77,7 +77,7 @@ def record_of(
         raise ValueError(f"kind {found['kind']} does not go with the label {found['label']!r:.80}")
     if found["seconds"] is not None and found["seconds"] < 0:
         raise ValueError(f"seconds: expected a number from 0, found {found['seconds']}")
-    return LabelRecord(**found, extra=dict(extra), place=place)
+    return LabelEntry(**found, extra=dict(extra), place=place)
 
 
 def _converted(name: str, value: Any) -> Any:
@@ -105,7 +105,7 @@ def _converted(name: str, value: Any) -> Any:
 
 
 def seconds_of(value: Any) -> float | None:
-    """Return the seconds since 1970 of a date in ISO 8601, or None for what is none."""
+    """Return a date in ISO 8601 as seconds since 1970, or None for anything else."""
     if not isinstance(value, str) or "-" not in value:  # 20260101 is a number, too
         return None
     try:

@@ -1,0 +1,50 @@
+"""The format of a file is detected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from allencv_al.common.errors import DataError
+from allencv_al.labels.exchange import FORMATS
+from allencv_al.labels.exchange.formats import FOLDERS, TEXT_FORMATS, format_of, read_file
+from allencv_al.labels.exchange.label_entry import LabelEntry
+
+
+def test_the_names_that_help_shows_are_the_formats() -> None:
+    assert {*TEXT_FORMATS, FOLDERS} == set(FORMATS)
+
+
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_ends_of_lines_in_names_survive_a_file(name: str, tmp_path: Path) -> None:
+    path, many = tmp_path / "x", [LabelEntry("a\rb\r\n", None, "c\n\rd", "label")]
+    path.write_bytes(TEXT_FORMATS[name].write(many).encode())
+    assert read_file(path, name) == many
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.csv", "\ufeffid;label\na,b;cat\n"),
+        ("x.tsv", "id\tlabel\na,b\tcat\n"),
+        ("x.CSV", 'id,label\n"a,b",cat\n'),
+        ("x.ndjson", '{"id": "a,b", "label": "cat"}\n'),
+        ("x.json", '[{"data": {"allencv_al_id": "a,b"}, "annotations": [{"result": [%s]}]}]'),
+        ("x.json", '[{"image": "a,b", "id": 1, "choice": "cat", "annotator": 1}]'),
+    ],
+)
+def test_the_format_of_a_file_is_seen(name: str, text: str, tmp_path: Path) -> None:
+    path, choice = tmp_path / name, '{"type": "choices", "value": {"choices": ["cat"]}}'
+    path.write_text(text.replace("%s", choice), encoding="utf-8")
+    [found] = read_file(path, format_of(path))
+    assert (found.id, found.label) == ("a,b", "cat")
+
+
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\xff")
+    for path, name in ((tmp_path, "csv"), (tmp_path / "x.csv", "folders"), (tmp_path / "x", "csv")):
+        with pytest.raises(DataError, match=r"cannot be read|found a file"):
+            read_file(path, name)
+    with pytest.raises(DataError, match="expected UTF-8, found the byte 0xff in line 1"):
+        read_file(tmp_path / "x.csv", "csv")

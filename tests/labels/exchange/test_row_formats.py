@@ -1,0 +1,62 @@
+"""Entries go into CSV and JSON lines and come out as they were."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from label_entries import MANY
+
+from allencv_al.common.errors import DataError
+from allencv_al.labels.exchange.label_entry import LabelEntry
+from allencv_al.labels.exchange.row_formats import (
+    from_csv,
+    from_json_lines,
+    to_csv,
+    to_json_lines,
+)
+
+
+@given(MANY)
+def test_csv_loses_nothing(many: list[LabelEntry]) -> None:
+    assert from_csv(to_csv(many), "x") == many
+
+
+@given(MANY)
+def test_json_lines_lose_nothing(many: list[LabelEntry]) -> None:
+    assert from_json_lines(to_json_lines(many), "x") == many
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("id,label\n1,cat,dog\n", "line 2: expected 2 columns, found 3"),
+        ("id,kind\n1,maybe\n", "line 2: kind: expected one of label"),
+        ("id,time\n1,soon\n2,nan\n", "line 2: time: expected a number"),
+        ("label\ncat\n", 'expected a column "id" or "image"'),
+        ("id,kind,label\n1,skip,cat\n", "kind skip does not go with"),
+        ("id,label,label\n1,cat,dog\n", "the header has a column twice: label"),
+        ("id,seconds\n1,-2\n", "line 2: seconds: expected a number from 0"),
+    ],
+)
+def test_wrong_rows_are_named(text: str, fault: str) -> None:
+    with pytest.raises(DataError, match=fault):
+        from_csv(text, "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"id": "a"}\n[]\n', "line 2: expected a JSON object"),
+        ("{\n", "line 1: not JSON, or not one object a line"),
+        ('{"id": {"a": 1}}\n', "line 1: id: expected a text"),
+        ('{"id": "a", "seconds": true}\n', "seconds: expected a number"),
+        (
+            '{"id": "a"}\n{"id": "a", "seconds": Infinity}\n',
+            "line 2: seconds: expected a finite number",
+        ),
+        ('{"id": "a", "annotator": "\\ud800"}\n', "annotator: expected Unicode text"),
+    ],
+)
+def test_wrong_lines_are_named(text: str, fault: str) -> None:
+    with pytest.raises(DataError, match=fault):
+        from_json_lines(text, "labels.jsonl")
