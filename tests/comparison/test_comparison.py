@@ -5,20 +5,16 @@ from __future__ import annotations
 import csv
 import errno
 import json
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
-from allencv_al.common.config import plugins, registrable
 from allencv_al.common.errors import (
     ConfigurationError,
     ConfigurationFaults,
@@ -26,12 +22,9 @@ from allencv_al.common.errors import (
     TrainingError,
 )
 from allencv_al.comparison import cell_workers
-from allencv_al.comparison import comparison as module
 from allencv_al.comparison.comparison import ComparisonOptions, RunsFailed, compare
-from allencv_al.comparison.finished_run import FinishedRun, read_folder
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
-from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.selection.strategies.uncertainty import Margin
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import is_of_a_run
@@ -258,94 +251,6 @@ def test_a_folder_without_a_config_is_begun_anew(config: dict[str, Any], tmp_pat
     assert len(labels_of(folder, "margin", 0)) == 8
 
 
-def test_a_name_means_one_strategy(config: dict[str, Any], tmp_path: Path) -> None:
-    compare(Params(config), tmp_path / "c", options({"a": RANDOM}, seeds=1))
-    with pytest.raises(ConfigurationError, match=r"a was .*random.* before and is .*margin.* now"):
-        compare(Params(config), tmp_path / "c", options({"a": MARGIN}, seeds=1, recover=True))
-    with pytest.raises(ConfigurationError, match="holds files already"):
-        compare(Params(config), tmp_path / "c", options({"a": MARGIN}, seeds=1))
-    config["active_learning"]["budget"] = 9
-    with pytest.raises(ConfigurationError, match="its run had another config"):
-        compare(Params(config), tmp_path / "c", options({"a": RANDOM}, seeds=1, recover=True))
-
-
-def test_names_that_look_alike_as_folders_are_kept_apart(
-    config: dict[str, Any], tmp_path: Path
-) -> None:
-    strategies = {"a/b": RANDOM, "a_b": MARGIN, "../../x": BADGE}
-    compare(Params(config), tmp_path / "c", options(strategies, seeds=1))
-    rows = rows_of(tmp_path / "c")
-    assert {row["strategy"] for row in rows} == set(strategies)
-    assert len({row["accuracy"] + row["negative_log_likelihood"] for row in rows}) > 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]
-    assert len(list((tmp_path / "c" / "cells").iterdir())) == 3
-
-
-STRATEGY = """
-from allencv_al.active_learning import QueryStrategy
-@QueryStrategy.register("of_a_user")
-class OfAUser(QueryStrategy):
-    def score(self, pool):
-        return [0.0] * len(pool)
-"""
-
-
-@pytest.fixture
-def strategy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A module on the path that registers a strategy."""
-    path = tmp_path / "strategy_of_a_user.py"
-    path.write_text(STRATEGY)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(plugins, "_included_packages", set())
-    before = dict(registrable._registries.get(QueryStrategy, {}))
-    plugins.import_package(path.stem)
-    yield path
-    registrable._registries[QueryStrategy] = before
-    del sys.modules[path.stem]
-
-
-def test_runs_of_other_code_are_not_taken_for_those_of_the_code_of_now(
-    config: dict[str, Any], tmp_path: Path, strategy_file: Path, runs: list[str]
-) -> None:
-    mine = {"random": RANDOM, "mine": {"type": "of_a_user"}}
-    folder = tmp_path / "c"
-    compare(Params(config), folder, options(mine, seeds=1))
-    runs.clear()
-    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
-    changed = r"the code of mine has changed since its runs \(strategy_of_a_user\): give it another"
-    for asked in (mine, {"random": RANDOM}):
-        with pytest.raises(ConfigurationError, match=changed):
-            compare(Params(config), folder, options(asked, seeds=2, recover=True))
-    assert runs == []
-    shutil.rmtree(folder / "cells" / "mine")
-    compare(Params(config), folder, options(mine, seeds=1, recover=True))
-    assert runs == ["mine, seed 0"]
-
-
-def test_a_run_that_goes_on_with_other_code_says_so(
-    config: dict[str, Any], tmp_path: Path, strategy_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    config["active_learning"]["strategy"] = "of_a_user"
-    active_learn(Params(config), tmp_path / "run", RunOptions())
-    config["active_learning"]["budget"] = 10
-    active_learn(Params(config), tmp_path / "run", RunOptions(recover=True))
-    assert "has changed" not in caplog.text
-    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
-    active_learn(Params(config), tmp_path / "run", RunOptions(recover=True))
-    assert "the code of strategy_of_a_user has changed since this run began" in caplog.text
-
-
-def test_code_that_all_runs_share_belongs_to_them(
-    config: dict[str, Any], tmp_path: Path, strategy_file: Path
-) -> None:
-    config["active_learning"]["initial"] = {"size": 4, "strategy": "of_a_user"}
-    folder = tmp_path / "c"
-    compare(Params(config), folder, options({"random": RANDOM}, seeds=1))
-    strategy_file.write_text(STRATEGY.replace("0.0", "1.0"))
-    with pytest.raises(ConfigurationError, match="code that all runs share has changed since they"):
-        compare(Params(config), folder, options({"random": RANDOM}, seeds=1, recover=True))
-
-
 # --- runs that fail -------------------------------------------------------------------------------
 
 
@@ -463,34 +368,6 @@ def test_the_pool_accuracy_can_be_compared_without_test_images(
 # --- what the results say of it -------------------------------------------------------------------
 
 
-def test_a_seed_whose_metric_is_no_number_is_told_and_left_out(tmp_path: Path) -> None:
-    def run(strategy: str, seed: int, *values: float | None) -> FinishedRun:
-        records = [
-            RoundRecord(number, 4 * number, {"accuracy": value})
-            for number, value in enumerate(values, start=1)
-        ]
-        return FinishedRun(strategy, seed, records, {})
-
-    runs = [
-        run("random", 0, 0.5, 0.6, 0.7),
-        run("random", 1, None, None, None),
-        run("margin", 0, 0.5, None, 0.8),
-        run("margin", 1, 0.5, 0.7, 0.9),
-    ]
-    summary = module.write_comparison(runs, tmp_path / "c", ComparisonOptions({}, ()))
-    assert summary.notes[:2] == (
-        "random, seed 1: its accuracy is missing or not finite in every round, so it is left out.",
-        "margin, seed 0: its accuracy is missing or not finite in round 2, left out of its curve.",
-    )
-    assert {found.strategy: found.seeds for found in summary.strategies} == {
-        "random": (0,),
-        "margin": (0, 1),
-    }
-    assert summary.notes[0] in (tmp_path / "c" / "results.md").read_text()
-    with pytest.raises(DataError, match="no run has measured accuracy"):
-        module.write_comparison(runs[1:2], tmp_path / "d", ComparisonOptions({}, ()))
-
-
 def test_the_date_is_that_of_the_runs_and_the_time_holds_the_encoding(
     config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,59 +387,3 @@ def test_the_date_is_that_of_the_runs_and_the_time_holds_the_encoding(
         text = (folder / name).read_text()
         assert "2020-02-02T02:02:02" in text
     assert "encoding the images, once for all runs" in text
-
-
-def test_finished_runs_are_dated_by_the_first_of_them(
-    config: dict[str, Any], tmp_path: Path
-) -> None:
-    for number, started in enumerate(("2021-01-01", "2020-01-01")):
-        folder = tmp_path / str(number)
-        config["random_seed"] = number
-        active_learn(Params(config), folder, RunOptions(files=False))
-        known = {"started": started, "platform": f"machine {number}", "versions": {"torch": "1"}}
-        (folder / "environment.json").write_text(json.dumps(known))
-    runs = [read_folder(tmp_path / name) for name in "01"]
-    module.write_comparison(runs, tmp_path / "c", ComparisonOptions({}, ()))
-    text = (tmp_path / "c" / "results.md").read_text()
-    assert "| date | 2020-01-01 |" in text.replace("\\", "")
-    assert "machine" not in text and "torch version" in text
-
-
-# --- runs that are there --------------------------------------------------------------------------
-
-
-def test_finished_runs_are_compared_by_strategy_and_seed(
-    linear_config: MakeConfig, tmp_path: Path
-) -> None:
-    strategies: list[Any] = [
-        "random",
-        "margin",
-        {"type": "subsample", "size": 9, "strategy": "ratio"},
-    ]
-    folders = []
-    for seed in (13370, 13371):
-        for number, strategy in enumerate(strategies):
-            folders.append(tmp_path / f"{number}_{seed}")
-            config = linear_config(strategy=strategy, budget=8, _random_seed=seed)
-            active_learn(Params(config), folders[-1], RunOptions(files=False))
-    runs = [read_folder(folder) for folder in folders]
-    summary = module.write_comparison(runs, tmp_path / "c", ComparisonOptions({}, ()))
-    assert [found.strategy for found in summary.strategies] == [
-        "random",
-        "margin",
-        'subsample {"size": 9, "strategy": "ratio"}',
-    ]
-    assert {found.seeds for found in summary.strategies} == {(13370, 13371)}
-    assert (tmp_path / "c" / "report.html").is_file()
-
-
-def test_the_same_run_twice_is_refused(config: dict[str, Any], tmp_path: Path) -> None:
-    active_learn(Params(config), tmp_path / "a", RunOptions(files=False))
-    runs = [read_folder(tmp_path / "a")] * 2
-    with pytest.raises(DataError, match="margin has two curves for seed 13370"):
-        module.write_comparison(runs, tmp_path / "c", ComparisonOptions({}, ()))
-
-
-def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing: expected the folder of a run of active-learn"):
-        read_folder(tmp_path / "nothing")
