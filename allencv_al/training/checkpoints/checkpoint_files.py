@@ -6,17 +6,22 @@
     state.json           everything else of the training state, but its tensors
     state.safetensors    those tensors
     manifest.json        the SHA-256 of the three
+
+The state needs no pickle: in `state.json`, tensors stand by name, and objects with the keys
+`__tensor__`, `__tuple__`, `__map__` and `__float__` stand for what JSON does not know.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -24,13 +29,13 @@ from safetensors.torch import save_file
 
 from allencv_al.common.errors import CheckpointError
 from allencv_al.common.files.atomic_file import atomic_directory, write_json
-from allencv_al.training.checkpoints import state_codec
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 _MODEL, _STATE, _TENSORS = "model.safetensors", "state.json", "state.safetensors"
 
 Tensors = Mapping[str, torch.Tensor]
+Copier = Callable[[str, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def write_checkpoint(path: Path, model: Tensors, tree: Any, tensors: Tensors) ->
     Args:
         path: The folder; its name is the checkpoint's.
         model: The model's `state_dict`, on the CPU.
-        tree: The rest of the state as `state_codec.encode` split it.
+        tree: The rest of the state as `encode` split it.
         tensors: The tensors that go with `tree`, on the CPU.
     """
     with atomic_directory(path) as folder:
@@ -78,7 +83,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = _read_verified(path)
         model = _clone(load_tensors(content[_MODEL]))
         tensors = _clone(load_tensors(content[_TENSORS]))
-        state = state_codec.decode(json.loads(content[_STATE]), tensors)
+        state = decode(json.loads(content[_STATE]), tensors)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint: {error}") from error
     return Checkpoint(path.name, model, state)
@@ -104,3 +109,79 @@ def _read_verified(folder: Path) -> dict[str, bytes]:
 def _clone(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # Into torch's own aligned memory: a view into the file's bytes may take other vector paths
     return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def encode(value: Any, copy: Copier, name: str = "state") -> tuple[Any, dict[str, torch.Tensor]]:
+    """Split `value` into a JSON tree and the tensors that it names.
+
+    Args:
+        value: Any nesting of dicts, lists, tuples, tensors, numbers, strings, booleans and None.
+        copy: Gives the tensor to keep for a name and a live tensor.
+        name: What the tensors' names begin with.
+
+    Raises:
+        CheckpointError: If something else is found; the message says where.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    return _encode(value, copy, name, tensors), tensors
+
+
+def decode(tree: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Put together what `encode` split."""
+    if isinstance(tree, list):
+        return [decode(item, tensors) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    match tree:
+        case {"__tensor__": name, "channels_last": True}:
+            return tensors[name].contiguous(memory_format=torch.channels_last)
+        case {"__tensor__": name}:
+            return tensors[name]
+        case {"__tuple__": items}:
+            return tuple(decode(item, tensors) for item in items)
+        case {"__map__": pairs}:
+            return {decode(key, tensors): decode(item, tensors) for key, item in pairs}
+        case {"__float__": text}:
+            return float(text)
+    return {key: decode(item, tensors) for key, item in tree.items()}
+
+
+def is_channels_last(tensor: torch.Tensor) -> bool:
+    """Return whether `tensor` is laid out channels-last and not contiguous as well."""
+    return (
+        tensor.dim() == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _encode(value: Any, copy: Copier, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        tensors[name] = copy(name, value.detach())
+        # An optimizer's arithmetic may round differently in another memory layout
+        layout = {"channels_last": True} if is_channels_last(value) else {}
+        return {"__tensor__": name, **layout}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"__float__": repr(value)}
+    if isinstance(value, Mapping):
+        return _encode_mapping(value, copy, name, tensors)
+    if isinstance(value, list | tuple):
+        items = [_encode(v, copy, f"{name}.{i}", tensors) for i, v in enumerate(value)]
+        return items if isinstance(value, list) else {"__tuple__": items}
+    raise CheckpointError(
+        f"{name}: a {type(value).__name__} cannot be saved in a checkpoint; "
+        "state_dict may hold tensors, numbers, strings, booleans, None, dicts, lists and tuples"
+    )
+
+
+def _encode_mapping(
+    value: Mapping[Any, Any], copy: Copier, name: str, tensors: dict[str, torch.Tensor]
+) -> Any:
+    encoded = {key: _encode(item, copy, f"{name}.{key}", tensors) for key, item in value.items()}
+    if all(isinstance(key, str) and not key.startswith("__") for key in encoded):
+        return encoded
+    return {"__map__": [[_encode(k, copy, name, tensors), v] for k, v in encoded.items()]}

@@ -17,11 +17,11 @@ from annotated_types import Ge, Gt, doc
 from allencv_al.common import ConfigurationError, Registrable
 from allencv_al.common.errors import CheckpointError
 from allencv_al.common.files.atomic_file import TEMPORARY_PREFIX, sweep_temporaries
-from allencv_al.training.checkpoints import state_codec
 from allencv_al.training.checkpoints.checkpoint_files import (
     MANIFEST,
     Checkpoint,
     Tensors,
+    encode,
     read_checkpoint,
     write_checkpoint,
 )
@@ -125,7 +125,7 @@ class Checkpointer(Registrable):
             return
         weights = self._snapshot("model", model)
         best_weights = None if best is None else self._snapshot("best", best)
-        tree, tensors = state_codec.encode(state, self._copy)
+        tree, tensors = encode(state, self._copy)
         self._saved = name
 
         def write() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from overrides import overrides
 
 from allencv_al.common import Registrable
+from allencv_al.models.device import device_fault
 
 if TYPE_CHECKING:
+    from allencv_al.common.config.config_check import ConfigView, Fault
     from allencv_al.data.data_loaders import DataLoader
     from allencv_al.models.model import Model
     from allencv_al.training.checkpoints.checkpointer import Checkpointer
@@ -65,6 +68,14 @@ class Trainer(Registrable):
         # Whether the model has its final weights, and best.safetensors has them: an archive of
         # them can be made even if what `train` does after that fails.
         self.has_result = False
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        if "cuda_device" in config.names and config.sound("cuda_device"):
+            fault = device_fault(config.get("cuda_device"))
+            if fault is not None:
+                yield config.fault("cuda_device", fault)
 
     @classmethod
     def model_fault(cls, model: Model) -> str | None:

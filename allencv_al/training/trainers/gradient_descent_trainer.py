@@ -17,7 +17,7 @@ from overrides import overrides
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.device import device_fault, resolve_device
+from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
 from allencv_al.modules.batch_statistics import needs_several_items
 from allencv_al.modules.parameter_names import compiled, unmatched_error
@@ -173,6 +173,7 @@ class GradientDescentTrainer(TrainingLoop):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
         if config.sound("validation_metric"):
             names = config.get("validation_metric")
             try:
@@ -180,8 +181,6 @@ class GradientDescentTrainer(TrainingLoop):
             except ConfigurationError as error:
                 message = str(error).removeprefix("validation_metric: ")
                 yield config.fault("validation_metric", message)
-        if config.sound("cuda_device") and (fault := device_fault(config.get("cuda_device"))):
-            yield config.fault("cuda_device", fault)
         yield from unfreezing_faults(config)
 
     def _check_validation(self) -> None:

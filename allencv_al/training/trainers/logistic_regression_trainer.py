@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,11 +13,10 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationError, TrainingError
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.device import device_fault, resolve_device
+from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpoints.weights_file import write_weights
@@ -101,12 +100,6 @@ class LogisticRegressionTrainer(Trainer):
         self._standardize = standardize
         self._max_iterations = max_iterations
         self._tolerance = tolerance
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("cuda_device") and (fault := device_fault(config.get("cuda_device"))):
-            yield config.fault("cuda_device", fault)
 
     @classmethod
     @overrides

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.common.errors import CheckpointError
-from allencv_al.training.checkpoints.state_codec import decode, encode
+from allencv_al.training.checkpoints.checkpoint_files import decode, encode
 
 json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 states = st.recursive(
