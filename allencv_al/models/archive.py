@@ -22,16 +22,16 @@ from allencv_al.common.config.sources.overrides_text import apply_overrides
 from allencv_al.common.errors import AllenCVError, ArchiveError, ConfigurationError
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.models.archive_format import CONFIG_NAME, WEIGHTS_NAME
-from allencv_al.models.archive_reader import (
+from allencv_al.models.archive_contents import (
     ARCHIVE_NAME,
     BEST_WEIGHTS_NAME,
     ArchiveContents,
     check_config,
     read_archive,
     read_run_folder,
+    write_archive,
 )
-from allencv_al.models.archive_writer import write_archive
+from allencv_al.models.archive_format import CONFIG_NAME, WEIGHTS_NAME
 from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
 from allencv_al.models.untrusted_build import (

@@ -1,7 +1,7 @@
 """The container of a model archive: a gzipped tar, read and written as a stream.
 
-Python's own ``tarfile`` is not used to read: it follows what a hostile header says (long names and
-extended headers of any size, links, devices), while an archive needs plain files only.
+Python's own `tarfile` writes. It does not read: it follows what a hostile header says (long names
+and extended headers of any size, links, devices), while an archive needs plain files only.
 
 The gzip header of an archive that we write carries the SHA-256 of all that follows it, in an "extra
 field" that other tools skip (RFC 1952, section 2.3.1.1). So every single bit of the file is under a
@@ -12,12 +12,14 @@ packed again has no such field; its members are still held to the manifest.
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from io import BufferedReader
+from collections.abc import Callable, Collection, Mapping
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
+from typing import Any
 
 from overrides import overrides
 
@@ -56,23 +58,25 @@ _KINDS = {
 
 
 def write_members(path: Path, members: Mapping[str, bytes | bytearray]) -> None:
-    """Write `members` in their order to a .tar.gz, whole or not at all; equal ones, equal bytes."""
+    """Write `members` in their order to a .tar.gz, whole or not at all; equal ones, equal bytes.
+
+    Raises:
+        ArchiveError: They shrink so much that `read_members` would refuse the file as a bomb.
+    """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(_HEADER + bytes(_DIGEST_SIZE))
-        digest, crc, size = hashlib.sha256(), 0, 0
-        compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-
-        def put(compressed: bytes) -> None:
-            digest.update(compressed)
-            file.write(compressed)
-
-        for block in _tar_blocks(members):
-            crc, size = zlib.crc32(block, crc), size + len(block)
-            put(compressor.compress(block))
-        put(compressor.flush())
-        put(struct.pack("<LL", crc, size & 0xFFFFFFFF))
-        file.seek(len(_HEADER))
-        file.write(digest.digest())
+        sink: Any = _Sink(file)  # tarfile only writes to it
+        # Plain ustar ends at 8 GiB
+        with tarfile.open(fileobj=sink, mode="w|", format=tarfile.GNU_FORMAT) as tar:
+            for name, content in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        sink.finish()
+        if _is_bomb(sink.size, file.seek(0, io.SEEK_END)):
+            raise ArchiveError(
+                f"{path}: not written: its members shrink more than {_MAX_RATIO} times, and every "
+                "reader would refuse it as a decompression bomb; are the weights all zero?"
+            )
 
 
 def read_members(
@@ -113,6 +117,35 @@ def read_members(
             stream.expect_zeros(-info.size % tarfile.BLOCKSIZE)
         stream.finish()
     return members
+
+
+def _is_bomb(unpacked: int, packed: int) -> bool:
+    return unpacked > max(_RATIO_FREE_BYTES, _MAX_RATIO * packed)
+
+
+class _Sink:
+    """Compresses what `tarfile` writes, behind the header with the SHA-256 of it all."""
+
+    def __init__(self, file: BufferedWriter) -> None:
+        self._file = file
+        self._file.write(_HEADER + bytes(_DIGEST_SIZE))
+        self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._digest, self._crc, self.size = hashlib.sha256(), 0, 0
+
+    def write(self, block: bytes) -> int:
+        self._crc, self.size = zlib.crc32(block, self._crc), self.size + len(block)
+        self._put(self._compressor.compress(block))
+        return len(block)
+
+    def finish(self) -> None:
+        self._put(self._compressor.flush())
+        self._put(struct.pack("<LL", self._crc, self.size & 0xFFFFFFFF))
+        self._file.seek(len(_HEADER))
+        self._file.write(self._digest.digest())
+
+    def _put(self, compressed: bytes) -> None:
+        self._digest.update(compressed)
+        self._file.write(compressed)
 
 
 class _Inflated:
@@ -174,7 +207,7 @@ class _Inflated:
 
     def _count(self, size: int) -> None:
         self._given_bytes += size
-        if self._given_bytes > max(_RATIO_FREE_BYTES, _MAX_RATIO * self._read_bytes):
+        if _is_bomb(self._given_bytes, self._read_bytes):
             raise ArchiveError(
                 f"{self._source}: unpacks to more than {_MAX_RATIO} times its size: "
                 "refused as a decompression bomb"
@@ -265,17 +298,3 @@ def _check_plain_file(info: tarfile.TarInfo, source: str) -> None:
         raise ArchiveError(f"{source}: member {info.name!r} asks for special rights (setuid)")
     if info.size < 0:
         raise ArchiveError(f"{source}: member {info.name!r} has a negative size")
-
-
-def _tar_blocks(members: Mapping[str, bytes | bytearray]) -> Iterator[bytes | memoryview]:
-    written = 0
-    for name, content in members.items():
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        yield info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")  # plain ustar ends at 8 GiB
-        view = memoryview(content)
-        for start in range(0, len(view), _CHUNK):
-            yield view[start : start + _CHUNK]
-        yield bytes(-len(content) % tarfile.BLOCKSIZE)
-        written += tarfile.BLOCKSIZE + len(content) + -len(content) % tarfile.BLOCKSIZE
-    yield bytes(2 * tarfile.BLOCKSIZE + -(written + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Interval
 from overrides import overrides
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,17 +31,29 @@ from allencv_al.modules.initializer_applicator import InitializerApplicator
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.modules.weight_checks import (
     Problem,
-    faults_from,
     no_such_file,
-    not_below_one,
-    not_positive,
-    raise_problems,
 )
 from allencv_al.modules.weights import load_weights, read_weights, reading_enabled
 
 _TOP_K = 5
 # What draws anew for each batch in training mode
 _CHANCE = (torch.nn.modules.dropout._DropoutNd,)
+
+
+_ALL_ZERO = "expected a weight above 0 for one class at least, found only 0"
+_BelowOne = Annotated[float, Interval(ge=0, lt=1)]
+_Weight = Annotated[float, Ge(0)]
+
+
+def _smoothing_rule(loss: str, label_smoothing: float) -> Iterator[Problem]:
+    if loss != "cross_entropy" and label_smoothing:
+        yield "label_smoothing", f'expected 0 with loss "{loss}", found {label_smoothing}'
+
+
+def _weights_rule(class_weights: list[float] | dict[str, float] | None) -> Iterator[Problem]:
+    # By name, classes that are not named have weight 1: the vocabulary decides
+    if isinstance(class_weights, list) and not any(class_weights):
+        yield "class_weights", _ALL_ZERO
 
 
 @Model.register("basic_image_classifier")
@@ -80,23 +92,24 @@ class BasicImageClassifier(Model):
         WeightsError: The weights file is absent or does not fit.
     """
 
+    joint_rules = (_smoothing_rule, _weights_rule)
+
     def __init__(
         self,
         vocab: Vocabulary,
         im2vec_encoder: Im2VecEncoder,
         im2im_encoder: Im2ImEncoder | None = None,
-        dropout: float | None = None,
-        num_labels: int | None = None,
+        dropout: _BelowOne | None = None,
+        num_labels: Annotated[int, Ge(1)] | None = None,
         label_namespace: str = "labels",
         initializer: InitializerApplicator | None = None,
-        label_smoothing: float = 0.0,
-        class_weights: list[float] | dict[str, float] | None = None,
+        label_smoothing: _BelowOne = 0.0,
+        class_weights: list[_Weight] | dict[str, _Weight] | None = None,
         regularizer: RegularizerApplicator | None = None,
         weights_file: Path | None = None,
         loss: Literal["cross_entropy", "multi_margin"] = "cross_entropy",
     ) -> None:
         super().__init__(vocab, regularizer)
-        raise_problems(_problems(dropout, num_labels, label_smoothing, class_weights, None, loss))
         if im2im_encoder is not None:
             channels = _count_from(im2im_encoder, "get_input_channels")
             shape: object = im2im_encoder.output_shape(channels, None, None)
@@ -224,7 +237,9 @@ class BasicImageClassifier(Model):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
+        if config.sound("weights_file"):
+            for name, message in no_such_file(weights_file=config.get("weights_file")):
+                yield config.fault(name, message)
 
     @classmethod
     @overrides
@@ -308,7 +323,8 @@ class BasicImageClassifier(Model):
                 f"class_weights: expected {self._num_labels} weights, one for each class, "
                 f"found {len(weights)}"
             )
-        raise_problems(_all_zero(weights))
+        if not any(weights):
+            raise ConfigurationError(f"class_weights: {_ALL_ZERO}")
         return torch.tensor(weights, dtype=torch.float32)
 
     def _read_weights_file(self, path: Path | None) -> None:
@@ -372,33 +388,6 @@ def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> i
             f"found {num_labels}"
         )
     return num_labels
-
-
-def _all_zero(weights: Sequence[float]) -> Iterator[Problem]:
-    if not any(weights):
-        yield "class_weights", "expected a weight above 0 for one class at least, found only 0"
-
-
-def _problems(
-    dropout: float | None,
-    num_labels: int | None,
-    label_smoothing: float | None,
-    class_weights: list[float] | dict[str, float] | None,
-    weights_file: Path | str | None,
-    loss: str | None,
-) -> Iterator[Problem]:
-    yield from not_below_one(dropout=dropout, label_smoothing=label_smoothing)
-    if loss not in (None, "cross_entropy") and label_smoothing:
-        yield "label_smoothing", f'expected 0 with loss "{loss}", found {label_smoothing}'
-    if num_labels is not None:
-        yield from not_positive(num_labels=num_labels)
-    weights = class_weights.values() if isinstance(class_weights, dict) else class_weights or ()
-    for weight in weights:
-        if not 0 <= weight < math.inf:
-            yield "class_weights", f"expected weights of at least 0, found {weight}"
-    if isinstance(class_weights, list):
-        yield from _all_zero(class_weights)
-    yield from no_such_file(weights_file=weights_file)
 
 
 def _count_from(encoder: Im2ImEncoder | Im2VecEncoder, method: str) -> int:

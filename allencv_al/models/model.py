@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,9 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import Metric
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
+
+OUTPUTS = ("logits", "embeddings")
+"""Outputs of a model with one row per image."""
 
 
 class Model(torch.nn.Module, Registrable):
@@ -203,3 +206,23 @@ def checked_outputs(model: Model, outputs: Any) -> dict[str, Any]:
     if loss is not None and loss.ndim:  # [1]: sums and means are taken of single numbers
         return {**outputs, "loss": loss.reshape(())}
     return outputs if isinstance(outputs, dict) else dict(outputs)
+
+
+def model_outputs(model: Model, image: Tensor, needs: Collection[str]) -> dict[str, Tensor]:
+    """Return what is needed, each `[B, ...]`, by the fewest passes.
+
+    A model that takes embeddings encodes the image once for both.
+
+    Args:
+        model: The model, in the mode that is wanted.
+        image: Images `[B, C, H, W]`, float.
+        needs: Some of `logits` and `embeddings`.
+    """
+    if "embeddings" not in needs:
+        return {"logits": model(image=image)["logits"]} if "logits" in needs else {}
+    outputs = {"embeddings": model.embed(image)}
+    if "logits" in needs and model.takes_embeddings:
+        outputs["logits"] = model(embedding=outputs["embeddings"])["logits"]
+    elif "logits" in needs:
+        outputs["logits"] = model(image=image)["logits"]
+    return outputs

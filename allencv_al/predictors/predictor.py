@@ -6,10 +6,11 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from allencv_al.common.config.registrable import Registrable
@@ -18,7 +19,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
 from allencv_al.models.archive import Archive, load_archive
-from allencv_al.models.model import Model
+from allencv_al.models.model import OUTPUTS, Model, model_outputs
 from allencv_al.predictors.batched_inference import (
     BatchedInference,
     Decoded,
@@ -26,7 +27,6 @@ from allencv_al.predictors.batched_inference import (
     Outcome,
     OutputBatch,
 )
-from allencv_al.predictors.model_outputs import OUTPUTS, model_outputs
 from allencv_al.predictors.prediction_json import JsonDict, rows_of_outputs
 
 DEFAULT_BATCH_SIZE = 32
@@ -58,10 +58,11 @@ class Predictor(Registrable):
     injected = ("model", "dataset_reader")
 
     def __init__(
-        self, model: Model, dataset_reader: DatasetReader, num_threads: int | None = None
+        self,
+        model: Model,
+        dataset_reader: DatasetReader,
+        num_threads: Annotated[int, Ge(1)] | None = None,
     ) -> None:
-        if num_threads is not None and num_threads < 1:
-            raise ConfigurationError(f"num_threads: expected at least 1, found {num_threads}")
         self.model = model
         self.dataset_reader = dataset_reader
         self.num_threads = num_threads

@@ -16,7 +16,7 @@ import torch
 from allencv_al.common.config.names import listed
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.common.user_code import changed_code
-from allencv_al.models.archive_writer import installed_versions
+from allencv_al.models.archive_contents import installed_versions
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ import torch
 
 from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
-from allencv_al.models.denormals import flushed_denormals
-from allencv_al.models.device import resolve_device
+from allencv_al.models.device import flushed_denormals, resolve_device
 from allencv_al.models.model import checked_outputs
 from allencv_al.training.trainers.precision import Precision, StepPrecision
 

@@ -161,16 +161,16 @@ def test_class_weights_by_name() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dropout": 1.5}, "dropout: expected a number from 0 to below 1, found 1.5"),
-        ({"label_smoothing": -0.1}, "label_smoothing: expected a number from 0"),
+        ({"dropout": 1.5}, "dropout: expected float >= 0 and < 1, found 1.5"),
+        ({"label_smoothing": -0.1}, "label_smoothing: expected float >= 0 and < 1, found -0.1"),
         (
             {"loss": "multi_margin", "label_smoothing": 0.1},
             'label_smoothing: expected 0 with loss "multi_margin", found 0.1',
         ),
-        ({"num_labels": 0}, "num_labels: expected at least 1"),
+        ({"num_labels": 0}, "num_labels: expected int >= 1, found 0"),
         ({"num_labels": 2}, 'num_labels: expected at least 3, the classes in "labels", found 2'),
         ({"class_weights": [1.0]}, "class_weights: expected 3 weights, one for each class"),
-        ({"class_weights": [1.0, -1.0, 1.0]}, "class_weights: expected weights of at least 0"),
+        ({"class_weights": [1.0, -1.0, 1.0]}, "class_weights.1: expected float >= 0, found -1.0"),
         ({"class_weights": {"cot": 1.0}}, 'class_weights: "cot" is no class.* "cat"'),
         ({"label_namespace": "tags"}, 'label_namespace: the vocabulary has no class in "tags"'),
         ({"weights_file": "/absent.pth"}, r"weights_file: no such file"),

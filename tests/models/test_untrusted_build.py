@@ -137,7 +137,7 @@ def test_the_numbers_of_a_file_are_counted(tmp_path: Path) -> None:
         (
             "config.json",
             ("{" + ",".join(f'"{n}":1' for n in range(300_000)) + ',"0":2}').encode(),
-            'the key "0" stands there twice',
+            'the key "0" is there twice',
         ),
     ],
 )

@@ -12,9 +12,8 @@ from torch import Tensor
 from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, model_outputs
 from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of
-from allencv_al.predictors.model_outputs import model_outputs
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.fingerprints import (
     decoding_fingerprint,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from allencv_al.models.denormals import flushed_denormals
+from allencv_al.models.device import flushed_denormals
 
 
 def test_they_are_zero_within_and_as_before_afterwards(tiny_product: Callable[[], float]) -> None:

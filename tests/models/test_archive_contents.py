@@ -22,8 +22,7 @@ from safetensors.numpy import save
 
 from allencv_al.common.errors import ArchiveError
 from allencv_al.models import archive_format, archive_stream
-from allencv_al.models.archive_reader import read_archive
-from allencv_al.models.archive_writer import write_archive
+from allencv_al.models.archive_contents import read_archive, write_archive
 
 CONFIG = {"model": {"type": "some_model"}, "dataset_reader": {"type": "some_reader"}}
 VOCABULARY = {"labels.txt": b"Cat\nDog\n", "non_padded_namespaces.txt": b"*labels\n"}
@@ -351,6 +350,16 @@ def test_a_gzip_bomb_is_refused_soon(tmp_path: Path, monkeypatch: pytest.MonkeyP
         read_archive(path)
 
 
+def test_what_would_be_refused_as_a_bomb_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive_stream, "_RATIO_FREE_BYTES", 1 << 20)
+    path = tmp_path / "model.tar.gz"
+    with pytest.raises(ArchiveError, match="decompression bomb; are the weights all zero"):
+        write_archive(path, CONFIG, VOCABULARY, bytes(2 << 20))
+    assert not list(tmp_path.iterdir())
+
+
 def test_zeros_after_the_end_do_not_go_on_forever(tmp_path: Path) -> None:
     path = pack(tmp_path / "model.tar.gz", MEMBERS)
     tar = zlib.decompress(path.read_bytes(), 31)
@@ -557,7 +566,7 @@ def test_an_interrupted_write_leaves_the_old_archive(
     def full_disk(*_: Any) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archive_stream, "_tar_blocks", full_disk)
+    monkeypatch.setattr(archive_stream._Sink, "write", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_archive(archive, {"other": 1}, VOCABULARY, WEIGHTS)
     assert archive.read_bytes() == before
