@@ -127,14 +127,13 @@ def _add_routes(
         found = _predictions(batcher, bodies.several())
         return _json([_row_or_fault(prediction) for prediction in found], _timing(found))
 
-    @app.operation("GET", "/api/info", answer=ModelInfoAnswer, summary="What the page has to know.")
+    @app.operation("GET", "/api/info", summary="What the page has to know.")
     def api_info() -> ModelInfoAnswer:
         return info
 
     @app.operation(
         "GET",
         "/api/samples/<int:number>",
-        answer=None,
         produces="image/jpeg",
         summary="A sample image that came with the model, as JPEG or PNG.",
         responses=(404,),

@@ -108,8 +108,6 @@ class WorkerTransport:
         @app.operation(
             "POST",
             "/start_experiment",
-            body=messages.StartRequest,
-            answer=messages.StartAnswer,
             summary="Say that a worker is there.",
         )
         def start_experiment(body: messages.StartRequest) -> messages.StartAnswer:
@@ -123,8 +121,6 @@ class WorkerTransport:
         @app.operation(
             "POST",
             "/sdk_response",
-            body=messages.NextTaskRequest,
-            answer=messages.NextTaskAnswer,
             summary="Ask what to do; the answer waits some seconds for something.",
             responses=(409,),
         )
@@ -134,8 +130,6 @@ class WorkerTransport:
         @app.operation(
             "POST",
             "/end_of_task",
-            body=messages.ResultRequest,
-            answer=messages.ResultAnswer,
             summary="Say what has come of a task.",
             responses=(409,),
         )

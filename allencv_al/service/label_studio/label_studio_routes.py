@@ -141,7 +141,6 @@ class LabelStudioRoutes:
         @app.operation(
             "GET",
             f"{PREFIX}/health",
-            answer=HealthAnswer,
             summary="For Label Studio: whether the model is there.",
         )
         def health() -> HealthAnswer:
@@ -150,8 +149,6 @@ class LabelStudioRoutes:
         @app.operation(
             "POST",
             f"{PREFIX}/setup",
-            body=SetupRequest,
-            answer=VersionAnswer,
             summary="For Label Studio: the model is connected to a project.",
         )
         def setup(body: SetupRequest) -> VersionAnswer:
@@ -162,8 +159,6 @@ class LabelStudioRoutes:
         @app.operation(
             "POST",
             f"{PREFIX}/predict",
-            body=PredictRequest,
-            answer=PredictAnswer,
             summary="For Label Studio: predictions for tasks, with a score to sort them by.",
             responses=(503,),
         )
@@ -179,8 +174,6 @@ class LabelStudioRoutes:
         @app.operation(
             "POST",
             f"{PREFIX}/webhook",
-            body=WebhookRequest,
-            answer=WebhookAnswer,
             summary="For Label Studio: something has happened there. Nothing follows from it here: "
             "labels come in by import-labels.",
         )

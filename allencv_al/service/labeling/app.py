@@ -104,7 +104,6 @@ class LabelingRoutes:
         @self._app.operation(
             "GET",
             "/api/session",
-            answer=answers.SessionAnswer,
             summary="Current state of the labeling; also extends the caller's leases.",
         )
         def session() -> answers.SessionAnswer:
@@ -132,7 +131,6 @@ class LabelingRoutes:
         @self._app.operation(
             "GET",
             "/api/agreement",
-            answer=answers.AgreementAnswer,
             summary="How far the annotators agree.",
         )
         def agreement() -> answers.AgreementAnswer:
@@ -161,8 +159,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/next",
-            body=messages.NextRequest,
-            answer=answers.NextAnswer,
             summary="Images to label, promised to who asks.",
         )
         def next_items(body: messages.NextRequest) -> answers.NextAnswer:
@@ -175,8 +171,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/guess",
-            body=messages.GuessRequest,
-            answer=answers.GuessAnswer,
             summary="The model's prediction; only on request, because it biases.",
             responses=(409,),
         )
@@ -192,8 +186,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/finish",
-            body=messages.FinishRequest,
-            answer=answers.FinishedAnswer,
             summary="End the round of a loop; skipped images stay without a label.",
             responses=(409,),
         )
@@ -211,8 +203,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/answers",
-            body=messages.AnswerRequest,
-            answer=answers.StoredAnswer,
             summary="Say what an image shows; it is on the disk when this is answered.",
             responses=(409, 507),
         )
@@ -234,8 +224,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/undo",
-            body=messages.UndoRequest,
-            answer=answers.UndoneAnswer,
             summary="Undo one of the caller's answers, and return its image.",
             responses=(409,),
         )
@@ -253,8 +241,6 @@ class LabelingRoutes:
         @app.operation(
             "GET",
             "/api/history",
-            query=messages.HistoryQuery,
-            answer=answers.HistoryAnswer,
             summary="The caller's answers, newest first.",
         )
         def history(query: messages.HistoryQuery) -> answers.HistoryAnswer:
@@ -267,8 +253,6 @@ class LabelingRoutes:
         @app.operation(
             "GET",
             "/api/review",
-            query=messages.ReviewQuery,
-            answer=answers.ReviewAnswer,
             summary="Images that something was said of, with all that was said.",
         )
         def review(query: messages.ReviewQuery) -> answers.ReviewAnswer:
@@ -289,8 +273,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/review",
-            body=messages.ReviewRequest,
-            answer=answers.DecidedAnswer,
             summary="Decide what images show, whatever the answers say; all of them, or none.",
             responses=(409, 507),
         )
@@ -308,8 +290,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/review/undo",
-            body=messages.ReviewUndoRequest,
-            answer=answers.DecidedAnswer,
             summary="Undo the decisions of one request.",
             responses=(409,),
         )
@@ -326,8 +306,6 @@ class LabelingRoutes:
         @app.operation(
             "POST",
             "/api/classes",
-            body=messages.ClassRequest,
-            answer=answers.ClassAnswer,
             summary="Add a class.",
             responses=(409,),
         )
@@ -339,8 +317,6 @@ class LabelingRoutes:
         @app.operation(
             "PATCH",
             "/api/classes/<id>",
-            body=messages.ClassRequest,
-            answer=answers.ClassAnswer,
             summary="Give a class another name; its labels stay with it.",
             responses=(409,),
         )
@@ -352,7 +328,6 @@ class LabelingRoutes:
         @app.operation(
             "DELETE",
             "/api/classes/<id>",
-            answer=answers.ClassesAnswer,
             summary="Remove a class that has no answers.",
             responses=(409,),
         )
@@ -364,7 +339,6 @@ class LabelingRoutes:
         @app.operation(
             "GET",
             "/api/classes/history",
-            answer=answers.ClassHistoryAnswer,
             summary="What was done to the classes.",
         )
         def class_history() -> answers.ClassHistoryAnswer:

@@ -25,8 +25,6 @@ def add_image_route(app: WebApp, store: LabelingStore) -> None:
     @app.operation(
         "GET",
         "/api/images/<id>",
-        query=messages.ImageQuery,
-        answer=None,
         produces="image/jpeg",
         summary="An image, upright and encoded anew, as JPEG or PNG.",
         responses=(404, 409, 503),

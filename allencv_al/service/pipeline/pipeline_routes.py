@@ -94,8 +94,6 @@ class PipelineRoutes:
             "POST",
             "/train",
             scope="train",
-            body=messages.TrainRequest,
-            answer=messages.TrainAnswer,
             summary="Train on the given records and write a checkpoint.",
             responses=_RESPONSES,
         )
@@ -121,9 +119,7 @@ class PipelineRoutes:
             "POST",
             "/test",
             scope="test",
-            body=messages.TestRequest,
             max_body_bytes=_SHORT,
-            answer=messages.TestAnswer,
             summary="Test a checkpoint.",
             responses=_RESPONSES,
         )
@@ -151,9 +147,6 @@ class PipelineRoutes:
             "POST",
             "/infer",
             scope="infer",
-            body=messages.InferRequest,
-            query=messages.InferQuery,
-            answer=messages.InferAnswer,
             summary="Return the outputs of the given records.",
             responses=_RESPONSES,
         )
@@ -185,9 +178,7 @@ class PipelineRoutes:
             "POST",
             "/getdatasetstate",
             scope="state",
-            body=messages.StateRequest,
             max_body_bytes=_SHORT,
-            answer=messages.StateAnswer,
             summary="List the records.",
             responses=_RESPONSES,
         )
@@ -202,8 +193,6 @@ class PipelineRoutes:
             "POST",
             "/one_loop",
             scope="loop",
-            body=messages.OneLoopRequest,
-            answer=messages.OneLoopAnswer,
             summary="Train, test and infer, each phase once, and store the results. With "
             "`Prefer: respond-async`, answer 202 and the address of a job.",
             responses=(202, 409, 502),
@@ -234,7 +223,6 @@ class PipelineRoutes:
             "GET",
             "/jobs/<job>",
             scope="loop",
-            answer=messages.JobAnswer,
             summary="Job status.",
             responses=(404,),
         )
@@ -245,18 +233,14 @@ class PipelineRoutes:
             "POST",
             "/end_exp",
             scope="loop",
-            body=messages.EndRequest,
             max_body_bytes=_SHORT,
-            answer=messages.EndAnswer,
             summary="End an experiment.",
         )
         def end_exp(body: messages.EndRequest) -> messages.EndAnswer:
             return messages.EndAnswer()
 
     def _add_info(self, app: WebApp) -> None:
-        @app.operation(
-            "GET", "/v1/info", answer=messages.PipelineInfoAnswer, summary="Describe this pipeline."
-        )
+        @app.operation("GET", "/v1/info", summary="Describe this pipeline.")
         def info() -> messages.PipelineInfoAnswer:
             functions = ["train", "test", "infer"]
             if self._functions.has_state:

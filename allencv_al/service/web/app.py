@@ -7,6 +7,7 @@ import io
 import json
 import mimetypes
 import time
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -119,9 +120,7 @@ class WebApp(flask.Flask):
         method: str,
         rule: str,
         *,
-        answer: type[BaseModel] | None,
-        body: type[BaseModel] | None = None,
-        query: type[BaseModel] | None = None,
+        answer: type[BaseModel] | None = None,
         summary: str = "",
         scope: str | None = None,
         is_open: bool = False,
@@ -133,16 +132,16 @@ class WebApp(flask.Flask):
     ) -> Callable[[_View], _View]:
         """Make a function answer requests, and describe it in `/openapi.json`.
 
-        The function gets the parts of the address, and `body` and `query` where they are declared;
-        it returns a model, or a Flask response for what is no JSON.
+        The function's annotations are the schema: parameters `body` and `query` are models of the
+        body and of the query string, other parameters are parts of the address, and a returned
+        model is the JSON of a success. A function without `body` may read it from the request; one
+        that returns a Flask response gives the model as `answer` if the response is JSON.
 
         Args:
             method: The HTTP method.
             rule: The address, as Flask writes it.
-            answer: The model of a success; None for what is no JSON.
-            body: The model of the body; None where the function reads it itself, or there is none.
-            query: The model of what stands behind the question mark.
-            summary: What it does, in one line.
+            answer: The model of a success, if the function does not return it.
+            summary: What it does, in one line; by default the docstring's first line.
             scope: What a token must allow.
             is_open: Whether it takes no token.
             accepts: The media types of the body, or `("*/*",)`.
@@ -153,9 +152,21 @@ class WebApp(flask.Flask):
         """
 
         def decorate(view: _View) -> _View:
+            hints = typing.get_type_hints(view)
+            returned = hints.get("return")
+            models = [kind for kind in (returned, *typing.get_args(returned)) if _is_model(kind)]
             operation = Operation(
-                *(method, rule, summary or _first_line(view), answer, body, query),
-                *(tuple(accepts), (*_USUAL, *responses), produces, status, max_body_bytes),
+                method=method,
+                rule=rule,
+                summary=summary or _first_line(view),
+                answer=answer or next(iter(models), None),
+                body=hints.get("body"),
+                query=hints.get("query"),
+                accepts=tuple(accepts),
+                responses=(*_USUAL, *responses),
+                produces=produces,
+                status=status,
+                max_body_bytes=max_body_bytes,
             )
             self.operations.append(operation)
             self._add(method, rule, self._wrapped(view, operation), is_open, scope)
@@ -302,12 +313,12 @@ class WebApp(flask.Flask):
         self.folder("/static/", _SHARED, is_open=True)
         self.page("/login", _SHARED / "login.html", is_open=True)
 
-        @self.operation("GET", "/healthz", answer=StatusAnswer, is_open=True)
+        @self.operation("GET", "/healthz", is_open=True)
         def healthz() -> StatusAnswer:
             """Report that the server runs."""
             return StatusAnswer(status="ok")
 
-        @self.operation("GET", "/readyz", answer=StatusAnswer, responses=(503,))
+        @self.operation("GET", "/readyz", responses=(503,))
         def readyz() -> StatusAnswer:
             """Return whether the server can do its work now."""
             causes = [cause for check in self._readiness if (cause := check()) is not None]
@@ -315,14 +326,12 @@ class WebApp(flask.Flask):
                 raise WebError(503, "not_ready", "; ".join(causes), retry_after=1)
             return StatusAnswer(status="ready")
 
-        @self.operation(
-            "GET", "/metrics", answer=None, produces="text/plain; version=0.0.4; charset=utf-8"
-        )
+        @self.operation("GET", "/metrics", produces="text/plain; version=0.0.4; charset=utf-8")
         def metrics() -> Response:
             """Return counts and times of requests, in the text format of Prometheus."""
             return Response(self.metrics.text(), content_type=self.metrics.content_type)
 
-        @self.operation("POST", "/login", body=LoginRequest, answer=StatusAnswer, is_open=True)
+        @self.operation("POST", "/login", answer=StatusAnswer, is_open=True)
         def login(body: LoginRequest) -> Response:
             """Trade a token for a cookie."""
             look_up = self.settings.access.identify
@@ -374,6 +383,10 @@ def _response(result: Any, status: int) -> Response:
         return Response(text, mimetype="application/json", status=status)
     assert isinstance(result, Response)
     return result
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _first_line(view: Callable[..., Any]) -> str:

@@ -46,29 +46,29 @@ def _make_app(folder: Path | None = None, **settings: Any) -> WebApp:
     """Return the application; `folder` is served below /files/."""
     app = WebApp("sample", WebSettings(**{"port": 0, **settings}), "Sample")
 
-    @app.operation("POST", "/double", body=Number, answer=Answer)
+    @app.operation("POST", "/double")
     def double(body: Number) -> Answer:
         """Double a number."""
         return Answer(n=2 * body.n, who=current_identity().name)
 
-    @app.operation("GET", "/items/<int:n>", query=Page, answer=Answer)
+    @app.operation("GET", "/items/<int:n>")
     def item(n: int, query: Page) -> Answer:
         """Return an item."""
         return Answer(n=min(n, query.limit))
 
-    @app.operation("DELETE", "/items/<int:n>", answer=Answer, scope="delete")
+    @app.operation("DELETE", "/items/<int:n>", scope="delete")
     def delete(n: int) -> Answer:
         """Remove an item."""
         return Answer(n=n)
 
-    @app.operation("POST", "/raw", answer=None, accepts=("*/*",), produces="text/plain")
+    @app.operation("POST", "/raw", accepts=("*/*",), produces="text/plain")
     def raw() -> Response:
         """Return the length of the body."""
         from allencv_al.service.web.bodies import read_body
 
         return Response(str(len(read_body())), mimetype="text/plain")
 
-    @app.operation("POST", "/raise/<kind>", answer=Answer)
+    @app.operation("POST", "/raise/<kind>")
     def fail(kind: str) -> Answer:
         """Raise something."""
         raise ERRORS[kind]()

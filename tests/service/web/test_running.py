@@ -32,7 +32,7 @@ from allencv_al.service.web.running import serve
 def create_app(port=0):
     app = WebApp("slow", WebSettings(port=port), "Slow")
 
-    @app.operation("GET", "/slow/<int:ms>", answer=None, produces="text/plain")
+    @app.operation("GET", "/slow/<int:ms>", produces="text/plain")
     def slow(ms):
         """Wait."""
         print("asked", flush=True)
