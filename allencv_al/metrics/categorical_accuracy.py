@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from overrides import overrides
 from torch import Tensor
 
-from allencv_al.common import ConfigurationError
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.metrics.base import Metric
 
 # How many batches' hits are added up at once: four operations for all of them, not for each. The
@@ -31,18 +30,10 @@ class CategoricalAccuracy(Metric):
         ConfigurationError: `top_k` is below 1.
     """
 
-    def __init__(self, top_k: int = 1) -> None:
+    def __init__(self, top_k: Annotated[int, Ge(1)] = 1) -> None:
         super().__init__()
-        if top_k < 1:
-            raise ConfigurationError(f"top_k: {_expected(top_k)}")
         self.top_k = top_k
         self._pending: list[Tensor] = []
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("top_k") and config.get("top_k") < 1:
-            yield config.fault("top_k", _expected(config.get("top_k")))
 
     @overrides
     def get_metric(self, reset: bool = False) -> float:
@@ -80,7 +71,3 @@ class CategoricalAccuracy(Metric):
         earlier = (predictions == score) & (classes < gold[:, None])
         ahead = ~(predictions <= score) | earlier  # not ">": a NaN is ahead
         return ahead.sum(-1) < self.top_k
-
-
-def _expected(found: int) -> str:
-    return f"expected at least 1, found {found}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from overrides import overrides
 from torch import Tensor
 
-from allencv_al.common import ConfigurationError
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.metrics.base import Metric
 
 
@@ -29,18 +27,12 @@ class ExpectedCalibrationError(Metric):
         ConfigurationError: `num_bins` is below 1.
     """
 
-    def __init__(self, num_bins: int = 15, inputs: Literal["logits", "probs"] = "logits") -> None:
+    def __init__(
+        self, num_bins: Annotated[int, Ge(1)] = 15, inputs: Literal["logits", "probs"] = "logits"
+    ) -> None:
         super().__init__()
-        if num_bins < 1:
-            raise ConfigurationError(f"num_bins: {_expected(num_bins)}")
         self.num_bins = num_bins
         self.inputs = inputs
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("num_bins") and config.get("num_bins") < 1:
-            yield config.fault("num_bins", _expected(config.get("num_bins")))
 
     @overrides
     def get_metric(self, reset: bool = False) -> float:
@@ -71,7 +63,3 @@ class ExpectedCalibrationError(Metric):
             return 0.0
         counts, confidence, correct = sums.T
         return float((correct - confidence).abs().sum() / counts.sum())
-
-
-def _expected(found: int) -> str:
-    return f"expected at least 1 bin, found {found}"

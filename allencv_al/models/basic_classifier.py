@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge
 from overrides import overrides
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,12 +28,14 @@ from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.initializer_applicator import InitializerApplicator
+from allencv_al.modules.layers import Count, DropProbability
 from allencv_al.modules.regularizers import RegularizerApplicator
-from allencv_al.modules.weight_checks import (
-    Problem,
-    no_such_file,
+from allencv_al.modules.weights import (
+    load_weights,
+    missing_file_faults,
+    read_weights,
+    reading_enabled,
 )
-from allencv_al.modules.weights import load_weights, read_weights, reading_enabled
 
 _TOP_K = 5
 # What draws anew for each batch in training mode
@@ -41,16 +43,17 @@ _CHANCE = (torch.nn.modules.dropout._DropoutNd,)
 
 
 _ALL_ZERO = "expected a weight above 0 for one class at least, found only 0"
-_BelowOne = Annotated[float, Interval(ge=0, lt=1)]
 _Weight = Annotated[float, Ge(0)]
 
 
-def _smoothing_rule(loss: str, label_smoothing: float) -> Iterator[Problem]:
+def _smoothing_rule(loss: str, label_smoothing: float) -> Iterator[tuple[str, str]]:
     if loss != "cross_entropy" and label_smoothing:
         yield "label_smoothing", f'expected 0 with loss "{loss}", found {label_smoothing}'
 
 
-def _weights_rule(class_weights: list[float] | dict[str, float] | None) -> Iterator[Problem]:
+def _weights_rule(
+    class_weights: list[float] | dict[str, float] | None,
+) -> Iterator[tuple[str, str]]:
     # By name, classes that are not named have weight 1: the vocabulary decides
     if isinstance(class_weights, list) and not any(class_weights):
         yield "class_weights", _ALL_ZERO
@@ -99,11 +102,11 @@ class BasicImageClassifier(Model):
         vocab: Vocabulary,
         im2vec_encoder: Im2VecEncoder,
         im2im_encoder: Im2ImEncoder | None = None,
-        dropout: _BelowOne | None = None,
-        num_labels: Annotated[int, Ge(1)] | None = None,
+        dropout: DropProbability | None = None,
+        num_labels: Count | None = None,
         label_namespace: str = "labels",
         initializer: InitializerApplicator | None = None,
-        label_smoothing: _BelowOne = 0.0,
+        label_smoothing: DropProbability = 0.0,
         class_weights: list[_Weight] | dict[str, _Weight] | None = None,
         regularizer: RegularizerApplicator | None = None,
         weights_file: Path | None = None,
@@ -237,9 +240,7 @@ class BasicImageClassifier(Model):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("weights_file"):
-            for name, message in no_such_file(weights_file=config.get("weights_file")):
-                yield config.fault(name, message)
+        yield from missing_file_faults(config)
 
     @classmethod
     @overrides

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F
 
 from allencv_al.common import Registrable
-from allencv_al.common.errors import ConfigurationError
 
 _NAMES = (
     "elu",
@@ -200,6 +201,11 @@ class TanhGELU(Activation):
         return F.gelu(values, approximate="tanh")
 
 
+def _ordered(min_val: float, max_val: float) -> Iterator[tuple[str, str]]:
+    if min_val >= max_val:
+        yield "max_val", f"expected more than min_val, found {max_val}"
+
+
 @Activation.register("hardtanh")
 class Hardtanh(Activation):
     """Values cut at both ends.
@@ -209,10 +215,10 @@ class Hardtanh(Activation):
         max_val: The greatest value.
     """
 
+    joint_rules = (_ordered,)
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         super().__init__()
-        if min_val >= max_val:
-            raise ConfigurationError(f"max_val: expected more than min_val, found {max_val}")
         self.min_val = min_val
         self.max_val = max_val
 
@@ -236,10 +242,8 @@ class Softshrink(Activation):
         lambd: The constant.
     """
 
-    def __init__(self, lambd: float = 0.5) -> None:
+    def __init__(self, lambd: Annotated[float, Ge(0)] = 0.5) -> None:
         super().__init__()
-        if lambd < 0:
-            raise ConfigurationError(f"lambd: expected at least 0, found {lambd}")
         self.lambd = lambd
 
     def forward(self, values: Tensor) -> Tensor:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import torch
-from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import FromParams
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.activations import Activation
-from allencv_al.modules.layers import activation_per_layer, per_layer
-from allencv_al.modules.weight_checks import (
-    Problem,
-    faults_from,
-    not_below_one,
-    not_positive,
-    raise_problems,
-    wrong_lengths,
+from allencv_al.modules.layers import (
+    Count,
+    DropProbability,
+    activation_per_layer,
+    one_per_layer,
+    per_layer,
 )
 
 
@@ -37,16 +31,17 @@ class FeedForward(torch.nn.Module, FromParams):
         ConfigurationError: A list is not as long as `num_layers`, or a number is out of range.
     """
 
+    joint_rules = one_per_layer("hidden_dims", "activations", "dropout")
+
     def __init__(
         self,
-        input_dim: int,
-        num_layers: int,
-        hidden_dims: int | list[int],
+        input_dim: Count,
+        num_layers: Count,
+        hidden_dims: Count | list[Count],
         activations: Activation | list[Activation],
-        dropout: float | list[float] = 0.0,
+        dropout: DropProbability | list[DropProbability] = 0.0,
     ) -> None:
         super().__init__()
-        raise_problems(_problems(input_dim, num_layers, hidden_dims, activations, dropout))
         self._input_dim = input_dim
         outputs = per_layer(hidden_dims, num_layers)
         self._output_dim = outputs[-1]
@@ -68,11 +63,6 @@ class FeedForward(torch.nn.Module, FromParams):
             )
         )
 
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
-
     def get_input_dim(self) -> int:
         """Return the length of the input vectors."""
         return self._input_dim
@@ -85,18 +75,3 @@ class FeedForward(torch.nn.Module, FromParams):
         """Return `[B, output_dim]` for `[B, input_dim]`."""
         output: Tensor = self.layers(vectors)
         return output
-
-
-def _problems(
-    input_dim: int | None,
-    num_layers: int | None,
-    hidden_dims: int | Sequence[int] | None,
-    activations: object,
-    dropout: float | Sequence[float] | None,
-) -> Iterator[Problem]:
-    yield from not_positive(input_dim=input_dim, num_layers=num_layers)
-    yield from not_positive(hidden_dims=hidden_dims)
-    yield from not_below_one(dropout=dropout)
-    yield from wrong_lengths(
-        num_layers, hidden_dims=hidden_dims, activations=activations, dropout=dropout
-    )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from abc import abstractmethod
+from collections.abc import Hashable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from overrides import overrides
 from torch import Tensor
 from torch.nn import init
 
 from allencv_al.common import Registrable
+from allencv_al.common.config.signatures import Wrapped, signature_of
 from allencv_al.common.errors import ConfigurationError, WeightsError
 from allencv_al.modules.weights import read_weights, reading_enabled
 
@@ -35,6 +38,8 @@ _NAMES = (
     "zero",
 )
 Nonlinearity = Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
+_NONLINEARITY = {"nonlinearity": Nonlinearity}
+_OMITTED = ("tensor", "generator")  # given by the call; PyTorch's own
 
 
 class Initializer(Registrable):
@@ -42,9 +47,6 @@ class Initializer(Registrable):
 
     builtin: ClassVar[dict[str, str]] = dict.fromkeys(_NAMES, "allencv_al.modules.initializers")
     default_implementation: ClassVar[str | None] = "normal"
-
-    def __init__(self) -> None:
-        pass
 
     @abstractmethod
     def __call__(self, parameter: Tensor, name: str) -> None:
@@ -57,8 +59,23 @@ class Initializer(Registrable):
         raise NotImplementedError
 
 
+class _TorchInitializer(Initializer):
+    """An initializer that one function of `torch.nn.init` does, with the same parameters."""
+
+    def __init__(self, *values: Any, **options: Any) -> None:
+        named = dict(zip(signature_of(cast(Hashable, type(self))).arguments, values, strict=False))
+        assert self.wraps is not None
+        function, self._options = self.wraps.resolve(), self.wraps.call({**named, **options})
+        inspect.signature(function).bind(None, **self._options)  # a TypeError here, not in training
+        self._function = function
+
+    @overrides
+    def __call__(self, parameter: Tensor, name: str) -> None:
+        self._function(parameter, **self._options)
+
+
 @Initializer.register("normal")
-class Normal(Initializer):
+class Normal(_TorchInitializer):
     """Values from a normal distribution.
 
     Args:
@@ -66,18 +83,11 @@ class Normal(Initializer):
         std: Its standard deviation.
     """
 
-    def __init__(self, mean: float = 0.0, std: float = 0.1) -> None:
-        super().__init__()
-        self.mean = mean
-        self.std = std
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.normal_(parameter, self.mean, self.std)
+    wraps = Wrapped(init.normal_, omit=_OMITTED, defaults={"std": 0.1})
 
 
 @Initializer.register("uniform")
-class Uniform(Initializer):
+class Uniform(_TorchInitializer):
     """Values from a uniform distribution.
 
     Args:
@@ -85,53 +95,36 @@ class Uniform(Initializer):
         b: The greatest value.
     """
 
-    def __init__(self, a: float = 0.0, b: float = 1.0) -> None:
-        super().__init__()
-        self.a = a
-        self.b = b
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.uniform_(parameter, self.a, self.b)
+    wraps = Wrapped(init.uniform_, omit=_OMITTED)
 
 
 @Initializer.register("constant")
-class Constant(Initializer):
+class Constant(_TorchInitializer):
     """One value everywhere.
 
     Args:
         val: The value.
     """
 
-    def __init__(self, val: float) -> None:
-        super().__init__()
-        self.val = val
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.constant_(parameter, self.val)
+    wraps = Wrapped(init.constant_, omit=_OMITTED)
 
 
 @Initializer.register("zero")
-class Zero(Initializer):
+class Zero(_TorchInitializer):
     """Zeros."""
 
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.zeros_(parameter)
+    wraps = Wrapped(init.zeros_, omit=_OMITTED)
 
 
 @Initializer.register("eye")
-class Eye(Initializer):
+class Eye(_TorchInitializer):
     """The identity matrix; for parameters of two dimensions."""
 
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.eye_(parameter)
+    wraps = Wrapped(init.eye_, omit=_OMITTED)
 
 
 @Initializer.register("dirac")
-class Dirac(Initializer):
+class Dirac(_TorchInitializer):
     """Convolutions that pass as many input channels through as they can.
 
     For parameters of three to five dimensions.
@@ -140,51 +133,33 @@ class Dirac(Initializer):
         groups: Groups of the convolution.
     """
 
-    def __init__(self, groups: int = 1) -> None:
-        super().__init__()
-        self.groups = groups
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.dirac_(parameter, self.groups)
+    wraps = Wrapped(init.dirac_, omit=_OMITTED)
 
 
 @Initializer.register("xavier_uniform")
-class XavierUniform(Initializer):
+class XavierUniform(_TorchInitializer):
     """Glorot and Bengio 2010, uniform; for parameters of at least two dimensions.
 
     Args:
         gain: A factor on the bound.
     """
 
-    def __init__(self, gain: float = 1.0) -> None:
-        super().__init__()
-        self.gain = gain
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.xavier_uniform_(parameter, self.gain)
+    wraps = Wrapped(init.xavier_uniform_, omit=_OMITTED)
 
 
 @Initializer.register("xavier_normal")
-class XavierNormal(Initializer):
+class XavierNormal(_TorchInitializer):
     """Glorot and Bengio 2010, normal; for parameters of at least two dimensions.
 
     Args:
         gain: A factor on the standard deviation.
     """
 
-    def __init__(self, gain: float = 1.0) -> None:
-        super().__init__()
-        self.gain = gain
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.xavier_normal_(parameter, self.gain)
+    wraps = Wrapped(init.xavier_normal_, omit=_OMITTED)
 
 
 @Initializer.register("kaiming_uniform")
-class KaimingUniform(Initializer):
+class KaimingUniform(_TorchInitializer):
     """He et al. 2015 (arXiv:1502.01852), uniform; for parameters of at least two dimensions.
 
     Args:
@@ -193,24 +168,11 @@ class KaimingUniform(Initializer):
         nonlinearity: The function that follows.
     """
 
-    def __init__(
-        self,
-        a: float = 0.0,
-        mode: Literal["fan_in", "fan_out"] = "fan_in",
-        nonlinearity: Nonlinearity = "leaky_relu",
-    ) -> None:
-        super().__init__()
-        self.a = a
-        self.mode: Literal["fan_in", "fan_out"] = mode
-        self.nonlinearity: Nonlinearity = nonlinearity
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.kaiming_uniform_(parameter, self.a, self.mode, self.nonlinearity)
+    wraps = Wrapped(init.kaiming_uniform_, omit=_OMITTED, annotations=_NONLINEARITY)
 
 
 @Initializer.register("kaiming_normal")
-class KaimingNormal(KaimingUniform):
+class KaimingNormal(_TorchInitializer):
     """He et al. 2015 (arXiv:1502.01852), normal; for parameters of at least two dimensions.
 
     Args:
@@ -219,26 +181,18 @@ class KaimingNormal(KaimingUniform):
         nonlinearity: The function that follows.
     """
 
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.kaiming_normal_(parameter, self.a, self.mode, self.nonlinearity)
+    wraps = Wrapped(init.kaiming_normal_, omit=_OMITTED, annotations=_NONLINEARITY)
 
 
 @Initializer.register("orthogonal")
-class Orthogonal(Initializer):
+class Orthogonal(_TorchInitializer):
     """An orthogonal matrix (Saxe et al. 2013, arXiv:1312.6120); two dimensions or more.
 
     Args:
         gain: A factor on it.
     """
 
-    def __init__(self, gain: float = 1.0) -> None:
-        super().__init__()
-        self.gain = gain
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.orthogonal_(parameter, self.gain)
+    wraps = Wrapped(init.orthogonal_, omit=_OMITTED)
 
 
 @Initializer.register("block_orthogonal")
@@ -251,7 +205,6 @@ class BlockOrthogonal(Initializer):
     """
 
     def __init__(self, split_sizes: list[int], gain: float = 1.0) -> None:
-        super().__init__()
         if len(split_sizes) < 2 or min(split_sizes) < 1:
             raise ConfigurationError(
                 f"split_sizes: expected two sizes or more, each at least 1, found {split_sizes}"
@@ -286,7 +239,6 @@ class UniformUnitScaling(Initializer):
     """
 
     def __init__(self, nonlinearity: Nonlinearity = "linear") -> None:
-        super().__init__()
         self.nonlinearity = nonlinearity
 
     @overrides
@@ -310,7 +262,7 @@ class LstmHiddenBias(Initializer):
 
 
 @Initializer.register("sparse")
-class Sparse(Initializer):
+class Sparse(_TorchInitializer):
     """Normal values with zeros among them (Martens 2010); for parameters of two dimensions.
 
     Args:
@@ -318,14 +270,7 @@ class Sparse(Initializer):
         std: Standard deviation of the others.
     """
 
-    def __init__(self, sparsity: float, std: float = 0.01) -> None:
-        super().__init__()
-        self.sparsity = sparsity
-        self.std = std
-
-    @overrides
-    def __call__(self, parameter: Tensor, name: str) -> None:
-        init.sparse_(parameter, self.sparsity, self.std)
+    wraps = Wrapped(init.sparse_, omit=_OMITTED)
 
 
 @Initializer.register("pretrained")
@@ -340,7 +285,6 @@ class Pretrained(Initializer):
     def __init__(
         self, weights_file_path: Path, parameter_name_overrides: dict[str, str] | None = None
     ) -> None:
-        super().__init__()
         self._path = weights_file_path
         self._overrides = parameter_name_overrides or {}
         self._weights = read_weights(weights_file_path) if reading_enabled() else {}

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from typing import TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import torch
+from annotated_types import Ge, Interval
 
 from allencv_al.modules.activations import Activation
 
+if TYPE_CHECKING:
+    from allencv_al.common.config.configurable import Rule
+
 T = TypeVar("T", int, float)
+
+Count = Annotated[int, Ge(1)]
+DropProbability = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def per_layer(value: T | Sequence[T], num_layers: int) -> list[T]:
@@ -38,3 +46,24 @@ def activation_per_layer(
     return [
         Activation.from_params(item) if isinstance(item, str) else deepcopy(item) for item in items
     ]
+
+
+def one_per_layer(*names: str) -> tuple[Rule, ...]:
+    """Return joint rules: a list that is given for one of `names` holds `num_layers` values.
+
+    Each rule is of one parameter, so that faults in the others do not hide its own.
+    """
+    return tuple(map(_length_rule, names))
+
+
+def _length_rule(name: str) -> Rule:
+    def rule(**values: Any) -> Iterator[tuple[str, str]]:
+        value, num_layers = values[name], values["num_layers"]
+        if isinstance(value, (list, tuple)) and len(value) != num_layers:
+            yield name, f"expected {num_layers} values (num_layers), found {len(value)}"
+
+    parameters = [
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in ("num_layers", name)
+    ]
+    rule.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return rule

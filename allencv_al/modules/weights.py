@@ -15,12 +15,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from allencv_al.common.errors import WeightsError
+from allencv_al.common.errors import Fault, WeightsError
+
+if TYPE_CHECKING:
+    from allencv_al.common.config.config_check import ConfigView
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +94,20 @@ def reading_enabled() -> bool:
     Not inside `building_without_weights`, and not on the `meta` device, which holds no values.
     """
     return _reading.get() and torch.get_default_device().type != "meta"
+
+
+def missing_file_faults(config: ConfigView, name: str = "weights_file") -> Iterator[Fault]:
+    """Yield a fault if a config names a file that is absent, unless no weights are read now.
+
+    For `config_faults`: a constructor raises a WeightsError instead.
+
+    Args:
+        config: The component's arguments.
+        name: The one that names the file.
+    """
+    path = config.get(name) if config.sound(name) else None
+    if path is not None and reading_enabled() and not Path(path).is_file():
+        yield config.fault(name, f"no such file: {path}")
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,9 @@ def test_a_nan_is_never_right() -> None:
 
 
 def test_top_k_must_be_positive() -> None:
-    with pytest.raises(ConfigurationError, match="top_k: expected at least 1, found 0"):
+    with pytest.raises(ConfigurationError, match="top_k: expected int >= 1, found 0"):
         CategoricalAccuracy(top_k=0)
-    with pytest.raises(ConfigurationError, match="top_k: expected at least 1, found 0"):
+    with pytest.raises(ConfigurationError, match="top_k: expected int >= 1, found 0"):
         Metric.from_params({"type": "categorical_accuracy", "top_k": 0})
 
 

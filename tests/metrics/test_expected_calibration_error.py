@@ -38,7 +38,7 @@ def test_certain_and_right_is_perfect() -> None:
 
 
 def test_num_bins_must_be_positive() -> None:
-    with pytest.raises(ConfigurationError, match="num_bins: expected at least 1 bin, found 0"):
+    with pytest.raises(ConfigurationError, match="num_bins: expected int >= 1, found 0"):
         ExpectedCalibrationError(num_bins=0)
 
 

@@ -50,9 +50,9 @@ def test_python_callers_may_give_a_name() -> None:
         ({"hidden_dims": [5]}, r"hidden_dims: expected 2 values \(num_layers\), found 1"),
         ({"activations": ["relu"] * 3}, r"activations: expected 2 values .* found 3"),
         ({"dropout": [0.1]}, "dropout: expected 2 values"),
-        ({"dropout": 1.0}, "dropout: expected a number from 0 to below 1, found 1.0"),
-        ({"num_layers": 0}, "num_layers: expected at least 1, found 0"),
-        ({"input_dim": -1}, "input_dim: expected at least 1, found -1"),
+        ({"dropout": 1.0}, "dropout: expected float >= 0 and < 1, found 1.0"),
+        ({"num_layers": 0}, "num_layers: expected int >= 1, found 0"),
+        ({"input_dim": -1}, "input_dim: expected int >= 1, found -1"),
     ],
 )
 def test_wrong_values_are_config_faults(arguments: dict[str, object], message: str) -> None:

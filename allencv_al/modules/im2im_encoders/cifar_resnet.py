@@ -7,20 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from overrides import overrides
 from torch import Tensor
 from torch.nn import functional as F
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.weight_checks import (
-    Problem,
-    faults_from,
-    no_such_file,
-    not_positive,
-    raise_problems,
-)
+from allencv_al.modules.layers import Count
 from allencv_al.modules.weights import NameMap
 
 # The names of the PyTorch implementation whose published CIFAR-10 weights (resnet20-12fca82f.th
@@ -36,6 +28,11 @@ _AKAMASTER_NAMES = NameMap(
     },
     head="linear.",
 )
+
+
+def _depth_of_blocks(depth: int) -> Iterator[tuple[str, str]]:
+    if depth < 8 or depth % 6 != 2:
+        yield "depth", f"expected 6n + 2 (8, 14, 20, 32, 44, 56, 110 ...), found {depth}"
 
 
 @Im2ImEncoder.register("cifar_resnet")
@@ -66,16 +63,17 @@ class CifarResnetEncoder(FeatureEncoder):
         WeightsError: The weights file is absent or does not fit.
     """
 
+    joint_rules = (_depth_of_blocks,)
+
     def __init__(
         self,
         depth: int,
         shortcut: Literal["A", "B"] = "A",
-        base_width: int = 16,
-        input_channels: int = 3,
+        base_width: Count = 16,
+        input_channels: Count = 3,
         requires_grad: bool = True,
         weights_file: Path | None = None,
     ) -> None:
-        raise_problems(_problems(depth, base_width, input_channels, None))
         widths = [base_width, 2 * base_width, 4 * base_width]
         blocks = (depth - 2) // 6
         model = torch.nn.Sequential(
@@ -92,11 +90,6 @@ class CifarResnetEncoder(FeatureEncoder):
         super().__init__(model, input_channels, requires_grad, (_AKAMASTER_NAMES,))
         self.read_weights_file(weights_file)
         self.warn_if_frozen_at_random(weights_file is not None)
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
 
 
 class _BasicBlock(torch.nn.Module):
@@ -142,15 +135,3 @@ def _stage(before: int, after: int, blocks: int, stride: int, shortcut: str) -> 
         _BasicBlock(before, after, stride, shortcut),
         *(_BasicBlock(after, after, 1, shortcut) for _ in range(blocks - 1)),
     )
-
-
-def _problems(
-    depth: int | None,
-    base_width: int | None,
-    input_channels: int | None,
-    weights_file: Path | str | None,
-) -> Iterator[Problem]:
-    yield from not_positive(base_width=base_width, input_channels=input_channels)
-    if depth is not None and (depth < 8 or depth % 6 != 2):
-        yield "depth", f"expected 6n + 2 (8, 14, 20, 32, 44, 56, 110 ...), found {depth}"
-    yield from no_such_file(weights_file=weights_file)

@@ -7,18 +7,21 @@ from copy import deepcopy
 from typing import Literal
 
 import torch
-from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import Lazy
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.activations import Activation, ReLU
 from allencv_al.modules.convolutions import Convolution, TorchConvolution
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.weight_checks import Problem, faults_from, not_positive, raise_problems
+from allencv_al.modules.layers import Count
 
 _POOLS = {"max": torch.nn.MaxPool2d, "average": torch.nn.AvgPool2d}
+
+
+def _odd_kernel(kernel_size: int) -> Iterator[tuple[str, str]]:
+    if kernel_size % 2 == 0:
+        yield "kernel_size", f"expected an odd size, which keeps the image's, found {kernel_size}"
 
 
 @Im2ImEncoder.register("conv_levels")
@@ -49,21 +52,20 @@ class ConvLevelsEncoder(FeatureEncoder):
         ConfigurationError: A number is out of range.
     """
 
+    joint_rules = (_odd_kernel,)
+
     def __init__(
         self,
         conv: Literal["torch", "custom"] = "torch",
-        input_channels: int = 3,
-        base_channels: int = 8,
-        num_levels: int = 3,
-        units_per_level: int = 1,
-        kernel_size: int = 3,
+        input_channels: Count = 3,
+        base_channels: Count = 8,
+        num_levels: Count = 3,
+        units_per_level: Count = 1,
+        kernel_size: Count = 3,
         activation: Activation | None = None,
         pool: Literal["max", "average"] = "max",
         convolution: Lazy[Convolution] | None = None,
     ) -> None:
-        raise_problems(
-            _problems(input_channels, base_channels, num_levels, units_per_level, kernel_size)
-        )
         kind = convolution or Lazy(TorchConvolution)
         unit = {"torch": _plain, "custom": _Residual}[conv]
         layers: list[torch.nn.Module] = []
@@ -78,11 +80,6 @@ class ConvLevelsEncoder(FeatureEncoder):
             layers.append(_POOLS[pool](2))
             before = channels
         super().__init__(torch.nn.Sequential(*layers), input_channels, requires_grad=True)
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
 
 
 class _Residual(torch.nn.Module):
@@ -112,21 +109,3 @@ def _convolve(kind: Lazy[Convolution], before: int, after: int, kernel: int) -> 
     return kind.construct(
         in_channels=before, out_channels=after, kernel_size=kernel, padding=kernel // 2
     )
-
-
-def _problems(
-    input_channels: int | None,
-    base_channels: int | None,
-    num_levels: int | None,
-    units_per_level: int | None,
-    kernel_size: int | None,
-) -> Iterator[Problem]:
-    yield from not_positive(
-        input_channels=input_channels,
-        base_channels=base_channels,
-        num_levels=num_levels,
-        units_per_level=units_per_level,
-        kernel_size=kernel_size,
-    )
-    if kernel_size is not None and kernel_size > 0 and kernel_size % 2 == 0:
-        yield "kernel_size", f"expected an odd size, which keeps the image's, found {kernel_size}"

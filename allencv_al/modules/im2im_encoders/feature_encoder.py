@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from overrides import overrides
@@ -15,9 +16,14 @@ from allencv_al.modules.weights import (
     OUR_CLASSIFIER,
     NameMap,
     load_weights,
+    missing_file_faults,
     read_weights,
     reading_enabled,
 )
+
+if TYPE_CHECKING:
+    from allencv_al.common.config.config_check import ConfigView
+    from allencv_al.common.errors import Fault
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +57,11 @@ class FeatureEncoder(Im2ImEncoder):
         if self._frozen:
             self.requires_grad_(False)
             self.eval()
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from missing_file_faults(config)
 
     @property
     def frozen(self) -> bool:

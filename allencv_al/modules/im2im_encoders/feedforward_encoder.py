@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from overrides import overrides
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.activations import Activation
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.layers import activation_per_layer, per_layer
-from allencv_al.modules.weight_checks import (
-    Problem,
-    faults_from,
-    not_below_one,
-    not_positive,
-    raise_problems,
-    wrong_lengths,
+from allencv_al.modules.layers import (
+    Count,
+    DropProbability,
+    activation_per_layer,
+    one_per_layer,
+    per_layer,
 )
+
+
+def _odd_kernels(kernel_sizes: int | Sequence[int]) -> Iterator[tuple[str, str]]:
+    for size in kernel_sizes if isinstance(kernel_sizes, Sequence) else [kernel_sizes]:
+        if size % 2 == 0:
+            yield "kernel_sizes", f"expected odd sizes, which keep the image's size, found {size}"
 
 
 @Im2ImEncoder.register("feedforward")
@@ -43,21 +45,21 @@ class FeedforwardEncoder(FeatureEncoder):
         ConfigurationError: A list is not as long as `num_layers`, or a number is out of range.
     """
 
+    joint_rules = (
+        *one_per_layer("hidden_channels", "activations", "kernel_sizes", "dropout"),
+        _odd_kernels,
+    )
+
     def __init__(
         self,
-        input_channels: int,
-        num_layers: int,
-        hidden_channels: int | list[int],
+        input_channels: Count,
+        num_layers: Count,
+        hidden_channels: Count | list[Count],
         activations: Activation | list[Activation],
-        kernel_sizes: int | list[int] = 3,
-        dropout: float | list[float] = 0.0,
+        kernel_sizes: Count | list[Count] = 3,
+        dropout: DropProbability | list[DropProbability] = 0.0,
         downsample: bool = False,
     ) -> None:
-        raise_problems(
-            _problems(
-                input_channels, num_layers, hidden_channels, activations, kernel_sizes, dropout
-            )
-        )
         outputs = per_layer(hidden_channels, num_layers)
         layers = [
             _layer(before, after, kernel, 2 if downsample else 1, activation, p)
@@ -72,11 +74,6 @@ class FeedforwardEncoder(FeatureEncoder):
         ]
         super().__init__(torch.nn.Sequential(*layers), input_channels, requires_grad=True)
 
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
-
 
 def _layer(
     before: int, after: int, kernel: int, stride: int, activation: torch.nn.Module, dropout: float
@@ -86,27 +83,4 @@ def _layer(
         torch.nn.BatchNorm2d(after),
         activation,
         torch.nn.Dropout(dropout),
-    )
-
-
-def _problems(
-    input_channels: int | None,
-    num_layers: int | None,
-    hidden_channels: int | Sequence[int] | None,
-    activations: object,
-    kernel_sizes: int | Sequence[int] | None,
-    dropout: float | Sequence[float] | None,
-) -> Iterator[Problem]:
-    yield from not_positive(input_channels=input_channels, num_layers=num_layers)
-    yield from not_positive(hidden_channels=hidden_channels, kernel_sizes=kernel_sizes)
-    yield from not_below_one(dropout=dropout)
-    for size in kernel_sizes if isinstance(kernel_sizes, Sequence) else [kernel_sizes]:
-        if size is not None and size > 0 and size % 2 == 0:
-            yield "kernel_sizes", f"expected odd sizes, which keep the image's size, found {size}"
-    yield from wrong_lengths(
-        num_layers,
-        hidden_channels=hidden_channels,
-        activations=activations,
-        kernel_sizes=kernel_sizes,
-        dropout=dropout,
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from overrides import overrides
+from annotated_types import Interval
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import (
@@ -17,12 +15,10 @@ from allencv_al.modules.im2im_encoders.torchvision_features import (
     feature_part,
     published_weights,
 )
-from allencv_al.modules.weight_checks import Problem, faults_from, no_such_file, raise_problems
 from allencv_al.modules.weights import load_weights, reading_enabled
 
 ResnetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 _STEM = 4  # conv1, bn1, relu, maxpool
-_STAGES = 4
 
 
 @Im2ImEncoder.register("pretrained_resnet")
@@ -54,12 +50,11 @@ class ResnetEncoder(FeatureEncoder):
         self,
         resnet_model: ResnetName,
         requires_grad: bool = False,
-        num_layers: int = 4,
+        num_layers: Annotated[int, Interval(ge=1, le=4)] = 4,
         pretrained: bool = True,
         weights_file: Path | None = None,
         do_last_layer_pooling: bool = True,
     ) -> None:
-        raise_problems(_problems(num_layers, None))
         part = feature_part(resnet_model, build_classifier(resnet_model))
         part = part.up_to(_STEM + num_layers)
         model = part.sequential()
@@ -73,14 +68,3 @@ class ResnetEncoder(FeatureEncoder):
             if tensors is not None:
                 load_weights(self, tensors, f"torchvision's {resnet_model}", self.name_maps)
         self.warn_if_frozen_at_random(pretrained or weights_file is not None)
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
-
-
-def _problems(num_layers: int | None, weights_file: Path | str | None) -> Iterator[Problem]:
-    if num_layers is not None and not 1 <= num_layers <= _STAGES:
-        yield "num_layers", f"expected 1 to {_STAGES} stages, found {num_layers}"
-    yield from no_such_file(weights_file=weights_file)

@@ -11,21 +11,24 @@ import torch
 from overrides import overrides
 from torch import Tensor
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, WeightsError
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.weight_checks import (
-    Problem,
-    faults_from,
-    no_such_file,
-    not_positive,
-    raise_problems,
-)
+from allencv_al.modules.layers import Count
 from allencv_al.modules.weights import NameMap, downloading_enabled, reading_enabled, unreachable
 
 _NOT_INSTALLED = 'timm is not installed; pip install "allencv-al[timm]" adds it'
+
+
+def _known_model(model: str) -> Iterator[tuple[str, str]]:
+    if importlib.util.find_spec("timm") is None:
+        yield "", _NOT_INSTALLED
+        return
+    import timm
+
+    if not timm.is_model(model):
+        yield "model", f'timm has no model "{model}"{did_you_mean(model, timm.list_models())}'
 
 
 @Im2ImEncoder.register("timm")
@@ -49,15 +52,16 @@ class TimmEncoder(FeatureEncoder):
         WeightsError: The weights are absent, cannot be downloaded, or do not fit.
     """
 
+    joint_rules = (_known_model,)
+
     def __init__(
         self,
         model: str,
         pretrained: bool = False,
         weights_file: Path | None = None,
         requires_grad: bool = True,
-        input_channels: int = 3,
+        input_channels: Count = 3,
     ) -> None:
-        raise_problems(_problems(model, input_channels, None))
         download = pretrained and weights_file is None and reading_enabled()
         if download and not downloading_enabled():
             _check_download(model)
@@ -70,11 +74,6 @@ class TimmEncoder(FeatureEncoder):
         self._channels_last_output = getattr(network, "output_fmt", "NCHW") == "NHWC"
         self.read_weights_file(weights_file)
         self.warn_if_frozen_at_random(pretrained or weights_file is not None)
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
 
     @overrides
     def encode(self, image: Tensor) -> Tensor:
@@ -118,17 +117,3 @@ def _create(model: str, pretrained: bool, input_channels: int) -> torch.nn.Modul
             raise ConfigurationError(f"model: timm cannot build {model!r}: {error}") from error
         raise WeightsError(_no_weights(model, error)) from error
     return network
-
-
-def _problems(
-    model: str | None, input_channels: int | None, weights_file: Path | str | None
-) -> Iterator[Problem]:
-    yield from not_positive(input_channels=input_channels)
-    if importlib.util.find_spec("timm") is None:
-        yield "", _NOT_INSTALLED
-        return
-    import timm
-
-    if model is not None and not timm.is_model(model):
-        yield "model", f'timm has no model "{model}"{did_you_mean(model, timm.list_models())}'
-    yield from no_such_file(weights_file=weights_file)

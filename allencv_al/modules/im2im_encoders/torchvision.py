@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from overrides import overrides
-
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import (
@@ -17,8 +14,23 @@ from allencv_al.modules.im2im_encoders.torchvision_features import (
     published_weights,
     weight_names,
 )
-from allencv_al.modules.weight_checks import Problem, faults_from, no_such_file, raise_problems
 from allencv_al.modules.weights import SUFFIXES, load_weights, reading_enabled
+
+
+def _known_names(model: str, weights: str | None) -> Iterator[tuple[str, str]]:
+    if problem := name_problem(model):
+        yield "model", problem
+    if weights is None or not reading_enabled():
+        return
+    if _is_file_name(weights):
+        if not Path(weights).is_file():
+            yield "weights", f"no such file: {weights}"
+    elif not problem and weights not in weight_names(model):
+        yield (
+            "weights",
+            f"expected one of {', '.join(weight_names(model))}, or a file ending in "
+            f'{", ".join(sorted(SUFFIXES))}; found "{weights}"',
+        )
 
 
 @Im2ImEncoder.register("torchvision")
@@ -43,8 +55,9 @@ class TorchvisionEncoder(FeatureEncoder):
             which file to put where.
     """
 
+    joint_rules = (_known_names,)
+
     def __init__(self, model: str, weights: str | None = None, requires_grad: bool = True) -> None:
-        raise_problems(_problems(model, weights if reading_enabled() else None))
         part = feature_part(model, build_classifier(model))
         super().__init__(part.sequential(), 3, requires_grad, (part.name_map("torchvision"),))
         self.warn_if_frozen_at_random(weights is not None)
@@ -57,25 +70,6 @@ class TorchvisionEncoder(FeatureEncoder):
             if tensors is not None:
                 load_weights(self, tensors, f"torchvision's {model}", self.name_maps)
 
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
-
 
 def _is_file_name(weights: str) -> bool:
     return Path(weights).suffix in SUFFIXES
-
-
-def _problems(model: str | None, weights: str | None) -> Iterator[Problem]:
-    problem = None if model is None else name_problem(model)
-    if problem:
-        yield "model", problem
-    if weights is not None and _is_file_name(weights):
-        yield from no_such_file(weights=weights)
-    elif weights is not None and model and not problem and weights not in weight_names(model):
-        yield (
-            "weights",
-            f"expected one of {', '.join(weight_names(model))}, or a file ending in "
-            f'{", ".join(sorted(SUFFIXES))}; found "{weights}"',
-        )

@@ -12,7 +12,7 @@ from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.feedforward import FeedForward
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.image_shape import shape_text
-from allencv_al.modules.weight_checks import Problem, faults_from, not_positive, raise_problems
+from allencv_al.modules.layers import Count
 
 
 @Im2VecEncoder.register("flatten")
@@ -31,13 +31,12 @@ class FlattenEncoder(Im2VecEncoder):
 
     def __init__(
         self,
-        input_channels: int,
-        input_height: int,
-        input_width: int,
+        input_channels: Count,
+        input_height: Count,
+        input_width: Count,
         feedforward: FeedForward | None = None,
     ) -> None:
         super().__init__()
-        raise_problems(_problems(input_channels, input_height, input_width))
         self._shape = (input_channels, input_height, input_width)
         self._length = input_channels * input_height * input_width
         if feedforward is not None and feedforward.get_input_dim() != self._length:
@@ -49,11 +48,9 @@ class FlattenEncoder(Im2VecEncoder):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        found = list(faults_from(config, _problems))
-        yield from found
         layers = config.child("feedforward")
         sizes = ("input_channels", "input_height", "input_width")
-        if found or layers is None or not (config.sound(*sizes) and layers.sound("input_dim")):
+        if layers is None or not (config.sound(*sizes) and layers.sound("input_dim")):
             return
         shape = (config.get(sizes[0]), config.get(sizes[1]), config.get(sizes[2]))
         if layers.get("input_dim") != shape[0] * shape[1] * shape[2]:
@@ -92,11 +89,3 @@ class FlattenEncoder(Im2VecEncoder):
 def _wrong_length(shape: tuple[int, int, int], found: int) -> str:
     length = shape[0] * shape[1] * shape[2]
     return f"expected {length}, the length of a flattened {shape_text(*shape)}, found {found}"
-
-
-def _problems(
-    input_channels: int | None, input_height: int | None, input_width: int | None
-) -> Iterator[Problem]:
-    yield from not_positive(
-        input_channels=input_channels, input_height=input_height, input_width=input_width
-    )

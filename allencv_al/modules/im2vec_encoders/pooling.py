@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Gt
 from overrides import overrides
 from torch import Tensor
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
-from allencv_al.modules.weight_checks import Problem, faults_from, not_positive, raise_problems
+from allencv_al.modules.layers import Count
 
 
 @Im2VecEncoder.register("pool")
@@ -34,25 +33,19 @@ class PoolEncoder(Im2VecEncoder):
 
     def __init__(
         self,
-        input_channels: int,
+        input_channels: Count,
         mode: Literal["average", "max", "generalized_mean"] = "average",
-        p: float = 3.0,
+        p: Annotated[float, Gt(0)] = 3.0,
         learn_p: bool = True,
-        eps: float = 1e-6,
+        eps: Annotated[float, Gt(0)] = 1e-6,
     ) -> None:
         super().__init__()
-        raise_problems(_problems(input_channels, p, eps))
         self._input_channels = input_channels
         self.mode = mode
         self.eps = eps
         self.p: torch.nn.Parameter | None = None
         if mode == "generalized_mean":
             self.p = torch.nn.Parameter(torch.tensor(float(p)), requires_grad=learn_p)
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from faults_from(config, _problems)
 
     @overrides
     def get_input_channels(self) -> int:
@@ -73,11 +66,3 @@ class PoolEncoder(Im2VecEncoder):
         assert self.p is not None
         powers = image.float().clamp(min=self.eps).pow(self.p)  # half precision would overflow
         return powers.mean(dim=(2, 3)).pow(1.0 / self.p)
-
-
-def _problems(input_channels: int | None, p: float | None, eps: float | None) -> Iterator[Problem]:
-    yield from not_positive(input_channels=input_channels)
-    if p is not None and p <= 0:
-        yield "p", f"expected a number above 0, found {p}"
-    if eps is not None and eps <= 0:
-        yield "eps", f"expected a number above 0, found {eps}"

@@ -75,8 +75,8 @@ def test_an_image_too_small_for_the_levels_names_its_shape() -> None:
     ("options", "message"),
     [
         ({"kernel_size": 4}, "kernel_size: expected an odd size, which keeps the image's, found 4"),
-        ({"num_levels": 0}, "num_levels: expected at least 1, found 0"),
-        ({"base_channels": -1}, "base_channels: expected at least 1, found -1"),
+        ({"num_levels": 0}, "num_levels: expected int >= 1, found 0"),
+        ({"base_channels": -1}, "base_channels: expected int >= 1, found -1"),
     ],
 )
 def test_a_wrong_number_is_named_by_config_and_constructor(

@@ -60,8 +60,8 @@ def test_activations_are_not_shared() -> None:
         ({"activations": ["relu"]}, "activations: expected 3 values"),
         ({"dropout": [0.1]}, "dropout: expected 3 values"),
         ({"kernel_sizes": 4}, "kernel_sizes: expected odd sizes.* found 4"),
-        ({"hidden_channels": 0}, "hidden_channels: expected at least 1, found 0"),
-        ({"num_layers": 0}, "num_layers: expected at least 1, found 0"),
+        ({"hidden_channels": 0}, "hidden_channels: expected int >= 1, found 0"),
+        ({"num_layers": 0}, "num_layers: expected int >= 1, found 0"),
         ({"activations": "relo"}, "relu"),
     ],
 )

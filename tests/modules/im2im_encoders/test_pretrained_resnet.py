@@ -57,7 +57,7 @@ def test_every_resnet_is_there(name: Any) -> None:
 def test_fewer_stages() -> None:
     encoder = ResnetEncoder("resnet18", True, 2, pretrained=False)
     assert encoder.output_shape(3, 64, 64) == (128, 1, 1)
-    with pytest.raises(ConfigurationError, match="num_layers: expected 1 to 4 stages, found 5"):
+    with pytest.raises(ConfigurationError, match="num_layers: expected int from 1 to 4, found 5"):
         ResnetEncoder("resnet18", num_layers=5, pretrained=False)
 
 

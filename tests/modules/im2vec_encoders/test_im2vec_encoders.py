@@ -80,7 +80,7 @@ def test_layers_of_another_length_are_a_fault() -> None:
 
 @pytest.mark.parametrize("name", ["input_channels", "input_height", "input_width"])
 def test_sizes_must_be_positive(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name}: expected at least 1, found 0"):
+    with pytest.raises(ConfigurationError, match=f"{name}: expected int >= 1, found 0"):
         Im2VecEncoder.from_params({**FLATTEN, name: 0})
 
 
@@ -111,5 +111,5 @@ def test_the_exponent_trains_only_if_asked() -> None:
 
 
 def test_pool_values_are_checked() -> None:
-    with pytest.raises(ConfigurationError, match=r"p: expected a number above 0, found -1"):
+    with pytest.raises(ConfigurationError, match=r"p: expected float > 0, found -1"):
         Im2VecEncoder.from_params({"type": "pool", "input_channels": 4, "p": -1})
