@@ -1,12 +1,12 @@
 // Which photographs to label, by a linear classifier on the frozen ImageNet features of SqueezeNet
 // 1.1: each photograph is encoded once, and a round takes a second.
 //
-//   TRAIN_PATH     the photographs. In one folder per class, their labels are hidden until they are
-//                  asked for: a rehearsal, to see what the labels would bring. All in one folder,
-//                  without classes, they are labeled by a person: set ANNOTATOR to file
-//   TEST_PATH      one folder per class: what measures
+//   TRAIN_PATH     the photographs. With one folder per class, labels are hidden until they are
+//                  queried: a rehearsal that measures the gain of labels. With all photographs in
+//                  one folder, a person labels them: set ANNOTATOR to file
+//   TEST_PATH      the test images, one folder per class
 //   ANNOTATOR      optional: ground_truth (the default), or file, which writes to_label.csv into the
-//                  folder of the run and stops until its column "label" is filled in
+//                  run directory and stops until its column "label" is filled in
 //   WEIGHTS_FILE   ImageNet weights in torchvision's names for squeezenet1_1; without it torchvision
 //                  downloads its own
 local environment = std.extVar("environment");
@@ -33,7 +33,7 @@ local environment = std.extVar("environment");
   },
   trainer: { type: "logistic_regression", standardize: true, inverse_regularization: 0.01 },
   active_learning: {
-    // Before there is a model: typical pictures of each kind. Then: what the model is unsure of.
+    // First, without a model: typical images. Then: images that the model is uncertain of.
     initial: { size: 10, strategy: "typiclust" },
     strategy: "margin",
     query_size: 10,

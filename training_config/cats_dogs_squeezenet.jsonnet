@@ -1,5 +1,5 @@
-// A linear classifier on the frozen features of SqueezeNet 1.1: the cheapest good start when there
-// are a few hundred photographs, on a laptop without a GPU.
+// A linear classifier on the frozen features of SqueezeNet 1.1: a good start with a few hundred
+// photographs, on a laptop without a GPU.
 //
 //   TRAIN_PATH, VALIDATION_PATH   folders with one subfolder per class (VALIDATION_PATH is optional)
 //   TEST_PATH                     optional: measured with the best weights at the end

@@ -3,7 +3,7 @@
 // then takes a second.
 //
 //   TRAIN_PATH     the pool, as the reader cifar_binary takes it (ARCHIVE.tar.gz::train, or a folder)
-//   TEST_PATH      what measures, the same (ARCHIVE.tar.gz::test)
+//   TEST_PATH      the test images, likewise (ARCHIVE.tar.gz::test)
 //   WEIGHTS_FILE   ImageNet weights in torchvision's names for squeezenet1_1; without it torchvision
 //                  downloads its own
 local environment = std.extVar("environment");
@@ -12,7 +12,7 @@ local environment = std.extVar("environment");
   dataset_reader: {
     type: "cifar_binary",
     augmentation: [
-      // 32 pixels leave ImageNet's filters nothing to see; 96 cost a fifth of 224
+      // ImageNet's filters need more than 32 pixels; 96 cost a fifth of 224
       { type: "resize", height: 96, width: 96, interpolation: "cubic" },
       { type: "normalize", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
     ],

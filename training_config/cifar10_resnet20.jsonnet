@@ -1,7 +1,7 @@
 // CIFAR-10 with the 20-layer residual network of He et al. 2015 (arXiv:1512.03385), section 4.2:
 // 64,000 steps of 128 images, the rate divided by 10 after 32,000 and 48,000 steps.
 //
-//   TRAIN_PATH                    what the reader cifar_binary takes: the published archive
+//   TRAIN_PATH                    input of the reader cifar_binary: the published archive
 //                                 (ARCHIVE.tar.gz::train), its unpacked folder, or one batch file
 //   VALIDATION_PATH, TEST_PATH    optional, the same
 local environment = std.extVar("environment");

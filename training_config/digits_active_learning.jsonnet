@@ -2,8 +2,8 @@
 // classifier on the 64 pixels, which trains in milliseconds, so that strategies can be compared over
 // many seeds on a laptop.
 //
-//   TRAIN_PATH   DIR/all, one folder per class. For each seed half of it is held out to measure with;
-//                the labels of the other half are hidden until they are asked for.
+//   TRAIN_PATH   DIR/all, one folder per class. For each seed, half of it is the test set; the labels
+//                of the other half are hidden until they are queried.
 {
   dataset_reader: { type: "image_classification_directory" },
   train_data_path: std.extVar("TRAIN_PATH"),
@@ -13,8 +13,8 @@
   },
   trainer: {
     type: "logistic_regression",
-    // The three channels of a gray picture are the same, and share the weight of one: 10 for one
-    // channel is 10/3 for three.
+    // The three channels of a gray image are equal and share the weight of one: 10 for one channel
+    // is 10/3 for three.
     inverse_regularization: 10 / 3,
   },
   active_learning: {

@@ -261,12 +261,11 @@ def _names(text: str) -> list[str]:
 _EPILOG = """\
 Answers are stored at once in DIR/labeling.sqlite; DIR/labels.csv holds the labels so far, which the
 dataset reader "manifest" reads. The same command resumes the labeling; images added to the folder
-since then come last. A larger -k adds images up to N. With another
-strategy, model or seed, the unanswered images are ordered anew, and with -k the first
-N of them come next; nothing is taken away.
+since then come last. A larger -k adds images up to N. With another strategy, model or seed, the
+images without an answer are reordered, and with -k the first N of them come next; none is removed.
 
-Number keys choose a class, z undoes the last answer, ? shows all keys. Several people may label
-at once; no two get the same image, unless --labels-per-image says so.
+Number keys choose a class, z undoes the last answer, ? shows all keys. Several annotators may label
+at once; no two get the same image, unless --labels-per-image is set.
 
 A run of active-learn with annotator: "labeling_server" has a page of its own while it waits. label
 RUN serves the same page without the loop, which uses the answers when it is resumed.
