@@ -93,7 +93,7 @@ class StandStill(Optimizer, torch.optim.SGD):
 FORMAT = """\
 import json
 
-from allencv_al.labels.exchange.record import record_of
+from allencv_al.labels.exchange.label_entry import entry_of
 
 
 def write(records):
@@ -101,7 +101,7 @@ def write(records):
 
 
 def read(text, where):
-    return [record_of({"id": id, "label": label}, {}) for id, label in json.loads(text)]
+    return [entry_of({"id": id, "label": label}, {}) for id, label in json.loads(text)]
 """
 COMMAND = """\
 import sys
@@ -181,7 +181,7 @@ RECIPES = {
             "FORMATS": '"dummy"',
         },
         edits={
-            "labels/exchange/label_formats.py": (
+            "labels/exchange/formats.py": (
                 "\nfrom allencv_al",
                 "\nfrom allencv_al.labels.exchange import dummy\nfrom allencv_al",
             )
@@ -239,7 +239,7 @@ def printed(*arguments):
     return text.getvalue()
 
 def round_trip(name):
-    from allencv_al.labels.exchange.label_formats import TEXT_FORMATS
+    from allencv_al.labels.exchange.formats import TEXT_FORMATS
     return TEXT_FORMATS[name].write(TEXT_FORMATS[name].read('[["a.png", "cat"]]', "here"))
 
 def report(metrics):

@@ -13,7 +13,7 @@ import pytest
 
 from allencv_al import active_learning
 from allencv_al.common import Registrable
-from allencv_al.labels.exchange.record import LabelRecord
+from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.training import TrainerCallback
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "extend"
@@ -59,7 +59,7 @@ TABLES = [
 
 @pytest.mark.parametrize(("page", "name", "text"), TABLES, ids=[name for _, name, _ in TABLES])
 def test_the_table_names_every_field(page: Path, name: str, text: str) -> None:
-    cls = LabelRecord if name == "LabelRecord" else getattr(active_learning, name)
+    cls = LabelEntry if name == "LabelEntry" else getattr(active_learning, name)
     fields = {field.name for field in dataclasses.fields(cls)}
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == fields
 
