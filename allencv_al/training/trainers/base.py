@@ -112,6 +112,7 @@ class EpochTrainer(Trainer):
     learning_rate_scheduler: LearningRateScheduler | None
     momentum_scheduler: MomentumScheduler | None
     moving_average: MovingAverage | None
+    validation_metric: str | list[str]
     metric_tracker: MetricTracker
     checkpointer: Checkpointer | None
     precision: StepPrecision

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Gt
 from overrides import overrides
 
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.device import resolve_device
 from allencv_al.models.model import Model
 from allencv_al.modules.batch_statistics import needs_several_items
 from allencv_al.modules.parameter_names import compiled, unmatched_error
@@ -30,10 +29,8 @@ from allencv_al.training.learning_rate_schedulers.base import warn_of_long_warmu
 from allencv_al.training.momentum_schedulers import MomentumScheduler
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.trainers.base import Trainer
-from allencv_al.training.trainers.metric_tracker import MetricTracker, parse_metric_names
 from allencv_al.training.trainers.moving_average import MovingAverage
-from allencv_al.training.trainers.precision import Precision, StepPrecision
-from allencv_al.training.trainers.training_loop import DEFAULT_EPOCHS, TrainingLoop
+from allencv_al.training.trainers.training_loop import TrainingLoop
 from allencv_al.training.trainers.training_step import TrainingStep
 
 logger = logging.getLogger(__name__)
@@ -51,12 +48,12 @@ _DEFAULT_CALLBACKS = ("console_logger", "metrics_jsonl", "pictures")
 class GradientDescentTrainer(TrainingLoop):
     """Train a model by gradient descent; keep the weights of its best epoch.
 
-    The options are those of AllenNLP 2.10. After each epoch the model is validated, with
-    the averages of `moving_average` if there is one. At the end it has the weights of the best
-    epoch, or of the last where there is no validation data. SIGINT and SIGTERM end the training
-    after the current step, with a checkpoint; a second one ends it at once. A run that was killed
-    at any moment and recovered ends with the same bits as one that was not, on the same machine
-    and device (on a GPU with `deterministic`).
+    The options are those of AllenNLP 2.10. After each epoch the model is validated, with the
+    averages of `moving_average` if there is one. At the end it has the weights of the best epoch,
+    or of the last where there is no validation data. SIGINT and SIGTERM end the training after the
+    current step, with a checkpoint; a second one ends it at once. A run that was killed at any
+    moment and recovered ends with the same bits as one that was not, on the same machine and device
+    (on a GPU with `deterministic`).
 
     Args:
         model: The model.
@@ -64,37 +61,19 @@ class GradientDescentTrainer(TrainingLoop):
         validation_data_loader: The data that chooses the best epoch.
         serialization_dir: Folder of the run; without one nothing is written.
         optimizer: Default: `adam`.
-        patience: After how many epochs without improvement to stop; null never stops.
-        validation_metric: The metric that chooses the best epoch, after `+` if it grows as the
-            model improves or `-` if it falls (`-loss`); the scores of a list are added up.
-        num_epochs: The most epochs.
-        cuda_device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if there is one.
         grad_norm: Scale all gradients down to this norm where theirs is larger. True only measures
             the norm, for callbacks.
         grad_clipping: Clip each element of the gradients to plus or minus this value.
-        num_gradient_accumulation_steps: How many batches make one optimizer step, whose loss is
-            that of one batch with all their items, however they are cut: memory for a batch size
-            that does not fit.
         learning_rate_scheduler: How the learning rate changes.
         momentum_scheduler: How the momentum changes.
         moving_average: Averages of the parameters, used for validation and as the result.
         checkpointer: When to write checkpoints and which to keep.
         no_grad: Parameters whose names one of these regular expressions finds are not trained.
         callbacks: What else takes part.
-        enable_default_callbacks: Whether `console_logger`, `metrics_jsonl` and `pictures` take
-            part, and a progress bar is shown.
         run_confidence_checks: Whether `confidence_checks` takes part too.
-        precision: What the forward pass computes in, in training and validation; parameters stay
-            float32. "auto" is bf16 where the device has it in hardware, else fp32; "mixed" is fp16
-            on a GPU and bf16 on the CPU; "fp16" needs a GPU. Test metrics and `allencv-al evaluate`
-            are always in fp32.
-        channels_last: Whether weights and images are laid out channels-last, which mixed precision
-            is fast in. Default: with bf16 and fp16.
         compile: Whether to compile the model by `torch.compile`, or with which of its modes. Pays
             for long trainings on a GPU.
-        deterministic: Whether to use only operations that give the same bits each time, which a
-            GPU needs for recovery to be exact. Slower there.
-        grad_scaling: Whether to scale the loss under fp16.
+        **options: See `TrainingLoop`.
 
     Raises:
         ConfigurationError: Options exclude each other, or the GPU is not there.
@@ -107,57 +86,34 @@ class GradientDescentTrainer(TrainingLoop):
         validation_data_loader: DataLoader | None = None,
         serialization_dir: str | Path | None = None,
         optimizer: Lazy[Optimizer] | None = None,
-        patience: Annotated[int, Ge(1)] | None = None,
-        validation_metric: str | list[str] = "-loss",
-        num_epochs: Annotated[int, Ge(1)] = DEFAULT_EPOCHS,
-        cuda_device: int | Literal["auto"] | None = "auto",
         grad_norm: Annotated[float, Gt(0)] | bool | None = None,
         grad_clipping: Annotated[float, Gt(0)] | None = None,
-        num_gradient_accumulation_steps: Annotated[int, Ge(1)] = 1,
         learning_rate_scheduler: Lazy[LearningRateScheduler] | None = None,
         momentum_scheduler: Lazy[MomentumScheduler] | None = None,
         moving_average: Lazy[MovingAverage] | None = None,
         checkpointer: Lazy[Checkpointer] | None = None,
         no_grad: list[re.Pattern[str]] | None = None,
         callbacks: list[Lazy[TrainerCallback]] | None = None,
-        enable_default_callbacks: bool = True,
         run_confidence_checks: bool = True,
-        precision: Precision = "auto",
-        channels_last: bool | None = None,
         compile: bool | CompileMode = False,
-        deterministic: bool = False,
-        grad_scaling: bool = True,
+        **options: Any,
     ) -> None:
-        super().__init__(model, serialization_dir, resolve_device(cuda_device))
-        self.num_epochs = num_epochs
-        self.batches_per_step = num_gradient_accumulation_steps
-        self.data_loader = data_loader
-        self.validation_data_loader = validation_data_loader
-        self.metric_tracker = MetricTracker(validation_metric, patience)
-        if patience is not None and validation_data_loader is None:
-            logger.warning("patience has no effect: there is no validation data to look at")
-        self.show_progress = enable_default_callbacks
-        self.deterministic = deterministic
-        self.precision = StepPrecision(precision, self.device, grad_scaling)
-        self.channels_last = self.precision.is_mixed if channels_last is None else channels_last
-        if self.channels_last:
-            # Before anything refers to the parameters: in another layout they have other memory
-            model.to(memory_format=torch.channels_last)
+        super().__init__(model, data_loader, validation_data_loader, serialization_dir, **options)
         parameters = _trainable_parameters(model, no_grad or [])
         self.moving_average = _construct(moving_average, parameters=parameters)
         self.optimizer = (optimizer or Lazy(Optimizer.from_params)).construct(
             model_parameters=list(model.named_parameters())  # it leaves the frozen ones out
         )
         self._avoid_single_items()
-        steps = math.ceil(len(data_loader) / num_gradient_accumulation_steps)
+        steps = math.ceil(len(data_loader) / self.batches_per_step)
         schedule = {
             "optimizer": self.optimizer,
-            "num_epochs": num_epochs,
+            "num_epochs": self.num_epochs,
             "num_steps_per_epoch": steps,
-            "validation_metric": validation_metric,
+            "validation_metric": self.validation_metric,
         }
         self.learning_rate_scheduler = _construct(learning_rate_scheduler, **schedule)
-        warn_of_long_warmup(self.learning_rate_scheduler, num_epochs * steps)
+        warn_of_long_warmup(self.learning_rate_scheduler, self.num_epochs * steps)
         self.momentum_scheduler = _construct(momentum_scheduler, **schedule)
         self._check_validation()
         self.checkpointer = None
@@ -165,22 +121,13 @@ class GradientDescentTrainer(TrainingLoop):
             self.checkpointer = (checkpointer or Lazy(Checkpointer.from_params)).construct(
                 serialization_dir=self.serialization_dir
             )
-        self.callbacks = self._make_callbacks(
-            callbacks or [], enable_default_callbacks, run_confidence_checks
-        )
+        self.callbacks = self._make_callbacks(callbacks or [], run_confidence_checks)
         self.step = self._make_step(grad_norm, grad_clipping, compile)
 
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         yield from super().config_faults(config)
-        if config.sound("validation_metric"):
-            names = config.get("validation_metric")
-            try:
-                parse_metric_names([names] if isinstance(names, str) else names)
-            except ConfigurationError as error:
-                message = str(error).removeprefix("validation_metric: ")
-                yield config.fault("validation_metric", message)
         yield from unfreezing_faults(config)
 
     def _check_validation(self) -> None:
@@ -230,12 +177,13 @@ class GradientDescentTrainer(TrainingLoop):
             step.on_backward = partial(self.callbacks.on_backward, self)
         return step
 
-    def _make_callbacks(
-        self, given: Sequence[Lazy[TrainerCallback]], defaults: bool, checks: bool
-    ) -> CallbackList:
+    def _make_callbacks(self, given: Sequence[Lazy[TrainerCallback]], checks: bool) -> CallbackList:
         folder = self.serialization_dir
         callbacks = [callback.construct(serialization_dir=folder) for callback in given]
-        names = [*(_DEFAULT_CALLBACKS if defaults else ()), *(["confidence_checks"] * checks)]
+        names = [
+            *(_DEFAULT_CALLBACKS if self.show_progress else ()),
+            *(["confidence_checks"] * checks),
+        ]
         for name in names:
             cls = TrainerCallback.resolve(name)[0]
             if not any(type(callback) is cls for callback in callbacks):

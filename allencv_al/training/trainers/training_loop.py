@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import torch
+from annotated_types import Ge
 from overrides import overrides
 
 from allencv_al.common import ConfigurationError
@@ -20,7 +21,8 @@ from allencv_al.common.errors import CheckpointError, TrainingError
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.common.seeding import random_state, restore_random_state
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.device import flushed_denormals
+from allencv_al.models.device import flushed_denormals, resolve_device
+from allencv_al.models.model import Model
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.interruption import (
@@ -36,12 +38,17 @@ from allencv_al.training.trainers.epoch_metrics import (
     require_numbers,
     with_prefix,
 )
-from allencv_al.training.trainers.precision import deterministic_algorithms
+from allencv_al.training.trainers.metric_tracker import MetricTracker, parse_metric_names
+from allencv_al.training.trainers.precision import (
+    Precision,
+    StepPrecision,
+    deterministic_algorithms,
+)
 from allencv_al.training.trainers.running_loss import LossProgress, RunningLoss
 
 if TYPE_CHECKING:
+    from allencv_al.common.config.config_check import ConfigView, Fault
     from allencv_al.data.batch import Batch
-    from allencv_al.models.model import Model
     from allencv_al.training.callbacks.callback_list import CallbackList
 
 logger = logging.getLogger(__name__)
@@ -56,21 +63,70 @@ DEFAULT_EPOCHS = 20
 
 
 class TrainingLoop(EpochTrainer):
-    """Train epoch by epoch; the constructor of a subclass makes the parts.
+    """Train epoch by epoch; the constructor of a subclass makes the optimizer and what follows it.
 
     Args:
         model: The model.
-        serialization_dir: Folder of the run; None writes nothing.
-        device: Where the model is trained.
+        data_loader: The training data.
+        validation_data_loader: The data that chooses the best epoch.
+        serialization_dir: Folder of the run; without one nothing is written.
+        patience: After how many epochs without improvement to stop; null never stops.
+        validation_metric: The metric that chooses the best epoch, after `+` if it grows as the
+            model improves or `-` if it falls (`-loss`); the scores of a list are added up.
+        num_epochs: The most epochs.
+        num_gradient_accumulation_steps: How many batches make one optimizer step, whose loss is
+            that of one batch with all their items, however they are cut: memory for a batch size
+            that does not fit.
+        cuda_device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if there is one.
+        enable_default_callbacks: Whether `console_logger`, `metrics_jsonl` and `pictures` take
+            part, and a progress bar is shown.
+        precision: What the forward pass computes in, in training and validation; parameters stay
+            float32. "auto" is bf16 where the device has it in hardware, else fp32; "mixed" is fp16
+            on a GPU and bf16 on the CPU; "fp16" needs a GPU. Test metrics and `allencv-al evaluate`
+            are always in fp32.
+        channels_last: Whether weights and images are laid out channels-last, which mixed precision
+            is fast in. Default: with bf16 and fp16.
+        deterministic: Whether to use only operations that give the same bits each time, which a
+            GPU needs for recovery to be exact. Slower there.
+        grad_scaling: Whether to scale the loss under fp16.
     """
 
     callbacks: CallbackList
     needs_several_items: bool = False  # a batch norm cannot learn from one image
 
     def __init__(
-        self, model: Model, serialization_dir: str | Path | None, device: torch.device
+        self,
+        model: Model,
+        data_loader: DataLoader,
+        validation_data_loader: DataLoader | None = None,
+        serialization_dir: str | Path | None = None,
+        patience: Annotated[int, Ge(1)] | None = None,
+        validation_metric: str | list[str] = "-loss",
+        num_epochs: Annotated[int, Ge(1)] = DEFAULT_EPOCHS,
+        num_gradient_accumulation_steps: Annotated[int, Ge(1)] = 1,
+        cuda_device: int | Literal["auto"] | None = "auto",
+        enable_default_callbacks: bool = True,
+        precision: Precision = "auto",
+        channels_last: bool | None = None,
+        deterministic: bool = False,
+        grad_scaling: bool = True,
     ) -> None:
-        super().__init__(model, serialization_dir, device)
+        super().__init__(model, serialization_dir, resolve_device(cuda_device))
+        self.data_loader = data_loader
+        self.validation_data_loader = validation_data_loader
+        self.num_epochs = num_epochs
+        self.batches_per_step = num_gradient_accumulation_steps
+        self.validation_metric = validation_metric
+        self.metric_tracker = MetricTracker(validation_metric, patience)
+        if patience is not None and validation_data_loader is None:
+            logger.warning("patience has no effect: there is no validation data to look at")
+        self.show_progress = enable_default_callbacks
+        self.deterministic = deterministic
+        self.precision = StepPrecision(precision, self.device, grad_scaling)
+        self.channels_last = self.precision.is_mixed if channels_last is None else channels_last
+        if self.channels_last:
+            # Before anything refers to the parameters: in another layout they have other memory
+            model.to(memory_format=torch.channels_last)
         self.epochs_completed = 0
         self.learning_rates = []
         self._batch = 0  # batches of the current epoch that are done
@@ -80,6 +136,18 @@ class TrainingLoop(EpochTrainer):
         self._seconds_before = 0.0  # of earlier processes of this run
         self._started = time.monotonic()
         self._signals = SignalWatch()
+
+    @classmethod
+    @overrides
+    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        yield from super().config_faults(config)
+        if config.sound("validation_metric"):
+            names = config.get("validation_metric")
+            try:
+                parse_metric_names([names] if isinstance(names, str) else names)
+            except ConfigurationError as error:
+                message = str(error).removeprefix("validation_metric: ")
+                yield config.fault("validation_metric", message)
 
     @overrides
     def train(self, recover: bool = False) -> Metrics:
