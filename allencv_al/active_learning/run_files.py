@@ -10,16 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.report.run_report import (
+    CURVE_NAME,
+    RunContext,
+    run_lines,
+    write_run_report,
+)
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 from allencv_al.data.instance import Instance
+from allencv_al.labels.contact_sheet import thumbnail_png_bytes, write_contact_sheet
+from allencv_al.labels.label_table import PickedImage, write_label_table
+from allencv_al.reports.line_chart import ChartText, write_line_chart
 from allencv_al.training.environment import read_environment
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.loop import ActiveLearningLoop
-    from allencv_al.active_learning.report.run_report import RunContext
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +71,6 @@ class RunFiles:
 
     def write(self, loop: ActiveLearningLoop, with_model: bool) -> None:
         """Write the files for people, and if asked for the model as it is."""
-        from allencv_al.active_learning.report.run_report import (
-            CURVE_NAME,
-            run_lines,
-            write_run_report,
-        )
-        from allencv_al.reports.line_chart import ChartText, write_line_chart
-
         records = loop.records()
         if with_model and any(record.labels for record in records):
             self._learner.write_archive(self._folder)
@@ -89,8 +90,6 @@ class RunFiles:
         self._written = time.monotonic()
 
     def _context(self, records: Sequence[RoundRecord]) -> RunContext:
-        from allencv_al.active_learning.report.run_report import RunContext
-
         config = self._params.as_dict()
         matrix = next((r.confusion_matrix for r in records if r.confusion_matrix), None)
         return RunContext(
@@ -107,17 +106,12 @@ class RunFiles:
 
     def _write_labels(self, labels: Mapping[str, str]) -> None:
         """Write all labels in force, as a table that the reader `manifest` trains on."""
-        from allencv_al.labels.label_table import write_label_table
-
         items = [self._items[id] for id in labels if id in self._items]
         labeled = [replace(item, label=labels[item.id]) for item in items]
         write_label_table(self._folder / LABELS_NAME, [], labeled)
 
     def _write_contact_sheet(self, records: Sequence[RoundRecord]) -> None:
         """Draw the images that wait for labels, if any."""
-        from allencv_al.labels.contact_sheet import write_contact_sheet
-        from allencv_al.labels.label_table import PickedImage
-
         path = self._folder / SHEET_NAME
         waiting = [pick for pick in records[-1].picks if pick.outcome == "waiting"]
         if not waiting:
@@ -131,8 +125,6 @@ class RunFiles:
         write_contact_sheet(path, picked, f"{len(picked)} images to label")
 
     def _thumbnail(self, id: str) -> bytes | None:
-        from allencv_al.labels.contact_sheet import thumbnail_png_bytes
-
         item = self._items.get(id)
         if item is None:
             return None

@@ -37,7 +37,14 @@ from allencv_al.comparison.finished_run import (
     shared_environment,
 )
 from allencv_al.comparison.plan import Plan
+from allencv_al.comparison.report.comparison_report import (
+    ComparisonContext,
+    comparison_lines,
+    write_comparison_report,
+)
+from allencv_al.comparison.report.result_tables import write_results_csv, write_results_markdown
 from allencv_al.comparison.statistics import ComparisonSummary, summarize
+from allencv_al.reports.line_chart import ChartText, write_line_chart
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.training.environment import read_environment, write_environment
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
@@ -85,21 +92,6 @@ class ComparisonOptions:
     packages: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Sources:
-    """Origin of the runs of one comparison.
-
-    Args:
-        params: The config that all cells share.
-        plan: The plan of the comparison.
-        notes: Warnings for the reader.
-    """
-
-    params: Params
-    plan: Plan
-    notes: Sequence[str] = ()
-
-
 class RunsFailed(DataError):  # noqa: N818  what happened
     """Runs of a comparison failed; the exit code is that of the first of them.
 
@@ -108,7 +100,9 @@ class RunsFailed(DataError):  # noqa: N818  what happened
     """
 
     def __init__(self, errors: Mapping[str, Failure]) -> None:
-        super().__init__(_failures(errors))
+        runs, them = ("1 run", "it") if len(errors) == 1 else (f"{len(errors)} runs", "them")
+        lines = [f"  {name}: {failure.message}" for name, failure in errors.items()]
+        super().__init__("\n".join([f"{runs} failed; --recover runs {them} again:", *lines]))
         self.exit_code = next(iter(errors.values())).exit_code
 
 
@@ -149,15 +143,19 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         run_folder.begin()
         plan.write(folder)
         write_environment(folder)
-        plan = _with_encoded_images(plan, learner)
-        plan.write(folder)
+        # The time of the encoding belongs to all runs, as they share the embeddings
+        started = time.perf_counter()
+        learner.prepare()
+        seconds = plan.encoding_seconds + time.perf_counter() - started
+        replace(plan, encoding_seconds=seconds).write(folder)
         errors = _run(cells, folder, options)
         done = [cell for cell in cells if cell.name not in errors]
         if not done:
             raise RunsFailed(errors)
         runs = [read_cell(cell) for cell in done]
-        notes = [more] if more else []
-        summary = write_comparison(runs, folder, options, Sources(written, plan, notes))
+        summary = write_comparison(
+            runs, folder, options, written, seconds, notes=[more] if more else []
+        )
         if errors:
             raise RunsFailed(errors)
         return summary
@@ -174,19 +172,13 @@ def check_baseline(baseline: str, strategies: Collection[str]) -> None:
         raise ConfigurationError(f'--baseline: "{baseline}" is not among the strategies{hint}')
 
 
-def _with_encoded_images(plan: Plan, learner: Learner) -> Plan:
-    """Encode the images that all runs share, and add the time to that of earlier calls."""
-    started = time.perf_counter()
-    learner.prepare()
-    spent = plan.encoding_seconds + time.perf_counter() - started
-    return replace(plan, encoding_seconds=spent)
-
-
 def write_comparison(
     runs: Sequence[FinishedRun],
     folder: Path,
     options: ComparisonOptions,
-    sources: Sources | None = None,
+    params: Params | None = None,
+    encoding_seconds: float = 0.0,
+    notes: Sequence[str] = (),
 ) -> ComparisonSummary:
     """Compare finished runs, and write the results to a folder.
 
@@ -194,35 +186,26 @@ def write_comparison(
         runs: The runs.
         folder: The folder of the files.
         options: Baseline and metric.
-        sources: Origin of the runs if they are the cells of one comparison.
+        params: The config of the comparison; None if the runs are not the cells of one.
+        encoding_seconds: Time spent on encoding images for all runs together.
+        notes: Warnings for the reader.
 
     Raises:
         DataError: No run has measured the metric.
     """
-    from allencv_al.comparison.report.comparison_report import (
-        ComparisonContext,
-        comparison_lines,
-        write_comparison_report,
-    )
-    from allencv_al.comparison.report.result_tables import (
-        write_results_csv,
-        write_results_markdown,
-    )
-    from allencv_al.reports.line_chart import ChartText, write_line_chart
-
     curves = _curves(runs, options.metric)
-    notes = [*(sources.notes if sources else ()), *gaps(runs, options.metric)]
+    notes = [*notes, *gaps(runs, options.metric)]
     summary = summarize(curves, options.baseline, notes=notes)
-    encoding = sources.plan.encoding_seconds if sources else 0.0
-    seconds = {_ENCODING: encoding} if encoding else {}
+    seconds = {_ENCODING: encoding_seconds} if encoding_seconds else {}
     for run in runs:
         seconds[run.strategy] = seconds.get(run.strategy, 0.0) + run.seconds
+    environment = None if params is None else read_environment(folder)
     context = ComparisonContext(
         name=folder.resolve().name,
         metric=options.metric,
         seconds=seconds,
-        config=sources.params.as_dict() if sources else None,
-        environment=(read_environment(folder) if sources else None) or shared_environment(runs),
+        config=None if params is None else params.as_dict(),
+        environment=environment or shared_environment(runs),
     )
     atomic_file.make_folder(folder)
     write_results_csv(folder / CSV_NAME, [row for run in runs for row in run.rows()])
@@ -305,9 +288,3 @@ def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None
             faults.append(Fault(f"--strategies {cell.strategy}", str(error)))
     if faults:
         raise ConfigurationFaults(faults)
-
-
-def _failures(errors: Mapping[str, Failure]) -> str:
-    runs, them = ("1 run", "it") if len(errors) == 1 else (f"{len(errors)} runs", "them")
-    lines = [f"{runs} failed; --recover runs {them} again:"]
-    return "\n".join([*lines, *(f"  {name}: {message}" for name, (message, _) in errors.items())])
