@@ -104,11 +104,12 @@ def _add_routes(
         "/predict",
         answer=PredictionAnswer,
         accepts=("*/*",),
-        summary="Predict one image: its bytes, a form with one file, a data URL, or JSON "
-        '{"image": data URL or numbers, "image_shape": [height, width, channels]}.',
         responses=(400, 413, 422, 503),
     )
     def predict() -> flask.Response:
+        """Predict one image: its bytes, a form with one file, a data URL, or JSON {"image": data
+        URL or numbers, "image_shape": [height, width, channels]}.
+        """
         [found] = _predictions(batcher, [bodies.single()])
         if found.error is not None:
             raise _web_error(found.error)
@@ -119,26 +120,23 @@ def _add_routes(
         "/predict_batch",
         answer=PredictionsAnswer,
         accepts=("*/*",),
-        summary="Predict several images: a form with files, or a JSON list of what /predict "
-        "takes. An image that cannot be predicted has an error in its place.",
         responses=(400, 413, 422, 503),
     )
     def predict_batch() -> flask.Response:
+        """Predict several images: a form with files, or a JSON list of what /predict takes. An
+        image that cannot be predicted has an error in its place.
+        """
         found = _predictions(batcher, bodies.several())
         return _json([_row_or_fault(prediction) for prediction in found], _timing(found))
 
-    @app.operation("GET", "/api/info", summary="What the page has to know.")
+    @app.operation("GET", "/api/info")
     def api_info() -> ModelInfoAnswer:
+        """What the page has to know."""
         return info
 
-    @app.operation(
-        "GET",
-        "/api/samples/<int:number>",
-        produces="image/jpeg",
-        summary="A sample image that came with the model, as JPEG or PNG.",
-        responses=(404,),
-    )
+    @app.operation("GET", "/api/samples/<int:number>", produces="image/jpeg", responses=(404,))
     def api_sample(number: int) -> flask.Response:
+        """A sample image that came with the model, as JPEG or PNG."""
         if number >= len(samples):
             raise WebError(404, "not_found", f"there are {len(samples)} samples, from 0 on")
         content = samples[number]

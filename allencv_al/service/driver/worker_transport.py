@@ -105,12 +105,9 @@ class WorkerTransport:
     # -- What workers ask -------------------------------------------------------------------------
 
     def _add_routes(self, app: WebApp) -> None:
-        @app.operation(
-            "POST",
-            "/start_experiment",
-            summary="Say that a worker is there.",
-        )
+        @app.operation("POST", "/start_experiment")
         def start_experiment(body: messages.StartRequest) -> messages.StartAnswer:
+            """Say that a worker is there."""
             with self._changed:
                 self._worker = uuid.uuid4().hex
                 self.name = f"the worker {body.name}" if body.name else "the worker"
@@ -118,22 +115,14 @@ class WorkerTransport:
                 logger.info("%s is there", self.name)
                 return messages.StartAnswer(worker=self._worker)
 
-        @app.operation(
-            "POST",
-            "/sdk_response",
-            summary="Ask what to do; the answer waits some seconds for something.",
-            responses=(409,),
-        )
+        @app.operation("POST", "/sdk_response", responses=(409,))
         def sdk_response(body: messages.NextTaskRequest) -> messages.NextTaskAnswer:
+            """Ask what to do; the answer waits some seconds for something."""
             return self._next(body.worker)
 
-        @app.operation(
-            "POST",
-            "/end_of_task",
-            summary="Say what has come of a task.",
-            responses=(409,),
-        )
+        @app.operation("POST", "/end_of_task", responses=(409,))
         def end_of_task(body: messages.ResultRequest) -> messages.ResultAnswer:
+            """Say what has come of a task."""
             with self._changed:
                 self._check(body.worker)
                 if self._task is not None and body.task == self._task.id and self._result is None:

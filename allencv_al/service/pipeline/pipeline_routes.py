@@ -90,14 +90,9 @@ class PipelineRoutes:
     def _add_training(self, app: WebApp) -> None:
         functions = self._functions
 
-        @app.operation(
-            "POST",
-            "/train",
-            scope="train",
-            summary="Train on the given records and write a checkpoint.",
-            responses=_RESPONSES,
-        )
+        @app.operation("POST", "/train", scope="train", responses=_RESPONSES)
         def train(body: messages.TrainRequest) -> messages.TrainAnswer:
+            """Train on the given records and write a checkpoint."""
             labeled = check_records(body.labeled, None, "labeled")
             _check_name(body.ckpt_file, "ckpt_file")
             if body.resume_from is not None:
@@ -115,15 +110,9 @@ class PipelineRoutes:
 
             return self._once("train", body, messages.TrainAnswer, act)
 
-        @app.operation(
-            "POST",
-            "/test",
-            scope="test",
-            max_body_bytes=_SHORT,
-            summary="Test a checkpoint.",
-            responses=_RESPONSES,
-        )
+        @app.operation("POST", "/test", scope="test", max_body_bytes=_SHORT, responses=_RESPONSES)
         def test(body: messages.TestRequest) -> messages.TestAnswer:
+            """Test a checkpoint."""
             _check_name(body.ckpt_file, "ckpt_file")
 
             def act() -> messages.TestAnswer:
@@ -143,14 +132,9 @@ class PipelineRoutes:
     def _add_inference(self, app: WebApp) -> None:
         functions = self._functions
 
-        @app.operation(
-            "POST",
-            "/infer",
-            scope="infer",
-            summary="Return the outputs of the given records.",
-            responses=_RESPONSES,
-        )
+        @app.operation("POST", "/infer", scope="infer", responses=_RESPONSES)
         def infer(body: messages.InferRequest, query: messages.InferQuery) -> messages.InferAnswer:
+            """Return the outputs of the given records."""
             _check_name(body.ckpt_file, "ckpt_file")
             unlabeled = check_records(body.unlabeled, None, "unlabeled")
             payload = {**_payload(body), "unlabeled": unlabeled}
@@ -175,31 +159,24 @@ class PipelineRoutes:
             return self._once(f"infer?store={query.store}", body, messages.InferAnswer, act)
 
         @app.operation(
-            "POST",
-            "/getdatasetstate",
-            scope="state",
-            max_body_bytes=_SHORT,
-            summary="List the records.",
-            responses=_RESPONSES,
+            "POST", "/getdatasetstate", scope="state", max_body_bytes=_SHORT, responses=_RESPONSES
         )
         def getdatasetstate(body: messages.StateRequest) -> messages.StateAnswer:
+            """List the records."""
             with busy(self._folder, "getdatasetstate"):
                 state = functions.state()
             size = len(state) if isinstance(state, dict | list) else None
             return messages.StateAnswer(state=state, size=size)
 
     def _add_loops(self, app: WebApp) -> None:
-        @app.operation(
-            "POST",
-            "/one_loop",
-            scope="loop",
-            summary="Train, test and infer, each phase once, and store the results. With "
-            "`Prefer: respond-async`, answer 202 and the address of a job.",
-            responses=(202, 409, 502),
-        )
+        @app.operation("POST", "/one_loop", scope="loop", responses=(202, 409, 502))
         def one_loop(
             body: messages.OneLoopRequest,
         ) -> messages.OneLoopAnswer | flask.Response:
+            """Train, test and infer, each phase once, and store the results.
+
+            With `Prefer: respond-async` the answer is 202 and the address of a job.
+            """
             request = self._loop_request(body)
             if "respond-async" not in flask.request.headers.get("Prefer", ""):
                 with busy(self._folder, f"loop {request.loop}"):
@@ -219,29 +196,20 @@ class PipelineRoutes:
             answer.headers["Location"] = f"/jobs/{job}"
             return answer
 
-        @app.operation(
-            "GET",
-            "/jobs/<job>",
-            scope="loop",
-            summary="Job status.",
-            responses=(404,),
-        )
+        @app.operation("GET", "/jobs/<job>", scope="loop", responses=(404,))
         def jobs(job: str) -> messages.JobAnswer:
+            """Job status."""
             return messages.JobAnswer.model_validate(self._jobs.read(job))
 
-        @app.operation(
-            "POST",
-            "/end_exp",
-            scope="loop",
-            max_body_bytes=_SHORT,
-            summary="End an experiment.",
-        )
+        @app.operation("POST", "/end_exp", scope="loop", max_body_bytes=_SHORT)
         def end_exp(body: messages.EndRequest) -> messages.EndAnswer:
+            """End an experiment."""
             return messages.EndAnswer()
 
     def _add_info(self, app: WebApp) -> None:
-        @app.operation("GET", "/v1/info", summary="Describe this pipeline.")
+        @app.operation("GET", "/v1/info")
         def info() -> messages.PipelineInfoAnswer:
+            """Describe this pipeline."""
             functions = ["train", "test", "infer"]
             if self._functions.has_state:
                 functions.append("getdatasetstate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import json
 import mimetypes
@@ -10,7 +11,7 @@ import time
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast, get_args, get_type_hints
 
 import flask
 from flask import Response, g, request
@@ -121,7 +122,6 @@ class WebApp(flask.Flask):
         rule: str,
         *,
         answer: type[BaseModel] | None = None,
-        summary: str = "",
         scope: str | None = None,
         is_open: bool = False,
         accepts: Sequence[str] = _JSON,
@@ -130,36 +130,32 @@ class WebApp(flask.Flask):
         status: int = 200,
         max_body_bytes: int | None = None,
     ) -> Callable[[_View], _View]:
-        """Make a function answer requests, and describe it in `/openapi.json`.
+        """Register the handler of a route, and describe it in `/openapi.json`.
 
-        The function's annotations are the schema: parameters `body` and `query` are models of the
-        body and of the query string, other parameters are parts of the address, and a returned
-        model is the JSON of a success. A function without `body` may read it from the request; one
-        that returns a Flask response gives the model as `answer` if the response is JSON.
+        The handler's signature is the contract: a parameter `body` or `query` is parsed as the
+        model that annotates it, further parameters are the parts of the rule, the annotation of
+        the result is the model of the answer, and the docstring is the summary.
 
         Args:
-            method: The HTTP method.
-            rule: The address, as Flask writes it.
-            answer: The model of a success, if the function does not return it.
-            summary: What it does, in one line; by default the docstring's first line.
-            scope: What a token must allow.
-            is_open: Whether it takes no token.
-            accepts: The media types of the body, or `("*/*",)`.
-            responses: Further statuses that it may answer with, beside those of every request.
-            produces: The media type of a success that is no JSON.
-            status: The status of a success.
-            max_body_bytes: The longest body; None for what the server takes.
+            method: HTTP method.
+            rule: Route, in Flask's syntax.
+            answer: Model of a handler that returns a Flask response with JSON.
+            scope: Scope that a token must have.
+            is_open: Whether no token is needed.
+            accepts: Media types of the body; `("*/*",)` for any.
+            responses: Further statuses of answers, beside those of every route.
+            produces: Media type of an answer that is not JSON.
+            status: Status of success.
+            max_body_bytes: Largest body in bytes; None for the server's limit.
         """
 
         def decorate(view: _View) -> _View:
-            hints = typing.get_type_hints(view)
-            returned = hints.get("return")
-            models = [kind for kind in (returned, *typing.get_args(returned)) if _is_model(kind)]
+            hints = get_type_hints(view)
             operation = Operation(
-                method=method,
-                rule=rule,
-                summary=summary or _first_line(view),
-                answer=answer or next(iter(models), None),
+                method,
+                rule,
+                _first_paragraph(view),
+                answer=answer or _model_in(hints["return"]),
                 body=hints.get("body"),
                 query=hints.get("query"),
                 accepts=tuple(accepts),
@@ -385,9 +381,16 @@ def _response(result: Any, status: int) -> Response:
     return result
 
 
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _first_paragraph(view: Callable[..., Any]) -> str:
+    text = inspect.getdoc(view) or view.__name__
+    return " ".join(text.partition("\n\n")[0].split())
 
 
-def _first_line(view: Callable[..., Any]) -> str:
-    return (view.__doc__ or view.__name__).strip().splitlines()[0]
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of a result, also where a handler may return a Flask response instead."""
+    found = [
+        kind
+        for kind in (annotation, *get_args(annotation))
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+    ]
+    return found[0] if found else None
