@@ -131,7 +131,7 @@ def _add_routes(
 
     @app.operation("GET", "/api/info")
     def api_info() -> ModelInfoAnswer:
-        """What the page has to know."""
+        """Describe the model for the page."""
         return info
 
     @app.operation("GET", "/api/samples/<int:number>", produces="image/jpeg", responses=(404,))

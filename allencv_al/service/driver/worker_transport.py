@@ -107,7 +107,7 @@ class WorkerTransport:
     def _add_routes(self, app: WebApp) -> None:
         @app.operation("POST", "/start_experiment")
         def start_experiment(body: messages.StartRequest) -> messages.StartAnswer:
-            """Say that a worker is there."""
+            """Register a worker."""
             with self._changed:
                 self._worker = uuid.uuid4().hex
                 self.name = f"the worker {body.name}" if body.name else "the worker"
@@ -117,12 +117,12 @@ class WorkerTransport:
 
         @app.operation("POST", "/sdk_response", responses=(409,))
         def sdk_response(body: messages.NextTaskRequest) -> messages.NextTaskAnswer:
-            """Ask what to do; the answer waits some seconds for something."""
+            """Return the next task; waits some seconds for one."""
             return self._next(body.worker)
 
         @app.operation("POST", "/end_of_task", responses=(409,))
         def end_of_task(body: messages.ResultRequest) -> messages.ResultAnswer:
-            """Say what has come of a task."""
+            """Deliver the answer to a task."""
             with self._changed:
                 self._check(body.worker)
                 if self._task is not None and body.task == self._task.id and self._result is None:

@@ -138,31 +138,21 @@ class LabelStudioRoutes:
     def add_to(self, app: WebApp) -> None:
         """Add them to an application."""
 
-        @app.operation(
-            "GET",
-            f"{PREFIX}/health",
-            summary="For Label Studio: whether the model is there.",
-        )
+        @app.operation("GET", f"{PREFIX}/health")
         def health() -> HealthAnswer:
+            """For Label Studio: whether the model is there."""
             return HealthAnswer(status="UP", model_class="allencv_al")
 
-        @app.operation(
-            "POST",
-            f"{PREFIX}/setup",
-            summary="For Label Studio: the model is connected to a project.",
-        )
+        @app.operation("POST", f"{PREFIX}/setup")
         def setup(body: SetupRequest) -> VersionAnswer:
+            """For Label Studio: the model is connected to a project."""
             if body.schema_.strip():
                 parse_config(body.schema_)
             return VersionAnswer(model_version=self._version)
 
-        @app.operation(
-            "POST",
-            f"{PREFIX}/predict",
-            summary="For Label Studio: predictions for tasks, with a score to sort them by.",
-            responses=(503,),
-        )
+        @app.operation("POST", f"{PREFIX}/predict", responses=(503,))
         def predict(body: PredictRequest) -> PredictAnswer:
+            """For Label Studio: predictions for tasks, with a score to sort them by."""
             config = parse_config(body.label_config)
             results = [
                 result
@@ -171,13 +161,11 @@ class LabelStudioRoutes:
             ]
             return PredictAnswer(results=results, model_version=self._version)
 
-        @app.operation(
-            "POST",
-            f"{PREFIX}/webhook",
-            summary="For Label Studio: something has happened there. Nothing follows from it here: "
-            "labels come in by import-labels.",
-        )
+        @app.operation("POST", f"{PREFIX}/webhook")
         def webhook(body: WebhookRequest) -> WebhookAnswer:
+            """For Label Studio: something has happened there. Nothing follows from it here: labels
+            come in by import-labels.
+            """
             return WebhookAnswer(status="ignored")
 
     def _results(

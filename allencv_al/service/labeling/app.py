@@ -101,12 +101,9 @@ class LabelingRoutes:
     def _add_session(self) -> None:
         store, presenter = self._store, self._presenter
 
-        @self._app.operation(
-            "GET",
-            "/api/session",
-            summary="Current state of the labeling; also extends the caller's leases.",
-        )
+        @self._app.operation("GET", "/api/session")
         def session() -> answers.SessionAnswer:
+            """Current state of the labeling; also extends the caller's leases."""
             annotator = current_annotator()
             batch = store.items.batch()
             store.leases.extend(annotator)
@@ -128,12 +125,9 @@ class LabelingRoutes:
                 annotators=store.counts.annotators(),
             )
 
-        @self._app.operation(
-            "GET",
-            "/api/agreement",
-            summary="How far the annotators agree.",
-        )
+        @self._app.operation("GET", "/api/agreement")
         def agreement() -> answers.AgreementAnswer:
+            """Agreement of the annotators."""
             found = annotator_agreement(store.database)
             return answers.AgreementAnswer(
                 pairs=[
@@ -156,25 +150,18 @@ class LabelingRoutes:
     def _add_batch(self) -> None:
         store, presenter, app = self._store, self._presenter, self._app
 
-        @app.operation(
-            "POST",
-            "/api/next",
-            summary="Images to label, promised to who asks.",
-        )
+        @app.operation("POST", "/api/next")
         def next_items(body: messages.NextRequest) -> answers.NextAnswer:
+            """Images to label, promised to who asks."""
             but = [number_of(item) for item in body.but]
             found = store.leases.next_items(current_annotator(), body.count, body.skipped, but)
             return answers.NextAnswer(
                 items=[presenter.item(item, expires) for item, expires in found]
             )
 
-        @app.operation(
-            "POST",
-            "/api/guess",
-            summary="The model's prediction; only on request, because it biases.",
-            responses=(409,),
-        )
+        @app.operation("POST", "/api/guess", responses=(409,))
         def guess(body: messages.GuessRequest) -> answers.GuessAnswer:
+            """The model's prediction; only on request, because it biases."""
             item = store.items.item(number_of(body.item))
             return answers.GuessAnswer(
                 probabilities=[
@@ -183,13 +170,9 @@ class LabelingRoutes:
                 ]
             )
 
-        @app.operation(
-            "POST",
-            "/api/finish",
-            summary="End the round of a loop; skipped images stay without a label.",
-            responses=(409,),
-        )
+        @app.operation("POST", "/api/finish", responses=(409,))
         def finish(body: messages.FinishRequest) -> answers.FinishedAnswer:
+            """End the round of a loop; skipped images stay without a label."""
             batch = store.items.batch()
             if batch is not None and batch.round is None:
                 raise WebError(409, "conflict", "a folder is not finished: its labels may change")
@@ -200,13 +183,9 @@ class LabelingRoutes:
     def _add_answers(self) -> None:
         store, presenter, app = self._store, self._presenter, self._app
 
-        @app.operation(
-            "POST",
-            "/api/answers",
-            summary="Say what an image shows; it is on the disk when this is answered.",
-            responses=(409, 507),
-        )
+        @app.operation("POST", "/api/answers", responses=(409, 507))
         def answer(body: messages.AnswerRequest) -> answers.StoredAnswer:
+            """Store an answer; it is on the disk when this responds."""
             annotator = current_annotator()
             check_is_meant(store, body, annotator)
             new = NewAnswer(
@@ -221,13 +200,9 @@ class LabelingRoutes:
             [said] = presenter.said([stored])
             return answers.StoredAnswer(answer=said, progress=self._progress(annotator))
 
-        @app.operation(
-            "POST",
-            "/api/undo",
-            summary="Undo one of the caller's answers, and return its image.",
-            responses=(409,),
-        )
+        @app.operation("POST", "/api/undo", responses=(409,))
         def undo(body: messages.UndoRequest) -> answers.UndoneAnswer:
+            """Undo one of the caller's answers, and return its image."""
             annotator = current_annotator()
             undone = store.answers.undo(annotator, body.event_id)
             store.leases.hold(annotator, undone.item)
@@ -238,24 +213,18 @@ class LabelingRoutes:
                 progress=self._progress(annotator),
             )
 
-        @app.operation(
-            "GET",
-            "/api/history",
-            summary="The caller's answers, newest first.",
-        )
+        @app.operation("GET", "/api/history")
         def history(query: messages.HistoryQuery) -> answers.HistoryAnswer:
+            """The caller's answers, newest first."""
             found = store.answers.history(current_annotator(), query.before, query.limit)
             return answers.HistoryAnswer(answers=presenter.said(found))
 
     def _add_review(self) -> None:
         store, presenter, app = self._store, self._presenter, self._app
 
-        @app.operation(
-            "GET",
-            "/api/review",
-            summary="Images that something was said of, with all that was said.",
-        )
+        @app.operation("GET", "/api/review")
         def review(query: messages.ReviewQuery) -> answers.ReviewAnswer:
+            """Images that something was said of, with all that was said."""
             batch = store.items.batch()
             number = None if query.batch == "all" or batch is None else batch.batch
             wanted = ReviewFilter(
@@ -270,13 +239,9 @@ class LabelingRoutes:
             last = f"i{found[-1].item.item}" if len(found) == query.limit else None
             return answers.ReviewAnswer(items=presenter.reviewed(found), next=last)
 
-        @app.operation(
-            "POST",
-            "/api/review",
-            summary="Decide what images show, whatever the answers say; all of them, or none.",
-            responses=(409, 507),
-        )
+        @app.operation("POST", "/api/review", responses=(409, 507))
         def decide(body: messages.ReviewRequest) -> answers.DecidedAnswer:
+            """Decide what images show, whatever the answers say; all of them, or none."""
             annotator = current_annotator()
             decided = store.reviews.decide(
                 annotator,
@@ -287,15 +252,11 @@ class LabelingRoutes:
             )
             return answers.DecidedAnswer(decided=decided, progress=self._progress(annotator))
 
-        @app.operation(
-            "POST",
-            "/api/review/undo",
-            summary="Undo the decisions of one request.",
-            responses=(409,),
-        )
+        @app.operation("POST", "/api/review/undo", responses=(409,))
         def undo_decision(
             body: messages.ReviewUndoRequest,
         ) -> answers.DecidedAnswer:
+            """Undo the decisions of one request."""
             annotator = current_annotator()
             undone = store.reviews.undo(annotator, body.client_id)
             return answers.DecidedAnswer(decided=undone, progress=self._progress(annotator))
@@ -303,45 +264,30 @@ class LabelingRoutes:
     def _add_classes(self) -> None:
         store, presenter, app = self._store, self._presenter, self._app
 
-        @app.operation(
-            "POST",
-            "/api/classes",
-            summary="Add a class.",
-            responses=(409,),
-        )
+        @app.operation("POST", "/api/classes", responses=(409,))
         def add_class(body: messages.ClassRequest) -> answers.ClassAnswer:
+            """Add a class."""
             self._check_may_edit()
             added = store.classes.add_one(body.name, current_annotator())
             return presenter.class_of(added.class_id)
 
-        @app.operation(
-            "PATCH",
-            "/api/classes/<id>",
-            summary="Give a class another name; its labels stay with it.",
-            responses=(409,),
-        )
+        @app.operation("PATCH", "/api/classes/<id>", responses=(409,))
         def rename_class(id: str, body: messages.ClassRequest) -> answers.ClassAnswer:
+            """Give a class another name; its labels stay with it."""
             self._check_may_edit()
             store.classes.rename(number_of(id), body.name, current_annotator())
             return presenter.class_of(number_of(id))
 
-        @app.operation(
-            "DELETE",
-            "/api/classes/<id>",
-            summary="Remove a class that has no answers.",
-            responses=(409,),
-        )
+        @app.operation("DELETE", "/api/classes/<id>", responses=(409,))
         def remove_class(id: str) -> answers.ClassesAnswer:
+            """Remove a class that has no answers."""
             self._check_may_edit()
             store.classes.remove(number_of(id), current_annotator())
             return answers.ClassesAnswer(classes=presenter.classes())
 
-        @app.operation(
-            "GET",
-            "/api/classes/history",
-            summary="What was done to the classes.",
-        )
+        @app.operation("GET", "/api/classes/history")
         def class_history() -> answers.ClassHistoryAnswer:
+            """Changes of the classes."""
             return answers.ClassHistoryAnswer(
                 changes=[
                     answers.ClassChangeAnswer(

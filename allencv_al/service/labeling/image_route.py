@@ -22,14 +22,9 @@ def add_image_route(app: WebApp, store: LabelingStore) -> None:
         store: The labeling.
     """
 
-    @app.operation(
-        "GET",
-        "/api/images/<id>",
-        produces="image/jpeg",
-        summary="An image, upright and encoded anew, as JPEG or PNG.",
-        responses=(404, 409, 503),
-    )
+    @app.operation("GET", "/api/images/<id>", produces="image/jpeg", responses=(404, 409, 503))
     def image(id: str, query: messages.ImageQuery) -> flask.Response:
+        """An image, upright and encoded anew, as JPEG or PNG."""
         if query.v is not None:
             check_labeling(store, query.v.partition("-")[0])
         item = store.items.item(number_of(id))

@@ -175,7 +175,7 @@ class PipelineRoutes:
         ) -> messages.OneLoopAnswer | flask.Response:
             """Train, test and infer, each phase once, and store the results.
 
-            With `Prefer: respond-async` the answer is 202 and the address of a job.
+            With `Prefer: respond-async`, answer 202 and the address of a job.
             """
             request = self._loop_request(body)
             if "respond-async" not in flask.request.headers.get("Prefer", ""):

@@ -154,8 +154,8 @@ class WebApp(flask.Flask):
             operation = Operation(
                 method,
                 rule,
-                _first_paragraph(view),
-                answer=answer or _model_in(hints["return"]),
+                _text_of(view),
+                answer=answer or _model_in(hints.get("return")),
                 body=hints.get("body"),
                 query=hints.get("query"),
                 accepts=tuple(accepts),
@@ -381,9 +381,8 @@ def _response(result: Any, status: int) -> Response:
     return result
 
 
-def _first_paragraph(view: Callable[..., Any]) -> str:
-    text = inspect.getdoc(view) or view.__name__
-    return " ".join(text.partition("\n\n")[0].split())
+def _text_of(view: Callable[..., Any]) -> str:
+    return " ".join((inspect.getdoc(view) or view.__name__).split())
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
