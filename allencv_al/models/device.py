@@ -1,4 +1,4 @@
-"""Where a model computes: the device that an option names, and denormal numbers on a CPU."""
+"""The device of a model, and denormal numbers on a CPU."""
 
 from __future__ import annotations
 

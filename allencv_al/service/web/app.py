@@ -8,7 +8,6 @@ import io
 import json
 import mimetypes
 import time
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast, get_args, get_type_hints
