@@ -24,6 +24,11 @@ class Picks:
     scores: NDArray[np.float32]
     reasons: tuple[Mapping[str, Any], ...] = ()
 
+    @classmethod
+    def none(cls) -> Picks:
+        """Return no picks."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.float32))
+
 
 @dataclass(frozen=True)
 class Selection:

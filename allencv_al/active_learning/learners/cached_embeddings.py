@@ -22,6 +22,7 @@ from allencv_al.selection.pool.fingerprints import (
 )
 from allencv_al.selection.pool.mc_dropout import ConsistentDropout
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
@@ -158,8 +159,8 @@ def _logits(model: Model, known: PoolOutputs) -> NDArray[np.float32]:
     assert known.embeddings is not None
     device = next(model.parameters(), torch.empty(0)).device
     blocks = []
-    for start in range(0, len(known.ids), _ROWS_AT_A_TIME):
-        rows = np.array(known.embeddings[start : start + _ROWS_AT_A_TIME], dtype=np.float32)
+    for part in slices(len(known.ids), _ROWS_AT_A_TIME):
+        rows = np.array(known.embeddings[part], dtype=np.float32)
         outputs = model(embedding=torch.from_numpy(rows).to(device))
         blocks.append(outputs["logits"].float().cpu().numpy())
     if not blocks:

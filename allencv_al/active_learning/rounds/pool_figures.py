@@ -15,6 +15,7 @@ from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.metrics.scores import cohen_kappa
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 PREDICTIONS_NAME = "predictions.json"
@@ -191,10 +192,9 @@ def _nearest_squares(embeddings: FloatArray, batch: FloatArray) -> NDArray[np.fl
     targets = np.asarray(batch, np.float32) - center  # near the origin, squares cancel less
     target_squares = (targets.astype(np.float64) ** 2).sum(axis=1)
     nearest = np.empty(len(embeddings))
-    step = max(1, _BLOCK_FLOATS // max(len(targets), targets.shape[1]))
-    for start in range(0, len(embeddings), step):
-        rows = np.asarray(embeddings[start : start + step], np.float32) - center
+    for part in slices(len(embeddings), _BLOCK_FLOATS // max(len(targets), targets.shape[1])):
+        rows = np.asarray(embeddings[part], np.float32) - center
         squares = np.einsum("nd,nd->n", rows, rows)
         distances = squares[:, None] - 2 * (rows @ targets.T) + target_squares
-        nearest[start : start + step] = np.maximum(distances.min(axis=1), 0)
+        nearest[part] = np.maximum(distances.min(axis=1), 0)
     return nearest

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from allencv_al.common.errors import AllenCVError, DataError, ImageDecodeError, is_machine_fault
 from allencv_al.predictors.batched_inference import OutputBatch
+from allencv_al.selection.pool.rows import slices
 
 FloatRows = NDArray[np.float32]
 
@@ -178,9 +179,8 @@ def in_order(array: FloatRows, rows: NDArray[np.int64], memory_limit_mb: float) 
     shape = (len(rows), *array.shape[1:])
     with _explained(), tempfile.TemporaryFile(prefix="allencv_al-") as file:
         copy: FloatRows = np.memmap(file, np.float32, "w+", shape=shape)
-    step = max(1, _BLOCK_BYTES // array[:1].nbytes)
-    for start in range(0, len(rows), step):
-        copy[start : start + step] = array[rows[start : start + step]]
+    for part in slices(len(rows), _BLOCK_BYTES // array[:1].nbytes):
+        copy[part] = array[rows[part]]
     return copy
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.selection.pool.row_view import take_rows
+from allencv_al.selection.pool.rows import slices, take_rows
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -107,14 +107,14 @@ class Pool:
     def _check_finite(self, name: str) -> None:
         array: FloatArray = getattr(self, name)
         bad: list[int] = []
-        for start in range(0, len(array), _ROWS_AT_A_TIME):
-            block = np.asarray(array[start : start + _ROWS_AT_A_TIME])
+        for part in slices(len(array), _ROWS_AT_A_TIME):
+            block = np.asarray(array[part])
             # A sum is finite only if every term is (or overflows, which the second look clears up)
             with np.errstate(over="ignore", invalid="ignore"):
                 total = block.sum(dtype=np.float64)
             if not np.isfinite(total):
                 wrong = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
-                bad.extend((start + np.flatnonzero(wrong)).tolist())
+                bad.extend((part.start + np.flatnonzero(wrong)).tolist())
         if bad:
             of_pool = len(array) == len(self.ids) and not name.startswith(("labeled", "target"))
             named = [self.ids[i] if of_pool else f"row {i}" for i in bad[:_MOST_NAMED]]

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.data.id_hash import canonical_order, id_hashes
+from allencv_al.data.id_hash import canonical_order
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.selection.strategies.shared.distances import block_rows, slices, squared_norms
+from allencv_al.selection.strategies.base import QueryStrategy, in_hash_order
+from allencv_al.selection.strategies.shared.distances import block_rows, squared_norms
 
 _PROPOSALS = 32
 _PROPOSALS_PER_SECOND = 1e4
@@ -43,8 +44,6 @@ class Badge(QueryStrategy):
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        if count == 0:
-            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
         logits, embeddings = pool.logits, pool.embeddings
         assert logits is not None and embeddings is not None
         columns = logits.shape[1] + embeddings.shape[1]
@@ -56,8 +55,7 @@ class Badge(QueryStrategy):
         left = np.setdiff1d(np.arange(len(pool)), draw.picked)
         missing = count - len(draw.picked)
         if missing:
-            hashes = id_hashes((pool.ids[i] for i in left.tolist()), seed)
-            draw.picked += left[np.argsort(hashes)][:missing].tolist()
+            draw.picked += in_hash_order(left, pool, seed)[:missing].tolist()
             draw.distances += [0.0] * missing
             draw.nearest += [-1] * missing
         reasons: list[dict[str, object]] = [{"gradient_norm": float(np.sqrt(draw.distances[0]))}]
@@ -204,5 +202,4 @@ class KMeansPlusPlus:
 def _longest(norms: NDArray[np.float64], pool: Pool, seed: int) -> int:
     """Return the item with the largest norm; a hash of the id breaks ties."""
     candidates = np.flatnonzero(norms >= norms.max() * (1 - _SAME))
-    hashes = id_hashes((pool.ids[i] for i in candidates.tolist()), seed)
-    return int(candidates[np.argmin(hashes)])
+    return int(in_hash_order(candidates, pool, seed)[0])

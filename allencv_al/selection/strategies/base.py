@@ -16,6 +16,7 @@ from allencv_al.common.errors import ComponentError, ConfigurationError, DataErr
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.unix import peak_bytes
 from allencv_al.data.id_hash import id_hashes
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import OUTPUTS, Pool
 from allencv_al.selection.selection import Picks, Selection
 from allencv_al.selection.strategies.shared.pick_check import (
@@ -124,23 +125,27 @@ class QueryStrategy(Registrable):
         Raises:
             ComponentError: What `_pick` returns is not that.
         """
+        if count == 0:
+            return Picks.none()
         return checked_picks(self, self._pick(pool, count, seed), pool, count)
 
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        """Return `count` distinct picks; the default takes the highest scores."""
+        """Return `count` distinct picks, at least 1; the default takes the highest scores."""
         scores = checked_scores(self, self.score(pool), pool)
         indices = highest(scores, count, pool, seed)
-        return Picks(indices, scores[indices])
+        return Picks(indices, scores[indices], self._reasons(pool, indices))
+
+    def _reasons(self, pool: Pool, indices: NDArray[np.int64]) -> tuple[dict[str, Any], ...]:
+        """Return why the items at `indices` have the highest scores; none by default."""
+        return ()
 
     def rows_per_block(self, bytes_per_row: float) -> int:
         """Return how many rows a block may have that takes `bytes_per_row` for each."""
         return max(1, int(self.memory_budget_mb * _MEGABYTE / max(bytes_per_row, 1.0)))
 
     def blocks(self, count: int, bytes_per_row: float) -> Iterator[slice]:
-        """Yield slices that cover `count` rows, each within the memory budget."""
-        step = self.rows_per_block(bytes_per_row)
-        for start in range(0, count, step):
-            yield slice(start, min(start + step, count))
+        """Return slices that cover `count` rows, each within the memory budget."""
+        return slices(count, self.rows_per_block(bytes_per_row))
 
 
 def needs_of(strategy: QueryStrategy) -> frozenset[str]:
@@ -204,6 +209,14 @@ def highest(
         candidates = np.flatnonzero(scores >= threshold)
     else:
         candidates = np.arange(len(scores))
-    ties = id_hashes((pool.ids[index] for index in candidates.tolist()), seed)
-    order = np.lexsort((ties, -scores[candidates].astype(np.float64)))
+    order = np.lexsort((_hashes(candidates, pool, seed), -scores[candidates].astype(np.float64)))
     return candidates[order[:count]].astype(np.int64)
+
+
+def in_hash_order(indices: NDArray[np.int64], pool: Pool, seed: int) -> NDArray[np.int64]:
+    """Return positions in the pool in the order of a seeded hash of the ids, to break ties."""
+    return indices if len(indices) == 1 else indices[np.argsort(_hashes(indices, pool, seed))]
+
+
+def _hashes(indices: NDArray[np.int64], pool: Pool, seed: int) -> NDArray[np.uint64]:
+    return id_hashes((pool.ids[index] for index in indices.tolist()), seed)

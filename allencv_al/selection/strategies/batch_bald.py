@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy, highest
@@ -45,7 +45,7 @@ class LabelConfigurations:
         """Return H[y_i | y_B] of an item from its members' probabilities, `[S, C]`."""
         narrow = member_probabilities.astype(np.float32)
         total = 0.0
-        for rows in self._chunks(narrow.shape[1]):
+        for rows in slices(len(self.probabilities), _CELLS_AT_A_TIME // max(narrow.shape[1], 1)):
             mixtures = self.posteriors[rows] @ narrow
             mixtures *= np.log(np.maximum(mixtures, _SMALLEST))
             total -= float((self.probabilities[rows] @ mixtures).sum(dtype=np.float64))
@@ -77,11 +77,6 @@ class LabelConfigurations:
         posteriors /= posteriors.sum(axis=1, keepdims=True)
         probabilities = probabilities / probabilities.sum()
         return LabelConfigurations(probabilities.astype(np.float32), posteriors.astype(np.float32))
-
-    def _chunks(self, classes: int) -> Iterator[slice]:
-        step = max(1, _CELLS_AT_A_TIME // max(classes, 1))
-        for start in range(0, len(self.probabilities), step):
-            yield slice(start, start + step)
 
 
 @QueryStrategy.register("batch_bald")

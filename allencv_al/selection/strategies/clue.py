@@ -14,6 +14,7 @@ from allencv_al.selection.strategies.shared.canonical_rows import (
     assign,
     fit_centroids,
 )
+from allencv_al.selection.strategies.shared.distances import squared_norms
 from allencv_al.selection.strategies.uncertainty import Entropy
 
 _NEAREST_KEPT = 8
@@ -46,8 +47,6 @@ class Clue(QueryStrategy):
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        if count == 0:
-            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
         rows = CanonicalRows(pool, seed)
         entropy = Entropy(temperature=self.temperature, memory_budget_mb=self.memory_budget_mb)
         weights = entropy.score(pool)[rows.order]
@@ -115,7 +114,7 @@ def _distinct(
             free = _free(nearest.positions[cluster], taken)
         # float32 products may rank those that are nearly as near wrongly
         offsets = rows.take(free).astype(np.float64) - centroids[cluster]
-        distances = np.einsum("nd,nd->n", offsets, offsets)
+        distances = squared_norms(offsets)
         best = int(distances.argmin())
         found.append((int(free[best]), float(distances[best])))
         taken[free[best]] = True

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy
@@ -59,8 +60,6 @@ class ClusterMargin(QueryStrategy):
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        if count == 0:
-            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
         rows = CanonicalRows(pool, seed)
         scores = Margin(memory_budget_mb=self.memory_budget_mb).score(pool)[rows.order]
         ranked = np.argsort(-scores, kind="stable")[: self.candidates_per_pick * count]
@@ -82,10 +81,8 @@ class ClusterMargin(QueryStrategy):
     ) -> NDArray[np.int64]:
         wanted = min(_MOST_CLUSTERS, round(len(candidates) / _CANDIDATES_PER_CLUSTER))
         centroids = fit_centroids(rows, self.num_clusters or max(1, wanted), seed)
-        blocks = range(0, len(candidates), _ROWS_PER_BLOCK)
-        return np.concatenate(
-            [assign(rows.take(candidates[i : i + _ROWS_PER_BLOCK]), centroids)[0] for i in blocks]
-        )
+        blocks = slices(len(candidates), _ROWS_PER_BLOCK)
+        return np.concatenate([assign(rows.take(candidates[i]), centroids)[0] for i in blocks])
 
 
 def _in_turn(

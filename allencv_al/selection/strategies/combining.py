@@ -35,7 +35,7 @@ from allencv_al.selection.strategies.shared.batch_parts import (
     pick_among,
     reasons_of,
 )
-from allencv_al.selection.strategies.shared.distances import check_columns, near_any
+from allencv_al.selection.strategies.shared.distances import labeled_rows, near_any
 
 _COVERAGE_SAMPLE = 10_000
 
@@ -267,16 +267,12 @@ class Switch(QueryStrategy):
         return len(pool.labeled_labels) / classes
 
     def _coverage(self, pool: Pool, seed: int) -> float:
-        assert pool.embeddings is not None
-        assert pool.labeled_embeddings is not None
-        assert self.radius is not None
+        assert pool.embeddings is not None and self.radius is not None
         if not len(pool):
             return 1.0
-        check_columns(pool.labeled_embeddings, pool.embeddings)
         order = canonical_order(pool.ids, part_seed(seed, "switch"))[:_COVERAGE_SAMPLE]
-        near = near_any(
-            pool.embeddings, order, pool.labeled_embeddings, self.radius, self.memory_budget_mb
-        )
+        labeled = labeled_rows(pool)
+        near = near_any(pool.embeddings, order, labeled, self.radius, self.memory_budget_mb)
         return float(near.mean())
 
 

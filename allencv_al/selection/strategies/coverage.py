@@ -70,8 +70,6 @@ class CoverageStrategy(QueryStrategy):
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        if count == 0:
-            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
         rows = CanonicalRows(pool, seed)
         references = min(len(pool), self.max_references)
         candidates = min(len(pool), max(self.max_candidates, count))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -49,17 +49,12 @@ class EnsembleStrategy(QueryStrategy):
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
         return self._scores(pool).astype(np.float32)
 
-    @overrides
-    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        scores = self._scores(pool).astype(np.float32)
-        indices = highest(scores, count, pool, seed)
-        return Picks(indices, scores[indices], self._reasons(pool, indices))
-
     @abstractmethod
     def _scores(self, pool: Pool) -> NDArray[np.float64]:
         """Return the score of each item, `[N]`, whole."""
 
-    def _reasons(self, pool: Pool, indices: NDArray[np.int64]) -> tuple[dict[str, object], ...]:
+    @overrides
+    def _reasons(self, pool: Pool, indices: NDArray[np.int64]) -> tuple[dict[str, Any], ...]:
         logits = members_logits(pool)
         return prediction_reasons(
             indices, lambda some: mean_probabilities(logits[some], self.temperature)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.selection.strategies.ensemble import (
@@ -47,7 +46,7 @@ class Epig(EnsembleStrategy):
         _, members, classes = logits.shape
         bytes_per_row = members * classes * _BYTES_PER_PROBABILITY
         totals = np.zeros(len(logits))
-        for some in _slices(len(targets), _TARGET_CELLS // max(members * classes, 1)):
+        for some in slices(len(targets), _TARGET_CELLS // max(members * classes, 1)):
             target_ratios, target_means = self._ratios(targets[some])
             for rows in cached_blocks(self, len(logits), bytes_per_row):
                 ratios, means = self._ratios(logits[rows])
@@ -78,12 +77,12 @@ def _informations(
     count, members, classes = ratios.shape
     items = np.ascontiguousarray(ratios.transpose(0, 2, 1)) / np.float32(members)
     totals = np.zeros(count)
-    for some in _slices(len(target_means), _JOINT_CELLS // classes**2):
+    for some in slices(len(target_means), _JOINT_CELLS // classes**2):
         columns = target_ratios[some].transpose(1, 0, 2).reshape(members, -1)
         weights = target_means[some].ravel()
         # One product for each item, always of the same shape, so that no item's sums depend on
         # its neighbors
-        for rows in _slices(count, _JOINT_CELLS // (classes * weights.size)):
+        for rows in slices(count, _JOINT_CELLS // (classes * weights.size)):
             joint = np.matmul(items[rows], columns)
             terms = np.log(np.maximum(joint, _SMALLEST))
             terms *= joint
@@ -92,11 +91,6 @@ def _informations(
             by_class = np.matmul(terms, weights)
             totals[rows] += (by_class * means[rows]).sum(axis=1, dtype=np.float64)
     return totals
-
-
-def _slices(count: int, step: int) -> Iterator[slice]:
-    for start in range(0, count, max(1, step)):
-        yield slice(start, start + max(1, step))
 
 
 def _check_targets(found: tuple[int, ...], of_targets: tuple[int, ...]) -> None:

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.errors import ConfigurationError
-from allencv_al.data.id_hash import id_hashes
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import QueryStrategy
+from allencv_al.selection.strategies.base import QueryStrategy, in_hash_order
 from allencv_al.selection.strategies.shared.distances import (
     block_rows,
+    labeled_rows,
     rounding_bound,
     rows_about,
-    slices,
     squared_norms,
 )
 from allencv_al.selection.strategies.shared.farthest_first import Centers, FarthestFirst
@@ -50,9 +49,7 @@ class KCenter(QueryStrategy):
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
         embeddings = pool.embeddings
         assert embeddings is not None
-        if count == 0:
-            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
-        labeled = _labeled(pool, embeddings)
+        labeled = labeled_rows(pool)
         step = block_rows(self.memory_budget_mb, embeddings.shape[1])
         if len(labeled):
             # Any point among the embeddings can be the origin
@@ -63,7 +60,7 @@ class KCenter(QueryStrategy):
             mean = _mean_row(embeddings, step)
             centers = Centers(embeddings, labeled, _in_float32(mean), count)
             nearest = _nearest_to(mean, embeddings, step)
-            centers.add(_first_by_hash(nearest, pool, seed))
+            centers.add(int(in_hash_order(nearest, pool, seed)[0]))
         _fill(FarthestFirst(centers, step), centers, pool, count, seed)
         distances, reasons = _explain(centers, pool)
         return Picks(np.asarray(centers.picked, np.int64), distances.astype(np.float32), reasons)
@@ -73,25 +70,11 @@ def _fill(search: FarthestFirst, centers: Centers, pool: Pool, count: int, seed:
     while len(centers.picked) < count:
         farthest, distance = search.farthest()
         if distance > 0 or len(farthest) == 1:
-            search.pick(_first_by_hash(farthest, pool, seed))
+            search.pick(int(in_hash_order(farthest, pool, seed)[0]))
             continue
-        # All that is left duplicates a center, and will do so until the end
-        hashes = id_hashes((pool.ids[i] for i in farthest.tolist()), seed)
-        for index in farthest[np.argsort(hashes)][: count - len(centers.picked)].tolist():
+        # All remaining items duplicate a center: no later pick changes that
+        for index in in_hash_order(farthest, pool, seed)[: count - len(centers.picked)].tolist():
             search.pick(index)
-
-
-def _labeled(pool: Pool, embeddings: FloatArray) -> FloatArray:
-    labeled = pool.labeled_embeddings
-    if labeled is None:
-        return embeddings[:0]
-    if labeled.ndim != 2 or labeled.shape[1] != embeddings.shape[1]:
-        raise ConfigurationError(
-            f"pool.labeled_embeddings: expected {embeddings.shape[1]} columns as in "
-            f"pool.embeddings, found shape {labeled.shape}"
-        )
-    pool.check({"labeled_embeddings"})
-    return labeled
 
 
 def _mean_row(array: FloatArray, step: int) -> NDArray[np.float64]:
@@ -119,12 +102,6 @@ def _nearest_to(mean: NDArray[np.float64], embeddings: FloatArray, step: int) ->
 
 def _in_float32(row: NDArray[np.float64]) -> NDArray[np.float64]:
     return row.astype(np.float32).astype(np.float64)
-
-
-def _first_by_hash(indices: NDArray[np.int64], pool: Pool, seed: int) -> int:
-    if len(indices) == 1:
-        return int(indices[0])
-    return int(indices[np.argmin(id_hashes((pool.ids[i] for i in indices.tolist()), seed))])
 
 
 def _explain(

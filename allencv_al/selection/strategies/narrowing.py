@@ -38,8 +38,8 @@ from allencv_al.selection.strategies.shared.batch_parts import (
     reasons_of,
 )
 from allencv_al.selection.strategies.shared.distances import (
-    check_columns,
     distances_to,
+    labeled_rows,
     near_any,
     nearest_other,
 )
@@ -175,9 +175,8 @@ class Deduplicate(WrappingStrategy):
         assert embeddings is not None
         distance = self._distance(pool, embeddings, seed)
         left = np.arange(len(pool))
-        if self.labeled and pool.labeled_embeddings is not None:
-            check_columns(pool.labeled_embeddings, embeddings)
-            left = self._far_from(embeddings, left, pool.labeled_embeddings, distance)
+        if self.labeled:
+            left = self._far_from(embeddings, left, labeled_rows(pool), distance)
         accepted = np.empty(0, np.int64)
         parts: list[Picks] = []
         asked = count

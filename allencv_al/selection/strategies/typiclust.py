@@ -11,6 +11,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from overrides import overrides
 
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy
@@ -19,6 +20,7 @@ from allencv_al.selection.strategies.shared.canonical_rows import (
     assign_all,
     fit_centroids,
 )
+from allencv_al.selection.strategies.shared.distances import squared_norms
 
 _EPSILON = 1e-5  # the paper's: identical neighbors make no infinite typicality
 _SPARE = 12
@@ -82,9 +84,8 @@ class ClusterTypicality:
         self._distances = np.zeros((len(self._present), kept), np.float32)
         if not kept:
             return
-        squares = np.einsum("nd,nd->n", rows, rows)
-        for start in range(0, len(rows), _ROWS_PER_BLOCK):
-            block = slice(start, min(start + _ROWS_PER_BLOCK, len(rows)))
+        squares = squared_norms(rows)
+        for block in slices(len(rows), _ROWS_PER_BLOCK):
             distances = rows[block] @ rows.T
             distances *= -2
             distances += squares[block, None]
@@ -143,8 +144,6 @@ class TypiClust(QueryStrategy):
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        if count == 0:
-            return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
         rows = CanonicalRows(pool, seed)
         wanted = min(rows.labeled_count + count, self.max_clusters)
         centroids = fit_centroids(rows, wanted, seed, with_labeled=True)

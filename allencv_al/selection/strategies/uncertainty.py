@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
-from allencv_al.selection.selection import Picks
-from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy, highest
+from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy
 from allencv_al.selection.strategies.shared.softmax import (
     cached_blocks,
     prediction_reasons,
@@ -51,15 +51,10 @@ class UncertaintyStrategy(QueryStrategy):
         return scores
 
     @overrides
-    def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        scores = self.score(pool)
-        indices = highest(scores, count, pool, seed)
-
-        def probabilities(some: NDArray[np.int64]) -> FloatArray:
-            assert pool.logits is not None
-            return softmax(pool.logits[some], self.temperature)[0]
-
-        return Picks(indices, scores[indices], prediction_reasons(indices, probabilities))
+    def _reasons(self, pool: Pool, indices: NDArray[np.int64]) -> tuple[dict[str, Any], ...]:
+        logits = pool.logits
+        assert logits is not None
+        return prediction_reasons(indices, lambda some: softmax(logits[some], self.temperature)[0])
 
     @abstractmethod
     def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""No strategy copies what it reads; wrappers are tried in `test_row_view.py`."""
+"""No strategy copies what it reads; wrappers are tried in `test_rows.py`."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def pick_among(
     """
     count = min(count, len(among))
     if count <= 0:
-        return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
+        return Picks.none()
     part = pool if len(among) == len(pool) else _with_needed(pool, strategy.needs).take(among)
     picks = strategy.pick(part, count, seed)
     indices = picks.indices if part is pool else among[picks.indices]
@@ -152,7 +152,7 @@ def concatenated(parts: Sequence[Picks]) -> Picks:
 
 def _joined(parts: Sequence[Picks], order: NDArray[np.int64]) -> Picks:
     if not len(order):
-        return Picks(np.empty(0, np.int64), np.empty(0, np.float32))
+        return Picks.none()
     indices = np.concatenate([part.indices for part in parts])[order].astype(np.int64)
     scores = np.concatenate([np.asarray(part.scores, np.float32) for part in parts])[order]
     reasons = [reason for part in parts for reason in reasons_of(part)]

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.id_hash import canonical_order
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
-from allencv_al.selection.strategies.shared.distances import squared_norms
+from allencv_al.selection.strategies.shared.distances import labeled_rows, squared_norms
 
 _ROWS_PER_BLOCK = 1024
 _CENTER_FROM = 10_000
@@ -32,17 +32,9 @@ class CanonicalRows:
 
     def __init__(self, pool: Pool, seed: int) -> None:
         assert pool.embeddings is not None
-        if pool.labeled_embeddings is not None:
-            expected = (len(pool.labeled_embeddings), pool.embeddings.shape[1])
-            if pool.labeled_embeddings.shape != expected:
-                raise ConfigurationError(
-                    f"pool.labeled_embeddings: expected shape {expected}, as wide as the "
-                    f"embeddings, found {pool.labeled_embeddings.shape}"
-                )
-            pool.check({"labeled_embeddings"})
         self.order = canonical_order(pool.ids, seed)
         self._rows = pool.embeddings
-        self._labeled = pool.labeled_embeddings
+        self._labeled = labeled_rows(pool)
         # ‖u‖² − 2uc + ‖c‖² cancels badly far from the origin; any center near the data cures that
         self._center = self._rows[self.order[:_CENTER_FROM]].mean(axis=0, dtype=np.float64)
 
@@ -55,8 +47,8 @@ class CanonicalRows:
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield all rows in blocks, each with the position of its first row."""
-        for start in range(0, len(self), _ROWS_PER_BLOCK):
-            yield start, self.take(slice(start, start + _ROWS_PER_BLOCK))
+        for part in slices(len(self), _ROWS_PER_BLOCK):
+            yield part.start, self.take(part)
 
     @property
     def labeled_count(self) -> int:
@@ -65,13 +57,12 @@ class CanonicalRows:
 
     def labeled_blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield the labeled rows in blocks, in the order in which the pool has them."""
-        for start in range(0, self.labeled_count, _ROWS_PER_BLOCK):
-            yield self.take_labeled(np.arange(start, start + _ROWS_PER_BLOCK))
+        for part in slices(self.labeled_count, _ROWS_PER_BLOCK):
+            yield self._centered(self._labeled[part])
 
     def take_labeled(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return labeled rows, a copy; positions beyond the last are left out."""
-        assert self._labeled is not None
-        return self._centered(self._labeled[positions[positions < len(self._labeled)]])
+        """Return labeled rows, a copy."""
+        return self._centered(self._labeled[positions])
 
     def _centered(self, rows: FloatArray) -> NDArray[np.float32]:
         wide = np.asarray(rows, np.result_type(rows.dtype, np.float32))

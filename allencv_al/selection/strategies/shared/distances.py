@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.selection.pool.unlabeled_pool import FloatArray
+from allencv_al.selection.pool.rows import slices
+from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 
 MOST_ROWS = 4096  # larger blocks leave the caches and gain nothing
 CENTERS_AT_A_TIME = 1024
@@ -19,12 +19,6 @@ def block_rows(memory_budget_mb: float, dimensions: int) -> int:
     """Return how many rows of float64, with their products, fit into a block."""
     per_row = 8 * (2 * dimensions + CENTERS_AT_A_TIME)
     return int(min(max(1, memory_budget_mb * 2**20 // per_row), MOST_ROWS))
-
-
-def slices(count: int, step: int) -> Iterator[slice]:
-    """Yield slices of at most `step` rows that cover `count`."""
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
 
 
 def rows_about(
@@ -71,17 +65,24 @@ def distances_to(rows: FloatArray, other: FloatArray) -> NDArray[np.float64]:
     return distances
 
 
-def check_columns(labeled: FloatArray, embeddings: FloatArray) -> None:
-    """Raise unless the labeled rows can be compared with the pool's.
+def labeled_rows(pool: Pool) -> FloatArray:
+    """Return the embeddings of the labeled items, `[L, D]`; none where the pool has none.
 
     Raises:
-        ConfigurationError: They are not as many columns wide.
+        ConfigurationError: They are not as wide as the embeddings of the pool.
+        DataError: A value is NaN or infinite.
     """
+    embeddings, labeled = pool.embeddings, pool.labeled_embeddings
+    assert embeddings is not None
+    if labeled is None:
+        return embeddings[:0]
     if labeled.ndim != 2 or labeled.shape[1] != embeddings.shape[1]:
         raise ConfigurationError(
             f"pool.labeled_embeddings: expected {embeddings.shape[1]} columns as in "
             f"pool.embeddings, found shape {labeled.shape}"
         )
+    pool.check({"labeled_embeddings"})
+    return labeled
 
 
 def near_any(

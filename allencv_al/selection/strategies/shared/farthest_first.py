@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.distances import (
     CENTERS_AT_A_TIME,
     MOST_ROWS,
     rounding_bound,
     rows_about,
-    slices,
     squared_norms,
 )
 

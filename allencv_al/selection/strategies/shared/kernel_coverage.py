@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.canonical_rows import (
     CanonicalRows,
@@ -65,8 +66,8 @@ class KernelCoverage:
         self._weights = None if weights is None else weights[: len(self._references)]
         self._covered = np.zeros(len(self._references), np.float32)
         for block in rows.labeled_blocks():
-            for start in range(0, len(block), _BLOCK):
-                self._cover(block[start : start + _BLOCK])
+            for part in slices(len(block), _BLOCK):
+                self._cover(block[part])
 
     def gains(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return by how much each of these items of the pool would raise the coverage, `[n]`.
@@ -75,8 +76,7 @@ class KernelCoverage:
             positions: In canonical order.
         """
         gains = np.empty(len(positions))
-        for start in range(0, len(positions), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for block in slices(len(positions), _BLOCK):
             raised = self._similarities(self._rows.take(positions[block]))
             raised -= self._covered
             np.maximum(raised, 0, out=raised)
@@ -172,8 +172,7 @@ def pure_radius(rows: CanonicalRows, classes: int, purity: float, seed: int) -> 
     labels = assign(data, fit_centroids(rows, classes, seed))[0]
     exact = data.astype(np.float64)
     nearest_other = np.empty(min(_ASKED, len(data)))
-    for start in range(0, len(nearest_other), _BLOCK):
-        asked = slice(start, min(start + _BLOCK, len(nearest_other)))
+    for asked in slices(len(nearest_other), _BLOCK):
         distances = squared_distances(exact[asked], exact)
         distances[labels[asked, None] == labels] = np.inf
         nearest_other[asked] = distances.min(axis=1)
@@ -182,7 +181,7 @@ def pure_radius(rows: CanonicalRows, classes: int, purity: float, seed: int) -> 
     if np.isfinite(allowed):
         return float(np.sqrt(allowed) * _SHORTER)
     # One class only: any radius is pure
-    return _farthest(data)
+    return 2 * float(np.sqrt(squared_norms(data).max())) or 1.0
 
 
 def neighbor_distance(rows: CanonicalRows, neighbor: int) -> float:
@@ -197,12 +196,7 @@ def neighbor_distance(rows: CanonicalRows, neighbor: int) -> float:
     data = rows.take(slice(0, _COMPARED)).astype(np.float64)
     found = np.empty(min(_ASKED, len(data)))
     place = min(neighbor, len(data) - 1)
-    for start in range(0, len(found), _BLOCK):
-        asked = slice(start, min(start + _BLOCK, len(found)))
+    for asked in slices(len(found), _BLOCK):
         distances = squared_distances(data[asked], data)
         found[asked] = np.partition(distances, place, axis=1)[:, place]
     return float(np.sqrt(np.median(found))) or 1.0
-
-
-def _farthest(data: NDArray[np.float32]) -> float:
-    return 2 * float(np.sqrt(np.einsum("nd,nd->n", data, data).max())) or 1.0

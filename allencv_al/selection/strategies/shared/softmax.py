@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.base import QueryStrategy
 
@@ -106,8 +107,8 @@ def prediction_reasons(
         probabilities_of: Gives the probabilities `[n, C]` of some of them.
     """
     reasons: list[dict[str, Any]] = []
-    for start in range(0, len(indices), 1024):
-        probabilities = probabilities_of(indices[start : start + 1024])
+    for part in slices(len(indices), 1024):
+        probabilities = probabilities_of(indices[part])
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2].tolist()
         for row, classes in zip(probabilities, order, strict=True):
             reason = {"predicted": classes[0], "probability": float(row[classes[0]])}

@@ -1,12 +1,20 @@
-"""`RowView`: some rows of an array, which stay where they are until they are asked for."""
+"""Rows of arrays: blocks of them, and some of them without a copy."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast, final
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
+
+
+def slices(count: int, step: int) -> Iterator[slice]:
+    """Yield slices of at most `step` rows, at least 1, that cover `count` rows."""
+    step = max(1, step)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
 
 
 @final

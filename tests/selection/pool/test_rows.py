@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.selection.pool import unlabeled_pool as pool_module
-from allencv_al.selection.pool.row_view import RowView, take_rows
+from allencv_al.selection.pool.rows import RowView, take_rows
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.base import QueryStrategy
 
