@@ -183,9 +183,9 @@ class ActiveLearningLoop:
         if chosen:  # a process may have been killed between recording that and this
             self._outputs.drop_files(self._round_folder(round))
         if labels and not chosen:
-            self._train(round, labels)
-            self._test(round)
-            self._infer(round, labels)
+            self._once(round, State.TRAIN, lambda: self._train(round, labels))
+            self._once(round, State.TEST, lambda: self._test(round))
+            self._once(round, State.INFER, lambda: self._infer(round, labels))
         reason = self._reason_to_stop(labels)
         detail = None if reason is None else {"reason": reason}
         if detail is None and not chosen:
@@ -208,62 +208,50 @@ class ActiveLearningLoop:
         self._report(round)
         logger.info("done: %s", detail["reason"])
 
-    def _train(self, round: int, labels: dict[str, str]) -> None:
-        if self.rounds.is_finished(round, State.TRAIN):
+    def _once(self, round: int, state: State, work: Callable[[], dict[str, Any]]) -> None:
+        """Do the work of a state and record the detail it returns, unless it is recorded."""
+        if self.rounds.is_finished(round, state):
             return
-        self.hooks.on_point("TRAIN begun")
+        self.hooks.on_point(f"{state.name} begun")
         started = time.perf_counter()
+        detail = work()
+        detail["seconds"] = time.perf_counter() - started
+        self.hooks.on_point(f"{state.name} done")
+        self.rounds.finish(round, state, detail)
+        self.hooks.on_point(f"{state.name} recorded")
+
+    def _train(self, round: int, labels: dict[str, str]) -> dict[str, Any]:
         folder = self._round_folder(round)
         make_folder(folder)
         metrics = self.learner.train(round, labels, folder)
         self._outputs.begin(round)
-        self.hooks.on_point("TRAIN done")
-        detail = {
+        return {
             "labels": len(labels),
             "classes": self.learner.class_names(),
-            "seconds": time.perf_counter() - started,
             "training": {name: value for name, value in metrics.items() if _is_number(value)},
         }
-        self.rounds.finish(round, State.TRAIN, detail)
-        self.hooks.on_point("TRAIN recorded")
 
-    def _test(self, round: int) -> None:
-        if self.rounds.is_finished(round, State.TEST):
-            return
+    def _test(self, round: int) -> dict[str, Any]:
         self._outputs.have_model(round)
-        self.hooks.on_point("TEST begun")
-        started = time.perf_counter()
         outputs = self.learner.test()
         figures = test_figures(outputs, self.learner.class_names())
-        detail = {
+        return {
             "metrics": _finite(figures.metrics),
             "confusion_matrix": figures.confusion_matrix,
             "classes": list(figures.classes),
             "unreadable": dict(outputs.unreadable) if isinstance(outputs, TestOutputs) else {},
-            "seconds": time.perf_counter() - started,
         }
-        self.hooks.on_point("TEST done")
-        self.rounds.finish(round, State.TEST, detail)
-        self.hooks.on_point("TEST recorded")
 
-    def _infer(self, round: int, labels: dict[str, str]) -> None:
-        if self.rounds.is_finished(round, State.INFER):
-            return
-        self.hooks.on_point("INFER begun")
-        started = time.perf_counter()
+    def _infer(self, round: int, labels: dict[str, str]) -> dict[str, Any]:
         outputs = self._outputs_of_pool(round, labels)
         metrics = self._figures.measure(
             round, labels, outputs, lambda: self._outputs.of_labeled(labels)
         )
-        detail = {
+        return {
             "metrics": _finite(metrics),
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),
-            "seconds": time.perf_counter() - started,
         }
-        self.hooks.on_point("INFER done")
-        self.rounds.finish(round, State.INFER, detail)
-        self.hooks.on_point("INFER recorded")
 
     def _select(self, round: int, labels: dict[str, str]) -> dict[str, Any] | None:
         """Choose; where nothing can be chosen, record nothing and return why the run ends."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
+from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.paths import expanded
 from allencv_al.data.dataset_readers.base import Dataset
@@ -21,8 +22,6 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.training.datasets import check_labels, only_known
 
 logger = logging.getLogger(__name__)
-
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _check_distinct(sources: Sequence[Dataset]) -> None:
     if twice:
         raise DataError(
             f"active_learning.pool_data_path: {_count(twice, 'id is', 'ids are')} at "
-            f"train_data_path too: {_named(twice)}; rename the files, or put them into a folder of "
+            f"train_data_path too: {listed(twice)}; rename the files, or put them into a folder of "
             "their own there"
         )
 
@@ -187,7 +186,7 @@ def _check_apart(name: str, dataset: Dataset, items: Iterable[Instance]) -> None
     if both:
         raise DataError(
             f"{name}: {_count(both, 'image that measures is', 'images that measure are')} in the "
-            f"pool too: {_named(both)}; what measures must not be learned from"
+            f"pool too: {listed(both)}; what measures must not be learned from"
         )
 
 
@@ -196,7 +195,7 @@ def _check_labeled(items: Sequence[Instance]) -> None:
     if bare:
         raise DataError(
             f"active_learning.annotator: it gives the labels that the data has, and "
-            f"{_count(bare, 'image has', 'images have')} none: {_named(bare)}; expected all to be "
+            f"{_count(bare, 'image has', 'images have')} none: {listed(bare)}; expected all to be "
             'labeled, or an annotator that asks people, such as "file"'
         )
 
@@ -220,8 +219,3 @@ def _place(instance: Instance) -> str | None:
 
 def _count(ids: Sequence[str], one: str, more: str) -> str:
     return f"{len(ids)} {one if len(ids) == 1 else more}"
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-    return f"{', '.join(ids[:_MOST_NAMED])}{more}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.metrics.confusion_matrix import ConfusionMatrix, macro_f1, per_class_accuracy
 from allencv_al.metrics.expected_calibration_error import ExpectedCalibrationError
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
+from allencv_al.selection.strategies.shared.softmax import softmax
 
 
 def measure_test(outputs: TestOutputs) -> tuple[dict[str, float | None], list[list[int]]]:
@@ -100,7 +100,5 @@ def predicted_classes(logits: FloatArray, names: Sequence[str]) -> list[str]:
 
 def top_probabilities(logits: FloatArray) -> list[float]:
     """Return the probability of the likeliest class of each row."""
-    rows = np.asarray(logits, np.float64)
-    shifted = np.exp(rows - rows.max(axis=1, keepdims=True))
-    values: list[Any] = (1 / shifted.sum(axis=1)).tolist()
+    values: list[float] = softmax(logits, 1.0)[0].max(axis=1).tolist()
     return values

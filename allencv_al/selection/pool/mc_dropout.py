@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -69,12 +68,7 @@ class ConsistentDropout(AbstractContextManager["ConsistentDropout"]):
             self._handles.append(module.register_forward_hook(self._hook(name)))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         while self._handles:
             self._handles.pop().remove()
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -60,12 +59,7 @@ class BlockWriter(AbstractContextManager["BlockWriter"]):
         if full or old or self._bytes >= _BLOCK_BYTES:
             self._close_block()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self._close_block()
@@ -138,12 +132,7 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
             return {name: _mapped(file, shapes[name]) for name, file in self._files.items()}
         return {name: _joined(blocks, shapes[name]) for name, blocks in self._blocks.items()}
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for file in self._files.values():
             file.close()  # what is mapped stays
 

@@ -19,11 +19,11 @@ import logging
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -35,8 +35,6 @@ from allencv_al.common.errors import DataError, is_machine_fault
 from allencv_al.common.files import atomic_file
 
 logger = logging.getLogger(__name__)
-
-FloatRows = NDArray[np.float32]
 
 _INDEX = "outputs.json"
 _LOCK = "outputs.lock"
@@ -111,7 +109,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         """Return whether the id is known: it has a row, or is unreadable."""
         return id in self._rows or id in self._unreadable
 
-    def array(self, name: str) -> FloatRows:
+    def array(self, name: str) -> NDArray[np.float32]:
         """Return an array `[N, ...]` with the rows of now, read-only and memory-mapped.
 
         Raises:
@@ -202,12 +200,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
             self._lock.close()
             self._lock = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _locked(self, wait: bool) -> IO[bytes]:
@@ -247,9 +240,8 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         known = [id for id in ids if self.has(id)]
         if known:
             raise DataError(f"{self.folder}: expected new ids, found again: {listed(known)}")
-        if len(set(ids)) < len(ids):
-            seen: set[str] = set()
-            twice = [id for id in ids if id in seen or seen.add(id)]  # type: ignore[func-returns-value]
+        twice = [id for id, count in Counter(ids).items() if count > 1]
+        if twice:
             raise DataError(f"{self.folder}: expected distinct ids, found twice: {listed(twice)}")
 
     def _checked_shapes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,14 +46,9 @@ def instances_of(
     if not isinstance(images, Sequence):
         return _distinct(images, predictor)
     instances = [_instance(place, image, predictor) for place, image in enumerate(images)]
-    if len({instance.id for instance in instances}) < len(instances):
-        seen: set[str] = set()
-        twice: dict[str, None] = {}
-        for instance in instances:
-            if instance.id in seen:
-                twice[instance.id] = None
-            seen.add(instance.id)
-        raise DataError(_twice(list(twice)))
+    twice = [id for id, count in Counter(item.id for item in instances).items() if count > 1]
+    if twice:
+        raise DataError(_twice(twice))
     return instances
 
 

@@ -13,8 +13,14 @@ from allencv_al.common.progress import Progress
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.selection.pool.output_blocks import BlockWriter, GrowingOutputs, Write, in_order
-from allencv_al.selection.pool.output_store import FloatRows, OutputStore
+from allencv_al.selection.pool.output_blocks import (
+    BlockWriter,
+    FloatRows,
+    GrowingOutputs,
+    Write,
+    in_order,
+)
+from allencv_al.selection.pool.output_store import OutputStore
 from allencv_al.selection.pool.pool_images import instances_of
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.pool_scorer import PoolScorer
