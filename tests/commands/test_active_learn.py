@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
+from allencv_al.active_learning import run_files
 from allencv_al.active_learning.run import DATABASE_NAME
-from allencv_al.labels import contact_sheet
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import RunDatabase
 from allencv_al.predictors.predictor import Predictor
@@ -302,7 +302,7 @@ def test_a_contact_sheet_that_cannot_be_drawn_stops_nothing(
     def fail(*_: Any) -> None:
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(contact_sheet, "write_contact_sheet", fail)
+    monkeypatch.setattr(run_files, "write_contact_sheet", fail)
     project.ask_a_person()
     assert project.run() == 3
     assert "picks.png: not drawn: no font" in project.err
