@@ -21,9 +21,9 @@ from allencv_al.service.demo.demo_answers import (
     PredictionsAnswer,
 )
 from allencv_al.service.demo.image_root import ImageRoot
+from allencv_al.service.demo.label_studio_backend import LabelStudioRoutes
 from allencv_al.service.demo.request_images import BodyReader
 from allencv_al.service.demo.requests import RequestInputs
-from allencv_al.service.label_studio.label_studio_routes import LabelStudioRoutes
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.web_errors import WebError
 from allencv_al.service.web.web_settings import WebSettings

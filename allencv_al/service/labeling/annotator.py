@@ -22,9 +22,8 @@ from allencv_al.labels.sessions.classes import check_class_name
 from allencv_al.labels.sessions.items import LabelBatch, NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, AgreedLabel, LabelingStore
 from allencv_al.service.labeling.app import create_app
-from allencv_al.service.labeling.audience import Audience
 from allencv_al.service.labeling.keeper import Keeper
-from allencv_al.service.labeling.loop_state import LoopState
+from allencv_al.service.labeling.loop_state import Audience, LoopState
 from allencv_al.service.web.access import (
     Access,
     Identity,

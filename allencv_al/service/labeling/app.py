@@ -10,17 +10,12 @@ from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.agreement import annotator_agreement
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.items import LabelBatch
-from allencv_al.labels.sessions.labeling_store import (
-    LABELING_NAME,
-    LabelingStore,
-)
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.labels.sessions.reviews import ReviewFilter
 from allencv_al.service.labeling import labeling_answers as answers
 from allencv_al.service.labeling import labeling_messages as messages
-from allencv_al.service.labeling.audience import Audience
-from allencv_al.service.labeling.image_route import add_image_route
-from allencv_al.service.labeling.loop_state import LoopState
-from allencv_al.service.labeling.presenter import Presenter, number_of
+from allencv_al.service.labeling.loop_state import Audience, LoopState
+from allencv_al.service.labeling.presenter import Presenter, number_of, optional_number
 from allencv_al.service.labeling.requester import (
     ANNOTATOR_HEADER,
     LABELING_HEADER,
@@ -28,6 +23,7 @@ from allencv_al.service.labeling.requester import (
     check_labeling,
     current_annotator,
 )
+from allencv_al.service.labeling.shown_images import image_response
 from allencv_al.service.web.app import WebApp, current_identity
 from allencv_al.service.web.web_errors import WebError
 from allencv_al.service.web.web_settings import WebSettings
@@ -49,19 +45,18 @@ def create_app(
     its workers; they share the folder's `labeling.sqlite`.
 
     Args:
-        folder: Where `labeling.sqlite` is: the folder of a labeling, or of a run.
+        folder: The folder of `labeling.sqlite`: that of a labeling, or a run directory.
         title: The heading of the page.
-        has_loop: Whether the loop that asks runs in this process.
+        has_loop: Whether the loop that waits for the labels runs in this process.
         settings: Address, access and limits; by default, this machine only.
-        audience: Is told of each page that asks how the labeling is.
+        audience: Is told of each page that polls the session.
 
     Raises:
         DataError: There is no labeling in the folder, or it cannot be used.
     """
     store = LabelingStore(Path(folder) / LABELING_NAME, create=False)
     app = WebApp("labeling", WebSettings() if settings is None else settings, title)
-    loop = LoopState(Path(folder), has_loop)
-    LabelingRoutes(app, store, loop, audience or Audience()).add()
+    LabelingRoutes(app, store, LoopState(Path(folder), has_loop), audience or Audience()).add()
     app.page("/", STATIC / "index.html")
     app.folder("/static/labeling/", STATIC, is_open=True)
     app.on_close(store.close)
@@ -69,13 +64,13 @@ def create_app(
 
 
 class LabelingRoutes:
-    """The routes of the labeling page.
+    """The routes of the labeling page: one method each, whose annotations are its schema.
 
     Args:
-        app: Where they are added.
+        app: The application.
         store: The labeling.
-        loop: The run that it belongs to, if it does.
-        audience: Is told of each page that asks how the labeling is.
+        loop: The run that the labeling belongs to, if any.
+        audience: Is told of each page that polls the session.
     """
 
     def __init__(
@@ -86,223 +81,213 @@ class LabelingRoutes:
         self._loop = loop
         self._audience = audience
         self._presenter = Presenter(store)
-        app.on_close(loop.close)
 
     def add(self) -> None:
-        """Add them."""
-        self._add_session()
-        self._add_batch()
-        self._add_answers()
-        self._add_review()
-        self._add_classes()
-        add_image_route(self._app, self._store)
+        """Add the routes to the application."""
+        self._app.on_close(self._loop.close)
         self._app.before_request(self._check_labeling)
+        add = self._app.operation
+        add("GET", "/api/session")(self.session)
+        add("GET", "/api/agreement")(self.agreement)
+        add("POST", "/api/next")(self.next_images)
+        add("POST", "/api/guess", responses=(409,))(self.guess)
+        add("POST", "/api/finish", responses=(409,))(self.finish)
+        add("POST", "/api/answers", responses=(409, 507))(self.answer)
+        add("POST", "/api/undo", responses=(409,))(self.undo)
+        add("GET", "/api/history")(self.history)
+        add("GET", "/api/review")(self.review)
+        add("POST", "/api/review", responses=(409, 507))(self.decide)
+        add("POST", "/api/review/undo", responses=(409,))(self.undo_decision)
+        add("POST", "/api/classes", responses=(409,))(self.add_class)
+        add("PATCH", "/api/classes/<id>", responses=(409,))(self.rename_class)
+        add("DELETE", "/api/classes/<id>", responses=(409,))(self.remove_class)
+        add("GET", "/api/classes/history")(self.class_history)
+        add("GET", "/api/images/<id>", produces="image/jpeg", responses=(404, 409, 503))(self.image)
 
-    def _add_session(self) -> None:
+    # -- The session -----------------------------------------------------------------------------
+
+    def session(self) -> answers.SessionAnswer:
+        """Current state of the labeling; also extends the caller's leases."""
         store, presenter = self._store, self._presenter
+        annotator = current_annotator()
+        is_named = bool(current_identity().name) or ANNOTATOR_HEADER in flask.request.headers
+        batch = store.items.batch()
+        store.leases.extend(annotator)
+        is_loop = batch is not None and batch.round is not None
+        loop = self._loop.read(batch is not None and batch.is_open) if is_loop else None
+        self._audience.on_session(annotator, loop is not None and loop.state == "finished")
+        return answers.SessionAnswer(
+            labeling=store.id(),
+            annotator=annotator,
+            needs_name=not is_named,
+            title=self._app.title,
+            folder=_shown(store.database.path.parent, self._app.settings),
+            batch=presenter.batch(batch),
+            classes=presenter.classes(),
+            may_edit_classes=not (batch is not None and batch.has_fixed_classes),
+            progress=presenter.progress(batch, annotator),
+            loop=loop,
+            annotators=store.counts.annotators(),
+        )
 
-        @self._app.operation("GET", "/api/session")
-        def session() -> answers.SessionAnswer:
-            """Current state of the labeling; also extends the caller's leases."""
-            annotator = current_annotator()
-            batch = store.items.batch()
-            store.leases.extend(annotator)
-            is_loop = batch is not None and batch.round is not None
-            loop = self._loop.read(batch is not None and batch.is_open) if is_loop else None
-            self._audience.on_session(annotator, loop is not None and loop.state == "finished")
-            return answers.SessionAnswer(
-                labeling=store.id(),
-                annotator=annotator,
-                needs_name=not current_identity().name
-                and ANNOTATOR_HEADER not in flask.request.headers,
-                title=self._app.title,
-                folder=_shown(store.database.path.parent, self._app.settings),
-                batch=presenter.batch(batch),
-                classes=presenter.classes(),
-                may_edit_classes=not (batch is not None and batch.has_fixed_classes),
-                progress=presenter.progress(batch, annotator),
-                loop=loop,
-                annotators=store.counts.annotators(),
-            )
+    def agreement(self) -> answers.AgreementAnswer:
+        """Agreement of the annotators."""
+        found = annotator_agreement(self._store.database)
+        return answers.AgreementAnswer(
+            pairs=[
+                answers.PairAnswer.model_validate(pair, from_attributes=True)
+                for pair in found.pairs
+            ],
+            annotators=[
+                answers.CountAnswer(name=name, answers=count)
+                for name, count in found.answers.items()
+            ],
+            conflicts=found.conflicts,
+        )
 
-        @self._app.operation("GET", "/api/agreement")
-        def agreement() -> answers.AgreementAnswer:
-            """Agreement of the annotators."""
-            found = annotator_agreement(store.database)
-            return answers.AgreementAnswer(
-                pairs=[
-                    answers.PairAnswer(
-                        first=pair.first,
-                        second=pair.second,
-                        both=pair.both,
-                        agreed=pair.agreed,
-                        kappa=pair.kappa,
-                    )
-                    for pair in found.pairs
-                ],
-                annotators=[
-                    answers.CountAnswer(name=name, answers=count)
-                    for name, count in found.answers.items()
-                ],
-                conflicts=found.conflicts,
-            )
+    def next_images(self, body: messages.NextImagesRequest) -> answers.NextImagesAnswer:
+        """Images to label, leased to the caller."""
+        but = [number_of(item) for item in body.but]
+        found = self._store.leases.next_items(current_annotator(), body.count, body.skipped, but)
+        return answers.NextImagesAnswer(
+            items=[self._presenter.image(item, expires) for item, expires in found]
+        )
 
-    def _add_batch(self) -> None:
-        store, presenter, app = self._store, self._presenter, self._app
+    def guess(self, body: messages.GuessRequest) -> answers.GuessAnswer:
+        """The model's prediction; only on request, because it biases."""
+        item = self._store.items.item(number_of(body.item))
+        return answers.GuessAnswer(
+            probabilities=[
+                answers.GuessedClass(class_name=name, probability=probability)
+                for name, probability in item.guess
+            ]
+        )
 
-        @app.operation("POST", "/api/next")
-        def next_items(body: messages.NextRequest) -> answers.NextAnswer:
-            """Images to label, promised to who asks."""
-            but = [number_of(item) for item in body.but]
-            found = store.leases.next_items(current_annotator(), body.count, body.skipped, but)
-            return answers.NextAnswer(
-                items=[presenter.item(item, expires) for item, expires in found]
-            )
+    def finish(self, body: messages.FinishRequest) -> answers.FinishedAnswer:
+        """End the round of a loop; skipped images stay without a label."""
+        batch = self._batch()
+        if batch is not None and batch.round is None:
+            raise WebError(409, "conflict", "a folder is not finished: its labels may change")
+        if batch is not None and batch.is_open:
+            self._store.finish(batch.batch)
+        return answers.FinishedAnswer(batch=self._presenter.batch(self._batch()))
 
-        @app.operation("POST", "/api/guess", responses=(409,))
-        def guess(body: messages.GuessRequest) -> answers.GuessAnswer:
-            """The model's prediction; only on request, because it biases."""
-            item = store.items.item(number_of(body.item))
-            return answers.GuessAnswer(
-                probabilities=[
-                    answers.GuessedClass(class_name=name, probability=probability)
-                    for name, probability in item.guess
-                ]
-            )
+    # -- Answers ---------------------------------------------------------------------------------
 
-        @app.operation("POST", "/api/finish", responses=(409,))
-        def finish(body: messages.FinishRequest) -> answers.FinishedAnswer:
-            """End the round of a loop; skipped images stay without a label."""
-            batch = store.items.batch()
-            if batch is not None and batch.round is None:
-                raise WebError(409, "conflict", "a folder is not finished: its labels may change")
-            if batch is not None and batch.is_open:
-                store.finish(batch.batch)
-            return answers.FinishedAnswer(batch=presenter.batch(store.items.batch()))
+    def answer(self, body: messages.AnswerRequest) -> answers.StoredAnswer:
+        """Store an answer; it is on the disk when this responds."""
+        annotator = current_annotator()
+        check_is_meant(self._store, body, annotator)
+        new = NewAnswer(
+            annotator,
+            body.client_id,
+            number_of(body.item),
+            LabelKind(body.kind),
+            optional_number(body.class_id),
+            body.seconds,
+        )
+        [stored] = self._presenter.answers([self._store.answers.add(new, body.is_first)])
+        return answers.StoredAnswer(answer=stored, progress=self._progress(annotator))
 
-    def _add_answers(self) -> None:
-        store, presenter, app = self._store, self._presenter, self._app
+    def undo(self, body: messages.UndoRequest) -> answers.UndoneAnswer:
+        """Undo one of the caller's answers, and return its image."""
+        annotator = current_annotator()
+        undone = self._store.answers.undo(annotator, body.event_id)
+        self._store.leases.hold(annotator, undone.item)
+        [answer] = self._presenter.answers([undone])
+        return answers.UndoneAnswer(
+            answer=answer,
+            item=self._presenter.image(self._store.items.item(undone.item)),
+            progress=self._progress(annotator),
+        )
 
-        @app.operation("POST", "/api/answers", responses=(409, 507))
-        def answer(body: messages.AnswerRequest) -> answers.StoredAnswer:
-            """Store an answer; it is on the disk when this responds."""
-            annotator = current_annotator()
-            check_is_meant(store, body, annotator)
-            new = NewAnswer(
-                annotator,
-                body.client_id,
-                number_of(body.item),
-                LabelKind(body.kind),
-                None if body.class_id is None else number_of(body.class_id),
-                body.seconds,
-            )
-            stored = store.answers.add(new, body.is_first)
-            [said] = presenter.said([stored])
-            return answers.StoredAnswer(answer=said, progress=self._progress(annotator))
+    def history(self, query: messages.HistoryQuery) -> answers.HistoryAnswer:
+        """The caller's answers, newest first."""
+        found = self._store.answers.history(current_annotator(), query.before, query.limit)
+        return answers.HistoryAnswer(answers=self._presenter.answers(found))
 
-        @app.operation("POST", "/api/undo", responses=(409,))
-        def undo(body: messages.UndoRequest) -> answers.UndoneAnswer:
-            """Undo one of the caller's answers, and return its image."""
-            annotator = current_annotator()
-            undone = store.answers.undo(annotator, body.event_id)
-            store.leases.hold(annotator, undone.item)
-            [said] = presenter.said([undone])
-            return answers.UndoneAnswer(
-                answer=said,
-                item=presenter.item(store.items.item(undone.item)),
-                progress=self._progress(annotator),
-            )
+    # -- Reviews ---------------------------------------------------------------------------------
 
-        @app.operation("GET", "/api/history")
-        def history(query: messages.HistoryQuery) -> answers.HistoryAnswer:
-            """The caller's answers, newest first."""
-            found = store.answers.history(current_annotator(), query.before, query.limit)
-            return answers.HistoryAnswer(answers=presenter.said(found))
+    def review(self, query: messages.ReviewQuery) -> answers.ReviewAnswer:
+        """Images with answers, with all of their answers."""
+        batch = self._batch()
+        wanted = ReviewFilter(
+            batch=None if query.batch == "all" or batch is None else batch.batch,
+            class_id=optional_number(query.class_id),
+            kind=None if query.kind is None else LabelKind(query.kind),
+            annotator=query.annotator,
+            conflicts=query.conflicts,
+        )
+        found = self._store.reviews.items(wanted, optional_number(query.after), query.limit)
+        last = f"i{found[-1].item.item}" if len(found) == query.limit else None
+        return answers.ReviewAnswer(items=self._presenter.reviewed(found), next=last)
 
-    def _add_review(self) -> None:
-        store, presenter, app = self._store, self._presenter, self._app
+    def decide(self, body: messages.ReviewRequest) -> answers.DecidedAnswer:
+        """Decide the labels of images, overriding their answers; all of them, or none."""
+        annotator = current_annotator()
+        decided = self._store.reviews.decide(
+            annotator,
+            body.client_id,
+            [number_of(item) for item in body.items],
+            LabelKind(body.kind),
+            optional_number(body.class_id),
+        )
+        return answers.DecidedAnswer(decided=decided, progress=self._progress(annotator))
 
-        @app.operation("GET", "/api/review")
-        def review(query: messages.ReviewQuery) -> answers.ReviewAnswer:
-            """Images that something was said of, with all that was said."""
-            batch = store.items.batch()
-            number = None if query.batch == "all" or batch is None else batch.batch
-            wanted = ReviewFilter(
-                batch=number,
-                class_id=None if query.class_id is None else number_of(query.class_id),
-                kind=None if query.kind is None else LabelKind(query.kind),
-                annotator=query.annotator,
-                conflicts=query.conflicts,
-            )
-            after = None if query.after is None else number_of(query.after)
-            found = store.reviews.items(wanted, after, query.limit)
-            last = f"i{found[-1].item.item}" if len(found) == query.limit else None
-            return answers.ReviewAnswer(items=presenter.reviewed(found), next=last)
+    def undo_decision(self, body: messages.ReviewUndoRequest) -> answers.DecidedAnswer:
+        """Undo the decisions of one request."""
+        annotator = current_annotator()
+        undone = self._store.reviews.undo(annotator, body.client_id)
+        return answers.DecidedAnswer(decided=undone, progress=self._progress(annotator))
 
-        @app.operation("POST", "/api/review", responses=(409, 507))
-        def decide(body: messages.ReviewRequest) -> answers.DecidedAnswer:
-            """Decide what images show, whatever the answers say; all of them, or none."""
-            annotator = current_annotator()
-            decided = store.reviews.decide(
-                annotator,
-                body.client_id,
-                [number_of(item) for item in body.items],
-                LabelKind(body.kind),
-                None if body.class_id is None else number_of(body.class_id),
-            )
-            return answers.DecidedAnswer(decided=decided, progress=self._progress(annotator))
+    # -- Classes ---------------------------------------------------------------------------------
 
-        @app.operation("POST", "/api/review/undo", responses=(409,))
-        def undo_decision(
-            body: messages.ReviewUndoRequest,
-        ) -> answers.DecidedAnswer:
-            """Undo the decisions of one request."""
-            annotator = current_annotator()
-            undone = store.reviews.undo(annotator, body.client_id)
-            return answers.DecidedAnswer(decided=undone, progress=self._progress(annotator))
+    def add_class(self, body: messages.ClassRequest) -> answers.ClassAnswer:
+        """Add a class."""
+        self._check_may_edit()
+        added = self._store.classes.add_one(body.name, current_annotator())
+        return self._presenter.class_of(added.class_id)
 
-    def _add_classes(self) -> None:
-        store, presenter, app = self._store, self._presenter, self._app
+    def rename_class(self, id: str, body: messages.ClassRequest) -> answers.ClassAnswer:
+        """Rename a class; its labels stay with it."""
+        self._check_may_edit()
+        self._store.classes.rename(number_of(id), body.name, current_annotator())
+        return self._presenter.class_of(number_of(id))
 
-        @app.operation("POST", "/api/classes", responses=(409,))
-        def add_class(body: messages.ClassRequest) -> answers.ClassAnswer:
-            """Add a class."""
-            self._check_may_edit()
-            added = store.classes.add_one(body.name, current_annotator())
-            return presenter.class_of(added.class_id)
+    def remove_class(self, id: str) -> answers.ClassesAnswer:
+        """Remove a class that has no answers."""
+        self._check_may_edit()
+        self._store.classes.remove(number_of(id), current_annotator())
+        return answers.ClassesAnswer(classes=self._presenter.classes())
 
-        @app.operation("PATCH", "/api/classes/<id>", responses=(409,))
-        def rename_class(id: str, body: messages.ClassRequest) -> answers.ClassAnswer:
-            """Give a class another name; its labels stay with it."""
-            self._check_may_edit()
-            store.classes.rename(number_of(id), body.name, current_annotator())
-            return presenter.class_of(number_of(id))
+    def class_history(self) -> answers.ClassHistoryAnswer:
+        """The changes of the classes, oldest first."""
+        return answers.ClassHistoryAnswer(
+            changes=[
+                answers.ClassChangeAnswer(
+                    id=f"c{change.class_id}",
+                    old=change.old,
+                    new=change.new,
+                    annotator=change.annotator,
+                    time=change.time,
+                )
+                for change in self._store.classes.history()
+            ]
+        )
 
-        @app.operation("DELETE", "/api/classes/<id>", responses=(409,))
-        def remove_class(id: str) -> answers.ClassesAnswer:
-            """Remove a class that has no answers."""
-            self._check_may_edit()
-            store.classes.remove(number_of(id), current_annotator())
-            return answers.ClassesAnswer(classes=presenter.classes())
+    # -- Images ----------------------------------------------------------------------------------
 
-        @app.operation("GET", "/api/classes/history")
-        def class_history() -> answers.ClassHistoryAnswer:
-            """Changes of the classes."""
-            return answers.ClassHistoryAnswer(
-                changes=[
-                    answers.ClassChangeAnswer(
-                        id=f"c{change.class_id}",
-                        old=change.old,
-                        new=change.new,
-                        annotator=change.annotator,
-                        time=change.time,
-                    )
-                    for change in store.classes.history()
-                ]
-            )
+    def image(self, id: str, query: messages.ImageQuery) -> flask.Response:
+        """An image, upright and re-encoded, as JPEG or PNG."""
+        if query.v is not None:
+            check_labeling(self._store, query.v.partition("-")[0])
+        source = self._store.items.image(self._store.items.item(number_of(id)))
+        # Without a version, another labeling on the same port has another image at this address
+        is_fixed = query.v is not None
+        return image_response(source, query.size, self._app.settings.max_pixels, is_fixed)
 
     def _check_labeling(self) -> None:
-        """Refuse what a page of another labeling sends; but let it find out where it is."""
+        """Refuse requests of pages of another labeling, except the poll by which they notice."""
         if flask.request.endpoint != "GET /api/session":
             check_labeling(self._store, flask.request.headers.get(LABELING_HEADER))
 
@@ -319,7 +304,7 @@ class LabelingRoutes:
 
 
 def _shown(folder: Path, settings: WebSettings) -> str:
-    """Return how a page names a folder: to others than this machine's user by its name only."""
+    """Return the name of a folder for a page: a path only for the user of this machine."""
     if settings.access.needs_token:
         return folder.resolve().name
     path = folder.resolve()

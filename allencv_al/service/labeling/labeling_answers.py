@@ -7,21 +7,19 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class ItemAnswer(BaseModel):
+class ImageAnswer(BaseModel):
     """An image to label."""
 
-    id: str = Field(description="What addresses name; never a path.")
+    id: str = Field(description="Its number, for addresses; never a path.")
     file_name: str = Field(description="The id of the image in the data, to be shown.")
-    image_url: str = Field(description="Changes with the file, so that it can be kept for a while.")
+    image_url: str = Field(description="Changes with the file, so that it can be cached.")
     thumb_url: str
     reason: str | None = Field(description="Why it was picked.")
     has_guess: bool = Field(description="Whether the model has looked at it.")
-    lease_expires: float | None = Field(
-        description="Until when it is promised, seconds since 1970."
-    )
+    lease_expires: float | None = Field(description="End of its lease, seconds since 1970.")
 
 
-class SaidAnswer(BaseModel):
+class GivenAnswer(BaseModel):
     """An annotator's answer about an image."""
 
     event_id: int
@@ -44,7 +42,7 @@ class ClassAnswer(BaseModel):
     id: str
     name: str
     key: str | None = Field(description="The key that chooses it.")
-    count: int = Field(description="How many images it is the label of.")
+    count: int = Field(description="Number of images with this agreed label.")
 
 
 class ClassesAnswer(BaseModel):
@@ -73,7 +71,7 @@ class ProgressAnswer(BaseModel):
     """Progress of the batch."""
 
     total: int
-    done: int = Field(description="Images something has come of.")
+    done: int = Field(description="Images with an agreed label.")
     mine: int = Field(description="Those that the asking annotator has answered.")
     skipped: int = Field(description="Those that were only skipped.")
     unsure: int = Field(description="Those done that are marked not sure.")
@@ -83,7 +81,7 @@ class ProgressAnswer(BaseModel):
     seconds_left: float | None
 
 
-class BatchAnswer(BaseModel):
+class LabelBatchAnswer(BaseModel):
     """The batch: images that are labeled together."""
 
     id: int | None
@@ -100,7 +98,7 @@ class RoundAnswer(BaseModel):
     accuracy: float | None
 
 
-class LoopAnswer(BaseModel):
+class LoopStateAnswer(BaseModel):
     """State of the loop."""
 
     state: Literal["waiting", "training", "finished", "absent"]
@@ -116,48 +114,48 @@ class SessionAnswer(BaseModel):
     needs_name: bool = Field(description="Whether the page has to ask who labels.")
     title: str
     folder: str = Field(description="The folder with the labels, as the server names it.")
-    batch: BatchAnswer
+    batch: LabelBatchAnswer
     classes: list[ClassAnswer]
     may_edit_classes: bool
     progress: ProgressAnswer
-    loop: LoopAnswer | None = Field(description="Null where a folder is labeled.")
+    loop: LoopStateAnswer | None = Field(description="Null where a folder is labeled.")
     annotators: list[str]
 
 
-class NextAnswer(BaseModel):
+class NextImagesAnswer(BaseModel):
     """Images to label; none where nothing is left for this annotator."""
 
-    items: list[ItemAnswer]
+    items: list[ImageAnswer]
 
 
 class StoredAnswer(BaseModel):
     """The stored answer; it is on the disk."""
 
-    answer: SaidAnswer
+    answer: GivenAnswer
     progress: ProgressAnswer
 
 
 class UndoneAnswer(BaseModel):
     """The undone answer and its image."""
 
-    answer: SaidAnswer
-    item: ItemAnswer
+    answer: GivenAnswer
+    item: ImageAnswer
     progress: ProgressAnswer
 
 
 class HistoryAnswer(BaseModel):
     """The caller's answers that were not undone, newest first."""
 
-    answers: list[SaidAnswer]
+    answers: list[GivenAnswer]
 
 
 class ReviewedAnswer(BaseModel):
-    """An image with all that is said of it."""
+    """An image with all of its answers."""
 
-    item: ItemAnswer
-    answers: list[SaidAnswer]
-    decision: SaidAnswer | None
-    kind: str | None = Field(description="The result of the answers; null while there is none.")
+    item: ImageAnswer
+    answers: list[GivenAnswer]
+    decision: GivenAnswer | None
+    kind: str | None = Field(description="Kind of the agreed label; null while there is none.")
     class_id: str | None
     class_name: str | None
     conflict: bool
@@ -167,7 +165,7 @@ class ReviewAnswer(BaseModel):
     """Images to review."""
 
     items: list[ReviewedAnswer]
-    next: str | None = Field(description="What `after` has to be for those behind them.")
+    next: str | None = Field(description="The value of `after` for the next page.")
 
 
 class DecidedAnswer(BaseModel):
@@ -218,4 +216,4 @@ class GuessAnswer(BaseModel):
 class FinishedAnswer(BaseModel):
     """The batch, closed."""
 
-    batch: BatchAnswer
+    batch: LabelBatchAnswer

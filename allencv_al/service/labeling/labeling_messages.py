@@ -23,15 +23,15 @@ ClientId = Annotated[
         description="Chosen by the client, new for each answer: what is sent twice is stored once.",
     ),
 ]
-Said = Literal["label", "skip", "unsure", "unreadable"]
-Decided = Literal["label", "unsure", "unreadable"]
+AnswerKind = Literal["label", "skip", "unsure", "unreadable"]
+DecisionKind = Literal["label", "unsure", "unreadable"]
 
 
-class _Request(BaseModel):
+class _LabelingRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class NextRequest(_Request):
+class NextImagesRequest(_LabelingRequest):
     """Asks for images to label."""
 
     count: int = Field(1, ge=1, le=MOST_ITEMS, description="How many at most.")
@@ -43,12 +43,12 @@ class NextRequest(_Request):
     )
 
 
-class AnswerRequest(_Request):
+class AnswerRequest(_LabelingRequest):
     """Says what an image shows."""
 
     client_id: ClientId
     item: ItemId
-    kind: Said
+    kind: AnswerKind
     class_id: ClassId | None = Field(None, description="The class, where `kind` is `label`.")
     seconds: float | None = Field(None, ge=0, le=86_400, description="How long it took.")
     labeling: LabelingId | None = Field(
@@ -67,63 +67,63 @@ class AnswerRequest(_Request):
     )
 
 
-class UndoRequest(_Request):
+class UndoRequest(_LabelingRequest):
     """Undoes one of the caller's answers."""
 
     event_id: int = Field(ge=1, le=2**53)
 
 
-class ReviewRequest(_Request):
+class ReviewRequest(_LabelingRequest):
     """Decides what images show, whatever the answers say."""
 
     client_id: ClientId
     items: list[ItemId] = Field(min_length=1, max_length=MOST_DECIDED)
-    kind: Decided
+    kind: DecisionKind
     class_id: ClassId | None = None
 
 
-class ReviewUndoRequest(_Request):
+class ReviewUndoRequest(_LabelingRequest):
     """Undoes the decisions of one request of a review."""
 
     client_id: ClientId
 
 
-class ClassRequest(_Request):
+class ClassRequest(_LabelingRequest):
     """Names a class."""
 
     name: str = Field(min_length=1, max_length=400)
 
 
-class GuessRequest(_Request):
+class GuessRequest(_LabelingRequest):
     """Requests the model's prediction for an image."""
 
     item: ItemId
 
 
-class FinishRequest(_Request):
+class FinishRequest(_LabelingRequest):
     """Closes the batch."""
 
 
-class HistoryQuery(_Request):
+class HistoryQuery(_LabelingRequest):
     """Selection among the caller's answers."""
 
     before: int | None = Field(None, ge=1, le=2**53, description="Only older ones than this event.")
     limit: int = Field(50, ge=1, le=MOST_LISTED)
 
 
-class ReviewQuery(_Request):
+class ReviewQuery(_LabelingRequest):
     """Filters of the review."""
 
     batch: Literal["current", "all"] = "current"
     class_id: ClassId | None = None
-    kind: Decided | None = None
+    kind: DecisionKind | None = None
     annotator: str | None = Field(None, max_length=64)
     conflicts: bool = False
     after: ItemId | None = Field(None, description="Only those behind this image.")
     limit: int = Field(60, ge=1, le=MOST_LISTED)
 
 
-class ImageQuery(_Request):
+class ImageQuery(_LabelingRequest):
     """Size of the returned image."""
 
     size: Literal["thumb", "full", "large", "whole"] = Field(

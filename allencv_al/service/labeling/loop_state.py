@@ -1,7 +1,9 @@
-"""Read the state of a labeling's loop from the database of its run."""
+"""The loop behind a labeling: its state, and the pages that wait for its end."""
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -9,16 +11,17 @@ from allencv_al.active_learning.rounds.round_record import read_records
 from allencv_al.common.files.run_lock import is_locked
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
-from allencv_al.service.labeling.labeling_answers import LoopAnswer, RoundAnswer
+from allencv_al.service.labeling.labeling_answers import LoopStateAnswer, RoundAnswer
 
+_PRESENT_SECONDS = 10.0  # a page that polled since counts as open; it polls every three seconds
 _FILES = ("labels.csv", "model.tar.gz", "report.html")
 
 
 class LoopState:
-    """Reads how far a run is; anew only when something was recorded since.
+    """Reads the state of a run; rounds only again when something was recorded since.
 
     Args:
-        folder: The folder of the run.
+        folder: The run directory.
         is_here: Whether the loop runs in this process, which then holds the lock of the run.
     """
 
@@ -29,15 +32,15 @@ class LoopState:
         self._seen: tuple[int, int] | None = None
         self._rounds: list[RoundAnswer] = []
 
-    def read(self, batch_is_open: bool) -> LoopAnswer:
-        """Return the rounds, and what the loop does now.
+    def read(self, batch_is_open: bool) -> LoopStateAnswer:
+        """Return the rounds and the current state of the loop.
 
         Args:
             batch_is_open: Whether the batch of the newest round still takes answers.
         """
         database = self._opened()
         if database is None:
-            return LoopAnswer(state="absent", rounds=[], files=[])
+            return LoopStateAnswer(state="absent", rounds=[], files=[])
         [newest] = database.rows(
             "SELECT (SELECT coalesce(max(sequence), 0) FROM round_state), "
             "(SELECT coalesce(max(event_id), 0) FROM label_event)"
@@ -58,15 +61,44 @@ class LoopState:
         if self._database is not None:
             self._database.close()
 
-    def _answer(self, state: Literal["waiting", "training", "finished", "absent"]) -> LoopAnswer:
+    def _answer(
+        self, state: Literal["waiting", "training", "finished", "absent"]
+    ) -> LoopStateAnswer:
         files = [name for name in _FILES if (self._folder / name).is_file()]
-        return LoopAnswer(state=state, rounds=self._rounds, files=files)
+        return LoopStateAnswer(state=state, rounds=self._rounds, files=files)
 
     def _opened(self) -> RunDatabase | None:
         path = self._folder / DATABASE_NAME
         if self._database is None and path.is_file():
             self._database = RunDatabase(path, create=False)
         return self._database
+
+
+class Audience:
+    """Pages that polled lately, and those that know that the loop is done."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._asked: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def on_session(self, annotator: str, is_finished: bool) -> None:
+        """Note that the page of an annotator was answered, and whether the answer was the end."""
+        with self._changed:
+            self._asked[annotator] = time.monotonic()
+            if is_finished:
+                self._told.add(annotator)
+                self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all pages that are open know that the loop is done, or the time is up."""
+        with self._changed:
+            self._told.clear()  # the files of the run were not all there before
+            self._changed.wait_for(lambda: self._present() <= self._told, seconds)
+
+    def _present(self) -> set[str]:
+        since = time.monotonic() - _PRESENT_SECONDS
+        return {name for name, asked in self._asked.items() if asked > since}
 
 
 def _rounds(database: RunDatabase) -> list[RoundAnswer]:

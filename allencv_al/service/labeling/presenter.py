@@ -1,4 +1,4 @@
-"""Makes answers of what the store holds."""
+"""Converts the values of the store to the answers of the labeling server."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from pathlib import Path
 
 from allencv_al.labels.label_store import LabelConflict
 from allencv_al.labels.sessions.answers import Answer
-from allencv_al.labels.sessions.classes import LabelClass
 from allencv_al.labels.sessions.items import Item, LabelBatch
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 from allencv_al.labels.sessions.reviews import Reviewed
 from allencv_al.service.labeling.labeling_answers import (
-    BatchAnswer,
     ClassAnswer,
-    ItemAnswer,
+    GivenAnswer,
+    ImageAnswer,
+    LabelBatchAnswer,
     ProgressAnswer,
     ReviewedAnswer,
-    SaidAnswer,
 )
 
 _KEYS = "123456789"
-VERSION_CHARACTERS = 12
-"""Of the id of the labeling, with which the version of each image begins."""
+_VERSION_CHARACTERS = 12  # of the labeling's id, with which the version of each image begins
 _NUMBER = re.compile(r"^[ic]([1-9][0-9]*)$")
 
 
 class Presenter:
-    """Makes answers of the records of one labeling.
+    """Converts the values of one labeling.
 
     Args:
         store: The labeling.
@@ -38,80 +36,70 @@ class Presenter:
         self._store = store
 
     def classes(self) -> list[ClassAnswer]:
-        """Return the classes."""
-        return [self.one_class(place, one) for place, one in enumerate(self._store.classes.all())]
+        """Return the classes; the first nine have a key."""
+        return [
+            ClassAnswer(
+                id=f"c{found.class_id}",
+                name=found.name,
+                key=_KEYS[place] if place < len(_KEYS) else None,
+                count=found.count,
+            )
+            for place, found in enumerate(self._store.classes.all())
+        ]
 
     def class_of(self, class_id: int) -> ClassAnswer:
-        """Return one class."""
-        of = {number_of(one.id): one for one in self.classes()}
-        if class_id not in of:
-            raise LabelConflict(f"there is no class {class_id}")
-        return of[class_id]
+        """Return one class.
 
-    def one_class(self, place: int, one: LabelClass) -> ClassAnswer:
-        """Return a class.
-
-        Args:
-            place: Its place, from 0.
-            one: The class.
+        Raises:
+            LabelConflict: There is no such class.
         """
-        key = _KEYS[place] if place < len(_KEYS) else None
-        return ClassAnswer(
-            id=f"c{one.class_id}",
-            name=one.name,
-            key=key,
-            count=one.count,
-        )
+        for found in self.classes():
+            if found.id == f"c{class_id}":
+                return found
+        raise LabelConflict(f"there is no class {class_id}")
 
-    def item(self, item: Item, expires: float | None = None) -> ItemAnswer:
+    def image(self, item: Item, expires: float | None = None) -> ImageAnswer:
         """Return an image.
 
         Args:
             item: The image.
-            expires: Until when it is promised.
+            expires: When its lease ends.
         """
-        return ItemAnswer(
-            id=f"i{item.item}",
-            file_name=item.id,
-            image_url=self._url(item, "full"),
-            thumb_url=self._url(item, "thumb"),
-            reason=item.reason,
-            has_guess=bool(item.guess),
-            lease_expires=expires,
-        )
+        return self._image(item, self._urls(item), expires)
 
-    def said(self, answers: Sequence[Answer]) -> list[SaidAnswer]:
-        """Return the answer."""
-        names = self._store.classes.names() if answers else {}
-        items: dict[int, Item] = {}
-        for answer in answers:
-            if answer.item not in items:
-                items[answer.item] = self._store.items.item(answer.item)
-        return [self._said(answer, items[answer.item], names) for answer in answers]
+    def answers(self, found: Sequence[Answer]) -> list[GivenAnswer]:
+        """Return answers of annotators, each with its image."""
+        names = self._store.classes.names() if found else {}
+        items = {number: self._store.items.item(number) for number in {one.item for one in found}}
+        urls = {number: self._urls(item) for number, item in items.items()}
+        return [_given(one, items[one.item], urls[one.item], names) for one in found]
 
     def reviewed(self, found: Sequence[Reviewed]) -> list[ReviewedAnswer]:
-        """Return images with all that is said of them."""
+        """Return images with all of their answers."""
         names = self._store.classes.names()
-        return [
-            ReviewedAnswer(
-                item=self.item(one.item),
-                answers=[self._said(answer, one.item, names) for answer in one.answers],
-                decision=None
-                if one.decision is None
-                else self._said(one.decision, one.item, names),
-                kind=one.item.kind,
-                class_id=_class(one.item.class_id),
-                class_name=names.get(one.item.class_id or 0),
-                conflict=one.item.is_conflict,
+        result = []
+        for one in found:
+            item, urls = one.item, self._urls(one.item)
+            answers = [_given(answer, item, urls, names) for answer in one.answers]
+            decision = None if one.decision is None else _given(one.decision, item, urls, names)
+            result.append(
+                ReviewedAnswer(
+                    item=self._image(item, urls, None),
+                    answers=answers,
+                    decision=decision,
+                    kind=item.kind,
+                    class_id=_class(item.class_id),
+                    class_name=names.get(item.class_id or 0),
+                    conflict=item.is_conflict,
+                )
             )
-            for one in found
-        ]
+        return result
 
-    def batch(self, batch: LabelBatch | None) -> BatchAnswer:
+    def batch(self, batch: LabelBatch | None) -> LabelBatchAnswer:
         """Return a batch."""
         if batch is None:
-            return BatchAnswer(id=None, round=None, state="none", labels_per_image=1)
-        return BatchAnswer(
+            return LabelBatchAnswer(id=None, round=None, state="none", labels_per_image=1)
+        return LabelBatchAnswer(
             id=batch.batch,
             round=batch.round,
             state="open" if batch.is_open else "done",
@@ -119,63 +107,71 @@ class Presenter:
         )
 
     def progress(self, batch: LabelBatch | None, annotator: str) -> ProgressAnswer:
-        """Return how far a batch is, as an annotator sees it."""
+        """Return the progress of a batch, as an annotator sees it."""
         found = self._store.counts.progress(0 if batch is None else batch.batch, annotator)
-        return ProgressAnswer(
-            total=found.total,
-            done=found.done,
-            mine=found.mine,
-            skipped=found.skipped,
-            unsure=found.unsure,
-            unreadable=found.unreadable,
-            conflicts=found.conflicts,
-            labels_per_minute=found.labels_per_minute,
-            seconds_left=found.seconds_left,
-        )
+        return ProgressAnswer.model_validate(found, from_attributes=True)
 
-    def version(self, item: Item) -> str:
-        """Return what changes with the labeling, and with the file of an image."""
-        labeling = self._store.id()[:VERSION_CHARACTERS]
-        if item.image is None:
-            return labeling
-        source = self._store.items.image(item)
-        assert isinstance(source, Path)
-        try:
-            status = source.stat()
-        except OSError:  # the page finds out when it asks for it
-            return labeling
-        return f"{labeling}-{status.st_mtime_ns:x}-{status.st_size:x}"
-
-    def _url(self, item: Item, size: str) -> str:
-        return f"api/images/i{item.item}?size={size}&v={self.version(item)}"
-
-    def _said(self, answer: Answer, item: Item, names: Mapping[int, str]) -> SaidAnswer:
-        return SaidAnswer(
-            event_id=answer.event_id,
-            item=f"i{answer.item}",
+    def _image(self, item: Item, urls: Mapping[str, str], expires: float | None) -> ImageAnswer:
+        return ImageAnswer(
+            id=f"i{item.item}",
             file_name=item.id,
-            image_url=self._url(item, "full"),
-            thumb_url=self._url(item, "thumb"),
-            kind=answer.kind,
-            class_id=_class(answer.class_id),
-            class_name=names.get(answer.class_id or 0),
-            annotator=answer.annotator,
-            seconds=answer.seconds,
-            time=answer.time,
-            in_force=answer.is_in_force,
+            image_url=urls["full"],
+            thumb_url=urls["thumb"],
+            reason=item.reason,
+            has_guess=bool(item.guess),
+            lease_expires=expires,
         )
+
+    def _urls(self, item: Item) -> dict[str, str]:
+        """Return the addresses of an image by size; they change with the labeling and the file."""
+        version = self._store.id()[:_VERSION_CHARACTERS]
+        source = self._store.items.image(item) if item.image is not None else None
+        if isinstance(source, Path):
+            try:
+                status = source.stat()
+            except OSError:  # a missing file has no version; requesting the image tells the page
+                pass
+            else:
+                version = f"{version}-{status.st_mtime_ns:x}-{status.st_size:x}"
+        return {
+            size: f"api/images/i{item.item}?size={size}&v={version}" for size in ("full", "thumb")
+        }
+
+
+def _given(
+    answer: Answer, item: Item, urls: Mapping[str, str], names: Mapping[int, str]
+) -> GivenAnswer:
+    return GivenAnswer(
+        event_id=answer.event_id,
+        item=f"i{answer.item}",
+        file_name=item.id,
+        image_url=urls["full"],
+        thumb_url=urls["thumb"],
+        kind=answer.kind,
+        class_id=_class(answer.class_id),
+        class_name=names.get(answer.class_id or 0),
+        annotator=answer.annotator,
+        seconds=answer.seconds,
+        time=answer.time,
+        in_force=answer.is_in_force,
+    )
 
 
 def number_of(id: str) -> int:
     """Return the number in `i12` or `c3`.
 
     Raises:
-        LabelConflict: It is no such id.
+        LabelConflict: The id has another form.
     """
     found = _NUMBER.match(id)
     if found is None or len(id) > 17:
         raise LabelConflict(f"there is nothing that is called {id[:40]!r}")
     return int(found[1])
+
+
+def optional_number(id: str | None) -> int | None:
+    """Return `number_of` of an id, or None."""
+    return None if id is None else number_of(id)
 
 
 def _class(class_id: int | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Images as the page shows them: upright, RGB, encoded anew, so that only pixels are sent."""
+"""Images for the page: upright, RGB, re-encoded, so that only pixels are sent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import hashlib
 import io
 from pathlib import Path
 
+import flask
 from PIL import Image
 
+from allencv_al.common.errors import ImageDecodeError, is_machine_fault
 from allencv_al.data.image_io import load_reduced
 from allencv_al.service.web.images import DECODING, check_image
 from allencv_al.service.web.web_errors import WebError
@@ -23,8 +25,44 @@ _SMALL = 256
 _WAIT_SECONDS = 60.0  # for the images of others
 
 
+def image_response(
+    source: Path | bytes, size: str, max_pixels: int, is_fixed: bool
+) -> flask.Response:
+    """Return the response to a request for an image, with its ETag.
+
+    Args:
+        source: A file or its content.
+        size: One of `SIDES`.
+        max_pixels: The largest image that is decoded; never less than `MOST_PIXELS`.
+        is_fixed: Whether the address changes with the image, so that it can be cached.
+
+    Raises:
+        WebError: The image is missing (404), unreadable or too large (422), or too many others are
+            being decoded (503).
+    """
+    try:
+        entity = tag(source, size)
+    except OSError as error:
+        if is_machine_fault(error):
+            raise
+        raise WebError(404, "not_found", "the file of this image is gone") from None
+    response = flask.Response(mimetype="image/jpeg")
+    response.set_etag(entity)
+    response.headers["Cache-Control"] = "private, max-age=3600" if is_fixed else "no-cache"
+    if entity not in flask.request.if_none_match:
+        try:
+            response.data = picture(source, size, max_pixels)
+        except ImageDecodeError as error:
+            cause = str(error).partition(": ")[2]
+            raise WebError(422, "image", cause or "it cannot be read") from error
+        is_png = response.data.startswith(b"\x89PNG")
+        response.mimetype = "image/png" if is_png else "image/jpeg"
+    response.make_conditional(flask.request)
+    return response
+
+
 def picture(source: Path | bytes, size: str, max_pixels: int) -> bytes:
-    """Return an image as JPEG, or as PNG where it is so small that every pixel counts.
+    """Return an image as JPEG, or as PNG if it is so small that every pixel counts.
 
     Args:
         source: A file or its content.
@@ -56,7 +94,7 @@ def _encoded(source: Path | bytes, side: int, max_pixels: int) -> bytes:
 
 
 def tag(source: Path | bytes, size: str) -> str:
-    """Return what changes when the picture does, without decoding it.
+    """Return an ETag that changes with the image, without decoding it.
 
     Raises:
         OSError: The file is gone.
@@ -67,8 +105,3 @@ def tag(source: Path | bytes, size: str) -> str:
         status = source.stat()
         of = f"{status.st_mtime_ns:x}-{status.st_size:x}"
     return f"{size}-{of}"
-
-
-def kind_of(content: bytes) -> str:
-    """Return the media type of what `picture` has returned."""
-    return "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"

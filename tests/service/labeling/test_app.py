@@ -15,7 +15,7 @@ from PIL import Image
 from allencv_al.common.errors import DataError
 from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.service.labeling import image_route
+from allencv_al.service.labeling import shown_images
 from allencv_al.service.labeling.app import create_app
 from allencv_al.service.web import Identity, TokenAccess, WebSettings
 
@@ -366,5 +366,5 @@ def test_a_fault_of_the_machine_is_neither_a_broken_nor_an_absent_image(
     if place == "decode":
         monkeypatch.setattr(Image, "open", fails)
     else:
-        monkeypatch.setattr(image_route, "tag", fails)
+        monkeypatch.setattr(shown_images, "tag", fails)
     assert client.get("/api/images/i1").status_code == 500

@@ -1,14 +1,17 @@
-"""The routes that Label Studio calls: /health, /setup, /predict and /webhook.
+"""The routes of a machine-learning backend of Label Studio: /health, /setup, /predict, /webhook.
 
-As in `label_studio_ml/api.py` of github.com/HumanSignal/label-studio-ml-backend. What becomes of
-the answers stands in `label_studio/ml/models.py` of github.com/HumanSignal/label-studio: the tasks
-of a project come in one request, and an answer without `result` makes no prediction. Nothing is
-ever fetched: an image comes as a data URL, or lies in the folder that the server was started with.
+The protocol is that of `label_studio_ml/api.py` (github.com/HumanSignal/label-studio-ml-backend).
+`label_studio/ml/models.py` (github.com/HumanSignal/label-studio) reads the answers: the tasks of a
+project come in one request, and an answer without `result` makes no prediction. Nothing is fetched:
+an image comes as a data URL, or from the folder that the server was started with. The tags of a
+labeling config: https://labelstud.io/tags/choices and https://labelstud.io/tags/choice.
 """
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -18,7 +21,6 @@ from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.service.demo.batcher import Prediction
 from allencv_al.service.demo.data_url import decode_data_url, is_data_url
 from allencv_al.service.demo.image_root import ImageRoot
-from allencv_al.service.label_studio.config import LabelingConfig, parse_config
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.images import check_image
 from allencv_al.service.web.web_errors import without_paths
@@ -29,6 +31,7 @@ _LOCAL_FILES = "/data/local-files"
 _NO_KEY = "$undefined$"  # of the data of tasks that a storage was the source of
 _AT_ONCE = 32  # images in memory; a GPU takes as many in a batch
 _MOST_TASKS = 10_000
+_MOST_CONFIG_CHARACTERS = 200_000
 
 
 class _Lenient(BaseModel):
@@ -43,7 +46,7 @@ class SetupRequest(_Lenient):
     schema_: str = Field("", alias="schema", description="The labeling config.")
 
 
-class Task(_Lenient):
+class LabelStudioTask(_Lenient):
     """A task of Label Studio."""
 
     id: int | str | None = None
@@ -53,7 +56,7 @@ class Task(_Lenient):
 class PredictRequest(_Lenient):
     """Asks for predictions."""
 
-    tasks: list[Task] = Field(max_length=_MOST_TASKS)
+    tasks: list[LabelStudioTask] = Field(max_length=_MOST_TASKS)
     label_config: str
 
 
@@ -129,51 +132,50 @@ class LabelStudioRoutes:
         version: str,
         max_pixels: int,
     ) -> None:
-        self._predict = predict
+        self._run_model = predict
         self._classes = classes
         self._image_root = image_root
         self._version = version
         self._max_pixels = max_pixels
 
     def add_to(self, app: WebApp) -> None:
-        """Add them to an application."""
+        """Add the routes to an application."""
+        add = app.operation
+        add("GET", f"{PREFIX}/health")(self.health)
+        add("POST", f"{PREFIX}/setup")(self.setup)
+        add("POST", f"{PREFIX}/predict", responses=(503,))(self.predict)
+        add("POST", f"{PREFIX}/webhook")(self.webhook)
 
-        @app.operation("GET", f"{PREFIX}/health")
-        def health() -> HealthAnswer:
-            """For Label Studio: whether the model is there."""
-            return HealthAnswer(status="UP", model_class="allencv_al")
+    def health(self) -> HealthAnswer:
+        """For Label Studio: whether the model is there."""
+        return HealthAnswer(status="UP", model_class="allencv_al")
 
-        @app.operation("POST", f"{PREFIX}/setup")
-        def setup(body: SetupRequest) -> VersionAnswer:
-            """For Label Studio: the model is connected to a project."""
-            if body.schema_.strip():
-                parse_config(body.schema_)
-            return VersionAnswer(model_version=self._version)
+    def setup(self, body: SetupRequest) -> VersionAnswer:
+        """For Label Studio: connect the model to a project."""
+        if body.schema_.strip():
+            parse_config(body.schema_)
+        return VersionAnswer(model_version=self._version)
 
-        @app.operation("POST", f"{PREFIX}/predict", responses=(503,))
-        def predict(body: PredictRequest) -> PredictAnswer:
-            """For Label Studio: predictions for tasks, with a score to sort them by."""
-            config = parse_config(body.label_config)
-            results = [
-                result
-                for start in range(0, len(body.tasks), _AT_ONCE)
-                for result in self._results(body.tasks[start : start + _AT_ONCE], config)
-            ]
-            return PredictAnswer(results=results, model_version=self._version)
+    def predict(self, body: PredictRequest) -> PredictAnswer:
+        """For Label Studio: predictions for tasks, with a score to sort them by."""
+        config = parse_config(body.label_config)
+        results = [
+            result
+            for start in range(0, len(body.tasks), _AT_ONCE)
+            for result in self._results(body.tasks[start : start + _AT_ONCE], config)
+        ]
+        return PredictAnswer(results=results, model_version=self._version)
 
-        @app.operation("POST", f"{PREFIX}/webhook")
-        def webhook(body: WebhookRequest) -> WebhookAnswer:
-            """For Label Studio: something has happened there. Nothing follows from it here: labels
-            come in by import-labels.
-            """
-            return WebhookAnswer(status="ignored")
+    def webhook(self, body: WebhookRequest) -> WebhookAnswer:
+        """For Label Studio: events of a project, which are ignored; use import-labels."""
+        return WebhookAnswer(status="ignored")
 
     def _results(
-        self, tasks: Sequence[Task], config: LabelingConfig
+        self, tasks: Sequence[LabelStudioTask], config: LabelingConfig
     ) -> list[TaskPrediction | TaskFault]:
         inputs: list[bytes | AllenCVError] = [self._input(task, config) for task in tasks]
         good = [content for content in inputs if isinstance(content, bytes)]
-        predictions = iter(self._predict(good) if good else [])
+        predictions = iter(self._run_model(good) if good else [])
         return [
             _fault(content)
             if isinstance(content, AllenCVError)
@@ -181,7 +183,7 @@ class LabelStudioRoutes:
             for content in inputs
         ]
 
-    def _input(self, task: Task, config: LabelingConfig) -> bytes | AllenCVError:
+    def _input(self, task: LabelStudioTask, config: LabelingConfig) -> bytes | AllenCVError:
         value = task.data.get(config.key, task.data.get(_NO_KEY))
         try:
             if not isinstance(value, str):
@@ -251,3 +253,57 @@ def _file_of(value: str) -> str | None:
 
 def _fault(error: AllenCVError) -> TaskFault:
     return TaskFault(error=without_paths(str(error)))
+
+
+# -- The labeling config ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LabelingConfig:
+    """The names that predictions have to carry.
+
+    Args:
+        control: The `name` of the `Choices` tag.
+        target: The `name` of the `Image` tag that it belongs to.
+        key: The key of a task's data that holds the image.
+        choices: How each choice is written in a result, by its value and by its alias; None where
+            each task brings its own.
+    """
+
+    control: str
+    target: str
+    key: str
+    choices: Mapping[str, str] | None
+
+    def written(self, name: str) -> str | None:
+        """Return how a class is written in a result, or None if it cannot be chosen."""
+        return name if self.choices is None else self.choices.get(name)
+
+
+def parse_config(text: str) -> LabelingConfig:
+    """Return what a labeling config asks for.
+
+    Raises:
+        DataError: It is no XML, declares entities, or has no choices of an image.
+    """
+    if len(text) > _MOST_CONFIG_CHARACTERS or "<!" in text.replace("<!--", ""):
+        raise DataError("label_config: expected the tags of a labeling config, and no declarations")
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314  no declarations, so no entities
+    except ElementTree.ParseError as error:
+        raise DataError(f"label_config: expected XML: {error}") from None
+    images = {tag.get("name"): tag.get("value", "") for tag in root.iter("Image")}
+    for control in root.iter("Choices"):
+        name, target = control.get("name"), control.get("toName")
+        if name and target in images and target is not None:
+            return LabelingConfig(name, target, images[target].lstrip("$"), _choices(control))
+    raise DataError('label_config: expected <Choices toName="..."> of an <Image name="...">')
+
+
+def _choices(control: ElementTree.Element) -> dict[str, str] | None:
+    found: dict[str, str] = {}
+    for choice in control.iter("Choice"):
+        value, alias = choice.get("value", ""), choice.get("alias", "")
+        if value or alias:  # an alias takes the place of the value in results
+            found[alias or value] = found[value or alias] = alias or value
+    return None if not found and control.get("value", "").startswith("$") else found

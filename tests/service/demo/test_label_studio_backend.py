@@ -16,7 +16,7 @@ from PIL import Image
 from allencv_al.common.errors import DataError
 from allencv_al.predictors import Predictor
 from allencv_al.service.demo.app import create_app
-from allencv_al.service.label_studio.config import parse_config
+from allencv_al.service.demo.label_studio_backend import parse_config
 
 CONFIG = """<View>
   <Image name="image" value="$picture"/>

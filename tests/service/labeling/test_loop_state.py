@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from allencv_al.service.labeling.audience import Audience
+from allencv_al.service.labeling.loop_state import Audience
 
 
 def seconds_of_waiting(audience: Audience) -> float:

@@ -1,1 +1,0 @@
-"""Our model as the machine-learning backend of Label Studio."""
