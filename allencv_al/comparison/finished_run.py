@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from allencv_al.active_learning.report.round_tables import machine_seconds
 from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord, read_records
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
@@ -49,12 +50,7 @@ class FinishedRun:
     @property
     def seconds(self) -> float:
         """Time of all phases together, without waiting for labels."""
-        return sum(
-            value
-            for record in self.records
-            for name, value in record.seconds.items()
-            if name != "annotate"
-        )
+        return machine_seconds(self.records)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the row of `results.csv` of each round."""

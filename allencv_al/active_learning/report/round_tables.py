@@ -13,60 +13,48 @@ _MOST_CLASSES = 40
 _MOST_PAIRS = 30
 _PHASES = ("train", "test", "infer", "select", "annotate")
 
-# Each metric with its head, its explanation, and its format
-_Format = Callable[[float | None], str]
-_METRICS: Mapping[str, tuple[str, str, _Format]] = {
-    "accuracy": (
-        "Accuracy",
-        "Share of the test set that is classified correctly",
-        formats.percent,
-    ),
-    "balanced_accuracy": (
-        "Balanced accuracy",
-        "Mean over the classes of the share classified correctly",
-        formats.percent,
-    ),
-    "macro_f1": ("Macro F1", "Mean over the classes of the F1 score", formats.percent),
+# Head and explanation of each metric
+_METRICS = {
+    "accuracy": ("Accuracy", "Share of the test set that is classified correctly"),
+    "balanced_accuracy": ("Balanced accuracy", "Mean of the recall over the classes"),
+    "macro_f1": ("Macro F1", "Mean of the F1 score over the classes"),
     "negative_log_likelihood": (
         "NLL",
         "Mean negative log likelihood of the true class: small is good",
-        formats.number,
     ),
     "expected_calibration_error": (
         "Calibration error",
         "Difference between predicted probabilities and observed frequencies: small is good",
-        formats.percent,
     ),
-    "mean_average_precision": (
-        "mAP",
-        "Mean average precision of the boxes that are found in the test set",
-        formats.percent,
-    ),
+    "mean_average_precision": ("mAP", "Mean average precision of the boxes in the test set"),
     "pool_accuracy": (
         "Pool accuracy",
         "Share of the whole pool that has the right class, given or predicted",
-        formats.percent,
     ),
     "coverage_radius": (
         "Coverage radius",
         "Distance of the farthest item from its nearest labeled one",
-        formats.significant,
     ),
     "redundancy": (
         "Distance in batch",
         "Mean distance of an item of the batch to the nearest other one: small means redundant",
-        formats.significant,
     ),
     "batch_class_entropy": (
         "Entropy of batch",
         "Entropy of the classes of the batch in nats: large means that all classes occur",
-        lambda value: formats.number(value, 2),
     ),
     "agreement": (
         "Agreement",
         "Of the predictions with those of the round before, beyond chance (Cohen's kappa)",
-        formats.number,
     ),
+}
+# The other metrics are fractions, shown in percent
+_FORMATS: Mapping[str, Callable[[float | None], str]] = {
+    "negative_log_likelihood": formats.number,
+    "coverage_radius": formats.significant,
+    "redundancy": formats.significant,
+    "batch_class_entropy": lambda value: formats.number(value, 2),
+    "agreement": formats.number,
 }
 
 
@@ -79,7 +67,7 @@ def metric_table(records: Sequence[RoundRecord]) -> TextTable:
         [
             str(record.round),
             formats.count(record.labels),
-            *(_METRICS[name][2](record.metrics.get(name)) for name in known),
+            *(_FORMATS.get(name, formats.percent)(record.metrics.get(name)) for name in known),
             formats.duration(machine_seconds([record])),
         ]
         for record in records
@@ -89,7 +77,7 @@ def metric_table(records: Sequence[RoundRecord]) -> TextTable:
         ["Round", "Labels", *(_METRICS[name][0] for name in known), "Time"],
         rows,
         hints={
-            **{_METRICS[name][0]: _METRICS[name][1] for name in known},
+            **dict(_METRICS.values()),
             "Time": "All phases of the round, without waiting for labels",
         },
         texts=0,
