@@ -19,7 +19,7 @@ from allencv_al.common.config.specs.container_specs import (
     TupleSpec,
     UnionSpec,
 )
-from allencv_al.common.config.specs.limits import Bounds, LimitedSpec
+from allencv_al.common.config.specs.limits import limited
 from allencv_al.common.config.specs.type_specs import (
     AnySpec,
     EnumSpec,
@@ -104,7 +104,7 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
     if origin in (typing.Union, types.UnionType):
         return UnionSpec(tuple(spec_of(option) for option in arguments))
     if origin is typing.Annotated:
-        return _limited(spec_of(arguments[0]), Bounds.read(arguments[1:]))
+        return limited(spec_of(arguments[0]), arguments[1:])
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is ...:
             return ListSpec(spec_of(arguments[0]), tuple)
@@ -121,16 +121,3 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
     if (found := next((spec for spec in made if spec is not None), None)) is not None:
         return found
     return spec_of(origin) if isinstance(origin, type) else AnySpec()
-
-
-def _limited(spec: TypeSpec, bounds: Bounds) -> TypeSpec:
-    """Return the spec within limits; those of `Annotated[float | None, Gt(0)]` are the float's."""
-    if bounds == Bounds():
-        return spec
-    if isinstance(spec, UnionSpec):
-        return UnionSpec(tuple(_limited(option, bounds) for option in spec.options))
-    if isinstance(spec, ScalarSpec) and spec.kind in (int, float):
-        return LimitedSpec(spec, bounds) if bounds.finite else spec
-    has_length = isinstance(spec, (ListSpec, MappingSpec)) or spec == ScalarSpec(str)
-    limits_length = bounds.shortest > 0 or bounds.longest is not None
-    return LimitedSpec(spec, bounds) if has_length and limits_length else spec

@@ -89,12 +89,8 @@ class UnionSpec(TypeSpec):
         return self.choose(value, path, scope).build(value, path, scope)
 
     @overrides
-    def view(self, value: Any, path: str, scope: Scope) -> Any:
-        return self.choose(value, path, scope).view(value, path, scope)
-
-    @overrides
-    def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
-        return self.choose(value, path, scope).views(value, path, scope)
+    def inside(self, value: Any, path: str, scope: Scope) -> tuple[TypeSpec, Scope] | None:
+        return self.choose(value, path, scope), scope
 
     @overrides
     def resembles(self, value: Any) -> bool:

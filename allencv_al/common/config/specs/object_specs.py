@@ -19,7 +19,7 @@ from allencv_al.common.config.params import Params
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.config.specs.annotations import makes_specs, spec_of
 from allencv_al.common.config.specs.object_schema import object_schema, parameters_schema
-from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, join
+from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, WrappingSpec, join
 from allencv_al.common.config.targets import Target, argument_faults, construct
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import repr_json
@@ -147,19 +147,12 @@ _NO_PRETRAINED = (
 
 
 @dataclass(frozen=True)
-class LazySpec(TypeSpec):
+class LazySpec(WrappingSpec):
     """A part that is built later: checked now like any other.
 
     Arguments that the config lacks are no fault yet where the class does not say what is
     `injected`: the program may give them to `construct`, which then checks them.
     """
-
-    inner: TypeSpec
-
-    @property
-    @overrides
-    def parts(self) -> tuple[TypeSpec, ...]:
-        return (self.inner,)
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
@@ -167,12 +160,8 @@ class LazySpec(TypeSpec):
             yield from self.inner.faults(value, path, self.narrowed(scope))
 
     @overrides
-    def view(self, value: Any, path: str, scope: Scope) -> Any:
-        return self.inner.view(value, path, self.narrowed(scope))
-
-    @overrides
-    def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
-        return self.inner.views(value, path, self.narrowed(scope))
+    def inside(self, value: Any, path: str, scope: Scope) -> tuple[TypeSpec, Scope] | None:
+        return self.inner, self.narrowed(scope)
 
     def narrowed(self, scope: Scope) -> Scope:
         """Return the scope inside: what is injected will be there when the part is built."""
@@ -182,7 +171,6 @@ class LazySpec(TypeSpec):
     def build(self, value: Any, path: str, scope: Scope) -> Any:
         if isinstance(value, Lazy):
             return value
-
         return Lazy(_Part(self.inner, value, path, dataclasses.replace(scope, views={})))
 
     @overrides
@@ -192,13 +180,6 @@ class LazySpec(TypeSpec):
     @overrides
     def rules_out(self, value: Any) -> bool:
         return not isinstance(value, Lazy) and self.inner.rules_out(value)
-
-    @overrides
-    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
-        return self.inner.json_schema(definitions)
-
-    def __str__(self) -> str:
-        return str(self.inner)
 
 
 @dataclass(frozen=True)

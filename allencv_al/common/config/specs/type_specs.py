@@ -87,17 +87,62 @@ class TypeSpec(ABC):
         """Return whether `value` of the right kind names something else, so that it has faults."""
         return False
 
+    def inside(self, value: Any, path: str, scope: Scope) -> tuple[TypeSpec, Scope] | None:
+        """Return the spec that decides on `value`, with its scope, for a type around others."""
+        return None
+
     def view(self, value: Any, path: str, scope: Scope) -> Any:
         """Return the `ConfigView` of a `value` that is an object of a known class, else None."""
-        return None
+        inside = self.inside(value, path, scope)
+        return None if inside is None else inside[0].view(value, path, inside[1])
 
     def views(self, value: Any, path: str, scope: Scope) -> list[Any]:
         """Return the views of the objects in a `value` that is a list, else an empty list."""
-        return []
+        inside = self.inside(value, path, scope)
+        return [] if inside is None else inside[0].views(value, path, inside[1])
 
     def expected(self, value: Any, path: str) -> Fault:
         """Return the fault for a value of the wrong type."""
         return Fault(path, f"expected {self}, found {repr_json(value)}")
+
+
+@dataclass(frozen=True)
+class WrappingSpec(TypeSpec):
+    """A type around another one, which does all that a subclass does not change."""
+
+    inner: TypeSpec
+
+    @property
+    @overrides
+    def parts(self) -> tuple[TypeSpec, ...]:
+        return (self.inner,)
+
+    @overrides
+    def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
+        return self.inner.faults(value, path, scope)
+
+    @overrides
+    def build(self, value: Any, path: str, scope: Scope) -> Any:
+        return self.inner.build(value, path, scope)
+
+    @overrides
+    def inside(self, value: Any, path: str, scope: Scope) -> tuple[TypeSpec, Scope] | None:
+        return self.inner, scope
+
+    @overrides
+    def resembles(self, value: Any) -> bool:
+        return self.inner.resembles(value)
+
+    @overrides
+    def rules_out(self, value: Any) -> bool:
+        return self.inner.rules_out(value)
+
+    @overrides
+    def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
+        return self.inner.json_schema(definitions)
+
+    def __str__(self) -> str:
+        return str(self.inner)
 
 
 def join(path: str, key: str | int) -> str:

@@ -58,8 +58,8 @@ def test_limits_are_described(annotation: Any, text: str, schema: dict[str, Any]
     ("annotation", "value", "message"),
     [
         (POSITIVE, 0, "expected float > 0, found 0"),
-        (POSITIVE, math.inf, "expected a finite float > 0, found Infinity"),
-        (POSITIVE, math.nan, "expected a finite float > 0, found NaN"),
+        (POSITIVE, math.inf, "expected finite float > 0, found Infinity"),
+        (POSITIVE, math.nan, "expected finite float > 0, found NaN"),
         (IsFinite[float], math.nan, "expected finite float, found NaN"),
         (POSITIVE, True, "expected float > 0, found true"),
         (POSITIVE, "1", 'expected float > 0, found "1"'),
