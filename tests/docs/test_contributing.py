@@ -192,7 +192,7 @@ RECIPES = {
         expected="Dummy figure",
         lines={
             "METRICS": '"dummy"',
-            "_METRICS": '"dummy": ("Dummy figure", "A dummy figure", formats.percent)',
+            "_METRICS": '"dummy": ("Dummy figure", "A dummy figure")',
         },
         edits={
             "active_learning/rounds/round_metrics.py": (
