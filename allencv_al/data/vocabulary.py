@@ -6,7 +6,9 @@ import logging
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge
 
 from allencv_al.common import ConfigurationError, Registrable
 from allencv_al.common.class_names import class_name
@@ -16,8 +18,6 @@ from allencv_al.data import vocabulary_files
 from allencv_al.data.instance import LABEL_NAMESPACE
 
 if TYPE_CHECKING:
-    from allencv_al.common.config.config_check import ConfigView
-    from allencv_al.common.errors import Fault
     from allencv_al.data.instance import Instance
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ DEFAULT_NON_PADDED_NAMESPACES = ("*tags", "*labels")
 DEFAULT_PADDING_TOKEN = "@@PADDING@@"  # noqa: S105
 DEFAULT_OOV_TOKEN = "@@UNKNOWN@@"  # noqa: S105
 _MOST_NAMES_SHOWN = 20
+_Count = Annotated[int, Ge(1)]
 
 
 class Vocabulary(Registrable):
@@ -66,8 +67,8 @@ class Vocabulary(Registrable):
     def __init__(
         self,
         counter: dict[str, dict[str, int]] | None = None,
-        min_count: dict[str, int] | None = None,
-        max_vocab_size: int | dict[str, int] | None = None,
+        min_count: dict[str, _Count] | None = None,
+        max_vocab_size: _Count | dict[str, _Count] | None = None,
         non_padded_namespaces: Iterable[str] = DEFAULT_NON_PADDED_NAMESPACES,
         tokens_to_add: dict[str, list[str]] | None = None,
         padding_token: str = DEFAULT_PADDING_TOKEN,
@@ -87,8 +88,8 @@ class Vocabulary(Registrable):
     def from_instances(
         cls,
         instances: Iterable[Instance],
-        min_count: dict[str, int] | None = None,
-        max_vocab_size: int | dict[str, int] | None = None,
+        min_count: dict[str, _Count] | None = None,
+        max_vocab_size: _Count | dict[str, _Count] | None = None,
         non_padded_namespaces: Iterable[str] = DEFAULT_NON_PADDED_NAMESPACES,
         tokens_to_add: dict[str, list[str]] | None = None,
         padding_token: str = DEFAULT_PADDING_TOKEN,
@@ -179,8 +180,8 @@ class Vocabulary(Registrable):
         cls,
         instances: Iterable[Instance],
         directory: str | Path,
-        min_count: dict[str, int] | None = None,
-        max_vocab_size: int | dict[str, int] | None = None,
+        min_count: dict[str, _Count] | None = None,
+        max_vocab_size: _Count | dict[str, _Count] | None = None,
         non_padded_namespaces: Iterable[str] = DEFAULT_NON_PADDED_NAMESPACES,
         tokens_to_add: dict[str, list[str]] | None = None,
         padding_token: str = DEFAULT_PADDING_TOKEN,
@@ -208,14 +209,6 @@ class Vocabulary(Registrable):
     def empty(cls) -> Vocabulary:
         """Make one that holds nothing."""
         return cls()
-
-    @classmethod
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        """Report limits that are not positive."""
-        for name in ("min_count", "max_vocab_size"):
-            if name in config.names and config.sound(name):
-                for message in _limit_faults(config.get(name)):
-                    yield config.fault(name, message)
 
     # -- Growing ------------------------------------------------------------------------------
 

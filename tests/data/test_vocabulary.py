@@ -109,17 +109,19 @@ def test_a_class_without_examples_takes_its_place_in_the_order() -> None:
     ("options", "name"),
     [
         ({"max_vocab_size": 0}, "max_vocab_size"),
-        ({"max_vocab_size": {"labels": -1}}, "max_vocab_size"),
-        ({"min_count": {"labels": 0}}, "min_count"),
+        ({"max_vocab_size": {"labels": -1}}, r"max_vocab_size\.labels"),
+        ({"min_count": {"labels": 0}}, r"min_count\.labels"),
     ],
 )
 def test_a_limit_that_is_not_positive_is_a_fault_of_the_config(
     options: dict[str, int], name: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name}: expected a positive number"):
+    with pytest.raises(ConfigurationError, match=f"{name}: expected int >= 1"):
         Vocabulary({"labels": {"a": 1}}, **options)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationFaults, match=f"{name}: expected a positive number"):
+    with pytest.raises(ConfigurationFaults, match=f"{name}: expected int >= 1"):
         Vocabulary.from_params(options, instances=[])
+    with pytest.raises(ConfigurationError, match="expected a positive number"):
+        Vocabulary.from_instances([], **options)  # type: ignore[arg-type]
 
 
 # -- Instances --------------------------------------------------------------------------------

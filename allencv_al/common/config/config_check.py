@@ -14,7 +14,7 @@ from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.limits import LimitedSpec
-from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, join
+from allencv_al.common.config.specs.type_specs import LiteralSpec, Scope, TypeSpec, join
 from allencv_al.common.config.targets import Registered, Target, missing_faults
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import plain
@@ -201,14 +201,15 @@ def as_python(value: Any) -> Any:
 
 @functools.cache
 def _limited(cls: type) -> Mapping[str, TypeSpec]:
-    """Return the specs of the parameters that have limits, or parts with limits."""
+    """Return the specs of parameters with limits or a choice of values, or with such parts."""
     arguments = signature_of(cast(Hashable, cls)).arguments
     specs = {name: spec_of(argument.annotation) for name, argument in arguments.items()}
     return {name: spec for name, spec in specs.items() if _has_limits(spec)}
 
 
 def _has_limits(spec: TypeSpec) -> bool:
-    return isinstance(spec, LimitedSpec) or any(_has_limits(part) for part in spec.parts)
+    is_limited = isinstance(spec, LimitedSpec | LiteralSpec)
+    return is_limited or any(_has_limits(part) for part in spec.parts)
 
 
 @functools.cache

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
+from annotated_types import Ge, Gt
 from overrides import overrides
 
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.errors import DataError
 from allencv_al.data.batch import Batch, label_indices
 from allencv_al.data.data_loaders.base import DataLoader
 from allencv_al.data.data_loaders.fetch import (
@@ -24,8 +25,6 @@ from allencv_al.data.data_loaders.order import BatchOrder, BatchSlot
 from allencv_al.data.data_loaders.prefetch import decoder_count, prefetched
 
 if TYPE_CHECKING:
-    from allencv_al.common.config.config_check import ConfigView
-    from allencv_al.common.errors import Fault
     from allencv_al.data.data_loaders.fetch import Fetcher
     from allencv_al.data.data_loaders.worker_processes import WorkerPool
     from allencv_al.data.dataset_readers.base import Dataset
@@ -34,6 +33,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Made = Generator[Batch, None, None]
+_Count = Annotated[int, Ge(1)]
+
+
+def _prefetch_of_workers(prefetch_factor: int, num_workers: int) -> Iterator[tuple[str, str]]:
+    if num_workers > 0 and prefetch_factor < 1:
+        yield "prefetch_factor", f"expected at least 1 with num_workers, found {prefetch_factor}"
+
+
+def _one_length(
+    batches_per_epoch: int | None, instances_per_epoch: int | None
+) -> Iterator[tuple[str, str]]:
+    if batches_per_epoch is not None and instances_per_epoch is not None:
+        yield "instances_per_epoch", "expected it or batches_per_epoch, found both"
 
 
 @DataLoader.register("basic")
@@ -92,21 +104,23 @@ class MultiprocessDataLoader(DataLoader):
         DataError: A label is not in the vocabulary.
     """
 
+    joint_rules = (_prefetch_of_workers, _one_length)
+
     def __init__(
         self,
         dataset: Dataset,
         vocab: Vocabulary | None = None,
-        batch_size: int = 32,
+        batch_size: _Count = 32,
         shuffle: bool = True,
         drop_last: bool = False,
-        num_workers: int = 0,
-        batches_per_epoch: int | None = None,
-        prefetch_factor: int = 2,
+        num_workers: Annotated[int, Ge(0)] = 0,
+        batches_per_epoch: _Count | None = None,
+        prefetch_factor: Annotated[int, Ge(0)] = 2,
         pin_memory: bool | None = None,
         start_method: Literal["fork", "forkserver", "spawn"] | None = None,
-        worker_timeout: float | None = 300.0,
+        worker_timeout: Annotated[float, Gt(0)] | None = 300.0,
         seed: int = 13370,
-        instances_per_epoch: int | None = None,
+        instances_per_epoch: _Count | None = None,
         max_instances_in_memory: int | None = None,
         cache_instances: bool = False,
         track_epoch: bool = False,
@@ -114,15 +128,6 @@ class MultiprocessDataLoader(DataLoader):
         evaluating: bool = False,
     ) -> None:
         super().__init__(dataset)
-        for name, message in _option_faults(
-            batch_size,
-            num_workers,
-            prefetch_factor,
-            batches_per_epoch,
-            instances_per_epoch,
-            worker_timeout,
-        ):
-            raise ConfigurationError(f"{name}: {message}")
         if instances_per_epoch is not None:
             batches_per_epoch = -(-instances_per_epoch // batch_size)
         if evaluating:
@@ -142,21 +147,6 @@ class MultiprocessDataLoader(DataLoader):
         self._start_method = start_method
         self._worker_timeout = worker_timeout
         self._idle: list[WorkerPool] = []
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        names = (
-            "batch_size",
-            "num_workers",
-            "prefetch_factor",
-            "batches_per_epoch",
-            "instances_per_epoch",
-            "worker_timeout",
-        )
-        if config.sound(*names):
-            for name, message in _option_faults(*(config.get(name) for name in names)):
-                yield config.fault(name, message)
 
     @property
     def order(self) -> BatchOrder:
@@ -266,26 +256,3 @@ def _check_not_empty(order: BatchOrder) -> None:
             f"drop_last: leaves out the only batch, since there are {order.size} images and "
             f"batch_size is {order.batch_size}; set drop_last to false or batch_size lower"
         )
-
-
-def _option_faults(
-    batch_size: int,
-    num_workers: int,
-    prefetch_factor: int,
-    batches_per_epoch: int | None,
-    instances_per_epoch: int | None,
-    worker_timeout: float | None,
-) -> Iterator[tuple[str, str]]:
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("num_workers", num_workers, 0),
-        ("prefetch_factor", prefetch_factor, 1 if num_workers > 0 else 0),
-        ("batches_per_epoch", batches_per_epoch, 1),
-        ("instances_per_epoch", instances_per_epoch, 1),
-    ):
-        if value is not None and value < least:
-            yield name, f"expected at least {least}, found {value}"
-    if worker_timeout is not None and not worker_timeout > 0:
-        yield "worker_timeout", f"expected more than 0 seconds, found {worker_timeout}"
-    if batches_per_epoch is not None and instances_per_epoch is not None:
-        yield "instances_per_epoch", "expected it or batches_per_epoch, found both"

@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, overload
 
+from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.common.class_names import warn_about_similar_names
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import (
-    ConfigurationError,
     DataError,
     Fault,
     ImageDecodeError,
@@ -158,15 +158,11 @@ class DatasetReader(Registrable):
         augmentation: list[ImageTransform] | None = None,
         lazy: bool = True,
         on_error: Literal["raise", "skip"] = "skip",
-        max_unreadable: float = 0.01,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
+        max_unreadable: Annotated[float, Interval(ge=0, le=1)] = 0.01,
+        max_pixels: Annotated[int, Ge(1)] = DEFAULT_MAX_PIXELS,
         raw_colors: bool = False,
-        reduce_above: int = DEFAULT_REDUCE_ABOVE,
+        reduce_above: Annotated[int, Ge(0)] = DEFAULT_REDUCE_ABOVE,
     ) -> None:
-        for name, message in _limit_faults(max_unreadable, max_pixels, reduce_above):
-            raise ConfigurationError(f"{name}: {message}")
-        if on_error not in ("raise", "skip"):
-            raise ConfigurationError(f'on_error: expected "raise" or "skip", found "{on_error}"')
         self.augmentation = list(augmentation or [])
         self.pipeline = TransformPipeline(self.augmentation)
         self.lazy = lazy
@@ -179,11 +175,6 @@ class DatasetReader(Registrable):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        names = ("max_unreadable", "max_pixels", "reduce_above")
-        if config.sound(*names):
-            limits = [config.get(name) for name in names]
-            for name, message in _limit_faults(*limits):
-                yield config.fault(name, message)
         if config.sound("augmentation"):
             problem = order_problem(config.build("augmentation") or ())
             if problem is not None:
@@ -339,17 +330,6 @@ class DatasetReader(Registrable):
 
 
 ImageDatasetReader = DatasetReader
-
-
-def _limit_faults(
-    max_unreadable: float, max_pixels: int, reduce_above: int
-) -> Iterator[tuple[str, str]]:
-    if not 0 <= max_unreadable <= 1:
-        yield "max_unreadable", f"expected a fraction from 0 to 1, found {max_unreadable}"
-    if max_pixels < 1:
-        yield "max_pixels", f"expected at least 1 pixel, found {max_pixels}"
-    if reduce_above < 0:
-        yield "reduce_above", f"expected at least 0 pixels, found {reduce_above}"
 
 
 def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCount) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.config_check import ConfigView
-from allencv_al.common.errors import ConfigurationError, DataError, Fault
+from allencv_al.common.errors import DataError
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.cifar_files import (
@@ -32,6 +31,11 @@ _META_OF = {
     10: {"fine": "batches.meta.txt"},
     100: {"coarse": "coarse_label_names.txt", "fine": "fine_label_names.txt"},
 }
+
+
+def _labels_of_classes(classes: int | None, labels: str) -> Iterator[tuple[str, str]]:
+    if labels == "coarse" and classes == 10:
+        yield "labels", 'expected "fine", as CIFAR-10 has no coarse labels, found "coarse"'
 
 
 @DatasetReader.register("cifar_binary")
@@ -65,6 +69,7 @@ class CifarBinary(CifarReader):
         kwargs: The parameters that all readers have.
     """
 
+    joint_rules = (_labels_of_classes,)
     layout: ClassVar[str] = (
         "data_batch_1.bin ... and test_batch.bin (CIFAR-10), or train.bin and test.bin "
         "(CIFAR-100), plain, .gz or .xz, in a folder or a tar archive"
@@ -88,20 +93,7 @@ class CifarBinary(CifarReader):
         **kwargs: Any,
     ) -> None:
         super().__init__(augmentation, split, labels, **kwargs)
-        if classes not in (None, *LEVELS):
-            raise ConfigurationError(f"classes: expected 10 or 100, found {classes}")
-        if problem := _label_problem(classes, labels):
-            raise ConfigurationError(f"labels: {problem}")
         self.classes = classes
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from super().config_faults(config)
-        if config.sound("classes", "labels"):
-            problem = _label_problem(config.get("classes"), config.get("labels"))
-            if problem:
-                yield config.fault("labels", problem)
 
     @overrides
     def _instances(
@@ -143,12 +135,6 @@ class CifarBinary(CifarReader):
                 "; this is the Python version of CIFAR, which the dataset reader cifar_python reads"
             )
         return found
-
-
-def _label_problem(classes: int | None, labels: str) -> str | None:
-    if labels == "coarse" and classes == 10:
-        return 'expected "fine", as CIFAR-10 has no coarse labels, found "coarse"'
-    return None
 
 
 def _count_by_sizes(files: CifarFiles) -> int | None:

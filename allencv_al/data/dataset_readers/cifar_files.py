@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.errors import DataError
 from allencv_al.common.files.paths import split_path
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
@@ -110,10 +110,6 @@ class CifarReader(DatasetReader):
         **kwargs: Any,
     ) -> None:
         super().__init__(augmentation, **kwargs)
-        if split not in (None, *SPLITS):
-            raise ConfigurationError(f'split: expected "train", "test" or "all", found "{split}"')
-        if labels not in LEVELS[100]:
-            raise ConfigurationError(f'labels: expected "fine" or "coarse", found "{labels}"')
         self.split = split
         self.labels = labels
 

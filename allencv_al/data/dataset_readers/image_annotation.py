@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from annotated_types import Ge
 from overrides import overrides
 
 from allencv_al.common.class_names import class_name
-from allencv_al.common.config.config_check import ConfigView
-from allencv_al.common.errors import ConfigurationError, DataError, Fault, raise_problems
+from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.paths import existing_path
 from allencv_al.common.files.tables import cell_text
 from allencv_al.common.files.text_files import decode_text
@@ -93,13 +93,11 @@ class ImageAnnotationReader(DatasetReader):
         bbox: bool = True,
         bbox_class: bool = True,
         keypoints: bool = False,
-        num_keypoints: int = 1,
+        num_keypoints: Annotated[int, Ge(1)] = 1,
         objects_name: str = "objects",
         **kwargs: Any,
     ) -> None:
         super().__init__(augmentation, **kwargs)
-        for name, message in _option_faults(num_keypoints):
-            raise ConfigurationError(f"{name}: {message}")
         check_names_below(
             image_dir=image_dir, annotation_dir=annotation_dir, annotation_ext=annotation_ext
         )
@@ -116,14 +114,6 @@ class ImageAnnotationReader(DatasetReader):
             keypoints=keypoints,
             num_keypoints=num_keypoints,
         )
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        yield from super().config_faults(config)
-        if config.sound("num_keypoints"):
-            for name, message in _option_faults(config.get("num_keypoints")):
-                yield config.fault(name, message)
 
     @overrides
     def _read(self, path: Path) -> Iterable[Instance | Skipped]:
@@ -182,11 +172,6 @@ class AnnotatedObject:
     box: Box | None
     name: str | None
     points: tuple[Point, ...]
-
-
-def _option_faults(num_keypoints: int) -> Iterator[tuple[str, str]]:
-    if num_keypoints < 1:
-        yield "num_keypoints", f"expected at least 1, found {num_keypoints}"
 
 
 def _read_objects(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from overrides import overrides
 
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_files import (
     SYSTEM_FOLDERS,
@@ -64,10 +64,6 @@ class ImageClassificationDirectory(DatasetReader):
         **kwargs: Any,
     ) -> None:
         super().__init__(augmentation, **kwargs)
-        if unlabeled not in ("auto", "always", "never"):
-            raise ConfigurationError(
-                f'unlabeled: expected "auto", "always" or "never", found "{unlabeled}"'
-            )
         self.unlabeled = unlabeled
 
     @overrides

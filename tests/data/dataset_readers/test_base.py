@@ -501,7 +501,7 @@ def test_reduce_above_is_a_number_of_pixels(tmp_path: Path):
     for limit, height in ((480_000, 600), (479_999, 150)):
         reader = ArrayReader([], augmentation=[Resize(60, 60)], reduce_above=limit)
         assert reader.decode(Instance("a", path)).image.shape[0] == height
-    with pytest.raises(ConfigurationError, match="reduce_above: expected at least 0"):
+    with pytest.raises(ConfigurationError, match="reduce_above: expected int >= 0"):
         ArrayReader([], reduce_above=-1)
 
 
