@@ -12,8 +12,7 @@ from contextlib import contextmanager
 
 from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
 from allencv_al.common.errors import AllenCVError, is_of_a_path
-from allencv_al.common.interrupts import interrupts_outside_imports
-from allencv_al.common.standard_streams import replace_closed_streams
+from allencv_al.common.process import interrupts_outside_imports, replace_closed_streams
 
 EXIT_USAGE = 2
 EXIT_FAILURE = 1

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError, is_of_a_path
-from allencv_al.common.log_level import log_level
+from allencv_al.common.progress import log_level
 from allencv_al.comparison.cells import Cell
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import CONFIG_NAME

@@ -30,7 +30,7 @@ from allencv_al.active_learning.learners.model_state import (
 from allencv_al.active_learning.loop_data import LoopData, read_loop_data
 from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
 from allencv_al.common.files.atomic_file import make_folder
-from allencv_al.common.log_level import log_level
+from allencv_al.common.progress import log_level
 from allencv_al.common.seeding import seed_everything
 from allencv_al.data.batch import label_indices
 from allencv_al.data.data_loaders import DataLoader

@@ -23,7 +23,7 @@ from allencv_al.common.files.paths import (
 )
 from allencv_al.common.files.tables import CSV_SUFFIXES, JSON_SUFFIXES, Row, parse_table
 from allencv_al.common.files.text_files import decode_text, is_text
-from allencv_al.common.standard_streams import standard_input
+from allencv_al.common.process import standard_input
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_files import count_images, is_image_name
 from allencv_al.data.dataset_readers.image_tables import PATH_COLUMNS, file_of_row, is_path_table

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import make_folder
-from allencv_al.common.unix import fcntl
+from allencv_al.common.process import fcntl
 
 logger = logging.getLogger(__name__)
 

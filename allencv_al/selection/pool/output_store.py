@@ -29,7 +29,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common import unix
+from allencv_al.common import process
 from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError, is_machine_fault
 from allencv_al.common.files import atomic_file
@@ -207,12 +207,12 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         with ExitStack() as stack:
             lock = stack.enter_context((self.folder / _LOCK).open("wb"))
             try:
-                unix.lock(lock)
+                process.lock(lock)
             except BlockingIOError:
                 if not wait:
                     raise DataError(f"{self.folder}: another process is writing there") from None
                 logger.info("%s: waiting for another process that is writing there", self.folder)
-                unix.lock(lock, wait=True)
+                process.lock(lock, wait=True)
             except OSError as error:  # some network file systems have no locks
                 logger.debug("%s: cannot be locked: %s", self.folder, error)
             stack.pop_all()

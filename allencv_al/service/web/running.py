@@ -18,7 +18,7 @@ from types import FrameType
 from waitress import wasyncore
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.unix import most_open_files
+from allencv_al.common.process import most_open_files
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.connections import Server
 from allencv_al.service.web.web_settings import WebSettings

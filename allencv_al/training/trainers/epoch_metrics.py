@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.common.unix import peak_bytes
+from allencv_al.common.process import peak_bytes
 
 BYTES_PER_MB = 1 << 20
 

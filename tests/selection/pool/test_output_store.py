@@ -220,7 +220,7 @@ def test_a_file_system_without_locks_will_do(
     def unsupported(*_: Any) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr(output_store.unix, "lock", unsupported)
+    monkeypatch.setattr(output_store.process, "lock", unsupported)
     with OutputStore(tmp_path, "abc") as store:
         store.append(*block(0, 3))
     check(OutputStore(tmp_path, "abc"), 3)

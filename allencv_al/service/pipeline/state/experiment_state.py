@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common import unix
+from allencv_al.common import process
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import make_folder, write_json
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
@@ -34,7 +34,7 @@ def busy(folder: Path, what: str) -> Iterator[None]:
     make_folder(folder)
     with (folder / LOCK_NAME).open("a+") as file:
         try:
-            unix.lock(file)
+            process.lock(file)
         except BlockingIOError:
             file.seek(0)
             doing = file.read(200).partition("\n")[0] or "another request"
@@ -46,7 +46,7 @@ def busy(folder: Path, what: str) -> Iterator[None]:
             yield
         finally:
             file.truncate(0)
-            unix.unlock(file)
+            process.unlock(file)
 
 
 def is_busy(folder: Path) -> bool:

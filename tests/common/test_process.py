@@ -1,0 +1,163 @@
+"""Locks and figures of the system, and that nothing else asks Unix for them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from allencv_al.common import process
+from allencv_al.common.process import interrupts_outside_imports
+
+# Other packages may ask for them, and are imported before they are taken away
+PROGRAM = """
+import importlib, pkgutil, sys
+import flask, matplotlib.pyplot, multiprocessing.pool, numpy, pydantic, prometheus_client, rich
+import scipy.optimize, sklearn.linear_model, torch, torchvision, waitress.server, yaml, fsspec
+import albumentations, torch.utils.data, safetensors.torch
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+import allencv_al
+failed = []
+for found in pkgutil.walk_packages(allencv_al.__path__, "allencv_al."):
+    if not found.name.endswith("__main__") and not found.name.endswith("server_simple"):
+        try:
+            importlib.import_module(found.name)
+        except ImportError as error:
+            failed.append(f"{found.name}: {error}")
+print(*failed, sep="\\n")
+from allencv_al.common import process
+print(process.peak_bytes(), process.most_open_files())
+"""
+
+
+def test_every_module_is_imported_without_what_only_unix_has() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=200
+    )
+    lines = [line for line in run.stdout.split("\n") if line and "tensorboard" not in line]
+    assert lines == ["None None"]
+
+
+def test_a_lock_keeps_others_out_until_it_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with path.open("w+") as first, path.open("w+") as second:
+        process.lock(first)
+        with pytest.raises(BlockingIOError):
+            process.lock(second)
+        process.unlock(first)
+        process.lock(second, wait=True)
+
+
+def test_on_windows_a_byte_behind_the_content_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    def locking(handle: int, mode: int, count: int) -> None:
+        asked.append((mode, count, file.tell()))
+        if len(asked) == 3:
+            raise PermissionError(13, "Permission denied")
+
+    fake = SimpleNamespace(locking=locking, LK_LOCK=1, LK_NBLCK=2, LK_UNLCK=0)
+    monkeypatch.setattr(process, "fcntl", None)
+    monkeypatch.setattr(process, "msvcrt", fake)
+    with (tmp_path / "lock").open("w+b") as file:
+        file.write(b"note")
+        process.lock(file)
+        process.unlock(file)
+        with pytest.raises(BlockingIOError):
+            process.lock(file, wait=True)
+        assert file.tell() == 4
+    assert asked == [(2, 1, 2**30), (0, 1, 2**30), (1, 1, 2**30)]
+
+
+def test_figures_of_this_process() -> None:
+    peak = process.peak_bytes()
+    assert peak is None or peak > 10_000_000
+    files = process.most_open_files()
+    assert files is None or files > 10
+
+
+SCRIPT = """
+import sys
+from allencv_al.common.process import interrupts_outside_imports
+try:
+    with interrupts_outside_imports():
+        import slow_library
+        while True:
+            pass
+except KeyboardInterrupt:
+    print("interrupted; the library is", "whole" if slow_library.WHOLE else "broken")
+"""
+
+# It swallows what comes during its import, as some libraries do.
+LIBRARY = """
+import time
+print("importing", flush=True)
+WHOLE = True
+try:
+    time.sleep(0.5)
+except KeyboardInterrupt:
+    WHOLE = False
+"""
+
+
+def test_an_interrupt_waits_for_the_import(tmp_path: Path) -> None:
+    (tmp_path / "slow_library.py").write_text(LIBRARY)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == ("interrupted; the library is whole\n", "")
+
+
+def test_outside_imports_it_raises_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts_outside_imports():
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+
+
+def test_the_handler_is_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts_outside_imports():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_handler_of_the_caller_s_own_stays() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts_outside_imports():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("command", "redirection", "code", "said"),
+    [
+        ("describe", ">&-", 1, "error: standard output: it is closed"),
+        ("predict model.tar.gz -", "<&-", 2, "error: standard input: it is closed"),
+        ("describe", ">/dev/full", 1, "No space left"),
+        ("export-labels nowhere --format csv", ">&- 2>&-", 2, ""),
+    ],
+)
+def test_a_closed_stream_is_a_message(command: str, redirection: str, code: int, said: str) -> None:
+    line = f"{sys.executable} -m allencv_al {command} {redirection}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
