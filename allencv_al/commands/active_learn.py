@@ -29,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ID",
-        help="take an item out of the run, with its label if it has one: its image is gone, for "
-        "example; may be given several times",
+        help="remove an item and its label from the run, for example because its image is "
+        "gone; may be given several times",
     )
     parser.add_argument(
         "--drop-missing",
         action="store_true",
-        help="take all items out of the run whose images are no longer in the data",
+        help="remove all items from the run whose images are no longer in the data",
     )
     parser.add_argument(
         "--partial",

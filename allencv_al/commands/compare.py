@@ -31,16 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strategies",
         metavar="NAMES",
-        help="registered strategies with commas between them, or a jsonnet object that gives "
-        "names of your own (default: random and the config's own strategy)",
+        help="registered strategies, separated by commas, or a jsonnet object with names "
+        "of your own (default: random and the config's strategy)",
     )
     parser.add_argument(
         "--seeds",
         type=arguments.positive_int,
         default=DEFAULT_SEEDS,
         metavar="N",
-        help="how many seeds: splits, first items and starts of the model that all strategies "
-        "share (default: %(default)s)",
+        help="number of seeds; runs with equal seeds share split, first items and initial "
+        "weights (default: %(default)s)",
     )
     parser.add_argument(
         "--runs",
@@ -55,14 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_int,
         default=None,
         metavar="N",
-        help="how many runs at a time, each in a process of its own (default: one per core, and "
-        "one for a pipeline)",
+        help="number of simultaneous runs, each in its own process (default: one per core; "
+        "for a pipeline: 1)",
     )
     parser.add_argument(
         "--baseline",
         default="random",
         metavar="NAME",
-        help="what the others are compared with (default: %(default)s)",
+        help="strategy that the others are compared with (default: %(default)s)",
     )
     parser.add_argument(
         "--metric",
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "mean_average_precision",
         ),
         default="accuracy",
-        help="what the curves are of (default: %(default)s)",
+        help="metric of the curves (default: %(default)s)",
     )
     arguments.add_run_folder(parser, "one run per strategy and seed, results.csv and report.html")
 

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("allencv-al-demo"),
         metavar="DIR",
-        help="where to write images, config and runs; an earlier demo there is replaced "
-        "(default: %(default)s)",
+        help="folder for images, config and runs; replaces an earlier demo there (default: "
+        "%(default)s)",
     )
 
 

@@ -42,11 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "registry",
         nargs="?",
         metavar="REGISTRY",
-        help="a family of components, such as dataset_reader; experiment for the keys at the top "
-        "of a config, active_learning for those of its block; without it all families are listed",
+        help="a family of components, such as dataset_reader; experiment for the top-level "
+        "keys of a config, active_learning for the keys of its block (default: list "
+        "all families)",
     )
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="one component, whose parameters are shown"
+        "name", nargs="?", metavar="NAME", help="show the parameters of this component"
     )
     parser.add_argument(
         "--json",

@@ -40,16 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input_file",
         metavar="DATA",
-        help="the labeled images: a folder or file as the archive's dataset reader takes it",
+        help="the labeled images: a folder or file for the archive's dataset reader",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print the metrics as JSON, not as a table"
+        "--json", action="store_true", help="print the metrics as JSON instead of a table"
     )
     parser.add_argument(
         "--output-file",
         type=Path,
         metavar="FILE",
-        help="write the metrics to this JSON file, and nothing to stdout",
+        help="write the metrics to this JSON file instead of stdout",
     )
     parser.add_argument(
         "--predictions-output-file",

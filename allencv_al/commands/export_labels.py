@@ -17,20 +17,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder",
         type=Path,
         metavar="RUN_OR_LABELING",
-        help="the folder of a run of active-learn, or the one in which label keeps its labels",
+        help="run directory of active-learn, or labeling folder of label",
     )
     parser.add_argument(
         "--format",
         choices=FORMATS,
         required=True,
-        help="a table; JSON lines; one folder a class with the images; JSON or JSON_MIN of Label "
-        "Studio",
+        help="a table; JSON lines; one folder per class with its images; JSON or JSON_MIN "
+        "of Label Studio",
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="PATH",
-        help="the file, or the folder, to write; without it files go to standard output",
+        help="the file or folder to write (default: files go to standard output)",
     )
     parser.add_argument(
         "--all-answers",
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--local-files",
         type=Path,
         metavar="DIR",
-        help="for Label Studio: the folder, above the images, that it serves local files from",
+        help="for Label Studio: the folder above the images from which it serves local files",
     )
     parser.add_argument(
         "--links", action="store_true", help="for folders: symbolic links instead of copies"

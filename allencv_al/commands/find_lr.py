@@ -59,22 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_int,
         default=100,
         metavar="N",
-        help="how many learning rates to try, one step of the trainer each (a batch, or as many "
-        "as it accumulates); more than 10 (default: 100)",
+        help="number of learning rates, with one step of the trainer each (a batch, or as "
+        "many as it accumulates); more than 10 (default: 100)",
     )
     parser.add_argument(
         "--stopping-factor",
         type=arguments.positive_float,
         metavar="X",
-        help="stop when the loss is X times the lowest one (default: only when it is no number)",
+        help="stop when the loss is X times the lowest one (default: only when it is NaN)",
     )
     parser.add_argument(
         "--linear",
         action="store_true",
-        help="let the learning rate grow by equal steps, not by equal factors",
+        help="increase the learning rate by equal steps instead of equal factors",
     )
     parser.add_argument(
-        "-f", "--force", action="store_true", help="replace the results that are in DIR"
+        "-f", "--force", action="store_true", help="replace existing results in DIR"
     )
 
 

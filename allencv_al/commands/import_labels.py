@@ -25,14 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         type=Path,
         metavar="FILE",
-        help="what export-labels writes; a table with id, image or path and label; an export of "
-        "Label Studio or Prodigy; or class folders",
+        help="an output of export-labels; a table with id, image or path and label; an "
+        "export of Label Studio or Prodigy; or class folders",
     )
     parser.add_argument(
         "folder",
         type=Path,
         metavar="RUN_OR_LABELING",
-        help="the folder in which label keeps its labels, or of a run that waits for the page",
+        help="labeling folder of label, or run directory that waits for the labeling page",
     )
     parser.add_argument(
         "--format",

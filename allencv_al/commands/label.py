@@ -32,28 +32,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="RUN_OR_FOLDER",
-        help="the folder of a run of active-learn; or images: a folder, a table or a list, as "
-        "select takes them",
+        help="run directory of active-learn; or images: a folder, a table or a list, as for select",
     )
     parser.add_argument(
         "--classes",
         type=_names,
         default=[],
         metavar="A,B",
-        help="the classes to begin with; the page can add others",
+        help="the first classes; annotators can add others on the page",
     )
     parser.add_argument(
         "-s",
         "--labeling-dir",
         type=Path,
         metavar="DIR",
-        help="where the labels are kept (default: FOLDER-labels beside FOLDER)",
+        help="labeling folder, for the labels (default: FOLDER-labels next to FOLDER)",
     )
     parser.add_argument(
         "--labels-per-image",
         type=arguments.positive_int,
         metavar="N",
-        help="how many people look at each image (default: 1, or as the labeling has it)",
+        help="number of annotators per image (default: 1, or that of the labeling)",
     )
     _add_order(parser.add_argument_group("order"))
     server = parser.add_argument_group("server")
@@ -63,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="make a token of their own for this person, who then labels under this name; may be "
+        help="make a token for this annotator, who then labels under this name; may be "
         "given several times",
     )
 
@@ -72,22 +71,22 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--strategy",
         metavar="NAME|JSON",
-        help="label first what this query strategy picks first (default: by chance)",
+        help="order images by this query strategy (default: random order)",
     )
     group.add_argument(
-        "--archive", type=Path, metavar="ARCHIVE", help="the trained model that it asks"
+        "--archive", type=Path, metavar="ARCHIVE", help="the trained model for the strategy"
     )
     group.add_argument(
         "--embeddings",
         metavar="MODEL[:WEIGHTS]",
-        help="in place of --archive: a classifier of torchvision, as select takes it",
+        help="instead of --archive: a classifier of torchvision, as for select",
     )
     group.add_argument(
         "-k",
         "--query-size",
         type=arguments.positive_int,
         metavar="N",
-        help="label only the first N images (default: all); given again with another order, N more",
+        help="label only the first N images (default: all); with another order, N more",
     )
     group.add_argument("--seed", type=int, metavar="N", help="random seed (default: 0)")
     arguments.add_cuda_device(group)

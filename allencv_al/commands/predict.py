@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output-file",
         type=Path,
         metavar="FILE",
-        help="write the JSON lines to this file, and nothing to stdout",
+        help="write the JSON lines to this file instead of stdout",
     )
     arguments.add_batch_size(parser)
     parser.add_argument(
@@ -52,13 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--use-dataset-reader",
         action="store_true",
-        help="let the archive's dataset reader read INPUT, as in training",
+        help="read INPUT by the archive's dataset reader, as in training",
     )
     arguments.add_dataset_reader_choice(parser)
     parser.add_argument(
         "--predictor",
         metavar="NAME",
-        help="the registered predictor to use (default: what the model names, default_image)",
+        help="the registered predictor to use (default: the model's own, default_image)",
     )
     parser.add_argument(
         "--predictor-args",

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",  # -k before it takes it for a key: see _path_and_keys
         metavar="PATH",
-        help="a folder with the folders of runs, at any depth",
+        help="a folder that contains run directories, at any depth",
     )
     parser.add_argument(
         "-k",
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="KEY",
-        help="the metrics to print, in this order; may be given several times (default: every one "
-        "that is a single value)",
+        help="the metrics to print, in this order; may be given several times (default: "
+        "all single values)",
     )
     parser.add_argument(
         "-m",

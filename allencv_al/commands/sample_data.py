@@ -21,13 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "directory",
         type=Path,
         metavar="DIR",
-        help="where to put it; a folder that holds it already is left as it is, and what an "
-        "interrupted run has left is completed",
+        help="the folder to write; existing complete data are kept, and an interrupted "
+        "download is completed",
     )
     parser.add_argument(
         "--no-split",
         action="store_true",
-        help="digits: write all of them to DIR/all, for active learning, which holds out its own",
+        help="digits: write all of them to DIR/all, for active learning, which splits them itself",
     )
     parser.add_argument(
         "--url", help="cifar10: another http or https address of the archive, such as a mirror"

@@ -20,15 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="ARCHIVE",
-        help="a model.tar.gz, a folder with its contents, or the folder of a training run",
+        help="a model.tar.gz, a folder with its contents, or the run directory of a training",
     )
     model.add_argument(
-        "--archive-path", type=Path, metavar="ARCHIVE", help="the same, as AllenNLP called it"
+        "--archive-path", type=Path, metavar="ARCHIVE", help="the same, under AllenNLP's name"
     )
     model.add_argument(
         "--predictor",
         metavar="NAME",
-        help="the registered predictor to use (default: what the model names, default_image)",
+        help="the registered predictor to use (default: the model's own, default_image)",
     )
     model.add_argument(
         "--weights-file",
@@ -46,13 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image-root",
         type=Path,
         metavar="DIR",
-        help="let requests name images in this folder by image_path; without it none may",
+        help="allow requests to name images in this folder by image_path (default: refused)",
     )
     server.add_argument(
         "--batch-size",
         type=arguments.positive_int,
         metavar="N",
-        help="the most images that are run together (default: 8 on a CPU, 32 on a GPU)",
+        help="maximum batch size (default: 8 on a CPU, 32 on a GPU)",
     )
 
 
@@ -66,13 +66,13 @@ def _add_page_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--classification",
         action="store_true",
-        help="show the classes and their probabilities (what the page does anyway)",
+        help="show the classes and their probabilities (always on; accepted as in AllenNLP)",
     )
     group.add_argument(
         "--detection",
         action="store_true",
-        help="also draw the boxes that the model answers with: boxes or box_proposals, each "
-        "[left, top, right, bottom] in pixels of what the model sees",
+        help="also draw the boxes in the model's output: boxes or box_proposals, each "
+        "[left, top, right, bottom] in pixels of the model's input",
     )
     group.add_argument(
         "--static-dir",

@@ -20,29 +20,31 @@ _DAY = 86_400
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("action", choices=("create", "list", "revoke"), help="what to do")
-    parser.add_argument("id", nargs="?", metavar="ID", help="for revoke: which, as list shows it")
-    parser.add_argument("--name", default="", metavar="TEXT", help="for create: whose it is")
+    parser.add_argument("action", choices=("create", "list", "revoke"), help="the action")
+    parser.add_argument("id", nargs="?", metavar="ID", help="for revoke: the id that list shows")
+    parser.add_argument(
+        "--name", default="", metavar="TEXT", help="for create: the name of the owner"
+    )
     parser.add_argument(
         "--scope",
         action="append",
         default=[],
         metavar="NAME",
-        help="for create: what it allows: train, test, infer, state, loop, or * (default: *); may "
-        "be given several times",
+        help="for create: an allowed scope: train, test, infer, state, loop, or * "
+        "(default: *); may be given several times",
     )
     parser.add_argument(
         "--days",
         type=arguments.positive_float,
         metavar="N",
-        help="for create: how long it lasts (default: until it is revoked)",
+        help="for create: days until it expires (default: never)",
     )
     parser.add_argument(
         "--tokens",
         type=Path,
         metavar="FILE",
-        help="the file (default: $ALLENCV_AL_TOKENS, or allencv-al/tokens.json in the folder of "
-        "your settings)",
+        help="the file of tokens (default: $ALLENCV_AL_TOKENS, or allencv-al/tokens.json "
+        "in your settings folder)",
     )
 
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file-friendly-logging",
         action="store_true",
-        help="accepted as in AllenNLP; progress in a pipe is always one line now and then",
+        help="accepted as in AllenNLP; without a terminal, progress is always logged in lines",
     )
 
 

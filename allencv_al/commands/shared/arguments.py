@@ -134,7 +134,7 @@ def add_archive(parser: argparse.ArgumentParser) -> None:
         "archive_file",
         type=Path,
         metavar="ARCHIVE",
-        help="a model.tar.gz, a folder with its contents, or the folder of a training run",
+        help="a model.tar.gz, a folder with its contents, or the run directory of a training",
     )
     parser.add_argument(
         "--weights-file",
@@ -192,8 +192,8 @@ def add_run_folder(parser: argparse.ArgumentParser, contents: str) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the config, the shapes, the labels and whether the images' files and the "
-        "weights are there, list what is wrong, and stop; no image is read",
+        help="check the config, shapes, labels, and the existence of images and weights "
+        "files; list all faults and stop; no image is read",
     )
 
 
@@ -203,6 +203,6 @@ def add_dataset_reader_choice(parser: argparse.ArgumentParser) -> None:
         "--dataset-reader-choice",
         choices=("train", "validation"),
         default="validation",
-        help="whose transforms to use: the validation reader's, if the config has one, or the "
-        "training reader's (default: validation)",
+        help="use the transforms of the validation reader, if the config has one, or of "
+        "the training reader (default: validation)",
     )

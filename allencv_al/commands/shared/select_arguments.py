@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     arguments.add_archive(parser)
     pool = parser.add_argument(
-        "pool", metavar="POOL", help="the images to choose from: a folder, a table, a list; below"
+        "pool", metavar="POOL", help="the pool: a folder, a table or a list of images; see below"
     )
     _add_choice(parser)
     _add_cold_start(parser, pool)
@@ -44,14 +44,14 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive_int,
         default=100,
         metavar="N",
-        help="how many images to choose (default: 100)",
+        help="number of images to choose (default: 100)",
     )
     parser.add_argument(
         "--labeled",
         metavar="FILE",
-        help="what is labeled already, which is not chosen: a folder of class folders, the folder "
-        "of a run of active-learn or of a labeling, or CSV or JSON lines with label and path (or "
-        "id)",
+        help="labeled images, which are not chosen: class folders, a run directory of "
+        "active-learn, a labeling folder, or CSV or JSON lines with label and path "
+        "(or id)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
 
@@ -63,8 +63,8 @@ def _add_cold_start(parser: argparse.ArgumentParser, pool: argparse.Action) -> N
         action=_Embeddings,
         pool=pool,
         metavar="MODEL[:WEIGHTS]",
-        help="in place of ARCHIVE: a classifier of torchvision, such as squeezenet1_1, whose "
-        "ImageNet weights are downloaded once, or squeezenet1_1:weights.pth",
+        help="instead of ARCHIVE: a classifier of torchvision, such as squeezenet1_1, "
+        "whose ImageNet weights are downloaded once, or squeezenet1_1:weights.pth",
     )
     group.add_argument(
         "--image-size",
@@ -82,20 +82,20 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="ARCHIVE",
-        help="a further model of the same classes, for strategies that look at several (bald, "
-        "batch_bald ...); may be given several times",
+        help="a further model with the same classes, for strategies that need an ensemble "
+        "(bald, batch_bald ...); may be given several times",
     )
     parser.add_argument(
         "--mc-samples",
         type=arguments.positive_int,
         default=20,
         metavar="N",
-        help="how many members the dropout of a single model makes for them (default: 20)",
+        help="number of dropout samples that replace an ensemble (default: 20)",
     )
     parser.add_argument(
         "--target",
         metavar="POOL",
-        help="for epig: images like those that the model will meet (default: some of POOL)",
+        help="for epig: images like those that the model will be used on (default: some of POOL)",
     )
     parser.add_argument(
         "--scores-dir",
@@ -107,8 +107,7 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--use-dataset-reader",
         action="store_true",
-        help="let the archive's dataset reader read POOL, as in training; its labels are not "
-        "looked at",
+        help="read POOL by the archive's dataset reader, as in training; its labels are ignored",
     )
     arguments.add_dataset_reader_choice(parser)
 
@@ -118,13 +117,13 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="write the picks to FILE and nothing to stdout: .csv, a table to fill in; or .jsonl",
+        help="write the picks to FILE instead of stdout: .csv, a table to fill in; or .jsonl",
     )
     parser.add_argument(
         "--contact-sheet",
         type=Path,
         metavar="PNG",
-        help="draw the picks, with score and predicted class, into a picture",
+        help="draw the picks with score and predicted class",
     )
 
 

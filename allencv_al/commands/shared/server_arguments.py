@@ -40,29 +40,29 @@ def add_server(group: argparse._ArgumentGroup, port: int) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="ask for the token in this file, which is made if it is absent",
+        help="require the token in this file, which is created if it does not exist",
     )
     group.add_argument(
         "--token",
         metavar="TEXT",
-        help="ask for this token; others on this machine can see it in the list of processes, a "
-        "file they cannot",
+        help="require this token; unlike --token-file, it is visible to other users of "
+        "this machine in the list of processes",
     )
     group.add_argument(
         "--allowed-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a name under which the server may be asked for, besides localhost and --host; may "
-        "be given several times",
+        help="a host name that requests may use, besides localhost and --host; may be "
+        "given several times",
     )
     group.add_argument(
         "--allow-origin",
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="let the pages of this other site send requests and read the answers, as in "
-        "https://photos.example; may be given several times (default: none)",
+        help="allow pages of this site, such as https://photos.example, to send requests "
+        "and read answers; may be given several times (default: none)",
     )
 
 
