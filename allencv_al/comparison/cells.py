@@ -23,7 +23,7 @@ from allencv_al.training.run_folder import CONFIG_NAME
 
 CELLS_FOLDER = "cells"
 
-# Names that are valid folders on every system; others get a hash appended
+# Names that are valid folders on every system, lower case as some ignore it; others get a hash
 _PLAIN_NAME = re.compile(r"[a-z0-9_][a-z0-9._-]{0,59}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _LENGTH = 40
@@ -120,6 +120,7 @@ def check_comparison(params: Params, strategies: Mapping[str, Any], source: str)
     Raises:
         ConfigurationFaults: All faults at once.
     """
+    # "random" in place of the strategies, whose faults are reported under their names below
     config = Params(_cell_config(plain(params.as_dict()), "random", 0))
     described = experiment_class(config)
     faults: list[Fault] = []
@@ -181,9 +182,10 @@ def _folder_name(name: str) -> str:
 
 def _cell_config(config: Mapping[str, Any], strategy: Any, seed: int) -> dict[str, Any]:
     block = config.get("active_learning")
-    if block is None or isinstance(block, Mapping):
+    if block is None or isinstance(block, Mapping):  # else the check reports it
         block = {**(block or {}), "strategy": strategy}
     keys = experiment_class(Params(dict(config))).seed_keys
     seeds = {name: config.get(name, SEEDS[name]) for name in keys}
+    # Null (no fixed seed) stays, and so does a value of another type, which the check reports
     shifted = {n: value + seed if type(value) is int else value for n, value in seeds.items()}
     return {**config, **shifted, "active_learning": block}

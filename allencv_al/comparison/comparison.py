@@ -125,6 +125,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
     """
     check_comparison(params, options.strategies, options.source)
     written = without_secrets(params)
+    # Before the learner is opened, which may take minutes
     check_run_folder(folder, written, options.recover, options.force, WITHOUT_EFFECT)
     asked = plan = Plan.of(written, options.strategies, options.seeds)
     earlier = Plan.read(folder) if options.recover else None
@@ -141,6 +142,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         ) as run_folder,
     ):
         run_folder.begin()
+        # Before any run: if this call is killed, the next one must know what its runs are of
         plan.write(folder)
         write_environment(folder)
         # The time of the encoding belongs to all runs, as they share the embeddings
@@ -149,6 +151,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         seconds = plan.encoding_seconds + time.perf_counter() - started
         replace(plan, encoding_seconds=seconds).write(folder)
         errors = _run(cells, folder, options)
+        # Results of the other runs are worth writing; the failures are raised after that
         done = [cell for cell in cells if cell.name not in errors]
         if not done:
             raise RunsFailed(errors)
@@ -213,6 +216,7 @@ def write_comparison(
     text = ChartText(y=options.metric, title=context.name)
     write_line_chart(folder / CURVES_NAME, comparison_lines(summary), text)
     write_comparison_report(folder / REPORT_NAME, summary, curves, context)
+    # Last, so that a script that waits for it finds the other files
     atomic_file.write_json(folder / SUMMARY_NAME, summary.to_json())
     return summary
 
@@ -280,6 +284,7 @@ def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None
             f"nothing measures {metric}: give test_data_path or active_learning.test_fraction"
         )
     faults = []
+    # One cell per strategy: seeds do not change what a strategy needs
     for cell in {cell.strategy: cell for cell in cells}.values():
         strategy = QueryStrategy.from_params(cell.config["active_learning"]["strategy"])
         try:

@@ -88,6 +88,7 @@ def read_folder(folder: Path) -> FinishedRun:
 
 def shared_environment(runs: Sequence[FinishedRun]) -> dict[str, Any]:
     """Return the facts that the environments of all runs share, and the earliest start."""
+    # A report must not show facts that are true for some of the runs only
     known = [run.environment or {} for run in runs]
     shared = {
         name: value
@@ -146,4 +147,5 @@ def _without_what_may_differ(config: Mapping[str, Any]) -> dict[str, Any]:
 def _records(folder: Path) -> list[RoundRecord]:
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         records = read_records(RoundStore(database), LabelStore(database))
+    # Round 0 trains nothing: it only asks for the first labels
     return [record for record in records if record.labels]

@@ -66,7 +66,7 @@ def labels_to_reach(level: float, labels: NDArray[np.int64], values: FloatArray)
         values: Curves at these counts, `[N, R]`, linear in between.
     """
     reached = values >= level - _TOLERANCE
-    first = reached.argmax(axis=1)
+    first = reached.argmax(axis=1)  # of True, and 0 without any: masked at the end
     rows, before = np.arange(len(values)), np.maximum(first - 1, 0)
     rise = values[rows, first] - values[rows, before]
     share = np.where(rise > 0, (level - values[rows, before]) / np.where(rise > 0, rise, 1), 1.0)
@@ -85,6 +85,7 @@ def round_levels(mean_curve: FloatArray) -> list[float]:
     for step in _STEPS:
         multiples = range(math.floor(start / step), math.ceil(top / step) + 1)
         rounds = [round(step * m, 10) for m in multiples]
+        # A level next to the end would repeat it
         levels = [level for level in rounds if start + _TOLERANCE < level < top - step / 10]
         if len(levels) <= _MOST_LEVELS:
             break
@@ -120,6 +121,7 @@ def _interval(
         return None, None
     weights = bootstrap.weights(len(pair[0]))
     theirs, ours = (labels_to_reach(level, table.labels, weights @ values) for values in pair)
+    # A resample in which neither reaches the level says nothing about their ratio
     known = np.isfinite(theirs) | np.isfinite(ours)
     if not known.any():
         return None, None

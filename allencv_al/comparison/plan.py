@@ -39,6 +39,7 @@ class Plan:
     def of(cls, params: Params, strategies: Mapping[str, Any], seeds: Sequence[int]) -> Self:
         """Return the plan of one call."""
         config = params.as_dict()
+        # The strategy of the config is not run, unless it is among `strategies`
         block = {**(config.get("active_learning") or {}), "strategy": None}
         shared = user_code({**config, "active_learning": block})
         return cls(dict(strategies), list(seeds), {"": shared, **_code_of(strategies)})
@@ -49,6 +50,7 @@ class Plan:
         path = folder / PLAN_NAME
         if not path.is_file():
             return None
+        # Plans of early releases have no `code`
         return cls(**{"code": {}, **json.loads(path.read_text(encoding="utf-8"))})
 
     def write(self, folder: Path) -> None:
@@ -104,6 +106,7 @@ def _other_strategies(before: Mapping[str, Any], now: Mapping[str, Any]) -> list
 
 def _other_code(earlier: Plan, code: Mapping[str, Mapping[str, str]], folder: Path) -> list[str]:
     """Return a fault for each strategy whose runs were made with other code."""
+    # A strategy without runs may change: nothing was made with its old code
     begun = {
         name: cell_folder(folder, name, earlier.seeds[0]).parent
         for name in earlier.strategies

@@ -61,7 +61,7 @@ class PerformanceProfile:
             Shares `[strategies, T]`.
         """
         factors = np.atleast_1d(np.asarray(tau, dtype=np.float64))
-        ordered = np.sort(self.ratios, axis=1)
+        ordered = np.sort(self.ratios, axis=1)  # infinite ones come last
         counts = [np.searchsorted(row, factors, side="right") for row in ordered]
         shares: FloatArray = np.stack(counts) / max(self.ratios.shape[1], 1)
         return shares
@@ -81,6 +81,7 @@ def penalty_matrix(table: CurveTable) -> PenaltyMatrix:
         for j, second in enumerate(names[:i]):
             seeds = table.common_seeds(first, second)
             if len(seeds) >= 2:
+                # NaN, of differences that do not vary, is neither a win nor a loss
                 t, p = paired_t(table.rows(first, seeds) - table.rows(second, seeds))
                 shares[i, j] = ((p < ALPHA) & (t > 0)).mean()
                 shares[j, i] = ((p < ALPHA) & (t < 0)).mean()
@@ -92,6 +93,7 @@ def performance_profile(table: CurveTable) -> PerformanceProfile:
     seeds = table.common_seeds(*table.strategies)
     errors = np.stack([1 - table.rows(name, seeds).ravel() for name in table.strategies])
     best = errors.min(axis=0)
+    # If the best makes no error, another without error is as good, and any other infinitely worse
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(best > 0, errors / best, np.where(errors > 0, np.inf, 1.0))
     return PerformanceProfile(table.strategies, ratios, len(seeds))

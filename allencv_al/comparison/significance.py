@@ -41,6 +41,7 @@ class Bootstrap:
         paired.
         """
         generator = np.random.default_rng(self.seed)
+        # Counts of drawing with replacement, without the draws themselves
         counts = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=self.resamples)
         return counts / seeds
 

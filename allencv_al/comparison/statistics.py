@@ -113,6 +113,7 @@ class ComparisonSummary:
     def to_json(self) -> dict[str, Any]:
         """Return the summary as strict JSON values; numbers that are not finite become null."""
         result: dict[str, Any] = _as_json(self)
+        # The ratios themselves are many (seeds times label counts), and their shares say as much
         factors = self.profile.factors()
         result["profile"] = {
             "strategies": list(self.profile.strategies),
@@ -193,6 +194,7 @@ def _comparisons(table: CurveTable, baseline: str | None) -> dict[str, BaselineC
                 mean_height(table.labels, table.rows(which, seeds)) for which in (name, baseline)
             )
             paired[name] = paired_comparison(ours, theirs)
+    # Each test is corrected by itself: a reader chooses one, and does not combine them
     by_t = _corrected({name: found.t_p_value for name, found in paired.items()})
     by_rank = _corrected({name: found.wilcoxon_p_value for name, found in paired.items()})
     return {
@@ -251,7 +253,7 @@ def _power_notes(comparisons: Mapping[str, BaselineComparison]) -> list[str]:
             "With one paired seed there is no spread and no test: a difference may be luck. The "
             f"t test needs 2 seeds or more, Wilcoxon's at least {alone} to reach p < 0.05."
         ]
-    smallest = 2.0 ** (1 - fewest)
+    smallest = 2.0 ** (1 - fewest)  # of 2^n sign patterns two are the most extreme
     if fewest < alone:
         return [
             f"With {fewest} paired seeds the smallest two-sided p of Wilcoxon's test is "

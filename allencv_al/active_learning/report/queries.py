@@ -139,5 +139,6 @@ def _lighter(content: bytes) -> bytes:
         return content
     with Image.open(io.BytesIO(content)) as image:
         stream = io.BytesIO()
+        # JPEG has no transparency; noise may be smaller as PNG
         image.convert("RGB").save(stream, "JPEG", quality=_QUALITY, optimize=True)
     return min(stream.getvalue(), content, key=len)

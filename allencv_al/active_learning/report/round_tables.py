@@ -114,7 +114,7 @@ def machine_seconds(records: Sequence[RoundRecord]) -> float:
         seconds
         for record in records
         for phase, seconds in record.seconds.items()
-        if phase != "annotate"
+        if phase != "annotate"  # a person's time, in which the machine waits
     )
 
 
@@ -149,6 +149,7 @@ def _confused_pairs(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         for column, count in enumerate(counts)
         if row != column and count
     ]
+    # Ties by name, so that equal runs have equal reports
     pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
     rows = [
         (true, predicted, formats.count(count), formats.percent(share))
