@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from overrides import overrides
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.names import listed
-from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError, raise_problems
+from allencv_al.common.errors import DataError, ImageDecodeError, raise_problems
 from allencv_al.common.files.atomic_file import remove, write_bytes
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.data.instance import Instance
@@ -45,6 +44,15 @@ _LINES_SHOWN = 10
 _CLASSES_SHOWN = 40
 
 
+def _table_in_folder(path: str) -> Iterator[tuple[str, str]]:
+    parts = PureWindowsPath(path)  # knows both separators, and drives
+    if parts.anchor or PurePosixPath(path).is_absolute() or ".." in parts.parts:
+        yield "path", f"expected a path within the folder of the run, found {repr_json(path)}"
+    elif parts.suffix.lower() != ".csv" or parts.name == KEPT_NAME:
+        expected = f"expected a name that ends in .csv (not {KEPT_NAME})"
+        yield "path", f"{expected}, found {repr_json(path)}"
+
+
 @Annotator.register("file")
 class FileAnnotator(Annotator):
     """Writes a table of the images to label; the run continues when it is filled in.
@@ -67,17 +75,11 @@ class FileAnnotator(Annotator):
         ConfigurationError: `path` leads out of the run directory, or is not a `.csv`.
     """
 
+    joint_rules = (_table_in_folder,)
+
     def __init__(self, path: str = "to_label.csv", annotator: str = _NAME) -> None:
-        if (message := _path_fault(path)) is not None:
-            raise ConfigurationError(f"path: {message}")
         self.path = path
         self.annotator = annotator
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("path") and (message := _path_fault(config.get("path"))) is not None:
-            yield config.fault("path", message)
 
     @overrides
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
@@ -227,12 +229,3 @@ def _check_names(request: LabelRequest) -> None:
             f"a table cannot hold the ids {', '.join(map(repr_json, broken))}, because a "
             "carriage return ends its row; give these images other names"
         )
-
-
-def _path_fault(path: str) -> str | None:
-    parts = PureWindowsPath(path)  # knows both separators, and drives
-    if parts.anchor or PurePosixPath(path).is_absolute() or ".." in parts.parts:
-        return f"expected a path within the folder of the run, found {repr_json(path)}"
-    if parts.suffix.lower() != ".csv" or parts.name == KEPT_NAME:
-        return f"expected a name that ends in .csv (not {KEPT_NAME}), found {repr_json(path)}"
-    return None

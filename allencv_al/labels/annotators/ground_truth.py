@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from annotated_types import Interval
 from overrides import overrides
 
-from allencv_al.common.config.config_check import ConfigView, Fault
-from allencv_al.common.errors import ConfigurationError, DataError, raise_problems
+from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.data.id_hash import id_uniforms
 from allencv_al.labels.annotators.base import Annotator, LabelRequest
@@ -32,17 +32,9 @@ class GroundTruthAnnotator(Annotator):
 
     needs_known_labels: ClassVar[bool] = True
 
-    def __init__(self, noise: float = 0.0, seed: int = 0) -> None:
-        if not 0 <= noise <= 1:
-            raise ConfigurationError(f"noise: {_expected(noise)}")
+    def __init__(self, noise: Annotated[float, Interval(ge=0, le=1)] = 0.0, seed: int = 0) -> None:
         self.noise = noise
         self.seed = seed
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        if config.sound("noise") and not 0 <= config.get("noise") <= 1:
-            yield config.fault("noise", _expected(config.get("noise")))
 
     @overrides
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
@@ -83,7 +75,3 @@ def _problems(request: LabelRequest) -> Iterator[str]:
             yield f"{repr_json(item.id)} has no label in the data set"
         elif allowed is not None and item.label not in allowed:
             yield f"{repr_json(item.id)} has the label {repr_json(item.label)}, which is no class"
-
-
-def _expected(found: float) -> str:
-    return f"expected a share from 0 to 1, found {found}"

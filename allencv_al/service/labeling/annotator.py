@@ -1,4 +1,4 @@
-"""Labels that people give on a page while the loop waits."""
+"""Labels that annotators give on a page while the loop waits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Interval
 from overrides import overrides
 from PIL import Image
 
-from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.data.image_io import load_image
 from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators.base import Annotator, LabelRequest
@@ -38,10 +39,15 @@ logger = logging.getLogger(__name__)
 
 _NAME = "labeling_server"
 _PAUSE_SECONDS = 0.25
-_SAID_SECONDS = 30.0
+_LOG_SECONDS = 30.0
 _OWNER = "config"
 _END_SECONDS = 5.0
 """Seconds that a finished loop waits for the pages to poll; they do so every three seconds."""
+
+
+def _token_for_others(host: str, token_file: Path | None) -> Iterator[tuple[str, str]]:
+    if token_file is None and not is_loopback(host):
+        yield "token_file", "others can reach this host, so a file with a token is needed"
 
 
 @Annotator.register("labeling_server")
@@ -57,22 +63,24 @@ class LabelingServerAnnotator(Annotator):
     Args:
         port: The port of the page; 0 takes a free one.
         host: The address to listen on; any but this machine needs a `token_file`.
-        labels_per_image: How many people look at each image. The most frequent answer counts; where
-            there is none, a review on the page decides.
-        token_file: A file with the token that the page asks for; made where it is missing.
-        allowed_hosts: Names under which browsers call the page, besides IP addresses.
-        settle_seconds: How long all images must have been labeled before the round is over, so that
-            the last answer can be undone.
+        labels_per_image: Number of annotators per image. The most frequent answer counts; a review
+            on the page decides ties.
+        token_file: File with the token that the page asks for; created if missing.
+        allowed_hosts: Host names of the page, besides IP addresses.
+        settle_seconds: Seconds without a change before a completely labeled round ends, so that the
+            last answer can be undone.
     """
+
+    joint_rules = (_token_for_others,)
 
     def __init__(
         self,
-        port: int = 8010,
+        port: Annotated[int, Interval(ge=0, le=65535)] = 8010,
         host: str = "127.0.0.1",
-        labels_per_image: int = 1,
+        labels_per_image: Annotated[int, Interval(ge=1, le=100)] = 1,
         token_file: Path | None = None,
         allowed_hosts: Sequence[str] = (),
-        settle_seconds: float = 5.0,
+        settle_seconds: Annotated[float, Interval(ge=0, le=3600)] = 5.0,
     ) -> None:
         self.port = port
         self.host = host
@@ -83,23 +91,6 @@ class LabelingServerAnnotator(Annotator):
         self._server: ServerThread | None = None
         self._store: LabelingStore | None = None
         self._audience = Audience()
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        for name, least, most in (
-            ("port", 0, 65535),
-            ("labels_per_image", 1, 100),
-            ("settle_seconds", 0, 3600),
-        ):
-            if config.sound(name) and not least <= config.get(name) <= most:
-                found = config.get(name)
-                yield config.fault(name, f"expected {least} to {most}, found {found}")
-        is_open = config.sound("token_file") and config.get("token_file") is None
-        if config.sound("host") and is_open and not is_loopback(config.get("host")):
-            yield config.fault(
-                "token_file", "others can reach this host, so a file with a token is needed"
-            )
 
     @overrides
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
@@ -118,15 +109,15 @@ class LabelingServerAnnotator(Annotator):
         )
         if batch.is_open:
             self._wait(store, batch, request.folder)
-        # The store holds names composed and stripped; the data may write them otherwise
+        # The store normalizes names; the data may spell them otherwise
         given = {check_class_name(name): name for name in request.classes or request.seen}
-        return [_label(final, batch, given) for final in store.agreed_labels(batch.batch)]
+        return [_label(agreed, batch, given) for agreed in store.agreed_labels(batch.batch)]
 
     @overrides
     def close(self) -> None:
         if self._server is not None:
             if self._loop_is_done():
-                self._audience.wait(_END_SECONDS)  # the pages ask how it ended
+                self._audience.wait(_END_SECONDS)  # the pages poll how it ended
             self._server.close()
             self._server = None
         if self._store is not None:
@@ -149,23 +140,22 @@ class LabelingServerAnnotator(Annotator):
             loop.close()
 
     def _wait(self, store: LabelingStore, batch: LabelBatch, folder: Path) -> None:
-        """Wait until a batch is closed, and close it when nothing is left to say."""
-        said = -_SAID_SECONDS
+        """Wait until a batch is closed; close it when all images are labeled."""
+        logged = -_LOG_SECONDS
         shown = newest_event = -1
-        quiet_since = time.monotonic()  # not by the clock on the wall, which may be set back
+        quiet_since = time.monotonic()  # monotonic: the system clock may be set back
         while True:
             newest = store.items.batch()
             if newest is None or newest.batch != batch.batch or not newest.is_open:
                 return
-            if self._server is not None:  # whatever a clock that was set says of its heartbeat
-                url = self._server.url
-            else:
-                url = store.server() or self._serve(store, folder)
-            done = store.counts.progress(batch.batch, "").done
-            if done != shown and time.monotonic() - said > _SAID_SECONDS:
-                total = store.counts.progress(batch.batch, "").total
-                logger.info("round %s: %d of %d labeled at %s", batch.round, done, total, url)
-                said, shown = time.monotonic(), done
+            # Our own heartbeat is not asked: after a change of the clock it would look old
+            server = self._server
+            url = (store.server() or self._serve(store, folder)) if server is None else server.url
+            progress = store.counts.progress(batch.batch, "")
+            if progress.done != shown and time.monotonic() - logged > _LOG_SECONDS:
+                counts = (progress.done, progress.total)
+                logger.info("round %s: %d of %d labeled at %s", batch.round, *counts, url)
+                logged, shown = time.monotonic(), progress.done
             event = store.last_event(batch.batch)
             if event != newest_event:
                 newest_event, quiet_since = event, time.monotonic()
@@ -227,15 +217,15 @@ def _image(item: Instance) -> Path | bytes:
     return buffer.getvalue()
 
 
-def _label(final: AgreedLabel, batch: LabelBatch, given: Mapping[str, str]) -> NewLabel:
-    key = f"labeling:{final.event_id or f'{batch.batch}:{final.id}'}"
+def _label(agreed: AgreedLabel, batch: LabelBatch, given: Mapping[str, str]) -> NewLabel:
+    key = f"labeling:{agreed.event_id or f'{batch.batch}:{agreed.id}'}"
     return NewLabel(
-        id=final.id,
-        label=None if final.label is None else given.get(final.label, final.label),
-        annotator=final.annotator or _NAME,
+        id=agreed.id,
+        label=None if agreed.label is None else given.get(agreed.label, agreed.label),
+        annotator=agreed.annotator or _NAME,
         round=batch.round or 0,
         source=_NAME,
-        kind=final.kind,
+        kind=agreed.kind,
         client_key=key,
-        seconds=final.seconds,
+        seconds=agreed.seconds,
     )

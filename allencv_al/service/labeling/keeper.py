@@ -13,17 +13,17 @@ from allencv_al.labels.sessions.labeling_store import HEARTBEAT_SECONDS, Labelin
 logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
-_MOST_SHARE = 20  # of the time that answers have, one in so many seconds goes into the table
+_PAUSE_FACTOR = 20  # the table takes at most 1/20 of the time, so that answers stay fast
 
 
 class Keeper:
-    """A thread that keeps what others find of a labeling up to date.
+    """A thread that writes the heartbeat of a server and the table of labels.
 
     Args:
         store: The labeling.
         url: The address of the server.
-        table: A CSV table of the labels, written when something was said, once a second at most,
-            and less often where writing it takes long; None for none.
+        table: CSV table of the labels, if any, written after changes: at most once a second, and
+            less often if writing it takes long.
     """
 
     def __init__(self, store: LabelingStore, url: str, table: Path | None = None) -> None:
@@ -38,7 +38,7 @@ class Keeper:
         self._thread.start()
 
     def close(self) -> None:
-        """End it; the table is as it should be afterwards."""
+        """End the thread, and write the table a last time."""
         self._ending.set()
         self._thread.join()
         self._write()
@@ -51,11 +51,11 @@ class Keeper:
                     began = time.monotonic()
                     self._write()
                     took = time.monotonic() - began
-                    self._next = began + took * _MOST_SHARE
+                    self._next = began + took * _PAUSE_FACTOR
                 if time.monotonic() - self._beat > HEARTBEAT_SECONDS:
                     self._store.claim_server(self._url)
                     self._beat = time.monotonic()
-            except (AllenCVError, OSError) as error:  # the disk is full: it may not stay so
+            except (AllenCVError, OSError) as error:  # try again: a full disk may be freed
                 logger.warning("%s", error)
 
     def _write(self) -> None:

@@ -20,7 +20,7 @@ ClientId = Annotated[
         min_length=8,
         max_length=64,
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="Chosen by the client, new for each answer: what is sent twice is stored once.",
+        description="Chosen by the client, new for each answer: sent twice, it is stored once.",
     ),
 ]
 AnswerKind = Literal["label", "skip", "unsure", "unreadable"]
@@ -34,8 +34,8 @@ class _LabelingRequest(BaseModel):
 class NextImagesRequest(_LabelingRequest):
     """Asks for images to label."""
 
-    count: int = Field(1, ge=1, le=MOST_ITEMS, description="How many at most.")
-    skipped: bool = Field(False, description="Those that were skipped, and no others.")
+    count: int = Field(1, ge=1, le=MOST_ITEMS, description="Maximal number of images.")
+    skipped: bool = Field(False, description="Only images that this annotator has skipped.")
     but: list[ItemId] = Field(
         default_factory=list,
         max_length=MOST_LISTED,
@@ -44,26 +44,27 @@ class NextImagesRequest(_LabelingRequest):
 
 
 class AnswerRequest(_LabelingRequest):
-    """Says what an image shows."""
+    """The label of an image."""
 
     client_id: ClientId
     item: ItemId
     kind: AnswerKind
-    class_id: ClassId | None = Field(None, description="The class, where `kind` is `label`.")
-    seconds: float | None = Field(None, ge=0, le=86_400, description="How long it took.")
+    class_id: ClassId | None = Field(None, description="The class, if `kind` is `label`.")
+    seconds: float | None = Field(None, ge=0, le=86_400, description="Time spent on the image.")
     labeling: LabelingId | None = Field(
-        None, description="The labeling that the image is of; refused by any other (409)."
+        None, description="The labeling of the image; refused by any other (409)."
     )
     annotator: str | None = Field(
-        None, max_length=64, description="Whose answer it is; refused from anybody else (409)."
+        None, max_length=64, description="The author; refused from other annotators (409)."
     )
     image: str | None = Field(
         None,
         max_length=MOST_NAME,
-        description="The `file_name` of the image; refused where `item` is another (409).",
+        description="The `file_name` of the image; refused if `item` is another image (409).",
     )
     is_first: bool = Field(
-        False, description="Refuse it (409) where this annotator has answered the image already."
+        False,
+        description="Refuse the answer (409) if this annotator has answered the image already.",
     )
 
 
@@ -74,7 +75,7 @@ class UndoRequest(_LabelingRequest):
 
 
 class ReviewRequest(_LabelingRequest):
-    """Decides what images show, whatever the answers say."""
+    """The label of images, overriding their answers."""
 
     client_id: ClientId
     items: list[ItemId] = Field(min_length=1, max_length=MOST_DECIDED)
@@ -107,7 +108,7 @@ class FinishRequest(_LabelingRequest):
 class HistoryQuery(_LabelingRequest):
     """Selection among the caller's answers."""
 
-    before: int | None = Field(None, ge=1, le=2**53, description="Only older ones than this event.")
+    before: int | None = Field(None, ge=1, le=2**53, description="Only answers before this event.")
     limit: int = Field(50, ge=1, le=MOST_LISTED)
 
 
@@ -119,7 +120,7 @@ class ReviewQuery(_LabelingRequest):
     kind: DecisionKind | None = None
     annotator: str | None = Field(None, max_length=64)
     conflicts: bool = False
-    after: ItemId | None = Field(None, description="Only those behind this image.")
+    after: ItemId | None = Field(None, description="Only images behind this one.")
     limit: int = Field(60, ge=1, le=MOST_LISTED)
 
 
@@ -132,6 +133,6 @@ class ImageQuery(_LabelingRequest):
     v: str | None = Field(
         None,
         max_length=80,
-        description="The version in `image_url`: another labeling refuses it (409), and what is "
-        "sent may be kept for an hour.",
+        description="The version in `image_url`: another labeling refuses it (409), and the "
+        "response may be cached for an hour.",
     )
