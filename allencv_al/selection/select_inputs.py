@@ -73,7 +73,9 @@ def read_pool(text: str) -> list[Instance]:
     content = location.read_bytes()
     if part is not None or _is_table(location, content):
         # A file that is not there counts as unreadable, as it does in the other forms of POOL
-        return list(ManifestReader(check_files=False).read(text))
+        reader = ManifestReader(check_files=False)
+        reader.expects_labels = False  # a pool has none to begin with
+        return list(reader.read(text))
     return _listed(content, text, location.parent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -392,6 +393,20 @@ def test_the_paths_of_tables_and_lists_are_read(
         "Dog/4.png",
     ]
     assert {"logits", "class"} <= set(answers[0])
+
+
+def test_a_path_in_a_list_may_begin_with_a_bracket(
+    archive: str, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [tmp_path / name for name in ("[2021] a.png", "[b].png")]
+    for name in names:
+        name.write_bytes(files[0].read_bytes())
+    listed = tmp_path / "list.txt"
+    with contextlib.chdir(tmp_path):
+        listed.write_text("".join(f"{name.name}\n" for name in names))
+        assert main(["predict", archive, str(listed)]) == 0
+    answers = parsed(capsys.readouterr().out)
+    assert [answer["image_path"] for answer in answers] == [name.name for name in names]
 
 
 @pytest.mark.parametrize("is_list", [False, True])

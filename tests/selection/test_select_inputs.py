@@ -52,6 +52,13 @@ def test_a_folder_is_read_at_any_depth_in_sorted_order(photos: Path) -> None:
     assert {item.label for item in read_pool(str(photos))} == {None}
 
 
+def test_a_pool_without_labels_is_no_cause_for_a_warning(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(read_pool(write("t.csv", "path", "photos/b.jpg"))) == 1
+    assert "label" not in caplog.text
+
+
 def test_a_table_is_read_as_the_manifest_reader_does(photos: Path) -> None:
     Path("tables").mkdir()
     table = write("tables/t.csv", "path;label;id", "../photos/b.jpg;;one", "../photos/a/1.jpg;cat;")

@@ -31,6 +31,8 @@ from allencv_al.data.dataset_readers.image_tables import PATH_COLUMNS, file_of_r
 logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
+# "[2021] a.jpg" is the name of a file
+_JSON_LIST = re.compile(rb"\[\s*([\[\]{\"]|$)")
 MAX_LINE_BYTES = 256 << 20  # an image of 20 megapixels as a list of numbers
 
 
@@ -135,7 +137,7 @@ def _items(file: IO[bytes], where: str, folder: Path) -> Iterator[PredictItem]:
     if b"\0" in first[:1024]:  # UTF-16
         text = decode_text(before + first + file.read(), where)
         yield from _items(io.BytesIO(text.encode("utf-8", "surrogatepass")), where, folder)
-    elif start.startswith(b"[") or (start.startswith(b"{") and not _is_one_object(start)):
+    elif _JSON_LIST.match(start) or (start.startswith(b"{") and not _is_one_object(start)):
         yield from _json_items(before + first + file.read(), where, folder)
     elif is_path_table(where, start[:4096].decode("utf-8", "replace")):
         yield from _table(before + first + file.read(), where, folder).items
@@ -199,9 +201,17 @@ def _line_items(
         line = file.readline(MAX_LINE_BYTES + 1)
 
 
+def _is_json_value(line: bytes) -> bool:
+    """Return whether a line that begins with a bracket is a list of JSON, and no path."""
+    try:
+        return line.startswith(b"[") and json.loads(line) is not None
+    except (ValueError, RecursionError):
+        return False
+
+
 def _line_item(line: bytes, number: int, folder: Path) -> PredictItem:
     on_failure: dict[str, Any] = {"line": number}
-    if not line.startswith((b"{", b"[")):
+    if not (line.startswith(b"{") or _JSON_LIST.match(line) or _is_json_value(line)):
         # Names of files need not be UTF-8; surrogateescape gives the system its own bytes back.
         return _path_item(line.decode("utf-8", "surrogateescape"), **on_failure)
     try:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config.names import did_you_mean
@@ -23,6 +24,7 @@ from allencv_al.common.files.tables import (
     Table,
     cell_text,
     listed_columns,
+    raw_cell_text,
 )
 
 logger = logging.getLogger(__name__)
@@ -86,11 +88,36 @@ def file_of_row(row: Row, folder: Path) -> tuple[str, Path]:
     for name in reversed(PATH_COLUMNS):
         if not isinstance(row.values.get(name), str | None):
             raise ValueError(f"{name}: expected a text, found {repr_json(row.values[name])}")
-        if text := cell_text(row.values, name):
-            if (problem := path_problem(text)) is not None:
-                raise ValueError(f"{name}: {problem}")
-            return text, written_path(text, folder if name == "path" else None)
+        found = file_of_cell(row.values, name, folder if name == "path" else None)
+        if found is not None:
+            return found
     raise ValueError("path: expected the path of an image, found nothing")
+
+
+def file_of_cell(
+    values: Mapping[str, Any], name: str, folder: Path | None
+) -> tuple[str, Path] | None:
+    """Return the path in a cell without blanks around it, and its file; None for an empty cell.
+
+    Args:
+        values: The row by column.
+        name: The column.
+        folder: Where paths that are not absolute start; the current folder by default.
+
+    Raises:
+        ValueError: The cell holds no path that there can be here.
+    """
+    text = cell_text(values, name)
+    if not text:
+        return None
+    if (problem := path_problem(text)) is not None:
+        raise ValueError(f"{name}: {problem}")
+    # As it stands, with blanks around it, if that is a file: names may have them
+    raw = raw_cell_text(values, name)
+    exact = (folder or Path()) / raw
+    if raw != text and exact.is_file():
+        return text, exact
+    return text, written_path(text, folder)
 
 
 def path_lines(content: bytes) -> Iterator[tuple[int, str]]:

@@ -15,21 +15,18 @@ from allencv_al.common.config.names import did_you_mean, repr_json
 from allencv_al.common.errors import ConfigurationError, DataError, raise_problems
 from allencv_al.common.files.paths import (
     absence_hint,
-    path_problem,
     shown_path,
     split_path,
-    written_path,
 )
 from allencv_al.common.files.tables import (
     Row,
     Table,
     cell_text,
     listed_columns,
-    raw_cell_text,
     read_table,
 )
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.image_tables import rows_of_split
+from allencv_al.data.dataset_readers.image_tables import file_of_cell, rows_of_split
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 
@@ -83,6 +80,8 @@ class ManifestReader(DatasetReader):
     """
 
     layout: ClassVar[str] = "a CSV file with a header or JSON lines, one image a row"
+    expects_labels = True
+    """Whether a table without a column of labels is worth a warning."""
 
     def __init__(
         self,
@@ -122,7 +121,7 @@ class ManifestReader(DatasetReader):
             path, [self.columns.path], "; path_column of the dataset reader names the one to read"
         )
         label = self.columns.label
-        if label in table.columns or not table.rows:
+        if label in table.columns or not table.rows or not self.expects_labels:
             return
         found = listed_columns(table.columns)
         hint = did_you_mean(label, [name for name in table.columns if name != self.columns.path])
@@ -153,17 +152,11 @@ class _CheckedRows:
         columns = self._columns
         if row.problem is not None:
             raise ValueError(row.problem)
-        path, label, id = (
-            cell_text(row.values, name) for name in (columns.path, columns.label, columns.id)
-        )
-        if not path:
+        label, id = (cell_text(row.values, name) for name in (columns.label, columns.id))
+        found = file_of_cell(row.values, columns.path, self._folder)
+        if found is None:
             raise ValueError(f"{columns.path}: expected the path of an image, found nothing")
-        if (problem := path_problem(path)) is not None:
-            raise ValueError(f"{columns.path}: {problem}")
-        # As it stands, with blanks around it, if it is a file: names may have them
-        raw = raw_cell_text(row.values, columns.path)
-        exact = self._folder / raw
-        file = exact if raw != path and exact.is_file() else written_path(path, self._folder)
+        path, file = found
         id = id or self._id_of(file, path)
         first, first_label = self._first_of_id.setdefault(id, (row.place, label))
         if first != row.place:

@@ -80,9 +80,11 @@ class ItemNames:
             if number in (_without_zeros(_parts(id)[-1]), _without_zeros(PurePosixPath(id).stem))
         ]
         if alike:
+            same = {_parts(name)[-1].casefold()} & {_parts(id)[-1].casefold() for id in alike}
+            why = "" if same else "a spreadsheet takes the zeros before a number away; "
             return (
                 f"; did you mean {' or '.join(map(repr_json, alike[:3]))}? "
-                "(a spreadsheet takes the zeros before a number away; the end of the name counts)"
+                f"({why}the end of the name counts)"
             )
         return did_you_mean(name[:200], self._items)
 

@@ -262,6 +262,14 @@ def test_a_name_without_its_ending_gets_the_right_hint(
     assert code == 2 and 'there is no such image; did you mean "012.png"?' in err
 
 
+def test_a_name_in_another_case_gets_no_hint_at_spreadsheets(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text("id,label\n012.PNG,red\n")
+    code, _, err = run(tmp_path / "x.csv")
+    assert code == 2 and 'did you mean "012.png"? (the end of the name counts)' in err
+
+
 @pytest.mark.parametrize(
     ("name", "program"),
     [
