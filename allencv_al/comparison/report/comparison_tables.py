@@ -92,7 +92,7 @@ def penalty_table(summary: ComparisonSummary) -> TextTable:
     rows.append(["beaten, mean", *(f"{penalty.penalties[column]:.2f}" for column in order)])
     # The last row is the only one in which a high share is bad
     shades = [
-        [("right" if row in rows[:-1] else "wrong", float(cell or 0)) for cell in row[1:]]
+        [("wrong" if row is rows[-1] else "right", float(cell or 0)) for cell in row[1:]]
         for row in rows
     ]
     columns = ["Row beats column", *names]
