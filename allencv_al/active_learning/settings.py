@@ -50,8 +50,9 @@ class InitialQuery(FromParams):
 
     Args:
         size: How many.
-        strategy: What chooses them: one that needs no model, such as `random`, or with a pretrained
-            encoder `typiclust`, `k_center`, `max_herding`, `prob_cover`. Default: `random`.
+        strategy: Strategy for the initial query: one that needs no model, such as `random`, or with
+            a pretrained encoder `typiclust`, `k_center`, `max_herding`, `prob_cover`. Default:
+            `random`.
     """
 
     def __init__(self, size: Annotated[int, Ge(1)], strategy: QueryStrategy | None = None) -> None:
@@ -79,18 +80,17 @@ class ActiveLearningSettings(FromParams):
     from, and the others are the pool.
 
     Args:
-        strategy: What chooses the items to label next. Default: `margin`.
-        query_size: How many items each round asks for.
+        strategy: The query strategy. Default: `margin`.
+        query_size: Number of items per query.
         initial: The items that are labeled first, where nothing is labeled yet. Default:
             `query_size` of them at random.
-        budget: How many labels there may be in all, the initial ones included; null: as many as
-            there are items.
-        retrain: What a round's model starts from: "cold", the initial weights; "warm", the weights
-            of the round before; "shrink_perturb", those scaled by `shrink` plus noise of the
-            deviation `perturb` (Ash & Adams 2020, arXiv:1910.08475).
+        budget: Maximum number of labels, including the initial ones; null: all items.
+        retrain: Start of each round's model: "cold", the initial weights; "warm", the weights of
+            the round before; "shrink_perturb", those scaled by `shrink` plus noise of the deviation
+            `perturb` (Ash & Adams 2020, arXiv:1910.08475).
         shrink: For shrink_perturb: what the weights are multiplied by, 0 to 1.
         perturb: For shrink_perturb: the standard deviation of the noise.
-        annotator: Where labels come from. Default: `ground_truth`.
+        annotator: The annotator. Default: `ground_truth`.
         stop: Rules that end the run before the budget is spent; the first that is met does.
         evaluate_pool: Whether each round measures the pool accuracy too: the share of all items
             whose label, or prediction where they have none, is right.
@@ -106,10 +106,10 @@ class ActiveLearningSettings(FromParams):
         cache_embeddings: With an encoder that does not train, whether each image is encoded once
             per experiment and rounds train on the embeddings. Needs transforms without chance.
         mc_samples: Members of the ensemble that dropout gives, for strategies that need one.
-        target_size: How many items of the pool, drawn by the seed, stand for what the model will
-            meet, for strategies that need `target_mc_logits` (`epig`).
-        learner: What trains, tests and infers. Default: `experiment`, the model and trainer of this
-            config.
+        target_size: Number of pool items, drawn by the seed, that represent the images the model
+            will be used on, for strategies that need `target_mc_logits` (`epig`).
+        learner: The learner, which trains, tests and infers. Default: `experiment`, the model and
+            trainer of this config.
     """
 
     joint_rules = (_check_classes,)

@@ -24,7 +24,7 @@ class CategoricalAccuracy(Metric):
     than the right class.
 
     Args:
-        top_k: How many classes count; 1 is the usual accuracy.
+        top_k: Number of top classes that count; 1 is the usual accuracy.
 
     Raises:
         ConfigurationError: `top_k` is below 1.

@@ -128,7 +128,7 @@ def load_archive(
     Args:
         archive_file: A `model.tar.gz`, the folder that it was unpacked into, or the folder of a
             training run, finished or not (its best weights so far are taken).
-        cuda_device: Where the model goes: -1 is the CPU, n the n-th GPU, "auto" the first GPU if
+        cuda_device: Device of the model: -1 is the CPU, n the n-th GPU, "auto" the first GPU if
             there is one.
         overrides: Changes to the config: jsonnet text, or a mapping with dotted keys.
         weights_file: Weights to take instead of the archive's own.

@@ -73,11 +73,10 @@ class BasicImageClassifier(Model):
         im2im_encoder: From the image to a feature map.
         dropout: Probability of zeroing a value of the vector while training.
         num_labels: Number of classes; that of the vocabulary by default.
-        label_namespace: Where in the vocabulary the class names are.
+        label_namespace: Namespace of the class names in the vocabulary.
         initializer: Initial values by regular expressions on parameter names.
-        loss: What training makes small: "cross_entropy", or "multi_margin", the hinge loss of a
-            support vector machine over several classes (Weston and Watkins 1999,
-            `torch.nn.MultiMarginLoss`).
+        loss: The loss: "cross_entropy", or "multi_margin", the hinge loss of a support vector
+            machine over several classes (Weston and Watkins 1999, `torch.nn.MultiMarginLoss`).
         label_smoothing: Share of the target spread evenly over all classes, 0 to below 1 (Szegedy
             et al. 2015, arXiv:1512.00567); in the loss of evaluation too.
         class_weights: Weight of each class in the loss: a list in the vocabulary's (sorted) order,

@@ -50,31 +50,30 @@ class Experiment(FromParams):
     """One config file: the data, the model, how batches are made, and how the model is trained.
 
     Args:
-        dataset_reader: How the training images are found, decoded and transformed.
+        dataset_reader: Dataset reader of the training images, with decoding and transforms.
         model: The network.
         train_data_path: The training images: a folder or file that `dataset_reader` takes.
-        trainer: How the model is trained.
+        trainer: The trainer.
         validation_dataset_reader: The reader of validation and test images, usually without random
             transforms; predictions use it too. Default: `dataset_reader`.
         validation_data_path: Images that choose the best epoch and stop training early.
         test_data_path: Images that measure the finished model, with `evaluate_on_test`.
         evaluate_on_test: Whether to evaluate the best weights on `test_data_path` at the end, which
             writes `test_*` into metrics.json.
-        vocabulary: How labels become numbers. Default: from the labels of the data sets.
+        vocabulary: The vocabulary of class names. Default: from the labels of the data sets.
         datasets_for_vocab_creation: The data sets whose labels make the vocabulary. Default:
             `["train"]`. Validation and test images of classes that are not in the vocabulary are
             left out, with a warning that counts them; `allencv-al evaluate` does the same.
-        data_loader: How training images become batches.
+        data_loader: Data loader of the training images.
         validation_data_loader: The same for validation and test images. Default: `data_loader`,
             without shuffling, dropping or cutting off anything.
         random_seed: Seed of Python's generator, of the order of images and of their transforms.
         numpy_seed: Seed of NumPy's global generator.
         pytorch_seed: Seed of torch's generators: initial weights and dropout.
-        archive_samples: How many validation images (test images, if there are no others) go into
-            the archive, at most 512 pixels a side, for people who try the model on the page of
+        archive_samples: Number of validation images (or test images, if there are none) in the
+            archive, at most 512 pixels a side, for people who try the model on the page of
             `allencv-al serve`. None by default: everyone with the archive can see them.
-        active_learning: How labels are chosen, for `allencv-al active-learn`; training on all
-            labels does not look at it.
+        active_learning: Settings of the loop, for `allencv-al active-learn`; `train` ignores them.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class InvertedTriangular(MomentumScheduler):
         optimizer: The optimizer, given by the trainer.
         cool_down: The number of epochs in which the momentum falls to its `ratio`-th part.
         warm_up: The number of epochs in which it rises to its first value again.
-        ratio: How many times smaller the lowest momentum is.
+        ratio: Ratio of the highest to the lowest momentum.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 

@@ -65,7 +65,7 @@ def write_confusion_matrix(
         matrix: Counts `[C, C]`; rows are true classes, columns predictions.
         vocab: Gives the classes their names.
         title: What stands above it.
-        namespace: Where in the vocabulary the class names are.
+        namespace: Namespace of the class names in the vocabulary.
 
     Returns:
         Whether it was drawn.

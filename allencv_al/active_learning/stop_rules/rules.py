@@ -34,8 +34,8 @@ class Budget(StopRule):
     only looks at what has been trained on.
 
     Args:
-        labels: How many labels are enough.
-        rounds: How many trainings are enough.
+        labels: Number of labels after which to stop.
+        rounds: Number of trainings after which to stop.
     """
 
     joint_rules = (_one_is_given,)
@@ -72,7 +72,7 @@ class TargetMetric(StopRule):
     Args:
         value: The value; reached from below, or from above for a metric of which less is better
             (`negative_log_likelihood`, `expected_calibration_error`, `coverage_radius`).
-        metric: Which metric of a round: `accuracy`, `balanced_accuracy`, `macro_f1` ...
+        metric: A metric of a round: `accuracy`, `balanced_accuracy`, `macro_f1` ...
         patience: For how many rounds in a row it must hold.
     """
 
@@ -100,7 +100,7 @@ class Plateau(StopRule):
     """Stops when a metric has not got better by much over some rounds.
 
     Args:
-        metric: Which metric of a round.
+        metric: A metric of a round.
         patience: Over how many rounds: the best of the last `patience` rounds is compared with the
             best before them.
         min_delta: The least that counts as better.

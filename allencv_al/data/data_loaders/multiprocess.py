@@ -84,9 +84,9 @@ class MultiprocessDataLoader(DataLoader):
             only) makes each batch when it is asked for, in the thread that asks.
         pin_memory: Whether to put batches into page-locked memory, from where a CUDA device copies
             while it computes. Default: if this process uses a CUDA device already.
-        start_method: How worker processes start: "fork" (at once, and they share the dataset's
-            memory), "forkserver" or "spawn" (slower, and the dataset is sent to each worker once).
-            Default: "fork" on Linux, the system's choice elsewhere.
+        start_method: Start method of worker processes: "fork" (at once, and they share the
+            dataset's memory), "forkserver" or "spawn" (slower, and the dataset is sent to each
+            worker once). Default: "fork" on Linux, the system's choice elsewhere.
         worker_timeout: The most seconds to wait for a batch of the worker processes, before the run
             ends with an error that says so; null waits for good.
         seed: Decides order and augmentation; training gives its `random_seed`.

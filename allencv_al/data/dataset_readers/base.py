@@ -121,8 +121,8 @@ class DatasetReader(Registrable):
             the order given. Default: none.
         lazy: If true, an image is decoded each time it is needed; if false, all are decoded when
             the data is read and held in memory as uint8 (3 bytes a pixel).
-        on_error: What an image that cannot be decoded does: "skip" leaves it out, counts and lists
-            it; "raise" ends the run.
+        on_error: Treatment of images that cannot be decoded: "skip" leaves them out, counts and
+            lists them; "raise" ends the run.
         max_unreadable: With "skip", the largest fraction of a data set that may be unreadable; more
             of them end the run.
         max_pixels: An image of more pixels is refused by its header, before it is decoded: such a

@@ -59,13 +59,13 @@ class CifarBinary(CifarReader):
 
     Args:
         augmentation: Transforms, applied to each image in the order given. Default: none.
-        split: Which batches of a folder or archive to read where the path does not say: "train",
+        split: Batches of a folder or archive to read if the path does not name them: "train",
             "test" or "all". Default: the training batches, or the test batch if there are no
             others. A path that is one batch file is read whatever this says.
         classes: 10 or 100, which decides the record layout; by default known from the file sizes,
             or from the file names where the sizes fit both.
-        labels: Which of the two labels of CIFAR-100 is the class: "fine" (100) or "coarse" (20).
-            CIFAR-10 has only one.
+        labels: The label of CIFAR-100 that is the class: "fine" (100) or "coarse" (20). CIFAR-10
+            has only one.
         kwargs: The parameters that all readers have.
     """
 

@@ -74,7 +74,7 @@ class ImageAnnotationReader(DatasetReader):
         bbox: Whether to read boxes; then every object must have one.
         bbox_class: Whether to read the classes of boxes; then every object must have one.
         keypoints: Whether to read keypoints; then every object must have them.
-        num_keypoints: How many keypoints each object has.
+        num_keypoints: Number of keypoints of each object.
         objects_name: Key of the list of objects. A file may also be that list itself.
         kwargs: The parameters that all readers have.
     """

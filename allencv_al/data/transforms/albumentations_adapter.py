@@ -83,13 +83,12 @@ class AlbumentationsTransform(ChanceTransform):
     Args:
         height: Height that comes out, in pixels.
         width: Width that comes out, in pixels.
-        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
-            number.
-        border_mode: What shows where the image does not reach: `constant` (`value`), `replicate`
-            (the edge), `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
+        interpolation: Interpolation of pixels (masks: always nearest), by name or OpenCV's number.
+        border_mode: Fill beyond the image: `constant` (`value`), `replicate` (the edge), `reflect`,
+            `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
         value: Brightness 0..255 of a constant border, one number or one per channel.
         mask_value: Class index of a constant border in masks.
-        p: How often it fires, 0..1.
+        p: Probability of being applied, 0..1.
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
 

@@ -129,7 +129,7 @@ class ChanceTransform(ImageTransform):
     """A transform that fires with some probability.
 
     Args:
-        p: How often it fires, 0..1.
+        p: Probability of being applied, 0..1.
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
 

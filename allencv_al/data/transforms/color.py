@@ -72,9 +72,9 @@ class RandomBrightnessContrast(AlbumentationsTransform):
     """Change brightness and contrast.
 
     Args:
-        brightness_limit: What is added, as a share of the full range: a number n for -n..n, or
-            [from, to], within -1..1.
-        contrast_limit: What is added to the factor 1: a number n for -n..n, or [from, to].
+        brightness_limit: Added value, as a share of the full range: a number n for -n..n, or [from,
+            to], within -1..1.
+        contrast_limit: Added to the factor 1: a number n for -n..n, or [from, to].
         brightness_by_max: Whether brightness is a share of 255; else of the image's mean.
     """
 

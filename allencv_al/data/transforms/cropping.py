@@ -28,11 +28,11 @@ class _FixedCrop(FixedSize):
 
     Args:
         pad_if_needed: Extend images that are smaller than the part; else they are an error.
-        border_mode: What the extension shows: `constant` (`value`), `replicate` (the edge),
-            `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
+        border_mode: Fill of the extension: `constant` (`value`), `replicate` (the edge), `reflect`,
+            `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
         value: Brightness 0..255 of a constant extension, one number or one per channel.
         mask_value: Class index of a constant extension in masks.
-        p: How often it fires, 0..1.
+        p: Probability of being applied, 0..1.
     """
 
     pad_if_needed: bool = False
@@ -94,7 +94,7 @@ class RandomResizedCrop(FixedSize):
     Args:
         scale: Area of the part as a share of the image's, [from, to].
         ratio: Width over height of the part, [from, to].
-        p: How often it fires, 0..1.
+        p: Probability of being applied, 0..1.
     """
 
     library_class = "RandomResizedCrop"
@@ -120,7 +120,7 @@ class RandomBBoxSafeCrop(FixedSize):
     Args:
         erosion_rate: Share of each side that the part may lose, 0..1: of the boxes' common bound
             where there are boxes, else of the image.
-        p: How often it fires, 0..1.
+        p: Probability of being applied, 0..1.
     """
 
     library_class = "RandomSizedBBoxSafeCrop"
@@ -151,8 +151,8 @@ class PadIfNeeded(AlbumentationsTransform):
     Args:
         min_height: Height that comes out at least, in pixels.
         min_width: Width that comes out at least, in pixels.
-        border_mode: What the extension shows: `constant` (`value`), `replicate` (the edge),
-            `reflect`, `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
+        border_mode: Fill of the extension: `constant` (`value`), `replicate` (the edge), `reflect`,
+            `reflect_101` (mirrored) or `wrap`, by name or OpenCV's number.
         value: Brightness 0..255 of a constant extension, one number or one per channel.
         mask_value: Class index of a constant extension in masks.
     """

@@ -32,8 +32,8 @@ class ElasticTransform(AlbumentationsTransform):
         alpha: Strength of the field: noise evenly from -alpha to alpha pixels is smoothed. With
             `sigma` 50, what is left moves pixels visibly from some thousands on.
         sigma: Standard deviation of the Gaussian that smooths the field, in pixels.
-        alpha_affine: How far, at most, each of three points of the image is moved along each axis
-            to get the affine map, in pixels. The default is large for small images.
+        alpha_affine: Maximum shift of each of three points of the image along each axis that
+            determines the affine map, in pixels. The default is large for small images.
         approximate: Smooth with a fixed kernel of 17 pixels: faster where `sigma` is large.
     """
 
@@ -93,8 +93,8 @@ class GridDistortion(AlbumentationsTransform):
 
     Args:
         num_steps: Cells along each axis, at least 1.
-        distort_limit: How much a cell may grow or shrink, as a share of it: a number n for -n..n,
-            or [from, to], within -1..1.
+        distort_limit: Change of the size of a cell, as a share of it: a number n for -n..n, or
+            [from, to], within -1..1.
     """
 
     library_class = "GridDistortion"

@@ -132,7 +132,7 @@ class CoarseDropout(AlbumentationsTransform):
         min_holes: Rectangles at least; null for `max_holes`.
         min_height: Height of one at least, in pixels; null for `max_height`.
         min_width: Width of one at least, in pixels; null for `max_width`.
-        fill_value: What shows in them: a brightness 0..255, one per channel, or `random`.
+        fill_value: Fill of the holes: a brightness 0..255, one per channel, or `random`.
     """
 
     library_class = "CoarseDropout"

@@ -22,9 +22,9 @@ class FixedSize(AlbumentationsTransform):
     """A transform whose result has a fixed height and width.
 
     Args:
-        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
-            number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
-        p: How often it fires, 0..1. Below 1 the images of a batch can differ in size.
+        interpolation: Interpolation of pixels (masks: always nearest), by name or OpenCV's number.
+            `linear` does not smooth when it shrinks; `area` does, at about twice the time.
+        p: Probability of being applied, 0..1. Below 1 the images of a batch can differ in size.
     """
 
     height: Pixels
@@ -57,8 +57,8 @@ class _MaxSize(AlbumentationsTransform):
     """Scale so that one side has a given length.
 
     Args:
-        interpolation: How pixels are mixed (masks: always the nearest), by name or OpenCV's
-            number. `linear` does not smooth when it shrinks; `area` does, at about twice the time.
+        interpolation: Interpolation of pixels (masks: always nearest), by name or OpenCV's number.
+            `linear` does not smooth when it shrinks; `area` does, at about twice the time.
     """
 
     draws_at_random: ClassVar[bool] = False

@@ -48,7 +48,7 @@ class CifarResnetEncoder(FeatureEncoder):
     Args:
         depth: Number of layers with weights, 6n + 2 for n blocks a stage: 20, 32, 44, 56, 110. The
             last of them is the classifier, which is not in here.
-        shortcut: What a block adds where the size changes: "A", every other pixel and zeros for
+        shortcut: Shortcut of a block where the size changes: "A", every other pixel and zeros for
             the new channels (no parameters, the paper's choice), or "B", a 1x1 convolution.
         base_width: Channels of the first stage; 16 in the paper.
         input_channels: Channels of the image.

@@ -34,9 +34,9 @@ class ConvLevelsEncoder(FeatureEncoder):
     make 13,202 parameters with `conv: "torch"` and 16,338 with `conv: "custom"`.
 
     Args:
-        conv: What a unit is. "torch": a convolution and an activation. "custom": a residual block,
-            which adds to its input three times batch norm, convolution and activation, with
-            kernels of 1, `kernel_size` and 1; nothing comes after the sum.
+        conv: Kind of unit. "torch": a convolution and an activation. "custom": a residual block,
+            which adds to its input three times batch norm, convolution and activation, with kernels
+            of 1, `kernel_size` and 1; nothing comes after the sum.
         input_channels: Channels of the image.
         base_channels: Channels of the first level.
         num_levels: Number of levels; each needs an image of at least 2x2.
@@ -44,8 +44,8 @@ class ConvLevelsEncoder(FeatureEncoder):
         kernel_size: Side of a unit's kernel in pixels, odd. The padding keeps the size.
         activation: Function in the units, by registered name or with its arguments; `relu` by
             default.
-        pool: What the 2x2 pooling keeps, "max" or "average".
-        convolution: What computes every convolution: `conv2d` (PyTorch's, the default) or
+        pool: Kind of the 2x2 pooling: "max" or "average".
+        convolution: Implementation of every convolution: `conv2d` (PyTorch's, the default) or
             `unfold_conv`, which is written out. Both give the same.
 
     Raises:

@@ -33,7 +33,7 @@ class ResnetEncoder(FeatureEncoder):
     Args:
         resnet_model: Which one.
         requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
-        num_layers: How many of the four stages to keep, counted from the image.
+        num_layers: Number of the four stages to keep, counted from the image.
         pretrained: Whether to begin with torchvision's ImageNet weights (IMAGENET1K_V1), which are
             downloaded once. They expect the `normalize` transform.
         weights_file: A file to begin with instead: a torchvision ResNet's state_dict, or the

@@ -44,7 +44,7 @@ class TorchvisionEncoder(FeatureEncoder):
 
     Args:
         model: The classifier's name in torchvision.
-        weights: What to begin with: the name of weights that torchvision publishes ("DEFAULT",
+        weights: Initial weights: the name of weights that torchvision publishes ("DEFAULT",
             "IMAGENET1K_V1"; downloaded once), a local file with the classifier's state_dict (or a
             `model.safetensors` of ours), or null for random weights. Its classifier is left out.
         requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.

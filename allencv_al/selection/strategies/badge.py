@@ -36,8 +36,8 @@ class Badge(QueryStrategy):
     pick the length of its own.
 
     Args:
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     needs = frozenset({"logits", "embeddings"})

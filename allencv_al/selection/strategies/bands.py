@@ -39,7 +39,7 @@ class Band(FromParams):
 
     Args:
         score: "confidence", p(1); "margin", p(1) − p(2); "entropy", in nats; or "random".
-        num_items: How many items of the batch; only the ratios of several bands matter.
+        num_items: Number of items of the batch; only the ratios of several bands matter.
         take: "lowest" or "highest" scores; for a band, leave it out.
         over: Only items whose score is above this, by chance.
         under: Only items whose score is below this, by chance. Where there are too few between the
@@ -86,9 +86,9 @@ class Bands(QueryStrategy):
     picks are those of their bands, and so not on one scale.
 
     Args:
-        bands: What chooses how much of the batch.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        bands: The bands and their shares of the batch.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     needs = frozenset({"logits"})

@@ -42,8 +42,8 @@ class QueryStrategy(Registrable):
     seeded hash of the id, and the order of the pool changes nothing.
 
     Args:
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     builtin: ClassVar[Mapping[str, str]] = {

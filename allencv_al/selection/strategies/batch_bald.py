@@ -91,12 +91,12 @@ class BatchBald(Bald):
     Bayesian active learning", NeurIPS 2019.
 
     Args:
-        num_configurations: How many combinations of labels to hold: a positive number.
+        num_configurations: Maximum number of label combinations: a positive number.
         num_candidates: Only so many items of the highest BALD are considered (and as many as the
             query asks for): a positive number.
-        temperature: What logits are divided by before softmax.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        temperature: Divisor of the logits before softmax.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     def __init__(

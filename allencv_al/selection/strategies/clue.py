@@ -32,9 +32,9 @@ class Clue(QueryStrategy):
     Args:
         temperature: T. The paper takes 1, and 0.1 where some labels of the target are known from
             the start; the lower, the more the sure items lose their weight.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Embeddings are read in blocks of 1,024 rows whatever it is, and
-            k-means is fitted to a sample of 50,000.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Embeddings are read in blocks of 1,024 rows whatever it is, and k-means
+            is fitted to a sample of 50,000.
     """
 
     needs = frozenset({"logits", "embeddings"})

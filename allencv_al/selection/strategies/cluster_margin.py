@@ -37,13 +37,12 @@ class ClusterMargin(QueryStrategy):
     here it is k-means.
 
     Args:
-        candidates_per_pick: How many items of small margin are candidates, for each item to pick;
-            the paper takes 10.
-        num_clusters: How many clusters the pool is cut into. Null: one for each 1.25 candidates,
-            as in the paper, but at most 500.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Embeddings are read in blocks of 1,024 rows whatever it is, and
-            k-means is fitted to a sample of 50,000.
+        candidates_per_pick: Number of candidates with small margin per pick; the paper uses 10.
+        num_clusters: Number of clusters of the pool. Null: one for each 1.25 candidates, as in the
+            paper, but at most 500.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Embeddings are read in blocks of 1,024 rows whatever it is, and k-means
+            is fitted to a sample of 50,000.
     """
 
     needs = frozenset({"logits", "embeddings"})

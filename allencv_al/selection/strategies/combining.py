@@ -54,12 +54,12 @@ class ClassBalanced(WrappingStrategy):
     with too few items leaves its places to the others. The strategy sees one class at a time.
 
     Args:
-        strategy: What chooses among the items of one predicted class.
+        strategy: Strategy for the items of one predicted class.
         target: The share that each class should have of all labels, in the order of the classes:
             numbers of at least 0, of which only the ratios matter. A class with 0 gets a place only
             when nothing else is left. All classes alike if absent.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategy inside has its own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategy has its own. The result is the same for every value.
     """
 
     joint_rules = (_check_target,)
@@ -125,8 +125,8 @@ class MixturePart(FromParams):
     """One strategy of a mixture.
 
     Args:
-        strategy: What chooses this part of the batch.
-        fraction: How much of the batch it chooses: above 0, up to 1.
+        strategy: Strategy of this part of the batch.
+        fraction: Its share of the batch: above 0, up to 1.
     """
 
     def __init__(self, strategy: QueryStrategy, fraction: Part) -> None:
@@ -146,8 +146,8 @@ class Mixture(QueryStrategy):
     Args:
         strategies: The strategies, each with the fraction of the batch that it chooses; the
             fractions add up to 1.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategies inside have their own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategies have their own. The result is the same for every value.
     """
 
     def __init__(
@@ -210,19 +210,19 @@ class Switch(QueryStrategy):
     strategy needs.
 
     Args:
-        before: What chooses below the threshold.
-        after: What chooses from the threshold on.
-        when: What the threshold is compared with: `labels_per_class`, the number of labels divided
-            by the number of classes (needs `labeled_labels` of the pool); or `coverage`, the share
-            of the pool that has a labeled item within `radius` (needs embeddings of both; measured
-            on a seeded sample of 10,000).
+        before: Strategy below the threshold.
+        after: Strategy from the threshold on.
+        when: Quantity that is compared with the threshold: `labels_per_class`, the number of labels
+            divided by the number of classes (needs `labeled_labels` of the pool); or `coverage`,
+            the share of the pool that has a labeled item within `radius` (needs embeddings of both;
+            measured on a seeded sample of 10,000).
         threshold: From which value on `after` chooses: at least 0, for coverage at most 1.
         radius: For coverage: the Euclidean distance within which an item counts as covered, in the
             units of the embeddings, above 0.
         num_classes: For labels_per_class: the number of classes. If absent it is that of the
             logits, which are then needed.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategies inside have their own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategies have their own. The result is the same for every value.
     """
 
     joint_rules = (_check_switch,)

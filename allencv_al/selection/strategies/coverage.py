@@ -50,10 +50,10 @@ class CoverageStrategy(QueryStrategy):
     Args:
         max_references: The coverage of how many items counts; of a larger pool it is that of a
             random sample, and scores are scaled up to the pool.
-        max_candidates: How many items may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
-            10 MB each, whatever it is.
+        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
+            each, whatever it is.
     """
 
     needs = frozenset({"embeddings"})
@@ -113,15 +113,15 @@ class ProbCover(CoverageStrategy):
     Args:
         radius: The radius δ, in the units of the embeddings. Null: the largest at which a share
             `purity` of the balls hold only items of one pseudo-class, as in the paper.
-        purity: That share; the paper takes 0.95.
-        num_classes: How many pseudo-classes k-means finds for that. Null: as many as the labeled
-            labels or the logits of the pool show, 10 where it has neither.
+        purity: The share; the paper uses 0.95.
+        num_classes: Number of pseudo-classes that k-means finds for that. Null: as many as the
+            labeled labels or the logits of the pool show, 10 where it has neither.
         max_references: The coverage of how many items counts; of a larger pool it is that of a
             random sample, and scores are scaled up to the pool.
-        max_candidates: How many items may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
-            10 MB each, whatever it is.
+        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
+            each, whatever it is.
     """
 
     def __init__(
@@ -162,13 +162,13 @@ class MaxHerding(CoverageStrategy):
     Args:
         bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
             `neighbor`-th nearest neighbor.
-        neighbor: Which neighbor, from 1.
+        neighbor: Rank of the neighbor, from 1.
         max_references: The coverage of how many items counts; of a larger pool it is that of a
             random sample, and scores are scaled up to the pool.
-        max_candidates: How many items may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
-            10 MB each, whatever it is.
+        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
+            each, whatever it is.
     """
 
     def __init__(
@@ -204,18 +204,18 @@ class UncertaintyHerding(MaxHerding):
     2025, arXiv 2412.20644.
 
     Args:
-        uncertainty: Which score of the softmax is the weight.
-        temperature: What logits are divided by before softmax; the paper fits it to calibrate the
-            model, so that with few labels the weights are nearly equal.
+        uncertainty: Score of the softmax that is the weight.
+        temperature: Divisor of the logits before softmax; the paper fits it to calibrate the model,
+            so that with few labels the weights are nearly equal.
         bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
             `neighbor`-th nearest neighbor.
-        neighbor: Which neighbor, from 1.
+        neighbor: Rank of the neighbor, from 1.
         max_references: The coverage of how many items counts; of a larger pool it is that of a
             random sample, and scores are scaled up to the pool.
-        max_candidates: How many items may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
-            10 MB each, whatever it is.
+        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
+            each, whatever it is.
     """
 
     needs = frozenset({"logits", "embeddings"})

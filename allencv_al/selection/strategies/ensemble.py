@@ -32,9 +32,9 @@ class EnsembleStrategy(QueryStrategy):
     """Scores each item by what the S members say of it; p̄ is the mean of their softmax.
 
     Args:
-        temperature: What logits are divided by before softmax.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        temperature: Divisor of the logits before softmax.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     needs = frozenset({"mc_logits"})
@@ -143,9 +143,9 @@ class PowerBald(Bald):
     Args:
         variant: `power`: β log BALD; `softmax`: β BALD; `softrank`: −β log i.
         beta: β, the inverse of how random the picks are; 0 is random, large is BALD.
-        temperature: What logits are divided by before softmax.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        temperature: Divisor of the logits before softmax.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     joint_rules = (_check_variant,)

@@ -39,8 +39,8 @@ class KCenter(QueryStrategy):
     of a cold start, which has none, is given the score of the second.
 
     Args:
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     needs = frozenset({"embeddings"})

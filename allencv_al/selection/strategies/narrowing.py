@@ -60,12 +60,12 @@ class Subsample(WrappingStrategy):
     alike. Which items remain depends on their ids and the seed.
 
     Args:
-        strategy: What chooses among the items that remain.
-        size: How many items remain, at least 1. Give this or `fraction`.
-        fraction: Which share of the pool remains: above 0, up to 1. In either case at least as many
+        strategy: Strategy for the remaining items.
+        size: Number of items that remain, at least 1. Give this or `fraction`.
+        fraction: Share of the pool that remains: above 0, up to 1. In either case at least as many
             items remain as are to be picked.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategy inside has its own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategy has its own. The result is the same for every value.
     """
 
     joint_rules = (_size_or_fraction,)
@@ -100,10 +100,10 @@ class EpsilonRandom(WrappingStrategy):
     says so.
 
     Args:
-        strategy: What chooses the other items.
+        strategy: Strategy for the other items.
         epsilon: The probability that a place goes to chance, 0 to 1.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategy inside has its own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategy has its own. The result is the same for every value.
     """
 
     def __init__(
@@ -140,16 +140,16 @@ class Deduplicate(WrappingStrategy):
     Euclidean, between `embeddings`; an item at exactly the distance is a duplicate.
 
     Args:
-        strategy: What chooses among the items.
-        distance: How near is too near, in the units of the embeddings, at least 0 (0: only rows
-            that are equal). Give this or `quantile`.
+        strategy: Inner strategy.
+        distance: Distance that is too small, in the units of the embeddings, at least 0 (0: only
+            rows that are equal). Give this or `quantile`.
         quantile: Takes for the distance this quantile, 0 to 1, of the distances from items to their
             nearest other item in the pool (measured on a seeded sample of 256): with 0.3, about
             three items in ten have a near duplicate.
         labeled: Whether to keep out what is near to a labeled item, too; needs
             `labeled_embeddings`.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategy inside has its own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategy has its own. The result is the same for every value.
     """
 
     joint_rules = (_distance_or_quantile,)

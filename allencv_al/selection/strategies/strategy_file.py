@@ -30,8 +30,8 @@ class StrategyFile(Bands):
 
     Args:
         path: The file.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
 
     Raises:
         ConfigurationError: There is no such file, or it says something else.

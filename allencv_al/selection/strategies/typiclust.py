@@ -122,10 +122,9 @@ class TypiClust(QueryStrategy):
         min_cluster_size: Up to which size (labeled items included) a cluster is left out; the
             paper takes 5.
         neighbors: Of how many neighbors the distance counts; the paper takes 20.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Embeddings are read in blocks of 1,024 rows whatever it is,
-            k-means is fitted to a sample of 50,000, and of a cluster up to 4,096 rows are held in
-            float64.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Embeddings are read in blocks of 1,024 rows whatever it is, k-means is
+            fitted to a sample of 50,000, and of a cluster up to 4,096 rows are held in float64.
     """
 
     needs = frozenset({"embeddings"})

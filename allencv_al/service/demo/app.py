@@ -56,7 +56,7 @@ def create_app(
         archive_path: A `model.tar.gz`, a folder with its contents, or the folder of a run.
         predictor: A registered name; the model's default by default.
         weights_file: Weights to take instead of the archive's own.
-        cuda_device: Where the model goes: -1 is the CPU, n the n-th GPU, "auto" the first if any.
+        cuda_device: Device of the model: -1 is the CPU, n the n-th GPU, "auto" the first if any.
         overrides: Changes to the archive's config.
         title: The heading of the page.
         static_dir: A folder with your own page (`index.html`) to show instead.

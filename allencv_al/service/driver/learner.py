@@ -73,7 +73,7 @@ class PipelineLearner(Learner):
 
     Args:
         experiment: What the config describes.
-        url: Where the pipeline is, such as "http://127.0.0.1:5000".
+        url: Address of the pipeline, such as "http://127.0.0.1:5000".
         listen_port: The port where the run waits for a worker, in place of `url`; 0 takes a free
             one.
         listen_host: The address to listen on; any but this machine needs a token.
@@ -82,9 +82,9 @@ class PipelineLearner(Learner):
         token_file: A file with the token, in place of it.
         embeddings: Whether infer gives a vector `embedding` beside the logits of each record, as
             some strategies need it.
-        records: How many records there are, where the pipeline has no getdatasetstate.
-        records_per_request: How many records one `/infer` is asked for.
-        patience_seconds: How long the pipeline may be away before the run stops.
+        records: Number of records, if the pipeline has no getdatasetstate.
+        records_per_request: Number of records per `/infer` request.
+        patience_seconds: Seconds that the pipeline may be unreachable before the run stops.
 
     Raises:
         AllenCVError: There is no pipeline, or its records are not what the config says.

@@ -50,9 +50,9 @@ class Checkpointer(Registrable):
             the last.
         save_every_num_batches: Write one within an epoch after so many optimizer steps since the
             last.
-        keep_most_recent_by_count: How many checkpoints stay; null keeps all. With one, a damaged
-            disk block may leave none to resume from. None at all is refused: a run that is killed
-            would start over. Those of a finished run may be removed with their folder.
+        keep_most_recent_by_count: Number of checkpoints to keep; null keeps all. With one, a
+            damaged disk block may leave none to resume from. None at all is refused: a run that is
+            killed would start over. Those of a finished run may be removed with their folder.
         keep_most_recent_by_age: Also keep checkpoints younger than so many seconds.
         keep_serialized_model_every_num_seconds: Also keep, for good, one checkpoint in every so
             many seconds.

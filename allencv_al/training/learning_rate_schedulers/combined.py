@@ -28,8 +28,7 @@ class Combined(StepwiseScheduler):
     Args:
         optimizer: The optimizer, given by the trainer.
         schedulers: Pairs of a number of epochs and a schedule.
-        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
-            not given.
+        num_steps_per_epoch: Optimizer steps per epoch. Default: from the data loader.
         validation_metric: The trainer's, given by it.
     """
 

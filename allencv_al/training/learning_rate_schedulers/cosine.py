@@ -25,9 +25,10 @@ class Cosine(LearningRateScheduler):
         optimizer: The optimizer, given by the trainer.
         t_initial: The length of the first cycle in epochs; that of the whole training, for one
             without restarts.
-        t_mul: How many times longer each next cycle is, rounded down to whole epochs.
+        t_mul: Ratio of the length of each cycle to that of the previous one, rounded down to whole
+            epochs.
         eta_min: The rate that a cycle falls towards.
-        eta_mul: What the starting rate of each next cycle is multiplied by.
+        eta_mul: Factor of the starting rate of each next cycle.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 

@@ -28,8 +28,8 @@ class Noam(StepwiseScheduler):
         model_size: The width of the model's main representation.
         warmup_steps: The number of optimizer steps in which the rate rises.
         factor: The overall scale.
-        num_steps_per_epoch: How many optimizer steps an epoch has; needed only with
-            `last_epoch`, and given by the trainer.
+        num_steps_per_epoch: Optimizer steps per epoch; needed only with `last_epoch`, and given by
+            the trainer.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 

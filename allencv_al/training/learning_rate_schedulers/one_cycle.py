@@ -32,16 +32,15 @@ class OneCycle(StepwiseScheduler):
         optimizer: The optimizer, given by the trainer.
         max_lr: The peak; one for each parameter group in a list; the optimizer's rate if not
             given.
-        num_epochs: How many epochs the training has; the trainer's number if not given.
-        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
-            not given.
+        num_epochs: Number of epochs. Default: the trainer's.
+        num_steps_per_epoch: Optimizer steps per epoch. Default: from the data loader.
         pct_start: The part of the steps in which the rate rises, 0 to 1.
         anneal_strategy: Along a cosine (`cos`) or a straight line (`linear`).
         cycle_momentum: Whether to schedule the momentum (the first beta of Adam and its kin).
         base_momentum: The momentum at the peak of the rate.
         max_momentum: The momentum at the start and the end.
-        div_factor: How many times smaller than the peak the first rate is.
-        final_div_factor: How many times smaller than the first rate the last is.
+        div_factor: Ratio of the peak to the first rate.
+        final_div_factor: Ratio of the first to the last rate.
         three_phase: Whether to fall as fast as it rose, to the first rate, before the last fall.
     """
 

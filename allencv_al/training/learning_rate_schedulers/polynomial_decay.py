@@ -23,9 +23,8 @@ class PolynomialDecay(StepwiseScheduler):
 
     Args:
         optimizer: The optimizer, given by the trainer.
-        num_epochs: How many epochs the training has; the trainer's number if not given.
-        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
-            not given.
+        num_epochs: Number of epochs. Default: the trainer's.
+        num_steps_per_epoch: Optimizer steps per epoch. Default: from the data loader.
         power: The power of the polynomial; 1 falls in a straight line.
         warmup_steps: The number of optimizer steps until the full rate is reached.
         end_learning_rate: The rate at the last step and after it.
@@ -67,9 +66,8 @@ class LinearWithWarmup(PolynomialDecay):
 
     Args:
         optimizer: The optimizer, given by the trainer.
-        num_epochs: How many epochs the training has; the trainer's number if not given.
-        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
-            not given.
+        num_epochs: Number of epochs. Default: the trainer's.
+        num_steps_per_epoch: Optimizer steps per epoch. Default: from the data loader.
         warmup_steps: The number of optimizer steps until the full rate is reached.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """

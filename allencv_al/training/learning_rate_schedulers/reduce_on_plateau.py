@@ -26,11 +26,11 @@ class ReduceOnPlateau(LearningRateScheduler):
         optimizer: The optimizer, given by the trainer.
         mode: Whether the metric improves as it falls (`min`) or grows (`max`). If not given, what
             the sign of the trainer's `validation_metric` says; `min` without a trainer.
-        factor: What the rate is multiplied by, below 1.
-        patience: How many epochs without improvement are accepted.
+        factor: Factor of the rate, below 1.
+        patience: Number of epochs without improvement that are accepted.
         threshold: By how much a metric must beat the best so far to count.
         threshold_mode: Whether that is a part of the best (`rel`) or an amount (`abs`).
-        cooldown: How many epochs after a reduction pass before epochs are counted again.
+        cooldown: Number of epochs after a reduction during which no epoch is counted.
         min_lr: The lowest rate, or one for each parameter group.
         eps: A reduction smaller than this is left out.
         validation_metric: The trainer's, given by it.

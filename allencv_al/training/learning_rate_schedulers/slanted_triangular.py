@@ -38,11 +38,11 @@ class SlantedTriangular(LearningRateScheduler):
     Args:
         optimizer: The optimizer, given by the trainer. Its last parameter group is the default
             group, which holds the parameters that no other names.
-        num_epochs: How many epochs the training has; the trainer's number if not given.
-        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
-            not given. It matters in the first epoch only: later ones use the steps counted.
+        num_epochs: Number of epochs. Default: the trainer's.
+        num_steps_per_epoch: Optimizer steps per epoch. Default: from the data loader. It matters in
+            the first epoch only: later ones use the steps counted.
         cut_frac: The part of the steps in which the rate rises, 0 to 1.
-        ratio: How many times smaller than the peak the lowest rate is, at least 1.
+        ratio: Ratio of the peak to the lowest rate, at least 1.
         last_epoch: The index of the last finished epoch, -1 before the first; to resume a
             training whose scheduler state was not stored.
         gradual_unfreezing: Whether to train the groups from the last to the first, one more
@@ -50,7 +50,7 @@ class SlantedTriangular(LearningRateScheduler):
             many epochs as named groups.
         discriminative_fine_tuning: Whether each group's rate is that of the group after it times
             `decay_factor`. Needs two named groups or more.
-        decay_factor: That factor; the paper's 1 / 2.6 is about the default.
+        decay_factor: The factor; the default is about the paper's 1 / 2.6.
 
     Raises:
         ConfigurationError: The parameter groups or the number of epochs do not fit.

@@ -25,8 +25,8 @@ class ConstantWithWarmup(StepwiseScheduler):
     Args:
         optimizer: The optimizer, given by the trainer.
         num_warmup_steps: The number of optimizer steps until the full rate is reached.
-        num_steps_per_epoch: How many optimizer steps an epoch has; needed only with
-            `last_epoch`, and given by the trainer.
+        num_steps_per_epoch: Optimizer steps per epoch; needed only with `last_epoch`, and given by
+            the trainer.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 
@@ -64,10 +64,9 @@ class CosineWithWarmup(ConstantWithWarmup):
         num_warmup_steps: The number of optimizer steps until the full rate is reached.
         num_training_steps: The optimizer steps of the whole training; `num_epochs` times
             `num_steps_per_epoch` if not given.
-        num_cycles: How many waves of the cosine; the default half falls once from 1 to 0.
-        num_epochs: How many epochs the training has; the trainer's number if not given.
-        num_steps_per_epoch: How many optimizer steps an epoch has; what the data loader says if
-            not given.
+        num_cycles: Number of waves of the cosine; the default half falls once from 1 to 0.
+        num_epochs: Number of epochs. Default: the trainer's.
+        num_steps_per_epoch: Optimizer steps per epoch. Default: from the data loader.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 
@@ -106,7 +105,7 @@ class CosineHardRestartsWithWarmup(CosineWithWarmup):
         num_warmup_steps: The number of optimizer steps until the full rate is reached.
         num_training_steps: The optimizer steps of the whole training; `num_epochs` times
             `num_steps_per_epoch` if not given.
-        num_cycles: How many times it falls from the full rate to 0.
+        num_cycles: Number of descents from the full rate to 0.
         **options: See `CosineWithWarmup`.
     """
 

@@ -133,12 +133,12 @@ class Muon(Optimizer, _Muon):
         momentum: The decay of the running mean of the gradient.
         nesterov: Whether to look ahead along the momentum.
         ns_coefficients: The coefficients of the Newton-Schulz iteration, of powers 1, 3 and 5.
-        ns_steps: How many iterations; 5 bring all singular values near 1.
+        ns_steps: Number of iterations; 5 bring all singular values near 1.
         eps: The smallest norm that a matrix is divided by.
-        adjust_lr_fn: How the rate follows the shape of a matrix with A rows and B columns:
-            `original`, sqrt(max(1, A / B)); `spectral_unclamped`, sqrt(A / B);
-            `match_rms_adamw`, 0.2 * sqrt(max(A, B)), so that updates are as large as AdamW's
-            and one `lr` suits both (Liu et al. 2025, arXiv:2502.16982).
+        adjust_lr_fn: Scaling of the rate by the shape of a matrix with A rows and B columns:
+            `original`, sqrt(max(1, A / B)); `spectral_unclamped`, sqrt(A / B); `match_rms_adamw`,
+            0.2 * sqrt(max(A, B)), so that updates are as large as AdamW's and one `lr` suits both
+            (Liu et al. 2025, arXiv:2502.16982).
         betas: AdamW's decays of the running means of the gradient and of its square.
         adam_eps: Added to AdamW's denominator.
         use_muon: Whether to use Muon at all; meant for groups.

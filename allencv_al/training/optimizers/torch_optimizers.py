@@ -24,7 +24,7 @@ class SGD(Optimizer, torch.optim.SGD):
     Args:
         lr: The learning rate.
         momentum: The part of the last update that the next one keeps.
-        dampening: How much of the new gradient the momentum leaves out.
+        dampening: Share of the new gradient that the momentum ignores.
         weight_decay: The L2 penalty, added to the gradient.
         nesterov: Whether to look ahead along the momentum (needs momentum, no dampening).
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
@@ -92,7 +92,7 @@ class NAdam(Optimizer, torch.optim.NAdam):
         betas: The decays of the running means of the gradient and of its square.
         eps: Added to the denominator.
         weight_decay: The L2 penalty, added to the gradient.
-        momentum_decay: How fast the momentum's schedule grows.
+        momentum_decay: Growth of the momentum's schedule.
         decoupled_weight_decay: Whether to decay the weights as `adamw` does instead.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
     """
@@ -139,9 +139,9 @@ class Adagrad(Optimizer, torch.optim.Adagrad):
 
     Args:
         lr: The learning rate.
-        lr_decay: How fast the rate falls with the steps: `lr / (1 + (step - 1) * lr_decay)`.
+        lr_decay: Decay of the rate with the steps: `lr / (1 + (step - 1) * lr_decay)`.
         weight_decay: The L2 penalty, added to the gradient.
-        initial_accumulator_value: What the sum of squared gradients starts with.
+        initial_accumulator_value: Initial value of the sum of squared gradients.
         eps: Added to the denominator.
         foreach: Whether to update all parameters in a few calls; chosen by PyTorch if not given.
         fused: Whether to update in one kernel (CPU only).
@@ -155,7 +155,7 @@ class Adadelta(Optimizer, torch.optim.Adadelta):
     """Adadelta (Zeiler 2012, arXiv:1212.5701, `torch.optim.Adadelta`).
 
     Args:
-        lr: What the update is multiplied by.
+        lr: Factor of the update.
         rho: The decay of the running means of squared gradients and updates.
         eps: Added to the denominator.
         weight_decay: The L2 penalty, added to the gradient.

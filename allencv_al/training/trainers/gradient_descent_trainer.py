@@ -64,12 +64,12 @@ class GradientDescentTrainer(TrainingLoop):
         grad_norm: Scale all gradients down to this norm where theirs is larger. True only measures
             the norm, for callbacks.
         grad_clipping: Clip each element of the gradients to plus or minus this value.
-        learning_rate_scheduler: How the learning rate changes.
-        momentum_scheduler: How the momentum changes.
+        learning_rate_scheduler: The learning rate scheduler.
+        momentum_scheduler: The momentum scheduler.
         moving_average: Averages of the parameters, used for validation and as the result.
         checkpointer: When to write checkpoints and which to keep.
         no_grad: Parameters whose names one of these regular expressions finds are not trained.
-        callbacks: What else takes part.
+        callbacks: Callbacks of the training.
         run_confidence_checks: Whether `confidence_checks` takes part too.
         compile: Whether to compile the model by `torch.compile`, or with which of its modes. Pays
             for long trainings on a GPU.

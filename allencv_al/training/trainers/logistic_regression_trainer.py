@@ -56,7 +56,7 @@ class LogisticRegressionTrainer(Trainer):
             encoder. The scaling becomes part of the layer.
         max_iterations: The most iterations of L-BFGS.
         tolerance: The largest gradient at which it stops.
-        cuda_device: Where images are encoded: -1 is the CPU, n the n-th GPU, "auto" the first GPU
+        cuda_device: Device that encodes images: -1 is the CPU, n the n-th GPU, "auto" the first GPU
             if there is one.
 
     Raises:

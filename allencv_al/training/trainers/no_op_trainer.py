@@ -30,7 +30,7 @@ class NoOpTrainer(Trainer):
         data_loader: The training data; not used.
         validation_data_loader: The validation data; not used.
         serialization_dir: Folder of the run.
-        cuda_device: Where the model goes: -1 is the CPU, n the n-th GPU, "auto" the first GPU if
+        cuda_device: Device of the model: -1 is the CPU, n the n-th GPU, "auto" the first GPU if
             there is one.
     """
 

@@ -74,13 +74,13 @@ class TrainingLoop(EpochTrainer):
         validation_metric: The metric that chooses the best epoch, after `+` if it grows as the
             model improves or `-` if it falls (`-loss`); the scores of a list are added up.
         num_epochs: The most epochs.
-        num_gradient_accumulation_steps: How many batches make one optimizer step, whose loss is
-            that of one batch with all their items, however they are cut: memory for a batch size
-            that does not fit.
+        num_gradient_accumulation_steps: Number of batches per optimizer step, whose loss is that of
+            one batch with all their items, however they are cut: memory for a batch size that does
+            not fit.
         cuda_device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if there is one.
         enable_default_callbacks: Whether `console_logger`, `metrics_jsonl` and `pictures` take
             part, and a progress bar is shown.
-        precision: What the forward pass computes in, in training and validation; parameters stay
+        precision: Number format of the forward pass in training and validation; parameters stay
             float32. "auto" is bf16 where the device has it in hardware, else fp32; "mixed" is fp16
             on a GPU and bf16 on the CPU; "fp16" needs a GPU. Test metrics and `allencv-al evaluate`
             are always in fp32.

@@ -60,9 +60,9 @@ class WrappingStrategy(QueryStrategy):
     """The base of the strategies with one other strategy inside.
 
     Args:
-        strategy: What chooses among the items.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategy inside has its own. The result is the same for every value.
+        strategy: Inner strategy.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategy has its own. The result is the same for every value.
     """
 
     def __init__(self, strategy: QueryStrategy, memory_budget_mb: PositiveFloat = 512.0) -> None:
