@@ -12,6 +12,8 @@ from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 
+from allencv_al.common.config.names import listed
+
 logger = logging.getLogger(__name__)
 
 _BACKEND_VARIABLE = "MPLBACKEND"
@@ -23,7 +25,6 @@ _OTHER_STYLES = (
 )
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
-_LETTERS_NAMED = 5
 _PACKAGES = {
     "fonts-noto-cjk": ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC"),
     "fonts-thai-tlwg": ("THAI",),
@@ -160,12 +161,11 @@ def _say_missing(letters: frozenset[str]) -> None:
         return
     _said.update(new)
     packages = sorted({_package(letter) for letter in new})
-    shown = ", ".join(f"{c} ({unicodedata.name(c, 'unnamed')})" for c in new[:_LETTERS_NAMED])
-    more = f" and {len(new) - _LETTERS_NAMED} more" if len(new) > _LETTERS_NAMED else ""
+    shown = listed([f"{c} ({unicodedata.name(c, 'unnamed')})" for c in new])
     logger.warning(
-        "no installed font that can be drawn has %s%s: pictures show boxes in their place. On "
+        "no installed font that can be drawn has %s: pictures show boxes in their place. On "
         "Debian and Ubuntu: apt install %s; elsewhere the Noto fonts (said once)",
-        *(shown, more, " ".join(packages)),
+        *(shown, " ".join(packages)),
     )
 
 

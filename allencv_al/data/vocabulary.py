@@ -12,7 +12,7 @@ from annotated_types import Ge
 
 from allencv_al.common import ConfigurationError, Registrable
 from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean, repr_json
+from allencv_al.common.config.names import did_you_mean, listed, repr_json
 from allencv_al.common.errors import DataError
 from allencv_al.data import vocabulary_files
 from allencv_al.data.instance import LABEL_NAMESPACE
@@ -307,9 +307,7 @@ class Vocabulary(Registrable):
         tokens = self._tokens.get(namespace, [])
         if not tokens:
             return f'{repr_json(token)} is not in namespace "{namespace}", which holds nothing'
-        shown = ", ".join(tokens[:_MOST_NAMES_SHOWN])
-        more = len(tokens) - _MOST_NAMES_SHOWN
-        known = f"{shown} and {more} more" if more > 0 else shown
+        known = listed(tokens, _MOST_NAMES_SHOWN)
         near = did_you_mean(str(token), tokens)
         return f'{repr_json(token)} is not in namespace "{namespace}" ({known}){near}'
 

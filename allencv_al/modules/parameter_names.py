@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
 
 _LISTED = 20
@@ -26,8 +27,7 @@ def unmatched_error(
     owner: str, pattern: re.Pattern[str], names: Sequence[str]
 ) -> ConfigurationError:
     """Return the error for an expression that is found in no parameter's name."""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return ConfigurationError(
         f"{owner}: the regular expression {pattern.pattern!r} is found in no parameter's name. "
-        f"The parameters are {', '.join(names[:_LISTED])}{more}"
+        f"The parameters are {listed(names, _LISTED)}"
     )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from allencv_al.common.config.names import listed
 from allencv_al.common.errors import Fault, WeightsError
 
 if TYPE_CHECKING:
@@ -259,18 +260,15 @@ class _Candidate:
             "of another shape": self.reshaped,
         }
         found = (
-            f"{len(names)} {kind} ({_listed(names)})" for kind, names in parts.items() if names
+            f"{len(names)} {kind} ({listed(names, _LISTED)})"
+            for kind, names in parts.items()
+            if names
         )
         return "; ".join(found)
 
 
 def _size(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a single number"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -319,9 +317,7 @@ def _state_dict_in(value: Any, path: Path) -> dict[str, Tensor]:
         if value and all(isinstance(item, Tensor) for item in value.values()):
             _check_dense(value, path)
             return {str(name): tensor for name, tensor in value.items()}
-    held = (
-        _listed([str(key) for key in value]) if isinstance(value, Mapping) else type(value).__name__
-    )
+    held = listed(list(value), _LISTED) if isinstance(value, Mapping) else type(value).__name__
     raise WeightsError(
         f"{path}: expected tensors by name, or a checkpoint with a state_dict; found {held}"
     )
@@ -338,7 +334,9 @@ def _check_dense(tensors: Mapping[Any, Tensor], path: Path) -> None:
         or tensor.is_complex()
     ]
     if odd:
-        raise WeightsError(f"{path}: expected dense tensors of real numbers, found {_listed(odd)}")
+        raise WeightsError(
+            f"{path}: expected dense tensors of real numbers, found {listed(odd, _LISTED)}"
+        )
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

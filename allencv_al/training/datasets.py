@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.config.names import did_you_mean, listed
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE
@@ -128,10 +128,9 @@ def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
     if not unknown:
         return dataset
     named = [f"{label} ({n})" for label, n in unknown.items()]
-    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     message = (
         f"{place}: {sum(unknown.values())} of {len(dataset)} images are of classes that the model "
-        f"does not know: {', '.join(named[:_MOST_NAMED])}{more}"
+        f"does not know: {listed(named, _MOST_NAMED)}"
     )
     if len(unknown) == len(counts):
         hint = vocabulary.describe_unknown(next(iter(unknown)), LABEL_NAMESPACE)
@@ -160,10 +159,9 @@ def check_files(datasets: Mapping[str, Dataset | None]) -> None:
         ]
         if not absent:
             continue
-        more = f" and {len(absent) - _MOST_NAMED} more" if len(absent) > _MOST_NAMED else ""
         message = (
             f"{key}: {len(absent)} of {len(dataset)} images do not exist: "
-            f"{', '.join(absent[:_MOST_NAMED])}{more}"
+            f"{listed(absent, _MOST_NAMED)}"
         )
         reader = dataset.reader
         if reader.on_error == "raise" or len(absent) > reader.max_unreadable * len(dataset):

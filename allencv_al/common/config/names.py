@@ -32,10 +32,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {shown}?" if near else ""
 
 
-def listed(names: Sequence[str], most: int = _MOST_LISTED) -> str:
-    """Return the first few names, and how many there are besides: `a, b, c and 7 more`."""
+def listed(names: Sequence[object], most: int = _MOST_LISTED) -> str:
+    """Return the first few names, and how many more there are: `a, b, c and 7 more`, or `none`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return (", ".join(map(str, names[:most])) or "none") + more
 
 
 def with_article(noun: str) -> str:

@@ -175,12 +175,11 @@ def _first_message(path: Path, request: LabelRequest) -> str:
 
 
 def _next_message(path: Path, table: FilledTable, request: LabelRequest) -> str:
-    lines = ", ".join(map(str, table.empty[:_LINES_SHOWN]))
-    more = len(table.empty) - _LINES_SHOWN
+    lines = listed(table.empty, _LINES_SHOWN)
     return (
         f"{path}: {len(table.labels)} of {_images(len(request.items))} of round {request.round} "
         f"have a label, {len(table.empty)} wait for one: line{'s'[: len(table.empty) > 1]} "
-        f"{lines}{f' and {more} more' if more > 0 else ''}.\n"
+        f"{lines}.\n"
         f'Fill in the column "{LABEL}": {_choices(request.classes)}. Then run the same command '
         f"again; what is filled in stays.{_offer(table)}"
     )
@@ -211,9 +210,7 @@ def _choices(classes: Sequence[str] | None) -> str:
     words = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
     if classes is None:
         return f"the name of a class, or {words}"
-    shown = ", ".join(classes[:_CLASSES_SHOWN])
-    more = len(classes) - _CLASSES_SHOWN
-    return f"one of {shown}{f' and {more} more' if more > 0 else ''}; or {words}"
+    return f"one of {listed(classes, _CLASSES_SHOWN)}; or {words}"
 
 
 def _check_names(request: LabelRequest) -> None:

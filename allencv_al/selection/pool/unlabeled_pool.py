@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.selection.pool.rows import slices, take_rows
 
@@ -117,6 +118,5 @@ class Pool:
                 bad.extend((part.start + np.flatnonzero(wrong)).tolist())
         if bad:
             of_pool = len(array) == len(self.ids) and not name.startswith(("labeled", "target"))
-            named = [self.ids[i] if of_pool else f"row {i}" for i in bad[:_MOST_NAMED]]
-            more = f" and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
-            raise DataError(f"pool.{name}: NaN or infinity for {', '.join(named)}{more}")
+            named = [self.ids[i] if of_pool else f"row {i}" for i in bad]
+            raise DataError(f"pool.{name}: NaN or infinity for {listed(named, _MOST_NAMED)}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.active_learning.rounds.round_metrics import column_names, metrics_of_counts
@@ -150,15 +151,9 @@ def _least_certain_box(row: Any) -> NDArray[np.float64] | None:
     if not boxes:
         return None
     logits = to_logits({index: {name: box} for index, box in enumerate(boxes)})
-    ranked = np.sort(_softmax(logits), axis=1)
+    ranked = np.sort(softmax(logits, axis=1), axis=1)
     second = ranked[:, -2] if logits.shape[1] > 1 else np.zeros(len(logits))
     found: NDArray[np.float64] = logits[int((ranked[:, -1] - second).argmin())]
-    return found
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return found
 
 

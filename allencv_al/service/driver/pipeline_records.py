@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import UNTOLD
@@ -157,5 +158,4 @@ def _count(ids: Sequence[str]) -> str:
 
 
 def _named(names: Sequence[Any]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(map(str, names[:_MOST_NAMED]))}{more}"
+    return listed(names, _MOST_NAMED)

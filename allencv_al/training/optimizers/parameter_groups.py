@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -120,18 +121,11 @@ def _unmatched(pattern: re.Pattern[str], trainable: Sequence[str], frozen: Seque
     if asleep:
         return (
             f'"{pattern.pattern}" matches frozen parameters only (requires_grad is false): '
-            f"{listed(asleep)}; drop the expression or let them train"
+            f"{listed(asleep, _SHOWN)}; drop the expression or let them train"
         )
-    hidden = f"; frozen: {listed(frozen)}" if frozen else ""
-    return (
-        f'"{pattern.pattern}" matches no parameter; those that train: {listed(trainable)}{hidden}'
-    )
-
-
-def listed(names: Sequence[str], shown: int = _SHOWN) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return (", ".join(names[:shown]) or "none") + more
+    hidden = f"; frozen: {listed(frozen, _SHOWN)}" if frozen else ""
+    found = f"{listed(trainable, _SHOWN)}{hidden}"
+    return f'"{pattern.pattern}" matches no parameter; those that train: {found}'
 
 
 def make_parameter_groups(

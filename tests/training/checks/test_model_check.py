@@ -106,7 +106,11 @@ ZERO = ["^_nothing", "zero"]
             "needs validation_data_path",
         ),
         ({"model__class_weights": [0, 0.0]}, "model.class_weights", "found only 0"),
-        ({"model__class_weights": {"cat": -1}}, "model.class_weights", "at least 0, found -1"),
+        (
+            {"model__class_weights": {"cat": -1}},
+            "model.class_weights.cat",
+            "expected float >= 0, found -1",
+        ),
     ],
 )
 def test_each_is_a_fault_with_its_place(
