@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from imported_labels import CASES
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange import FORMATS
@@ -48,3 +51,30 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
             read_file(path, name)
     with pytest.raises(DataError, match="expected UTF-8, found the byte 0xff in line 1"):
         read_file(tmp_path / "x.csv", "csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("coco_classification.json", "COCO annotations"),
+        ("groundtruth.manifest", "a manifest of SageMaker Ground Truth"),
+        ("fiftyone_labels.json", "the labels.json of FiftyOne"),
+    ],
+)
+def test_files_of_programs_that_are_not_read_are_named(
+    name: str, program: str, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, _, err = run(CASES / name)
+    assert code == 2
+    assert f"looks like {program}, and cannot be read; supported: what export-labels" in err
+
+
+@pytest.mark.parametrize("name", ["one.json", "lines.jsonl"])
+def test_tasks_of_label_studio_that_are_no_list_are_named(
+    name: str, run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    task = {"id": 1, "data": {"image": "001.png"}, "annotations": []}
+    (tmp_path / name).write_text(json.dumps(task) + "\n")
+    code, _, err = run(tmp_path / name)
+    assert code == 2
+    assert "expected a JSON list, as Label Studio exports it, found one task" in err

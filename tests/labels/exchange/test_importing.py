@@ -1,4 +1,4 @@
-"""Labels of other programs in a labeling of twelve images, 001.png to 012.png, red and blue."""
+"""Labels of other programs go into a labeling."""
 
 from __future__ import annotations
 
@@ -7,46 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from imported_labels import CASES, conflicts, labels
 
 from allencv_al.__main__ import main
-from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-
-CASES = Path(__file__).parents[2] / "data" / "cases" / "labels"
-
-
-@pytest.fixture
-def labeling(tmp_path: Path) -> Path:
-    folder = tmp_path / "imgs-labels"
-    (tmp_path / "imgs").mkdir()
-    with LabelingStore(folder / LABELING_NAME) as store:
-        store.classes.add(["red", "blue", "café"], "owner")
-        names = [f"{number:03}.png" for number in range(1, 13)]
-        store.items.open_batch([NewItem(name, tmp_path / "imgs" / name) for name in names])
-    return folder
-
-
-@pytest.fixture
-def run(labeling: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that imports a file and returns the exit code and what was printed."""
-
-    def import_file(file: Path, *more: str) -> tuple[int, str, str]:
-        code = main(["import-labels", str(file), str(labeling), *more])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return import_file
-
-
-def labels(folder: Path) -> dict[str, str | None]:
-    with LabelingStore(folder / LABELING_NAME, create=False) as store:
-        return {one.id: one.label for one in store.agreed_labels(1) if one.event_id is not None}
-
-
-def conflicts(folder: Path) -> int:
-    with LabelingStore(folder / LABELING_NAME, create=False) as store:
-        return store.counts.progress(1, "").conflicts
 
 
 @pytest.mark.parametrize(
@@ -183,28 +147,6 @@ def test_label_studio_annotations_that_were_skipped_or_rejected_are_no_labels(
     assert labels(labeling) == imported
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        "https://h.example/a/001.png?X-Amz=1%2F2",
-        "https://h.example/a/001.png#top",
-        "s3://bucket/001.png",
-        "gs://b/x/1234abcd-001.png",
-        "/data/local-files/?d=imgs%2F001.png",
-        "C:\\photos\\001.png",
-        "photos\\001.png",
-        "../imgs/001.png",
-        " 001.png ",
-    ],
-)
-def test_an_image_is_found_by_whatever_leads_to_it(
-    image: str, run: Callable[..., tuple[int, str, str]], labeling: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "x.jsonl").write_text(json.dumps({"image": image, "label": "red"}))
-    assert run(tmp_path / "x.jsonl")[0] == 0
-    assert labels(labeling) == {"001.png": "red"}
-
-
 def test_annotations_of_one_task_that_contradict_each_other_are_both_named(
     run: Callable[..., tuple[int, str, str]], labeling: Path, tmp_path: Path
 ) -> None:
@@ -213,77 +155,6 @@ def test_annotations_of_one_task_that_contradict_each_other_are_both_named(
     code, _, err = run(tmp_path / "x.json")
     assert code == 2
     assert 'task 1, annotation 2: "001.png" is "blue" here and "red" in task 1, annotation 1' in err
-
-
-def test_presigned_addresses_are_matched(
-    run: Callable[..., tuple[int, str, str]], labeling: Path
-) -> None:
-    assert run(CASES / "ls_http_presigned.json")[0] == 0
-    assert labels(labeling) == {"001.png": "red"}
-
-
-def test_a_name_that_begins_with_a_blank_is_found_by_its_path(tmp_path: Path) -> None:
-    with LabelingStore(tmp_path / LABELING_NAME) as store:
-        store.classes.add(["red"], "owner")
-        store.items.open_batch([NewItem(name, tmp_path / name) for name in (" 1.png", "1.png")])
-    (tmp_path / "labels.csv").write_text("path,label\n../imgs/ 1.png,red\n")
-    assert main(["import-labels", str(tmp_path / "labels.csv"), str(tmp_path)]) == 0
-    assert labels(tmp_path) == {" 1.png": "red"}
-
-
-def test_an_image_is_told_apart_by_its_folders(tmp_path: Path) -> None:
-    folder = tmp_path / "l"
-    with LabelingStore(folder / LABELING_NAME) as store:
-        store.classes.add(["red"], "owner")
-        ids = ["a/1.png", "b/1.png", "b/2.png"]
-        store.items.open_batch([NewItem(id, tmp_path / id) for id in ids])
-    file = tmp_path / "x.csv"
-    file.write_text("path,label\nhttps://h.example/photos/b/1.png?x=1,red\n")
-    assert main(["import-labels", str(file), str(folder)]) == 0
-    assert labels(folder) == {"b/1.png": "red"}
-    file.write_text("path,label\n1.png,red\n")
-    assert main(["import-labels", str(file), str(folder)]) == 2
-
-
-def test_a_number_that_lost_its_zeros_gets_the_right_hint(
-    run: Callable[..., tuple[int, str, str]],
-) -> None:
-    code, _, err = run(CASES / "leading_zero_lost.csv")
-    assert code == 2
-    assert 'line 2: "1.png": there is no such image; did you mean "001.png"?' in err
-    assert 'line 3: "2.png": there is no such image; did you mean "002.png"?' in err
-
-
-def test_a_name_without_its_ending_gets_the_right_hint(
-    run: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
-    (tmp_path / "x.csv").write_text("id,label\n12,red\n")
-    code, _, err = run(tmp_path / "x.csv")
-    assert code == 2 and 'there is no such image; did you mean "012.png"?' in err
-
-
-def test_a_name_in_another_case_gets_no_hint_at_spreadsheets(
-    run: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
-    (tmp_path / "x.csv").write_text("id,label\n012.PNG,red\n")
-    code, _, err = run(tmp_path / "x.csv")
-    assert code == 2 and 'did you mean "012.png"? (the end of the name counts)' in err
-
-
-@pytest.mark.parametrize(
-    ("name", "program"),
-    [
-        ("coco_classification.json", "COCO annotations"),
-        ("groundtruth.manifest", "a manifest of SageMaker Ground Truth"),
-        ("fiftyone_labels.json", "the labels.json of FiftyOne"),
-    ],
-)
-def test_files_of_programs_that_are_not_read_are_named(
-    name: str, program: str, run: Callable[..., tuple[int, str, str]]
-) -> None:
-    code, _, err = run(CASES / name)
-    assert code == 2
-    assert f"looks like {program}, and cannot be read; supported: what export-labels" in err
 
 
 @pytest.mark.parametrize(
@@ -346,17 +217,6 @@ def test_a_table_without_a_header_says_so(
     code, _, err = run(tmp_path / "t.csv")
     assert code == 2
     assert "found gs://bucket/001.png, red; is the header missing?" in err
-
-
-@pytest.mark.parametrize("name", ["one.json", "lines.jsonl"])
-def test_tasks_of_label_studio_that_are_no_list_are_named(
-    name: str, run: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
-    task = {"id": 1, "data": {"image": "001.png"}, "annotations": []}
-    (tmp_path / name).write_text(json.dumps(task) + "\n")
-    code, _, err = run(tmp_path / name)
-    assert code == 2
-    assert "expected a JSON list, as Label Studio exports it, found one task" in err
 
 
 def test_the_folder_of_the_images_is_answered_with_that_of_their_labeling(

@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flask.testing import FlaskClient
+from labeling_client import photo
 from PIL import Image
+
+from allencv_al.labels.sessions.items import NewItem
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.service.labeling.app import create_app
 
 NAMES = ("zero", "one", "two")
 
@@ -153,3 +159,28 @@ def make_person() -> Iterator[Callable[..., Person]]:
     yield make
     for person in made:
         person.stop()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LabelingStore]:
+    """A labeling of a photo on its side, a broken one, a large one, and one that is gone."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    (tmp_path / "turned.jpg").write_bytes(photo(40, 20, exif=exif))
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "large.jpg").write_bytes(photo(3000, 1500))
+    names = ("turned.jpg", "broken.jpg", "large.jpg", "gone.jpg")
+    with LabelingStore(tmp_path / LABELING_NAME) as opened:
+        opened.classes.add(["cat", "dog"], "owner")
+        opened.items.open_batch(
+            [NewItem(name, tmp_path / name, guess=[("dog", 0.9)]) for name in names]
+        )
+        yield opened
+
+
+@pytest.fixture
+def client(store: LabelingStore) -> Iterator[FlaskClient]:
+    """A client of the application that serves it."""
+    app = create_app(store.database.path.parent, title="Animals")
+    yield app.test_client()
+    app.close()
