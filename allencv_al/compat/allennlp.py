@@ -10,8 +10,8 @@ import logging
 from functools import cache
 from typing import Any
 
+from allencv_al.common.config import REMOVED_IN
 from allencv_al.common.errors import ConfigurationFaults, Fault
-from allencv_al.compat.old_modules import REMOVED_IN
 
 logger = logging.getLogger(__name__)
 

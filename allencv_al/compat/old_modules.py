@@ -10,13 +10,12 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from allencv_al.common.config import translators
+from allencv_al.common.config import REMOVED_IN, translators
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-REMOVED_IN = "0.4"
 _PACKAGE = "allencv_al."
 
 # (old folder, new folder): modules with public classes or functions, `old=new` where renamed

@@ -11,3 +11,6 @@ components_above: dict[str, dict[str, str]] = {}
 
 The root package, which is above all floors, fills it; `builtin` of a family names no higher floor.
 """
+
+REMOVED_IN = "0.4"
+"""Version that removes the old names of modules and config keys."""
