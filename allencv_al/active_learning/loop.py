@@ -74,7 +74,7 @@ class ActiveLearningLoop:
 
     Args:
         learner: Trains, tests and infers.
-        settings: How labels are chosen.
+        settings: Settings of the loop.
         database: The run's.
         folder: The run's.
         seed: Decides what strategies leave to chance.

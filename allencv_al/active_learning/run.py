@@ -67,7 +67,7 @@ class RunOptions:
     Args:
         recover: Resume the run in the folder.
         force: Replace the run in the folder.
-        source: What to call the config in messages.
+        source: The name of the config in messages.
         cache_folder: Where embeddings are kept; by default in the folder of the run.
         files: Whether to write the report, the picture and the model, beside the database.
         relabel: Corrections: the right class by the id of an item that has a label.
@@ -101,7 +101,7 @@ def active_learn(
         params: The config, with the block `active_learning`.
         serialization_dir: The folder. It ends with config.json, run.sqlite, labels.csv,
             learning_curve.png, report.html, environment.json and model.tar.gz.
-        options: How it is done.
+        options: Options of the run.
 
     Returns:
         The rounds.
@@ -163,7 +163,7 @@ def make_learner(experiment: LoopExperiment, cache_folder: Path) -> Learner:
     """Return the learner of an experiment; it has looked at the data.
 
     Args:
-        experiment: What the config describes.
+        experiment: The experiment of the config.
         cache_folder: Where embeddings are kept.
 
     Raises:

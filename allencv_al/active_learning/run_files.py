@@ -46,7 +46,7 @@ class RunFiles:
     Args:
         folder: The folder of the run.
         params: Its config.
-        learner: What it trains.
+        learner: The learner.
         settings: Its block `active_learning`.
     """
 

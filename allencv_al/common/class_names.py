@@ -33,7 +33,7 @@ def similar_names(counts: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
     """Yield the names that differ in case, blanks, or the writing of a number only.
 
     Args:
-        counts: How often each name occurs; the more frequent one comes first.
+        counts: Frequency of each name; the more frequent one comes first.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for name in counts:

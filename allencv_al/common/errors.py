@@ -42,8 +42,8 @@ class Fault:
     """One thing wrong with a config.
 
     Args:
-        path: Where, as dotted keys and list indices (`trainer.optimizer.lr`).
-        message: What was found and what would be right.
+        path: Its place, as dotted keys and list indices (`trainer.optimizer.lr`).
+        message: The finding and the remedy.
     """
 
     path: str
@@ -176,7 +176,7 @@ def machine_fault(error: BaseException, name: str) -> OSError | None:
     """Return a fault of the machine under its own name, and None for any other error.
 
     Args:
-        error: What was raised.
+        error: The raised error.
         name: The file that was being read.
     """
     if not is_machine_fault(error):

@@ -40,7 +40,7 @@ class Font:
 
     Args:
         path: Its file.
-        family: What it is called.
+        family: Its name.
         letters: Those of a text that it is there for.
     """
 

@@ -19,9 +19,9 @@ class Progress(AbstractContextManager["Progress"]):
     """A bar on a terminal, lines in a pipe.
 
     Args:
-        description: What is being done, in a few words.
-        total: How many units there are, where known.
-        unit: What is counted, in the plural (`images`).
+        description: Text of the progress bar, a few words.
+        total: Total number of units, if known.
+        unit: The counted things, in the plural (`images`).
         already: Units that were done before; they say nothing of the speed.
     """
 

@@ -36,8 +36,8 @@ def wrong_result(component: object, method: str, expected: str, found: object) -
     Args:
         component: The object, or its class.
         method: The method's name.
-        expected: What it must return, with shapes and dtypes.
-        found: What it returned.
+        expected: The required return value, with shapes and dtypes.
+        found: The return value.
     """
     cls = component if isinstance(component, type) else type(component)
     return UserCodeError(

@@ -15,7 +15,7 @@ def non_max_suppression(
 
     Args:
         prediction: `[B, N, 5 + C]`: center x, center y, width, height, objectness, class scores.
-        num_classes: How many classes there are.
+        num_classes: Number of classes.
         conf_thres: The smallest objectness.
         nms_thres: Above this intersection over union, of two boxes of a class the one with the
             higher objectness stays.

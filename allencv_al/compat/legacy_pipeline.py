@@ -34,7 +34,7 @@ class LegacyPipeline(Pipeline):
     """A `Pipeline` that takes the arguments of all generations of the SDK.
 
     Args:
-        name: What it is called.
+        name: Its name.
         train_fn: See `Pipeline`.
         test_fn: See `Pipeline`.
         infer_fn: See `Pipeline`.

@@ -44,7 +44,7 @@ def app(path: str = "main.py", *arguments: str, key_policy: str = "auto") -> Any
     Args:
         path: The script; what it does under `if __name__ == "__main__"` is left out.
         arguments: What it finds in `sys.argv`, such as `"--config", "config.yaml"`.
-        key_policy: How outputs of infer find their records: auto or positional.
+        key_policy: Matching of outputs of infer to records: auto or positional.
 
     Raises:
         ConfigurationError: There is no such file, or it makes no pipeline.

@@ -98,7 +98,7 @@ def collate(
 
     Args:
         instances: The items.
-        samples: What each was decoded to, after the transforms.
+        samples: The decoded images, after the transforms.
         vocab: Gives the class names their indices; without it there are no labels.
         unreadable: The items that were left out.
         index: The number of the batch in its epoch.
@@ -146,7 +146,7 @@ def to_device(
 
     Args:
         batch: A batch with at least one item.
-        device: Where the tensors go. The copy from pinned memory does not wait for the device.
+        device: Device of the tensors. The copy from pinned memory does not wait for the device.
         deferred: The reader's `deferred` normalization.
         memory_format: The order of the image's memory, `torch.channels_last` for models in it.
     """

@@ -41,8 +41,8 @@ class Vocabulary(Registrable):
     follow with the most frequent first and equally frequent ones by code point.
 
     Args:
-        counter: How often each token occurs, by namespace:
-            `Vocabulary({"labels": {"Cat": 1234, "Dog": 1234}})`.
+        counter: Frequency of each token, by namespace: `Vocabulary({"labels": {"Cat": 1234, "Dog":
+            1234}})`.
         min_count: By namespace, how often a token must occur to be taken (1 where not given). A
             namespace that does not occur is allowed and has no effect.
         max_vocab_size: Take at most so many tokens of each namespace (or, as a dictionary, of the

@@ -120,7 +120,7 @@ def within_classes(gold: Tensor, num_classes: int) -> Tensor:
 
     Args:
         gold: Class indices `[B]`.
-        num_classes: How many classes there are.
+        num_classes: Number of classes.
 
     Raises:
         ValueError: An index is outside 0 to `num_classes` - 1; torch's -100 for "ignore", too.

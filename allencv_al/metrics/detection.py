@@ -141,7 +141,7 @@ def _matches(
         images: The detected boxes by falling score, and the true ones.
         number: The class.
         iou: The least overlap.
-        most: How many detections of an image count; all by default.
+        most: Maximum number of detections per image; all by default.
     """
     scores, marks, total = [np.zeros(0)], [np.zeros(0, np.int64)], 0
     for found, truth in images:

@@ -43,7 +43,7 @@ class ArchiveContents:
         config: The experiment's config; it names no type by a dotted path.
         vocabulary: File name to content.
         weights: The bytes of the safetensors file.
-        versions: What the archive was made with: package name to version.
+        versions: Versions of packages that wrote the archive, by name.
         samples: File name to content of images to try the model on.
     """
 
@@ -91,7 +91,7 @@ def write_archive(
         config: The experiment's config.
         vocabulary: File name to content.
         weights: The bytes of a safetensors file.
-        versions: What it was made with; the versions installed here by default.
+        versions: Versions of packages, by name; the installed ones by default.
         samples: File name to content of images to try the model on.
 
     Raises:

@@ -169,7 +169,7 @@ def parse_json(content: bytes, source: str) -> dict[str, Any]:
 
     Args:
         content: The bytes.
-        source: Where they are from, for messages.
+        source: Their source, for messages.
 
     Raises:
         ArchiveError: It is anything else.

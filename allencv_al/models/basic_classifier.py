@@ -181,7 +181,7 @@ class BasicImageClassifier(Model):
         Args:
             image: Images `[B, C, H, W]`, float.
             label: Class indices `[B]`, int64.
-            embedding: What `embed` gave for the images, `[B, D]`; in their place.
+            embedding: The result of `embed` for the images, `[B, D]`; in their place.
 
         Raises:
             ValueError: A class index is none of a class. On a GPU, which nothing waits for here,

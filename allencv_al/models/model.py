@@ -83,8 +83,8 @@ class Model(torch.nn.Module, Registrable):
         by: the sum of the items' weights, for example.
 
         Args:
-            inputs: What `forward` takes, on any device.
-            items: How many items they are.
+            inputs: The inputs of `forward`, on any device.
+            items: Number of items.
         """
         return float(items)
 
@@ -94,8 +94,8 @@ class Model(torch.nn.Module, Registrable):
         Args:
             outputs: What `forward` returned for the inputs, with `loss`; its `loss_sum`, where it
                 has one, is the result.
-            inputs: What `forward` took.
-            items: How many items they are.
+            inputs: The inputs of `forward`.
+            items: Number of items.
         """
         if "loss_sum" in outputs:
             found: Tensor = outputs["loss_sum"]

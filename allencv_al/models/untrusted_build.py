@@ -37,7 +37,7 @@ def check_size(build: Callable[[], torch.nn.Module], weights: int, source: str) 
 
     Args:
         build: Builds the model.
-        weights: How many numbers the weights are.
+        weights: Number of weights.
         source: The archive, for messages.
 
     Raises:

@@ -23,7 +23,7 @@ def one_value_message(items: int, cause: str) -> str:
     """Return what a user can do about that error.
 
     Args:
-        items: How many items the batch has.
+        items: Number of items in the batch.
         cause: What torch said.
     """
     if items == 1:

@@ -34,7 +34,7 @@ def activation_per_layer(
     Args:
         value: One for all layers, or one for each: any module without a change of shape. A name
             stands for the activation registered so.
-        num_layers: How many.
+        num_layers: Number of layers.
     """
     items: list[torch.nn.Module | str]
     if isinstance(value, str) or (

@@ -198,9 +198,9 @@ def load_weights(
     The module's own names are tried first, then each import rule; the first that fits is taken.
 
     Args:
-        module: What to fill.
+        module: The module to initialize.
         tensors: The weights by name.
-        source: Where they come from, for messages.
+        source: Their source, for messages.
         name_maps: Import rules for foreign names.
 
     Raises:

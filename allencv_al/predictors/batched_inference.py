@@ -52,7 +52,7 @@ class Outcome(Generic[T]):
     Args:
         index: Its position among the inputs.
         id: The id of its instance; None where not even an instance could be made of it.
-        value: What was computed.
+        value: The computed value.
         error: Why there is no value.
     """
 

@@ -119,7 +119,7 @@ class Predictor(Registrable):
         Args:
             archive_path: A `model.tar.gz`, a folder with its contents, or the folder of a run.
             predictor_name: A registered name; the model's default by default.
-            cuda_device: Where the model goes, as for `load_archive`.
+            cuda_device: Device of the model, as for `load_archive`.
             dataset_reader_to_load: Whose transforms to use: "validation" or "train".
             overrides: Changes to the archive's config.
             extra_args: Further constructor arguments of that predictor.
@@ -200,7 +200,7 @@ class Predictor(Registrable):
         """Run the model over decoded inputs at once; one thread at a time may do so.
 
         Args:
-            items: What `decode` returned for each of them.
+            items: The results of `decode`.
 
         Returns:
             For each, in their order, a prediction or the error in its place.
@@ -255,7 +255,7 @@ class Predictor(Registrable):
 
         Args:
             images: Anything that `predict` takes; read only as far ahead as needed.
-            output: Which vector.
+            output: The vector.
             batch_size: Images per batch.
         """
         if output not in OUTPUTS:
@@ -275,7 +275,7 @@ class Predictor(Registrable):
 
         Args:
             images: Anything that `predict` takes; read only as far ahead as needed.
-            needs: Which arrays: some of `logits` and `embeddings`.
+            needs: The needed arrays: some of `logits` and `embeddings`.
             batch_size: Images per batch.
 
         Raises:

@@ -53,7 +53,7 @@ def embedding_predictor(
         weights_file: Its weights. Default: those that torchvision publishes, downloaded once.
         image_size: Images are scaled to this height and width.
         classes: The classes of what is labeled already, if anything is.
-        cuda_device: Where it runs: -1 is the CPU, n the n-th GPU, "auto" the first GPU if any.
+        cuda_device: Its device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if any.
 
     Raises:
         ConfigurationError: torchvision has no such classifier, or the size is too small for it.
@@ -91,8 +91,8 @@ def check_needs_no_model(strategy: QueryStrategy, name: str) -> None:
     """Raise where a strategy asks more than embeddings: only a trained model has classes.
 
     Args:
-        strategy: What is to choose.
-        name: What to call it in the message.
+        strategy: The strategy.
+        name: Its name in the message.
 
     Raises:
         ConfigurationError: It does; the message names strategies that do not.

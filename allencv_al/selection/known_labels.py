@@ -71,7 +71,7 @@ def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, sour
     Args:
         labeled: Images with labels.
         vocabulary: The model's.
-        source: Where they come from, for the message.
+        source: Their source, for the message.
 
     Raises:
         DataError: All such labels are listed.

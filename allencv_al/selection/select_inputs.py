@@ -86,7 +86,7 @@ def separate(
 
     Args:
         pool: The images of POOL. Those with a label are taken as labeled.
-        labeled_text: What `--labeled` names; its labels come before those of POOL.
+        labeled_text: The value of `--labeled`; its labels come before those of POOL.
 
     Raises:
         DataError: Everything is labeled, or the labels cannot be read.

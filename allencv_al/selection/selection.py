@@ -38,7 +38,7 @@ class Selection:
         ids: Their ids, in the order of picking.
         scores: The score of each pick when it was picked, float32 `[k]`.
         reasons: For each pick why, as JSON values; always with its `rank`, from 0.
-        seconds: How long the selection took.
+        seconds: Duration of the selection.
         peak_bytes: By how much the peak memory of the process grew meanwhile.
     """
 

@@ -74,7 +74,7 @@ class SampleSelection(Selection):
         picks: The images with scores, reasons and predictions.
         unreadable: The images that could not be read, each with the cause; none is picked. Where a
             strategy looks at no pixels (`random`), only those that it would have picked.
-        pool_size: How many images there were to choose from.
+        pool_size: Number of images in the pool.
     """
 
     picks: tuple[SelectedImage, ...]
@@ -94,8 +94,8 @@ class SampleSelector:
     Args:
         predictors: The model with its transforms, or several: an ensemble of the same classes. None
             for a strategy that looks at no pixels.
-        strategy: What chooses, or its registered name.
-        options: How the images are run through the model.
+        strategy: The strategy, or its registered name.
+        options: Options for running the model.
 
     Raises:
         ConfigurationError: The strategy's name is not registered, or it needs a model.
@@ -133,9 +133,9 @@ class SampleSelector:
 
         Args:
             images: Paths, arrays, PIL images, bytes or instances (a `Dataset` is such a thing).
-            query_size: How many.
-            labeled: What is labeled already and not chosen again: instances with labels, which may
-                be among the images, or the labels by the ids of images.
+            query_size: Number of items.
+            labeled: Labeled images, which are not chosen again: instances with labels, which may be
+                among the images, or the labels by the ids of images.
             seed: Decides what is left to chance, and ties.
             folder: Store the outputs there; a killed call resumes.
             target: For strategies that need `target_mc_logits`: images like those that the model

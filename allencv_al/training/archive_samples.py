@@ -35,7 +35,7 @@ def write_archive_samples(folder: Path, dataset: Dataset | None, count: int) -> 
     Args:
         folder: The folder of the run.
         dataset: The images to choose from, in its order.
-        count: How many; there are fewer if the data set has fewer that can be read.
+        count: Number of images; fewer if the data set has fewer readable ones.
     """
     if count == 0 or dataset is None:
         return

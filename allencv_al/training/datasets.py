@@ -118,7 +118,7 @@ def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
     Args:
         dataset: The images.
         vocabulary: The classes that the model knows.
-        place: What to call the images in messages.
+        place: The name of the images in messages.
 
     Raises:
         DataError: No labeled image is left.

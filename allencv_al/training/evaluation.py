@@ -46,7 +46,7 @@ def evaluate(
         precision: "fp32" gives the figures to publish; see the trainer for the others.
         channels_last: Whether the model's weights are laid out channels-last.
         on_batch: Sees the output of each forward pass.
-        description: What the progress bar says; None shows none.
+        description: Text of the progress bar; None shows no bar.
         check: Called before each batch; what it raises ends the evaluation.
 
     Returns:

@@ -268,7 +268,7 @@ class Experiment(FromParams):
             model: The model.
             data_loader: The training data.
             validation_data_loader: The data that chooses the best epoch.
-            serialization_dir: Where it writes; None writes nothing.
+            serialization_dir: The run directory; None writes nothing.
             **defaults: Its arguments where the config does not give them.
         """
         return self._trainer.construct(
@@ -287,8 +287,8 @@ def check_experiment(params: Params, source: str, experiment: type[Any] = Experi
 
     Args:
         params: The config.
-        source: What to call it in the message.
-        experiment: What it describes.
+        source: Its name in the message.
+        experiment: The experiment that it describes.
 
     Raises:
         ConfigurationFaults: One line for each fault.
@@ -303,8 +303,8 @@ def dry_run(params: Params, source: str, experiment: type[Any]) -> None:
 
     Args:
         params: The config.
-        source: What to call it in messages.
-        experiment: What it describes.
+        source: Its name in messages.
+        experiment: The experiment that it describes.
 
     Raises:
         AllenCVError: What is wrong, all faults of the config at once.

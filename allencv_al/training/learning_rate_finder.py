@@ -123,7 +123,7 @@ def try_learning_rates(
         data_loader: The training data; it is begun again when it ends.
         start_lr: The first rate.
         end_lr: The last rate.
-        num_batches: How many rates, more than 10; one step each.
+        num_batches: Number of rates, more than 10; one step each.
         linear: Whether rates grow by a constant step instead of by a constant factor.
         stopping_factor: Stop when the loss is this many times the best. It also stops when the
             loss is no number any more.

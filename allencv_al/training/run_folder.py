@@ -52,7 +52,7 @@ def check_run_folder(
     """Raise where `folder` cannot take a run of `params`; nothing is written.
 
     Args:
-        folder: Where the run will write.
+        folder: The run directory.
         params: The config, overrides included.
         recover: Resume the existing run; its config must be the same.
         force: Replace the existing run.

@@ -64,7 +64,7 @@ def write_confusion_matrix(
         path: The PNG file to write.
         matrix: Counts `[C, C]`; rows are true classes, columns predictions.
         vocab: Gives the classes their names.
-        title: What stands above it.
+        title: Its title.
         namespace: Namespace of the class names in the vocabulary.
 
     Returns:

@@ -66,7 +66,7 @@ def train(
             model.tar.gz.
         recover: Resume the interrupted run in the folder.
         force: Replace the run in the folder.
-        source: What to call the config in messages.
+        source: The name of the config in messages.
 
     Returns:
         The metrics that metrics.json holds.

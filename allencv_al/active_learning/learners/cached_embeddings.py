@@ -31,7 +31,7 @@ class EmbeddingCache:
     """Embeddings by weights, transforms, place and image id; a file that changes keeps its row.
 
     Args:
-        folder: Where they are kept; several runs may share it.
+        folder: Folder of the embeddings; several runs may share it.
         model: The model, whose encoder does not train.
     """
 

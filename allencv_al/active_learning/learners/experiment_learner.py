@@ -68,7 +68,7 @@ class ExperimentLearner(Learner):
     round, through those of `validation_dataset_reader`.
 
     Args:
-        experiment: What the config describes.
+        experiment: The experiment of the config.
         cache_folder: Where embeddings are kept; runs of one config may share it.
     """
 

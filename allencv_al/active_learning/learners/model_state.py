@@ -46,7 +46,7 @@ def shrink_and_perturb(
     Args:
         state: The weights of the round before.
         model: The model that they are of.
-        shrink: What parameters are multiplied by.
+        shrink: Factor of the parameters.
         perturb: The standard deviation of the noise.
         seed: Decides the noise.
     """

@@ -77,9 +77,9 @@ class ShownQuery:
         round: The number of the round.
         facts: Its figures.
         classes: Labels of the batch by class, the most frequent first.
-        further_classes: How many classes are not in `classes`.
+        further_classes: Number of classes that are not in `classes`.
         items: The items that are shown, in the order of the query.
-        further: How many items are not shown.
+        further: Number of items that are not shown.
     """
 
     round: int

@@ -54,7 +54,7 @@ class RunContext:
         name: The name of the run, which is that of its folder.
         strategy: The strategy, in a few words.
         annotator: The annotator.
-        retrain: How the model began each round: `cold`, `warm` or `shrink_perturb`.
+        retrain: Start of each round's model: `cold`, `warm` or `shrink_perturb`.
         test_items: Number of test items.
         config: The whole config.
         environment: Versions and hardware, from `describe_environment()`; default: those of this

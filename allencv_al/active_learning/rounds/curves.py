@@ -21,10 +21,10 @@ class Curve:
     """Metric over number of labels of one run.
 
     Args:
-        strategy: What chose the items.
+        strategy: The strategy.
         seed: The seed of the run; runs of one seed share split, first items and model start.
         labels: Label counts, strictly increasing, each at least 1, `[R]`.
-        values: What was measured there, as a fraction (0 to 1, higher is better), `[R]`.
+        values: The metric there, as a fraction (0 to 1, higher is better), `[R]`.
 
     Raises:
         DataError: It has no points, or labels or values are not of that kind.

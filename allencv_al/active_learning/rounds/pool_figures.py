@@ -30,7 +30,7 @@ class PoolFigures:
 
     Args:
         learner: Whose outputs they are.
-        settings: Which figures are wanted.
+        settings: The requested figures.
         folder_of: The folder of a round, where its predictions are kept for the next.
     """
 
@@ -114,7 +114,7 @@ def pool_accuracy(
 
     Args:
         truth: The true class of each item; items that are not named do not count.
-        labels: What they were labeled as.
+        labels: Their labels.
         predicted: Their predicted classes.
     """
     said = {id: labels.get(id, predicted.get(id)) for id in truth}

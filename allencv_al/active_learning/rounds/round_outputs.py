@@ -40,7 +40,7 @@ class RoundOutputs:
 
     Args:
         learner: Whose model it is.
-        target_size: How many items stand for what the model will meet.
+        target_size: Number of items that represent the images the model will be used on.
         seed: Decides which.
         bring_back: Has the learner take up the model of a round.
     """
@@ -99,7 +99,7 @@ class RoundOutputs:
         Args:
             outputs: The outputs of the model for the pool.
             labels: Class name by item id.
-            needs: What the strategy needs.
+            needs: The needs of the strategy.
         """
         labeled = self._seen_labeled(labels, needs)
         target = self._of_target() if "target_mc_logits" in needs else None

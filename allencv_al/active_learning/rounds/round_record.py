@@ -35,7 +35,7 @@ class Pick:
         reason: Why, as the strategy says: JSON values, always with `rank`, from 0.
         predicted: The class that the model took it for; None in round 0.
         label: The class that it was given; None where it got none.
-        outcome: What the annotator did: `label`, `skip`, `unsure`, `unreadable`, or `waiting`; or
+        outcome: The annotator's decision: `label`, `skip`, `unsure`, `unreadable`, or `waiting`; or
             `untold`: it is labeled, and only the learner knows how; or `returned`: the round went
             on without an answer, and the item went back to the pool.
     """
@@ -57,16 +57,16 @@ class RoundRecord:
 
     Args:
         round: Its number.
-        labels: How many labels there were to train on.
+        labels: Number of labels that the model was trained on.
         metrics: What was measured, by the names in `METRICS`, None where it could not be; and what
             else a pipeline measures itself by.
         confusion_matrix: Counts on the test images `[C][C]`; row = class, column = prediction.
         classes: The names of the classes, in the order of the matrix.
         batch_classes: How many items of the batch were labeled as which class.
-        seconds: How long each state took: `train`, `test`, `infer`, `select`, `annotate`.
+        seconds: Duration of each state: `train`, `test`, `infer`, `select`, `annotate`.
         select_peak_mb: By how much the peak memory grew while choosing, in MB.
-        picks: What the round asked for, in the order of picking.
-        pool_size: How many items could be chosen.
+        picks: The query of the round, in the order of picking.
+        pool_size: Number of items in the pool.
         unreadable: Items that could not be read so far, with the cause.
         notes: What a person should know: why the run ended, for one.
     """

@@ -41,10 +41,10 @@ class PredictItem:
     """One input.
 
     Args:
-        value: What the predictor takes: a JSON object, a path or an instance; or the error that
+        value: Input of the predictor: a JSON object, a path or an instance; or the error that
             stands in its place.
-        on_success: What the output line says besides the prediction.
-        on_failure: What the output line says besides the error.
+        on_success: Fields of the output line besides the prediction.
+        on_failure: Fields of the output line besides the error.
     """
 
     value: Any

@@ -30,11 +30,11 @@ class Results:
     """The result of a selection.
 
     Args:
-        picks: What was chosen, in order.
+        picks: The picks, in order.
         pool: All that could be chosen.
-        labeled: What is labeled already.
+        labeled: The labeled items.
         unreadable: The images that cannot be read, pool and labeled ones, with the cause.
-        title: What stands above the contact sheet.
+        title: Title of the contact sheet.
     """
 
     picks: Sequence[PickedImage]
@@ -50,8 +50,8 @@ def picked_images(
     """Return the picks with all that a person is told of them.
 
     Args:
-        selection: What was chosen.
-        labeled: What is labeled already; reasons name those by their ids.
+        selection: The selection.
+        labeled: The labeled items; reasons name them by their ids.
         classifiers: Say the class where the strategy did not need to know it; if any.
     """
     picks = selection.picks
@@ -76,7 +76,7 @@ def write_results(results: Results, output: Path | None, contact_sheet: Path | N
     """Write the picks, and the list of unreadable images beside them.
 
     Args:
-        results: What to write.
+        results: The results to write.
         output: A .csv or JSON lines file; None for lines on stdout.
         contact_sheet: The PNG file to draw, if any.
     """
@@ -108,9 +108,9 @@ def log_summary(
     """Log the number of images, the unreadable ones, and the time taken.
 
     Args:
-        results: What was found.
-        output: Where the picks were written.
-        scoring_seconds: How long the model ran.
+        results: The results.
+        output: File of the picks.
+        scoring_seconds: Duration of the model's inference.
         choosing_seconds: How long the strategy then took.
         all_scored: Whether the model ran over all images: then it says how many a second.
     """

@@ -33,8 +33,8 @@ class ConfigView:
     Args:
         target: The class it names.
         values: Its arguments as they stand in the config, without `type`.
-        path: Where it stands.
-        scope: What the program gives.
+        path: Its place.
+        scope: Arguments from the program.
     """
 
     target: Target

@@ -140,8 +140,8 @@ def argument_faults(
     Args:
         target: The class or function.
         values: The arguments in the config.
-        path: Where the object stands.
-        scope: What the program gives.
+        path: Its place in the config.
+        scope: Arguments from the program.
         sound: Where to note of each parameter in the config whether its argument is right.
     """
     signature, instead = target.signature, target.instead

@@ -59,7 +59,7 @@ def parse_json(
 
     Args:
         text: JSON, in UTF-8 if it is bytes.
-        max_depth: How deep lists and objects may nest; None for what Python can parse.
+        max_depth: Maximum depth of nested lists and objects; None for what Python can parse.
         finite: Whether NaN, infinities and floats beyond the largest one are refused.
 
     Raises:

@@ -59,7 +59,7 @@ def written_path(text: str, folder: Path | None = None) -> Path:
 
     Args:
         text: The path, or an address `file:///...`.
-        folder: Where paths that are not absolute start; the current folder by default.
+        folder: Base of relative paths; the current folder by default.
     """
     if text[:5].lower() == "file:":
         text = "/" + unquote(text[5:]).lstrip("/").removeprefix("localhost/")
@@ -92,7 +92,7 @@ def path_problem(text: str) -> str | None:
     """Return why a text can be the path of no file here: an address, a drive, NUL; None if it can.
 
     Args:
-        text: What a table or a list says.
+        text: The content of a table or a list.
     """
     address = _ADDRESS.match(text)
     if address is not None and address.group(1).lower() != "file":

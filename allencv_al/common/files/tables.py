@@ -47,8 +47,8 @@ class Row:
     Args:
         line: Number of its first line in the file, or of its entry in a JSON list, from 1.
         values: Its values by column: texts, or what JSON holds.
-        problem: What is wrong with its form; None if nothing.
-        unit: What `line` counts: `line` or `entry`.
+        problem: The fault of its form, or None.
+        unit: The unit of `line`: `line` or `entry`.
     """
 
     line: int
@@ -111,7 +111,7 @@ def parse_table(text: str, where: str, names: Sequence[str], is_json: bool = Fal
 
     Args:
         text: The table.
-        where: What messages call it.
+        where: Its name in messages.
         names: The columns that the caller knows.
         is_json: Whether it is JSON.
 
@@ -179,7 +179,7 @@ def csv_text(
     Args:
         columns: The names of the columns.
         rows: The cells by column; what is absent or None is empty.
-        line_end: What ends a line.
+        line_end: The line ending.
     """
     lines, is_guarded = [], False
     for row in rows:

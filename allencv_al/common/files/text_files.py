@@ -23,8 +23,8 @@ def decode_text(content: bytes, where: str, remedy: str = 'save it as UTF-8 ("CS
 
     Args:
         content: The bytes of the file.
-        where: What messages call it.
-        remedy: What would be right, for the message.
+        where: Its name in messages.
+        remedy: The remedy, for the message.
 
     Raises:
         DataError: It is neither, or holds NUL bytes as no text does.

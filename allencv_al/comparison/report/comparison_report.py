@@ -44,7 +44,7 @@ class ComparisonContext:
 
     Args:
         name: The title of the report.
-        description: What was compared on which data, in a sentence or two.
+        description: The strategies and data of the comparison, in a sentence or two.
         metric: The metric of the curves.
         seconds: Time of each strategy, over all its seeds.
         notes: What a reader must know beside the notes of the summary.

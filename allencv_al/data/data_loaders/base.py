@@ -30,7 +30,7 @@ class DataLoader(Registrable):
     gets the same batches as an uninterrupted one.
 
     Args:
-        dataset: What a reader found.
+        dataset: The instances of a reader.
     """
 
     builtin: ClassVar[dict[str, str]] = dict.fromkeys(

@@ -69,7 +69,7 @@ class MultiprocessDataLoader(DataLoader):
     Also known as `basic`: `iterator: {type: basic}` of AllenNLP 0.9 means the same.
 
     Args:
-        dataset: What a reader found.
+        dataset: The instances of a reader.
         vocab: Gives the class names their indices. None: the batches have no labels.
         batch_size: Items per batch.
         shuffle: Whether every pass is in a new random order, else in the dataset's. (AllenNLP 2

@@ -59,7 +59,7 @@ class Dataset(Sequence[Instance]):
     Args:
         reader: Decodes and transforms the instances: `dataset.reader.load(dataset[0], seed)`.
         instances: The items; their ids are unique.
-        skipped: How many files and folders the reader left out, by reason (`hidden` ...).
+        skipped: Number of files and folders that the reader left out, by reason (`hidden` ...).
         unreadable: With `lazy: false` and `on_error: "skip"`, the images that could not be decoded,
             by id; they are not among the instances.
     """
@@ -197,7 +197,7 @@ class DatasetReader(Registrable):
         """Find the images at `path`; with `lazy` (the default) none is decoded.
 
         Args:
-            path: What the reader takes: for most a folder, for some a file.
+            path: Input of the reader: for most a folder, for some a file.
 
         Raises:
             DataError: Nothing is there, no image is found, or ids occur twice. With `lazy: false`

@@ -247,7 +247,7 @@ def label_names(
 
     Args:
         batch: The name of the batch, for messages.
-        level: Which labels.
+        level: Which of the two labels of CIFAR-100.
         meta_name: The file that names them.
         given: Its names; None where the file is absent.
 

@@ -52,7 +52,7 @@ def decode_instance(instance: Instance, reading: Reading) -> Sample:
     """Decode an instance, without transforms.
 
     Args:
-        instance: What to decode.
+        instance: The instance to decode.
         reading: How.
 
     Raises:
@@ -126,7 +126,7 @@ def decode_all(
     """Return the instances with their pixels as uint8 arrays, and the unreadable ones by id.
 
     Args:
-        instances: What to decode, in parallel.
+        instances: The instances to decode, in parallel.
         decode: Decodes one instance, without transforms.
         skips: Leave unreadable images out; else the first one is an error.
         max_unreadable: The largest fraction that may be unreadable.

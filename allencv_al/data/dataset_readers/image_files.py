@@ -88,7 +88,7 @@ def scan_images(folder: str | Path) -> Iterator[str | Skipped]:
     itself lies in. What is passed over comes as `Skipped`.
 
     Args:
-        folder: Where to look.
+        folder: The folder to search.
 
     Raises:
         OSError: If `folder` itself cannot be listed.
@@ -100,7 +100,7 @@ def count_images(folder: str | Path) -> tuple[list[str], SkippedCount]:
     """Return the images that `scan_images` finds below a folder, and a count of what else is there.
 
     Args:
-        folder: Where to look.
+        folder: The folder to search.
 
     Raises:
         OSError: If `folder` itself cannot be listed.

@@ -78,7 +78,7 @@ def file_of_row(row: Row, folder: Path) -> tuple[str, Path]:
 
     Args:
         row: A row of a table, or a JSON object.
-        folder: Where the paths of the column `path` start.
+        folder: Base of the paths in the column `path`.
 
     Raises:
         ValueError: The row has none, or it can be none here.
@@ -102,7 +102,7 @@ def file_of_cell(
     Args:
         values: The row by column.
         name: The column.
-        folder: Where paths that are not absolute start; the current folder by default.
+        folder: Base of relative paths; the current folder by default.
 
     Raises:
         ValueError: The cell holds no path that there can be here.

@@ -25,8 +25,8 @@ def download_cifar10(
     `directory/cifar-10-binary.tar.gz::train` and `::test`.
 
     Args:
-        directory: Where to put it; made if absent.
-        url: Where to get it from, http or https: a mirror, for example.
+        directory: The folder to write; made if absent.
+        url: Address of the download, http or https: a mirror, for example.
         md5: Its checksum, as published.
         sleep: Waits between attempts.
 

@@ -101,7 +101,7 @@ def feature_part(model: str, network: torch.nn.Module) -> FeaturePart:
 
     Args:
         model: Its name.
-        network: What `build_classifier` returned.
+        network: The return value of `build_classifier`.
     """
     children = dict(network.named_children())
     first_head = next(i for i, name in enumerate(children) if name in _HEADS)

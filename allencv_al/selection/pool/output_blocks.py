@@ -100,7 +100,7 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
     """Rows in memory; above a limit, in anonymous temporary files.
 
     Args:
-        memory_limit_mb: How many MiB of rows stay in memory.
+        memory_limit_mb: Limit of rows in memory, in MiB.
     """
 
     def __init__(self, memory_limit_mb: float) -> None:
@@ -157,7 +157,7 @@ def in_order(array: FloatRows, rows: NDArray[np.int64], memory_limit_mb: float) 
 
     Args:
         array: The array.
-        rows: Which rows.
+        rows: The rows.
         memory_limit_mb: A larger copy is in a file without a name.
     """
     if np.array_equal(rows, np.arange(len(rows))):

@@ -62,8 +62,8 @@ class OutputStore(AbstractContextManager["OutputStore"]):
     the end of its `with` block.
 
     Args:
-        folder: Where the files are; made with the first block.
-        fingerprint: What made the rows: weights, transforms, options.
+        folder: Folder of the files; made with the first block.
+        fingerprint: Digest of the inputs of the rows: weights, transforms, options.
         other: The treatment of rows with another fingerprint: "replace" them with the first block,
             or "raise".
 

@@ -23,7 +23,7 @@ class PoolOutputs:
         ids: The items that could be read, distinct, in the order they were given.
         logits: Scores of the classes before softmax, float32 `[N, C]`.
         mc_logits: The same of each member, float32 `[N, S, C]`.
-        embeddings: What the last linear layer sees, float32 `[N, D]`.
+        embeddings: Inputs of the last linear layer, float32 `[N, D]`.
         unreadable: The items that could not be read, each with the cause; not among `ids`.
     """
 

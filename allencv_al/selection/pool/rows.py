@@ -27,7 +27,7 @@ class RowView(NDArrayOperatorsMixin):
 
     Args:
         array: The array, `[N, ...]`; it may be memory-mapped.
-        indices: Which of its rows, `[n]`.
+        indices: Its rows, `[n]`.
     """
 
     def __init__(self, array: NDArray[Any] | RowView, indices: NDArray[np.int64]) -> None:
@@ -92,7 +92,7 @@ def take_rows(
 
     Args:
         array: The array, `[N, ...]`.
-        indices: Which rows, `[n]`.
+        indices: The rows, `[n]`.
         most_copied: The most bytes of a copy.
     """
     row = int(np.prod(array.shape[1:])) * array.itemsize

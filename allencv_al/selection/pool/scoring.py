@@ -37,8 +37,8 @@ class ScoringOptions:
         mc_samples: For `mc_logits` of one model: how many members its dropout makes.
         seed: Decides their dropout masks.
         block_size: After how many images what is computed is written to the disk.
-        memory_limit_mb: How many MiB of results stay in memory; more are in files.
-        description: What the progress bar says; None shows none.
+        memory_limit_mb: Limit of results in memory, in MiB; more are in files.
+        description: Text of the progress bar; None shows no bar.
         fingerprint: For a folder: what its rows depend on, beside the images. By default all
             weights, the transforms, the outputs and their options; a caller may know better that
             some of these do not matter.
@@ -80,7 +80,7 @@ def compute_outputs(
         folder: Keep the results there, memory-mapped. A killed call resumes: finished images are
             not computed again, so an id must mean the same image. Results of other models or
             options are replaced. If another process is at work there, wait for its results.
-        options: How it is done.
+        options: Options of the computation.
 
     Raises:
         ConfigurationError: Models of an ensemble have other classes; `mc_logits` of a single model

@@ -78,7 +78,7 @@ class Gradients:
     Args:
         logits: `[N, C]`.
         embeddings: `[N, D]`.
-        step: How many rows make a block.
+        step: Rows per block.
     """
 
     def __init__(self, logits: FloatArray, embeddings: FloatArray, step: int) -> None:

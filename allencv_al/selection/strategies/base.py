@@ -91,7 +91,7 @@ class QueryStrategy(Registrable):
 
         Args:
             pool: The items, with what the strategy needs.
-            query_size: How many; all of a smaller pool.
+            query_size: Number of items; all of a smaller pool.
             generator: Gives the seed (or is it): the same seed gives the same picks.
 
         Raises:
@@ -119,7 +119,7 @@ class QueryStrategy(Registrable):
 
         Args:
             pool: The items, with what the strategy needs.
-            count: How many, no more than there are.
+            count: Number of items, at most the size of the pool.
             seed: Decides what is left to chance.
 
         Raises:

@@ -59,8 +59,8 @@ class Prediction:
     Args:
         row: The prediction, as JSON values; None if there is an error.
         error: Why nothing is said: an `AllenCVError` is the sender's mistake, any other is ours.
-        decode_seconds: How long it was decoded and transformed.
-        model_seconds: How long the batch that it was in took.
+        decode_seconds: Duration of decoding and transforms.
+        model_seconds: Duration of its batch in the model.
         batch_size: How many images were in that batch.
     """
 

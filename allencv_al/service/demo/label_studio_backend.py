@@ -120,7 +120,7 @@ class LabelStudioRoutes:
         predict: Runs the model on the bytes of images.
         classes: The names of the classes, by index.
         image_root: The folder in which images may be named; None for none.
-        version: What Label Studio calls the model.
+        version: Version of the model in Label Studio.
         max_pixels: The largest image.
     """
 

@@ -31,11 +31,11 @@ class HTTPTransport:
     """Sends requests, waits as long as a training takes, and asks again where an answer was lost.
 
     Args:
-        url: Where the pipeline is: `http://HOST:PORT`, perhaps with a path.
+        url: Address of the pipeline: `http://HOST:PORT`, perhaps with a path.
         token: Sent as bearer token, if there is one.
-        patience_seconds: How long it may be away before that is an error.
+        patience_seconds: Maximum time that the pipeline may be unreachable.
         who: The name of the other side in messages.
-        setting: What they call the place where url and token are given.
+        setting: The name of the setting of url and token in messages.
     """
 
     def __init__(

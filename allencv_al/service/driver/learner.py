@@ -72,7 +72,7 @@ class PipelineLearner(Learner):
     give `listen_port` in place of `url`.
 
     Args:
-        experiment: What the config describes.
+        experiment: The experiment of the config.
         url: Address of the pipeline, such as "http://127.0.0.1:5000".
         listen_port: The port where the run waits for a worker, in place of `url`; 0 takes a free
             one.

@@ -36,9 +36,9 @@ def logits_of(
     the logit of the second of two classes.
 
     Args:
-        outputs: What infer has answered, by record.
+        outputs: The outputs of infer, by record.
         records: Whose.
-        task: What kind of problem it is, as the pipeline's metrics say.
+        task: The task, as in the pipeline's metrics.
 
     Raises:
         DataError: A record has no output, or one that is none; or they have different lengths.

@@ -32,7 +32,7 @@ class PipelineExperiment(FromParams):
         dataset_reader: Finds the images of the records, so that reports, tables and the labeling
             page can show them. They are joined to the records by their ids, or where the pipeline
             has no names for them by their order.
-        train_data_path: Where it finds them.
+        train_data_path: The path of the training images.
         random_seed: Seed of what strategies leave to chance.
     """
 

@@ -62,11 +62,11 @@ def refusal(name: str, path: str, status: int, answer: Any, setting: str = SETTI
     """Return what to tell of an answer that is no success.
 
     Args:
-        name: What to call the pipeline.
+        name: The name of the pipeline.
         path: What was asked.
-        status: That of the answer.
+        status: The status of the answer.
         answer: Its body.
-        setting: What messages call the place where the token is given.
+        setting: The name of the token's setting in messages.
     """
     error = answer.get("error") if isinstance(answer, dict) else None
     message = error.get("message") if isinstance(error, dict) else None

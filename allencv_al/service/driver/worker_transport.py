@@ -35,7 +35,7 @@ class WorkerTransport:
     Args:
         host: The address to listen on.
         port: The port; 0 takes a free one.
-        token: What workers need; None lets only this machine in.
+        token: Token of workers; None admits only this machine.
     """
 
     def __init__(self, host: str, port: int, token: str | None) -> None:

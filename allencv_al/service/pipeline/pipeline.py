@@ -49,9 +49,9 @@ class Pipeline:
         token: Secret that each request must carry; without one, only this machine can send
             requests.
         calling: How functions are called: auto, payload, kwargs or args.
-        key_policy: How outputs of infer are matched to records: auto or positional.
+        key_policy: Matching of outputs of infer to records: auto or positional.
         token_file: File of scoped tokens made by `allencv-al token`, instead of `token`.
-        storage_url: Where loops store their results: a folder or an fsspec URL such as
+        storage_url: Storage for the results of loops: a folder or an fsspec URL such as
             `s3://bucket/prefix` (default: in EXPT_DIR).
         storage_options: Options for fsspec, such as `endpoint_url`.
         class_labels: Class names by class number.
@@ -172,8 +172,8 @@ class Pipeline:
         Args:
             url: Address of the loop: `http://HOST:PORT`.
             token: Token of the loop, if it needs one.
-            patience_seconds: How long the loop may be unreachable; it may pause until images are
-                labeled.
+            patience_seconds: Maximum time that the loop may be unreachable; it may pause until
+                images are labeled.
 
         Returns:
             0 when the loop has finished, 2 when it stays unreachable or refuses, 130 when

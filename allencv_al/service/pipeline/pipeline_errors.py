@@ -17,7 +17,7 @@ class PipelineError(WebError):
     Args:
         status: HTTP status.
         code: Machine-readable error type.
-        message: What was found and what was expected.
+        message: The finding and the expectation.
         phase: train, test, infer or getdatasetstate.
         loop: Loop number.
     """

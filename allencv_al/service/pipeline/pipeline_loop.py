@@ -70,10 +70,10 @@ class LoopRunner:
 
     Args:
         functions: The user's functions.
-        storage: Where results are stored.
+        storage: Storage for the results.
         state: Finished phases of the experiment.
         checkpoints: Checkpoints that the functions write.
-        options: What to store beside the results.
+        options: Options for the stored files.
         on_phase: Called with the name of each phase that starts.
     """
 

@@ -48,12 +48,12 @@ class PipelineRoutes:
     Args:
         name: Name of the pipeline.
         functions: The user's functions.
-        storage: Where loops store their results.
+        storage: Storage for the results of loops.
         folder: Local folder of the pipeline's state.
         class_labels: Class names by class number, if known.
         callback_url: Receives a POST after each finished loop; None for none.
         token: Bearer token of that POST.
-        options: What loops store beside their results.
+        options: Options for the stored files of loops.
     """
 
     def __init__(

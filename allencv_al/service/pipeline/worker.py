@@ -32,7 +32,7 @@ class Worker:
         name: Name of the pipeline.
         url: Address of the loop.
         token: Token of the loop, if it needs one.
-        patience_seconds: How long the loop may be unreachable.
+        patience_seconds: Maximum time that the loop may be unreachable.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class Identity:
 
     Args:
         name: The name that labels and logs carry; empty for everybody.
-        scopes: What it may do; `*` is everything.
+        scopes: Allowed scopes; `*` is everything.
     """
 
     name: str

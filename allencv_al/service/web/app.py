@@ -75,8 +75,8 @@ class WebApp(flask.Flask):
 
     Args:
         name: A short name, of which the cookie has its own.
-        settings: Where it listens, who is let in, and how much it takes.
-        title: What `/openapi.json` calls it.
+        settings: Address, access and limits.
+        title: Title in `/openapi.json`.
         body_of_errors: Makes the JSON of an error answer.
         error_answer: Its model, for `/openapi.json`.
     """

@@ -33,7 +33,7 @@ def read_body(max_bytes: int | None = None) -> bytes:
     """Return the whole body of this request.
 
     Args:
-        max_bytes: How long it may be; None for what the server takes.
+        max_bytes: Maximum length; the server's limit if None.
 
     Raises:
         RequestEntityTooLarge: It is longer; nothing more of it is read.
@@ -67,8 +67,8 @@ def parse_json(content: bytes, max_depth: int = 32, max_bytes: int = 16 * 2**20)
 
     Args:
         content: The JSON.
-        max_depth: How deep it may be nested.
-        max_bytes: How long a body may be, of which the number of its parts follows.
+        max_depth: Maximum depth of nesting.
+        max_bytes: Maximum length of a body, which also limits the number of its parts.
 
     Raises:
         WebError: It is no UTF-8 or no JSON, is nested too deep, or holds a key twice, a number
@@ -91,8 +91,8 @@ def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
 
     Args:
         model: What it should be.
-        max_depth: How deep it may be nested.
-        max_bytes: How long a body may be, of which the number of its values follows.
+        max_depth: Maximum depth of nesting.
+        max_bytes: Maximum length of a body, which also limits the number of its values.
 
     Raises:
         RequestEntityTooLarge: It is longer.

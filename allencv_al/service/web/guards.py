@@ -89,7 +89,7 @@ def identity_of(
 
     Args:
         request: The request.
-        settings: Who is let in.
+        settings: The access rules.
         cookie: The name of the cookie that holds a session.
         attempts: Counts wrong tokens.
         is_counted: Whether a wrong one counts.
@@ -118,7 +118,7 @@ def preflight(request: Request, settings: WebSettings, methods: Iterable[str]) -
     Args:
         request: The request.
         settings: Which origins may.
-        methods: What the address takes.
+        methods: The methods of the address.
 
     Returns:
         None where the request is anything else, or the origin may not.

@@ -48,7 +48,7 @@ class DecodingBudget:
 
         Args:
             source: A path or the bytes of a file; anything else is decoded already and costs none.
-            seconds: How long to wait at most; None waits as long as it takes.
+            seconds: Maximum time to wait; None waits without limit.
 
         Raises:
             WebError: It is not its turn within `seconds`, or too many wait already (503).

@@ -91,7 +91,7 @@ def document(
     """Return the OpenAPI document.
 
     Args:
-        title: What the server is called.
+        title: Title of the server.
         version: That of this package.
         operations: What can be asked.
         needs_token: Whether a token is needed.

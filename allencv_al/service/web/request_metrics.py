@@ -31,7 +31,7 @@ class RequestMetrics:
             method: The HTTP method.
             route: The rule of the address, not the address: strangers choose those.
             status: The HTTP status.
-            seconds: How long it took.
+            seconds: Its duration.
         """
         known = method if method in ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE") else "other"
         self._requests.labels(known, route, str(status)).inc()

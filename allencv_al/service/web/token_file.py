@@ -29,7 +29,7 @@ class StoredToken:
         id: By which it is listed and revoked.
         name: Whose it is.
         digest: Its SHA-256, as hexadecimal digits.
-        scopes: What it allows.
+        scopes: The allowed scopes.
         created: When it was made, in seconds since 1970.
         expires: When it ends; None for never.
     """
@@ -71,8 +71,8 @@ class TokenFile:
 
         Args:
             name: Whose it is.
-            scopes: What it allows.
-            seconds: How long it lasts; None for ever.
+            scopes: The allowed scopes.
+            seconds: Lifetime; None is unlimited.
 
         Returns:
             Its id, and the token itself, which is not stored and cannot be shown again.

@@ -30,7 +30,7 @@ class WebError(AllenCVError):
     Args:
         status: The HTTP status.
         code: One word for programs, such as `busy`.
-        message: What was found and what would be right.
+        message: The finding and the remedy.
         field: The part of the request that is wrong (`items.3`).
         retry_after: In how many seconds it may be tried again.
         state: How things stand now, for who was not up to date.
@@ -68,7 +68,7 @@ class Problem:
         retry_after: In how many seconds it may be tried again.
         state: How things stand now.
         request_id: By which the log names the request, where it holds more than the answer.
-        error: What was raised.
+        error: The raised error.
     """
 
     status: int
@@ -98,7 +98,7 @@ def error_response(error: Exception, body_of: ErrorBody = error_body) -> Respons
     """Return the answer for anything that a request has raised; what is our fault is logged.
 
     Args:
-        error: What was raised.
+        error: The raised error.
         body_of: Makes the JSON of the answer.
     """
     if isinstance(error, HTTPException) and error.response is not None:

@@ -29,8 +29,8 @@ class WebSettings:
         max_body_bytes: The longest body of a request.
         max_pixels: The largest image, known from its header.
         max_images: The most images of one request.
-        max_json_depth: How deep JSON may be nested.
-        max_waiting: How many requests may wait at once before others are sent away for a while.
+        max_json_depth: Maximum depth of nested JSON.
+        max_waiting: Maximum number of waiting requests; further ones are answered with 503.
 
     Raises:
         ConfigurationError: Others can reach the address, and no token is needed; or an origin is

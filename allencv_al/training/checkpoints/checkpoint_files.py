@@ -117,7 +117,7 @@ def encode(value: Any, copy: Copier, name: str = "state") -> tuple[Any, dict[str
     Args:
         value: Any nesting of dicts, lists, tuples, tensors, numbers, strings, booleans and None.
         copy: Gives the tensor to keep for a name and a live tensor.
-        name: What the tensors' names begin with.
+        name: Prefix of the tensors' names.
 
     Raises:
         CheckpointError: If something else is found; the message says where.

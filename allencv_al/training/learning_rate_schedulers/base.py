@@ -30,7 +30,7 @@ class GroupPlan:
         name: The group's regular expressions, or its number.
         trainable: Whether any of its parameters gets gradients.
         learning_rate: The rate; where it varies within the epoch, what `rate_word` says of it.
-        parameters: How many parameter tensors it holds.
+        parameters: Number of parameter tensors.
         rate_word: "lr", "lr from" or "lr up to".
     """
 
@@ -118,7 +118,7 @@ class StepwiseScheduler(LearningRateScheduler):
 
     Args:
         optimizer: The optimizer, given by the trainer.
-        num_steps_per_epoch: How many steps an epoch has; needed only to resume from `last_epoch`.
+        num_steps_per_epoch: Steps per epoch; needed only to resume from `last_epoch`.
         last_epoch: The index of the last finished epoch, -1 before the first.
     """
 

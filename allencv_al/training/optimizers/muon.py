@@ -157,7 +157,7 @@ def orthogonalize(
     Args:
         matrices: `[N, A, B]`.
         coefficients: a, b and c.
-        steps: How many iterations.
+        steps: Number of iterations.
         eps: The smallest Frobenius norm that a matrix is divided by.
 
     Returns:

@@ -26,7 +26,7 @@ class GroupRule:
 
     Args:
         patterns: A parameter belongs to the group if one of them is found in its name.
-        options: What the group overrides, `lr` for example.
+        options: Options that the group overrides, `lr` for example.
     """
 
     patterns: tuple[re.Pattern[str], ...]

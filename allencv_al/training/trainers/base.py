@@ -33,7 +33,7 @@ class Trainer(Registrable):
     Args:
         model: The model; it is moved to `device`.
         serialization_dir: Folder of the run; None writes nothing.
-        device: Where the model is trained.
+        device: Device of the training.
     """
 
     builtin: ClassVar[Mapping[str, str]] = {

@@ -54,7 +54,7 @@ class StepPrecision:
         precision: "fp32", "bf16", "fp16" (CUDA only), "auto": bf16 where the device has it in
             hardware, else fp32, or "mixed": fp16 on a GPU, bf16 on the CPU. Parameters and
             optimizer state stay float32 in every case.
-        device: Where the model is.
+        device: Device of the model.
         grad_scaling: Scale the loss under fp16, whose small gradients vanish otherwise.
 
     Raises:

@@ -91,7 +91,7 @@ class LossProgress(AbstractContextManager["LossProgress"]):
     """A progress bar with the loss, drawn now and then: each time, the loop waits for the device.
 
     Args:
-        description: What is being done; None draws nothing.
+        description: Text of the progress bar; None draws nothing.
         total: The steps of the epoch.
         done: Those that a process before this one did.
     """

@@ -36,7 +36,7 @@ class TrainingStep:
     Args:
         model: The model, on its device and in train mode.
         optimizer: Its optimizer.
-        precision: How the forward pass runs.
+        precision: Number format of the forward pass.
         to_device: Makes the model's arguments of a batch.
         learning_rate_scheduler: Told of each step before the optimizer acts.
         momentum_scheduler: The same for momentum.

@@ -71,7 +71,7 @@ def evaluate_snippet(
     """Return the JSON text that the jsonnet text `source` stands for.
 
     Args:
-        name: What to call the text in messages.
+        name: The name of the text in messages.
         source: The jsonnet.
         variables: The values of `std.extVar`.
         root: The folder tree that imports may read; None: imports are refused.
@@ -167,8 +167,8 @@ def _readable(message: str, name: str, source: str) -> str:
     """Bring jsonnet's message into the form `file:line:column: what is wrong`.
 
     Args:
-        message: What jsonnet says.
-        name: What `source` is called in it.
+        message: The message of jsonnet.
+        name: The name of `source` in it.
         source: The text that it is about, unless it names an imported file.
     """
     message = _LONG_WORD.sub(r"\1 ...", message.strip())

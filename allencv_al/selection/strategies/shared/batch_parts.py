@@ -31,10 +31,10 @@ def apportion(
     and Sainte-Laguë. An owner with a share of 0 gets a place only when all others are full.
 
     Args:
-        shares: What each should have, at least 0, `[n]`; only their ratios matter.
+        shares: Target shares, at least 0, `[n]`; only their ratios matter.
         counts: What each has already, `[n]`.
         available: How many more each can get, `[n]`, together at least `places`.
-        places: How many to divide.
+        places: Number of places to divide.
         first_of_ties: All of 0 to n - 1, the winners of ties first; as counted if None.
     """
     order = np.arange(len(shares)) if first_of_ties is None else np.asarray(first_of_ties)

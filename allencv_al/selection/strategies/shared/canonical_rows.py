@@ -114,7 +114,7 @@ def fit_centroids(
         rows: The pool's rows.
         count: How many clusters.
         seed: Of the start, and of mini-batches.
-        weights: How much each row of the pool counts, `[N]` in canonical order.
+        weights: Weight of each row of the pool, `[N]` in canonical order.
         with_labeled: Whether labeled rows take part; not together with weights.
     """
     assert weights is None or not with_labeled

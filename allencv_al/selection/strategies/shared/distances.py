@@ -102,7 +102,7 @@ def near_any(
         among: Positions, `[n]`.
         others: Rows, `[m, D]`.
         distance: Euclidean, at least 0.
-        memory_budget_mb: How much a block may take.
+        memory_budget_mb: Memory for a block, in MiB.
     """
     near = np.zeros(len(among), np.bool_)
     for other in slices(len(others), _OTHERS_AT_A_TIME):

@@ -133,7 +133,7 @@ class FarthestFirst:
 
     Args:
         centers: The centers, at least one; `pick` adds to them.
-        step: How many rows make a block.
+        step: Rows per block.
     """
 
     def __init__(self, centers: Centers, step: int) -> None:

@@ -118,7 +118,7 @@ def lazy_greedy(
     Args:
         coverage: What is raised.
         candidates: How many items, the first in canonical order, may be chosen.
-        count: How many to choose.
+        count: Number of items to choose.
     """
     bounds = coverage.gains(np.arange(candidates))
     evaluated_for = np.zeros(candidates, np.int64)
@@ -191,7 +191,7 @@ def neighbor_distance(rows: CanonicalRows, neighbor: int) -> float:
 
     Args:
         rows: The pool's rows.
-        neighbor: Which neighbor, from 1; the farthest if there are fewer.
+        neighbor: Rank of the neighbor, from 1; the farthest if there are fewer.
     """
     data = rows.take(slice(0, _COMPARED)).astype(np.float64)
     found = np.empty(min(_ASKED, len(data)))

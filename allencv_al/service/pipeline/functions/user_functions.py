@@ -66,7 +66,7 @@ class Functions:
         getstate: Returns the records; None if there is no such function.
         args: Settings passed to every function; always the same object.
         calling: Calling convention; see `UserFunction`.
-        key_policy: How outputs of infer are matched to records; see `by_record`.
+        key_policy: Matching of outputs of infer to records; see `by_record`.
 
     Raises:
         ConfigurationError: A function cannot be called by this convention.

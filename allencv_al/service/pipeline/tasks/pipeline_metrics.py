@@ -49,7 +49,7 @@ def metrics_of(
     """Return the metrics of what test returned, with the `task` that decides them.
 
     Args:
-        predictions: What test has returned, by record or in order.
+        predictions: The predictions of test, by record or in order.
         labels: The truth, likewise.
         class_labels: The names of the classes by their numbers, if they are known.
         task: One of `tasks`; by default what the values look like. Boxes are always detections:
@@ -86,7 +86,7 @@ def classification_metrics(
     of their code points.
 
     Args:
-        predictions: What test has returned, by record or in order.
+        predictions: The predictions of test, by record or in order.
         labels: The truth, likewise.
         class_labels: The names of the classes by their numbers; classes that are not seen keep
             their places. By default the classes are those that are seen.
@@ -215,7 +215,7 @@ def queried_per_class(labels: Any, count: int) -> dict[str, int] | None:
     Examples return the labels of every epoch one after the other; then each record counts once.
 
     Args:
-        labels: What train has returned as labels.
+        labels: The labels that train returned.
         count: How many records there were.
     """
     try:
