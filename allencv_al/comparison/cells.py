@@ -19,7 +19,7 @@ from allencv_al.common.files.json_values import plain, repr_json
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.training.experiment import check_experiment
-from allencv_al.training.run_folder import CONFIG_NAME
+from allencv_al.training.run_folder import read_config
 
 CELLS_FOLDER = "cells"
 
@@ -55,12 +55,10 @@ class Cell:
 
     def is_done(self) -> bool:
         """Return whether the folder holds a finished run of this config."""
-        config, database = self.folder / CONFIG_NAME, self.folder / DATABASE_NAME
-        if not (config.is_file() and database.is_file()):
+        config, database = read_config(self.folder), self.folder / DATABASE_NAME
+        if config is None or not database.is_file():
             return False
-        written = without_secrets(Params(dict(self.config))).as_dict()
-        found = Params(json.loads(config.read_text(encoding="utf-8")))
-        if found.as_dict() != written:
+        if Params(config).as_dict() != without_secrets(Params(dict(self.config))).as_dict():
             return False
         with RunDatabase(database, create=False) as opened:
             last = RoundStore(opened).last()

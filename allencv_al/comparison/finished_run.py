@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from allencv_al.comparison.cells import (
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 from allencv_al.training.environment import read_environment
-from allencv_al.training.run_folder import CONFIG_NAME
+from allencv_al.training.run_folder import read_config
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +76,9 @@ def read_folder(folder: Path) -> FinishedRun:
     Raises:
         DataError: The folder holds no run of active learning.
     """
-    path = folder / CONFIG_NAME
-    if not path.is_file() or not (folder / DATABASE_NAME).is_file():
+    config = read_config(folder)
+    if config is None or not (folder / DATABASE_NAME).is_file():
         raise DataError(f"{folder}: expected the folder of a run of active-learn, found none")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     seed = int(config.get("random_seed", DEFAULT_SEED))
     name = strategy_name(strategy_of(config))
     return FinishedRun(name, seed, _records(folder), config, read_environment(folder))

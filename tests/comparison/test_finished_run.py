@@ -106,3 +106,11 @@ def test_the_same_run_twice_is_refused(config: dict[str, Any], tmp_path: Path) -
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing: expected the folder of a run of active-learn"):
         read_folder(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("config", ['{"active_learning": ', "[]", '{"other": 1}'])
+def test_a_folder_of_another_program_or_a_damaged_one_is_named(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "run.sqlite").touch()
+    with pytest.raises(DataError, match="expected the folder of a run of active-learn"):
+        read_folder(tmp_path)
