@@ -206,7 +206,7 @@ RECIPES = {
         expected="dummy: int, default 7\n      A dummy key.",
         edits={
             "training/trainers/gradient_descent_trainer.py": (
-                r"(?s)(    Args:\n)(.*?)(\n    \) -> None:)",
+                r"(?s)(    Args:\n)(.*?)(\n        \*\*options: Any,\n)",
                 r"\1        dummy: A dummy key.\n\2\n        dummy: int = 7,\3",
             )
         },
