@@ -24,7 +24,6 @@ from allencv_al.labels.annotators.base import (
 from allencv_al.labels.annotators.filled_table import (
     LABEL,
     WORDS,
-    Asked,
     FilledTable,
     read_filled_table,
     without_typos,
@@ -104,7 +103,7 @@ class FileAnnotator(Annotator):
         return labels
 
     def _labels(self, path: Path, content: bytes, request: LabelRequest) -> list[NewLabel]:
-        table = read_filled_table(path, content, self._asked(request))
+        table = read_filled_table(path, content, request, (request.folder / self.path).parent)
         if request.classes is None:
             table = without_typos(table, request.seen)
         left = len(request.items) - len(table.labels)
@@ -117,10 +116,6 @@ class FileAnnotator(Annotator):
         elif table.empty:
             raise WaitingForLabels(_next_message(path, table, request))
         return [self._label(id, text, request.round) for id, text in table.labels.items()]
-
-    def _asked(self, request: LabelRequest) -> Asked:
-        folder = (request.folder / self.path).parent
-        return Asked(request.items, request.classes, folder, request.seen, request.dropped)
 
     def _label(self, id: str, text: str, round: int) -> NewLabel:
         is_word = text in WORDS

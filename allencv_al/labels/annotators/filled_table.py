@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.tables import Row, Table, listed_columns, parse_table
 from allencv_al.common.files.text_files import decode_text
-from allencv_al.data.instance import Instance
+from allencv_al.labels.annotators.base import LabelRequest
 
 logger = logging.getLogger(__name__)
 
@@ -26,25 +26,6 @@ WORDS = ("?skip", "?unsure", "?unreadable")
 """Decisions in place of a class name; the question mark keeps them apart from classes."""
 
 _LIKENESS = 0.8  # "catt" and "cat" have 0.86, "cat" and "bat" 0.67
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The images and classes that a table was written for.
-
-    Args:
-        items: The images, one per row.
-        classes: The allowed class names; None allows any.
-        folder: The folder of the table, which its paths are relative to.
-        seen: Class names given so far, if any name is allowed.
-        dropped: Ids of rows to ignore.
-    """
-
-    items: Sequence[Instance]
-    classes: Sequence[str] | None
-    folder: Path
-    seen: Sequence[str] = ()
-    dropped: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +45,29 @@ class FilledTable:
     wrong: Sequence[str] = ()
 
 
-def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
+def read_filled_table(
+    path: Path, content: bytes, request: LabelRequest, folder: Path
+) -> FilledTable:
     """Read the labels that a table holds so far.
 
     Args:
         path: The file, for messages.
         content: Its bytes, as a spreadsheet or an editor has saved them.
-        asked: The images and classes that the table was written for.
+        request: The images and classes that the table was written for.
+        folder: The folder where it was written, which its paths are relative to.
 
     Raises:
         DataError: The table cannot be read, or has rows of other images; the message lists them.
     """
     rows = _table(path, content).rows
-    reading = _Reading(asked)
+    reading = _Reading(request, folder)
     for row in rows:
         reading.take(row)
     if rows and not reading.lines:
         raise DataError(
-            f"{path}: none of its rows is among the {len(asked.items)} images that are asked for: "
-            "it is of another round or run, and labels in it do not count; close it where it is "
-            "open, move it away, and run the same command again to get the right one"
+            f"{path}: none of its rows is among the {len(request.items)} images that are asked "
+            "for: it is of another round or run, and labels in it do not count; close it where it "
+            "is open, move it away, and run the same command again to get the right one"
         )
     wrong = [*reading.wrong.values(), *reading.missing()]
     if reading.problems:
@@ -91,7 +75,7 @@ def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
         raise_problems(path, [*(problem for _, problem in lines), *reading.missing()])
     for written, name in reading.respelled.items():
         logger.warning('%s: "%s" is taken for the class "%s"', path, written, name)
-    given = {id: reading.labels[id] for item in asked.items if (id := item.id) in reading.labels}
+    given = {id: reading.labels[id] for item in request.items if (id := item.id) in reading.labels}
     return FilledTable(
         labels={id: label for id, label in given.items() if label},
         empty=sorted(reading.lines[id] for id, label in given.items() if not label),
@@ -103,23 +87,23 @@ def read_filled_table(path: Path, content: bytes, asked: Asked) -> FilledTable:
 class _Reading:
     """Matches rows with images and collects faults."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, request: LabelRequest, folder: Path) -> None:
         self.labels: dict[str, str] = {}
         self.lines: dict[str, int] = {}
         self.problems: dict[int, str] = {}  # by line
         self.wrong: dict[int, str] = {}
         self.respelled: dict[str, str] = {}
-        self._dropped = _by_stripped(list(asked.dropped))
-        self._folder = asked.folder
-        self._asked = [item.id for item in asked.items]
+        self._dropped = _by_stripped(list(request.dropped))
+        self._folder = folder
+        self._asked = [item.id for item in request.items]
         self._ids = _by_stripped(self._asked)
         self._files = {
             os.path.realpath(item.image): item.id
-            for item in asked.items
+            for item in request.items
             if isinstance(item.image, str | Path)
         }
-        self._classes = None if asked.classes is None else _by_stripped(asked.classes)
-        self._known = _by_stripped(asked.classes or asked.seen)
+        self._classes = None if request.classes is None else _by_stripped(request.classes)
+        self._known = _by_stripped(request.classes or request.seen)
 
     def take(self, row: Row) -> None:
         if row.problem is not None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.tables import read_table
 from allencv_al.labels.exchange.label_entry import LabelEntry
-from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.label_store import LabelEvent, LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
-from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.labels.sessions.answers import Answer
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, AgreedLabel, LabelingStore
 
 _TABLE_NAME = "labels.csv"  # which a run writes, with the paths of its labeled images
 
@@ -70,17 +72,8 @@ def _of_run(folder: Path, images: Mapping[str, Path]) -> list[LabelEntry]:
             for query in rounds.queries(number)
         }
     return [
-        LabelEntry(
-            id=id,
-            image=_text(images.get(id)),
-            label=event.label,
-            kind=str(event.kind),
-            annotator=event.annotator,
-            time=event.time,
-            seconds=event.seconds,
-            round=event.round,
-            source=event.source,
-            score=picked.get(id),
+        _entry(
+            id, images, event, event.label, event.source, round=event.round, score=picked.get(id)
         )
         for id, event in events.items()
     ]
@@ -89,19 +82,8 @@ def _of_run(folder: Path, images: Mapping[str, Path]) -> list[LabelEntry]:
 def _agreed(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelEntry]:
     for batch, round in store.database.rows("SELECT batch, round FROM batch ORDER BY batch"):
         for agreed in store.agreed_labels(batch):
-            if agreed.event_id is None:
-                continue
-            yield LabelEntry(
-                id=agreed.id,
-                image=_text(images.get(agreed.id)),
-                label=agreed.label,
-                kind=str(agreed.kind),
-                annotator=agreed.annotator,
-                time=agreed.time,
-                seconds=agreed.seconds,
-                round=round,
-                source="labeling",
-            )
+            if agreed.event_id is not None:
+                yield _entry(agreed.id, images, agreed, agreed.label, "labeling", round=round)
 
 
 def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelEntry]:
@@ -113,17 +95,29 @@ def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[L
         *store.reviews.decisions(numbers).values(),
     ]
     for answer in sorted(found, key=lambda one: one.event_id):
-        id = ids[answer.item]
-        yield LabelEntry(
-            id=id,
-            image=_text(images.get(id)),
-            label=None if answer.class_id is None else names[answer.class_id],
-            kind=str(answer.kind),
-            annotator=answer.annotator,
-            time=answer.time,
-            seconds=answer.seconds,
-            source=answer.source,
-        )
+        label = None if answer.class_id is None else names[answer.class_id]
+        yield _entry(ids[answer.item], images, answer, label, answer.source)
+
+
+def _entry(
+    id: str,
+    images: Mapping[str, Path],
+    of: LabelEvent | AgreedLabel | Answer,
+    label: str | None,
+    source: str,
+    **others: Any,
+) -> LabelEntry:
+    return LabelEntry(
+        id=id,
+        image=str(images[id]) if id in images else None,
+        label=label,
+        kind=str(of.kind),
+        annotator=of.annotator,
+        time=of.time,
+        seconds=of.seconds,
+        source=source,
+        **others,
+    )
 
 
 def _files_of_table(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -139,7 +133,3 @@ def _files_of_table(folder: Path) -> Iterator[tuple[str, Path]]:
         parts = PurePosixPath(path).parts
         for start in range(len(parts)):
             yield "/".join(parts[start:]), file
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

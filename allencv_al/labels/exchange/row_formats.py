@@ -159,16 +159,10 @@ def _is_plain(name: str) -> bool:
 
 
 def _csv_row(entry: LabelEntry) -> dict[str, Any]:
-    row = {name: _cell(getattr(entry, name)) for name in FIELDS}
-    nested = {}
-    for name, value in entry.extra.items():
-        if _is_plain(name) and isinstance(value, str) and value:
-            row[name] = value
-        else:
-            nested[name] = value
-    if nested:
-        row[_EXTRA] = json.dumps(nested, ensure_ascii=False)
-    return row
+    columns = {name: value for name, value in _plain_extra(entry) if isinstance(value, str)}
+    nested = {name: value for name, value in entry.extra.items() if name not in columns}
+    row = {name: _cell(getattr(entry, name)) for name in FIELDS} | columns
+    return {**row, _EXTRA: json.dumps(nested, ensure_ascii=False)} if nested else row
 
 
 def _cell(value: Any) -> str:
@@ -176,11 +170,14 @@ def _cell(value: Any) -> str:
 
 
 def _json_row(entry: LabelEntry) -> dict[str, Any]:
-    row = {name: value for name in FIELDS if (value := getattr(entry, name)) is not None}
-    nested = {}
+    columns = dict(_plain_extra(entry))
+    nested = {name: value for name, value in entry.extra.items() if name not in columns}
+    row = {name: value for name in FIELDS if (value := getattr(entry, name)) is not None} | columns
+    return {**row, _EXTRA: nested} if nested else row
+
+
+def _plain_extra(entry: LabelEntry) -> Iterator[tuple[str, Any]]:
+    """Yield the other values that can have columns of their own; an empty one would be lost."""
     for name, value in entry.extra.items():
         if _is_plain(name) and value != "":
-            row[name] = value
-        else:
-            nested[name] = value
-    return {**row, _EXTRA: nested} if nested else row
+            yield name, value

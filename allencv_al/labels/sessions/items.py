@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,22 +129,28 @@ class ItemStore:
             ).fetchone()
             if row is None:
                 number = self._make_batch(connection, round, labels_per_image, has_fixed_classes)
-                row = (number, round, labels_per_image, has_fixed_classes, 1)
-            elif (row[2], bool(row[3])) != (labels_per_image, has_fixed_classes):
+                before = LabelBatch(number, round, labels_per_image, has_fixed_classes, True)
+            else:
+                before = _batch(row)
+            batch = replace(
+                before,
+                labels_per_image=labels_per_image,
+                has_fixed_classes=has_fixed_classes,
+                is_open=before.is_open or round is None,  # a folder is never finished
+            )
+            if batch != before:
                 connection.execute(
-                    "UPDATE batch SET labels_per_image = ?, has_fixed_classes = ? WHERE batch = ?",
-                    (labels_per_image, has_fixed_classes, row[0]),
+                    "UPDATE batch SET labels_per_image = ?, has_fixed_classes = ?, is_open = ? "
+                    "WHERE batch = ?",
+                    (labels_per_image, has_fixed_classes, batch.is_open, batch.batch),
                 )
+                # Another number of answers per image changes which labels are agreed
                 for (item,) in connection.execute(
-                    "SELECT item FROM item WHERE batch = ?", (row[0],)
+                    "SELECT item FROM item WHERE batch = ?", (batch.batch,)
                 ).fetchall():
                     update_agreed_label(connection, item, labels_per_image)
-                row = (row[0], row[1], labels_per_image, has_fixed_classes, row[4])
-            if round is None and not row[4]:  # a folder is never finished
-                connection.execute("UPDATE batch SET is_open = 1 WHERE batch = ?", (row[0],))
-                row = (*row[:4], 1)
-            self._add_items(connection, row[0], items)
-        return _batch(row)
+            self._add_items(connection, batch.batch, items)
+        return batch
 
     def ask_first(self, batch: int, items: Sequence[NewItem]) -> None:
         """Move images before all other unanswered images of a batch, in the given order.

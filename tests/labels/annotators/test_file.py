@@ -21,7 +21,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators import file as file_module
 from allencv_al.labels.annotators.base import Annotator, LabelRequest, WaitingForLabels
 from allencv_al.labels.annotators.file import KEPT_NAME, FileAnnotator
-from allencv_al.labels.annotators.filled_table import Asked, read_filled_table
+from allencv_al.labels.annotators.filled_table import read_filled_table
 from allencv_al.labels.label_store import LabelKind, NewLabel
 from allencv_al.labels.label_table import PickedImage, write_label_table
 from allencv_al.labels.run_database import Query
@@ -508,7 +508,8 @@ def test_whatever_the_ids_are_what_is_filled_in_is_what_is_read(
         is_guarded = "id" in row.get("allencv_al_guarded", "").split("|")
         row["label"] = labels[row["id"].removeprefix("'") if is_guarded else row["id"]]
     content = as_csv(rows, delimiter, "\r\n").encode("utf-8-sig")
-    table = read_filled_table(path, content, Asked(items, ["cat", "a,b", '"'], path.parent))
+    request = LabelRequest(0, items, [], ["cat", "a,b", '"'], path.parent)
+    table = read_filled_table(path, content, request, path.parent)
     assert list(table.labels.items()) == list(labels.items())
     assert table.empty == []
 
