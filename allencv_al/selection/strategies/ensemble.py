@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -126,11 +125,6 @@ class Bald(DisagreementStrategy):
         return mutual_information(block, self.temperature)
 
 
-def _check_variant(variant: str) -> Iterator[tuple[str, str]]:
-    if variant not in ("power", "softmax", "softrank"):
-        yield "variant", f'expected "power", "softmax" or "softrank", found "{variant}"'
-
-
 @QueryStrategy.register("power_bald")
 class PowerBald(Bald):
     """Draws a batch by BALD with noise, so that it is not all alike.
@@ -147,8 +141,6 @@ class PowerBald(Bald):
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value.
     """
-
-    joint_rules = (_check_variant,)
 
     def __init__(
         self,

@@ -219,10 +219,14 @@ def test_an_empty_pool_gives_no_picks(name: str) -> None:
         ("prob_cover", {"purity": 1.1}, "purity: expected float > 0 and <= 1, found 1.1"),
         ("prob_cover", {"num_classes": 0}, "num_classes: expected int >= 1"),
         ("prob_cover", {"max_references": 0}, "max_references: expected int >= 1"),
-        ("max_herding", {"bandwidth": float("nan")}, "bandwidth: expected a finite float > 0"),
+        ("max_herding", {"bandwidth": float("nan")}, "bandwidth: expected finite float > 0"),
         ("max_herding", {"neighbor": 0}, "neighbor: expected int >= 1"),
         ("max_herding", {"max_candidates": 0}, "max_candidates: expected int >= 1"),
-        ("uncertainty_herding", {"uncertainty": "size"}, "expected one of margin, entropy, least"),
+        (
+            "uncertainty_herding",
+            {"uncertainty": "size"},
+            "expected .*, found .size.",
+        ),
         ("uncertainty_herding", {"temperature": -1.0}, "temperature: expected float > 0"),
     ],
 )

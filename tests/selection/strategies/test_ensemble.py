@@ -183,7 +183,7 @@ def test_power_bald_says_the_bald_of_each_pick() -> None:
     [
         ({"beta": -1.0}, "beta: expected float >= 0, found -1"),
         ({"beta": float("nan")}, "beta: expected"),
-        ({"variant": "soft"}, 'variant: expected "power", "softmax" or "softrank", found "soft"'),
+        ({"variant": "soft"}, 'variant: expected "power" or "softmax" or "softrank", found "soft"'),
         ({"temperature": 0.0}, "temperature: expected"),
     ],
 )

@@ -1,0 +1,161 @@
+"""The handwritten digits as class folders."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from allencv_al.__main__ import main
+from allencv_al.common.errors import DataError
+from allencv_al.data.sample_data import digits
+from allencv_al.data.sample_data.digits import write_digits
+
+SPLIT_SHA256 = "9ec970af4a75637f857ee41573016063705e12a8e021084c85a9e0e6b20403d3"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+def test_every_digit_is_written_once_in_stratified_class_folders(written: Path):
+    names = list(tree(written))
+    assert len(names) == 1797
+    assert len({Path(name).name for name in names}) == 1797
+    counts = Counter(name.split("/")[0] for name in names)
+    assert {part: counts[part] for part in ("validation", "test")} == {
+        "validation": counts["test"],
+        "test": counts["test"],
+    }
+    assert 0.14 < counts["test"] / 1797 < 0.16
+    from sklearn.datasets import load_digits
+
+    whole = Counter(load_digits().target.tolist())
+    for part in ("train", "validation", "test"):
+        classes = Counter(int(name.split("/")[1]) for name in names if name.startswith(part))
+        share = counts[part] / 1797
+        assert set(classes) == set(range(10))
+        assert all(abs(classes[digit] - whole[digit] * share) < 1.5 for digit in range(10))
+
+
+def test_the_pictures_are_the_digits(written: Path):
+    from sklearn.datasets import load_digits
+
+    digits_data = load_digits()
+    for name, content in list(tree(written).items())[::37]:
+        number = int(re.findall(r"digit_(\d+)\.png", name)[0])
+        image = Image.open(written / name)
+        assert (image.mode, image.size) == ("L", (8, 8))
+        assert content.startswith(b"\x89PNG")
+        assert name.split("/")[1] == str(digits_data.target[number])
+        assert (np.asarray(image) == np.rint(digits_data.images[number] * 255 / 16)).all()
+
+
+def test_the_split_never_changes(written: Path):
+    """A change of the split changes every accuracy that was ever reported on it."""
+    names = "\n".join(tree(written))
+    assert hashlib.sha256(names.encode()).hexdigest() == SPLIT_SHA256
+
+
+def test_a_second_run_changes_nothing(written: Path):
+    before = {file: file.stat().st_mtime_ns for file in written.rglob("*")}
+    assert write_digits(written) == written
+    assert {file: file.stat().st_mtime_ns for file in written.rglob("*")} == before
+
+
+def test_an_interrupted_run_is_completed(written: Path, tmp_path: Path, monkeypatch):
+    folder = tmp_path / "data"
+    write_split = digits._write_split
+    calls: list[Path] = []
+
+    def interrupted(target: Path, files: dict[str, int], pixels: object) -> None:
+        calls.append(target)
+        write_split(target, dict(list(files.items())[:20]) if len(calls) == 2 else files, pixels)  # type: ignore[arg-type]
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(digits, "_write_split", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_digits(folder)
+    assert [p.name for p in folder.iterdir()] == ["train"]
+    (folder / ".tmp-killed").mkdir()  # what kill -9 leaves
+    monkeypatch.setattr(digits, "_write_split", write_split)
+    write_digits(folder)
+    assert tree(folder) == tree(written)
+    assert sorted(p.name for p in folder.iterdir()) == ["test", "train", "validation"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path, written: Path):
+    assert tree(write_digits(tmp_path)) == tree(written)
+
+
+def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(DataError, match=r"expected an empty folder, found thesis\.txt"):
+        write_digits(tmp_path)
+    assert tree(tmp_path) == {"thesis.txt": b"precious"}
+
+
+def test_a_split_folder_of_someone_elses_is_refused(tmp_path: Path):
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    (tmp_path / "train" / "cat" / "a.png").touch()
+    with pytest.raises(DataError, match="found 1 files; remove the folder"):
+        write_digits(tmp_path)
+    assert list(tree(tmp_path)) == ["train/cat/a.png"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path):
+    (tmp_path / "x").touch()
+    with pytest.raises(DataError, match="found a file"):
+        write_digits(tmp_path / "x")
+
+
+def test_the_command_says_what_a_config_needs(tmp_path: Path, capsys):
+    assert main(["sample-data", "digits", str(tmp_path / "d")]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split(" = ")[1] for line in out] == [
+        str(tmp_path / "d" / part) for part in ("train", "validation", "test")
+    ]
+    from allencv_al.data.dataset_readers import ImageClassificationDirectory
+
+    dataset = ImageClassificationDirectory().read(tmp_path / "d" / "test")
+    assert set(dataset.labels()) == set("0123456789")
+
+
+def test_without_a_split_all_digits_lie_in_one_folder(tmp_path: Path, written: Path, capsys):
+    assert main(["sample-data", "digits", str(tmp_path / "d"), "--no-split"]) == 0
+    assert f"train_data_path = {tmp_path / 'd' / 'all'}" in capsys.readouterr().out
+    names = {name.split("/", 1)[1] for name in tree(written)}
+    assert {name.split("/", 1)[1] for name in tree(tmp_path / "d")} == names
+    assert main(["sample-data", "digits", str(tmp_path / "d"), "--no-split"]) == 0  # left as it is
+    assert main(["sample-data", "cifar10", str(tmp_path / "c"), "--no-split"]) == 2
+
+
+def test_the_command_refuses_a_url_for_digits(tmp_path: Path, capsys):
+    assert main(["sample-data", "digits", str(tmp_path / "d"), "--url", "http://x"]) == 2
+    assert "are for cifar10" in capsys.readouterr().err
+    assert main(["sample-data", "mnist", str(tmp_path / "d")]) == 2
+
+
+def test_help_is_light():
+    code = (
+        "import sys; from allencv_al.__main__ import main; main(['sample-data', '--help']); "
+        "heavy = {'torch', 'numpy', 'sklearn', 'albumentations', 'PIL'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "DIR" in done.stdout
