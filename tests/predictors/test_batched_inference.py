@@ -16,20 +16,11 @@ from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeE
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.models import load_archive
-from allencv_al.predictors import Predictor
+from allencv_al.models.archive import Archive
+from allencv_al.predictors import ImagePredictor, Predictor
 from allencv_al.predictors.batched_inference import BatchedInference, PredictionError
 
 BOTH = {"logits", "embeddings"}
-
-
-@pytest.fixture
-def predictor(tiny_run: Path) -> Predictor:
-    return Predictor.from_archive(load_archive(tiny_run))
-
-
-@pytest.fixture
-def files(pictures: Path) -> list[Path]:
-    return sorted(pictures.rglob("*.png"))
 
 
 def test_batches_hold_what_the_other_ways_give(predictor: Predictor, files: list[Path]) -> None:
@@ -218,3 +209,98 @@ def test_instances_are_made_of_anything_that_is_an_image(
     assert predictor.to_instance({"image_path": str(files[0])}).image == files[0]
     with pytest.raises(DataError, match="gone"):
         predictor.to_instance(DataError("gone"))
+
+
+def test_inputs_are_read_only_a_few_batches_ahead(predictor: Predictor, files: list[Path]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield files[0]
+
+    before = set(threading.enumerate())
+    outcomes = predictor.outcomes(endless(), batch_size=4)
+    for _ in range(9):
+        next(outcomes)
+    assert taken <= 9 + 4 + 2 * 4
+    outcomes.close()  # type: ignore[attr-defined]
+    new = set(threading.enumerate()) - before
+    assert not [thread for thread in new if thread.name.startswith("decode")]
+
+
+def test_images_of_different_sizes_need_no_resize(tiny_run: Path, files: list[Path]) -> None:
+    archive = load_archive(
+        tiny_run,
+        overrides={
+            "validation_dataset_reader.augmentation": [{"type": "normalize"}],
+            "model.im2vec_encoder": {"type": "pool", "input_channels": 4},
+        },
+        weights_file=pooled_weights(tiny_run),
+    )
+    predictor = Predictor.from_archive(archive)
+    together = predictor.predict_logits(files, batch_size=7)
+    alone = np.stack([predictor.predict_logits([file])[0] for file in files])
+    assert np.allclose(together, alone, atol=1e-5)
+
+
+def pooled_weights(run: Path) -> Path:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(run / "best.safetensors")
+    weights["_classification_layer.weight"] = weights["_classification_layer.weight"][:, :4]
+    weights = {name: tensor.contiguous() for name, tensor in weights.items()}
+    save_file(weights, run / "pooled.safetensors")
+    return run / "pooled.safetensors"
+
+
+def test_the_mode_of_every_module_is_put_back(archive: Archive, files: list[Path]) -> None:
+    model = archive.model.train()
+    frozen = model.get_submodule("_im2im_encoder").eval()
+    predictor = ImagePredictor(model, archive.validation_dataset_reader)
+    predictor.predict_logits(files)
+    assert model.training
+    assert not any(module.training for module in frozen.modules())
+    assert model.get_submodule("_classification_layer").training
+
+
+def test_prediction_counts_nothing_in_the_metrics(predictor: Predictor, pictures: Path) -> None:
+    before = predictor.model.get_metrics()
+    predictor.predict_logits(predictor.dataset_reader.read(pictures))
+    assert predictor.model.get_metrics() == before
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_halved(
+    predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = predictor.predict_logits(files)
+    sizes: list[int] = []
+    forward = predictor.model.forward
+
+    def small_memory(image: torch.Tensor, **others: Any) -> dict[str, torch.Tensor]:
+        sizes.append(len(image))
+        if len(image) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(image, **others)
+
+    monkeypatch.setattr(predictor.model, "forward", small_memory)
+    assert np.allclose(predictor.predict_logits(files, batch_size=6), expected, atol=1e-6)
+    assert sizes == [6, 3, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_one_image_that_does_not_fit_the_memory_is_an_error(
+    predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(image: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(predictor.model, "forward", no_memory)
+    with pytest.raises(PredictionError, match="one image does not fit"):
+        predictor.predict(files[0])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_wrong_batch_size_is_an_error(predictor: Predictor, batch_size: int) -> None:
+    with pytest.raises(ConfigurationError, match="batch_size"):
+        predictor.predict_logits([], batch_size=batch_size)
