@@ -21,8 +21,9 @@ from allencv_al.labels.exchange.row_formats import from_json_lines, to_json_line
 ENTRIES_NAME = "labels.jsonl"
 _FILE = "allencv_al_file"  # path of an entry's image in the export
 _SAFE = " !#$&'()+,-.;=@[]^_`{}~"
+# Names of devices on Windows
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-_LONGEST = 200  # bytes of a name
+_LONGEST = 200  # bytes of a folder name; file systems allow 255
 
 
 def folder_name(label: str) -> str:

@@ -127,17 +127,15 @@ def _json_format(path: Path, text: str) -> str:
         if sound is None and path.suffix.lower() == ".json":
             raise DataError(f"{path}: expected JSON: {error}") from None
         value = None if sound is None else sound.values
-        is_list = False
-    else:
-        is_list = isinstance(value, list)
-    foreign = _foreign_json(value)
-    if foreign is not None and not (is_list and not is_min(value)):
-        raise _not_read(path, foreign)
-    if not is_list:
-        return "jsonl" if value is None or _is_entry(value) else _unknown(path, value)
-    if not is_min(value):
+    is_list = isinstance(value, list)
+    if is_list and not is_min(value):
         return "label-studio"
-    return "jsonl" if value and all(map(_is_entry, value)) else "label-studio-min"
+    foreign = _foreign_json(value)
+    if foreign is not None:
+        raise _not_read(path, foreign)
+    if is_list:
+        return "jsonl" if value and all(map(_is_entry, value)) else "label-studio-min"
+    return "jsonl" if value is None or _is_entry(value) else _unknown(path, value)
 
 
 def _is_entry(value: Any) -> bool:

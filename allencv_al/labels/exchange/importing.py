@@ -208,6 +208,7 @@ def _shown(entry: LabelEntry) -> str:
 
 def _key_of(entry: LabelEntry, annotator: str) -> str:
     """Return a key made of the entry's content, by which a second import adds nothing."""
+    # Without the image: its path differs when the same file is imported from elsewhere
     content = {name: getattr(entry, name) for name in FIELDS if name != "image"}
     text = json.dumps({**content, "annotator": annotator}, sort_keys=True)
     return f"import:{hashlib.sha256(text.encode()).hexdigest()[:40]}"

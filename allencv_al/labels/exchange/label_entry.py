@@ -99,6 +99,7 @@ def _converted(name: str, value: Any) -> Any:
         number = kind(value) if date is None else date
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name}: expected a number, found {value!r:.80}") from None
+    # NaN (unequal to itself) and infinities are no JSON, and could not be exported again
     if number != number or number in (float("inf"), float("-inf")):
         raise ValueError(f"{name}: expected a finite number, found {value!r:.80}")
     return number

@@ -115,6 +115,7 @@ class AnswerStore:
                 _check_takes_answer(connection, new, is_first, labels_per_image)
             event = add_event(connection, self._events, new, PAGE)
             _set_standing(connection, new.item, new.annotator, event.event_id)
+            # The lease has served its purpose; kept, it would count as a second annotator
             connection.execute(
                 "DELETE FROM lease WHERE item = ? AND annotator = ?", (new.item, new.annotator)
             )
@@ -163,7 +164,7 @@ class AnswerStore:
         rows = self._database.rows(
             f"{SELECT_ANSWER} WHERE e.annotator = ? AND e.source = ? AND e.event_id < ? "
             f"AND {NOT_UNDONE} ORDER BY e.event_id DESC LIMIT ?",
-            (annotator, PAGE, 2**62 if before is None else before, limit),
+            (annotator, PAGE, 2**62 if before is None else before, limit),  # above all event ids
         )
         return [answer_of(row) for row in rows]
 

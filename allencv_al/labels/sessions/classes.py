@@ -16,6 +16,7 @@ from allencv_al.labels.label_store import LabelConflict
 
 MOST_CHARACTERS = 100
 
+# run.sqlite holds the names of finished rounds, which a renaming here could not follow
 _USED = (
     "SELECT 1 FROM item i JOIN batch b ON b.batch = i.batch "
     "WHERE i.class_id = ? AND b.round IS NOT NULL AND NOT b.is_open LIMIT 1"
@@ -141,6 +142,7 @@ class ClassStore:
                 raise LabelConflict(
                     f"the class {repr_json(old)} has been chosen, and stays; it can be renamed"
                 )
+            # Its number is never given again (AUTOINCREMENT): the history stays unambiguous
             connection.execute("DELETE FROM class WHERE class_id = ?", (class_id,))
             _record_change(connection, class_id, old, "", annotator)
 
@@ -155,6 +157,7 @@ class ClassStore:
 
     def _check_is_new(self, connection: sqlite3.Connection, name: str, but: int | None) -> None:
         """Raise if another class has the name, or one that differs in case only."""
+        # In Python: SQLite compares without case in ASCII only
         for class_id, other in connection.execute("SELECT class_id, name FROM class"):
             if class_id != but and other.casefold() == name.casefold():
                 raise LabelConflict(f"there is a class {repr_json(other)} already")

@@ -32,7 +32,7 @@ LABELS_NAME = "labels.csv"
 """Name of the table of labels beside it."""
 
 HEARTBEAT_SECONDS = 5.0
-_SILENT_SECONDS = 3 * HEARTBEAT_SECONDS
+_SILENT_SECONDS = 3 * HEARTBEAT_SECONDS  # a busy machine may miss a heartbeat or two
 
 
 @dataclass(frozen=True, slots=True)

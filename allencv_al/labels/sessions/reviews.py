@@ -132,6 +132,7 @@ class ReviewStore:
             numbers = dict.fromkeys(items)
             for item in numbers:
                 labels_per_image = check_is_open(connection, item)
+                # Keys are unique per event; `undo` finds those of one call by their prefix
                 new = NewAnswer(annotator, f"{client_key}:{item}", item, kind, class_id)
                 add_event(connection, self._events, new, REVIEW)
                 update_agreed_label(connection, item, labels_per_image)
@@ -153,7 +154,7 @@ class ReviewStore:
             rows = connection.execute(
                 "SELECT e.event_id, i.item FROM label_event e JOIN item i ON i.id = e.id "
                 "WHERE e.source = ? AND e.annotator = ? AND e.client_key BETWEEN ? AND ?",
-                (REVIEW, annotator, f"{client_key}:", f"{client_key}:~"),
+                (REVIEW, annotator, f"{client_key}:", f"{client_key}:~"),  # "~" is after all digits
             ).fetchall()
             if not rows:
                 raise LabelConflict(f"there is no such decision of {annotator}")

@@ -11,7 +11,7 @@ from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.schema import PAGE
 
-_PACE_ANSWERS = 20
+_PACE_ANSWERS = 20  # enough to even out single hard images, few enough to follow the pace
 _LONGEST_PAUSE = 60.0  # seconds; a longer pause was a break, not work
 _AT_WORK_SECONDS = 300.0
 

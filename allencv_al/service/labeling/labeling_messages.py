@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST_ITEMS = 6
+MOST_ITEMS = 6  # a page loads a few images ahead; more would be leased in vain
 MOST_LISTED = 200
-MOST_DECIDED = 1_000
-MOST_NAME = 10_000
+MOST_DECIDED = 1_000  # one transaction, during which other annotators wait
+MOST_NAME = 10_000  # characters of an image id
 
 ItemId = Annotated[str, Field(pattern=r"^i[1-9][0-9]{0,15}$", description="An image: i1, i2 ...")]
 ClassId = Annotated[str, Field(pattern=r"^c[1-9][0-9]{0,15}$", description="A class: c1, c2 ...")]

@@ -20,21 +20,22 @@ _MOST_CHARACTERS = 64
 
 
 def current_annotator() -> str:
-    """Return who asks: whose token it is, or the name that the page was given."""
+    """Return the author of this request: the owner of its token, or the name that it sends."""
     name = current_identity().name
     if name:
         return name
     sent = flask.request.headers.get(ANNOTATOR_HEADER)
     if sent is None:
         return DEFAULT_ANNOTATOR
+    # Header values are latin-1, so the page sends percent-encoded UTF-8
     return check_annotator_name(unquote(sent, errors="replace"))
 
 
 def check_annotator_name(name: str) -> str:
-    """Return the name of an annotator, without space around it.
+    """Return the name of an annotator in its normalized spelling.
 
     Raises:
-        WebError: It is empty, too long, or holds what cannot be seen.
+        WebError: It is empty, too long, or has unprintable characters.
     """
     name = unicodedata.normalize("NFC", name.strip())
     is_plain = not any(unicodedata.category(mark) in ("Cc", "Cs") for mark in name)
@@ -49,14 +50,14 @@ def check_annotator_name(name: str) -> str:
 
 
 def check_labeling(store: LabelingStore, id: str | None) -> None:
-    """Raise where a request is meant for another labeling, as of a page that was left open.
+    """Refuse a request that is meant for another labeling, as from a page that was left open.
 
     Args:
         store: The labeling that is served.
-        id: The one that is meant, or the first characters of its id; None where none is named.
+        id: The id that the request names, or the beginning of it, if any.
 
     Raises:
-        WebError: It is another one (409).
+        WebError: The request names another labeling (409).
     """
     if id is not None and not (id and store.id().startswith(id)):
         raise WebError(
@@ -67,10 +68,10 @@ def check_labeling(store: LabelingStore, id: str | None) -> None:
 
 
 def check_is_meant(store: LabelingStore, body: AnswerRequest, annotator: str) -> None:
-    """Raise where an answer belongs to another labeling, annotator or image.
+    """Refuse an answer that is meant for another labeling, annotator or image.
 
     Raises:
-        WebError: It does (409).
+        WebError: The answer names another one (409).
     """
     check_labeling(store, body.labeling)
     if body.annotator is not None and body.annotator != annotator:
