@@ -1,4 +1,4 @@
-"""The images that an archive takes along, for people who try the model."""
+"""Sample images inside an archive, shown on the page of `allencv-al serve`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from allencv_al.models.archive_format import SAMPLES_FOLDER
 
 MAX_SAMPLES = 100  # NN.jpg
 MAX_SIDE = 512
-_SMALL = 64 * 64  # pixels; below it JPEG would show more of itself than of the image
+_SMALL = 64 * 64  # pixels; JPEG artifacts would dominate smaller images, so they become PNG
 _QUALITY = 90
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 def write_archive_samples(folder: Path, dataset: Dataset | None, count: int) -> None:
     """Write sample images to where `archive_model` finds them.
 
-    The classes take turns; no metadata of the files (place, camera) is kept.
+    Classes alternate. Metadata of the files (place, camera) is not copied.
 
     Args:
         folder: The folder of the run.
@@ -51,6 +51,7 @@ def _in_turn(dataset: Dataset) -> Iterator[Instance]:
     by_label: dict[str, list[Instance]] = {}
     for instance in dataset:
         by_label.setdefault(instance.label or "", []).append(instance)
+    # By turns: the first few samples show as many classes as possible
     for row in zip_longest(*(by_label[label] for label in sorted(by_label))):
         yield from (instance for instance in row if instance is not None)
 
@@ -58,7 +59,7 @@ def _in_turn(dataset: Dataset) -> Iterator[Instance]:
 def _readable(instances: Iterator[Instance], reader: DatasetReader) -> Iterator[NDArray[np.uint8]]:
     for instance in instances:
         try:
-            # As the model sees them: a sample keeps no profile
+            # In the colors that the model sees: the sample stores no ICC profile
             yield load_reduced(instance.image, MAX_SIDE, reader.max_pixels, reader.raw_colors)
         except (ImageDecodeError, OSError) as error:
             logger.debug("no sample: %s", error)

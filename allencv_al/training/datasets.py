@@ -18,7 +18,7 @@ from allencv_al.data.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 5
-_FEWEST_FOR_A_SUSPICION = 20
+_FEWEST_FOR_A_SUSPICION = 20  # labeled images; a few may well all differ
 
 
 Split = Literal["train", "validation", "test"]
@@ -41,17 +41,17 @@ class Datasets:
     test: Dataset | None
 
     def for_samples(self) -> Dataset | None:
-        """Return the images that an archive may show: none that the model learned from."""
+        """Return the data set for sample images: not the training images."""
         return self.validation if self.validation is not None else self.test
 
     def present(self, names: Sequence[Split] = SPLITS) -> list[Dataset]:
-        """Return those that are there, in the order train, validation, test."""
+        """Return the data sets that are not None, in the order train, validation, test."""
         found = [getattr(self, name) for name in SPLITS if name in names]
         return [dataset for dataset in found if dataset is not None]
 
 
 def check_labels(datasets: Datasets) -> None:
-    """Raise where training or measuring can mean nothing; warn where it is likely to.
+    """Raise where training or evaluation is meaningless; warn where it may be.
 
     Raises:
         DataError: No training image has a class, or a data set that measures shares no class with
@@ -60,7 +60,7 @@ def check_labels(datasets: Datasets) -> None:
     known = _classes(datasets.train)
     if not known:
         if any(instance.mask is not None or instance.boxes for instance in datasets.train):
-            return  # labels of another kind, for a model of the user's own
+            return  # masks or boxes, for a model of the user's own
         raise DataError(
             "train_data_path: no image has a class, so there is nothing to learn; expected one "
             "folder for each class below it (or labels in the manifest)"
@@ -80,9 +80,9 @@ def check_labels(datasets: Datasets) -> None:
 
 
 def only_labeled(datasets: Datasets) -> Datasets:
-    """Return the data sets without their unlabeled images, as in a table that is half filled in.
+    """Return the data sets without their unlabeled images (of a table that is half filled in).
 
-    A data set without any class stays as it is: its labels are of another kind, if it has any.
+    A data set without any class label is returned unchanged: it has boxes, masks or no labels.
     """
     train, validation, test = (
         dataset and _only_labeled(name, dataset)
@@ -110,10 +110,10 @@ def _only_labeled(name: str, dataset: Dataset) -> Dataset:
 
 
 def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
-    """Return a data set that measures without the images of classes that the model does not know.
+    """Return an evaluation set without the images of classes that the model does not know.
 
-    Whatever it answered for them would be wrong, and their loss is that of no class: so training,
-    `evaluate` and the loop leave them out alike, and say how many they are.
+    Every prediction for them would be wrong, and they have no loss. Training, `evaluate` and the
+    active learning loop leave them out alike, with a warning that counts them.
 
     Args:
         dataset: The images.
@@ -147,7 +147,7 @@ def check_files(datasets: Mapping[str, Dataset | None]) -> None:
         datasets: By the key of the config that names them.
 
     Raises:
-        DataError: Training would end with them.
+        DataError: Training would fail because of them.
     """
     for key, dataset in datasets.items():
         if dataset is None:
@@ -203,7 +203,7 @@ def _check_measuring(name: str, labels: Sequence[str | None], known: set[str]) -
 
 
 def _warn_of_misspelt(name: str, found: set[str], known: set[str]) -> None:
-    """Warn of classes to learn that nothing measures and that look like one that is measured."""
+    """Warn of training classes absent from evaluation whose name resembles a class there."""
     for label in sorted(known - found):
         hint = did_you_mean(label, found)
         if hint:

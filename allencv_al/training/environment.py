@@ -1,4 +1,4 @@
-"""`environment.json`: what a run was made with; bit-equality holds only where it is the same."""
+"""`environment.json`: versions and hardware of a run; runs are bit-equal only where both match."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = "environment.json"
 
-# Two runs can be bit-equal only where all of these are
+# Two runs can be bit-equal only where all of these entries match
 _DECISIVE = ("versions", "machine", "processor", "torch_threads", "device", "precision")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return what the results of a run depend on beside its config and data.
+    """Return what the results of a run depend on besides its config and data.
 
     Environment variables are left out: they hold secrets.
     """
@@ -45,12 +45,12 @@ def describe_environment() -> dict[str, Any]:
 
 
 def write_environment(folder: str | Path, **found: Any) -> None:
-    """Write `environment.json`; warn where it differs from what the run in the folder began with.
+    """Write `environment.json`; warn of differences from the environment the run began with.
 
     Args:
         folder: Folder of the run.
-        **found: What only the trainer knows: `device`, `precision`; or the `code` of the user's own
-            that the config names (`user_code`).
+        **found: Entries that the caller knows: `device` and `precision` of the trainer, or the
+            `code` of user modules that the config names (`user_code`).
     """
     now: dict[str, Any] = {**describe_environment(), **found}
     before = read_environment(folder) or {}
@@ -63,7 +63,7 @@ def write_environment(folder: str | Path, **found: Any) -> None:
                 before[name],
                 now[name],
             )
-    both = "code" in before and "code" in now  # others do not know it
+    both = "code" in before and "code" in now  # only some callers know the code
     if both and (changed := changed_code(before["code"], now["code"])):
         logger.warning(
             "the code of %s has changed since this run began: what it did before is of the code "
@@ -71,12 +71,13 @@ def write_environment(folder: str | Path, **found: Any) -> None:
             listed(changed),
         )
     if "started" in before:
+        # Of a resumed run: when it began, and when it last continued
         now |= {"started": before["started"], "continued": now["started"]}
     write_json(Path(folder) / FILE_NAME, {**before, **now})
 
 
 def read_environment(folder: str | Path) -> dict[str, Any] | None:
-    """Return what `environment.json` says of the run in a folder; None where there is none."""
+    """Return the `environment.json` of a run's folder; None where there is none."""
     try:
         found = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -85,5 +86,5 @@ def read_environment(folder: str | Path) -> dict[str, Any] | None:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what `environment.json` calls a device."""
+    """Return the name of a device in `environment.json`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

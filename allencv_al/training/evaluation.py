@@ -36,11 +36,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run a model over every batch once, without gradients, and return its metrics.
 
-    A batch that does not fit into the memory of the GPU is halved, and so are those after it;
-    metrics are the same, and `on_batch` then sees smaller batches.
+    A batch that does not fit into the GPU's memory is halved, and so are those after it; the
+    metrics are the same, and `on_batch` sees smaller batches.
 
     Args:
-        model: The model; it is moved to the device, and its mode is put back at the end.
+        model: The model; it is moved to the device, and its mode is restored at the end.
         data_loader: The items, labeled or not.
         cuda_device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if there is one.
         precision: "fp32" gives the figures to publish; see the trainer for the others.
@@ -107,6 +107,7 @@ class _Evaluation:
             try:
                 with self._precision.autocast():
                     outputs = checked_outputs(self._model, self._model(**part))
+            # The metrics have not counted this part yet: forward failed before it could
             except torch.OutOfMemoryError as error:
                 self._halve(len(ids), error)
                 continue
@@ -120,6 +121,7 @@ class _Evaluation:
     def metrics(self) -> dict[str, Any]:
         metrics: dict[str, Any] = self._model.collect_metrics(reset=True)
         if self._loss_sums:
+            # fsum: the mean must not depend on how the items are cut into batches
             total = math.fsum(torch.stack(self._loss_sums).tolist())
             weight = math.fsum(map(float, self._loss_weights))
             metrics["loss"] = total / weight if weight else 0.0
@@ -128,7 +130,7 @@ class _Evaluation:
     def _halve(self, items: int, error: torch.OutOfMemoryError) -> None:
         if items == 1:
             raise TrainingError(f"one image does not fit into the GPU's memory: {error}") from error
-        self._most_items = items // 2
+        self._most_items = items // 2  # for all later batches, too
         torch.cuda.empty_cache()
 
 

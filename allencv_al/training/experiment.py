@@ -1,4 +1,4 @@
-"""`Experiment`: what one config file describes, from the images to the trained model."""
+"""`Experiment`: the parts that one config file describes, from the images to the trainer."""
 
 from __future__ import annotations
 
@@ -124,10 +124,10 @@ class Experiment(FromParams):
         overrides: str | dict[str, Any] = "",
         ext_vars: dict[str, str] | None = None,
     ) -> Self:
-        """Read a jsonnet file, check it whole, and build the parts that need no data.
+        """Read a jsonnet file, check all of it, and build the parts that need no data.
 
         Raises:
-            ConfigurationFaults: Everything that is wrong with it.
+            ConfigurationFaults: All faults of the config.
         """
         params = Params.from_file(config, overrides, ext_vars)
         check_experiment(params, str(config), cls)
@@ -135,7 +135,7 @@ class Experiment(FromParams):
 
     @classmethod
     def from_checked(cls, params: Params) -> Self:
-        """Build the parts that need no data, from a config that `check_experiment` let pass."""
+        """Build the parts that need no data, from a config that `check_experiment` accepted."""
         built: Self = ObjectSpec(cls).build(params.as_dict(), "", Scope())
         return built
 
@@ -153,14 +153,14 @@ class Experiment(FromParams):
         """List the images of every data set; with lazy readers none is decoded.
 
         Raises:
-            DataError: A data set is empty, or its labels can mean nothing.
+            DataError: A data set is empty, or its labels are meaningless.
         """
         datasets = self.read_unchecked()
         check_labels(datasets)
         return datasets
 
     def read_unchecked(self) -> Datasets:
-        """Do what `read` does, without looking at the labels: there may be none yet."""
+        """Do what `read` does, without checking labels: there may be none yet."""
         train = self.paths["train"]
         assert train is not None
         self._warn_of_what_measures_wrongly()
@@ -187,10 +187,10 @@ class Experiment(FromParams):
             )
 
     def prepare(self) -> tuple[Datasets, Vocabulary]:
-        """Return the images to learn from and to measure with, and the numbers of their labels.
+        """Return the data sets with their labeled images, and the vocabulary of their labels.
 
         Raises:
-            DataError: A data set is empty, or its labels can mean nothing.
+            DataError: A data set is empty, or its labels are meaningless.
         """
         datasets = only_labeled(self.read())
         vocabulary = self.make_vocabulary(datasets)
@@ -201,7 +201,7 @@ class Experiment(FromParams):
         return replace(datasets, validation=validation, test=test), vocabulary
 
     def rehearse(self) -> None:
-        """Do what training does before it decodes the first image; write and download nothing.
+        """Do all that training does before it decodes the first image; write and download nothing.
 
         Raises:
             AllenCVError: What training would raise.
@@ -223,7 +223,7 @@ class Experiment(FromParams):
         """Number the labels of the data sets; no image is decoded.
 
         Args:
-            datasets: The data sets, of which the config says which count.
+            datasets: The data sets; the config names those that count.
             classes: Names of classes that none of their images may show.
         """
         chosen = datasets.present(self.vocabulary_names)
@@ -244,8 +244,8 @@ class Experiment(FromParams):
         Args:
             dataset: The images.
             vocabulary: The numbers of the labels.
-            training: Whether batches are for learning: shuffled and cut as configured. Otherwise
-                every image comes once, in order.
+            training: Whether batches are for training: shuffled and cut as configured. Otherwise
+                every image occurs once, in order.
         """
         loader = self._data_loader
         if not training and self._validation_data_loader is not None:
@@ -281,9 +281,9 @@ class Experiment(FromParams):
 
 
 def check_experiment(params: Params, source: str, experiment: type[Any] = Experiment) -> None:
-    """Raise with everything that is wrong with a config, the data paths included.
+    """Raise with all faults of a config, including its data paths.
 
-    Nothing is built but the encoders' shapes, and no image is read.
+    Only the model is built, on the `meta` device; no image is read.
 
     Args:
         params: The config.
@@ -299,7 +299,7 @@ def check_experiment(params: Params, source: str, experiment: type[Any] = Experi
 
 
 def dry_run(params: Params, source: str, experiment: type[Any]) -> None:
-    """Raise with what is wrong with a config, its data and what it builds; warn of the rest.
+    """Check a config, its data and the parts that it builds, without training.
 
     Args:
         params: The config.
@@ -307,13 +307,14 @@ def dry_run(params: Params, source: str, experiment: type[Any]) -> None:
         experiment: The experiment that it describes.
 
     Raises:
-        AllenCVError: What is wrong, all faults of the config at once.
+        AllenCVError: The first fault of data or parts, or all faults of the config at once.
     """
     check_experiment(params, source, experiment)
     config = params.duplicate().as_dict()
     if isinstance(config.get("trainer"), dict):
         for name in _NOT_REHEARSED:
             config["trainer"].pop(name, None)
+    # Building draws random weights: the caller's generators must not move
     with seeded_globals(0):
         experiment.from_checked(Params(config)).rehearse()
 
@@ -337,7 +338,7 @@ def _reader_class(config: Any) -> type[DatasetReader]:
     try:
         found: object = DatasetReader.resolve(name)[0] if isinstance(name, str) else None
     except ConfigurationError:
-        return DatasetReader  # the check of the reader itself says what is wrong with its name
+        return DatasetReader  # the check of the reader itself reports its name
     return subclass_of(found, DatasetReader) or DatasetReader
 
 
@@ -363,7 +364,7 @@ def _shape_faults(config: ConfigView) -> Iterator[Fault]:
 
 
 def _validation_faults(config: ConfigView) -> Iterator[Fault]:
-    """Yield what asks for validation data, where there is none to look at."""
+    """Yield the options that need validation data, where the config has none."""
     trainer = config.child("trainer")
     if trainer is None or config.get("validation_data_path") is not None:
         return

@@ -36,8 +36,8 @@ class SignalReceivedError(Exception):
 class SignalWatch(AbstractContextManager["SignalWatch"]):
     """Hold back the first SIGINT or SIGTERM while the block runs; let the second one through.
 
-    `received` is what came, or None. Only the main thread can set handlers; elsewhere the block
-    runs unwatched. The handlers found are put back at the end.
+    `received` is the signal, or None. Only the main thread can set handlers; in other threads the
+    block runs unwatched. The previous handlers are restored at the end.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class SignalWatch(AbstractContextManager["SignalWatch"]):
 
     @contextmanager
     def waiting(self, grace: float = 0.0) -> Iterator[None]:
-        """End the `with` block at the first signal: it may wait for something that never comes.
+        """End the `with` block at the first signal: its wait may never end otherwise.
 
         Args:
             grace: Seconds in which the block may end by itself after the signal.
@@ -75,13 +75,14 @@ class SignalWatch(AbstractContextManager["SignalWatch"]):
         if not self._grace:
             raise SignalReceivedError
         timer = threading.Timer(self._grace, self._recall, [number])
-        timer.daemon = True
+        timer.daemon = True  # must not keep a finished process alive
         timer.start()
 
     def _recall(self, number: signal.Signals) -> None:
-        """Interrupt the main thread, where it still waits."""
+        """Interrupt the main thread if it is still waiting."""
         if self._grace is not None and self._previous:
             self._recalls = True
+            # To this process, whose main thread runs the handler and so ends its wait
             os.kill(self._process, number)
 
     def __exit__(
@@ -100,7 +101,8 @@ class SignalWatch(AbstractContextManager["SignalWatch"]):
         if os.getpid() != self._process:
             self._handle_in_worker(received)
         elif self.received is None:
-            self.received = received  # said by the loop: a handler must not write to a busy stream
+            # Logged by the loop: a handler must not write to a stream that may be in use
+            self.received = received
             if self._grace is not None:
                 self._end_block(received)
         elif self._recalls:

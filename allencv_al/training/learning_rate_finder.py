@@ -1,4 +1,4 @@
-"""Trying growing learning rates, to find one to train with.
+"""Learning rate range test: train with growing rates to find one that works.
 
 Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186), section
 3.3.
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEWEST_BATCHES = 11
-# The share of the losses that one point of the curve is averaged over, to tell slope from noise.
+# Fraction of the losses that one point of the curve averages, to tell slope from noise.
 _WINDOW = 0.1
-# How many standard errors above or below its start the curve is when that is more than noise.
+# A difference from the start of the curve counts from this many standard errors on.
 _CLEARLY = 3.0
 
 
@@ -40,7 +40,7 @@ class LearningRateCurve:
     """The loss at each learning rate.
 
     Args:
-        learning_rates: Those tried, growing.
+        learning_rates: The rates tried, ascending.
         losses: The loss of one step at each.
         linear: Whether the rates grow by equal steps, so that the axis is linear too.
     """
@@ -57,8 +57,8 @@ class LearningRateCurve:
     def suggestion(self) -> float | None:
         """Return the learning rate at which the smoothed curve, as drawn, falls fastest.
 
-        What comes after the curve has risen above its start does not count. None if the curve does
-        not fall below its start before. Both must be by more than the noise of the batches.
+        The curve counts up to where it rises above its start. None if it does not fall below its
+        start before. Both must exceed the noise of the batches.
         """
         smoothed = np.array(self.smoothed())
         noise = _CLEARLY * _error_of_average(np.array(self.losses))
@@ -113,23 +113,23 @@ def try_learning_rates(
     linear: bool = False,
     stopping_factor: float | None = None,
 ) -> LearningRateCurve:
-    """Train one step at each of some growing learning rates; this spoils the model.
+    """Train one step at each of a series of growing learning rates; the model is unusable after.
 
-    A step is the trainer's: its precision, its clipping, and as many batches as it accumulates.
-    Parameter groups keep the ratio of their rates; the largest is the rate that is tried.
+    A step is the trainer's, with its precision, clipping and accumulated batches. Parameter groups
+    keep the ratio of their rates; the largest is the rate that is tried.
 
     Args:
-        trainer: Gives the model, its optimizer and its step; its schedules take no part.
-        data_loader: The training data; it is begun again when it ends.
+        trainer: The trainer whose model, optimizer and step are used, without its schedules.
+        data_loader: The training data; it restarts when it ends.
         start_lr: The first rate.
         end_lr: The last rate.
         num_batches: Number of rates, more than 10; one step each.
         linear: Whether rates grow by a constant step instead of by a constant factor.
-        stopping_factor: Stop when the loss is this many times the best. It also stops when the
-            loss is no number any more.
+        stopping_factor: Stop when the loss is this many times the lowest so far. A loss that is not
+            finite always stops.
 
     Raises:
-        ConfigurationError: The rates or their number make no sense.
+        ConfigurationError: The rates or their number are invalid.
         DataError: The data loader gives no batches.
     """
     if not 0 < start_lr < end_lr:
@@ -154,7 +154,7 @@ def try_learning_rates(
         for group, ratio in zip(groups, ratios, strict=True):
             group["lr"] = rate * ratio
         loss = step(batches).item()
-        if not math.isfinite(loss):
+        if not math.isfinite(loss):  # not a point of the curve
             break
         tried.append(rate)
         losses.append(loss)
@@ -189,6 +189,8 @@ def _half_window(values: NDArray[np.float64]) -> int:
 def _error_of_average(values: NDArray[np.float64]) -> float:
     """Return the standard error of the smoothed curve at its start, robust against a trend."""
     steps = np.diff(values)
+    # 1.4826 scales the median absolute deviation to the standard deviation of a normal variable;
+    # differences of neighbors have sqrt(2) times that of the losses, and no trend
     deviation = 1.4826 * float(np.median(np.abs(steps - np.median(steps)))) / math.sqrt(2)
     return deviation / math.sqrt(_half_window(values) + 1)
 

@@ -68,7 +68,9 @@ def check_run_folder(
     _check_place(folder)
     if folder.exists():
         check_not_locked(folder)
-    if not (folder / _ASIDE).exists():  # otherwise, a killed process left it, and it changes yet
+    if not (
+        folder / _ASIDE
+    ).exists():  # left by a killed process: `opened_run_folder` restores first
         _check_content(folder, params, recover, force, changeable)
 
 
@@ -100,11 +102,11 @@ class RunFolder:
 def opened_run_folder(
     folder: Path, params: Params, recover: bool, force: bool, changeable: Collection[str] = ()
 ) -> Iterator[RunFolder]:
-    """Make `folder` ready with the config in it, and keep others from it while the block lasts.
+    """Prepare `folder`, write the config, and lock the folder for the duration of the block.
 
-    All writes in the folder happen in the block. Until `RunFolder.begin` is called, an error
-    puts everything back as it was: after a mistake the same command works again, and a run
-    that was to be replaced is there still. For arguments and errors see `check_run_folder`.
+    All writes to the folder happen in the block. Until `RunFolder.begin` is called, an error
+    restores the previous content: after a mistake the same command works again, and a run that was
+    to be replaced still exists. For arguments and errors see `check_run_folder`.
     """
     check_run_folder(folder, params, recover, force, changeable)
     with locked_folder(folder):
@@ -136,8 +138,9 @@ def is_of_a_run(name: str) -> bool:
 
 
 def _set_aside(folder: Path) -> None:
-    """Move the run that is to be replaced out of the way, and note what was in the folder."""
+    """Move the run that is to be replaced aside, and record the names in the folder."""
     aside, names = folder / _ASIDE, _names_in(folder)
+    # Written first: after a kill it tells files of the old run from those of the new one
     atomic_file.write_json(aside / _BEFORE, names)
     for name in filter(is_of_a_run, names):
         (folder / name).replace(aside / name)
@@ -148,7 +151,7 @@ def _set_aside(folder: Path) -> None:
 
 
 def _put_back(folder: Path) -> None:
-    """Undo what was done since `_set_aside`, which may have been killed anywhere."""
+    """Undo `_set_aside` and all later writes; `_set_aside` may have been killed at any point."""
     aside = folder / _ASIDE
     try:
         before = json.loads((aside / _BEFORE).read_text(encoding="utf-8"))
@@ -160,6 +163,7 @@ def _put_back(folder: Path) -> None:
             _remove(folder / name)
     for name in moved:
         (aside / name).replace(folder / name)
+    # The files must be back on disk before their only other trace goes
     atomic_file.flush(folder)
     shutil.rmtree(aside)
 
@@ -176,7 +180,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _check_place(folder: Path) -> None:
-    """Raise where no folder can be, or be written to; known now, not after the data are read."""
+    """Raise where no folder can be made or written to, before any data is read."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         where = "" if there == folder else f" at {there}"
@@ -186,7 +190,7 @@ def _check_place(folder: Path) -> None:
 
 
 def _counts(name: str) -> bool:
-    """Return whether an entry makes a folder one that holds something: .gitkeep does not."""
+    """Return whether an entry makes a folder non-empty: hidden files such as .gitkeep do not."""
     return name != LOCK_NAME and not name.startswith(".")
 
 
@@ -195,7 +199,7 @@ def _check_content(
 ) -> None:
     names = list(filter(_counts, _names_in(folder))) if folder.exists() else []
     aside = folder / _ASIDE
-    if aside.is_dir():  # killed before it had begun: what was there before will be put back
+    if aside.is_dir():  # killed before it had begun: the content will be restored
         names = [*(name for name in names if not is_of_a_run(name)), *_names_in(aside)]
     config = read_config(aside if aside.is_dir() else folder)
     if recover:

@@ -41,7 +41,7 @@ def write_training_curves(path: Path, history: Sequence[Mapping[str, Any]]) -> b
         history: The metrics of each epoch, with the keys `epoch`, `training_*`, `validation_*`.
 
     Returns:
-        Whether there was something to draw and it was drawn.
+        True if there was something to draw and it was drawn.
     """
     names = _panel_names(history)
     if not names:
@@ -101,7 +101,7 @@ def _matrix_side(classes: int) -> float:
 
 
 def _class_names(known: Mapping[int, str], count: int) -> list[str]:
-    """Return what the classes are called in the picture; nothing where they are too many."""
+    """Return the class names for the picture; none where there are too many classes."""
     if count > _MOST_NAMED_CLASSES:
         return []
     return [_shortened(known.get(index, str(index))) for index in range(count)]
@@ -123,7 +123,7 @@ def _shortened(name: str) -> str:
 
 
 def _width(name: str) -> int:
-    """Return how many columns a name takes; Chinese letters take two each."""
+    """Return the width of a name in columns; East Asian characters take two each."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 

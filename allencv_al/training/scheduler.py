@@ -19,8 +19,8 @@ class Scheduler:
     """Sets one field of every parameter group of an optimizer during training.
 
     A training loop calls `step_batch` before each `optimizer.step()` and `step` after each
-    epoch. Whatever a subclass keeps in its attributes must be JSON-like (or tensors), since all
-    of it, except the optimizer, is the state that a checkpoint holds.
+    epoch. Attributes of a subclass must be JSON-like or tensors: all of them, except the optimizer,
+    are the state in a checkpoint.
 
     Args:
         optimizer: The optimizer whose groups are scheduled.
@@ -53,7 +53,7 @@ class Scheduler:
         raise NotImplementedError
 
     def step(self, metric: float | None = None) -> None:
-        """Note that an epoch has ended.
+        """Advance by one epoch.
 
         Args:
             metric: The validation metric of that epoch, for schedules that look at it.
@@ -75,7 +75,7 @@ class Scheduler:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a state, including the fields of the optimizer's groups."""
-        self._check_state(state_dict)
+        self._check_state(state_dict)  # before anything changes
         vars(self).update(copy.deepcopy(state_dict))
         self._write_values()
 
@@ -127,14 +127,14 @@ def _is_one_number_each(values: object, count: int) -> bool:
 
 
 def momentum_of(group: dict[str, Any]) -> float | None:
-    """Return a group's momentum, which Adam and its kin call the first beta; None if none."""
+    """Return a group's momentum (the first beta of Adam and its variants); None if it has none."""
     if "momentum" in group:
         return float(group["momentum"])
     return float(group["betas"][0]) if "betas" in group else None
 
 
 def set_momentum(group: dict[str, Any], value: float) -> None:
-    """Set what `momentum_of` reads."""
+    """Set the momentum that `momentum_of` returns."""
     if "momentum" in group:
         group["momentum"] = value
     else:

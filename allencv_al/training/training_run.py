@@ -1,4 +1,4 @@
-"""A whole run: from a config to a trained, measured and archived model in a folder."""
+"""`allencv-al train`: from a config to a trained, evaluated and archived model in a folder."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def train(
     force: bool = False,
     source: str = "the configuration",
 ) -> dict[str, Any]:
-    """Train the model that a config describes, and leave everything about it in a folder.
+    """Train the model that a config describes, and write all results to a folder.
 
     Args:
         params: The config.
-        serialization_dir: The folder. It ends with config.json, vocabulary/, metrics.json,
+        serialization_dir: The folder. Afterwards it holds config.json, vocabulary/, metrics.json,
             metrics_epoch_N.json, training_curves.png, confusion_matrix.png, environment.json and
             model.tar.gz.
         recover: Resume the interrupted run in the folder.
@@ -80,7 +80,7 @@ def train(
     if recover:
         _check_is_training(folder)
     changeable = _changeable(folder, params) if recover else ()
-    # Before any part is built or any image is read: whatever a part writes here has its place
+    # Before any part is built or any image is read: parts may write into the folder
     with opened_run_folder(folder, params, recover, force, changeable) as run_folder:
         experiment = Experiment.from_checked(params)
         seed_everything(*experiment.seeds)
@@ -91,8 +91,11 @@ def train(
             check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)
         model = experiment.make_model(vocabulary, folder)
         trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
+        # All that can fail early has not: only now the run that was there is removed
         run_folder.begin()
-        if not (recover and has_checkpoints(folder)):  # the one that is there is the same
+        if not (
+            recover and has_checkpoints(folder)
+        ):  # else the saved one is the same: `check_same_data` compared it
             vocabulary.save_to_files(folder / VOCABULARY_NAME)
         if trainer.goes_on:
             write_data_record(folder, learned)
@@ -102,6 +105,7 @@ def train(
                 metrics.update(_test(trainer, loaders.test, vocabulary, folder))
             atomic_file.write_json(folder / METRICS_NAME, metrics)
         finally:
+            # Workers end, also after an error; then the list of unreadable images is complete
             for loader in loaders.all():
                 loader.close()
             _list_unreadable(folder, loaders.all())
@@ -109,7 +113,7 @@ def train(
 
 
 def _check_is_training(folder: Path) -> None:
-    """Raise where a folder holds the run of another command, which `train` would write into."""
+    """Raise where a folder holds the run of another command."""
     for name, command in (("run.sqlite", "active-learn"), ("comparison.json", "compare")):
         if (folder / name).exists():
             raise ConfigurationError(
@@ -120,13 +124,14 @@ def _check_is_training(folder: Path) -> None:
 def _train_and_archive(
     trainer: Trainer, experiment: Experiment, datasets: Datasets, folder: Path, recover: bool
 ) -> dict[str, Any]:
-    """Train, and archive the model before anything else is done with it.
+    """Train, and archive the model before its evaluation.
 
-    Neither a callback that fails at the end nor an image that cannot be measured costs a model.
+    A callback that fails at the end, or an image that cannot be evaluated, must not cost a model.
     """
     try:
         metrics = trainer.train(recover=recover)
     except Exception:
+        # A callback failed at the end: the weights are final, so the archive is made all the same
         if trainer.has_result:
             _archive(experiment, datasets, folder)
         raise

@@ -1,4 +1,4 @@
-"""The base of what takes part in training at its own moments."""
+"""Base class of the trainer's callbacks, with the moments at which they are called."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TrainerCallback(Registrable):
     """Takes part in training; every method does nothing unless overridden.
 
     A method that a class does not override is never called, so it costs nothing. Whatever a
-    callback must remember over an interruption belongs into `state_dict`.
+    callback must remember across an interruption belongs in `state_dict`.
 
     Args:
         serialization_dir: Folder of the run; None where nothing is to be written.
@@ -120,7 +120,7 @@ class TrainerCallback(Registrable):
 
         Args:
             trainer: The trainer.
-            metrics: The final metrics; None if training did not come to its end.
+                metrics: The final metrics; None if training did not finish.
             epoch: The last epoch that was complete, counted from 0; None if there is none.
             is_primary: Whether this process writes files.
         """

@@ -77,6 +77,7 @@ class CallbackList:
         """See `TrainerCallback`."""
         for callback in self._all:
             callback.on_epoch(trainer, metrics, epoch, is_primary=True)
+            # Checked after each, so that the message names the callback that did it
             odd = not_json(metrics)
             if odd is not None:
                 raise UserCodeError(
@@ -92,7 +93,7 @@ class CallbackList:
         for callback in self._all:
             try:
                 callback.on_end(trainer, metrics, epoch, is_primary=True)
-            except TrainingInterrupted:  # asked twice: at once means now
+            except TrainingInterrupted:  # the second signal ends the process at once
                 raise
             except Exception as error:  # a user's class may raise anything
                 logger.error("%s failed at the end: %s", type(callback).__name__, error)

@@ -1,4 +1,4 @@
-"""Warnings about trainings that run but cannot be meant so."""
+"""Warnings about parameters that training cannot reach."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class ConfidenceChecksCallback(TrainerCallback):
     """Warn after the first epoch of trainable parameters that no gradient has reached.
 
-    They are not connected to the loss: a part of the model is built and never used. A recovered run
-    looks again, after its first epoch with steps.
+    They are not connected to the loss: a part of the model is built and never used. A resumed run
+    checks again after its first epoch with optimizer steps.
 
     Args:
         serialization_dir: Folder of the run; not used.
@@ -35,7 +35,8 @@ class ConfidenceChecksCallback(TrainerCallback):
 
     @overrides
     def on_start(self, trainer: EpochTrainer, is_primary: bool = True) -> None:
-        # Asked now: a group that a schedule frees after the first epoch has no gradients yet
+        # Recorded before the first epoch: a group that gradual unfreezing releases after it has
+        # no gradients yet, and must not be reported
         named = trainer.model.named_parameters()
         self._trained = {name for name, parameter in named if parameter.requires_grad}
         self._steps_before = trainer.steps_completed

@@ -45,6 +45,7 @@ class MetricsJsonlCallback(TrainerCallback):
         line = {**scalars(metrics), "epoch": epoch, "learning_rates": trainer.learning_rates}
         self._lines.append(json.dumps(line, allow_nan=False))
         if self.serialization_dir is not None and is_primary:
+            # Whole, not appended: a kill between two lines must not leave half of one
             write_text(self.serialization_dir / FILE_NAME, "\n".join(self._lines) + "\n")
 
     @overrides

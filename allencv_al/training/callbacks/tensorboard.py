@@ -152,6 +152,7 @@ class TensorBoardCallback(TrainerCallback):
                 self._add(f"gradient_std/{name}", parameter.grad.std(), step)
 
     def _add(self, name: str, value: torch.Tensor | float, step: int) -> None:
+        # float() waits for the device; only called every `summary_interval` steps
         self._training.add_scalar(name, float(value), step)
 
 

@@ -1,4 +1,4 @@
-"""The model learns which epoch it is in."""
+"""Tell the model the current epoch."""
 
 from __future__ import annotations
 

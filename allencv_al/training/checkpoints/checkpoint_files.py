@@ -1,4 +1,4 @@
-"""One checkpoint on the disk: there whole or not at all, and verified when it is read.
+"""Files of one checkpoint: written atomically, verified when read.
 
 ::
 
@@ -68,6 +68,7 @@ def write_checkpoint(path: Path, model: Tensors, tree: Any, tensors: Tensors) ->
             {name: tensor.contiguous() for name, tensor in tensors.items()}, folder / _TENSORS
         )
         (folder / _STATE).write_text(json.dumps(tree, allow_nan=False), encoding="utf-8")
+        # Of the files as written: any later damage is found when they are read
         digests = {name: _sha256(folder / name) for name in (_MODEL, _TENSORS, _STATE)}
         manifest = {"format_version": FORMAT_VERSION, "name": path.name, "sha256": digests}
         write_json(folder / MANIFEST, manifest)
@@ -77,7 +78,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint folder.
 
     Raises:
-        CheckpointError: If it is not whole.
+        CheckpointError: The checkpoint is incomplete or damaged.
     """
     try:
         content = _read_verified(path)
@@ -120,14 +121,14 @@ def encode(value: Any, copy: Copier, name: str = "state") -> tuple[Any, dict[str
         name: Prefix of the tensors' names.
 
     Raises:
-        CheckpointError: If something else is found; the message says where.
+        CheckpointError: A value of another type; the message names its place.
     """
     tensors: dict[str, torch.Tensor] = {}
     return _encode(value, copy, name, tensors), tensors
 
 
 def decode(tree: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    """Put together what `encode` split."""
+    """Reverse `encode`."""
     if isinstance(tree, list):
         return [decode(item, tensors) for item in tree]
     if not isinstance(tree, dict):
@@ -161,11 +162,11 @@ def _encode(value: Any, copy: Copier, name: str, tensors: dict[str, torch.Tensor
         # An optimizer's arithmetic may round differently in another memory layout
         layout = {"channels_last": True} if is_channels_last(value) else {}
         return {"__tensor__": name, **layout}
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic):  # a NumPy scalar, as metrics return them
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, float):
+    if isinstance(value, float):  # strict JSON has neither NaN nor infinities
         return value if math.isfinite(value) else {"__float__": repr(value)}
     if isinstance(value, Mapping):
         return _encode_mapping(value, copy, name, tensors)
@@ -184,4 +185,5 @@ def _encode_mapping(
     encoded = {key: _encode(item, copy, f"{name}.{key}", tensors) for key, item in value.items()}
     if all(isinstance(key, str) and not key.startswith("__") for key in encoded):
         return encoded
+    # Integer keys would become strings, and keys with underscores look like the marks above
     return {"__map__": [[_encode(k, copy, name, tensors), v] for k, v in encoded.items()]}

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, verified when read, in the background of training."""
+"""Checkpoints, written atomically in the background and verified when read."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ class Checkpointer(Registrable):
         self._keep_one_every = keep_serialized_model_every_num_seconds
         self._best_path = Path(serialization_dir) / BEST_WEIGHTS
         self._folder = Path(serialization_dir) / FOLDER
+        # Left by a process that was killed while it wrote or removed
         sweep_temporaries(self._folder)
         sweep_temporaries(serialization_dir)
         self._buffers: dict[str, torch.Tensor] = {}
@@ -90,7 +91,7 @@ class Checkpointer(Registrable):
         self._restart_clock()
 
     def due(self) -> bool:
-        """Return whether to save now; to be asked once after each optimizer step."""
+        """Count an optimizer step; return whether to save now."""
         self._steps_since_save += 1
         if self._save_every_batches and self._steps_since_save >= self._save_every_batches:
             return True
@@ -113,14 +114,15 @@ class Checkpointer(Registrable):
             batches: Batches of the next epoch.
             model: The model's `state_dict`.
             state: Everything else: dicts, lists and tuples of tensors and JSON values.
-            best: Weights that are now the best; they are on the disk before the checkpoint is.
+            best: Weights that are now the best; written before the checkpoint.
 
         Raises:
-            CheckpointError: If this or the save before it cannot be done.
+            CheckpointError: This save or the one before it failed.
         """
         name = f"e{epochs}_b{batches}"
         self._writer.wait()
         self._restart_clock()
+        # The end of an epoch and an interruption right after it are the same state
         if name == self._saved:
             return
         weights = self._snapshot("model", model)
@@ -129,6 +131,7 @@ class Checkpointer(Registrable):
         self._saved = name
 
         def write() -> None:
+            # Before the checkpoint: one that counts this epoch as the best must find its weights
             if best_weights is not None:
                 write_weights(self._best_path, best_weights)
             write_checkpoint(self._folder / name, weights, tree, tensors)
@@ -143,15 +146,15 @@ class Checkpointer(Registrable):
         self._writer.start(lambda: write_weights(self._best_path, weights))
 
     def wait(self) -> None:
-        """Return when everything is on the disk.
+        """Wait until everything is on disk.
 
         Raises:
-            CheckpointError: If it cannot be written; the message says what is left.
+            CheckpointError: Writing failed; the message says what remains.
         """
         self._writer.wait()
 
     def list_checkpoints(self) -> list[str]:
-        """Return the names of the checkpoints there are, the oldest first."""
+        """Return the names of the checkpoints, the oldest first."""
         found = [(match, path) for path in self._folder.glob("*") if (match := _match(path))]
         found.sort(key=lambda pair: (int(pair[0][1]), int(pair[0][2])))
         return [path.name for _, path in found]
@@ -166,12 +169,12 @@ class Checkpointer(Registrable):
             )
 
     def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole; None if there is none at all.
+        """Return the newest undamaged checkpoint; None if there is no checkpoint.
 
         Damaged ones are reported and removed.
 
         Raises:
-            CheckpointError: If there are checkpoints and none is whole.
+            CheckpointError: All checkpoints are damaged.
         """
         self.wait()
         names = self.list_checkpoints()
@@ -181,6 +184,7 @@ class Checkpointer(Registrable):
             except CheckpointError as error:
                 logger.warning("%s; resuming from the previous one", error)
                 continue
+            # A damaged newer one must not be found by the next resume, nor counted as kept
             for damaged in names[names.index(name) + 1 :]:
                 self._remove(damaged)
             self._saved = name
@@ -213,14 +217,16 @@ class Checkpointer(Registrable):
         if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
             # New memory for every checkpoint would cost more than the copy itself
             buffer = self._buffers[name] = torch.empty_like(tensor, device="cpu")
+        # On a GPU this waits: the copy must be done before the next step changes the tensor
         return buffer.copy_(tensor.detach())
 
     def _discard_old(self) -> None:
         names = self.list_checkpoints()
         if self._keep_count is None:
             return
+        # Wall-clock time, because the ages are those of files, which a resumed run inherits
         now, last_kept = time.time(), float("-inf")
-        for name in names[: -self._keep_count]:
+        for name in names[: -self._keep_count]:  # the oldest first, as `_keep_one_every` needs
             written = (self._folder / name / MANIFEST).stat().st_mtime
             if self._keep_one_every is not None and written - last_kept >= self._keep_one_every:
                 last_kept = written
@@ -238,7 +244,7 @@ Checkpointer.register("default")(Checkpointer)
 
 
 def has_checkpoints(folder: Path) -> bool:
-    """Return whether the run in a folder has a checkpoint, whole or not."""
+    """Return whether the run in a folder has a checkpoint, damaged or not."""
     return any(map(_match, (folder / FOLDER).glob("*")))
 
 
@@ -262,7 +268,7 @@ class _BackgroundWriter:
         self._thread.start()
 
     def wait(self) -> None:
-        """Return when the job is done.
+        """Wait for the job.
 
         Raises:
             CheckpointError: If it failed.

@@ -34,11 +34,11 @@ Record = dict[str, Any]
 
 
 def write_data_record(folder: Path, datasets: Mapping[str, Dataset | None]) -> None:
-    """Write down what the run in `folder` learns from.
+    """Record the data that the run in `folder` learns from.
 
     Args:
         folder: The folder of the run.
-        datasets: What it learns from, by name (`train`); None where there is none.
+        datasets: The data sets by name (`train`); None for an absent one.
     """
     text = json.dumps(_record_of(datasets), separators=(",", ":"))
     atomic_file.write_text(folder / FOLDER / FILE_NAME, text)
@@ -54,13 +54,13 @@ def check_same_data(
 
     Args:
         folder: The folder of the run.
-        datasets: What it would learn from now; see `write_data_record`.
-        vocabulary: The classes that there are now.
-        saved_vocabulary: The folder of those that it began with.
+        datasets: The data sets of the resumed run; see `write_data_record`.
+        vocabulary: The classes of the resumed run.
+        saved_vocabulary: Folder of the vocabulary that the run began with.
 
     Raises:
         DataError: Something has changed; each kind of change is listed.
-        CheckpointError: What was written down cannot be read.
+        CheckpointError: The record cannot be read.
     """
     if not has_checkpoints(folder):
         return  # nothing was learned yet
@@ -108,7 +108,7 @@ def _record_of(datasets: Mapping[str, Dataset | None]) -> dict[str, Record | Non
 
 
 def _entry(item: Instance) -> list[Any]:
-    """Return the label of an item, and what its pixels and places are known by."""
+    """Return the label of an item, with digests of its pixels, mask and boxes."""
     parts = [_content(part) for part in (item.image, item.mask) if part is not None]
     places = (item.boxes, item.box_labels, item.keypoints)
     if any(place is not None for place in places):
@@ -164,7 +164,7 @@ def _class_changes(before: Vocabulary, now: Vocabulary) -> Iterator[str]:
     for what, names in (
         ("gone", old.keys() - new.keys()),
         ("new", new.keys() - old.keys()),
-        # Where classes are gone or new, the numbers of others follow from that
+        # If classes were added or removed, the indices of the others shift as a consequence
         ("with another number", moved if old.keys() == new.keys() else []),
     ):
         if names:

@@ -21,7 +21,7 @@ _DIGEST_KEY = "content_sha256"
 
 
 def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
-    """Write CPU tensors that share no memory to `path`, whole or not at all."""
+    """Write CPU tensors that share no memory to `path` atomically."""
     contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
     with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata={_DIGEST_KEY: _digest(contiguous)})
@@ -36,6 +36,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             digest = (file.metadata() or {}).get(_DIGEST_KEY)
+            # Cloned into torch's own memory: the file may be replaced while the tensors live
             weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
@@ -48,6 +49,7 @@ def _digest(weights: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name]
+        # Names, types and shapes too: swapped tensors of one size would have the same bytes
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         if tensor.numel():
             digest.update(tensor.flatten().view(torch.uint8).numpy().data)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CLASSES = 10  # made up: more than the 5 from which on there are further metrics
+_CLASSES = 10  # more than 5, so that the model reports its top-5 accuracy too
 _APPLICATORS = ("initializer", "regularizer")
 
 
@@ -37,8 +37,8 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     """Yield expressions that match no parameter, unknown metrics, and maps that are too small.
 
     The model is built on the `meta` device, where nothing is computed, without weights and for
-    made-up labels. Where it cannot be built so, nothing is said here; what is built for training
-    checks itself again.
+    made-up labels. A model that cannot be built so is not checked here: the constructors check
+    again when training builds it.
 
     Args:
         experiment: A view with `model`, `trainer` and the data loaders.
@@ -89,6 +89,7 @@ def _on_meta(experiment: ConfigView, model: ConfigView) -> Model:
         names = [f"class {i}" for i in range(len(weights))]
     namespace = str(model.get("label_namespace") or "labels")
     stand_in = Vocabulary({"labels": dict.fromkeys(names, 1), namespace: dict.fromkeys(names, 1)})
+    # Shapes without memory or time: a model of any size is checked in milliseconds
     with torch.device("meta"), building_without_weights():
         built: Model = experiment.build("model", vocab=stand_in, serialization_dir=None)
     return built
@@ -104,7 +105,7 @@ def _names(model: Model) -> tuple[list[str], list[str]]:
 
 
 def _applicator_faults(model: ConfigView, message: str) -> Iterator[Fault]:
-    """Yield what an initializer or regularizer says; the rest depends on the data's classes."""
+    """Yield the faults of initializer and regularizer; others depend on the data's classes."""
     for name in _APPLICATORS:
         _, found, cause = message.partition(f"{name}: ")
         if found and name in model.names:
@@ -126,7 +127,7 @@ def _regularizer_faults(model: ConfigView, built: Model, trained: Sequence[str])
 
 
 def _overwritten_faults(model: ConfigView, built: Model) -> Iterator[Fault]:
-    """Yield initial values of nothing but a layer that the trainer sets itself."""
+    """Yield initializers that match only the layer whose weights the trainer sets."""
     layer = getattr(built, "linear_layer", None)
     own = {id(p) for p in layer.parameters()} if isinstance(layer, torch.nn.Module) else set()
     for index, expression in enumerate(_expressions(model.values.get("initializer"))):
@@ -142,7 +143,7 @@ def _expressions(applicator: Any) -> list[str]:
 
 
 def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:
-    """Yield metrics that a model of this package does not report; of others a batch tells."""
+    """Yield metrics that a model of this package does not report; others are checked by a batch."""
     names = trainer.get("validation_metric")
     if names is None or not trainer.sound("validation_metric"):
         return
@@ -151,7 +152,7 @@ def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:
     known = sorted({"loss", *scalars(built.eval().get_metrics(reset=True))})
     try:
         wanted = parse_metric_names([names] if isinstance(names, str) else names)
-    except ConfigurationError:  # the trainer's own check says it
+    except ConfigurationError:  # reported by the trainer's own check
         return
     for _, name in wanted:
         if name not in known:
@@ -185,7 +186,7 @@ def _single_value(built: Model, items: int, shape: ImageShape) -> str | None:
     except ValueError as error:
         if is_one_value_error(error):
             return one_value_message(items, str(error))
-    except Exception:  # what does not work on "meta", or with these images: not for us to say
+    except Exception:  # some operations do not work on "meta"; training finds real faults
         logger.debug("the model cannot be run on meta", exc_info=True)
     return None
 

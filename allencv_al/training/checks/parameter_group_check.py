@@ -41,8 +41,8 @@ def parameter_group_faults(
 def unfreezing_faults(trainer: ConfigView) -> Iterator[Fault]:
     """Yield what is wrong with gradual unfreezing in a trainer's config.
 
-    The number of epochs stands in the trainer, the groups in its optimizer and the wish in its
-    scheduler, so none of these can tell alone. Meant for the trainer's `config_faults`.
+    The trainer has the number of epochs, its optimizer the groups, and its scheduler the option, so
+    that none of them can check alone. For the trainer's `config_faults`.
 
     Args:
         trainer: A view with `num_epochs`, `optimizer` and `learning_rate_scheduler`.

@@ -1,4 +1,4 @@
-"""The base of the learning rate schedules."""
+"""Base classes of the learning rate schedules."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class GroupPlan:
 class LearningRateScheduler(Scheduler, Registrable):
     """Sets the learning rate of every parameter group; by epoch unless a subclass says otherwise.
 
-    A group's own `initial_lr` is where its schedule starts from, else its `lr`.
+    The schedule of a group starts from its `initial_lr`, else from its `lr`.
 
     Args:
         optimizer: The optimizer, given by the trainer.
@@ -80,7 +80,7 @@ class LearningRateScheduler(Scheduler, Registrable):
         super().__init__(optimizer, "lr", last_epoch)
 
     def describe_epoch(self) -> list[GroupPlan]:
-        """Return what the coming epoch does with each parameter group that holds any."""
+        """Return the plan of the coming epoch for each non-empty parameter group."""
         rates = self._epoch_rates()
         return [
             GroupPlan(
@@ -114,7 +114,7 @@ class LearningRateScheduler(Scheduler, Registrable):
 
 
 class StepwiseScheduler(LearningRateScheduler):
-    """A schedule by optimizer step: `get_values` looks at `last_batch_num_total`.
+    """A schedule by optimizer step: `get_values` reads `last_batch_num_total`.
 
     Args:
         optimizer: The optimizer, given by the trainer.
@@ -157,23 +157,23 @@ def plan_text(plans: Sequence[GroupPlan]) -> str:
 
 
 def group_name(group: dict[str, Any], index: int) -> str:
-    """Return what a message calls a parameter group."""
+    """Return the name of a parameter group in messages."""
     return str(group.get("name", f"group {index}"))
 
 
 def required(name: str, value: int | None, reason: str) -> int:
-    """Return `value`, which only Python code can have left out: a trainer gives it."""
+    """Return `value`; raise if a Python caller left it out (trainers always give it)."""
     if value is None:
         raise ConfigurationError(f"{name}: expected a number, found none; {reason}")
     return value
 
 
 def warn_of_long_warmup(scheduler: LearningRateScheduler | None, steps: int | None) -> None:
-    """Warn of a warm-up that what it warms up for ends with, or before.
+    """Warn of a warm-up that is at least as long as the schedule.
 
     Args:
         scheduler: The schedule.
-        steps: The optimizer steps that it has.
+        steps: The optimizer steps available to the schedule.
     """
     warmup = next(
         (n for name in _WARMUPS if (n := getattr(scheduler, name, None)) is not None), None
@@ -190,7 +190,7 @@ def warn_of_long_warmup(scheduler: LearningRateScheduler | None, steps: int | No
 
 
 def training_steps(num_epochs: int | None, num_steps_per_epoch: int | None) -> int:
-    """Return the steps of the whole training, or say which number is missing."""
+    """Return the steps of the whole training; raise if a number is missing."""
     reason = "without it the length of the schedule is unknown"
     epochs = required("num_epochs", num_epochs, reason)
     return epochs * required("num_steps_per_epoch", num_steps_per_epoch, reason)

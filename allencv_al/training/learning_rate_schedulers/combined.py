@@ -22,8 +22,8 @@ from allencv_al.training.learning_rate_schedulers.base import (
 class Combined(StepwiseScheduler):
     """Runs schedules one after the other, each for some epochs.
 
-    Each starts from the rates that the one before it ended with, and counts its epochs and steps
-    from its own beginning. After the last the rates stay where they are.
+    Each starts from the final rates of the previous one and counts its epochs and steps from its
+    own start. After the last one the rates stay constant.
 
     Args:
         optimizer: The optimizer, given by the trainer.
@@ -48,7 +48,7 @@ class Combined(StepwiseScheduler):
         self.schedulers = schedulers
         self.num_steps_per_epoch = num_steps_per_epoch
         self.validation_metric = validation_metric
-        # What is wrong with a later schedule is better known now than when its epochs come
+        # On a throw-away optimizer: faults of a later schedule must not wait for its epochs
         built = [self._build(*pair, _stand_in(optimizer)) for pair in schedulers]
         self.needs_metric = any(scheduler.needs_metric for scheduler in built)
         self.first_step = 0
@@ -66,6 +66,7 @@ class Combined(StepwiseScheduler):
 
     def _construct(self, epochs: int, lazy_scheduler: Lazy[LearningRateScheduler]) -> None:
         for group in self.optimizer.param_groups:
+            # `initial_lr` is where a schedule starts from; in the first epoch it may be the user's
             if self.last_epoch >= 0:
                 group["initial_lr"] = group["lr"]
         self.current = self._build(epochs, lazy_scheduler, self.optimizer)
@@ -154,7 +155,7 @@ class Combined(StepwiseScheduler):
 
 
 def _stand_in(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Return an optimizer of the same groups, on whose parameters and rates nothing depends."""
+    """Return a throw-away optimizer with the same groups."""
     groups = [
         {**group, "params": [torch.nn.Parameter(torch.zeros(1)) for _ in group["params"][:1]]}
         for group in optimizer.param_groups

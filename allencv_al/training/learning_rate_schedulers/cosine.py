@@ -63,5 +63,6 @@ class Cosine(LearningRateScheduler):
         while epoch >= length:
             epoch -= length
             cycle += 1
+            # At least one epoch: a `t_mul` below 1 would shrink a cycle to nothing
             length = max(1, int(self.t_initial * self.t_mul**cycle))
         return cycle, epoch, length

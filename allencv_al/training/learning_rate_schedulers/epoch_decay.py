@@ -1,4 +1,4 @@
-"""Schedules that depend on the number of finished epochs alone."""
+"""Schedules that depend only on the number of finished epochs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Exponential(LearningRateScheduler):
         self._write_values()
 
     def decays(self, epochs: int) -> int:
-        """Return how often the rate was multiplied after so many epochs."""
+        """Return the number of decays after so many epochs."""
         return epochs
 
     @overrides

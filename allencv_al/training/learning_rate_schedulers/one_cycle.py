@@ -94,7 +94,8 @@ class OneCycle(StepwiseScheduler):
             set_momentum(group, momentum)
 
     def _place(self) -> tuple[int, float]:
-        """Return the phase that the step lies in, and which part of it lies behind."""
+        """Return the current phase and the progress within it, 0 to 1."""
+        # Steps count from 1, phases from 0; the rates stay at the last value after the plan
         step = min(max(0, self.last_batch_num_total - 1), self.total_steps - 1)
         begin = 0.0
         for index, (end, _, _) in enumerate(self.phases):

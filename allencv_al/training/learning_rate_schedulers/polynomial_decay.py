@@ -53,6 +53,7 @@ class PolynomialDecay(StepwiseScheduler):
         step, end = self.last_batch_num_total, self.end_learning_rate
         if step < self.warmup_steps:
             return [base * step / self.warmup_steps for base in self.base_values]
+        # Also where the warm-up is longer than the training: no division by 0 below
         if step >= self.total_steps:
             return [end] * len(self.base_values)
         left = (self.total_steps - step) / (self.total_steps - self.warmup_steps)

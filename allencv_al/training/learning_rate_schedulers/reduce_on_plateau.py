@@ -95,7 +95,7 @@ class ReduceOnPlateau(LearningRateScheduler):
         self._write_values()
 
     def _improves(self, metric: float) -> bool:
-        if math.isnan(metric):
+        if math.isnan(metric):  # counts as no improvement, even as the first
             return False
         if self.best is None:
             return True
@@ -110,7 +110,7 @@ class ReduceOnPlateau(LearningRateScheduler):
             for rate, lowest in zip(self.rates, self.min_lrs, strict=True)
         ]
         self.rates = [
-            new if old - new > self.eps else old
+            new if old - new > self.eps else old  # as in PyTorch: tiny reductions are skipped
             for old, new in zip(self.rates, lowered, strict=True)
         ]
         self.cooldown_left = self.cooldown

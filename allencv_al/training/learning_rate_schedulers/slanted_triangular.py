@@ -117,7 +117,7 @@ class SlantedTriangular(LearningRateScheduler):
     def _values_at(self, batch_num_total: int) -> list[float]:
         first, steps = self._triangle()
         step = max(0, min(batch_num_total - first, steps))
-        cut = int(steps * self.cut_frac)
+        cut = int(steps * self.cut_frac)  # rounded down, as in AllenNLP and in the paper
         rises = step < cut
         height = step / cut if rises else 1 - (step - cut) / max(steps - cut, 1)
         factor = (1 + height * (self.ratio - 1)) / self.ratio
@@ -148,6 +148,7 @@ class SlantedTriangular(LearningRateScheduler):
     @overrides
     def step(self, metric: float | None = None) -> None:
         self.last_epoch += 1
+        # Counted, not planned: unreadable images may have removed batches
         self.epoch_ends.append(self.last_batch_num_total)
         if self.last_epoch == 0:
             self._compare_steps()

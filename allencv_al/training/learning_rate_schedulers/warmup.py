@@ -42,7 +42,7 @@ class ConstantWithWarmup(StepwiseScheduler):
         self._write_values()
 
     def factor_after(self, step: int) -> float:
-        """Return what the full rate is multiplied by at a step after the warm-up."""
+        """Return the factor of the full rate at a step after the warm-up."""
         return 1.0
 
     @overrides
@@ -91,7 +91,7 @@ class CosineWithWarmup(ConstantWithWarmup):
         return (1 + math.cos(2 * math.pi * self.num_cycles * self._progress(step))) / 2
 
     def _progress(self, step: int) -> float:
-        """Return which part of the way from the warm-up to the end lies behind, 0 to 1."""
+        """Return the progress from the end of the warm-up to the last step, 0 to 1."""
         length = self.num_training_steps - self.num_warmup_steps
         return min(1.0, (step - self.num_warmup_steps) / max(1, length))
 

@@ -1,4 +1,4 @@
-"""The base of the optimizers."""
+"""Base class of the optimizers."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Optimizer(torch.optim.Optimizer, Registrable):
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         groups = config.get("parameter_groups")
         for index, group in enumerate(groups if isinstance(groups, list | tuple) else ()):
-            # What is wrong with the shape of a group is reported already; the rest is still told.
+            # The spec reports a group of another shape; options are checked all the same
             is_list = isinstance(group, list | tuple)
             patterns, options = [*group, None, None][:2] if is_list else (None, None)
             if patterns == []:

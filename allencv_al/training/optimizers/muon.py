@@ -76,6 +76,7 @@ class _Muon(torch.optim.Optimizer):
             )
             rows, columns = updates.shape[1:]
             rate = group["lr"] * lr_factor(group["adjust_lr_fn"], rows, columns)
+            # Decoupled weight decay, before the update as in AdamW
             torch._foreach_mul_(alike, 1 - group["lr"] * group["weight_decay"])
             shaped = [update.view(alike[0].shape) for update in updates.to(alike[0].dtype)]
             torch._foreach_add_(alike, shaped, alpha=-rate)
@@ -166,6 +167,7 @@ def orthogonalize(
     linear, cubic, quintic = coefficients
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices  # the smaller Gram matrix is the cheaper one
+    # bfloat16 suffices for singular values near 1; on CPUs without it float32 is faster
     x = x.to(torch.bfloat16) if x.is_cuda else x.float()
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(eps)
     for _ in range(steps):

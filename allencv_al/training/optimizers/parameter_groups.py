@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 ParameterGroups = list[tuple[list[re.Pattern[str]], dict[str, Any]] | tuple[list[re.Pattern[str]]]]
 """The parameter groups of a config: the expressions of each group and its optional options."""
 
-_SHOWN = 40  # names in the message that should help to find the right expression
-_FEW = 5  # names where the rest is of the same kind
+_SHOWN = 40  # names in a message that helps to find the right expression
+_FEW = 5  # names in a message where further ones add nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class GroupRule:
 
     @property
     def name(self) -> str:
-        """The expressions, as a message or a log shows them."""
+        """The expressions, as messages and logs show them."""
         return " | ".join(pattern.pattern for pattern in self.patterns)
 
     @property
@@ -84,7 +84,7 @@ def _read_rule(group: Sequence[Any]) -> GroupRule:
 def assignment_faults(
     rules: Sequence[GroupRule], trainable: Sequence[str], frozen: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Yield the place and the message of everything that keeps names from having one group each.
+    """Yield place and message of each expression without parameters and of each overlap of groups.
 
     Args:
         rules: The groups.
@@ -133,9 +133,9 @@ def make_parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return the groups for a `torch.optim.Optimizer`, in the order of the rules.
 
-    The last is the default group: what no rule names, even if that is nothing. Parameters that
-    do not require gradients are left out; a rule with `{"requires_grad": false}` freezes its
-    parameters, and they are left out too.
+    The last is the default group with the parameters that no rule names, even if it is empty.
+    Parameters that do not require gradients are left out; a rule with `{"requires_grad": false}`
+    freezes its parameters, and they are left out too.
 
     Args:
         model_parameters: Names and parameters; their order is kept within each group.
@@ -160,6 +160,7 @@ def make_parameter_groups(
             continue
         options = {key: value for key, value in rule.options.items() if key != "requires_grad"}
         groups.append(_group(rule.name, members) | options)
+    # Even if empty: schedules and checkpoints count on the default group being the last
     groups.append(_group("default", trainable))
     if not any(group["params"] for group in groups):
         raise ConfigurationError("the model has no parameter that requires gradients")

@@ -1,4 +1,4 @@
-"""The trainer as a config describes it; the loop itself is in `training_loop.py`."""
+"""Trainer `gradient_descent`: builds optimizer, schedules and callbacks for `training_loop.py`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class GradientDescentTrainer(TrainingLoop):
         self.optimizer = (optimizer or Lazy(Optimizer.from_params)).construct(
             model_parameters=list(model.named_parameters())  # it leaves the frozen ones out
         )
-        self._avoid_single_items()
+        self._avoid_single_items()  # changes the number of batches, which the schedules count
         steps = math.ceil(len(data_loader) / self.batches_per_step)
         schedule = {
             "optimizer": self.optimizer,
@@ -115,7 +115,7 @@ class GradientDescentTrainer(TrainingLoop):
         self.learning_rate_scheduler = _construct(learning_rate_scheduler, **schedule)
         warn_of_long_warmup(self.learning_rate_scheduler, self.num_epochs * steps)
         self.momentum_scheduler = _construct(momentum_scheduler, **schedule)
-        self._check_validation()
+        self._check_validation()  # before the first file is written
         self.checkpointer = None
         if self.serialization_dir is not None:
             self.checkpointer = (checkpointer or Lazy(Checkpointer.from_params)).construct(
@@ -131,7 +131,7 @@ class GradientDescentTrainer(TrainingLoop):
         yield from unfreezing_faults(config)
 
     def _check_validation(self) -> None:
-        """Raise where there is no metric of that name to look at, or no data to measure it on."""
+        """Raise where the validation metric or the data for it is missing."""
         if self.validation_data_loader is None:
             if getattr(self.learning_rate_scheduler, "needs_metric", False):
                 raise ConfigurationError(
@@ -139,11 +139,11 @@ class GradientDescentTrainer(TrainingLoop):
                     "validation data, found none"
                 )
         elif type(self.model).__module__.startswith("allencv_al."):
-            # Another's model may report more once it has seen a batch
+            # A model of the user's own may report more metrics once it has seen a batch
             self.metric_tracker.require(dict.fromkeys(self._names_before_a_batch()))
 
     def _avoid_single_items(self) -> None:
-        """Merge a last batch of one image where the model may not learn from one.
+        """Merge a last batch of one image if the model cannot train on one (batch norm).
 
         After the optimizer, which freezes layers for good, and before schedules count the steps
         and freeze layers for a while.

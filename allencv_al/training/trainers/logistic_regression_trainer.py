@@ -1,4 +1,4 @@
-"""The trainer that fits the last layer exactly, by logistic regression on the embeddings."""
+"""Trainer `logistic_regression`: fits the last layer exactly, on the embeddings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LogisticRegressionTrainer(Trainer):
     Args:
         model: The model; it needs a `linear_layer` and embeddings that do not train.
         data_loader: The training data.
-        validation_data_loader: The data that the metrics `validation_*` are of.
+        validation_data_loader: The data of the metrics `validation_*`.
         serialization_dir: Folder of the run; without one nothing is written.
         inverse_regularization: The weight of the loss against the penalty, scikit-learn's `C`:
             smaller values keep the weights smaller.

@@ -12,8 +12,8 @@ from allencv_al.common.errors import CheckpointError, ConfigurationError
 class MetricTracker:
     """Follows one validation metric, or the signed sum of several, from epoch to epoch.
 
-    Only a strictly better score counts as an improvement. NaN never does, and whatever number comes
-    after a NaN is better.
+    Only a strictly better score counts as an improvement. NaN never does; any number is better than
+    NaN.
 
     Args:
         metric_name: The metric's name after `+` if it grows as the model improves (`+accuracy`) or
@@ -46,7 +46,7 @@ class MetricTracker:
         self.best_epoch_metrics: dict[str, Any] = {}
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Note the validation metrics of an epoch.
+        """Add the validation metrics of an epoch.
 
         Raises:
             ConfigurationError: A tracked metric is not among them.
@@ -88,7 +88,7 @@ class MetricTracker:
         return sum(sign * float(metrics[name]) for sign, name in self.tracked_metrics)
 
     def scheduler_metric(self, metrics: Mapping[str, Any]) -> float:
-        """Return what a learning rate scheduler is given: one metric as it is, or the signed sum.
+        """Return the metric for learning rate schedulers: a single one unsigned, or the signed sum.
 
         Raises:
             ConfigurationError: A tracked metric is not among `metrics`.
@@ -108,7 +108,7 @@ class MetricTracker:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is known of the epochs so far."""
+        """Return the state after the epochs so far."""
         return {
             "best_so_far": self._best_so_far,
             "epochs_with_no_improvement": self._epochs_with_no_improvement,

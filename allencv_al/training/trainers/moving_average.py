@@ -16,7 +16,7 @@ from allencv_al.common.errors import CheckpointError
 
 
 class MovingAverage(Registrable):
-    """Keeps an average of each parameter, and puts the averages in place when asked.
+    """Keeps an average of each parameter, and can swap the averages in.
 
     Args:
         parameters: Names and parameters, given by the trainer.
@@ -36,7 +36,7 @@ class MovingAverage(Registrable):
         self._backups: list[Tensor] | None = None
 
     def apply(self, num_updates: int | None = None) -> None:
-        """Take the present parameters into the averages; called after each optimizer step.
+        """Update the averages by the current parameters; called after each optimizer step.
 
         Args:
             num_updates: The optimizer steps so far.
@@ -45,14 +45,14 @@ class MovingAverage(Registrable):
 
     @torch.no_grad()
     def assign_average_value(self) -> None:
-        """Put the averages in place of the parameters until `restore`; twice is once."""
+        """Replace the parameters by the averages until `restore`; a second call has no effect."""
         if self._backups is None:
             self._backups = [parameter.clone() for parameter in self._parameters]
             torch._foreach_copy_(self._parameters, self._shadows)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the parameters back, if the averages are in their place."""
+        """Restore the parameters if the averages replace them."""
         if self._backups is not None:
             torch._foreach_copy_(self._parameters, self._backups)
             self._backups = None

@@ -21,9 +21,9 @@ from allencv_al.training.trainers.base import Trainer
 class NoOpTrainer(Trainer):
     """Save the model as it was built: to evaluate or archive weights that came from elsewhere.
 
-    What only training looks at (the data, a regularizer, dropout) has no effect, so that the config
-    of a training can be used as it is; class weights and label smoothing are part of the loss that
-    is measured.
+    Options that only training uses (the data, a regularizer, dropout) have no effect, so that the
+    config of a training works unchanged; class weights and label smoothing are part of the
+    evaluated loss.
 
     Args:
         model: The model.

@@ -39,7 +39,7 @@ def deterministic_algorithms(enabled: bool) -> Iterator[None]:
     # cuBLAS reads it when it is first used; torch refuses deterministic products without it
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = False  # its choice of algorithms depends on timing
     try:
         yield
     finally:
@@ -65,6 +65,7 @@ class StepPrecision:
         self, precision: Precision, device: torch.device, grad_scaling: bool = True
     ) -> None:
         if precision == "auto":
+            # Emulated bf16 is slower than fp32 and less exact
             precision = "bf16" if has_native_bf16(device) else "fp32"
         elif precision == "mixed":
             precision = "fp16" if device.type == "cuda" else "bf16"
@@ -73,6 +74,7 @@ class StepPrecision:
                 "precision: fp16 needs a GPU, found the CPU; use bf16, fp32 or auto"
             )
         self.name = precision
+        # bf16 has the range of fp32, so that only fp16 needs a scaler
         self.is_mixed = precision != "fp32"
         self._autocast: AbstractContextManager[object] = nullcontext()
         if self.is_mixed:

@@ -14,7 +14,7 @@ import torch
 from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import Progress
 
-# Bounds what is held back where steps are too fast for the clock to ask for the sum.
+# Bounds the memory of losses on the device where steps are fast.
 MOST_PENDING = 256
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -22,8 +22,8 @@ SECONDS_BETWEEN_LOOKS = 1.0
 class RunningLoss:
     """Adds up the losses of steps; they stay on the device until the mean is read.
 
-    Losses are added one by one in the order of the steps, so that the sum has the same bits
-    whenever it was asked for on the way.
+    Losses are added one by one in the order of the steps, so that the sum has the same bits no
+    matter how often it was read on the way.
     """
 
     def __init__(self) -> None:
@@ -59,6 +59,7 @@ class RunningLoss:
             return
         values = torch.stack(self._pending).tolist()
         for value, ids in zip(values, self._pending_ids, strict=True):
+            # Python floats, one by one: a sum on the device would depend on when it is read
             self._count += 1
             if not math.isfinite(value):
                 raise TrainingError(
@@ -88,12 +89,12 @@ class RunningLoss:
 
 
 class LossProgress(AbstractContextManager["LossProgress"]):
-    """A progress bar with the loss, drawn now and then: each time, the loop waits for the device.
+    """A progress bar with the loss, redrawn once a second: each time waits for the device.
 
     Args:
         description: Text of the progress bar; None draws nothing.
         total: The steps of the epoch.
-        done: Those that a process before this one did.
+        done: Steps that earlier processes of this run did.
     """
 
     def __init__(self, description: str | None, total: int, done: int) -> None:

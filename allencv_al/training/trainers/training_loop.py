@@ -177,7 +177,7 @@ class TrainingLoop(EpochTrainer):
                 logger.info("no improvement for as many epochs as patience allows: stopping early")
                 break
             self._train_epoch()
-            before = self._state()  # should a signal come during validation, which resets metrics
+            before = self._state()  # for a signal during validation, which resets metrics
             training_metrics = {**self.model.collect_metrics(reset=True), "loss": self._loss.mean()}
             try:
                 validation_metrics = self._validate()
@@ -199,16 +199,17 @@ class TrainingLoop(EpochTrainer):
             self.checkpointer.check_unused()
         self._check_metric()
         self.callbacks.on_start(self)
+        # After all that may draw numbers: a resumed run must continue with those of its checkpoint
         restore_random_state(random)
         if self.checkpointer is not None and self.steps_completed == 0:
             self._save()  # the initial weights: another process may not draw the same
-            self.checkpointer.wait()  # a disk that is full is better known now than in an hour
+            self.checkpointer.wait()  # a full disk must be known now, not in an hour
 
     def _names_before_a_batch(self) -> set[str]:
-        """Return the metrics that the model reports without having seen a batch.
+        """Return the metrics that the model reports before its first batch.
 
         Raises:
-            ConfigurationError: One that is to choose an epoch is not one number.
+            ConfigurationError: The validation metric is not a single number.
         """
         was_training = self.model.training
         known = self.model.eval().collect_metrics()
@@ -217,9 +218,9 @@ class TrainingLoop(EpochTrainer):
         return {"loss", *known}
 
     def _check_metric(self) -> None:
-        """Find out before the first epoch that the model does not report what is to choose one.
+        """Raise before the first epoch if the model does not report the validation metric.
 
-        Most models report their metrics before any batch; of another the first batch tells.
+        Most models report their metrics before any batch; others are tried on the first batch.
         """
         loader = self.validation_data_loader
         if loader is None or self.epochs_completed:
@@ -240,9 +241,11 @@ class TrainingLoop(EpochTrainer):
             while group := self._wait_for(batches, self.batches_per_step):
                 loss = self.step(group)
                 self._loss.add(loss, _ids(group))
+                # The loader's index, not a count: unreadable images may have removed whole batches
                 self._batch = group[-1].index + 1
                 if self.callbacks.watches_batches:
                     self.callbacks.on_batch(self, loss, self._loss.count)
+                # After the callbacks, so that the checkpoint has their state of this step
                 if self._signals.received is not None:
                     self._stop(self._state())
                 if self.checkpointer is not None and self.checkpointer.due():
@@ -278,13 +281,15 @@ class TrainingLoop(EpochTrainer):
         self._metrics = self._describe_epoch(training, validation)
         if self.serialization_dir is not None:
             write_json(self.serialization_dir / f"metrics_epoch_{epoch}.json", self._metrics)
+        # The rates of the last step; `scheduler.step` below sets those of the next epoch
         self.learning_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
             if scheduler is not None:
                 scheduler.step(score)
+        # Before the checkpoint, which holds their state: a resumed run does not repeat them
         self.callbacks.on_epoch(self, self._metrics, epoch)
         self.epochs_completed, self._batch, self._loss = epoch + 1, 0, RunningLoss()
-        # Without validation data the last epoch is the one to keep
+        # Without validation data the last epoch is the result
         is_best = validation is None or tracker.is_best_so_far()
         self._save_epoch(self._result_weights() if is_best else None)
 
@@ -294,18 +299,20 @@ class TrainingLoop(EpochTrainer):
             best = self.checkpointer.load_best()
         if best is not None:
             self.model.load_state_dict(best)
+        # An archive, and later users of the model, expect the usual memory layout
         if self.channels_last:
             self.model.to(memory_format=torch.contiguous_format)
         self._metrics.update(self._measurements())
         if self.serialization_dir is not None:
             write_json(self.serialization_dir / "metrics.json", self._metrics)
+        # A signal during the last writes: the result is complete, but the command must still stop
         if self._signals.received is not None:
             message = "training was complete; --recover does what comes after it"
             raise TrainingInterrupted(self._signals.received, message)
         self.has_result = True
         return self._metrics
 
-    # State: all that decides what comes next, so that a recovered run repeats every bit.
+    # State: all that later steps depend on, so that a resumed run repeats every bit.
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -340,6 +347,7 @@ class TrainingLoop(EpochTrainer):
         try:
             self.model.load_state_dict(checkpoint.model)
             self.model.load_metric_state(state["model_metrics"])
+            # After the weights: averages and schedules refer to the parameters
             self.step.load_state_dict(state["step"])
             self.metric_tracker.load_state_dict(state["tracker"])
             self._loss.load_state_dict(state["loss"])
@@ -355,7 +363,7 @@ class TrainingLoop(EpochTrainer):
         return random
 
     def _tell_of_more_epochs(self, before: int) -> None:
-        """Warn of schedules whose state holds the length that the training had."""
+        """Warn of schedules whose state holds the former number of epochs."""
         for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
             if scheduler is not None and self.num_epochs > before and _counts_epochs(scheduler):
                 logger.warning(
@@ -373,17 +381,17 @@ class TrainingLoop(EpochTrainer):
 
     def _save_epoch(self, best: Mapping[str, torch.Tensor] | None) -> None:
         if self.checkpointer is None:
-            if best is not None:
+            if best is not None:  # cloned: training continues in the same tensors
                 self._best_in_memory = {name: value.clone() for name, value in best.items()}
         elif self.checkpointer.save_completed_epochs:
-            state = self._state()  # asks for the loss, and so finds a NaN, before anything is saved
+            state = self._state()  # reads the loss, and so finds a NaN before anything is saved
             model = self.model.state_dict()
             self.checkpointer.save(self.epochs_completed, 0, model, state, best)
         elif best is not None:
             self.checkpointer.save_best(best)
 
     def _result_weights(self) -> Mapping[str, torch.Tensor]:
-        """Return what the epoch was validated with: the averages where there are some."""
+        """Return the weights that were validated: the averages if there are any."""
         if self.moving_average is None:
             return self.model.state_dict()
         with self._averaged():
@@ -392,9 +400,9 @@ class TrainingLoop(EpochTrainer):
     # The small parts.
 
     def _open_batches(self) -> Iterator[Batch]:
-        """Open what is left of the epoch, with the random number generators left as they are.
+        """Open the rest of the epoch without advancing the random number generators.
 
-        A loader's workers draw a seed when they start. They start once more in a recovered epoch,
+        A loader's workers draw a seed when they start. In a resumed epoch they start once more,
         which must not shift the numbers that the model draws.
         """
         random = random_state()
@@ -406,7 +414,7 @@ class TrainingLoop(EpochTrainer):
         return filter(self._can_learn_from, chain(first, batches))
 
     def _can_learn_from(self, batch: Batch) -> bool:
-        """Return whether more than one image is left of a batch, where the model needs more."""
+        """Return whether a batch has more than one readable image, if the model needs that."""
         if len(batch) > 1 or not batch.unreadable or not self.needs_several_items:
             return True
         logger.warning(
@@ -469,7 +477,7 @@ class TrainingLoop(EpochTrainer):
         raise TrainingInterrupted(received, f"{where}; --recover resumes from there")
 
     def _finish_writing(self) -> None:
-        """Wait for the last checkpoint while another error is on its way."""
+        """Wait for the last checkpoint while another error propagates; only log its own."""
         try:
             if self.checkpointer is not None:
                 self.checkpointer.wait()

@@ -31,16 +31,16 @@ class TrainingStep:
     """Turns a group of batches into one update of the weights.
 
     `count` is the number of steps so far. With `keep_outputs`, `inputs`, `outputs` and `grad_norm`
-    are those of the last step, for callbacks; without, they stay empty, so that no memory is held.
+    are those of the last step, for callbacks; without, they stay empty, which saves memory.
 
     Args:
         model: The model, on its device and in train mode.
         optimizer: Its optimizer.
         precision: Number format of the forward pass.
         to_device: Makes the model's arguments of a batch.
-        learning_rate_scheduler: Told of each step before the optimizer acts.
+        learning_rate_scheduler: Called before each step of the optimizer.
         momentum_scheduler: The same for momentum.
-        moving_average: Told of each step after the optimizer has acted.
+        moving_average: Called after each step of the optimizer.
         grad_norm: Scale gradients down to this norm; True only measures the norm.
         grad_clipping: Clip each gradient to plus or minus this value.
         copy_loss: Copy each loss: CUDA graphs overwrite what they returned.
@@ -76,6 +76,7 @@ class TrainingStep:
         self._clip_value = grad_clipping
         self._limits = grad_norm not in (None, False) or grad_clipping is not None
         self._copy_loss = copy_loss
+        # A user's optimizer may do more than clear the gradients
         own = type(optimizer).zero_grad is not torch.optim.Optimizer.zero_grad
         self._clears_in_its_own_way = own
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -97,7 +98,7 @@ class TrainingStep:
         return loss
 
     def without_schedules(self, to_device: ToDevice) -> TrainingStep:
-        """Return a step of the same kind that no schedule, average or callback hears of.
+        """Return the same step without schedules, averages and callbacks.
 
         Args:
             to_device: Makes the model's arguments of a batch.
@@ -108,7 +109,8 @@ class TrainingStep:
         return step
 
     def _advance(self) -> None:
-        """Change the weights, and everything that counts such changes."""
+        """Update the weights, and the schedules and averages that count updates."""
+        # AllenNLP's order: the schedulers set the rate of this step, the average sees its result
         self.count += 1
         for scheduler in self._schedulers:
             scheduler.step_batch(self.count)
@@ -120,20 +122,20 @@ class TrainingStep:
             self._moving_average.apply(self.count)
 
     def _overflowed(self) -> bool:
-        """Return whether scaled gradients are no numbers, so that this step changes nothing.
+        """Return whether scaled gradients overflowed, so that this step must change nothing.
 
-        The scaler only lowers its scale then; known before the schedules are told of a step.
+        The scaler then only lowers its scale. Checked before the schedules count the step.
         """
         scaler = self._precision.scaler
         if scaler is None:
             return False
-        if not self._limits:
+        if not self._limits:  # else `_limit_gradients` has unscaled them; twice is an error
             scaler.unscale_(self._optimizer)
         found = scaler._found_inf_per_device(self._optimizer)
         return any(bool(value) for value in found.values())
 
     def _total_weight(self, batches: Sequence[Batch]) -> torch.Tensor | float:
-        """Return what the loss of one batch with all the items would be divided by."""
+        """Return the divisor of the loss of one batch with all the items."""
         parts = [self._model.loss_weight(batch.tensors, len(batch)) for batch in batches]
         total = sum(parts[1:], parts[0])
         if isinstance(total, torch.Tensor):
@@ -182,12 +184,12 @@ class TrainingStep:
         inputs = self._to_device(batch)
         with self._precision.autocast():
             outputs = self._forward(inputs, batch)
-            loss = self._loss(outputs, batch)
+            loss = self._loss(outputs, batch)  # also with accumulation: checks that there is one
             if total is not None:  # the share in the mean over the items of all parts
                 loss = self._model.loss_sum(outputs, inputs, len(batch)) / total
             penalty = self._model.get_regularization_penalty()
         if penalty is not None:
-            loss = loss + penalty / parts
+            loss = loss + penalty / parts  # the penalty of one batch, spread over its parts
         scaler = self._precision.scaler
         done = False
         if self.on_backward is not None:
@@ -197,6 +199,7 @@ class TrainingStep:
         if self.keep_outputs:
             self.inputs.append(inputs)
             self.outputs.append(outputs)
+        # Not .item(): reading the value would wait for the device at every step
         detached = loss.detach()
         return detached.clone() if self._copy_loss else detached
 
@@ -214,7 +217,7 @@ class TrainingStep:
         loss: torch.Tensor | None = outputs.get("loss")
         if loss is None:
             raise TrainingError(
-                f"{type(self._model).__name__} gave no loss for a batch with the labels of "
+                f"{type(self._model).__name__} returned no loss for a batch with the labels of "
                 f"{', '.join(batch.ids[:3])} ...; training needs labeled images"
             )
         if not loss.requires_grad and self.on_backward is None:

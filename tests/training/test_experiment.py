@@ -67,7 +67,7 @@ def test_ten_planted_faults_are_listed_with_their_paths(
     assert '"channel_shuffle"' in found["dataset_reader.augmentation.3.type"]
     assert found["trainer.optimizer.lr"] == 'expected float >= 0, found "fast"'
     assert found["dataset_reader.lazy"] == 'expected bool, found "yes"'
-    assert found["data_loader.batch_size"] == "expected int, found 16.5"
+    assert found["data_loader.batch_size"] == "expected int >= 1, found 16.5"
     assert "missing key, expected int" in found["validation_dataset_reader.augmentation.0.width"]
     [shape] = [text for path, text in found.items() if path.startswith("model.im2vec_encoder")]
     assert "2048x1x1" in shape
