@@ -31,6 +31,8 @@ from allencv_al.training.run_folder import is_of_a_run
 
 MakeConfig = Callable[..., dict[str, Any]]
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 RANDOM, MARGIN, BADGE = ({"type": name} for name in ("random", "margin", "badge"))
 
 

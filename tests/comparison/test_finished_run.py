@@ -21,6 +21,8 @@ from allencv_al.comparison.finished_run import FinishedRun, read_folder
 
 MakeConfig = Callable[..., dict[str, Any]]
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 @pytest.fixture
 def config(linear_config: MakeConfig) -> dict[str, Any]:

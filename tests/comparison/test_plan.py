@@ -23,6 +23,8 @@ from allencv_al.selection.strategies.base import QueryStrategy
 
 MakeConfig = Callable[..., dict[str, Any]]
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 RANDOM, MARGIN, BADGE = ({"type": name} for name in ("random", "margin", "badge"))
 
