@@ -19,8 +19,8 @@ PACKAGE = "allencv_al"
 MOST_FILES = 16
 # Files that play the same part in twin folders
 TWINS = {"__init__", "__main__", "base", "app"}
-# One file per subcommand
-FAMILIES = {"commands"}
+# One file per subcommand, and per query strategy
+FAMILIES = {"commands", "strategies"}
 
 
 def main(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ One copy of the package gets all dummies, where the rows say; then one process u
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -47,12 +48,21 @@ class Recipe:
 
 
 def example(page: str, place: int = 0) -> str:
-    """Return the imports of a docs page and one of its classes."""
+    """Return the imports of a docs page, from modules as the package has them, and a class."""
     text = (REPOSITORY / "docs" / "how_to" / "extend" / page).read_text(encoding="utf-8")
     [code, *_] = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     parts = code.split("\n\n\n")
     classes = [part for part in parts if part.startswith("@")]
-    return f"{parts[0]}\n\n\n{classes[place]}\n"
+    imports = re.sub(r"^from (allencv_al[\w.]*) import (.*)$", deep_imports, parts[0], flags=re.M)
+    return f"{imports}\n\n\n{classes[place]}\n"
+
+
+def deep_imports(match: re.Match[str]) -> str:
+    """Return the lines that import names of a public package from where they are defined."""
+    package = importlib.import_module(match[1])
+    return "\n".join(
+        f"from {getattr(package, name).__module__} import {name}" for name in match[2].split(", ")
+    )
 
 
 def component(family: str, base: str, folder: str, name: str, source: str) -> Recipe:
@@ -164,7 +174,7 @@ RECIPES = {
         example("strategy.md"),
     ),
     "annotator": component(
-        "annotator", "Annotator", "labels/annotators", "by_file_name", example("annotator.md")
+        "annotator", "Annotator", "labels/annotators", "file_names", example("annotator.md")
     ),
     "stop rule": Recipe(
         use='printed("describe", "stop_rule", "time_spent")',
@@ -175,15 +185,15 @@ RECIPES = {
     "exchange format": Recipe(
         use='printed("export-labels", "--help") + round_trip("dummy")',
         expected='[["a.png", "cat"]]',
-        files={"labels/exchange/dummy.py": FORMAT},
+        files={"labels/exchange/dummy_format.py": FORMAT},
         lines={
-            "TEXT_FORMATS": '"dummy": TextFormat(dummy.write, dummy.read)',
+            "TEXT_FORMATS": '"dummy": TextFormat(dummy_format.write, dummy_format.read)',
             "FORMATS": '"dummy"',
         },
         edits={
             "labels/exchange/formats.py": (
                 "\nfrom allencv_al",
-                "\nfrom allencv_al.labels.exchange import dummy\nfrom allencv_al",
+                "\nfrom allencv_al.labels.exchange import dummy_format\nfrom allencv_al",
             )
         },
     ),
@@ -294,18 +304,25 @@ def follow(row: str, recipe: Recipe, package: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the dummies do, by row."""
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, with a dummy for every row."""
     folder = tmp_path_factory.mktemp("contribution")
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(REPOSITORY / "allencv_al", folder / "allencv_al", ignore=ignored)
+    for name in ("allencv_al", ".ci"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
     for row, recipe in RECIPES.items():
         follow(row, recipe, folder / "allencv_al")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(checkout: Path) -> dict[str, str]:
+    """What the dummies do, by row."""
     uses = json.dumps({row: recipe.use for row, recipe in RECIPES.items()})
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, uses],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
         text=True,
         check=False,
@@ -313,6 +330,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     texts: dict[str, str] = json.loads(done.stdout)
     return texts
+
+
+def test_the_layout_is_sound_with_all_of_them(checkout: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(checkout / ".ci" / "house.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == ""
 
 
 def test_every_row_has_a_dummy() -> None:
@@ -328,5 +355,5 @@ def test_what_a_row_says_works(row: str, found: dict[str, str]) -> None:
 def test_a_row_names_the_new_files(row: str) -> None:
     for name in RECIPES[row].files:
         folder = name.rpartition("/")[0] if "static" in name else name
-        shown = re.sub(r"(?<=/)(dummy|\w+(?=\.py$))", "NAME", folder, count=1)
+        shown = re.sub(r"(?<=/)(dummy(?=/)|\w+(?=\.py$))", "NAME", folder, count=1)
         assert "__init__" in name or f"`{shown}" in ROWS[row]
