@@ -1,4 +1,4 @@
-"""Tell the model the current epoch."""
+"""Set the current epoch on the model."""
 
 from __future__ import annotations
 
