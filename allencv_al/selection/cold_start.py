@@ -1,4 +1,4 @@
-"""The first choice, when there is no model yet: embeddings of a network that knows ImageNet."""
+"""Cold start: embeddings of an ImageNet network, for a first query without a trained model."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def embedding_predictor(
     classes: Iterable[str] = (),
     cuda_device: int | str = -1,
 ) -> Predictor:
-    """Make a predictor that gives embeddings of images, and no useful logits.
+    """Return a predictor whose embeddings are useful and whose logits are not.
 
     Args:
-        encoder: A classifier of torchvision by name (`squeezenet1_1`, `resnet18`), whose feature
-            map is averaged over all places.
-        weights_file: Its weights. Default: those that torchvision publishes, downloaded once.
+        encoder: The name of a torchvision classifier (`squeezenet1_1`, `resnet18`); its feature map
+            is averaged over all positions.
+        weights_file: Its weights. Default: the weights that torchvision publishes, downloaded once.
         image_size: Images are scaled to this height and width.
-        classes: The classes of what is labeled already, if anything is.
-        cuda_device: Its device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if any.
+        classes: The classes of the labeled images, if any.
+        cuda_device: Where it runs: -1 is the CPU, n the n-th GPU, "auto" the first GPU if any.
 
     Raises:
         ConfigurationError: torchvision has no such classifier, or the size is too small for it.
@@ -66,7 +66,7 @@ def embedding_predictor(
         raise ConfigurationError(f"image_size: expected at least 1, found {image_size}")
     device = resolve_device(cuda_device)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the layer behind the embeddings: never used, but the same each time
+        torch.manual_seed(0)  # the last layer is not used, but equal seeds keep fingerprints equal
         network = _encoder(encoder, weights_file)
         channels = _feature_channels(network, encoder, image_size)
         vocabulary = Vocabulary({LABEL_NAMESPACE: dict.fromkeys(classes, 1) or {_NO_CLASS: 1}})
@@ -88,14 +88,14 @@ def split_weights(text: str) -> tuple[str, Path | None]:
 
 
 def check_needs_no_model(strategy: QueryStrategy, name: str) -> None:
-    """Raise where a strategy asks more than embeddings: only a trained model has classes.
+    """Raise if a strategy needs more than embeddings: only a trained model has logits.
 
     Args:
         strategy: The strategy.
         name: Its name in the message.
 
     Raises:
-        ConfigurationError: It does; the message names strategies that do not.
+        ConfigurationError: It needs more; the message lists strategies that do not.
     """
     further = sorted(needs_of(strategy) - _OF_EMBEDDINGS)
     if further:
@@ -106,7 +106,7 @@ def check_needs_no_model(strategy: QueryStrategy, name: str) -> None:
 
 
 def strategies_without_model() -> list[str]:
-    """Return the registered strategies that need embeddings, or nothing, and no other strategy."""
+    """Return the registered strategies that need at most embeddings and wrap no other strategy."""
     return [name for name in QueryStrategy.list_available() if _works_by_name(name)]
 
 
@@ -114,14 +114,14 @@ def _works_by_name(name: str) -> bool:
     try:
         strategy: QueryStrategy = QueryStrategy.from_params(name)
     except ConfigurationError:
-        return False  # a wrapper: its needs are those of what it wraps
+        return False  # a wrapper: its needs are those of the wrapped strategy
     return needs_of(strategy) <= _OF_EMBEDDINGS
 
 
 def _encoder(name: str, weights_file: Path | None) -> TorchvisionEncoder:
     if weights_file is not None:
         if weights_file.suffix not in SUFFIXES or not weights_file.is_file():
-            read_weights(weights_file)  # says what is wrong with it
+            read_weights(weights_file)  # raises the error that names the fault
         return TorchvisionEncoder(name, str(weights_file), requires_grad=False)
     try:
         return TorchvisionEncoder(name, _PUBLISHED, requires_grad=False)

@@ -35,8 +35,8 @@ FileKey = tuple[int, int] | str
 def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
     """List the images that have labels; none is decoded.
 
-    An image of the pool is known by its file, whatever it is called, or by its id, and comes under
-    the pool's id. Rows without a label are passed over.
+    An image of the pool is recognized by its file, under any name, or by its id, and gets the
+    pool's id. Rows without a label are ignored.
 
     Args:
         text: A folder with one folder per class; the folder of a run of active-learn, or the one
@@ -66,12 +66,12 @@ def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
 
 
 def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, source: str) -> None:
-    """Raise where a label is none of the model's classes.
+    """Raise if a label is not one of the model's classes.
 
     Args:
         labeled: Images with labels.
         vocabulary: The model's.
-        source: Their source, for the message.
+        source: The source of the labels, for the message.
 
     Raises:
         DataError: All such labels are listed.
@@ -93,7 +93,7 @@ def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, sour
 
 
 def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
-    """Yield what a run has labeled, as far as the images are in the pool or where they were."""
+    """Yield the labeled images of a run that are in the pool or still at their paths."""
     config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
     block = config.get("active_learning") or {}
     roots = [config.get("train_data_path"), block.get("pool_data_path")]
@@ -110,7 +110,7 @@ def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
 
 
 class _Table:
-    """A table of labels, and what is wrong with its rows."""
+    """A table of labels, and the faults of its rows."""
 
     def __init__(self, location: Path, split: str | None, pool: Sequence[Instance]) -> None:
         self._location = location
@@ -200,7 +200,7 @@ def _as_in_pool(found: Sequence[Instance], pool: Sequence[Instance]) -> list[Ins
 
 
 def _key(instance: Instance) -> FileKey:
-    """Return what two names of one file have in common; the id of what is no file."""
+    """Return a key that two names of one file share: device and inode; for arrays the id."""
     if not isinstance(instance.image, str | Path):
         return f"id {instance.id}"
     path = Path(instance.image)

@@ -82,11 +82,11 @@ def read_pool(text: str) -> list[Instance]:
 def separate(
     pool: Sequence[Instance], labeled_text: str | None
 ) -> tuple[list[Instance], list[Instance]]:
-    """Return what may be chosen, and what is labeled.
+    """Return the images that may be chosen, and the labeled images.
 
     Args:
         pool: The images of POOL. Those with a label are taken as labeled.
-        labeled_text: The value of `--labeled`; its labels come before those of POOL.
+        labeled_text: The value of `--labeled`; its labels have precedence over those of POOL.
 
     Raises:
         DataError: Everything is labeled, or the labels cannot be read.
@@ -124,7 +124,7 @@ def _head(file: Path) -> bytes:
 
 
 def _is_table(file: Path, content: bytes) -> bool:
-    """Return whether the reader `manifest` takes the file: by its name, its header or its keys."""
+    """Return whether the reader `manifest` reads the file: by its name, header or keys."""
     head = content.decode("utf-8", "replace")
     if is_text(content[:4096]) and b"\0" in content[:4096]:
         head = decode_text(content, str(file))
@@ -133,7 +133,8 @@ def _is_table(file: Path, content: bytes) -> bool:
         return "path" in first.values and "image_path" not in first.values
     if file.suffix.lower() in JSON_SUFFIXES:
         return True
-    has_other = path_columns(head[:4096]) == {"image_path"}  # whose paths start elsewhere
+    # Paths in `image_path` are relative to the current folder, not to the table
+    has_other = path_columns(head[:4096]) == {"image_path"}
     return is_path_table(file.name, head[:4096]) and not has_other
 
 

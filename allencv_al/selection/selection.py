@@ -16,8 +16,8 @@ class Picks:
 
     Args:
         indices: Positions in the pool, in the order of picking, `[k]`.
-        scores: The score of each pick when it was picked, `[k]`; higher is more wanted.
-        reasons: For each pick why: the rank, the cluster, the nearest labeled or selected item.
+        scores: The score of each pick when it was picked, `[k]`; higher = query first.
+        reasons: The reason of each pick, as JSON values: the cluster, the nearest labeled item ...
     """
 
     indices: NDArray[np.int64]
@@ -37,9 +37,9 @@ class Selection:
     Args:
         ids: Their ids, in the order of picking.
         scores: The score of each pick when it was picked, float32 `[k]`.
-        reasons: For each pick why, as JSON values; always with its `rank`, from 0.
-        seconds: Duration of the selection.
-        peak_bytes: By how much the peak memory of the process grew meanwhile.
+        reasons: The reason of each pick, as JSON values; always with its `rank`, from 0.
+        seconds: The duration of the selection.
+        peak_bytes: The growth of the process's peak memory during the selection.
     """
 
     ids: tuple[str, ...]
@@ -55,12 +55,12 @@ class Selection:
 def named_reason(
     reason: Mapping[str, Any], classes: Mapping[int, str], labeled: Sequence[str]
 ) -> dict[str, Any]:
-    """Return a reason with the names of classes and the ids of labeled items.
+    """Return a reason with class names and ids of labeled items instead of indices.
 
     Args:
-        reason: What a strategy says of a pick; it knows classes and labeled items by number.
-        classes: The names of the classes, by number.
-        labeled: The ids of the labeled items, in the order in which the strategy saw them.
+        reason: The reason that a strategy gave; classes and labeled items are indices.
+        classes: The names of the classes, by index.
+        labeled: The ids of the labeled items, in the order of `labeled_embeddings`.
     """
     items = dict(enumerate(labeled))
     names = {"predicted": classes, "runner_up": classes, "nearest_labeled": items}

@@ -1,4 +1,4 @@
-"""`SampleSelector`: from a trained model and images to the ones worth labeling."""
+"""`SampleSelector`: choose the images worth labeling, with a trained model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SelectedImage:
         instance: The image, with its id.
         score: Its score when it was picked; higher is more wanted.
         reason: Why, as JSON values; always with its `rank`, from 0.
-        predicted: The class that the model takes it for; None where no logits were needed.
+        predicted: The class that the model predicts; None if the strategy needs no logits.
         probability: The model's probability of that class.
     """
 
@@ -68,13 +68,13 @@ class SelectedImage:
 
 @dataclass(frozen=True)
 class SampleSelection(Selection):
-    """The images to label next, in the order of picking, and what could not be read.
+    """The images to label next, in the order of picking, and the unreadable images.
 
     Args:
         picks: The images with scores, reasons and predictions.
-        unreadable: The images that could not be read, each with the cause; none is picked. Where a
-            strategy looks at no pixels (`random`), only those that it would have picked.
-        pool_size: Number of images in the pool.
+        unreadable: The images that could not be read, each with the cause; none is picked. With a
+            strategy that needs no outputs (`random`), only those that it would have picked.
+        pool_size: The number of images to choose from.
     """
 
     picks: tuple[SelectedImage, ...]
@@ -85,17 +85,17 @@ class SampleSelection(Selection):
 class SampleSelector:
     """Choose the images that are worth labeling next.
 
-    What the strategy needs is computed, nothing else, and once::
+    Only the outputs that the strategy needs are computed, each once::
 
         selector = SampleSelector(Predictor.from_path("run/model.tar.gz"), "margin")
         for pick in selector.select(reader.read("photos"), 100).picks:
             print(pick.id, pick.score, pick.predicted)
 
     Args:
-        predictors: The model with its transforms, or several: an ensemble of the same classes. None
-            for a strategy that looks at no pixels.
+        predictors: The model with its transforms; several are an ensemble of the same classes. None
+            for a strategy that needs no outputs.
         strategy: The strategy, or its registered name.
-        options: Options for running the model.
+        options: Options for running the model over the images.
 
     Raises:
         ConfigurationError: The strategy's name is not registered, or it needs a model.
@@ -194,7 +194,7 @@ class SampleSelector:
         if not known or not self.predictors:
             return None, None
         outputs = None
-        # Those that need embeddings look at labeled ones as well where there are some
+        # A strategy that needs embeddings also reads those of the labeled images
         if self._needs & {"embeddings", "labeled_embeddings"}:
             outputs = self._compute(known, {"embeddings"}, folder, "labeled")
             known = [instance for instance in known if instance.id not in outputs.unreadable]
@@ -221,7 +221,7 @@ class SampleSelector:
         )
 
     def _predictions(self, outputs: PoolOutputs) -> list[tuple[str | None, float | None]]:
-        """Return class and probability for each item, nothing where no logits were needed."""
+        """Return class and probability of each item; None where no logits were computed."""
         logits = outputs.mc_logits if outputs.logits is None else outputs.logits[:, None]
         if logits is None or not len(logits):
             return [(None, None)] * len(outputs)
@@ -237,7 +237,7 @@ class SampleSelector:
 
 
 class _Readable:
-    """Finds out whether images can be read, where nothing that was computed has told it."""
+    """Decodes picked images, for strategies whose outputs did not require decoding."""
 
     def __init__(
         self, instances: Mapping[str, Instance], decode: Callable[[Instance], object]
@@ -279,7 +279,7 @@ def _choose(
 
 
 def _of_dataset(images: Images) -> dict[str, str]:
-    """Return what an eager reader has found unreadable."""
+    """Return the images that an eager reader could not read, with the causes."""
     if not isinstance(images, Dataset):
         return {}
     return {id: error.cause for id, error in images.unreadable.items()}

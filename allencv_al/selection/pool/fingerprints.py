@@ -1,4 +1,4 @@
-"""Fingerprints: what made an embedding or a logit, as a short text that is the same every time."""
+"""Fingerprints of everything that an embedding or a logit depends on, equal in every process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def digest(*texts: str) -> str:
 def weights_fingerprint(
     module: torch.nn.Module, tensors: Mapping[str, torch.Tensor] | None = None
 ) -> str:
-    """Return a fingerprint of a network: its structure, and every number in its state.
+    """Return a fingerprint of a network: its structure and every number of its state.
 
     Args:
         module: The network.
@@ -47,10 +47,10 @@ def weights_fingerprint(
 
 
 def embedding_fingerprint(model: Model) -> str:
-    """Return a fingerprint of what stands before the embeddings of a model.
+    """Return a fingerprint of the part of a model that computes its embeddings.
 
-    Where embeddings are fixed, that is what does not train: the last layer, whose start is another
-    for every seed, does not matter.
+    Where embeddings are fixed, that is the part that does not train; the last layer, which differs
+    for every seed, is left out.
     """
     if not model.embedding_is_fixed():
         return weights_fingerprint(model)
@@ -60,7 +60,7 @@ def embedding_fingerprint(model: Model) -> str:
             name: module
             for name, module in model.named_children()
             if not any(value.requires_grad for value in module.parameters())
-            and not isinstance(module, _DROPOUT)  # behind them, or the embeddings were not fixed
+            and not isinstance(module, _DROPOUT)  # after the embeddings, else they were not fixed
         }
     )
     state = model.state_dict()
@@ -68,9 +68,9 @@ def embedding_fingerprint(model: Model) -> str:
 
 
 def decoding_fingerprint(reader: DatasetReader) -> str:
-    """Return a fingerprint of what a reader does to an image; its labels and splits do not matter.
+    """Return a fingerprint of a reader's decoding of images, without its labels and splits.
 
-    Two readers that have the same one give the same pixels.
+    Two readers with equal fingerprints decode to equal pixels.
     """
     return digest(describe(_what_decodes(reader)))
 
@@ -78,8 +78,8 @@ def decoding_fingerprint(reader: DatasetReader) -> str:
 def describe(value: Any, _within: tuple[int, ...] = ()) -> str:
     """Return a text that is equal for equal values, in every process.
 
-    An object is its class and what it would send to a worker process (`__getstate__`), so that
-    caches that are not sent do not count. One that refers back to itself is cut there.
+    An object is described by its class and its pickled state (`__getstate__`), so caches that are
+    not pickled do not count. A reference cycle is cut.
     """
     if isinstance(value, _PLAIN):
         return repr(value)
@@ -109,7 +109,7 @@ def describe(value: Any, _within: tuple[int, ...] = ()) -> str:
 def _state(value: Any) -> Any:
     try:
         return value.__getstate__()
-    except TypeError:  # it cannot be sent: a lock, a file
+    except TypeError:  # it cannot be pickled: a lock, a file
         return None
 
 

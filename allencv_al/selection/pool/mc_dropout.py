@@ -1,4 +1,4 @@
-"""Dropout at prediction, with masks that make each pass one function of the image."""
+"""Dropout at prediction with consistent masks: each pass is a fixed function of the image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SELU_SATURATION = -1.7580993408473766
 
 
 def dropouts(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the dropout modules of a model that drop something, by name."""
+    """Return the dropout modules of a model with p > 0, by name."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -27,10 +27,10 @@ def dropouts(model: nn.Module) -> dict[str, nn.Module]:
 
 
 class ConsistentDropout(AbstractContextManager["ConsistentDropout"]):
-    """Members of an ensemble out of one model: member `s` drops the same units for every image.
+    """An ensemble from one model: member `s` drops the same units for every image.
 
-    Plain dropout draws a mask for each image, so that no two images see the same network, and what
-    members say of two images has no common cause. Here each dropout module gets one mask per
+    Plain dropout draws a mask per image, so no two images see the same network, and the members'
+    outputs for two images are independent. Here each dropout module gets one mask per
     member over the dimensions of its input behind the first (whole channels for `Dropout2d` and its
     kin), drawn from the seed, the number of the member and the name of the module alone: batches,
     their sizes and their order change nothing. Kirsch, van Amersfoort & Gal, "BatchBALD",
@@ -59,7 +59,7 @@ class ConsistentDropout(AbstractContextManager["ConsistentDropout"]):
         return self._calls
 
     def use(self, member: int | None) -> None:
-        """Make the model the member of this number, from 0; None: without dropout."""
+        """Make the model member number `member`, from 0; None: without dropout."""
         self._member = member
 
     def __enter__(self) -> ConsistentDropout:
@@ -87,7 +87,7 @@ class ConsistentDropout(AbstractContextManager["ConsistentDropout"]):
         if isinstance(module, _CHANNEL_WISE):
             shape = (1, values.shape[1], *[1] * (values.ndim - 2))
         mask = self._masks.get((name, self._member))
-        if mask is None or mask.shape != shape:  # another size of image: a mask of its own
+        if mask is None or mask.shape != shape:  # an image of another size gets its own mask
             generator = torch.Generator().manual_seed(self._seed_of(name, self._member))
             mask = (torch.rand(shape, generator=generator) >= module.p).float()
             self._masks[name, self._member] = mask
@@ -101,7 +101,7 @@ class ConsistentDropout(AbstractContextManager["ConsistentDropout"]):
 
 
 def _dropped(module: Any, values: Tensor, mask: Tensor) -> Tensor:
-    """Return what `module` makes of `values` in training mode, with this mask of 0 and 1."""
+    """Return the output of `module` for `values` in training mode, with this mask of 0 and 1."""
     kept = 1 - module.p
     if isinstance(module, nn.AlphaDropout | nn.FeatureAlphaDropout):
         scale = (kept * (1 + module.p * _SELU_SATURATION**2)) ** -0.5 if kept else 0.0

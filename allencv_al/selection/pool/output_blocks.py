@@ -22,7 +22,7 @@ FloatRows = NDArray[np.float32]
 
 _MEGABYTE = 2**20
 _BLOCKS_WAITING = 2
-# A block is closed when its rows are many, large, or old: a kill loses no more than this.
+# A block is closed when its rows are many, large, or old: a kill loses at most one open block.
 _BLOCK_BYTES = 64 * _MEGABYTE
 _BLOCK_SECONDS = 30.0
 
@@ -45,7 +45,7 @@ class BlockWriter(AbstractContextManager["BlockWriter"]):
         self._begin()
 
     def add(self, batch: OutputBatch) -> None:
-        """Take the rows of a batch; they are written when the block is full.
+        """Add the rows of a batch; they are written when the block is full.
 
         Raises:
             DataError: An earlier block could not be written.
@@ -90,7 +90,7 @@ class BlockWriter(AbstractContextManager["BlockWriter"]):
         parts: list[Mapping[str, FloatRows]],
         unreadable: Mapping[str, str],
     ) -> None:
-        parts = [part for part in parts if part]  # where no image could be read, nothing is
+        parts = [part for part in parts if part]  # a batch without a readable image has no arrays
         names = parts[0] if parts else ()
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in names}
         self._write(ids, arrays, unreadable)
@@ -114,7 +114,7 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
     def append(
         self, ids: Sequence[str], arrays: Mapping[str, FloatRows], unreadable: Mapping[str, str]
     ) -> None:
-        """Take a block."""
+        """Append a block."""
         self.ids += ids
         self.unreadable |= unreadable
         for name, rows in arrays.items():
@@ -125,7 +125,7 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
             self._spill()
 
     def arrays(self) -> dict[str, FloatRows]:
-        """Return the arrays, and forget them here."""
+        """Return the arrays and release the blocks."""
         shapes = {name: (len(self.ids), *shape) for name, shape in self._shapes.items()}
         if self._files:
             self._spill()
@@ -134,7 +134,7 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
 
     def __exit__(self, *_: object) -> None:
         for file in self._files.values():
-            file.close()  # what is mapped stays
+            file.close()  # mapped arrays stay valid
 
     def _spill(self) -> None:
         for name, blocks in self._blocks.items():
@@ -148,17 +148,17 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
 
 
 def cause_of(error: AllenCVError | None) -> str:
-    """Return why an image cannot be read, without its name."""
+    """Return why an image cannot be read, without the name of its file."""
     return error.cause if isinstance(error, ImageDecodeError) else str(error)
 
 
 def in_order(array: FloatRows, rows: NDArray[np.int64], memory_limit_mb: float) -> FloatRows:
-    """Return these rows of a mapped array: itself if they are all, else a copy.
+    """Return rows of a memory-mapped array: a view of the first rows in order, else a copy.
 
     Args:
         array: The array.
-        rows: The rows.
-        memory_limit_mb: A larger copy is in a file without a name.
+        rows: Which rows.
+        memory_limit_mb: A larger copy goes to an anonymous temporary file.
     """
     if np.array_equal(rows, np.arange(len(rows))):
         return array[: len(rows)]
@@ -195,7 +195,7 @@ def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> FloatRows:
 
 
 def _joined(blocks: list[FloatRows], shape: tuple[int, ...]) -> FloatRows:
-    """Return the blocks as one array; each is let go as soon as it is copied."""
+    """Return the blocks as one array; each is freed as soon as it is copied."""
     array = np.empty(shape, np.float32)
     end = len(array)
     while blocks:

@@ -1,15 +1,15 @@
-"""`OutputStore`: rows of numbers by id, on disk, appended block by block.
+"""`OutputStore`: float32 rows by id, on disk, appended in durable blocks.
 
 The folder of one holds::
 
-    outputs.json       what counts: the fingerprint, names and shapes of the arrays, lengths
+    outputs.json       the index: fingerprint, names and shapes of the arrays, valid lengths
     ids.jsonl          the ids of the rows, a JSON list per block
     unreadable.jsonl   the ids without a row and the causes, a JSON object per block
     NAME.f32           the rows of an array: float32, one after another
 
-Data are appended and flushed to the disk first; then `outputs.json` is replaced, whole or not at
-all. What lies behind the lengths that it names was never finished: the next block is written over
-it. So a block costs what it holds, however many came before it.
+Data are appended and flushed to the disk first; then `outputs.json` is replaced atomically. Bytes
+after the lengths in the index belong to an unfinished block, which the next block overwrites. So
+the cost of a block does not depend on the number of earlier blocks.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class _Index:
 
 
 class OutputStore(AbstractContextManager["OutputStore"]):
-    """Arrays of float32 with a row per id; a block that was appended survives whatever comes.
+    """Arrays of float32 with one row per id; appended blocks are durable.
 
-    Any number of processes may read while one writes: that is who appends first, until `close` or
-    the end of its `with` block.
+    Any number of processes may read while one writes: the first that appends, until `close` or the
+    end of its `with` block.
 
     Args:
         folder: Folder of the files; made with the first block.
@@ -68,8 +68,8 @@ class OutputStore(AbstractContextManager["OutputStore"]):
             or "raise".
 
     Raises:
-        DataError: The files are damaged or not ours; or they have another fingerprint and `other`
-            is "raise".
+        DataError: The files are damaged or of another format; or they have another fingerprint and
+            `other` is "raise".
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class OutputStore(AbstractContextManager["OutputStore"]):
 
     @property
     def ids(self) -> list[str]:
-        """The ids that have a row, in the order of the rows."""
+        """The ids with a row, in the order of the rows."""
         return list(self._rows)
 
     @property
     def unreadable(self) -> dict[str, str]:
-        """The ids that have none, with the causes."""
+        """The unreadable ids, with the causes."""
         return dict(self._unreadable)
 
     @property
@@ -106,14 +106,14 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         return tuple(self._index.arrays)
 
     def has(self, id: str) -> bool:
-        """Return whether the id is known: it has a row, or is unreadable."""
+        """Return whether the id has a row or is known as unreadable."""
         return id in self._rows or id in self._unreadable
 
     def array(self, name: str) -> NDArray[np.float32]:
-        """Return an array `[N, ...]` with the rows of now, read-only and memory-mapped.
+        """Return an array `[N, ...]` of the current rows, read-only and memory-mapped.
 
         Raises:
-            DataError: There is no array of that name.
+            DataError: No array has this name.
         """
         if name not in self._index.arrays:
             known = ", ".join(self.names) or "none"
@@ -128,7 +128,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         """Return the rows of the ids in the arrays, int64 `[len(ids)]`.
 
         Raises:
-            DataError: Some have none; the first few are named.
+            DataError: Some ids have no row; the first few are named.
         """
         absent = [id for id in ids if id not in self._rows]
         if absent:
@@ -138,9 +138,9 @@ class OutputStore(AbstractContextManager["OutputStore"]):
     # -- Writing ------------------------------------------------------------------------------
 
     def become_writer(self, wait: bool = False) -> None:
-        """Keep other processes from writing until `close`, and read what they have written.
+        """Take the write lock until `close`, and read the rows of earlier writers.
 
-        `append` does it by itself.
+        `append` calls it.
 
         Args:
             wait: Wait for another process that is writing.
@@ -166,16 +166,16 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         arrays: Mapping[str, NDArray[Any]],
         unreadable: Mapping[str, str] | None = None,
     ) -> None:
-        """Add a block; when this returns it is on the disk.
+        """Append a block; it is on the disk when this returns.
 
         Args:
             ids: New ids.
-            arrays: Their rows, `[len(ids), ...]` each. The first rows fix names and shapes.
+            arrays: Their rows, `[len(ids), ...]` each. The first block fixes names and shapes.
             unreadable: New ids without a row, with the causes.
 
         Raises:
-            DataError: An id is there already, names or shapes are not those of the first rows,
-                another process is writing, or the disk refuses.
+            DataError: An id exists already, names or shapes differ from the first block, another
+                process is writing, or the disk refuses.
         """
         unreadable = dict(unreadable or {})
         with _explained(self.folder):
@@ -219,13 +219,13 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         return lock
 
     def _remove(self, index: _Index) -> None:
-        """Remove the files of an index, itself first; who has mapped them keeps them."""
+        """Remove the index, then its files; processes that have mapped them keep them."""
         atomic_file.remove(self.folder / _INDEX)
         for name in index.lengths:
             (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> int:
-        """Write behind what counts, and return the new length."""
+        """Write after the valid bytes of a file, and return the new length."""
         start = self._index.lengths.get(name, 0)
         handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666)
         with open(handle, "r+b") as file:  # noqa: PTH123  open by its handle
@@ -258,7 +258,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
             )
         return shapes
 
-    # -- What is on the disk ------------------------------------------------------------------
+    # -- Files --------------------------------------------------------------------------------
 
     def _read_index(self) -> _Index | None:
         path = self.folder / _INDEX

@@ -28,14 +28,14 @@ _NAMELESS = "image"
 def instances_of(
     images: Iterable[ImageInput | Instance], predictor: Predictor | None = None
 ) -> list[Instance] | Iterator[Instance]:
-    """Return images as instances with distinct ids, nothing decoded; of a sequence a list.
+    """Return images as instances with distinct ids, undecoded; a list for a sequence.
 
     Args:
         images: Paths, arrays, PIL images, bytes or instances.
         predictor: Makes the instances; without one they must be instances.
 
     Raises:
-        ConfigurationError: It is one image, or a folder.
+        ConfigurationError: The argument is one image or a folder.
         DataError: Ids occur twice.
     """
     if isinstance(images, str | bytes | Path | Mapping):
@@ -78,7 +78,7 @@ def _twice(ids: Sequence[str]) -> str:
 
 
 def labeled_instances(labeled: Labeled, instances: Sequence[Instance]) -> list[Instance]:
-    """Return what is labeled as instances with labels.
+    """Return the labeled images as instances with labels.
 
     Args:
         labeled: Instances with labels, or labels by the ids of `instances`.
@@ -104,8 +104,8 @@ def labeled_instances(labeled: Labeled, instances: Sequence[Instance]) -> list[I
 def class_indices(instances: Sequence[Instance], vocab: Vocabulary) -> NDArray[np.int64]:
     """Return the class index of each labeled instance, int64 `[L]`.
 
-    A class that the model has not seen yet is no fault, because the next training will know it:
-    such classes get the numbers behind the known ones.
+    A class that is new to the model is no error, because the next training will know it: new
+    classes get the numbers after the known ones.
     """
     names = vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE)
     index_of = {name: index for index, name in names.items()}

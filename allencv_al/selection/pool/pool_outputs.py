@@ -1,4 +1,4 @@
-"""`PoolOutputs`: what models say of a set of items."""
+"""`PoolOutputs`: the outputs of models for a set of items."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 
 @dataclass(frozen=True)
 class PoolOutputs:
-    """Arrays by item, of what was asked for; memory-mapped where they are large.
+    """The requested output arrays, one row per item; memory-mapped where they are large.
 
     `N` items, `C` classes, `S` members of an ensemble (or passes with dropout), `D` dimensions.
 
     Args:
         ids: The items that could be read, distinct, in the order they were given.
-        logits: Scores of the classes before softmax, float32 `[N, C]`.
-        mc_logits: The same of each member, float32 `[N, S, C]`.
+        logits: Class scores before softmax, float32 `[N, C]`.
+        mc_logits: Logits of each member, float32 `[N, S, C]`.
         embeddings: Inputs of the last linear layer, float32 `[N, D]`.
         unreadable: The items that could not be read, each with the cause; not among `ids`.
     """
@@ -42,14 +42,14 @@ class PoolOutputs:
         labeled_labels: NDArray[np.int64] | None = None,
         target: PoolOutputs | None = None,
     ) -> Pool:
-        """Return the items as a strategy takes them; no array is copied.
+        """Return the items as the pool of a strategy; no array is copied.
 
         Args:
-            labeled: Outputs of what is labeled already. If absent, nothing is: a strategy that
-                looks for the embeddings of labeled items finds `[0, D]`.
-            labeled_labels: Class indices of what is labeled already, `[L]`; not every strategy
-                looks at them.
-            target: Outputs of items like those that the model will meet.
+            labeled: Outputs of the labeled items. None: no item is labeled, and the embeddings of
+                labeled items are `[0, D]`.
+            labeled_labels: Class indices of the labeled items, int64 `[L]`; only some strategies
+                read them.
+            target: Outputs of items from the distribution that the model will be used on.
         """
         if labeled is not None:
             labeled_embeddings = labeled.embeddings
@@ -85,8 +85,8 @@ class PoolOutputs:
         """Return the outputs of the items `ids`, in that order; their rows are copied.
 
         Raises:
-            DataError: There are none of some ids; the first few are named, with the cause of
-                those that could not be read.
+            DataError: Some ids have no outputs; the first few are named, with the cause if they
+                could not be read.
         """
         places = {id: place for place, id in enumerate(self.ids)}
         absent = [id for id in ids if id not in places]

@@ -27,23 +27,23 @@ OUTPUTS = ("logits", "mc_logits", "embeddings")
 """Outputs that can be computed for a pool."""
 
 _MOST_CLASSES = 10
-_FORMAT = 1  # changes when the same models and options would give other numbers
+_FORMAT = 1  # increase it when the same models and options give other numbers
 
 
 class PoolScorer:
-    """Compute what is needed of images by one pass, or as few as there can be.
+    """Compute the needed outputs of images in as few forward passes as possible.
 
     Args:
         predictors: The models with their transforms. Several are an ensemble: `mc_logits` has one
             member for each, `logits` are the logarithm of their mean probability, `embeddings` are
-            those of the first. Where their transforms are the same, each image is decoded once.
+            those of the first. With equal transforms each image is decoded once.
         needs: Some of `logits`, `mc_logits`, `embeddings`.
-        mc_samples: For `mc_logits` of one predictor: how many members its dropout makes.
-        seed: Decides their masks.
+        mc_samples: For `mc_logits` of one predictor: the number of dropout members.
+        seed: Seed of their masks.
 
     Raises:
-        ConfigurationError: The predictors have other classes, there is none, dropout is missing,
-            or something else is needed.
+        ConfigurationError: There is no predictor, the predictors differ in their classes, dropout
+            is missing, or an unknown output is needed.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PoolScorer:
         self._shares_embedding: bool | None = None
 
     def fingerprint(self) -> str:
-        """Return what all rows depend on, but the images: equal only where rows would be."""
+        """Return a fingerprint of all that rows depend on besides the images."""
         of_model = embedding_fingerprint if self.needs == ("embeddings",) else weights_fingerprint
         options = {
             "format": _FORMAT,
@@ -81,7 +81,7 @@ class PoolScorer:
         return digest(json.dumps(options))
 
     def shapes_of_nothing(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the arrays of no images; embeddings are of unknown width."""
+        """Return the shapes of the arrays for no images; the width of embeddings is unknown."""
         classes = len(_classes(self.predictors[0]))
         members = self.mc_samples or len(self._models)
         return {
@@ -93,7 +93,7 @@ class PoolScorer:
     def batches(
         self, instances: Iterable[Instance], batch_size: int = 32
     ) -> Generator[OutputBatch, None, None]:
-        """Yield what is needed, batch by batch, in the order of the instances.
+        """Return an iterator over the outputs, batch by batch, in the order of the instances.
 
         Args:
             instances: Read only as far ahead as needed.
@@ -123,7 +123,7 @@ class PoolScorer:
         with self._dropout as dropout:
             if self._shares_embedding is None:
                 self._shares_embedding = model.takes_embeddings and self._drops_behind(image[:1])
-            if self._shares_embedding:  # encode once, then the rest for each member
+            if self._shares_embedding:  # encode once, then run the head for each member
                 outputs = model_outputs(model, image, {*plain, "embeddings"})
                 inputs = {"embedding": outputs["embeddings"]}
             else:
@@ -137,7 +137,7 @@ class PoolScorer:
         return {name: outputs[name] for name in self.needs}
 
     def _drops_behind(self, image: Tensor) -> bool:
-        """Return whether the embedding is made without dropout."""
+        """Return whether all dropout comes after the embedding."""
         calls = self._dropout.calls
         self._models[0].embed(image)
         return self._dropout.calls == calls

@@ -1,4 +1,4 @@
-"""`compute_outputs`: what models say of a pool, computed once, in blocks that survive a kill."""
+"""`compute_outputs`: the outputs of models for a pool, computed once, in durable blocks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def compute_outputs(
     folder: str | Path | None = None,
     options: ScoringOptions = DEFAULT_OPTIONS,
 ) -> PoolOutputs:
-    """Compute what a strategy needs to know of images, and nothing else.
+    """Compute the outputs that a strategy needs for images, and no others.
 
     Decoding, the model and the disk work side by side; memory holds a few batches and, without a
     folder, the results. An unreadable image is noted; the others continue.
@@ -75,8 +75,8 @@ def compute_outputs(
             masks.
         images: Paths, arrays, PIL images, bytes or instances (a `Dataset` is such a thing).
             A path is its id; an image without a name gets `image:` and its position.
-        needs: Some of `logits`, `mc_logits`, `embeddings`; a strategy's `needs`, where what it says
-            of labeled or target items is passed over. If none, nothing is decoded.
+        needs: Some of `logits`, `mc_logits`, `embeddings`, or a strategy's `needs`, whose arrays of
+            labeled or target items are ignored. If empty, nothing is decoded.
         folder: Keep the results there, memory-mapped. A killed call resumes: finished images are
             not computed again, so an id must mean the same image. Results of other models or
             options are replaced. If another process is at work there, wait for its results.

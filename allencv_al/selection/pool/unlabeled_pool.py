@@ -1,4 +1,4 @@
-"""`Pool`: the unlabeled items and what a model says of them."""
+"""`Pool`: the unlabeled items and the outputs of models for them."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ _MOST_COPIED = 64 * 2**20  # bytes of one array
 
 @dataclass(frozen=True)
 class Pool:
-    """The items that may be chosen, with what a strategy may need to know of them.
+    """The items that may be chosen, with the arrays that strategies read.
 
     Arrays may be memory-mapped; none is copied whole. `N` items, `C` classes, `S` members of an
     ensemble (or passes with dropout), `D` dimensions, `L` labeled items, `M` target items.
 
     Args:
-        ids: The identity of each item, distinct.
-        logits: Scores of the classes before softmax, `[N, C]`.
-        mc_logits: The same of each member, `[N, S, C]`; a member is the same function for every
+        ids: The id of each item, distinct.
+        logits: Class scores before softmax, float `[N, C]`.
+        mc_logits: Logits of each member, float `[N, S, C]`; a member is the same function for every
             item (consistent dropout masks).
-        embeddings: Features, `[N, D]`.
-        labeled_embeddings: Features of what is labeled already, `[L, D]`.
-        labeled_labels: Class indices of what is labeled already, `[L]`.
-        target_mc_logits: Members' logits of items like those that the model will meet, `[M, S, C]`.
+        embeddings: Inputs of the last linear layer, float `[N, D]`.
+        labeled_embeddings: Embeddings of the labeled items, float `[L, D]`.
+        labeled_labels: Class indices of the labeled items, int64 `[L]`.
+        target_mc_logits: Members' logits of items from the distribution that the model will be
+            used on, float `[M, S, C]`.
 
     Raises:
-        ConfigurationError: The shape of an array is not that.
+        ConfigurationError: An array has another shape.
         DataError: Ids occur twice; the first few are named.
     """
 
@@ -74,7 +75,7 @@ class Pool:
         return len(self.ids)
 
     def check(self, needs: Collection[str]) -> None:
-        """Raise where something needed is absent, or holds NaN or infinity.
+        """Raise if a needed array is absent, or holds NaN or infinity.
 
         Raises:
             ConfigurationError: A needed array is absent.
@@ -90,8 +91,8 @@ class Pool:
     def take(self, indices: NDArray[np.int64]) -> Pool:
         """Return the pool of the items at `indices`.
 
-        Rows are copied, but those of an array that would take over 64 MiB: it is a `RowView`, which
-        gives blocks of rows like an array.
+        Rows are copied, except where the copy would take over 64 MiB: then the array is a
+        `RowView`, which returns blocks of rows like an array.
         """
 
         def rows(array: FloatArray | None) -> FloatArray | None:
@@ -110,7 +111,7 @@ class Pool:
         bad: list[int] = []
         for part in slices(len(array), _ROWS_AT_A_TIME):
             block = np.asarray(array[part])
-            # A sum is finite only if every term is (or overflows, which the second look clears up)
+            # Terms of a finite sum are finite. A sum may overflow: then each row is tested
             with np.errstate(over="ignore", invalid="ignore"):
                 total = block.sum(dtype=np.float64)
             if not np.isfinite(total):

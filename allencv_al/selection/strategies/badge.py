@@ -1,4 +1,4 @@
-"""The BADGE strategy."""
+"""BADGE: k-means++ in the space of gradients of the last layer."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Badge(QueryStrategy):
     BADGE: Ash et al. 2020, arXiv 1906.03671. The gradient of an item is that of the loss by the
     last layer's weights, if the class that the model predicts were right: (p - onehot) ⊗ embedding.
     The item with the longest gradient is picked first; each further one is drawn with probability
-    proportional to its squared distance from the nearest picked gradient. Labeled items play no
-    part. Needs `logits` and `embeddings`.
+    proportional to its squared distance from the nearest picked gradient. Labeled items are
+    ignored. Needs `logits` and `embeddings`.
 
-    No gradient is ever formed, as inner products factorize; and items are proposed by weights that
-    are out of date, then accepted or not, which gives exactly the law of the plain algorithm. Items
-    whose gradients differ by less than a millionth of their length count as duplicates, drawn when
-    nothing else is left. The score is the distance from the nearest picked gradient, for the first
-    pick the length of its own.
+    Gradients are never computed, because their inner products factorize. Items are proposed by
+    outdated weights and then accepted or rejected, which draws exactly from the distribution of the
+    plain algorithm. Items whose gradients differ by less than a millionth of their length count as
+    duplicates, drawn when nothing else is left. The score is the distance from the nearest picked
+    gradient, for the first pick the length of its own.
 
     Args:
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
@@ -72,8 +72,8 @@ class Badge(QueryStrategy):
 class Gradients:
     """The gradients of the last layer, as factors.
 
-    <a ⊗ h, a' ⊗ h'> = <a, a'><h, h'>, so that distances need no gradient. All in float64: the
-    differences of features far from the origin survive.
+    <a ⊗ h, a' ⊗ h'> = <a, a'><h, h'>, so distances need no gradient. All in float64, which
+    keeps the differences of features far from the origin.
 
     Args:
         logits: `[N, C]`.
@@ -104,7 +104,7 @@ class Gradients:
         np.exp(errors, out=errors)
         errors /= errors.sum(axis=1, keepdims=True)
         rows = np.arange(len(errors))
-        # 1 - p as the sum of the others, which does not cancel where the model is certain
+        # 1 - p as the sum of the others: no cancellation where the model is certain
         errors[rows, predicted] = 0
         errors[rows, predicted] = -errors.sum(axis=1)
         return errors, np.asarray(self._embeddings[index], dtype=np.float64)
@@ -134,7 +134,7 @@ class KMeansPlusPlus:
     were rejected that a pass over the pool had been cheaper, one brings the envelope up to date.
 
     Args:
-        gradients: What has distances.
+        gradients: The gradients of the pool.
         first: The first pick.
         order: The order in which the pool is walked, `[N]`.
         seed: Gives the random numbers.
@@ -159,7 +159,7 @@ class KMeansPlusPlus:
         self.nearest = [-1]
 
     def extend(self, count: int) -> bool:
-        """Make some proposals, until there are `count` picks; False if nothing is left to draw."""
+        """Make some proposals for up to `count` picks; return False if nothing is left to draw."""
         if self._rejected > self.patience:
             self._bring_up_to_date()
         total = self._cumulated[-1]

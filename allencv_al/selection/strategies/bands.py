@@ -1,4 +1,4 @@
-"""Choosing by one score, at its end or within a band: what strategy files of Alectio's say."""
+"""Choose by scores, at one end or within a band, as Alectio's strategy files do."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class Band(FromParams):
     def wanted(
         self, scores: NDArray[np.float64], draws: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return how much each item is wanted, higher = more, `[N]`.
+        """Return the score of each item for this band, higher = query first, `[N]`.
 
         Args:
             scores: The score of each, `[N]`.
-            draws: Chance, in (0, 1), `[N]`.
+            draws: A uniform random number in (0, 1) for each, `[N]`.
         """
         if self.take is not None:
             return scores if self.take == "highest" else -scores
@@ -82,13 +82,13 @@ class Band(FromParams):
 class Bands(QueryStrategy):
     """Divides the batch among scores, each at its lowest or highest, or within a band.
 
-    They choose one after the other, as listed, and none chooses what one before it chose. Scores of
-    picks are those of their bands, and so not on one scale.
+    Bands choose one after the other, as listed, from the items that earlier bands left. The scores
+    of picks come from their bands, so they are not on one scale.
 
     Args:
-        bands: The bands and their shares of the batch.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value.
+        bands: The bands with their sizes.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
     """
 
     needs = frozenset({"logits"})

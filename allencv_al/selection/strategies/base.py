@@ -35,11 +35,11 @@ Part = Annotated[float, Interval(gt=0, le=1)]
 
 
 class QueryStrategy(Registrable):
-    """Chooses the items that are worth labeling next.
+    """Chooses the items to label next.
 
-    A pointwise strategy of your own writes `score`; one whose picks depend on each other writes
-    `_pick`. Either way the picks are distinct and min(query_size, pool) many, ties are broken by a
-    seeded hash of the id, and the order of the pool changes nothing.
+    A strategy that scores each item by itself overrides `score`; one whose picks depend on each
+    other overrides `_pick`. `select` returns min(query_size, pool) distinct picks; ties are broken
+    by a seeded hash of the id, so the order of the pool does not matter.
 
     Args:
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
@@ -65,9 +65,9 @@ class QueryStrategy(Registrable):
     }
 
     needs: frozenset[str] = frozenset()
-    """Arrays of the pool that it reads (`allencv_al.selection.pool.unlabeled_pool.OUTPUTS`)."""
+    """The arrays of the pool that the strategy reads: some of `Pool`'s array fields."""
 
-    memory_budget_mb = 512.0  # of a subclass whose constructor does not call this one
+    memory_budget_mb = 512.0  # for a subclass whose constructor does not call this one
 
     def __init__(self, memory_budget_mb: PositiveFloat = 512.0) -> None:
         self.memory_budget_mb = memory_budget_mb
@@ -90,14 +90,14 @@ class QueryStrategy(Registrable):
         """Choose the items to label next.
 
         Args:
-            pool: The items, with what the strategy needs.
-            query_size: Number of items; all of a smaller pool.
-            generator: Gives the seed (or is it): the same seed gives the same picks.
+            pool: The items, with the arrays in `needs`.
+            query_size: The number of picks; a smaller pool is picked whole.
+            generator: The seed, or a generator that draws it: equal seeds give equal picks.
 
         Raises:
             ConfigurationError: The pool lacks an array, or query_size is negative.
             DataError: Values are NaN or infinite.
-            ComponentError: `score` or `_pick` returns something else than it should.
+            ComponentError: `score` or `_pick` returns a wrong type, shape or value.
         """
         if query_size < 0:
             raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")
@@ -118,12 +118,12 @@ class QueryStrategy(Registrable):
         """Return `count` picks, as a strategy around this one takes them.
 
         Args:
-            pool: The items, with what the strategy needs.
-            count: Number of items, at most the size of the pool.
-            seed: Decides what is left to chance.
+            pool: The items, with the arrays in `needs`.
+            count: The number of picks, at most the size of the pool.
+            seed: Seed of random choices and of ties.
 
         Raises:
-            ComponentError: What `_pick` returns is not that.
+            ComponentError: `_pick` returns wrong picks.
         """
         if count == 0:
             return Picks.none()
@@ -140,7 +140,7 @@ class QueryStrategy(Registrable):
         return ()
 
     def rows_per_block(self, bytes_per_row: float) -> int:
-        """Return how many rows a block may have that takes `bytes_per_row` for each."""
+        """Return the number of rows of a block, at `bytes_per_row` each."""
         return max(1, int(self.memory_budget_mb * _MEGABYTE / max(bytes_per_row, 1.0)))
 
     def blocks(self, count: int, bytes_per_row: float) -> Iterator[slice]:
@@ -152,7 +152,7 @@ def needs_of(strategy: QueryStrategy) -> frozenset[str]:
     """Return the arrays of the pool that a strategy needs.
 
     Raises:
-        ComponentError: It names others, or its `needs` are no set of names.
+        ComponentError: `needs` is not a set of names of arrays.
     """
     needs: Any = strategy.needs
     if isinstance(needs, str) or not isinstance(needs, Collection):
@@ -179,10 +179,10 @@ def name_of(strategy: QueryStrategy) -> str:
 
 
 def selected(strategy: QueryStrategy, pool: Pool, query_size: int, seed: int) -> Selection:
-    """Return what `strategy.select` returns, checked where a subclass has written its own.
+    """Return the selection of `strategy.select`, checked if a subclass overrides it.
 
     Raises:
-        ComponentError: It is not what it should be.
+        ComponentError: The selection is wrong.
     """
     chosen = strategy.select(pool, query_size, seed)
     is_own = type(strategy).select is not QueryStrategy.select
@@ -194,7 +194,7 @@ def highest(
 ) -> NDArray[np.int64]:
     """Return the positions of the `count` highest scores, the highest first.
 
-    Ties are broken by a seeded hash of the id, of which only tied items need one.
+    Ties are broken by a seeded hash of the id, computed only for candidates.
 
     Raises:
         DataError: A score is NaN.

@@ -1,4 +1,4 @@
-"""BatchBALD: the batch that, together, tells most about a model's parameters."""
+"""BatchBALD: the batch whose labels are jointly most informative about the model's parameters."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SMALLEST = np.float32(1e-30)
 
 @dataclass(frozen=True)
 class LabelConfigurations:
-    """Labels that the batch so far may turn out to have, and what each says of the members.
+    """Possible labels of the batch so far, each with its posterior over the members.
 
-    Either all of them (with the probability of each) or a sample (all equally probable). Given
+    Either all of them with their probabilities, or an equally weighted sample. Given
     labels y of the batch B, the next item's entropy is that of the mixture of the members'
     predictions, weighted by p(s | y_B); averaged over y this is H[y_i | y_B], and less the members'
-    own entropy it is what the item adds: I[y_i; s | y_B].
+    own entropy it is the information gain of the item: I[y_i; s | y_B].
 
     Args:
         probabilities: Of each of the M configurations, `[M]`, with sum 1.
@@ -56,8 +56,8 @@ class LabelConfigurations:
     ) -> LabelConfigurations:
         """Return the configurations of the batch with one more item.
 
-        All of them where that is at most `most`, else a systematic sample of `most`: each is drawn
-        as often as its probability says, give or take one.
+        All of them if they are at most `most`, else a systematic sample of `most`: the count of
+        each differs from its expectation by less than one.
         """
         classes = member_probabilities.shape[1]
         joint: NDArray[np.float64] = self.posteriors @ member_probabilities
@@ -69,7 +69,7 @@ class LabelConfigurations:
         else:
             cumulative = np.cumsum(weights)
             points = (np.arange(most) + generator.random()) / most * cumulative[-1]
-            # Rounding may put the last point at the very end, after which there is nothing
+            # Rounding may put the last point at the total, where searchsorted is out of range
             chosen = np.minimum(np.searchsorted(cumulative, points, "right"), weights.size - 1)
             probabilities = np.ones(most)
         before, labels = np.divmod(chosen, classes)
@@ -81,7 +81,7 @@ class LabelConfigurations:
 
 @QueryStrategy.register("batch_bald")
 class BatchBald(Bald):
-    """Builds the batch greedily: each pick adds most to what the labels together tell.
+    """Builds the batch greedily: each pick adds most to the joint mutual information.
 
     The joint entropy is exact while all combinations of labels fit into `num_configurations`, and
     estimated from a sample of them afterwards. Items are looked at again only where an upper bound
@@ -91,12 +91,12 @@ class BatchBald(Bald):
     Bayesian active learning", NeurIPS 2019.
 
     Args:
-        num_configurations: Maximum number of label combinations: a positive number.
-        num_candidates: Only so many items of the highest BALD are considered (and as many as the
-            query asks for): a positive number.
-        temperature: Divisor of the logits before softmax.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value.
+        num_configurations: The number of label combinations to hold.
+        num_candidates: Only this many items of the highest BALD are considered, or the size of the
+            query if that is more.
+        temperature: The divisor of the logits before softmax.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class BatchBald(Bald):
         count: int,
         seed: int,
     ) -> tuple[list[int], list[float]]:
-        """Return the positions in `candidates` of the picks, with what each adds in nats."""
+        """Return the positions of the picks in `candidates`, with the gain of each in nats."""
         logits = members_logits(pool)
         generator = np.random.default_rng(seed % 2**64)
         configurations = LabelConfigurations.none_yet(logits.shape[1])

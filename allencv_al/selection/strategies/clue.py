@@ -22,7 +22,7 @@ _NEAREST_KEPT = 8
 
 @QueryStrategy.register("clue")
 class Clue(QueryStrategy):
-    """Takes the item nearest to each centroid of a k-means weighted by entropy.
+    """Takes the item nearest to each centroid of an entropy-weighted k-means.
 
     There are as many clusters as items to pick; each item weighs the entropy of softmax(z / T).
     Picks come in the order of their cluster's weight, the heaviest first, which is their score; an
@@ -78,14 +78,14 @@ class Clue(QueryStrategy):
 
 
 class _Nearest:
-    """Keeps the few rows that are nearest to each centroid, the earlier of equally near ones."""
+    """The few rows nearest to each centroid; of ties the earlier."""
 
     def __init__(self, centroids: int) -> None:
         self.distances = np.full((centroids, _NEAREST_KEPT), np.inf, np.float32)
         self.positions = np.full((centroids, _NEAREST_KEPT), -1, np.int64)
 
     def add(self, start: int, distances: FloatArray) -> None:
-        """Take a block of squared distances `[n, K]` into account."""
+        """Update with a block of squared distances `[n, K]`, whose first row is row `start`."""
         for cluster in np.flatnonzero((distances < self.distances[:, -1]).any(axis=0)):
             column = distances[:, cluster]
             closer = np.flatnonzero(column < self.distances[cluster, -1])
@@ -103,16 +103,16 @@ def _distinct(
     rows: CanonicalRows,
     centroids: NDArray[np.float32],
 ) -> list[tuple[int, float]]:
-    """Return for each centroid, in this order, the nearest row not yet taken, and how far it is."""
+    """Return for each centroid, in this order, the nearest free row and its squared distance."""
     taken = np.zeros(len(rows), bool)
     found: list[tuple[int, float]] = []
     for done, cluster in enumerate(order.tolist()):
         free = _free(nearest.positions[cluster], taken)
         if not len(free):
-            # All that were kept are taken, as where centroids coincide: look again, for the rest
+            # All kept rows are taken, as where centroids coincide: search again for the rest
             nearest = _look_again(order[done:], taken, rows, centroids)
             free = _free(nearest.positions[cluster], taken)
-        # float32 products may rank those that are nearly as near wrongly
+        # float32 products may misorder rows at nearly equal distances
         offsets = rows.take(free).astype(np.float64) - centroids[cluster]
         distances = squared_norms(offsets)
         best = int(distances.argmin())

@@ -1,4 +1,4 @@
-"""Cluster-Margin: unsure items, taken in turn from the clusters that they fall into."""
+"""Cluster-Margin: items of small margin, taken in turn from their clusters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROWS_PER_BLOCK = 1024
 
 @QueryStrategy.register("cluster_margin")
 class ClusterMargin(QueryStrategy):
-    """Takes the items of smallest margin, in turn from the clusters that they fall into.
+    """Takes the items of smallest margin, in turn from their clusters.
 
     Of the `candidates_per_pick` · query_size items of smallest margin p(1) − p(2), one is drawn at
     random from each cluster, the cluster with the fewest candidates first; then again, until there
@@ -87,7 +87,7 @@ class ClusterMargin(QueryStrategy):
 def _in_turn(
     clusters: NDArray[np.int64], positions: NDArray[np.int64], count: int
 ) -> Iterator[int]:
-    """Yield places of candidates, one from each cluster, the smallest first; then again.
+    """Yield places of candidates round-robin over the clusters, the smallest cluster first.
 
     Within a cluster they come in canonical order, which is a random one; clusters of the same
     size, in the order of their first.

@@ -1,4 +1,4 @@
-"""Wrappers that divide a batch among classes or strategies, or go from one strategy to another."""
+"""Wrappers that divide a batch among classes or strategies, or switch between strategies."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def _check_target(target: Sequence[float] | None) -> Iterator[tuple[str, str]]:
 class ClassBalanced(WrappingStrategy):
     """Divides the batch among the predicted classes and lets a strategy choose within each.
 
-    The classes that the labels so far are short of come first, so that labels and batch together
-    come near to the target; a prediction stands in for the label that is not known yet. A class
-    with too few items leaves its places to the others. The strategy sees one class at a time.
+    Classes with too few labels come first, so that labels and batch together approach the target;
+    predictions stand in for unknown labels. A class with too few items leaves its places to the
+    others. The strategy sees one class at a time.
 
     Args:
-        strategy: Strategy for the items of one predicted class.
+        strategy: The strategy that chooses among the items of one predicted class.
         target: The share that each class should have of all labels, in the order of the classes:
             numbers of at least 0, of which only the ratios matter. A class with 0 gets a place only
             when nothing else is left. All classes alike if absent.
@@ -125,8 +125,8 @@ class MixturePart(FromParams):
     """One strategy of a mixture.
 
     Args:
-        strategy: Strategy of this part of the batch.
-        fraction: Its share of the batch: above 0, up to 1.
+        strategy: The strategy that chooses this part of the batch.
+        fraction: The share of the batch that it chooses: above 0, up to 1.
     """
 
     def __init__(self, strategy: QueryStrategy, fraction: Part) -> None:
@@ -138,9 +138,9 @@ class MixturePart(FromParams):
 class Mixture(QueryStrategy):
     """Divides the batch among several strategies by fractions.
 
-    They choose one after the other, as listed, and none chooses what one before it chose; one that
-    works with embeddings takes those items for labeled, and so does not cover them again. In the
-    batch their picks alternate, so that its first part is mixed in the same fractions. Scores of
+    The strategies choose one after the other, as listed, from the items that earlier ones left; a
+    strategy that reads embeddings treats earlier picks as labeled, so it does not cover them again.
+    Picks alternate in the batch, so that every first part of it has the same fractions. Scores of
     different strategies are not on one scale.
 
     Args:
@@ -203,20 +203,20 @@ def _check_switch(
 
 @QueryStrategy.register("switch")
 class Switch(QueryStrategy):
-    """Follows one strategy at first, and another as soon as enough is labeled.
+    """Uses one strategy at first, and another once enough is labeled.
 
-    With few labels what is typical is worth most, with many what the model is unsure of: Hacohen,
+    With few labels typical items help most, with many labels uncertain ones: Hacohen,
     Dekel & Weinshall, "Active learning on a budget", ICML 2022. The pool must have what either
     strategy needs.
 
     Args:
-        before: Strategy below the threshold.
-        after: Strategy from the threshold on.
-        when: Quantity that is compared with the threshold: `labels_per_class`, the number of labels
-            divided by the number of classes (needs `labeled_labels` of the pool); or `coverage`,
+        before: The strategy below the threshold.
+        after: The strategy from the threshold on.
+        when: The value that the threshold is compared with: `labels_per_class`, the number of
+            labels divided by that of classes (needs `labeled_labels` of the pool); or `coverage`,
             the share of the pool that has a labeled item within `radius` (needs embeddings of both;
             measured on a seeded sample of 10,000).
-        threshold: From which value on `after` chooses: at least 0, for coverage at most 1.
+        threshold: The value from which `after` chooses: at least 0, for coverage at most 1.
         radius: For coverage: the Euclidean distance within which an item counts as covered, in the
             units of the embeddings, above 0.
         num_classes: For labels_per_class: the number of classes. If absent it is that of the
@@ -277,7 +277,7 @@ class Switch(QueryStrategy):
 
 
 def _labels_of(pool: Pool, classes: int) -> NDArray[np.int64]:
-    """Return how many labels each class has; none where the pool does not say."""
+    """Return the number of labels of each class; zeros if the pool has no labels."""
     labels = pool.labeled_labels
     if labels is None or not len(labels):
         return np.zeros(classes, np.int64)

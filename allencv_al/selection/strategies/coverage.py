@@ -1,4 +1,4 @@
-"""ProbCover, MaxHerding and Uncertainty Herding: three kernels of one greedy coverage."""
+"""ProbCover, MaxHerding and Uncertainty Herding: one greedy coverage with three kernels."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def _check_uncertainty(uncertainty: str) -> Iterator[tuple[str, str]]:
 
 
 class CoverageStrategy(QueryStrategy):
-    """Takes the items that best cover the pool together with what is labeled.
+    """Takes the items that, with the labeled ones, cover the pool best.
 
-    Each pick is the item u of the highest Σ_x w_x · max(0, k(x, u) − m_x), its score: by how much
-    it raises the coverage, m_x being how much the nearest labeled or picked item covers x.
+    Each pick is the item u of the highest Σ_x w_x · max(0, k(x, u) − m_x), which is its score: the
+    gain in coverage, where m_x is the coverage of x by the labeled and picked items.
 
     Args:
-        max_references: The coverage of how many items counts; of a larger pool it is that of a
-            random sample, and scores are scaled up to the pool.
-        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
-            each, whatever it is.
+        max_references: The number of items whose coverage counts; of a larger pool a random sample,
+            with scores scaled up to the pool.
+        max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
     """
 
     needs = frozenset({"embeddings"})
@@ -92,10 +92,10 @@ class CoverageStrategy(QueryStrategy):
 
     @abstractmethod
     def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
-        """Return k."""
+        """Return the kernel k."""
 
     def _weights(self, pool: Pool) -> NDArray[np.float32] | None:
-        """Return how much the coverage of each item counts, `[N]`; None for 1."""
+        """Return the weight of the coverage of each item, `[N]`; None for 1."""
         return None
 
     def _reason(self, gain: float) -> dict[str, Any]:
@@ -113,15 +113,15 @@ class ProbCover(CoverageStrategy):
     Args:
         radius: The radius δ, in the units of the embeddings. Null: the largest at which a share
             `purity` of the balls hold only items of one pseudo-class, as in the paper.
-        purity: The share; the paper uses 0.95.
-        num_classes: Number of pseudo-classes that k-means finds for that. Null: as many as the
-            labeled labels or the logits of the pool show, 10 where it has neither.
-        max_references: The coverage of how many items counts; of a larger pool it is that of a
-            random sample, and scores are scaled up to the pool.
-        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
-            each, whatever it is.
+        purity: That share; the paper takes 0.95.
+        num_classes: The number of pseudo-classes that k-means finds. Null: the number of classes in
+            the labels or logits of the pool, 10 if it has neither.
+        max_references: The number of items whose coverage counts; of a larger pool a random sample,
+            with scores scaled up to the pool.
+        max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
     """
 
     def __init__(
@@ -162,13 +162,13 @@ class MaxHerding(CoverageStrategy):
     Args:
         bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
             `neighbor`-th nearest neighbor.
-        neighbor: Rank of the neighbor, from 1.
-        max_references: The coverage of how many items counts; of a larger pool it is that of a
-            random sample, and scores are scaled up to the pool.
-        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
-            each, whatever it is.
+        neighbor: Which neighbor, from 1.
+        max_references: The number of items whose coverage counts; of a larger pool a random sample,
+            with scores scaled up to the pool.
+        max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
     """
 
     def __init__(
@@ -197,25 +197,25 @@ class MaxHerding(CoverageStrategy):
 
 @QueryStrategy.register("uncertainty_herding")
 class UncertaintyHerding(MaxHerding):
-    """Takes the items whose Gaussian kernels best cover what the model is unsure of.
+    """Takes the items whose Gaussian kernels best cover the items that the model is unsure of.
 
-    MaxHerding where the coverage of each item counts as much as its uncertainty does. Bae, Oliveira
+    MaxHerding, with the coverage of each item weighted by its uncertainty. Bae, Oliveira
     & Sutherland, "Uncertainty herding: one active learning method for all label budgets", ICLR
     2025, arXiv 2412.20644.
 
     Args:
-        uncertainty: Score of the softmax that is the weight.
-        temperature: Divisor of the logits before softmax; the paper fits it to calibrate the model,
-            so that with few labels the weights are nearly equal.
+        uncertainty: The score of the softmax that is the weight.
+        temperature: The divisor of the logits before softmax; the paper fits it to calibrate the
+            model, so that with few labels the weights are nearly equal.
         bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
             `neighbor`-th nearest neighbor.
-        neighbor: Rank of the neighbor, from 1.
-        max_references: The coverage of how many items counts; of a larger pool it is that of a
-            random sample, and scores are scaled up to the pool.
-        max_candidates: Maximum number of candidates; of a larger pool, a random sample.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value. Distances are computed in blocks of 256 items and the references, 10 MB
-            each, whatever it is.
+        neighbor: Which neighbor, from 1.
+        max_references: The number of items whose coverage counts; of a larger pool a random sample,
+            with scores scaled up to the pool.
+        max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Distances are computed in blocks of 256 items and the references,
+            10 MB each, whatever it is.
     """
 
     needs = frozenset({"logits", "embeddings"})

@@ -22,18 +22,18 @@ from allencv_al.selection.strategies.shared.softmax import (
 )
 
 TINY = float(np.finfo(np.float64).tiny)
-_BYTES_PER_LOGIT = 24  # what is computed of each exists as float64, at times three times
+_BYTES_PER_LOGIT = 24  # up to three float64 intermediates per logit
 _NOISE = 1e-12  # nats: mutual information below this is rounding
-_GUMBEL_STREAM = 2**64  # apart from the seeds that break ties, which are smaller
+_GUMBEL_STREAM = 2**64  # seeds of ties are smaller, so the noise is independent of them
 
 
 class EnsembleStrategy(QueryStrategy):
-    """Scores each item by what the S members say of it; p̄ is the mean of their softmax.
+    """Scores each item by the outputs of S members; p̄ is the mean of their softmax.
 
     Args:
-        temperature: Divisor of the logits before softmax.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value.
+        temperature: The divisor of the logits before softmax.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
     """
 
     needs = frozenset({"mc_logits"})
@@ -50,7 +50,7 @@ class EnsembleStrategy(QueryStrategy):
 
     @abstractmethod
     def _scores(self, pool: Pool) -> NDArray[np.float64]:
-        """Return the score of each item, `[N]`, whole."""
+        """Return the score of each item in float64, `[N]`."""
 
     @overrides
     def _reasons(self, pool: Pool, indices: NDArray[np.int64]) -> tuple[dict[str, Any], ...]:
@@ -61,7 +61,7 @@ class EnsembleStrategy(QueryStrategy):
 
 
 class DisagreementStrategy(EnsembleStrategy):
-    """Scores each item by its own members alone, a block of items at a time."""
+    """Scores each item by its own members' outputs, a block of items at a time."""
 
     @overrides
     def _scores(self, pool: Pool) -> NDArray[np.float64]:
@@ -127,7 +127,7 @@ class Bald(DisagreementStrategy):
 
 @QueryStrategy.register("power_bald")
 class PowerBald(Bald):
-    """Draws a batch by BALD with noise, so that it is not all alike.
+    """Draws a batch by BALD with Gumbel noise, for diversity.
 
     The picks are the highest of the score below plus Gumbel noise drawn from the id and the seed,
     which is sampling without replacement; i ranks from 1, the highest BALD. It costs what BALD
@@ -136,10 +136,10 @@ class PowerBald(Bald):
 
     Args:
         variant: `power`: β log BALD; `softmax`: β BALD; `softrank`: −β log i.
-        beta: β, the inverse of how random the picks are; 0 is random, large is BALD.
-        temperature: Divisor of the logits before softmax.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value.
+        beta: β, the inverse temperature: 0 picks at random, a large value picks as BALD does.
+        temperature: The divisor of the logits before softmax.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class PowerBald(Bald):
 
 
 def members_logits(pool: Pool) -> FloatArray:
-    """Return the members' logits of the pool, or raise where there is not one member."""
+    """Return the members' logits of the pool, `[N, S, C]`; raise if S is 0."""
     logits = pool.mc_logits
     assert logits is not None
     if not logits.shape[1]:
@@ -203,5 +203,5 @@ def mutual_information(block: FloatArray, temperature: float) -> NDArray[np.floa
     mean = probabilities.mean(axis=1)
     of_mean = (mean * np.log(np.maximum(mean, TINY))).sum(axis=0)
     information: NDArray[np.float64] = negative_entropies.mean(axis=0) - of_mean
-    information[information < _NOISE] = 0  # so that ties are ties, for the seed to break
+    information[information < _NOISE] = 0  # rounding noise must not decide ties
     return information

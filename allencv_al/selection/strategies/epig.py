@@ -1,4 +1,4 @@
-"""EPIG: what an item's label would tell about the labels of items like those to come."""
+"""EPIG: the information of an item's label about the labels of target items."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from allencv_al.selection.strategies.ensemble import (
 )
 from allencv_al.selection.strategies.shared.softmax import cached_blocks, members_softmax
 
-# Cells of the joint distributions that exist at a time: 256 KB of float32, which the cache holds.
-# Fixed, because float32 sums depend on how they are cut, and picks must not depend on the budget.
+# Cells of the joint distributions in memory at a time: 256 KB of float32, which fit the cache.
+# Fixed, because float32 sums depend on the block size, and picks must not depend on the budget.
 _JOINT_CELLS = 2**16
 _TARGET_CELLS = 2**22
 _BYTES_PER_PROBABILITY = 32
@@ -27,13 +27,13 @@ _SMALLEST = np.float32(1e-30)
 
 @QueryStrategy.register("epig")
 class Epig(EnsembleStrategy):
-    """Prefers items whose label would tell most about the labels of the target items.
+    """Prefers items whose labels are most informative about the labels of the target items.
 
     The expected predictive information gain: the mean over target items x* of the mutual
     information of y and y* under the joint (1/S) Σ_s p_s(y | x) p_s(y* | x*), in nats. Unlike BALD
-    it ignores what would only teach the model about items it will not meet. The members must be
-    the same functions for every item. Bickford Smith et al., "Prediction-oriented Bayesian active
-    learning", AISTATS 2023.
+    it ignores information that matters only for items off the target distribution. The members must
+    be the same functions for every item. Bickford Smith et al., "Prediction-oriented Bayesian
+    active learning", AISTATS 2023.
     """
 
     needs = frozenset({"mc_logits", "target_mc_logits"})
@@ -80,8 +80,8 @@ def _informations(
     for some in slices(len(target_means), _JOINT_CELLS // classes**2):
         columns = target_ratios[some].transpose(1, 0, 2).reshape(members, -1)
         weights = target_means[some].ravel()
-        # One product for each item, always of the same shape, so that no item's sums depend on
-        # its neighbors
+        # One product per item, always of the same shape, so that no item's sums depend on its
+        # neighbors
         for rows in slices(count, _JOINT_CELLS // (classes * weights.size)):
             joint = np.matmul(items[rows], columns)
             terms = np.log(np.maximum(joint, _SMALLEST))

@@ -1,4 +1,4 @@
-"""The k-center (core-set) strategy."""
+"""Greedy k-center, also known as core-set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIE = 1e-9
 
 @QueryStrategy.register("k_center")
 class KCenter(QueryStrategy):
-    """Picks, one after the other, the item farthest from all that is labeled or picked.
+    """Picks repeatedly the item farthest from all labeled and picked items.
 
     Greedy k-center, known as core-set: Sener & Savarese 2018, arXiv 1708.00489. Distances are
     Euclidean, between `embeddings`. If the pool has `labeled_embeddings`, these are the first
@@ -94,7 +94,7 @@ def _nearest_to(mean: NDArray[np.float64], embeddings: FloatArray, step: int) ->
             for part in slices(len(embeddings), step)
         ]
     )
-    # The mean itself is off by some digits of the features' size
+    # The mean itself has a rounding error relative to the size of the features
     size = float(np.abs(mean).max()) * 4 * np.finfo(np.float64).eps
     error = _TIE * distances.min() + rounding_bound(len(mean), np.float64) * size**2
     return np.flatnonzero(distances <= distances.min() + error)
@@ -107,7 +107,7 @@ def _in_float32(row: NDArray[np.float64]) -> NDArray[np.float64]:
 def _explain(
     centers: Centers, pool: Pool
 ) -> tuple[NDArray[np.float64], tuple[Mapping[str, Any], ...]]:
-    """Return for each pick the distance to what was nearest when it was picked, and its name."""
+    """Return for each pick the distance to its nearest center at that time, and the reason."""
     count, labeled = len(centers.picked), len(centers.labeled)
     squared, where = np.empty(count), np.empty(count, np.int64)
     for part in slices(count, 256):

@@ -1,4 +1,4 @@
-"""Wrappers that leave another strategy fewer items, or fewer picks."""
+"""Wrappers that restrict the items or the picks of another strategy."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def _size_or_fraction(size: int | None, fraction: float | None) -> Iterator[Prob
 
 @QueryStrategy.register("subsample")
 class Subsample(WrappingStrategy):
-    """Lets another strategy choose from a random part of the pool only.
+    """Lets another strategy choose from a random part of the pool.
 
-    Makes a costly strategy affordable on a large pool, and a greedy one less prone to pick many
-    alike. Which items remain depends on their ids and the seed.
+    Makes a costly strategy affordable on a large pool, and a greedy one more diverse. The ids and
+    the seed decide which items remain.
 
     Args:
-        strategy: Strategy for the remaining items.
-        size: Number of items that remain, at least 1. Give this or `fraction`.
-        fraction: Share of the pool that remains: above 0, up to 1. In either case at least as many
+        strategy: The strategy that chooses among the remaining items.
+        size: How many items remain, at least 1. Give this or `fraction`.
+        fraction: Which share of the pool remains: above 0, up to 1. In either case at least as many
             items remain as are to be picked.
         memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
             inner strategy has its own. The result is the same for every value.
@@ -93,17 +93,16 @@ class Subsample(WrappingStrategy):
 
 @QueryStrategy.register("epsilon_random")
 class EpsilonRandom(WrappingStrategy):
-    """Gives each place of the batch to chance with a small probability, the rest to a strategy.
+    """Fills each place of the batch at random with a small probability, else by a strategy.
 
-    Keeps a batch from holding only what a wrong model asks for, and gives every item a chance.
-    The score of an item that chance picked is its draw in (0, 1), as that of `random`; its reason
-    says so.
+    So a batch does not depend on a wrong model alone, and every item has a chance. The score of a
+    random pick is its draw in (0, 1), as with `random`; its reason is `chosen_by: chance`.
 
     Args:
-        strategy: Strategy for the other items.
-        epsilon: The probability that a place goes to chance, 0 to 1.
-        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
-            inner strategy has its own. The result is the same for every value.
+        strategy: The strategy that fills the other places.
+        epsilon: The probability that a place is filled at random, 0 to 1.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategy inside has its own. The result is the same for every value.
     """
 
     def __init__(
@@ -132,21 +131,21 @@ def _distance_or_quantile(distance: float | None, quantile: float | None) -> Ite
 
 @QueryStrategy.register("deduplicate")
 class Deduplicate(WrappingStrategy):
-    """Keeps out of a batch what lies within a distance of an item that is already in it.
+    """Keeps near duplicates of picked items out of the batch.
 
-    The strategy inside picks; of picks that are near to each other the first stays. What is missing
-    is picked again from the items that are near to none of the batch, until it is full. Where
-    nothing else is left, near duplicates fill it, and their reasons say so. Distances are
+    The strategy inside picks; of picks near each other the first stays. Missing places are filled
+    from the items that are near no item of the batch. If none is left, near duplicates fill them,
+    with `near_duplicate` in their reasons. Distances are
     Euclidean, between `embeddings`; an item at exactly the distance is a duplicate.
 
     Args:
-        strategy: Inner strategy.
-        distance: Distance that is too small, in the units of the embeddings, at least 0 (0: only
-            rows that are equal). Give this or `quantile`.
+        strategy: The strategy that chooses among the items.
+        distance: The largest distance of near duplicates, in the units of the embeddings, at least
+            0 (0: equal rows only). Give this or `quantile`.
         quantile: Takes for the distance this quantile, 0 to 1, of the distances from items to their
             nearest other item in the pool (measured on a seeded sample of 256): with 0.3, about
             three items in ten have a near duplicate.
-        labeled: Whether to keep out what is near to a labeled item, too; needs
+        labeled: Whether to keep out near duplicates of labeled items, too; needs
             `labeled_embeddings`.
         memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
             inner strategy has its own. The result is the same for every value.
@@ -189,7 +188,7 @@ class Deduplicate(WrappingStrategy):
             if len(accepted) < count:
                 left = self._far_from(embeddings, left, np.asarray(embeddings[new]), distance)
                 left = left[~np.isin(left, new)]
-            # Where most is near, rounds that ask for more are fewer
+            # With many near duplicates, larger requests need fewer repetitions
             mostly_near = 2 * len(new) < len(found.indices)
             asked = 2 * asked if mostly_near else count - len(accepted)
         if len(accepted) < count:
@@ -218,7 +217,7 @@ class Deduplicate(WrappingStrategy):
     def _apart(
         self, embeddings: FloatArray, candidates: NDArray[np.int64], distance: float
     ) -> NDArray[np.int64]:
-        """Return the places of the candidates that are near to none that was kept before."""
+        """Return the places of the candidates that are near no candidate kept before."""
         kept: list[int] = []
         for start in range(0, len(candidates), _CANDIDATES_AT_A_TIME):
             some = candidates[start : start + _CANDIDATES_AT_A_TIME]
@@ -228,7 +227,7 @@ class Deduplicate(WrappingStrategy):
             for place in range(len(some)):
                 if free[place]:
                     kept.append(start + place)
-                    # Of itself, too, which does no harm any more
+                    # This marks the item itself, too, which is kept already
                     free &= distances_to(rows, rows[place]) > distance
         return np.asarray(kept, np.int64)
 

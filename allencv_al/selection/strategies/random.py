@@ -1,4 +1,4 @@
-"""Choosing by chance: what every other strategy has to beat."""
+"""Random choice, the baseline of all strategies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from allencv_al.selection.strategies.base import QueryStrategy, highest
 
 @QueryStrategy.register("random")
 class RandomStrategy(QueryStrategy):
-    """Chooses uniformly at random; needs nothing of a model.
+    """Chooses uniformly at random; needs no model.
 
-    The score of an item is a number in (0, 1) drawn from its id and the seed, so that an item's
-    luck does not depend on which others are in the pool.
+    The score of an item is a number in (0, 1) drawn from its id and the seed, so it does not depend
+    on the other items of the pool.
     """
 
     @overrides

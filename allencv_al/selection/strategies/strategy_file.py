@@ -22,11 +22,11 @@ _KEYS = {"simple": ("type", "n_rec"), "expert": ("n_rec", "over", "under")}
 
 @QueryStrategy.register("strategy_file")
 class StrategyFile(Bands):
-    """Follows a strategy file of Alectio's command line, in YAML.
+    """Uses a strategy file of Alectio's command line, in YAML.
 
     In simple mode it names one of random, confidence, margin and entropy, with `type: lowest` or
-    `highest`; in expert mode several (`confidence_1`), each with `over` and `under`. `n_rec` says
-    how many records each chooses: their ratios count, the size of the batch is `query_size`.
+    `highest`; in expert mode several (`confidence_1`), each with `over` and `under`. `n_rec` is the
+    number of records of each: only their ratios count, the size of the batch is `query_size`.
 
     Args:
         path: The file.
@@ -34,7 +34,7 @@ class StrategyFile(Bands):
             for every value.
 
     Raises:
-        ConfigurationError: There is no such file, or it says something else.
+        ConfigurationError: The file is missing or not a strategy file.
     """
 
     def __init__(self, path: Path, memory_budget_mb: PositiveFloat = 512.0) -> None:
@@ -52,7 +52,7 @@ class StrategyFile(Bands):
 
 
 def read_strategy_file(path: Path) -> list[dict[str, Any]]:
-    """Return what a file says, as the arguments of bands.
+    """Return the arguments of the bands that a file describes.
 
     ::
 
@@ -66,7 +66,7 @@ def read_strategy_file(path: Path) -> list[dict[str, Any]]:
         path: The file.
 
     Raises:
-        ConfigurationError: It cannot be read, or says something else; all faults are named.
+        ConfigurationError: The file is unreadable or no strategy file; all faults are named.
     """
     found = read_yaml(path)
     problems = list(_problems(found))

@@ -1,4 +1,4 @@
-"""TypiClust: the most typical item of each cluster, where nothing is labeled yet."""
+"""TypiClust: the most typical item of each cluster, for a cold start."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _ROWS_PER_BLOCK = 256
 
 
 class ClusterTypicality:
-    """Gives the items of one cluster away, the most typical of the remaining ones first.
+    """The items of one cluster, removed in the order of their typicality among the remaining ones.
 
-    Each time the neighbors are those that remain, as in the authors' code. Their distances are
-    kept, a few more than count, so that they are computed anew only now and then.
+    Only remaining items count as neighbors, as in the authors' code. The distances of a few more
+    neighbors than needed are kept, so that they are rarely recomputed.
 
     Args:
-        count: How many items there are.
-        read: Gives the rows `[m, D]` at places of the cluster; they are not kept.
-        neighbors: Of how many neighbors the distance counts; half of the items, if that is less.
+        count: The number of items.
+        read: Returns the rows `[m, D]` at places of the cluster; they are not kept.
+        neighbors: The number of neighbors whose distances count; at most half of the items.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ClusterTypicality:
     def typicality(self) -> NDArray[np.float64]:
         """Return the typicality of each item among the remaining ones, `[n]`.
 
-        What it says of items that were removed means nothing.
+        The values of removed items are meaningless.
         """
         left = len(self)
         if left < 2:
@@ -105,7 +105,7 @@ _LARGEST_LOOKED_AT = 4096
 
 @QueryStrategy.register("typiclust")
 class TypiClust(QueryStrategy):
-    """Takes the most typical item of the clusters in which least is labeled; for a cold start.
+    """Takes the most typical items of the clusters with the fewest labels; for a cold start.
 
     k-means cuts labeled and unlabeled items into min(labeled + query_size, `max_clusters`)
     clusters. In turn, the clusters with the fewest labeled items first, and of these the largest,
@@ -118,13 +118,14 @@ class TypiClust(QueryStrategy):
     Of a cluster of more than 4,096 items a random sample of that size is looked at.
 
     Args:
-        max_clusters: The most clusters; the paper takes 500.
-        min_cluster_size: Up to which size (labeled items included) a cluster is left out; the
-            paper takes 5.
-        neighbors: Of how many neighbors the distance counts; the paper takes 20.
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value. Embeddings are read in blocks of 1,024 rows whatever it is, k-means is
-            fitted to a sample of 50,000, and of a cluster up to 4,096 rows are held in float64.
+        max_clusters: The largest number of clusters; 500 in the paper.
+        min_cluster_size: The largest size (labeled items included) of clusters that are left out;
+            5 in the paper.
+        neighbors: The number of neighbors whose distances count; 20 in the paper.
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value. Embeddings are read in blocks of 1,024 rows whatever it is,
+            k-means is fitted to a sample of 50,000, and of a cluster up to 4,096 rows are held in
+            float64.
     """
 
     needs = frozenset({"embeddings"})
@@ -178,7 +179,7 @@ class TypiClust(QueryStrategy):
 
 
 class _Supply:
-    """Gives the items of the clusters away, in each the most typical first.
+    """The remaining items of all clusters, removed by typicality.
 
     Args:
         rows: The rows of the pool.
@@ -197,7 +198,7 @@ class _Supply:
     def pop(self, cluster: int) -> tuple[int, int, float]:
         """Remove an item; return its canonical position, its cluster, and its typicality."""
         if cluster not in self._sampled:
-            # Canonical order is random, so that the first members are a random sample
+            # Canonical order is random, so the first members are a random sample
             members, self._members[cluster] = np.split(self._members[cluster], [_LARGEST_LOOKED_AT])
             typicality = ClusterTypicality(
                 len(members), partial(self._read, members), self._neighbors

@@ -19,17 +19,17 @@ from allencv_al.selection.strategies.shared.softmax import (
     softmax,
 )
 
-_BYTES_PER_LOGIT = 16  # the block itself and what is computed of it
+_BYTES_PER_LOGIT = 16  # the block itself and its intermediates
 
 
 class UncertaintyStrategy(QueryStrategy):
     """Scores each item by the softmax of its logits, p(1) ≥ p(2) ≥ …; higher is less sure.
 
     Args:
-        temperature: Divisor of the logits before softmax; above 1 makes an overconfident model less
-            so (fit it on validation data).
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value.
+        temperature: The divisor of the logits before softmax; above 1 makes an overconfident
+            model less so (fit it on validation data).
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
     """
 
     needs = frozenset({"logits"})
@@ -67,9 +67,9 @@ class UncertaintyStrategy(QueryStrategy):
 
 
 def _odds_of_the_others(shifts: FloatArray) -> FloatArray:
-    """Return e^shifts with 0 in place of the 1 of the likeliest class, of one where several tie.
+    """Return e^shifts with 0 for the likeliest class (for one of them, where several tie).
 
-    So nothing is lost where a model is nearly certain, and the others add up to next to nothing.
+    So no digit is lost where a model is nearly certain and the other classes sum to almost 0.
     """
     odds: FloatArray = np.exp(shifts)
     likeliest = shifts == 0
@@ -132,10 +132,10 @@ class Entropy(UncertaintyStrategy):
 
     Args:
         normalize: Whether to divide by log C, so that scores lie in 0 to 1; the picks are the same.
-        temperature: Divisor of the logits before softmax; above 1 makes an overconfident model less
-            so (fit it on validation data).
-        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
-            for every value.
+        temperature: The divisor of the logits before softmax; above 1 makes an overconfident
+            model less so (fit it on validation data).
+        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
+            same for every value.
     """
 
     def __init__(

@@ -31,11 +31,11 @@ def apportion(
     and Sainte-Laguë. An owner with a share of 0 gets a place only when all others are full.
 
     Args:
-        shares: Target shares, at least 0, `[n]`; only their ratios matter.
-        counts: What each has already, `[n]`.
-        available: How many more each can get, `[n]`, together at least `places`.
-        places: Number of places to divide.
-        first_of_ties: All of 0 to n - 1, the winners of ties first; as counted if None.
+        shares: The target of each owner, at least 0, `[n]`; only their ratios matter.
+        counts: The places that each has already, `[n]`.
+        available: The places that each can still get, `[n]`, at least `places` in total.
+        places: The number of places to divide.
+        first_of_ties: A permutation of 0 to n - 1, the winners of ties first; None: by index.
     """
     order = np.arange(len(shares)) if first_of_ties is None else np.asarray(first_of_ties)
     share, left = shares[order].astype(np.float64), available[order].astype(np.int64)
@@ -60,9 +60,9 @@ class WrappingStrategy(QueryStrategy):
     """The base of the strategies with one other strategy inside.
 
     Args:
-        strategy: Inner strategy.
-        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
-            inner strategy has its own. The result is the same for every value.
+        strategy: The strategy that chooses among the items.
+        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
+            strategy inside has its own. The result is the same for every value.
     """
 
     def __init__(self, strategy: QueryStrategy, memory_budget_mb: PositiveFloat = 512.0) -> None:
@@ -103,8 +103,8 @@ def pick_after(
 ) -> Picks:
     """Return the picks of a strategy that counts the items `chosen` before as labeled.
 
-    So that what one part of a batch covers, another does not cover again. Their labels are unknown:
-    `labeled_labels` stays as it is.
+    So no part of a batch covers again the items that another part covers. Labels of the chosen
+    items are unknown, so `labeled_labels` is unchanged.
     """
     among = among[~np.isin(among, chosen)]
     if not len(chosen) or pool.embeddings is None or "embeddings" not in strategy.needs:
@@ -135,7 +135,7 @@ def chosen_by(picks: Picks, name: str, **more: Any) -> Picks:
 
 
 def interleaved(parts: Sequence[Picks], sequence: Sequence[int]) -> Picks:
-    """Return one list of picks; `sequence` says for each place whose next pick stands there."""
+    """Return one list of picks; each place takes the next pick of the part in `sequence`."""
     starts = np.cumsum([0, *(len(part.indices) for part in parts)])
     following = starts[:-1].copy()
     order = np.empty(len(sequence), np.int64)
@@ -160,16 +160,16 @@ def _joined(parts: Sequence[Picks], order: NDArray[np.int64]) -> Picks:
 
 
 def _with_needed(pool: Pool, needs: frozenset[str]) -> Pool:
-    """Return the pool without the wide arrays that would be copied for nothing.
+    """Return the pool without the wide arrays that the strategy does not need.
 
-    Logits stay: some strategies that do not need them learn the number of classes from them.
+    Logits stay: some strategies read the number of classes from them without needing them.
     """
     unused: dict[str, Any] = dict.fromkeys(name for name in _WIDE if name not in needs)
     return replace(pool, **unused)
 
 
 def _with_names(reason: Mapping[str, Any], known: int, names: Sequence[str]) -> Mapping[str, Any]:
-    """Name the item chosen before that a strategy took for a labeled one."""
+    """Replace the index of an earlier pick, which the strategy treated as labeled, by its id."""
     nearest = reason.get("nearest_labeled")
     if not isinstance(nearest, int) or nearest < known:
         return reason

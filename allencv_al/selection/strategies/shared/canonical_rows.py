@@ -18,12 +18,11 @@ _CENTER_FROM = 10_000
 
 
 class CanonicalRows:
-    """Gives the embeddings of a pool in canonical order, as float32 less their center.
+    """The embeddings of a pool in canonical order, centered, as float32.
 
-    The last bits of a matrix product depend on the shape of the product. What walks the pool in
-    canonical order in blocks of one fixed size computes the same bits for every order of the pool
-    and every memory budget, so that picks which depend on last bits are the same, too. The blocks
-    are small (1,024 rows), and the array is never copied whole.
+    The last bits of a matrix product depend on its shape. Reading the pool in canonical order and
+    in blocks of one fixed size gives the same bits for every order of the pool and every memory
+    budget, and so the same picks. Blocks are small (1,024 rows); the array is never copied whole.
 
     Args:
         pool: The items, with embeddings; labeled embeddings where they are used.
@@ -35,7 +34,7 @@ class CanonicalRows:
         self.order = canonical_order(pool.ids, seed)
         self._rows = pool.embeddings
         self._labeled = labeled_rows(pool)
-        # ‖u‖² − 2uc + ‖c‖² cancels badly far from the origin; any center near the data cures that
+        # ‖u‖² − 2uc + ‖c‖² cancels far from the origin; any center near the data avoids that
         self._center = self._rows[self.order[:_CENTER_FROM]].mean(axis=0, dtype=np.float64)
 
     def __len__(self) -> int:
@@ -75,10 +74,10 @@ def squared_distances(
 ) -> FloatArray:
     """Return the squared Euclidean distances `[n, m]` of `[n, D]` and `[m, D]` centered rows.
 
-    They are off by about 1e-6 of the squared norms in float32, by 1e-15 in float64.
+    The error is about 1e-6 of the squared norms in float32, 1e-15 in float64.
 
     Args:
-        rows: One side, of which a copy is made.
+        rows: One side; it is copied.
         others: The other side.
         squares: The squared norms of `others`, `[m]`, where they are known.
     """
@@ -114,8 +113,8 @@ def fit_centroids(
         rows: The pool's rows.
         count: How many clusters.
         seed: Of the start, and of mini-batches.
-        weights: Weight of each row of the pool, `[N]` in canonical order.
-        with_labeled: Whether labeled rows take part; not together with weights.
+        weights: The weight of each row of the pool, `[N]` in canonical order.
+        with_labeled: Whether labeled rows are clustered, too; not together with weights.
     """
     assert weights is None or not with_labeled
     from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -132,10 +131,10 @@ def fit_centroids(
         model = MiniBatchKMeans(
             **settings, batch_size=_MINI_BATCH, init_size=max(_FEWEST_TO_START_FROM, 3 * count)
         )
-    # The last bits of sums depend on the number of threads, and picks on them; besides, threads
-    # that wait for each other where other processes keep the cores busy take many times as long
+    # The last bits of sums, and so picks, depend on the number of threads; and threads that wait
+    # for each other on busy cores take many times as long
     with threadpool_limits(limits=1, user_api="openmp"), warnings.catch_warnings():
-        # Fewer distinct rows than clusters: some centroids coincide, which is no harm
+        # Fewer distinct rows than clusters: some centroids coincide, which is harmless
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(data, sample_weight=weights)
     return np.asarray(model.cluster_centers_, np.float32)
@@ -179,5 +178,5 @@ def _sample(
     highest = weights.max()
     if not highest > 0:
         return data, None
-    # Rows without any weight leave k-means++ without a choice where few have one
+    # k-means++ cannot draw enough starts if few rows have a weight above 0
     return data, np.maximum(weights / highest, np.float32(_LEAST_WEIGHT))

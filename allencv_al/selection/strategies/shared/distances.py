@@ -27,9 +27,9 @@ def rows_about(
     origin: NDArray[np.float64],
     dtype: DTypeLike,
 ) -> NDArray[Any]:
-    """Return rows less an origin that float32 can hold, so that no digit is lost on the way.
+    """Return rows minus an origin that is exact in float32, so that no digit is lost.
 
-    Far from the origin `|x|² - 2xc + |c|²` cancels; about the mean of the rows it does not.
+    `|x|² - 2xc + |c|²` cancels far from the origin, but not near the mean of the rows.
     """
     rows = np.asarray(array[index])
     working = np.float64 if rows.dtype == np.float64 or dtype == np.float64 else np.float32
@@ -45,8 +45,8 @@ def squared_norms(rows: NDArray[Any]) -> NDArray[Any]:
 def rounding_bound(dimensions: int, dtype: DTypeLike) -> float:
     """Return k such that the error of the least squared distance is below k * (|x|² + distance).
 
-    The worst case of a dot product, whatever its order, is `dimensions` units in the last place of
-    |x||c|; and the nearest center is no longer than |x| and the distance together.
+    In the worst case a dot product, in any order of summation, is off by `dimensions` units in the
+    last place of |x||c|; and the norm of the nearest center is at most |x| plus the distance.
     """
     return 3.0 * (dimensions + 8) * float(np.finfo(dtype).eps) / 2
 
@@ -58,7 +58,7 @@ _FEW = 16
 def distances_to(rows: FloatArray, other: FloatArray) -> NDArray[np.float64]:
     """Return the distance of each row `[n, D]` to one `[D]`, of float64 differences.
 
-    Each row is summed by itself, so that the bits do not depend on the rows beside it.
+    Each row is summed separately, so its bits do not depend on other rows.
     """
     differences = rows.astype(np.float64) - other.astype(np.float64)
     distances: NDArray[np.float64] = np.sqrt((differences * differences).sum(axis=1))
@@ -94,8 +94,8 @@ def near_any(
 ) -> NDArray[np.bool_]:
     """Return for each row at `among` whether one of `others` is at most `distance` away.
 
-    The answer is that of float64 differences, which are computed only for the pairs that lie so
-    near to the limit that a product cannot tell.
+    The answer is that of float64 differences, computed only for pairs so close to the limit that
+    the error of a product could decide.
 
     Args:
         embeddings: The rows of the pool, `[N, D]`.
@@ -133,7 +133,7 @@ def nearest_other(
         possible[sample[itself] - part.start, itself] = False
         for column in np.flatnonzero(possible.any(axis=0) & (best > 0)).tolist():
             rows = np.flatnonzero(possible[:, column])
-            # Where all rows are the same, a few of them tell it
+            # If all rows are equal, the first few settle it
             for some in (rows[:_FEW], rows[_FEW:]):
                 if best[column] > 0 and len(some):
                     nearest = distances_to(block[some], centers[column]).min()
@@ -153,14 +153,14 @@ def _near_block(
 
 
 def _maybe_near(block: FloatArray, centers: FloatArray, distance: float) -> NDArray[np.bool_]:
-    """Rule out, in few passes over the products, the rows that are near to none."""
+    """Return whether each row may be near a center; False is certain."""
     rows, about = _about_centers(block, centers)
     # |x|² + |c|² - 2xc less its error, twice to be safe, is compared with the limit
     kept = 1 - 2 * rounding_bound(block.shape[1], rows.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         norms, center_norms = squared_norms(rows), squared_norms(about)
         if not (np.isfinite(norms).all() and np.isfinite(center_norms).all()):
-            return np.ones(len(block), np.bool_)  # squares overflow and rule out nothing
+            return np.ones(len(block), np.bool_)  # squares overflow, so nothing is ruled out
         products = rows @ (-2 * about).T
         products += (kept * center_norms)[None, :]
     limits = np.float64(distance * distance) - kept * norms.astype(np.float64)
@@ -172,7 +172,7 @@ def _certainly_near(block: FloatArray, centers: FloatArray, distance: float) -> 
     squared, errors = _squared(block, centers)
     limit = np.float64(distance * distance)
     near: NDArray[np.bool_] = (squared + errors < limit).any(axis=1)
-    # NaN, where squares overflow, is possible, too
+    # NaN, where squares overflow, counts as possible
     possible = ~(squared - errors > limit) & ~near[:, None]
     for column in np.flatnonzero(possible.any(axis=0)).tolist():
         unsure = np.flatnonzero(possible[:, column] & ~near)
@@ -182,14 +182,14 @@ def _certainly_near(block: FloatArray, centers: FloatArray, distance: float) -> 
 
 
 def _squared(block: FloatArray, centers: FloatArray) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return squared distances `[n, m]` by products, and how far off each may be."""
+    """Return squared distances `[n, m]` by products, and a bound on the error of each."""
     rows, about = _about_centers(block, centers)
     with np.errstate(over="ignore", invalid="ignore"):
         norms = squared_norms(rows)[:, None] + squared_norms(about)[None, :]
         squared = norms - 2 * (rows @ about.T)
-        # Underflow loses what the relative bound does not know of
+        # The relative bound does not cover underflow
         errors = norms * rounding_bound(block.shape[1], rows.dtype) + np.finfo(rows.dtype).tiny
-        # Infinity less infinity would pass for a distance that is known
+        # Infinity minus infinity must not pass for a known distance
         errors[~np.isfinite(squared)] = np.nan
     return squared, errors
 

@@ -29,8 +29,8 @@ class Centers:
     Args:
         embeddings: The rows of the pool, `[N, D]`.
         labeled: Rows that are centers from the start, `[L, D]`.
-        origin: What is subtracted from all, `[D]`, representable in float32.
-        capacity: How many picks there will be.
+        origin: The row subtracted from all, `[D]`, exact in float32.
+        capacity: The largest number of picks.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Centers:
         self.labeled = labeled
         self.origin = origin
         self.picked: list[int] = []
-        # The first few should lie everywhere, and files often come sorted by class
+        # The first few should be spread out, but files often come sorted by class: golden ratio
         self.order = np.argsort(np.arange(len(labeled)) * 0.6180339887498949 % 1.0, kind="stable")
         size = (len(labeled) + capacity, embeddings.shape[1])
         self.doubled = np.empty(size, np.float32)
@@ -96,8 +96,8 @@ class Centers:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return for each row the squared distance and position of its nearest center, in float64.
 
-        Row i looks at centers `start` to `stops[i]`. Products find the center, and the difference
-        gives the distance, so that it is 0 for a duplicate.
+        Row i is compared with centers `start` to `stops[i]`. Products find the center, and the
+        difference gives the distance, which is 0 for a duplicate.
         """
         best = np.full(len(rows), np.inf)
         where = np.full(len(rows), -1)
@@ -124,12 +124,12 @@ class Centers:
 
 
 class FarthestFirst:
-    """Finds the item whose nearest center is farthest.
+    """Finds the item whose nearest center is farthest, with lazily updated bounds.
 
-    Distances to the nearest center only shrink, so that an old one is an upper bound: only items
-    whose bound exceeds the best up-to-date distance are brought up to date, many centers at once.
-    float32 products find the candidates within their rounding error, float64 decides between them.
-    The answer therefore depends neither on the size of the blocks nor on the order of the pool.
+    Distances to the nearest center only shrink, so an old distance is an upper bound: only items
+    whose bound exceeds the best current distance are updated, by many centers at once. float32
+    products find the candidates within their rounding error, float64 decides between them. So the
+    answer depends neither on the size of the blocks nor on the order of the pool.
 
     Args:
         centers: The centers, at least one; `pick` adds to them.
@@ -162,9 +162,9 @@ class FarthestFirst:
         self._leave_out(index)
 
     def farthest(self) -> tuple[NDArray[np.int64], float]:
-        """Return the items that are farthest from their nearest center, and how far, squared.
+        """Return the items farthest from their nearest center, and that squared distance.
 
-        Several are returned where float64 cannot tell their distances apart.
+        Several are returned where their distances tie in float64.
         """
         candidates = self._candidates()
         if len(candidates) == 1:
@@ -174,7 +174,7 @@ class FarthestFirst:
         return candidates[distances >= best * (1 - _TIE)], best
 
     def _candidates(self) -> NDArray[np.int64]:
-        """Return the items that may be the farthest, as far as float32 can tell."""
+        """Return the items that may be the farthest within the error of float32."""
         batch, size = _LEAST_BATCH, len(self._front)
         while True:
             front = self._front
@@ -197,7 +197,7 @@ class FarthestFirst:
                 return np.asarray(front[fresh & (upper >= floor)])
 
     def _build_front(self, size: int) -> None:
-        """Keep the items with the highest bounds at hand, and the highest bound of the others."""
+        """Store the items with the highest bounds, and the highest bound of the others."""
         upper = self._near * (1 + self._error) + self._error * self._norms
         if size >= len(upper):
             self._front, self._outside = np.arange(len(upper)), -np.inf
@@ -226,7 +226,7 @@ class FarthestFirst:
     def _parts(
         self, indices: NDArray[np.int64], seen: NDArray[np.int32]
     ) -> list[tuple[int, NDArray[np.int64]]]:
-        """Return blocks of items, each with the first center that one of them has not seen."""
+        """Return blocks of items, each with the first center that some of them have not seen."""
         buckets = seen[indices] // _BUCKET
         return [
             (int(bucket) * _BUCKET, mine[part])

@@ -25,8 +25,8 @@ class Kernel:
     """The similarity of two items, 0 to 1.
 
     Args:
-        width: The distance at which it changes.
-        similarities: Makes squared distances into similarities, in place where it can.
+        width: The distance over which the similarity falls.
+        similarities: Returns similarities for squared distances; it may overwrite them.
     """
 
     width: float
@@ -35,7 +35,7 @@ class Kernel:
 
 _BLOCK = 256
 _FIRST_LOOK = 16
-# float32 distances are off by some 1e-6 of the squared norms: 1 % of a kernel this narrow
+# float32 distances have an error of about 1e-6 of the squared norms: 1 % of so narrow a kernel
 _NARROW = 1e-4
 
 
@@ -44,7 +44,7 @@ class KernelCoverage:
 
     Args:
         rows: The pool's rows.
-        references: The coverage of how many, the first in canonical order, counts.
+        references: The number of reference items, the first in canonical order.
         kernel: k.
         weights: w, `[N]` in canonical order; None for 1.
     """
@@ -70,7 +70,7 @@ class KernelCoverage:
                 self._cover(block[part])
 
     def gains(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return by how much each of these items of the pool would raise the coverage, `[n]`.
+        """Return the gain in coverage of each of these items of the pool, `[n]`.
 
         Args:
             positions: In canonical order.
@@ -86,11 +86,11 @@ class KernelCoverage:
         return gains
 
     def choose(self, position: int) -> None:
-        """Cover what this item of the pool covers."""
+        """Add an item of the pool to the chosen ones."""
         self._cover(self._rows.take(slice(position, position + 1)))
 
     def share(self) -> float:
-        """Return the coverage as a share of the most that it can be, 0 to 1."""
+        """Return the coverage as a share of its maximum, 0 to 1."""
         if self._weights is None:
             return float(self._covered.mean(dtype=np.float64))
         total = float(self._weights.sum(dtype=np.float64))
@@ -108,17 +108,17 @@ class KernelCoverage:
 def lazy_greedy(
     coverage: KernelCoverage, candidates: int, count: int
 ) -> Iterator[tuple[int, float]]:
-    """Yield the items that raise the coverage most, one after another, and by how much they do.
+    """Yield the items that raise the coverage most, one after another, with their gains.
 
-    Gains only shrink as more is covered (the coverage is submodular), so that an old gain is a
-    bound, and only the items of the highest bounds are evaluated again; the picks are those of the
-    plain greedy algorithm. Of equal gains the first in canonical order wins. Minoux, "Accelerated
+    Gains only shrink as the coverage grows (it is submodular), so an old gain is a bound, and only
+    the items of the highest bounds are evaluated again; the picks are those of the plain greedy
+    algorithm. Of equal gains the first in canonical order wins. Minoux, "Accelerated
     greedy algorithms for maximizing submodular set functions", 1978.
 
     Args:
-        coverage: What is raised.
-        candidates: How many items, the first in canonical order, may be chosen.
-        count: Number of items to choose.
+        coverage: The coverage to raise.
+        candidates: The number of items that may be chosen, the first in canonical order.
+        count: The number of items to choose.
     """
     bounds = coverage.gains(np.arange(candidates))
     evaluated_for = np.zeros(candidates, np.int64)
@@ -150,7 +150,7 @@ def _highest(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 _ASKED = 1000
 _COMPARED = 20_000
-# Below the distance itself, so that rounding does not decide whether an item of another
+# Slightly below the distance, so that rounding does not decide whether an item of another
 # pseudo-class is within the radius
 _SHORTER = 1 - 1e-5
 
@@ -164,9 +164,9 @@ def pure_radius(rows: CanonicalRows, classes: int, purity: float, seed: int) -> 
 
     Args:
         rows: The pool's rows.
-        classes: How many classes there are.
-        purity: The least share of pure balls.
-        seed: Of k-means.
+        classes: The number of classes.
+        purity: The smallest share of pure balls.
+        seed: The seed of k-means.
     """
     data = rows.take(slice(0, _COMPARED))
     labels = assign(data, fit_centroids(rows, classes, seed))[0]

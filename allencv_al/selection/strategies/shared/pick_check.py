@@ -16,10 +16,10 @@ from allencv_al.selection.selection import Picks, Selection
 
 
 def checked_scores(strategy: object, scores: Any, pool: Pool) -> NDArray[Any]:
-    """Return what `score` returned, once it is a finite number for each item of the pool.
+    """Return the scores that `score` returned, checked: a finite number per item of the pool.
 
     Raises:
-        ComponentError: It is not.
+        ComponentError: They are wrong.
     """
     expected = f"a NumPy array of {len(pool)} finite numbers, shape ({len(pool)},)"
     if scores is None:
@@ -43,10 +43,10 @@ def checked_scores(strategy: object, scores: Any, pool: Pool) -> NDArray[Any]:
 def checked_picks(
     strategy: object, picks: Any, pool: Pool, count: int, method: str = "_pick"
 ) -> Picks:
-    """Return what a method returned, once it is `count` distinct items of the pool, with scores.
+    """Return the picks of a method, checked: `count` distinct items of the pool with scores.
 
     Raises:
-        ComponentError: It is not; all that is wrong with it is named.
+        ComponentError: The picks are wrong; all faults are named.
     """
     if not isinstance(picks, Picks):
         problems, found = [f"found {_shown(picks)}"], picks
@@ -69,10 +69,10 @@ def checked_picks(
 
 
 def checked_selection(strategy: object, selection: Any, pool: Pool, query_size: int) -> Selection:
-    """Return what a `select` of a strategy's own returned, once it is what it should be.
+    """Return the selection of an overridden `select`, checked.
 
     Raises:
-        ComponentError: It is not.
+        ComponentError: They are wrong.
     """
     if not isinstance(selection, Selection):
         raise ComponentError(
@@ -91,7 +91,7 @@ def checked_selection(strategy: object, selection: Any, pool: Pool, query_size: 
 
 
 def _array(value: Any) -> NDArray[Any] | None:
-    """Return an array of what is one, or a sequence of numbers; None for all else."""
+    """Return an array or a sequence of numbers as an array; None for anything else."""
     if not isinstance(value, np.ndarray | Sequence) and not hasattr(value, "__array__"):
         return None
     try:
@@ -101,7 +101,7 @@ def _array(value: Any) -> NDArray[Any] | None:
 
 
 def _shown(value: Any) -> str:
-    """Return what something is: the type, and the shape of an array."""
+    """Return the type of a value, with the shape of an array."""
     if value is None:
         return "None"
     kind = type(value).__name__

@@ -21,8 +21,8 @@ _LOWEST_SHIFT = -1000.0
 def cached_blocks(strategy: QueryStrategy, count: int, bytes_per_row: float) -> Iterator[slice]:
     """Yield slices that cover `count` rows, within the memory budget and the processor's cache.
 
-    None has a single row, unless there is only one: numpy would add its numbers up in another order
-    than those of several rows, and the last bits of a score would depend on the budget.
+    No block has a single row unless `count` is 1: numpy sums a single row in another order than
+    several, and the last bits of a score would depend on the budget.
     """
     in_cache = int(_CACHE_BYTES / max(bytes_per_row, 1))
     step = max(2, min(strategy.rows_per_block(bytes_per_row), in_cache))
@@ -34,11 +34,11 @@ def cached_blocks(strategy: QueryStrategy, count: int, bytes_per_row: float) -> 
 
 
 def shifted(logits: FloatArray, temperature: float) -> FloatArray:
-    """Return the logits `[n, C]` less the highest of their item, class by class: `[C, n]`.
+    """Return the logits `[n, C]` minus the highest of their item, transposed: `[C, n]`.
 
-    What is subtracted is divided by the temperature; float32. Every item is computed by itself, so
-    that the result does not depend on how the pool is cut into blocks. Classes come first: sums
-    over them are then sums of long rows, which takes a quarter of the time of many short ones.
+    Differences are divided by the temperature; float32. Every item is computed separately, so the
+    result does not depend on the blocks. Classes come first: sums over them are then sums of long
+    rows, which take a quarter of the time of many short ones.
     """
     wide = np.ascontiguousarray(_wide(logits).T)
     return _shifts(wide, wide.max(axis=0), temperature, np.float32)
@@ -67,7 +67,7 @@ def members_softmax(
 
     Args:
         block: Members' logits, `[n, S, C]`.
-        temperature: Divisor of the logits.
+        temperature: The divisor of the logits.
     """
     wide = np.ascontiguousarray(_wide(block).transpose(2, 1, 0))
     shifts = _shifts(wide, wide.max(axis=0), temperature, np.float64).astype(np.float64, copy=False)
@@ -104,7 +104,7 @@ def prediction_reasons(
 
     Args:
         indices: The picks, `[k]`.
-        probabilities_of: Gives the probabilities `[n, C]` of some of them.
+        probabilities_of: Returns the probabilities `[n, C]` of some of them.
     """
     reasons: list[dict[str, Any]] = []
     for part in slices(len(indices), 1024):
