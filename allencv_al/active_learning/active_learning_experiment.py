@@ -52,11 +52,11 @@ class LoopExperiment(Protocol):
 
     @classmethod
     def comparison_faults(cls, params: Params) -> Iterator[Fault]:
-        """Yield why runs of such a config cannot be compared, though each could be done."""
+        """Yield the faults of a config whose runs work one by one but cannot be compared."""
 
 
 class ActiveLearningExperiment(Experiment):
-    """One config file that says what is trained, and how its labels are chosen.
+    """An experiment whose labels are chosen by active learning.
 
     Args:
         active_learning: How labels are chosen. Default: `margin`, 20 items a round, to the end.
@@ -90,7 +90,7 @@ class ActiveLearningExperiment(Experiment):
 
     @classmethod
     def comparison_faults(cls, params: Params) -> Iterator[Fault]:
-        """Yield nothing: what can be run can be compared."""
+        """Yield nothing: every such config can be compared."""
         yield from ()
 
     @classmethod
@@ -115,7 +115,7 @@ class ActiveLearningExperiment(Experiment):
 
 
 def _trainer_device(trainer: Any) -> torch.device:
-    """Return where the trainer of a config will put the model, which infers before that, too."""
+    """Return the device of the config's trainer, on which the model also infers before training."""
     config = {"type": trainer} if isinstance(trainer, str) else dict(trainer)
     target = Target(*Trainer.resolve(config.get("type", Trainer.default_implementation)))
     argument = target.signature.arguments.get("cuda_device")
@@ -125,7 +125,7 @@ def _trainer_device(trainer: Any) -> torch.device:
 
 
 def _chance_faults(config: ConfigView) -> Iterator[Fault]:
-    """Yield the random transforms of images that are to be encoded once."""
+    """Yield the random transforms of images whose embeddings are cached."""
     model = config.child("model")
     model_class = None if model is None else subclass_of(model.cls, Model)
     if model is None or model_class is None or not model_class.fixed_embedding_in(model):

@@ -1,4 +1,4 @@
-"""Labels that turn out wrong after they were taken in, and those that must not be thrown away."""
+"""Correct labels, drop items, and protect annotators' labels from deletion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPEATABLE = ("ground_truth", "dataset")
 def correct_labels(
     store: LabelStore, corrections: Mapping[str, str], allowed: Collection[str]
 ) -> None:
-    """Give items that are labeled another class; the next training learns from it.
+    """Change the class of labeled items; the next training uses it.
 
     Args:
         store: The labels of the run.
@@ -56,9 +56,9 @@ def correct_labels(
 
 
 def drop_items(store: LabelStore, ids: Collection[str], asked: Collection[str]) -> None:
-    """Take items out of a run, whether they are labeled or asked for: their images may be gone.
+    """Remove labeled or queried items from a run, for example if their images are gone.
 
-    A label that such an item has stays among the events and counts no longer.
+    The label events of such an item stay in the log but no longer count.
 
     Args:
         store: The labels of the run.

@@ -1,4 +1,4 @@
-"""The loop: train, test, infer, select, wait for labels, take them in; and again."""
+"""The loop: train, test, infer, select, wait for labels, store them; repeat."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LoopHooks:
 
 
 class ActiveLearningLoop:
-    """Runs the rounds of one experiment, each state once, from wherever the run has come to.
+    """Runs the rounds of one experiment, each state once, and resumes after a kill.
 
     Every state is recorded in the run's database together with what it brought, and begins with
     nothing but what is recorded: after a kill at any point the same command resumes, and ends with
@@ -137,10 +137,10 @@ class ActiveLearningLoop:
             self._outputs.have_model(trained[-1])
 
     def items_of(self, ids: Sequence[str]) -> list[Instance]:
-        """Return the items of some ids.
+        """Return the items with these ids.
 
         Raises:
-            DataError: Some are no longer there; they are named.
+            DataError: Some are no longer in the data; they are named.
         """
         gone = [id for id in ids if id not in self._items]
         if gone:
@@ -254,7 +254,7 @@ class ActiveLearningLoop:
         }
 
     def _select(self, round: int, labels: dict[str, str]) -> dict[str, Any] | None:
-        """Choose; where nothing can be chosen, record nothing and return why the run ends."""
+        """Choose and record a query; if nothing can be chosen, return why the run ends instead."""
         self.hooks.on_point("SELECT begun")
         started = time.perf_counter()
         strategy = self._strategy(labels)
@@ -291,7 +291,7 @@ class ActiveLearningLoop:
         return None
 
     def _ingest(self, round: int) -> None:
-        """Ask for labels until they are there, and take them in."""
+        """Ask the annotator for labels and store them."""
         if self.rounds.is_finished(round, State.INGEST):
             return
         self.hooks.on_point("WAITING_FOR_LABELS begun")
@@ -305,7 +305,9 @@ class ActiveLearningLoop:
             self.rounds.finish(round, State.WAITING_FOR_LABELS, {"seconds": seconds})
         self.hooks.on_point("WAITING_FOR_LABELS recorded")
         given = [label.label for label in found if label.label not in (None, UNTOLD)]
-        if self.learner.set_classes(set(given)):  # names of no class are refused before they count
+        if self.learner.set_classes(
+            set(given)
+        ):  # unknown classes are refused before they are stored
             self._outputs.begin(None)
         counts = {name: given.count(name) for name in sorted(set(given))}
         answered = {answer.id for answer in found}
@@ -318,10 +320,10 @@ class ActiveLearningLoop:
         self.rounds.finish(round, State.INGEST, detail, labels=found)
         self.hooks.on_point("INGEST recorded")
 
-    # -- Its parts ----------------------------------------------------------------------------
+    # -- Parts of a round ---------------------------------------------------------------------
 
     def _take_known_labels(self) -> None:
-        """Record the labels that the data comes with, where no annotator hides them."""
+        """Store the labels in the data, unless the annotator reveals them only when asked."""
         if self.settings.annotator.needs_known_labels:
             return
         known = {event.id for event in self.labels.events()}
@@ -372,14 +374,14 @@ class ActiveLearningLoop:
         return [id for id in self._items if id not in answered]
 
     def _needs_of_round(self, labels: dict[str, str]) -> frozenset[str]:
-        """Return the outputs that this round reads, the stop rules and figures included."""
+        """Return the outputs that this round needs, for the strategy, stop rules and metrics."""
         budget = self.settings.budget
         last = budget is not None and len(labels) >= budget
         needs = frozenset[str]() if last else outputs_for(self.settings.strategy.needs)
         return needs | self._figures.needs()
 
     def _outputs_of_pool(self, round: int, labels: dict[str, str]) -> PoolOutputs:
-        """Return what this round's model makes of the pool; before any label, the initial one."""
+        """Return the outputs of this round's model for the pool (round 0: of the initial one)."""
         if labels:
             self._outputs.have_model(round)
             needs = self._needs_of_round(labels)
@@ -400,7 +402,7 @@ class ActiveLearningLoop:
     def _choose(
         self, round: int, labels: dict[str, str], strategy: QueryStrategy
     ) -> tuple[Selection, PoolOutputs]:
-        """Return the choice among the items that can be read, and the outputs it was made by."""
+        """Return the selection among the readable items, and the outputs it was made from."""
         outputs = self._outputs_of_pool(round, labels)
         seed = item_seed(self._seed, round, "select") >> 1  # within a signed 64-bit integer
         while True:
@@ -461,7 +463,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Return metrics with None for those that are no number, which no file can hold."""
+    """Return the metrics with None for NaN and infinities, which JSON cannot hold."""
     return {
         name: value if value is None or math.isfinite(value) else None
         for name, value in metrics.items()

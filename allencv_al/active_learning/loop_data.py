@@ -1,4 +1,4 @@
-"""The items of a run: what may be labeled, what measures, and that the two are apart."""
+"""The data of a run: pool, test and validation images, checked to be disjoint."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class LoopData:
     test_is_validation: bool = False
 
     def items(self) -> list[Instance]:
-        """Return everything that may be labeled."""
+        """Return all items that may be labeled."""
         return [instance for source in self.sources for instance in source]
 
     def known_to(self, vocabulary: Vocabulary) -> LoopData:
-        """Return the data without images that measure and are of classes no model will know."""
+        """Return the data without test and validation images of classes outside the vocabulary."""
         validation, test = self.validation, self.test
         if validation is not None:
             validation = only_known(validation, vocabulary, "validation_data_path")
@@ -108,7 +108,7 @@ def _warn_of_measuring(data: LoopData) -> None:
 def _split(
     dataset: Dataset, experiment: ActiveLearningExperiment, fraction: float
 ) -> tuple[Dataset, Dataset]:
-    """Return what stays, and what is held out of each class by the hash of its ids."""
+    """Return the remaining images, and those held out of each class by the hash of the ids."""
     held_out: set[int] = set()
     by_class: dict[str, list[int]] = {}
     for place, instance in enumerate(dataset):
@@ -138,7 +138,7 @@ def _split(
 
 
 def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
-    """Return the further images: of a folder of image files all of them, whatever the reader."""
+    """Return the images at `pool_data_path`; of a folder all image files, for any reader."""
     reader = experiment.dataset_reader
     hidden = not experiment.settings.annotator.needs_known_labels
     folder = expanded(path)
@@ -155,7 +155,7 @@ def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
 
 
 def _without_images_of(train: Dataset, pool: Dataset) -> Dataset:
-    """Return the pool without the images of `train`: a table often lists files of its folder."""
+    """Return the pool without the images of `train`: a table often lists files of that folder."""
     same = set(_shared(train, pool))
     if not same:
         return pool
@@ -201,7 +201,7 @@ def _check_labeled(items: Sequence[Instance]) -> None:
 
 
 def _shared(first: Iterable[Instance], second: Iterable[Instance]) -> list[str]:
-    """Return the ids in `second` of what are images of `first` too."""
+    """Return the ids in `second` of images that are in `first`, too."""
     places = {place for item in first if (place := _place(item)) is not None}
     return [item.id for item in second if _place(item) in places]
 

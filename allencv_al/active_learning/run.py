@@ -1,4 +1,4 @@
-"""A whole run of active learning: from a config to a folder with labels, figures and a model."""
+"""A run of active learning, from a config to a run directory with labels, report and model."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RunOptions:
         recover: Resume the run in the folder.
         force: Replace the run in the folder.
         source: The name of the config in messages.
-        cache_folder: Where embeddings are kept; by default in the folder of the run.
+        cache_folder: The folder of cached embeddings. Default: in the run directory.
         files: Whether to write the report, the picture and the model, beside the database.
         relabel: Corrections: the right class by the id of an item that has a label.
         drop: Items to take out of the run, labeled or asked for.
@@ -150,7 +150,7 @@ def active_learn(
 
 @contextmanager
 def _closed_at_the_end(learner: Learner) -> Iterator[None]:
-    """Close a learner, and tell it whether the run has ended or only stopped."""
+    """Close a learner; `is_done` is False if an exception interrupted the run."""
     try:
         yield
     except BaseException:
@@ -160,11 +160,11 @@ def _closed_at_the_end(learner: Learner) -> Iterator[None]:
 
 
 def make_learner(experiment: LoopExperiment, cache_folder: Path) -> Learner:
-    """Return the learner of an experiment; it has looked at the data.
+    """Return the learner of an experiment, with its data read.
 
     Args:
         experiment: The experiment of the config.
-        cache_folder: Where embeddings are kept.
+        cache_folder: The folder of cached embeddings.
 
     Raises:
         DataError: Something is wrong with the data.

@@ -1,4 +1,4 @@
-"""The files of a run that people look at, and its model."""
+"""The report, tables, pictures and model of a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SECONDS_BETWEEN = 60.0
 
 
 class RunFiles:
-    """Writes what a run leaves beside its database.
+    """Writes the files of a run beside its database.
 
     That is `report.html`, `learning_curve.png`, `labels.csv`, `model.tar.gz`, and `picks.png` while
     the loop waits for labels.
@@ -65,12 +65,12 @@ class RunFiles:
         self._written = time.monotonic()
 
     def update(self, loop: ActiveLearningLoop) -> None:
-        """Write all but the model, now and then: rounds may be short."""
+        """Write all files but the model, at most once a minute: rounds may be short."""
         if time.monotonic() - self._written >= _SECONDS_BETWEEN:
             self.write(loop, with_model=False)
 
     def write(self, loop: ActiveLearningLoop, with_model: bool) -> None:
-        """Write the files for people, and if asked for the model as it is."""
+        """Write the files, and the current model if `with_model`."""
         records = loop.records()
         if with_model and any(record.labels for record in records):
             self._learner.write_archive(self._folder)
@@ -78,14 +78,14 @@ class RunFiles:
         if lines:
             text = ChartText(title=self._folder.name)
             write_line_chart(self._folder / CURVE_NAME, lines, text)
-        # Records of a pipeline may be no images, or be where it is
+        # Records of a pipeline may be no images, or images on another machine
         is_shown = any(_has_image(item) for item in self._items.values())
         thumbnail = self._thumbnail if is_shown else None
         write_run_report(self._folder, records, self._context(records), thumbnail)
         self._write_labels(loop.labels.labels())
         try:
             self._write_contact_sheet(records)
-        except Exception as error:  # a picture, which the run is worth more than
+        except Exception as error:  # a picture must not end the run
             logger.warning("%s: not drawn: %s", self._folder / SHEET_NAME, error)
         self._written = time.monotonic()
 
@@ -105,7 +105,7 @@ class RunFiles:
         )
 
     def _write_labels(self, labels: Mapping[str, str]) -> None:
-        """Write all labels in force, as a table that the reader `manifest` trains on."""
+        """Write all current labels as a table for the reader `manifest`."""
         items = [self._items[id] for id in labels if id in self._items]
         labeled = [replace(item, label=labels[item.id]) for item in items]
         write_label_table(self._folder / LABELS_NAME, [], labeled)

@@ -169,7 +169,7 @@ class ActiveLearningSettings(FromParams):
 
 
 def name_in(config: Mapping[str, Any], key: str, default: str) -> str:
-    """Return the registered name that an experiment's config gives a part of its block.
+    """Return the registered name of a part of the block `active_learning`.
 
     Args:
         config: The whole config.

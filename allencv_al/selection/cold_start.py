@@ -53,7 +53,7 @@ def embedding_predictor(
         weights_file: Its weights. Default: the weights that torchvision publishes, downloaded once.
         image_size: Images are scaled to this height and width.
         classes: The classes of the labeled images, if any.
-        cuda_device: Where it runs: -1 is the CPU, n the n-th GPU, "auto" the first GPU if any.
+        cuda_device: Its device: -1 is the CPU, n the n-th GPU, "auto" the first GPU if any.
 
     Raises:
         ConfigurationError: torchvision has no such classifier, or the size is too small for it.

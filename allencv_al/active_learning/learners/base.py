@@ -52,7 +52,7 @@ class TestFigures:
 
 
 class Learner(Registrable):
-    """Trains on the labels so far, measures itself, and says what it makes of the pool.
+    """Trains on the labels so far, tests the model and computes its outputs for the pool.
 
     The loop calls `train`, `test` and `infer` in this order, round by round. Each may be called
     again after a kill: it does the same again, and the same labels give the same results. What
@@ -67,7 +67,7 @@ class Learner(Registrable):
     injected = ("experiment", "cache_folder")
 
     items: Sequence[Instance]
-    """Everything that may be labeled, with the label that the data shows, if any."""
+    """All items that may be labeled, with the label in the data, if any."""
 
     @classmethod
     def experiment_class(cls) -> type[Any] | None:
@@ -81,17 +81,17 @@ class Learner(Registrable):
         """Do what a run does before it decodes the first image; write and download nothing.
 
         Raises:
-            AllenCVError: What the loop would raise.
+            AllenCVError: The errors that the loop would raise.
         """
 
     def check(self, needs: Collection[str]) -> None:
-        """Raise a ConfigurationError where it can never give what a strategy needs."""
+        """Raise a ConfigurationError if the learner cannot compute what a strategy needs."""
 
     def prepare(self) -> None:
-        """Do now what is done once for all runs that share `cache_folder`."""
+        """Compute everything that all runs with the same `cache_folder` share."""
 
     def knows_labels(self) -> bool:
-        """Return whether the labels of items, where they have one, are their classes."""
+        """Return whether labels of items are true classes, not placeholders."""
         return True
 
     def class_names(self) -> list[str]:
@@ -99,17 +99,17 @@ class Learner(Registrable):
         raise NotImplementedError
 
     def data_classes(self) -> list[str]:
-        """Return the names of the classes that the data shows; none where all is unlabeled."""
+        """Return the names of the classes in the data; none if all items are unlabeled."""
         return []
 
     def set_classes(self, labels: Collection[str]) -> bool:
-        """Take in the names of classes that only the annotator has shown so far.
+        """Add classes that occur only in the annotator's labels.
 
         Returns:
-            Whether there are other classes than before: the model is then an untrained one.
+            Whether the classes have changed, which leaves an untrained model.
 
         Raises:
-            DataError: The classes are given, and these are none of them.
+            DataError: The classes are fixed, and these are not among them.
         """
         return False
 
@@ -122,7 +122,7 @@ class Learner(Registrable):
             folder: The folder of the round; the state needed to resume is written there.
 
         Returns:
-            What is worth knowing of the training, as JSON values.
+            Metrics of the training, as JSON values.
         """
         raise NotImplementedError
 
@@ -131,7 +131,7 @@ class Learner(Registrable):
         raise NotImplementedError
 
     def measures(self) -> bool:
-        """Return whether there are test items: whether `test` will return anything."""
+        """Return whether there are test items."""
         return True
 
     def test(self) -> TestOutputs | TestFigures | None:
@@ -144,7 +144,7 @@ class Learner(Registrable):
         Args:
             ids: The items.
             needs: Some of "logits", "mc_logits", "embeddings".
-            folder: Where a long computation may store its parts, to resume after a kill.
+            folder: A folder for the parts of a long computation, to resume after a kill.
         """
         raise NotImplementedError
 

@@ -28,7 +28,7 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 
 class EmbeddingCache:
-    """Embeddings by weights, transforms, place and image id; a file that changes keeps its row.
+    """Embeddings on disk, keyed by weights, transforms, path and image id, not by file content.
 
     Args:
         folder: Folder of the embeddings; several runs may share it.
@@ -41,11 +41,11 @@ class EmbeddingCache:
         self._encoder = embedding_fingerprint(model)
 
     def embed(self, dataset: Dataset, path: str) -> PoolOutputs:
-        """Return the embeddings of a data set, computing those that are not there yet.
+        """Return the embeddings of a data set, computing missing ones.
 
         Args:
             dataset: The images.
-            path: Where they were read from: ids of different places may be the same.
+            path: The path they were read from: ids of different paths may be equal.
         """
         place = str(Path(path).expanduser().absolute())
         key = digest(self._encoder, decoding_fingerprint(dataset.reader), place)[:16]
@@ -62,9 +62,9 @@ class CachedEmbeddings:
     """The embeddings of all data sets of a run.
 
     Args:
-        cache: Where they are kept, or computed.
+        cache: The cache of the encoder.
         data: The data sets.
-        experiment: Says where these were read from.
+        experiment: The experiment, with the paths of the data sets.
     """
 
     def __init__(
@@ -125,14 +125,14 @@ def outputs_of_embeddings(
     mc_samples: int = 20,
     seed: int = 0,
 ) -> PoolOutputs:
-    """Return what is needed, as scoring the images anew would give it.
+    """Return the outputs that scoring the images would give, without decoding them.
 
     Args:
         model: A model that `takes_embeddings`.
         known: The items with their `embeddings`.
         needs: Some of `logits`, `mc_logits`, `embeddings`.
-        mc_samples: Members for `mc_logits`.
-        seed: Decides their dropout masks.
+        mc_samples: Number of members of `mc_logits`.
+        seed: Seed of their dropout masks.
     """
     assert known.embeddings is not None
     was_training = model.training

@@ -16,7 +16,7 @@ from allencv_al.data.data_loaders.order import BatchOrder
 
 
 class EmbeddingLoader(DataLoader):
-    """Take the batches of a loader, with what the encoder made of its images.
+    """The batches of a loader, with embeddings in place of its images.
 
     Args:
         loader: The configured loader of the same items; it gives the order only.
@@ -29,7 +29,7 @@ class EmbeddingLoader(DataLoader):
         self._embeddings = embeddings
         self._labels = labels
         self._ids: Sequence[str] = [instance.id for instance in loader.dataset]
-        order = getattr(loader, "order", None)  # a loader of the user's own may have none
+        order = getattr(loader, "order", None)  # a user's loader may have none
         self._order = order if isinstance(order, BatchOrder) else BatchOrder(len(self._ids), 32)
 
     @property

@@ -1,4 +1,4 @@
-"""The learner that is the model and the trainer of a config."""
+"""The learner with the model and trainer of a config."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ExperimentLearner(Learner):
 
     @property
     def model(self) -> Model:
-        """The model as it is now."""
+        """The current model; it is built on first use."""
         if self._model is None:
             self._build()
         assert self._model is not None
@@ -159,7 +159,7 @@ class ExperimentLearner(Learner):
     @overrides
     def unreadable(self, ids: Sequence[str]) -> dict[str, str]:
         if self._cached_embeddings() is not None:
-            return {}  # what cannot be read has no embedding, and is not in the pool
+            return {}  # unreadable images have no embedding, so they are not in the pool
         reader = self._experiment.validation_dataset_reader
         found: dict[str, str] = {}
         for id in ids:
@@ -186,10 +186,10 @@ class ExperimentLearner(Learner):
         seeds = [seed + round for seed in self._experiment.seeds]
         seed_everything(seeds[0], seeds[1] % 2**32, seeds[2])
         dataset = self._labeled(labels)
-        if (folder / WEIGHTS_NAME).exists():  # it was complete, and may be half swept away
+        if (folder / WEIGHTS_NAME).exists():  # a kill may have interrupted the removal below
             _sweep(folder / TRAINING_FOLDER)
         if self._cached_embeddings() is not None:
-            # There are many trainings, each of a second: they say nothing of themselves
+            # Many trainings of about a second each: their logs would hide the rounds
             with log_level("allencv_al.training", logging.WARNING):
                 metrics = self._train(model, dataset, None, enable_default_callbacks=False)
         else:
@@ -252,7 +252,7 @@ class ExperimentLearner(Learner):
     # -- Its parts ----------------------------------------------------------------------------
 
     def _make_vocabulary(self, *more: str) -> Vocabulary:
-        """Number the classes that are known: a label that an annotator hides is not."""
+        """Return the vocabulary of the known classes, without those that the annotator hides."""
         chosen = self._settings.classes
         shown = {item.label for item in self.items if item.label is not None}
         for dataset in (self._data.test, self._data.validation):
@@ -266,7 +266,7 @@ class ExperimentLearner(Learner):
             )
         named = [*(chosen or ()), *sorted(self._shown_classes), *more]
         if not self._settings.annotator.needs_known_labels:
-            named += sorted(shown)  # people may give labels of these classes, too
+            named += sorted(shown)  # annotators may use these classes, too
         datasets = Datasets(
             Dataset(self._experiment.dataset_reader, self.items),
             self._data.validation,
@@ -284,7 +284,7 @@ class ExperimentLearner(Learner):
         self._initial = trained_state(self._model)
 
     def _start(self, round: int, folder: Path) -> None:
-        """Give the model the weights that this round starts from."""
+        """Load the weights that this round starts from."""
         model, settings = self.model, self._settings
         before = folder.parent / f"{round - 1:04d}" / WEIGHTS_NAME
         if settings.retrain == "cold" or not before.exists():
@@ -345,7 +345,7 @@ class ExperimentLearner(Learner):
         return EmbeddingLoader(loader, torch.from_numpy(np.array(outputs.embeddings)), labels)
 
     def _cached_embeddings(self) -> CachedEmbeddings | None:
-        """Return what is encoded once; None where images are encoded in every round."""
+        """Return the cached embeddings; None if images are encoded in every round."""
         model = self.model
         if not (self._settings.cache_embeddings and model.embedding_is_fixed()):
             return None
@@ -365,6 +365,6 @@ def _names_in(vocabulary: Vocabulary) -> list[str]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the checkpoints and the weights of a finished training; callbacks wrote the rest."""
+    """Remove the checkpoints and weights of a finished training; files of callbacks stay."""
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     (folder / BEST_WEIGHTS).unlink(missing_ok=True)

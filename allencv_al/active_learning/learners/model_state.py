@@ -15,9 +15,9 @@ Weights = dict[str, Tensor]
 
 
 def trained_state(model: Model) -> Weights:
-    """Return copies, on the CPU, of all that training may change.
+    """Return CPU copies of all tensors that training may change.
 
-    Where embeddings are fixed that is the rest of the model: a few kilobytes beside an encoder.
+    With fixed embeddings the encoder is left out, which leaves a few kilobytes.
     """
     state = model.state_dict()
     if model.embedding_is_fixed():
@@ -27,12 +27,12 @@ def trained_state(model: Model) -> Weights:
 
 
 def set_state(model: Model, state: Mapping[str, Tensor]) -> None:
-    """Put back what `trained_state` returned."""
+    """Load a state that `trained_state` returned."""
     model.load_state_dict(dict(state), strict=False)
 
 
 def write_state(path: Path, model: Model) -> None:
-    """Write what training may change to a file that `read_weights` reads."""
+    """Write the trained state to a file that `read_weights` reads."""
     write_weights(path, trained_state(model))
 
 

@@ -1,4 +1,4 @@
-"""Figures of what a round's model makes of the pool: how right, how stable, how near to labels."""
+"""Metrics of a round's model on the pool: accuracy, stability and coverage."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 PREDICTIONS_NAME = "predictions.json"
 _BLOCK_FLOATS = 1 << 24  # 64 MB of distances at a time
-# What may be the farthest: at most so many, and so near to the one that seems to be
+# Candidates for the farthest row: at most this many, within this share of the largest estimate
 _EXACT_AMONG = 64
 _INEXACT = 1e-3
 
 
 class PoolFigures:
-    """Measures each round's outputs for the pool.
+    """Computes the metrics of each round's outputs for the pool.
 
     Args:
         learner: Whose outputs they are.
@@ -46,7 +46,7 @@ class PoolFigures:
         self._coverage = CoverageRadius()
 
     def needs(self) -> set[str]:
-        """Return the outputs that the figures are made of."""
+        """Return the outputs that the metrics need."""
         needs = set()
         if self._settings.evaluate_pool or self._needs_agreement():
             needs.add("logits")
@@ -61,7 +61,7 @@ class PoolFigures:
         outputs: PoolOutputs,
         labeled: Callable[[], PoolOutputs],
     ) -> dict[str, float | None]:
-        """Return the figures, by name, of what there are outputs for.
+        """Return the metrics that the outputs allow, by name.
 
         Args:
             round: The round.
@@ -89,7 +89,7 @@ class PoolFigures:
         return pool_accuracy(truth, labels, predicted)
 
     def _agreement(self, round: int, predicted: Mapping[str, str]) -> float | None:
-        """Return the kappa with the round before, and keep the predictions for the next."""
+        """Return the kappa with the round before, and store the predictions for the next."""
         if not self._needs_agreement():
             return None
         write_json(self._folder_of(round) / PREDICTIONS_NAME, predicted)
@@ -110,7 +110,7 @@ class PoolFigures:
 def pool_accuracy(
     truth: Mapping[str, str], labels: Mapping[str, str], predicted: Mapping[str, str]
 ) -> float | None:
-    """Return the share of items whose label, or prediction where they have none, is right.
+    """Return the share of items whose label, or else prediction, is right.
 
     Args:
         truth: The true class of each item; items that are not named do not count.
@@ -156,7 +156,7 @@ class CoverageRadius:
         return _exact_radius(pool.embeddings, squares, labeled.embeddings)
 
     def _known_squares(self, pool: Sequence[str], labeled: Sequence[str]) -> NDArray[np.float64]:
-        """Return the squared distances to what earlier calls have taken in."""
+        """Return the squared distances to the labeled items of earlier calls."""
         known = {id: place for place, id in enumerate(self._ids)}
         places = [known.get(id, -1) for id in pool]
         # Items that came into the pool, or an undone label: start again
@@ -169,10 +169,10 @@ class CoverageRadius:
 def _exact_radius(
     embeddings: FloatArray, squares: NDArray[np.float64], labeled: FloatArray
 ) -> float:
-    """Return the largest distance of a row to its nearest labeled one, without float32 products.
+    """Return the largest distance of a row to its nearest labeled row, by float64 differences.
 
-    So the figure does not depend on how the labels were cut into batches, as such products do in
-    their last digits: a run that was killed and recovered writes the same curve.
+    So the last digits do not depend on the batches in which labels came, as those of float32
+    products do: a killed and recovered run writes the same curve.
 
     Args:
         embeddings: Those of the pool, `[N, D]`.

@@ -37,7 +37,7 @@ def measure_test(outputs: TestOutputs) -> tuple[dict[str, float | None], list[li
 
 
 def metrics_of_counts(counts: torch.Tensor) -> dict[str, float | None]:
-    """Return the metrics that follow from a confusion matrix, int64 `[C, C]`, that counts any."""
+    """Return the metrics of a confusion matrix, int64 `[C, C]`, with at least one count."""
     recalls = [recall for recall in per_class_accuracy(counts) if recall is not None]
     return {
         "accuracy": int(counts.diagonal().sum()) / int(counts.sum()),  # torch has float32 for it
@@ -73,7 +73,7 @@ def class_entropy(counts: Mapping[str, int]) -> float | None:
 def redundancy(embeddings: FloatArray) -> float | None:
     """Return the mean distance of an item of the batch to the nearest other one, `[k, D]`.
 
-    Small values say that the batch asks for much the same several times.
+    Small values mean that the batch contains near duplicates.
     """
     if len(embeddings) < 2:
         return None
@@ -88,7 +88,7 @@ def redundancy(embeddings: FloatArray) -> float | None:
 
 
 def column_names(names: Sequence[str], columns: int) -> list[str]:
-    """Return what the columns of logits are called: a class beyond the names by its number."""
+    """Return the class names of the columns of logits; columns beyond the names by number."""
     return [*names, *(str(index) for index in range(len(names), columns))]
 
 

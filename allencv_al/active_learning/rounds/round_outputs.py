@@ -17,7 +17,7 @@ from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import Pool
 
 OUTPUTS_NAME = "outputs"
-# What a strategy needs, and what of the model's outputs that is
+# The model output that each array of a pool is made of
 _OUTPUT_OF = {
     "logits": "logits",
     "mc_logits": "mc_logits",
@@ -33,7 +33,7 @@ def outputs_for(needs: Collection[str]) -> frozenset[str]:
 
 
 class RoundOutputs:
-    """The outputs of one round's model, and whether that model is the one in memory.
+    """The outputs of one round's model, and the round of the loaded model.
 
     Everything here can be computed again: a process that resumes the run starts with nothing, and
     `bring_back` loads the model.
@@ -59,7 +59,7 @@ class RoundOutputs:
         self.begin(None)
 
     def begin(self, round: int | None) -> None:
-        """Note that the model in memory is that of a round, of which nothing is known yet."""
+        """Note that the loaded model is that of a round, and forget all outputs."""
         self._round = round
         self._pool: PoolOutputs | None = None
         self._needs: frozenset[str] = frozenset()
@@ -118,7 +118,7 @@ class RoundOutputs:
     def _seen_labeled(
         self, labels: Mapping[str, str], needs: Collection[str]
     ) -> PoolOutputs | None:
-        # Those that need embeddings look at labeled ones as well where there are some
+        # A strategy that needs embeddings also reads those of the labeled items
         looks = bool({"embeddings", "labeled_embeddings"} & set(needs))
         return self.of_labeled(labels) if labels and looks else None
 

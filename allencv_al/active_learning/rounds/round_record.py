@@ -27,7 +27,7 @@ METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One item that a round asked for.
+    """One item of a round's query.
 
     Args:
         id: The item.
@@ -50,7 +50,7 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """One round: trained on some labels, measured, and what it asked for next.
+    """One round: its training, its metrics and its query.
 
     Round 0 trains nothing: it only chooses the first items. There is none where labels come with
     the data. The last round asks for nothing.
@@ -68,7 +68,7 @@ class RoundRecord:
         picks: The query of the round, in the order of picking.
         pool_size: Number of items in the pool.
         unreadable: Items that could not be read so far, with the cause.
-        notes: What a person should know: why the run ended, for one.
+        notes: Remarks for the report, such as the reason why the run ended.
     """
 
     round: int
@@ -108,7 +108,7 @@ _SECONDS = {
 def read_records(
     rounds: RoundStore, labels: LabelStore, classes: Sequence[str] = ()
 ) -> list[RoundRecord]:
-    """Return the record of every round that has begun, the first first.
+    """Return the records of all rounds that have begun, in order.
 
     Args:
         rounds: The states of the run.
@@ -181,7 +181,7 @@ def _picks(
 
 
 def _outcome(event: LabelEvent | None) -> tuple[str | None, str]:
-    """Return the class that an item was given, and what the annotator did."""
+    """Return the label of an item, and the annotator's answer."""
     if event is None:
         return None, "waiting"
     if event.label == UNTOLD:

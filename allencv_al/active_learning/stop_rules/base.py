@@ -11,9 +11,9 @@ from allencv_al.common.config.registrable import Registrable
 
 
 class StopRule(Registrable):
-    """Says, once a round is measured, whether more labels are worth their cost.
+    """Decides after each measured round whether the run stops.
 
-    A rule of your own writes `reason_to_stop`.
+    A subclass overrides `reason_to_stop`.
     """
 
     builtin: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -29,6 +29,6 @@ class StopRule(Registrable):
         """Return why to stop, in a sentence; None to continue.
 
         Args:
-            rounds: The rounds that were trained and measured, the first first; at least one.
+            rounds: The trained and measured rounds in order, at least one.
         """
         raise NotImplementedError

@@ -97,7 +97,7 @@ class TargetMetric(StopRule):
 
 @StopRule.register("plateau")
 class Plateau(StopRule):
-    """Stops when a metric has not got better by much over some rounds.
+    """Stops when a metric has not improved over some rounds.
 
     Args:
         metric: A metric of a round.
@@ -149,9 +149,8 @@ class StablePredictions(StopRule):
     defaults are. It needs no test data.
 
     Args:
-        threshold: The mean kappa from which on predictions count as stable, up to 1. More makes it
-            stop later.
-        window: Over how many pairs of rounds the mean goes.
+        threshold: The smallest mean kappa of stable predictions, up to 1. A larger one stops later.
+        window: Number of pairs of rounds in the mean.
     """
 
     needs_agreement = True

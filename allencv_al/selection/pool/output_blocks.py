@@ -157,7 +157,7 @@ def in_order(array: FloatRows, rows: NDArray[np.int64], memory_limit_mb: float) 
 
     Args:
         array: The array.
-        rows: Which rows.
+        rows: Their positions, int64 `[n]`.
         memory_limit_mb: A larger copy goes to an anonymous temporary file.
     """
     if np.array_equal(rows, np.arange(len(rows))):

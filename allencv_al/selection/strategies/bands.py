@@ -87,8 +87,8 @@ class Bands(QueryStrategy):
 
     Args:
         bands: The bands with their sizes.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     needs = frozenset({"logits"})

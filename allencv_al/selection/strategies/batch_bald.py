@@ -94,9 +94,9 @@ class BatchBald(Bald):
         num_configurations: The number of label combinations to hold.
         num_candidates: Only this many items of the highest BALD are considered, or the size of the
             query if that is more.
-        temperature: The divisor of the logits before softmax.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        temperature: Divisor of the logits before softmax.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -35,12 +34,6 @@ _UNCERTAINTIES: dict[str, type[UncertaintyStrategy]] = {
 }
 
 
-def _check_uncertainty(uncertainty: str) -> Iterator[tuple[str, str]]:
-    if uncertainty not in _UNCERTAINTIES:
-        known = ", ".join(_UNCERTAINTIES)
-        yield "uncertainty", f"expected one of {known}, found {uncertainty}"
-
-
 class CoverageStrategy(QueryStrategy):
     """Takes the items that, with the labeled ones, cover the pool best.
 
@@ -51,8 +44,8 @@ class CoverageStrategy(QueryStrategy):
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
     """
 
@@ -119,8 +112,8 @@ class ProbCover(CoverageStrategy):
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
     """
 
@@ -162,12 +155,12 @@ class MaxHerding(CoverageStrategy):
     Args:
         bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
             `neighbor`-th nearest neighbor.
-        neighbor: Which neighbor, from 1.
+        neighbor: Rank of that neighbor, from 1.
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
     """
 
@@ -205,21 +198,20 @@ class UncertaintyHerding(MaxHerding):
 
     Args:
         uncertainty: The score of the softmax that is the weight.
-        temperature: The divisor of the logits before softmax; the paper fits it to calibrate the
+        temperature: Divisor of the logits before softmax; the paper fits it to calibrate the
             model, so that with few labels the weights are nearly equal.
         bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
             `neighbor`-th nearest neighbor.
-        neighbor: Which neighbor, from 1.
+        neighbor: Rank of that neighbor, from 1.
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Distances are computed in blocks of 256 items and the references,
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
     """
 
     needs = frozenset({"logits", "embeddings"})
-    joint_rules = (_check_uncertainty,)
 
     def __init__(
         self,

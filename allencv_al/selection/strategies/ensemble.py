@@ -31,9 +31,9 @@ class EnsembleStrategy(QueryStrategy):
     """Scores each item by the outputs of S members; p̄ is the mean of their softmax.
 
     Args:
-        temperature: The divisor of the logits before softmax.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        temperature: Divisor of the logits before softmax.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     needs = frozenset({"mc_logits"})
@@ -137,9 +137,9 @@ class PowerBald(Bald):
     Args:
         variant: `power`: β log BALD; `softmax`: β BALD; `softrank`: −β log i.
         beta: β, the inverse temperature: 0 picks at random, a large value picks as BALD does.
-        temperature: The divisor of the logits before softmax.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        temperature: Divisor of the logits before softmax.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     def __init__(

@@ -61,8 +61,8 @@ class Subsample(WrappingStrategy):
 
     Args:
         strategy: The strategy that chooses among the remaining items.
-        size: How many items remain, at least 1. Give this or `fraction`.
-        fraction: Which share of the pool remains: above 0, up to 1. In either case at least as many
+        size: Number of remaining items, at least 1. Give this or `fraction`.
+        fraction: Remaining share of the pool: above 0, up to 1. In either case at least as many
             items remain as are to be picked.
         memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
             inner strategy has its own. The result is the same for every value.
@@ -101,8 +101,8 @@ class EpsilonRandom(WrappingStrategy):
     Args:
         strategy: The strategy that fills the other places.
         epsilon: The probability that a place is filled at random, 0 to 1.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategy inside has its own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategy has its own. The result is the same for every value.
     """
 
     def __init__(

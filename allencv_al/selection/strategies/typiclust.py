@@ -122,8 +122,8 @@ class TypiClust(QueryStrategy):
         min_cluster_size: The largest size (labeled items included) of clusters that are left out;
             5 in the paper.
         neighbors: The number of neighbors whose distances count; 20 in the paper.
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value. Embeddings are read in blocks of 1,024 rows whatever it is,
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value. Embeddings are read in blocks of 1,024 rows whatever it is,
             k-means is fitted to a sample of 50,000, and of a cluster up to 4,096 rows are held in
             float64.
     """

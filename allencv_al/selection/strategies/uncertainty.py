@@ -26,10 +26,10 @@ class UncertaintyStrategy(QueryStrategy):
     """Scores each item by the softmax of its logits, p(1) ≥ p(2) ≥ …; higher is less sure.
 
     Args:
-        temperature: The divisor of the logits before softmax; above 1 makes an overconfident
+        temperature: Divisor of the logits before softmax; above 1 makes an overconfident
             model less so (fit it on validation data).
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     needs = frozenset({"logits"})
@@ -132,10 +132,10 @@ class Entropy(UncertaintyStrategy):
 
     Args:
         normalize: Whether to divide by log C, so that scores lie in 0 to 1; the picks are the same.
-        temperature: The divisor of the logits before softmax; above 1 makes an overconfident
+        temperature: Divisor of the logits before softmax; above 1 makes an overconfident
             model less so (fit it on validation data).
-        memory_budget_mb: How many MiB a block of intermediate results may take; the result is the
-            same for every value.
+        memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
+            for every value.
     """
 
     def __init__(

@@ -61,8 +61,8 @@ class WrappingStrategy(QueryStrategy):
 
     Args:
         strategy: The strategy that chooses among the items.
-        memory_budget_mb: How many MiB a block of intermediate results of the wrapper may take; the
-            strategy inside has its own. The result is the same for every value.
+        memory_budget_mb: Memory for a block of intermediate results of the wrapper, in MiB; the
+            inner strategy has its own. The result is the same for every value.
     """
 
     def __init__(self, strategy: QueryStrategy, memory_budget_mb: PositiveFloat = 512.0) -> None:

@@ -111,8 +111,8 @@ def fit_centroids(
 
     Args:
         rows: The pool's rows.
-        count: How many clusters.
-        seed: Of the start, and of mini-batches.
+        count: Number of clusters.
+        seed: Seed of the start and of mini-batches.
         weights: The weight of each row of the pool, `[N]` in canonical order.
         with_labeled: Whether labeled rows are clustered, too; not together with weights.
     """

@@ -67,7 +67,7 @@ def members_softmax(
 
     Args:
         block: Members' logits, `[n, S, C]`.
-        temperature: The divisor of the logits.
+        temperature: Divisor of the logits.
     """
     wide = np.ascontiguousarray(_wide(block).transpose(2, 1, 0))
     shifts = _shifts(wide, wide.max(axis=0), temperature, np.float64).astype(np.float64, copy=False)
