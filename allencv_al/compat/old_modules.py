@@ -24,10 +24,10 @@ _MOVED = {
     ("active_learning", "active_learning.rounds"): (
         "round_metrics round_record round_records=round_record"
     ),
-    (
-        "active_learning",
-        "labels",
-    ): "database label_store label_table picked_image=label_table run_database",
+    ("active_learning", "labels"): (
+        "database label_store label_table picked_image=label_table round_store=run_database "
+        "run_database"
+    ),
     ("active_learning", "selection"): "selection selector",
     ("active_learning", "selection.pool"): (
         "fingerprints output_store pool=unlabeled_pool pool_outputs pool_scorer scoring"
@@ -84,13 +84,27 @@ def moved_modules() -> dict[str, str]:
     return {_PACKAGE + old: _PACKAGE + new for old, new in found.items()}
 
 
+def _name_today(name: str) -> str | None:
+    """Return today's name of a module by its old name, or None for any other name."""
+    if name in moved_modules():
+        return moved_modules()[name]
+    folder, _, last = name.removeprefix(_PACKAGE).rpartition(".")
+    if folder not in _MOVED_PACKAGES:
+        return None
+    from importlib.util import find_spec
+
+    # Else Python would find the file in today's folder and load it a second time
+    found = f"{_PACKAGE}{_MOVED_PACKAGES[folder]}.{last}"
+    return found if find_spec(found) is not None else None
+
+
 class OldModuleFinder:
     """Finds modules of this package by their names of version 0.1, and loads today's."""
 
     @staticmethod
     def find_spec(fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Return a spec that loads today's module, or None for any other name."""
-        if not fullname.startswith(_PACKAGE) or fullname not in moved_modules():
+        if not fullname.startswith(_PACKAGE) or _name_today(fullname) is None:
             return None
         from importlib.machinery import ModuleSpec
 
@@ -102,7 +116,8 @@ class OldModuleFinder:
         import importlib
         import warnings
 
-        name = moved_modules()[spec.name]
+        name = _name_today(spec.name)
+        assert name is not None, "find_spec has found it"
         message = f"{spec.name} is now {name}; the old name will be removed in {REMOVED_IN}"
         warnings.warn(message, FutureWarning, stacklevel=2)
         module = importlib.import_module(name)

@@ -32,6 +32,16 @@ def test_a_class_of_a_users_own_code_is_one_class() -> None:
     assert "allencv_al.active_learning.strategies.base is now" in found.stderr
 
 
+def test_any_module_of_a_moved_package_is_the_module_of_today() -> None:
+    old = "allencv_al.active_learning.labeling.items"
+    sys.modules.pop(old, None)
+    with pytest.warns(FutureWarning, match="items is now allencv_al.labels.sessions.items"):
+        found = importlib.import_module(old)
+    assert found is importlib.import_module("allencv_al.labels.sessions.items")
+    with pytest.raises(ModuleNotFoundError, match=r"active_learning\.labeling\.nothing"):
+        importlib.import_module("allencv_al.active_learning.labeling.nothing")
+
+
 def test_an_unknown_name_stays_unknown() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"allencv_al\.active_learning\.nothing"):
         importlib.import_module("allencv_al.active_learning.nothing")
