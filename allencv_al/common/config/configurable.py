@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from allencv_al.common.config.signatures import Wrapped
 from allencv_al.common.errors import ConfigurationError
 
-Rule = Callable[..., Iterable[tuple[str, str]]]
-"""Yields parameters and what is wrong with them, from the values of the parameters it names."""
+Problem = tuple[str, str]
+"""The name of a parameter, and the problem with its value."""
+
+Rule = Callable[..., Iterable[Problem]]
+"""Yields the problems of values; its parameters bear the names of constructor parameters."""
 
 
 class Configurable:
@@ -26,7 +29,7 @@ class Configurable:
 
     joint_rules: ClassVar[tuple[Rule, ...]] = ()
     """Checks across parameters, for configs and for Python code alike: functions that take values
-    by the names of constructor parameters, and yield the name of one and what is wrong with it.
+    by the names of constructor parameters, and yield the name of one with the problem.
     They are called when types and limits find no fault in these values; `config_faults` is for what
     only a config shows, such as parts that are not built yet."""
 
@@ -57,3 +60,11 @@ class Configurable:
     def list_available(cls) -> list[str]:
         """Return the registered names, the default first."""
         return []
+
+
+def not_one_of_two(**values: object) -> Iterator[Problem]:
+    """Yield the first name where both values are given, or neither is."""
+    (first, value), (second, other) = values.items()
+    if (value is None) == (other is None):
+        found = "neither" if value is None else "both"
+        yield first, f"expected this or {second}, found {found}"

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.value_checks import (
+from allencv_al.common.config.configurable import (
     Problem,
     not_one_of_two,
 )

@@ -9,21 +9,17 @@ import os
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from annotated_types import Ge
 from overrides import overrides
 
 from allencv_al.active_learning.learners.base import Learner, TestFigures, TestOutputs
 from allencv_al.common.class_names import class_name
 from allencv_al.common.config.config_check import ConfigView
-from allencv_al.common.config.value_checks import (
-    Problem,
-    faults_from,
-    not_one_of_two,
-    raise_problems,
-)
+from allencv_al.common.config.configurable import Problem, not_one_of_two
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.labels.label_store import UNTOLD
@@ -53,6 +49,20 @@ logger = logging.getLogger(__name__)
 TOKEN_VARIABLE = "ALLENCV_AL_PIPELINE_TOKEN"  # noqa: S105  a name
 ROUND_NAME = "pipeline.json"
 _PROTOCOL = 1
+
+
+def _place_problems(url: str | None, listen_port: int | None) -> Iterator[Problem]:
+    yield from not_one_of_two(url=url, listen_port=listen_port)
+    message = None if url is None else _address_fault(url)
+    if message is not None:
+        yield "url", message
+    if listen_port is not None and not 0 <= listen_port <= 65535:
+        yield "listen_port", f"expected 0 to 65535, found {listen_port}"
+
+
+def _one_token(token: str | None, token_file: Path | None) -> Iterator[Problem]:
+    if token is not None and token_file is not None:
+        yield "token_file", "expected it or token, found both"
 
 
 @Learner.register("pipeline")
@@ -90,6 +100,8 @@ class PipelineLearner(Learner):
         AllenCVError: There is no pipeline, or its records are not what the config says.
     """
 
+    joint_rules = (_place_problems, _one_token)
+
     def __init__(
         self,
         experiment: PipelineExperiment,
@@ -99,14 +111,13 @@ class PipelineLearner(Learner):
         token: str | None = None,
         token_file: Path | None = None,
         embeddings: bool = False,
-        records: int | None = None,
-        records_per_request: int = 10_000,
-        patience_seconds: float = 600.0,
+        records: Annotated[int, Ge(1)] | None = None,
+        records_per_request: Annotated[int, Ge(1)] = 10_000,
+        patience_seconds: Annotated[float, Ge(0)] = 600.0,
     ) -> None:
         self._settings = experiment.settings
         self._embeddings = embeddings
         self._per_request = records_per_request
-        raise_problems(_place_problems(url, listen_port))
         secret = _token(token, token_file)
         self._transport: Transport
         if url is not None:
@@ -132,13 +143,6 @@ class PipelineLearner(Learner):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        for name, least in (("records", 1), ("records_per_request", 1), ("patience_seconds", 0)):
-            value = config.get(name) if config.sound(name) else None
-            if value is not None and not value >= least:
-                yield config.fault(name, f"expected at least {least}, found {value}")
-        yield from faults_from(config, _place_problems)
-        if config.get("token") is not None and config.get("token_file") is not None:
-            yield config.fault("token_file", "expected it or token, found both")
         secrets = (config.get("token"), config.get("token_file"), os.environ.get(TOKEN_VARIABLE))
         is_open = secrets == (None, None, None)
         if config.sound("listen_host") and is_open and not is_loopback(config.get("listen_host")):
@@ -343,15 +347,6 @@ def _token(token: str | None, token_file: Path | None) -> str | None:
     if not found:
         raise ConfigurationError(f"active_learning.learner.token_file: {token_file} is empty")
     return found
-
-
-def _place_problems(url: str | None, listen_port: int | None) -> Iterator[Problem]:
-    yield from not_one_of_two(url=url, listen_port=listen_port)
-    message = None if url is None else _address_fault(url)
-    if message is not None:
-        yield "url", message
-    if listen_port is not None and not 0 <= listen_port <= 65535:
-        yield "listen_port", f"expected 0 to 65535, found {listen_port}"
 
 
 def _address_fault(url: str) -> str | None:

@@ -331,7 +331,7 @@ def test_something_else_that_listens_is_no_pipeline(
         ({"_url": "127.0.0.1:5000"}, "active_learning.learner.url: expected http://HOST:PORT"),
         ({"_url": "http://me:you@host"}, "active_learning.learner.url: .*the token is a key"),
         ({"_url": "http://host:99999"}, "active_learning.learner.url: expected a port"),
-        ({"_records": 0}, "active_learning.learner.records: expected at least 1, found 0"),
+        ({"_records": 0}, "active_learning.learner.records: expected int >= 1, found 0"),
         ({"_token": "a", "_token_file": "b"}, "learner.token_file: expected it or token"),
     ],
 )
