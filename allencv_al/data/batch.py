@@ -94,7 +94,7 @@ def collate(
     unreadable: Sequence[UnreadableImage] = (),
     index: int = 0,
 ) -> Batch:
-    """Put decoded items into one batch.
+    """Collate decoded images into one batch.
 
     Args:
         instances: The items.
@@ -208,7 +208,7 @@ def _add_places(
 
 
 def _widened(points: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Return keypoints of which those without a visibility count as visible, beside others."""
+    """Return keypoints with a visibility column: those without one count as visible."""
     if points.shape[1] == columns or not points.size:
         return points
     return np.column_stack([points, np.full(len(points), 2, points.dtype)])

@@ -1,4 +1,4 @@
-"""Seeded hashes of ids: what breaks ties and draws numbers, whatever the order of the pool."""
+"""Seeded hashes of ids, for ties and random numbers that do not depend on the pool's order."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class ColorSpace:
 
 
 def in_srgb(image: Image.Image, info: Mapping[Any, Any], cicp: bytes | None = None) -> Image.Image:
-    """Return an image in sRGB, or as it is where nothing says that it is in another space.
+    """Return an image in sRGB; unchanged if its file names no other color space.
 
     Args:
         image: Of mode L, RGB, CMYK or LAB, without transparency.
@@ -78,7 +78,7 @@ def in_srgb(image: Image.Image, info: Mapping[Any, Any], cicp: bytes | None = No
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return what takes a profile's colors to sRGB; None where that changes nothing."""
+    """Return the transform from a profile's colors to sRGB; None where it changes nothing."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         kind, space = source.profile.device_class, source.profile.xcolor_space.strip()
@@ -109,7 +109,7 @@ def _lab_transform() -> ImageCms.ImageCmsTransform:
 
 
 def _grid(mode: str) -> Image.Image:
-    """Return colors all over the space, in one image."""
+    """Return an image with a grid of colors over the whole space."""
     steps = np.arange(0, 256, 17, dtype=np.uint8)
     if mode == "L":
         return Image.fromarray(steps[None])

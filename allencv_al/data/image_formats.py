@@ -69,7 +69,7 @@ def opened(source: str | Path | bytes | Image.Image) -> Iterator[Image.Image]:
 
 
 def cicp(image: Image.Image) -> bytes | None:
-    """Return the content of a PNG's cICP chunk, which Pillow passes over; None where there is none.
+    """Return the content of a PNG's cICP chunk, which Pillow ignores; None where there is none.
 
     Args:
         image: Opened, and not loaded yet.

@@ -43,7 +43,7 @@ _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL(\.|$)"), 0)
 def load_image(
     source: ImageInput, max_pixels: int = DEFAULT_MAX_PIXELS, raw_colors: bool = False
 ) -> NDArray[np.uint8]:
-    """Read a picture as an upright RGB array.
+    """Read an image as an upright RGB array.
 
     The EXIF orientation is applied. Colors come in sRGB, as browsers show them: an ICC profile, or
     what a PNG says in cICP, or gAMA and cHRM, is followed. Gray of 16 bits is scaled to 8, not
@@ -79,7 +79,7 @@ def load_reduced(
     raw_colors: bool = False,
     above: int = 0,
 ) -> NDArray[np.uint8]:
-    """Read a picture as `load_image` does, at a smaller size where that saves work.
+    """Read an image as `load_image` does, at a smaller size where that saves work.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size, as long as neither side falls
     below `side`; other formats come at full size.
@@ -154,7 +154,7 @@ def load_mask(
 
 
 def source_name(source: ImageInput) -> str:
-    """Return what an error calls this source."""
+    """Return the name of a source for error messages."""
     if isinstance(source, np.ndarray):
         return _array_name(source)
     if isinstance(source, Image.Image):
@@ -166,7 +166,7 @@ def source_name(source: ImageInput) -> str:
 
 @contextmanager
 def _decoding(source: ImageInput) -> Iterator[None]:
-    """Turn any failure into the one error, and keep Pillow's warnings from the caller.
+    """Raise any failure as an ImageDecodeError, and silence Pillow's warnings.
 
     A fault of the machine stays an `OSError` under its own name.
     """
@@ -240,7 +240,7 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 
 def _wide_kind(image: Image.Image) -> str | None:
-    """Return what is to be said of an image of more than 8 bits a channel, before it is loaded."""
+    """Return the note on an image of more than 8 bits a channel, before it is loaded."""
     if image.mode == "F":
         return "float values were scaled to 8 bits"
     tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []

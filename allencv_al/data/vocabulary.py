@@ -373,6 +373,7 @@ class Vocabulary(Registrable):
             tokens = _most_frequent(counts, min_count.get(namespace, 1), largest)
             more = added.get(namespace, ())
             tokens.extend(more if padded else map(class_name, more))
+            # Class names sort by code point: the same indices on every machine and locale
             self.add_tokens_to_namespace(tokens if padded else sorted(set(tokens)), namespace)
             self._note_counts(namespace, counts)
 

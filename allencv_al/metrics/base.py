@@ -57,7 +57,7 @@ class Metric(Registrable):
         """Return the value so far.
 
         Args:
-            reset: Whether to begin anew afterwards.
+            reset: Whether to reset the sums afterwards.
         """
         self._range.check()
         self._settle()
@@ -67,7 +67,7 @@ class Metric(Registrable):
         return value
 
     def reset(self) -> None:
-        """Forget all batches; the memory for the sums is kept."""
+        """Reset the sums to zero; their memory is kept."""
         self._range = ClassRange()
         self._settle()
         if self._sums is not None:
@@ -90,7 +90,7 @@ class Metric(Registrable):
         raise NotImplementedError
 
     def _settle(self) -> None:
-        """Add to `self._sums` what `_update` has only put aside; nothing by default."""
+        """Add the batches that `_update` deferred to `self._sums`; nothing by default."""
 
     @abstractmethod
     def _value(self, sums: Tensor | None) -> MetricValue:
@@ -152,7 +152,7 @@ class ClassRange:
         return safe
 
     def check(self) -> None:
-        """Wait for the device; forget what was seen.
+        """Wait for the device, check the indices seen, and reset.
 
         Raises:
             ValueError: An index was outside the classes.

@@ -46,7 +46,7 @@ class Boxes:
     difficult: NDArray[np.bool_]
 
     def best_first(self) -> Boxes:
-        """Return them by falling score; of a flood of boxes the best."""
+        """Return the boxes by falling score, the best 1,000 at most."""
         order = np.argsort(-self.scores, kind="stable")[: MOST_PER_IMAGE * 10]
         return Boxes(
             self.boxes[order], self.objects[order], self.scores[order], self.difficult[order]
@@ -56,7 +56,7 @@ class Boxes:
 def detection_scores(
     images: Sequence[tuple[Boxes, Boxes]], classes: Sequence[int]
 ) -> dict[str, Any]:
-    """Return AP per class and its mean, at an IoU of 0.5 and over COCO's range; and what is found.
+    """Return AP at an IoU of 0.5 and over COCO's range, precision, recall and confusion.
 
     A class without boxes that count has no AP: it is None, and left out of the means. `precision`
     and `recall` are those of all detections, whatever their scores, at an IoU of 0.5.
@@ -161,8 +161,9 @@ def _match(
     if not len(truth):
         return marks
     free = np.ones(len(truth), dtype=bool)
-    least = min(iou, 1 - 1e-10)
+    least = min(iou, 1 - 1e-10)  # as COCO's code: rounding must not refuse an equal box at IoU 1
     for place, row in enumerate(box_iou(boxes, truth)):
+        # Boxes that count come first: a difficult one is taken only where no other fits
         for wanted, mark in ((~difficult, _RIGHT), (difficult, _OF_DIFFICULT)):
             candidates = np.where(free & wanted, row, -1)
             # of equal overlaps the last, as in COCO's own code

@@ -1,4 +1,4 @@
-"""Layers that normalize by the statistics of the batch, and what they cannot do."""
+"""Layers that normalize by the statistics of the batch, and batches they refuse."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def is_one_value_error(error: ValueError) -> bool:
 
 
 def one_value_message(items: int, cause: str) -> str:
-    """Return what a user can do about that error.
+    """Return the message for that error, with its remedy.
 
     Args:
         items: Number of items in the batch.
-        cause: What torch said.
+        cause: The message of torch.
     """
     if items == 1:
         return (

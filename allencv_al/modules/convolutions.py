@@ -79,8 +79,8 @@ class TorchConvolution(Convolution):
 class UnfoldConvolution(Convolution):
     """A convolution written out: the windows under the kernel as columns, and one matrix product.
 
-    Values and gradients are those of `conv2d` up to rounding. It is there to be read, and is
-    slower and larger: each pixel is held once for each point of the kernel.
+    Values and gradients are those of `conv2d` up to rounding. It is for reading and teaching:
+    slower and larger, as each pixel is held once for each point of the kernel.
     """
 
     @overrides
@@ -94,7 +94,7 @@ class UnfoldConvolution(Convolution):
         return outputs + self.bias[:, None, None]
 
     def _windows(self, image: Tensor) -> Tensor:
-        """Return what lies under the kernel at each of its places, `[B, C, H', W', k, k]`."""
+        """Return the windows under the kernel, `[B, C, H', W', k, k]`."""
         image = F.pad(image, (self.padding,) * 4)
         reach = self.dilation * (self.weight.shape[-1] - 1) + 1
         windows = image.unfold(2, reach, self.stride).unfold(3, reach, self.stride)

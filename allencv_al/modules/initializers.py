@@ -60,13 +60,14 @@ class Initializer(Registrable):
 
 
 class _TorchInitializer(Initializer):
-    """An initializer that one function of `torch.nn.init` does, with the same parameters."""
+    """An initializer that calls one function of `torch.nn.init`, with the same parameters."""
 
     def __init__(self, *values: Any, **options: Any) -> None:
         named = dict(zip(signature_of(cast(Hashable, type(self))).arguments, values, strict=False))
         assert self.wraps is not None
+        # Bound here, so that a wrong option is an error now and not when training starts
         function, self._options = self.wraps.resolve(), self.wraps.call({**named, **options})
-        inspect.signature(function).bind(None, **self._options)  # a TypeError here, not in training
+        inspect.signature(function).bind(None, **self._options)
         self._function = function
 
     @overrides

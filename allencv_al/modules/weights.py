@@ -57,7 +57,7 @@ def building_without_weights() -> Iterator[None]:
 
 @contextmanager
 def without_downloads() -> Iterator[None]:
-    """Build modules without downloading weights; only find out that they could be.
+    """Build modules without downloading weights; check only that a download is possible.
 
     Files on this machine are read. For checks of a config that must not download.
     """
@@ -74,7 +74,7 @@ def downloading_enabled() -> bool:
 
 
 def unreachable(url: str) -> str | None:
-    """Return why nothing can be downloaded from there, None if something can.
+    """Return why a download from an address fails; None if it is possible.
 
     Only the answer's header is asked for.
 
@@ -113,10 +113,10 @@ def missing_file_faults(config: ConfigView, name: str = "weights_file") -> Itera
 
 @dataclass(frozen=True)
 class NameMap:
-    """An import rule: how a foreign file calls what a module of ours calls differently.
+    """An import rule: the names in a foreign weights file, and those of a module of this package.
 
     Args:
-        origin: Whose names they are, for messages.
+        origin: The owner of the names, for messages.
         prefixes: Foreign prefix to our prefix. Where several fit, here and in `ignored`, the
             longest counts.
         ignored: Foreign prefixes of tensors that are knowingly left out.
@@ -208,6 +208,7 @@ def load_weights(
             missing and unexpected keys and those of another shape.
     """
     candidates = [_Candidate.of(module, tensors, rule) for rule in (OUR_NAMES, *name_maps)]
+    # The rule that comes nearest gives the message: it is the one that was meant
     best = min(candidates, key=lambda candidate: candidate.distance)
     if best.distance:
         raise WeightsError(f"{source} does not fit {type(module).__name__}: {best.complaint()}")
@@ -294,7 +295,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _check_unpacked_size(path: Path) -> None:
-    """Raise where a file of the zip format unpacks to more than it has: PyTorch compresses none."""
+    """Raise if a zip file unpacks to more than its size: PyTorch does not compress."""
     try:
         with zipfile.ZipFile(path) as file:
             unpacked = sum(info.file_size for info in file.infolist())
@@ -324,7 +325,7 @@ def _state_dict_in(value: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _check_dense(tensors: Mapping[Any, Tensor], path: Path) -> None:
-    """Raise where a tensor is none that could be copied into a module number by number."""
+    """Raise if a tensor is not dense and real, so that a module cannot take it."""
     odd = [
         f"{name} ({tensor.device if tensor.is_meta else tensor.layout}, {tensor.dtype})"
         for name, tensor in tensors.items()

@@ -182,7 +182,7 @@ def make_fetcher(dataset: Dataset, vocab: Vocabulary | None, seed: int) -> Fetch
 
 
 def can_reside(dataset: Dataset) -> bool:
-    """Return whether a batch is nothing but rows of one array that is not too large."""
+    """Return whether all batches can be rows of one array of a bounded size."""
     reader = dataset.reader
     untouched = (
         type(reader).load is DatasetReader.load

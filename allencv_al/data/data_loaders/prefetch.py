@@ -53,7 +53,7 @@ def prefetched(
 
 
 def decoder_count() -> int:
-    """Return how many threads should decode: one per core that this process may use."""
+    """Return the number of decoding threads: one per core that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return min(_MOST_DECODERS, len(os.sched_getaffinity(0)))
     return min(_MOST_DECODERS, os.cpu_count() or 1)

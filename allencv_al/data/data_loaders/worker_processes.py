@@ -250,7 +250,7 @@ def _end_later(signal_number: int, frame: object) -> None:
 
 @contextmanager
 def _child_signals_untouched() -> Iterator[None]:
-    """Undo that torch listens for the death of a worker.
+    """Restore the handler of SIGCHLD that torch replaces.
 
     Its listener raises from whatever line the main thread happens to run: in the middle of a step,
     or while a checkpoint is written. Without it the death is noticed at the next wait for a batch.
@@ -281,7 +281,7 @@ def _signals_held() -> Iterator[None]:
 
 @contextmanager
 def _fork_unremarked() -> Iterator[None]:
-    """Silence Python 3.12's remark that a forked process may wait for a lock of another thread.
+    """Silence Python 3.12's warning about deadlocks in processes forked from several threads.
 
     What the workers run takes no lock that a thread of ours or of torch's holds at that moment:
     torch makes them single-threaded, and a loader has no threads of its own beside its workers.
@@ -317,7 +317,7 @@ def _stalled_message(seconds: float, processes: Iterable[BaseProcess]) -> str:
 
 
 def _is_stopped(process: BaseProcess) -> bool:
-    """Return whether a signal has stopped a process for a while, where the system tells (Linux)."""
+    """Return whether a process is suspended by a signal, where the system reports it (Linux)."""
     try:
         status = Path(f"/proc/{process.pid}/stat").read_text()
     except OSError:
@@ -334,6 +334,6 @@ def _signal_name(number: int) -> str:
 
 @atexit.register
 def _close_all() -> None:
-    """End all workers before Python's own end does, which sends them SIGTERM and waits."""
+    """End all workers before the exit handlers of Python, which send SIGTERM and wait."""
     for pool in list(_live):
         pool.close()

@@ -103,8 +103,8 @@ class Dataset(Sequence[Instance]):
 class DatasetReader(Registrable):
     """Find the images of a data set, and decode and transform one when it is needed.
 
-    A reader of your own says what is there; decoding, transforms, unreadable files and ids are
-    done for it::
+    A custom reader yields the instances; the base class decodes and transforms them, handles
+    unreadable files and completes ids::
 
         @DatasetReader.register("my_reader")
         class MyReader(DatasetReader):
@@ -221,7 +221,7 @@ class DatasetReader(Registrable):
 
     @abstractmethod
     def _read(self, path: Path) -> Iterable[Instance | Skipped]:
-        """Yield the instances at `path`; this is what a reader of your own writes.
+        """Yield the instances at `path`; a custom reader implements this method.
 
         Nothing should be decoded here: `self.make_instance(file, label)` is enough. An instance
         without an id of its own gets one: its path relative to `path`, or, for an image that is no
@@ -283,7 +283,7 @@ class DatasetReader(Registrable):
         return self.pipeline.apply(self.decode(instance), seed)
 
     def decode(self, instance: Instance) -> Sample:
-        """Decode an instance, without transforms: uint8 RGB, and what belongs to the image."""
+        """Decode an instance, without transforms: uint8 RGB, mask, boxes and keypoints."""
         scaled = self.pipeline.scales_to
         side = 0 if scaled is None else _SIDE_KEPT * scaled
         reading = Reading(self.max_pixels, self.raw_colors, side, self.reduce_above)

@@ -185,6 +185,7 @@ class CifarReader(DatasetReader):
                 return candidate
         if not path.is_dir():
             return None
+        # Batches in the folder itself come before a download beside them
         if not any(cls.is_batch(plain_name(entry.name)) for entry in path.iterdir()):
             for name in cls.published:
                 if (path / name).exists():

@@ -135,7 +135,7 @@ def _labels(
         found = len(numbers) if isinstance(numbers, list) else type(numbers).__name__
         raise DataError(f"{name}: expected a list of {count} {key}, found {found}")
     names = label_names(name, level, "its meta file", _names_in(meta, meta_key))
-    for index, number in enumerate(numbers):
+    for index, number in enumerate(numbers):  # bool is an int, and no label
         if type(number) is not int or not 0 <= number < len(names):
             found = number if type(number) is int else type(number).__name__
             raise DataError(

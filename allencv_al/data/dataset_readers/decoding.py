@@ -94,7 +94,7 @@ def _fitting_mask(
 
 
 def _clipped_boxes(instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the boxes cut at the image's border; one that has nothing left is an error."""
+    """Return the boxes clipped to the image; a box outside the image is an error."""
     height, width = image.shape[:2]
     boxes = np.asarray(instance.boxes, dtype=np.float32).reshape(-1, 4)
     clipped = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))

@@ -241,6 +241,7 @@ def _class_name(value: Mapping[str, Any], key: str) -> str:
 
 def _points(value: Mapping[str, Any], key: str, count: int) -> tuple[Point, ...]:
     points = value.get(key)
+    # With 3 * count numbers first: 6 numbers are 2 points with visibility, or 3 without
     for size in (3, 2):  # COCO writes one list of 3 * count numbers
         if isinstance(points, list) and _are_numbers(points, size * count):
             points = [points[i : i + size] for i in range(0, size * count, size)]

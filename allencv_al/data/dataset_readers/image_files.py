@@ -97,7 +97,7 @@ def scan_images(folder: str | Path) -> Iterator[str | Skipped]:
 
 
 def count_images(folder: str | Path) -> tuple[list[str], SkippedCount]:
-    """Return the images that `scan_images` finds below a folder, and a count of what else is there.
+    """Return the images below a folder, and a count of the other files.
 
     Args:
         folder: The folder to search.
@@ -120,7 +120,7 @@ def is_unlabeled_folder(name: str) -> bool:
 
 
 def is_image_name(name: str) -> bool:
-    """Return whether a file name ends as an image's does, in upper or lower case."""
+    """Return whether a file name has an extension of images, in any case."""
     _, dot, extension = name.rpartition(".")
     return bool(dot) and extension.lower() in IMAGE_EXTENSIONS
 
@@ -168,7 +168,7 @@ def _scan(
 
 
 def _kind_of(entry: os.DirEntry[str]) -> str:
-    """Return what a file is that is no image, as far as its name tells; DICOM often has none."""
+    """Return the kind of a file that is not an image, by its name; DICOM often has no extension."""
     _, dot, extension = entry.name.rpartition(".")
     if dot and not extension.isdecimal():
         return _KIND_OF.get(extension.lower(), "foreign")

@@ -65,6 +65,7 @@ def _header(head: str) -> tuple[str, list[str]]:
     if separator is not None:
         text, delimiters = text[separator.end() :], (separator.group(1),)
     line = next((line for line in re.split(r"\r\n|\r|\n", text) if line.strip()), "")
+    # A file name may hold commas: only a delimiter that gives a known column counts
     for delimiter in delimiters:
         cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
         names = [cell.strip().casefold() for cell in cells]

@@ -64,8 +64,8 @@ class ManifestReader(DatasetReader):
     columns are found in upper and lower case, blanks around names and cells do not count, and empty
     cells at the end of a row may be absent. Files named .jsonl, .ndjson or .json hold one JSON
     object a line, or a list of objects. A class name is taken in Unicode's composed form (NFC), and
-    a path in the form that the disk has. A table without the label column is told with the columns
-    that it has. All bad rows are told at once, with their line numbers.
+    a path in the form that the disk has. A missing label column is reported with the columns
+    of the table. All bad rows are reported at once, with their line numbers.
 
     Args:
         augmentation: Transforms, applied to each image in the order given. Default: none.
@@ -132,7 +132,7 @@ class ManifestReader(DatasetReader):
 
 
 class _CheckedRows:
-    """Turns rows into instances and keeps what is wrong with them."""
+    """Converts rows to instances and collects their problems."""
 
     def __init__(self, path: Path, columns: Columns, check_files: bool) -> None:
         self.problems: list[str] = []
@@ -158,6 +158,7 @@ class _CheckedRows:
             raise ValueError(f"{columns.path}: expected the path of an image, found nothing")
         path, file = found
         id = id or self._id_of(file, path)
+        # Twice the same id would train and count one image twice, perhaps with two labels
         first, first_label = self._first_of_id.setdefault(id, (row.place, label))
         if first != row.place:
             other = "" if label == first_label else f", labeled {repr_json(first_label)}"

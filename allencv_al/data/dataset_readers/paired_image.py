@@ -97,6 +97,6 @@ class PairedImageReader(DatasetReader):
 
 
 def _key(name: str) -> str:
-    """Return what an image's and a mask's path agree in: Unicode's composed form, `.PNG` as .png"""
+    """Return the key of an image and its mask: composed Unicode, extension in lower case."""
     path = PurePosixPath(unicodedata.normalize("NFC", name))
     return str(path.with_suffix(path.suffix.lower()))

@@ -1,9 +1,9 @@
 """Albumentations behind `ImageTransform`: the only file that knows the library.
 
 It is pinned to 2.0.8 and imported when the first image is transformed (2 s). Its objects are
-driven step by step, not called: so all chance comes from the generator of the item, and labels
-are moved by one rule (the library mirrors boxes and points into reflected borders and loses points
-under distortions).
+driven step by step, not called: so all randomness comes from the generator of the item, and
+labels move by one rule (the library mirrors boxes and points into reflected borders and loses
+points under distortions).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _GeneratorRandom(random.Random):
 
 
 class _PerThread(threading.local):
-    """The library's object, which keeps state while it works, and its source of chance."""
+    """The library's object, which keeps state while it works, and its source of randomness."""
 
     def __init__(self) -> None:
         self.transform: Any = None
@@ -75,7 +75,7 @@ class _PerThread(threading.local):
 
 @dataclass(eq=False)
 class AlbumentationsTransform(ChanceTransform):
-    """A transform that one class of Albumentations does.
+    """A transform implemented by one class of Albumentations.
 
     A subclass is a dataclass whose fields are its parameters; those of the same meaning have one
     name and one description here.
@@ -158,6 +158,7 @@ class AlbumentationsTransform(ChanceTransform):
             mine.transform = getattr(_library(), self.library_class)(
                 **self.library_arguments(), p=1
             )
+        # Both sources the library draws from: NumPy's generator and Python's `random`
         mine.random.generator = generator
         mine.transform.set_random_state(generator, mine.random)
         return mine.transform
@@ -173,6 +174,7 @@ def _move_points(transform: Any, params: dict[str, Any], before: Sample, after: 
             else:
                 rows = _boxes_by_library(transform, params, before, after)
             _keep_visible_boxes(rows, before, after)
+        # A visibility moves nowhere: only the places do
         if before.keypoints is not None and len(before.keypoints):
             places, visibility = before.keypoints[:, :2], before.keypoints[:, 2:]
             if "map_x" in params:

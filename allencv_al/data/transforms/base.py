@@ -24,7 +24,7 @@ _HERE = "allencv_al.data.transforms"
 class ImageTransform(Registrable):
     """One step from a decoded image to what the model sees.
 
-    A transform of your own needs `apply` and nothing else::
+    A custom transform implements `apply`::
 
         @ImageTransform.register("invert")
         class Invert(ImageTransform):
@@ -81,7 +81,7 @@ class ImageTransform(Registrable):
         Args:
             sample: The image and its labels. Its fields may be replaced; what is inside its
                 arrays may not be changed.
-            generator: The only source of chance, so that the result depends on the run's seed,
+            generator: The only source of randomness, so that the result depends on the run's seed,
                 the epoch and the item alone.
         """
 
@@ -149,7 +149,7 @@ class ChanceTransform(ImageTransform):
 
     @abstractmethod
     def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Transform one sample: the dice have been cast."""
+        """Transform one sample; called when the transform fires."""
 
     def fired_size(self, height: int | None, width: int | None) -> Size:
         """Return the height and width that come out when it fires."""

@@ -42,6 +42,7 @@ class _FixedCrop(FixedSize):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # A border filled after normalization is another color than one filled before
         self.only_moves_pixels = not self.pad_if_needed
 
     @overrides

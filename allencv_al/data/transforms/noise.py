@@ -68,7 +68,7 @@ class GaussianBlur(AlbumentationsTransform):
         low, high = self.widths
         width = int(transform.random_generator.integers(low // 2, high // 2 + 1)) * 2 + 1
         sigma = transform.random_generator.uniform(*cast("Range", self.sigma_limit))
-        if sigma == 0:
+        if sigma == 0:  # OpenCV's own rule for a kernel of this width (getGaussianKernel)
             sigma = 0.3 * ((width - 1) / 2 - 1) + 0.8
         kernel = np.exp(-0.5 * ((np.arange(width) - width // 2) / sigma) ** 2)
         params["kernel"] = kernel / kernel.sum()

@@ -77,6 +77,7 @@ class _MaxSize(AlbumentationsTransform):
 
     def scaled(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that come out."""
+        # At least one pixel: a very long image would lose its short side
         scale = self.max_size / self.side(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -44,8 +44,8 @@ class TransformPipeline:
 
         Args:
             sample: The image and its labels; its arrays are not changed.
-            seed: The only source of chance: the same seed gives the same result, whatever was done
-                before and in whatever process.
+            seed: The only source of randomness: the same seed gives the same result in every
+                process, independent of earlier calls.
 
         Raises:
             DataError: A transform returned something else than a sample with an image.

@@ -56,7 +56,7 @@ class FeatureEncoder(Im2ImEncoder):
         self._frozen = not requires_grad
         if self._frozen:
             self.requires_grad_(False)
-            self.eval()
+            self.eval()  # batch norms keep their statistics, too
 
     @classmethod
     @overrides
@@ -80,7 +80,7 @@ class FeatureEncoder(Im2ImEncoder):
         return self.encode(image)
 
     def encode(self, image: Tensor) -> Tensor:
-        """Run the network; what `forward` does besides freezing."""
+        """Run the network; `forward` adds the freezing."""
         features: Tensor = self.model(image)
         return features
 
@@ -89,10 +89,10 @@ class FeatureEncoder(Im2ImEncoder):
         return super().train(mode and not self._frozen)
 
     def warn_if_frozen_at_random(self, reads_weights: bool) -> None:
-        """Warn of a network that stays as chance made it.
+        """Warn of a frozen network with random weights.
 
         Args:
-            reads_weights: Whether the encoder begins with weights from anywhere.
+            reads_weights: Whether the encoder starts from given weights.
         """
         if self._frozen and not reads_weights and reading_enabled():
             logger.warning(
@@ -102,7 +102,7 @@ class FeatureEncoder(Im2ImEncoder):
             )
 
     def read_weights_file(self, path: Path | None) -> None:
-        """Fill the network from a file, unless weights are not to be read now.
+        """Load the network's weights from a file, unless reading is disabled.
 
         Args:
             path: The file, or None to leave the network as it is.

@@ -82,7 +82,7 @@ class TimmEncoder(FeatureEncoder):
 
 
 def _check_download(model: str) -> None:
-    """Raise a WeightsError where timm's weights are neither on this machine nor to be had."""
+    """Raise a WeightsError if timm's weights are neither on this machine nor downloadable."""
     import timm
     from huggingface_hub import try_to_load_from_cache
 

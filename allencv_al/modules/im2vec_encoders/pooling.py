@@ -43,6 +43,7 @@ class PoolEncoder(Im2VecEncoder):
         self._input_channels = input_channels
         self.mode = mode
         self.eps = eps
+        # Without it the other modes have no parameters, and their checkpoints none to match
         self.p: torch.nn.Parameter | None = None
         if mode == "generalized_mean":
             self.p = torch.nn.Parameter(torch.tensor(float(p)), requires_grad=learn_p)
