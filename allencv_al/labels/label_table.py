@@ -128,17 +128,15 @@ def reason_text(reason: Mapping[str, Any]) -> str:
     return text.replace("\r", " ")
 
 
-def pick_text(rank: int, count: int, score: float, reason: Mapping[str, Any]) -> str:
+def pick_text(pick: PickedImage, count: int) -> str:
     """Return the reason for a pick in one line: `pick 3 of 20, score 0.12; cluster: 4`.
 
     Args:
-        rank: Its place in the order of picking, from 0.
+        pick: The picked image.
         count: The number of picks.
-        score: Its score when it was picked.
-        reason: The strategy's further reasons.
     """
-    more = reason_text({key: value for key, value in reason.items() if key != "rank"})
-    text = f"pick {rank + 1} of {count}, score {score:.4g}"
+    more = reason_text({key: value for key, value in pick.reason.items() if key != "rank"})
+    text = f"pick {pick.rank} of {count}, score {pick.score:.4g}"
     return f"{text}; {more}" if more else text
 
 

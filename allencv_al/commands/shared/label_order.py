@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from allencv_al.labels.sessions.items import NewItem
     from allencv_al.labels.sessions.labeling_store import LabelingStore
     from allencv_al.predictors.predictor import Predictor
-    from allencv_al.selection.selector import SelectedImage
 
 _OWNER = "the command line"
 _MOST_NAMED = 3
@@ -158,7 +157,7 @@ def _picked(
 ) -> list[NewItem]:
     """Return so many images that the strategy picks, in its order, with its reasons."""
     from allencv_al.commands.select import read_strategy
-    from allencv_al.labels.label_table import pick_text
+    from allencv_al.labels.label_table import PickedImage
     from allencv_al.labels.sessions.items import NewItem
     from allencv_al.selection.selector import SampleSelector
 
@@ -170,15 +169,11 @@ def _picked(
         logger.warning("%s: %s", id, cause)
     if len(found.unreadable) > _MOST_NAMED:
         logger.warning("%d images cannot be read, and are left out", len(found.unreadable))
-    return [
-        NewItem(
-            pick.id,
-            _image(pick.instance),
-            pick_text(pick.reason["rank"], len(found.picks), pick.score, pick.reason),
-            _guess(pick),
-        )
-        for pick in found.picks
+    picks = [
+        PickedImage(rank, one.instance, one.score, one.predicted, one.probability, one.reason)
+        for rank, one in enumerate(found.picks, start=1)
     ]
+    return [NewItem.picked(pick, len(picks)) for pick in picks]
 
 
 def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
@@ -197,12 +192,6 @@ def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
     from allencv_al.predictors.predictor import Predictor
 
     return [Predictor.from_archive(load_archive(args.archive, args.cuda_device))]
-
-
-def _guess(pick: SelectedImage) -> list[tuple[str, float]]:
-    if pick.predicted is None or pick.probability is None:
-        return []
-    return [(pick.predicted, pick.probability)]
 
 
 def _image(item: Instance) -> Path | bytes:

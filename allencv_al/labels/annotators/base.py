@@ -13,6 +13,7 @@ from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import LabelKind, NewLabel
+from allencv_al.labels.label_table import PickedImage
 from allencv_al.labels.run_database import Query
 
 _HERE = "allencv_al.labels.annotators"
@@ -59,6 +60,20 @@ class LabelRequest:
     def round_folder(self) -> Path:
         """Folder of this round's files: `rounds/0003` in the run directory."""
         return self.folder / "rounds" / f"{self.round:04d}"
+
+    def picks(self) -> list[PickedImage]:
+        """Return the images with their scores, predictions and reasons, in the order of picking."""
+        return [
+            PickedImage(
+                rank=query.rank + 1,
+                instance=item,
+                score=query.score,
+                predicted=self.predicted.get(item.id),
+                probability=self.probabilities.get(item.id),
+                reason={key: value for key, value in query.reason.items() if key != "rank"},
+            )
+            for item, query in zip(self.items, self.queries, strict=True)
+        ]
 
 
 class Annotator(Registrable):

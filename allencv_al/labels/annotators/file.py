@@ -96,7 +96,9 @@ class FileAnnotator(Annotator):
             labels = self._labels(path, content, request)
             write_bytes(kept, content)
         else:
-            _write_table(path, request)
+            folder = request.round_folder / IMAGES_NAME
+            picks = [replace(pick, instance=_with_file(pick, folder)) for pick in request.picks()]
+            write_label_table(path, picks)
             raise WaitingForLabels(_first_message(path, request))
         if path.is_file() and path.read_bytes() == content:
             remove(path)
@@ -129,26 +131,12 @@ class FileAnnotator(Annotator):
         )
 
 
-def _write_table(path: Path, request: LabelRequest) -> None:
-    picks = [
-        PickedImage(
-            rank=query.rank + 1,
-            instance=_with_file(item, query.rank + 1, request.round_folder / IMAGES_NAME),
-            score=query.score,
-            predicted=request.predicted.get(item.id),
-            probability=request.probabilities.get(item.id),
-            reason={key: value for key, value in query.reason.items() if key != "rank"},
-        )
-        for item, query in zip(request.items, request.queries, strict=True)
-    ]
-    write_label_table(path, picks)
-
-
-def _with_file(item: Instance, rank: int, folder: Path) -> Instance:
-    """Return the item with an image file, drawn if it has none."""
+def _with_file(pick: PickedImage, folder: Path) -> Instance:
+    """Return the instance of a pick with an image file, drawn if it has none."""
+    item = pick.instance
     if isinstance(item.image, str | Path) and has_place_in_table(item):
         return item
-    file = folder / f"{rank:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', item.id)[-60:]}.png"
+    file = folder / f"{pick.rank:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', item.id)[-60:]}.png"
     try:
         write_bytes(file, thumbnail_png_bytes(item, _PICTURE_SIDE))
     except ImageDecodeError as error:

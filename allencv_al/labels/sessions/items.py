@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sqlite3
@@ -12,8 +13,10 @@ from typing import Any
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.data.instance import Instance
 from allencv_al.labels.database import Database, is_encodable
 from allencv_al.labels.label_store import LabelConflict, LabelKind
+from allencv_al.labels.label_table import PickedImage, pick_text
 from allencv_al.labels.sessions.agreement import update_agreed_label
 
 _COLUMNS = (
@@ -39,6 +42,19 @@ class NewItem:
     image: Path | bytes
     reason: str | None = None
     guess: Sequence[tuple[str, float]] = ()
+
+    @classmethod
+    def picked(cls, pick: PickedImage, count: int) -> NewItem:
+        """Return the item of a picked image.
+
+        Args:
+            pick: The picked image.
+            count: The number of picks.
+        """
+        guess = []
+        if pick.predicted is not None and pick.probability is not None:
+            guess = [(pick.predicted, float(pick.probability))]
+        return cls(pick.instance.id, _stored(pick.instance), pick_text(pick, count), guess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +296,21 @@ class ItemStore:
             return None, item.image
         path = os.path.abspath(item.image)  # noqa: PTH100  resolve() would follow links
         return (os.path.relpath(path, self._folder) if _is_near(path, self._folder) else path), None
+
+
+def _stored(instance: Instance) -> Path | bytes:
+    """Return the file of an image, or its content; arrays are encoded as PNG."""
+    if isinstance(instance.image, str | Path):
+        return Path(instance.image)
+    if isinstance(instance.image, bytes):
+        return instance.image
+    from PIL import Image  # only here: records such as those of CIFAR
+
+    from allencv_al.data.image_io import load_image
+
+    buffer = io.BytesIO()
+    Image.fromarray(load_image(instance.image)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def item_of(row: Sequence[Any]) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +10,9 @@ from typing import Annotated
 
 from annotated_types import Interval
 from overrides import overrides
-from PIL import Image
 
-from allencv_al.data.image_io import load_image
-from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators.base import Annotator, LabelRequest
 from allencv_al.labels.label_store import NewLabel
-from allencv_al.labels.label_table import pick_text
-from allencv_al.labels.run_database import Query
 from allencv_al.labels.sessions.classes import check_class_name
 from allencv_al.labels.sessions.items import LabelBatch, NewItem
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, AgreedLabel, LabelingStore
@@ -98,11 +92,9 @@ class LabelingServerAnnotator(Annotator):
             return []
         store = self._opened(request.folder)
         store.classes.add(list(request.classes or request.seen), _OWNER)
+        items = [NewItem.picked(pick, len(request.items)) for pick in request.picks()]
         batch = store.items.open_batch(
-            [
-                _new_item(*pair, request)
-                for pair in zip(request.items, request.queries, strict=True)
-            ],
+            items,
             request.round,
             self.labels_per_image,
             has_fixed_classes=request.classes is not None,
@@ -193,28 +185,6 @@ class LabelingServerAnnotator(Annotator):
         if is_new:
             logger.warning("made a token, kept in %s: %s", self.token_file, token)
         return TokenAccess({token: Identity("")})
-
-
-def _new_item(item: Instance, query: Query, request: LabelRequest) -> NewItem:
-    predicted = request.predicted.get(item.id)
-    probability = request.probabilities.get(item.id)
-    guess = [] if predicted is None or probability is None else [(predicted, float(probability))]
-    return NewItem(
-        item.id,
-        _image(item),
-        pick_text(query.rank, len(request.items), query.score, query.reason),
-        guess,
-    )
-
-
-def _image(item: Instance) -> Path | bytes:
-    if isinstance(item.image, str | Path):
-        return Path(item.image)
-    if isinstance(item.image, bytes):
-        return item.image
-    buffer = io.BytesIO()
-    Image.fromarray(load_image(item.image)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _label(agreed: AgreedLabel, batch: LabelBatch, given: Mapping[str, str]) -> NewLabel:
