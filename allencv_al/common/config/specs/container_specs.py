@@ -17,6 +17,7 @@ from allencv_al.common.config.specs.type_specs import (
     ScalarSpec,
     Scope,
     TypeSpec,
+    WrappingSpec,
     join,
 )
 from allencv_al.common.errors import ConfigurationError, Fault
@@ -52,9 +53,7 @@ class UnionSpec(TypeSpec):
     def _near(self, value: Any) -> list[TypeSpec]:
         """Return the options of which `value` is an example, right or faulty."""
         if type(value) is int:  # `float | int` keeps a whole number whole
-            whole = [
-                option for option in self.options if ScalarSpec(int) in (option, *option.parts)
-            ]
+            whole = [option for option in self.options if _is_int(option)]
             if whole:
                 return whole
         near = [option for option in self.options if option.resembles(value)]
@@ -106,6 +105,12 @@ class UnionSpec(TypeSpec):
 
     def __str__(self) -> str:
         return " or ".join(dict.fromkeys(str(option) for option in self.options))
+
+
+def _is_int(spec: TypeSpec) -> bool:
+    """Return whether a spec is that of `int`, perhaps within limits."""
+    inner = spec.inner if isinstance(spec, WrappingSpec) else spec
+    return inner == ScalarSpec(int)
 
 
 def _depths(found: Sequence[Fault]) -> list[float]:

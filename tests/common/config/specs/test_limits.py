@@ -82,11 +82,28 @@ def test_what_is_outside_is_a_fault(annotation: Any, value: Any, message: str) -
 
 @pytest.mark.parametrize(
     ("annotation", "value"),
-    [(POSITIVE, 1), (POSITIVE, 10**400), (SHARE, 0), (SHARE, 1.0), (COUNT | None, None)],
+    [
+        (POSITIVE, 1),
+        (SHARE, 0),
+        (SHARE, 1.0),
+        (COUNT | None, None),
+        (POSITIVE | list[COUNT], 1),
+        (list[int] | float, 1),
+        (list[COUNT] | POSITIVE, 1.5),
+    ],
 )
 def test_what_is_inside_is_none(annotation: Any, value: Any) -> None:
-    found = list(spec_of(annotation).faults(value, "x", Scope()))
-    assert not found or value == 10**400  # beyond the largest float
+    assert list(spec_of(annotation).faults(value, "x", Scope())) == []
+
+
+def test_a_whole_number_stays_one_beside_a_float_with_limits() -> None:
+    built = spec_of(POSITIVE | COUNT).build(2, "x", Scope())
+    assert (built, type(built)) == (2, int)
+
+
+def test_a_whole_number_beyond_the_largest_float_is_a_fault() -> None:
+    (fault,) = spec_of(POSITIVE).faults(10**400, "x", Scope())
+    assert fault.message.startswith("expected float > 0, found 1000")
 
 
 def test_each_item_has_its_limits() -> None:
