@@ -13,9 +13,6 @@ import pytest
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
-from allencv_al.labels.label_store import LabelStore, NewLabel
-from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
-from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.selection.select_inputs import read_pool, separate
 
 
@@ -186,128 +183,6 @@ def test_rows_of_the_pool_with_a_label_are_labeled(photos: Path) -> None:
     assert labels(labeled) == {"photos/b.jpg": "cat"}
 
 
-def test_class_folders_are_labels(photos: Path) -> None:
-    for name in ("train/cat/1.jpg", "train/dog/2.jpg"):
-        Path(name).parent.mkdir(parents=True)
-        Path(name).touch()
-    rest, labeled = separate(read_pool("photos"), "train")
-    assert len(rest) == 4
-    assert labels(labeled) == {"train/cat/1.jpg": "cat", "train/dog/2.jpg": "dog"}
-
-
-def test_labeled_images_in_the_pool_are_known_by_their_file(photos: Path) -> None:
-    """The pool is the folder above, so that ids and paths are written differently."""
-    Path("tables").mkdir()
-    table = write(
-        "tables/t.csv",
-        "path,label",
-        "../photos/b.jpg,cat",
-        f"{photos}/a/../a/1.jpg,dog",
-        "../photos/a/2.PNG,",
-    )
-    rest, labeled = separate(read_pool("."), table)
-    assert [item.id for item in rest] == ["photos/a-.webp", "photos/a/2.PNG"]
-    assert labels(labeled) == {"photos/b.jpg": "cat", "photos/a/1.jpg": "dog"}
-
-
-def test_labeled_images_that_are_not_there_are_told(
-    photos: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A table that was moved: its relative paths lead elsewhere, and its labels count for none."""
-    table = write("moved.csv", "path,label", "../photos/b.jpg,cat", "photos/a/1.jpg,dog")
-    rest, labeled = separate(read_pool("photos"), table)
-    assert len(labeled) == 2 and "b.jpg" in {item.id for item in rest}
-    assert "moved.csv: 1 labeled images are not there, so their labels" in caplog.text
-    assert "line 2: " in caplog.text and "1.jpg" not in caplog.text
-
-
-def test_a_link_to_a_labeled_image_is_that_image(photos: Path) -> None:
-    Path("train/cat").mkdir(parents=True)
-    Path("train/cat/x.jpg").symlink_to(photos / "b.jpg")
-    rest, labeled = separate(read_pool("photos"), "train")
-    assert "b.jpg" not in [item.id for item in rest]
-    assert labels(labeled) == {"b.jpg": "cat"}
-
-
-def test_labels_by_id(photos: Path) -> None:
-    for name, lines in (
-        ("ids.csv", ["id,label", "a/1.jpg,cat", "b.jpg,"]),
-        ("ids.jsonl", [{"id": "a/1.jpg", "label": "cat"}, {"id": "b.jpg", "label": None}]),
-    ):
-        rest, labeled = separate(read_pool("photos"), write(name, *lines))
-        assert [item.id for item in rest] == ["a-.webp", "a/2.PNG", "b.jpg"]
-        assert labels(labeled) == {"a/1.jpg": "cat"}
-        assert str(labeled[0].image) == "photos/a/1.jpg"
-
-
-def test_an_id_counts_less_than_the_file_beside_it(photos: Path) -> None:
-    """Of two folders with the same relative paths, only one holds the labeled image."""
-    Path("other").mkdir()
-    Path("other/b.jpg").touch()
-    table = write("t.csv", "path,id,label", "other/b.jpg,b.jpg,cat")
-    rest, labeled = separate(read_pool("photos"), table)
-    assert "b.jpg" in [item.id for item in rest]
-    assert labels(labeled) == {"other/b.jpg": "cat"}
-
-
-def test_the_id_counts_where_the_file_has_moved(photos: Path) -> None:
-    table = write("t.csv", "path,id,label", "moved/b.jpg,b.jpg,cat")
-    rest, labeled = separate(read_pool("photos"), table)
-    assert "b.jpg" not in [item.id for item in rest]
-    assert labels(labeled) == {"b.jpg": "cat"}
-
-
-def test_json_lines_with_image_path_are_labels_too(photos: Path) -> None:
-    Path("tables").mkdir()
-    lines = write("tables/t.jsonl", {"image_path": "photos/b.jpg", "label": "cat"})
-    _, labeled = separate(read_pool("photos"), lines)
-    assert labels(labeled) == {"b.jpg": "cat"}
-
-
-def test_one_split_of_the_labels(photos: Path) -> None:
-    write("t.csv", "path,label,split", "photos/b.jpg,cat,train", "photos/a/1.jpg,dog,test")
-    _, labeled = separate(read_pool("photos"), "t.csv::train")
-    assert labels(labeled) == {"b.jpg": "cat"}
-    with pytest.raises(DataError, match='no rows of split "tain"; its column "split" has "test"'):
-        separate(read_pool("photos"), "t.csv::tain")
-
-
-def test_a_label_that_stands_twice_counts_once_and_two_labels_are_a_problem(photos: Path) -> None:
-    lines = ["path,label", "photos/b.jpg,cat", "photos/../photos/b.jpg,cat", "photos/a/1.jpg,dog"]
-    _, labeled = separate(read_pool("photos"), write("t.csv", *lines))
-    assert labels(labeled) == {"b.jpg": "cat", "a/1.jpg": "dog"}
-    with pytest.raises(DataError, match=r"line 5: .*b\.jpg is dog here and cat in line 2"):
-        separate(read_pool("photos"), write("t.csv", *lines, "./photos/b.jpg,dog"))
-
-
-@pytest.mark.parametrize(
-    ("name", "lines", "message"),
-    [
-        ("nowhere.csv", [], "nowhere.csv: there is no such file or folder"),
-        ("t.csv", ["path,label", "photos/b.jpg,"], "there is no label in it"),
-        ("t.csv", ["path,class", "photos/b.jpg,cat"], 'expected a column "label" in the header, '),
-        ("t.csv", ["file,label", "photos/b.jpg,cat"], 'expected a column "path" or "id" or '),
-        ("t.csv", ["id,label", "c.jpg,cat", "d.jpg,dog"], 'line 3: the id "d.jpg" is not in the'),
-        ("t.jsonl", [{"label": "cat"}], "line 1: neither a path nor an id"),
-        ("t.jsonl", [{"id": "b.jpg", "label": ["cat"]}], "label: expected a text"),
-        ("t.jsonl", ["nonsense"], "line 1: not JSON"),
-        ("photos", [], "one folder of images for each class"),
-    ],
-)
-def test_labels_that_cannot_be_used_are_one_message(
-    photos: Path, name: str, lines: list[Any], message: str
-) -> None:
-    pool = read_pool("photos")
-    for file in ("a/2.PNG", "a/1.jpg"):
-        (photos / file).unlink()
-    if lines:
-        write(name, *lines)
-    with pytest.raises(DataError) as error:
-        separate(pool, name)
-    assert message in str(error.value)
-    assert "path_column" not in str(error.value)
-
-
 def test_nothing_left_to_choose_is_an_error(photos: Path) -> None:
     table = write("t.csv", "path,label", "photos/b.jpg,cat", "photos/a/1.jpg,dog")
     with pytest.raises(DataError, match="all 2 images of the pool are labeled"):
@@ -320,23 +195,3 @@ def test_labels_given_apart_come_before_those_of_the_pool(photos: Path) -> None:
     rest, labeled = separate(read_pool(table), fixed)
     assert [item.id for item in rest] == ["photos/a/1.jpg"]
     assert labels(labeled) == {"photos/b.jpg": "dog"}
-
-
-def test_the_folder_of_a_labeling_stands_for_its_labels(photos: Path) -> None:
-    with LabelingStore(Path("photos-labels") / LABELING_NAME):
-        write("photos-labels/labels.csv", "path,label", "../photos/b.jpg,cat")
-    _, labeled = separate(read_pool("photos"), "photos-labels")
-    assert labels(labeled) == {"b.jpg": "cat"}
-
-
-def test_the_labels_of_a_run_are_known_by_its_images(photos: Path) -> None:
-    run = Path("run")
-    run.mkdir()
-    (run / "config.json").write_text(json.dumps({"train_data_path": "photos/a"}))
-    with RunDatabase(run / DATABASE_NAME) as database:
-        labels = [("1.jpg", "cat"), ("gone.jpg", "dog"), ("b.jpg", "emu")]
-        LabelStore(database).add([NewLabel(id, label, "me", 0, "file") for id, label in labels])
-    rest, labeled = separate(read_pool("photos"), "run")
-    # 1.jpg is the file in photos/a, b.jpg is known by its id alone, and gone.jpg is nowhere
-    assert [(item.id, item.label) for item in labeled] == [("a/1.jpg", "cat"), ("b.jpg", "emu")]
-    assert [item.id for item in rest] == ["a-.webp", "a/2.PNG"]

@@ -16,17 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from overrides import overrides
 from PIL import Image
 
 from allencv_al.active_learning import PoolOutputs, ScoringOptions, compute_outputs
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.models import load_archive
 from allencv_al.models.model import Model
 from allencv_al.predictors import ImagePredictor, Predictor
 from allencv_al.selection.pool import scoring as scoring_module
@@ -39,47 +35,11 @@ EARLY_DROPOUT = {"model.dropout": 0.5, "model.im2im_encoder.dropout": 0.5}
 Make = Callable[..., Predictor]
 
 
-@pytest.fixture
-def make(tiny_run: Path) -> Make:
-    def predictor(overrides: dict[str, Any] | None = None, seed: int = 0) -> Predictor:
-        made = Predictor.from_archive(load_archive(tiny_run, overrides=overrides or {}))
-        if seed:
-            torch_noise(made.model, seed)
-        return made
-
-    return predictor
-
-
 def torch_noise(model: Model, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator))
-
-
-@pytest.fixture
-def dataset(make: Make, pictures: Path) -> Dataset:
-    return make().dataset_reader.read(pictures)
-
-
-class Decoded:
-    """Counts what is decoded."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ids: list[str] = []
-        lock, decode = threading.Lock(), DatasetReader.decode
-
-        def counted(reader: DatasetReader, instance: Instance) -> Sample:
-            with lock:
-                self.ids.append(instance.id)
-            return decode(reader, instance)
-
-        monkeypatch.setattr(DatasetReader, "decode", counted)
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> Decoded:
-    return Decoded(monkeypatch)
 
 
 def same(one: PoolOutputs, other: PoolOutputs) -> None:
@@ -121,7 +81,7 @@ def test_only_what_is_needed_is_there(make: Make, dataset: Dataset, needs: set[s
     assert found == needs
 
 
-def test_nothing_needed_decodes_nothing(make: Make, decoded: Decoded) -> None:
+def test_nothing_needed_decodes_nothing(make: Make, decoded: Any) -> None:
     outputs = compute_outputs(make(), ["absent/a.png", "absent/b.png"], ())
     assert list(outputs.ids) == ["absent/a.png", "absent/b.png"]
     assert outputs.logits is None and decoded.ids == []
@@ -161,7 +121,7 @@ def test_each_image_is_encoded_as_often_as_it_must_be(
     assert images == encoded * len(dataset) + probe
 
 
-def test_each_image_is_decoded_once(make: Make, dataset: Dataset, decoded: Decoded) -> None:
+def test_each_image_is_decoded_once(make: Make, dataset: Dataset, decoded: Any) -> None:
     needs = {"logits", "embeddings", "mc_logits"}
     compute_outputs(make(DROPOUT), dataset, needs, options=QUIET)
     assert sorted(decoded.ids) == sorted(instance.id for instance in dataset)
@@ -252,35 +212,6 @@ def test_no_readable_image_gives_arrays_without_rows(make: Make, tmp_path: Path)
             assert len(outputs.unreadable) == len(images)
 
 
-def test_every_form_of_an_image_has_an_id(make: Make, pictures: Path) -> None:
-    file = sorted(pictures.rglob("*.png"))[0]
-    array = np.array(Image.open(file))
-    images: list[Any] = [array, str(file), file.read_bytes(), Image.open(file)]
-    outputs = compute_outputs(make(), images, {"logits"}, options=QUIET)
-    assert list(outputs.ids) == ["image:0", str(file), "image:2", "image:3"]
-    assert np.allclose(outputs.logits, outputs.logits[:1], atol=1e-5)  # type: ignore[index]
-
-
-def test_images_may_come_from_an_iterator(make: Make, dataset: Dataset, tmp_path: Path) -> None:
-    expected = compute_outputs(make(), dataset, {"logits"}, options=QUIET)
-    same(compute_outputs(make(), iter(dataset), {"logits"}, options=QUIET), expected)
-    for _ in range(2):
-        same(compute_outputs(make(), iter(dataset), {"logits"}, tmp_path, QUIET), expected)
-
-
-@pytest.mark.parametrize("given", [list, iter])
-def test_an_id_that_occurs_twice_is_an_error(make: Make, dataset: Dataset, given: Any) -> None:
-    images = given([dataset[0], dataset[1], dataset[0]])
-    with pytest.raises(DataError, match=f"found more than once: {dataset[0].id}"):
-        compute_outputs(make(), images, {"logits"}, options=QUIET)
-
-
-@pytest.mark.parametrize("images", ["photos", Path("photos"), b"123", {"image_path": "a.png"}])
-def test_one_image_or_a_folder_is_an_error(make: Make, images: Any) -> None:
-    with pytest.raises(ConfigurationError, match="expected a sequence of them"):
-        compute_outputs(make(), images, {"logits"})
-
-
 def test_no_predictor_is_an_error(dataset: Dataset) -> None:
     with pytest.raises(ConfigurationError, match="predictors: expected at least one"):
         compute_outputs([], dataset, {"logits"})
@@ -290,7 +221,7 @@ def test_no_predictor_is_an_error(dataset: Dataset) -> None:
 
 
 def test_a_folder_keeps_what_was_computed(
-    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Any
 ) -> None:
     needs = {"logits", "embeddings"}
     first = compute_outputs(make(), dataset, needs, tmp_path, QUIET)
@@ -302,7 +233,7 @@ def test_a_folder_keeps_what_was_computed(
 
 
 def test_a_pool_that_grows_costs_what_is_new(
-    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Any
 ) -> None:
     compute_outputs(make(), dataset[:3], {"logits"}, tmp_path, QUIET)
     decoded.ids.clear()
@@ -352,7 +283,7 @@ def test_other_weights_are_computed_anew(make: Make, dataset: Dataset, tmp_path:
 
 
 def test_what_cannot_change_the_numbers_is_not(
-    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Any
 ) -> None:
     compute_outputs(make(DROPOUT), dataset, {"logits"}, tmp_path, QUIET)
     decoded.ids.clear()
@@ -362,7 +293,7 @@ def test_what_cannot_change_the_numbers_is_not(
 
 
 def test_a_caller_may_say_what_the_numbers_depend_on(
-    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Any
 ) -> None:
     options = replace(QUIET, fingerprint="the encoder, whatever the head")
     compute_outputs(make(), dataset, {"embeddings"}, tmp_path, options)
@@ -432,7 +363,7 @@ def stop_after(predictor: Predictor, batches: int) -> None:
 
 
 def test_a_call_that_failed_goes_on_where_it_stopped(
-    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Any
 ) -> None:
     options = replace(QUIET, batch_size=1, block_size=2)
     stopped = make()
@@ -538,119 +469,11 @@ def test_members_say_the_same_of_an_image_alone_and_in_any_pool(
     assert np.allclose(fewer.mc_logits, whole.mc_logits[:, :2], atol=1e-5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("config", [DROPOUT, EARLY_DROPOUT])
-def test_members_differ_and_logits_have_no_dropout(
-    make: Make, dataset: Dataset, config: Any
-) -> None:
-    outputs = compute_outputs(
-        make(config), dataset, {"logits", "mc_logits", "embeddings"}, options=QUIET
-    )
-    members = outputs.mc_logits
-    assert members is not None
-    for one in range(5):
-        for other in range(one):
-            assert np.abs(members[:, one] - members[:, other]).max() > 0.01
-    plain = make()
-    assert np.allclose(outputs.logits, plain.predict_logits(dataset), atol=1e-5)
-    assert np.allclose(outputs.embeddings, plain.embed(dataset), atol=1e-5)
-
-
-def test_the_mean_of_many_members_is_the_prediction_of_a_linear_head(
-    make: Make, dataset: Dataset
-) -> None:
-    options = replace(QUIET, mc_samples=3000)
-    outputs = compute_outputs(make(DROPOUT), dataset, {"logits", "mc_logits"}, options=options)
-    assert outputs.mc_logits is not None
-    error = outputs.mc_logits.std(axis=1) / 3000**0.5
-    assert (np.abs(outputs.mc_logits.mean(axis=1) - outputs.logits) < 5 * error).all()
-
-
-def test_a_model_without_dropout_is_told_what_to_do(make: Make, dataset: Dataset) -> None:
-    with pytest.raises(ConfigurationError, match=r"dropout.*or give several archives"):
-        compute_outputs(make(), dataset, {"mc_logits"})
-    with pytest.raises(ConfigurationError, match="mc_samples: expected at least 1, found 0"):
-        compute_outputs(make(DROPOUT), dataset, {"mc_logits"}, options=ScoringOptions(mc_samples=0))
-
-
 # -- Ensembles ------------------------------------------------------------------------------------
 
 
-def softmax(logits: NDArray[Any]) -> NDArray[Any]:
-    exponentials = np.exp(logits.astype(np.float64))
-    return exponentials / exponentials.sum(-1, keepdims=True)
-
-
-def test_an_ensemble_gives_members_and_their_mean_probability(
-    make: Make, dataset: Dataset, decoded: Decoded
-) -> None:
-    members = [make(seed=seed) for seed in (0, 1, 2)]
-    needs = {"logits", "mc_logits", "embeddings"}
-    outputs = compute_outputs(members, dataset, needs, options=QUIET)
-    assert sorted(decoded.ids) == sorted(instance.id for instance in dataset)  # once for all
-    expected = np.stack([member.predict_logits(dataset) for member in members], axis=1)
-    assert np.allclose(outputs.mc_logits, expected, atol=1e-5)
-    assert np.allclose(softmax(outputs.logits), softmax(expected).mean(axis=1), atol=1e-6)  # type: ignore[arg-type]
-    assert np.allclose(np.exp(outputs.logits).sum(axis=1), 1, atol=1e-5)  # type: ignore[arg-type]
-    assert np.allclose(outputs.embeddings, members[0].embed(dataset), atol=1e-5)
-
-
-def test_an_ensemble_of_one_model_is_that_model(make: Make, dataset: Dataset) -> None:
-    one = compute_outputs(make(), dataset, {"logits"}, options=QUIET)
-    same(compute_outputs([make()], dataset, {"logits"}, options=QUIET), one)
-    both = compute_outputs([make(), make()], dataset, {"logits"}, options=QUIET)
-    assert np.allclose(softmax(both.logits), softmax(one.logits), atol=1e-6)  # type: ignore[arg-type]
-
-
-def test_confident_members_do_not_become_infinite(make: Make, dataset: Dataset) -> None:
-    members = [make(), make(seed=1)]
-    for member in members:
-        with torch.no_grad():
-            member.model.linear_layer.weight.mul_(1e4)  # type: ignore[union-attr,operator]
-    outputs = compute_outputs(members, dataset, {"logits"}, options=QUIET)
-    assert np.isfinite(outputs.logits).all()  # type: ignore[arg-type]
-
-
-def test_members_with_other_transforms_see_images_in_their_own_way(
-    make: Make, dataset: Dataset, decoded: Decoded
-) -> None:
-    other = {"validation_dataset_reader.augmentation.1": {"type": "normalize", "mean": [0, 0, 0]}}
-    members = [make(), make(other, seed=1), make(seed=2)]
-    outputs = compute_outputs(members, dataset, {"mc_logits"}, options=QUIET)
-    assert len(decoded.ids) == 2 * len(dataset)  # two ways for three members
-    expected = np.stack([member.predict_logits(dataset) for member in members], axis=1)
-    assert np.allclose(outputs.mc_logits, expected, atol=1e-5)
-
-
-def test_an_image_that_one_member_cannot_read_is_unreadable(make: Make, dataset: Dataset) -> None:
-    small = make({"validation_dataset_reader.max_pixels": 12 * 12})
-    outputs = compute_outputs([make(), small], dataset, {"logits"}, options=QUIET)
-    assert len(outputs.ids) == 3 and len(outputs.unreadable) == 4
-    assert all("max_pixels" in cause for cause in outputs.unreadable.values())
-
-
-def test_embeddings_alone_take_only_the_first_member(make: Make, dataset: Dataset) -> None:
-    second = make(seed=1)
-    second.model.embed = second.model.forward = None  # type: ignore[assignment,method-assign]
-    outputs = compute_outputs([make(), second], dataset, {"embeddings"}, options=QUIET)
-    assert np.allclose(outputs.embeddings, make().embed(dataset), atol=1e-5)
-
-
-def test_members_must_have_the_same_classes_in_the_same_order(make: Make, dataset: Dataset) -> None:
-    other = make()
-    other.model.vocab = Vocabulary({"labels": {"Dog": 1, "Cat": 1, "Emu": 1}})
-    reordered = Vocabulary.empty()
-    for name in ("Dog", "Cat", "Emu"):
-        reordered.add_token_to_namespace(name)
-    other.model.vocab = reordered
-    with pytest.raises(
-        ConfigurationError,
-        match=r"\[Cat, Dog, Emu\] in the first model and \[Dog, Cat, Emu\] in model 3",
-    ):
-        compute_outputs([make(), make(), other], dataset, {"logits"})
-
-
 def test_an_ensemble_is_kept_and_resumed_like_one_model(
-    make: Make, dataset: Dataset, tmp_path: Path, decoded: Decoded
+    make: Make, dataset: Dataset, tmp_path: Path, decoded: Any
 ) -> None:
     members = [make(), make(seed=1)]
     first = compute_outputs(members, dataset, {"mc_logits"}, tmp_path, QUIET)
