@@ -60,7 +60,7 @@ class Progress(AbstractContextManager["Progress"]):
             self._print_line("")  # something was said before, so say how it ended
 
     def _print_line(self, note: str) -> None:
-        seconds = max(time.monotonic() - self._started, 1e-9)
+        seconds = max(time.monotonic() - self._started, 1e-9)  # a clock may not have moved yet
         new = self._done - self._already
         total = f"/{self._total}" if self._total is not None else ""
         parts = [

@@ -62,7 +62,7 @@ def seeded_globals(seed: int) -> Iterator[None]:
 
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     random.seed(seed)
-    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])  # noqa: NPY002
+    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])  # noqa: NPY002  it takes 32 bits at a time
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
     try:
         yield

@@ -121,6 +121,7 @@ def hook_faults(view: ConfigView, told: Sequence[Fault]) -> Iterator[Fault]:
         told: What is wrong with its arguments by their types.
     """
     paths = {fault.path for fault in told}
+    # A rule may compare and compute: it gets values only that are right by themselves
     names = [name for name in view.target.signature.arguments if view.sound(name)]
     for fault in rule_faults(view.cls, {name: view.get(name) for name in names}):
         yield view.fault(fault.path, fault.message)
@@ -177,6 +178,7 @@ def check_call(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
         for fault in limited[name].faults(value, name, Scope())
     ]
     refused = {fault.path.partition(".")[0] for fault in faults}
+    # Rules see defaults as they see what was given: one value may be wrong beside a default only
     for name, argument in arguments.items():
         if not argument.required:
             given.setdefault(name, argument.default)

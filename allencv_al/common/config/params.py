@@ -89,6 +89,7 @@ class Params(MutableMapping[str, Any]):
                 that matches nothing.
         """
         variables = {**environment_variables(), **(ext_vars or {})}
+        # Not `parse_json`: jsonnet has refused NaN and keys that are there twice
         value = json.loads(evaluate_file(params_file, variables))
         if not isinstance(value, dict):
             raise ConfigurationError(

@@ -184,6 +184,7 @@ def _init_signature(cls: type, chain: list[type]) -> Signature:
     own, has_kwargs = _read(vars(owner)["__init__"], owner, descriptions, skip_first=True)
     if not has_kwargs:
         return Signature(own, accepts_any=False)
+    # Of a class that knows configs only: `wraps` of another may be anything
     wraps: Wrapped | None = getattr(cls, "wraps", None) if hasattr(cls, "from_params") else None
     typed = [base for base in rest if hasattr(base, "from_params")]
     if typed:
@@ -331,6 +332,7 @@ def _resolve(annotation: Any, namespaces: tuple[Mapping[str, Any], Mapping[str, 
 
 def _hashable(holder: object, names: dict[str, Any]) -> Any:
     """Return the annotation of `holder`, without what `Annotated` adds if that cannot be hashed."""
+    # The extras of other tools may be lists or dicts, and specs are cached by their annotation
     for include_extras in (True, False):
         resolved = typing.get_type_hints(holder, names, include_extras=include_extras)["it"]
         with suppress(TypeError):

@@ -145,6 +145,7 @@ def argument_faults(
         sound: Where to note of each parameter in the config whether its argument is right.
     """
     signature, instead = target.signature, target.instead
+    # A hint must not lead to a key that a config cannot give
     known = [name for name in signature.arguments if name not in target.injected]
     unknown = 0
     for name, value in values.items():
@@ -153,6 +154,7 @@ def argument_faults(
             found = list(spec_of(argument.annotation).faults(value, join(path, name), scope))
             if sound is not None:
                 sound[name] = not found
+            # Variables of the environment are strings: the usual reason for a number in quotes
             if len(found) == 1 and _is_text_of_number(value, found[0].message):
                 found[0] = Fault(found[0].path, f"{found[0].message}, {_TEXT_OF_A_NUMBER}")
             if found and name in instead:
@@ -217,13 +219,14 @@ def construct(
         else plain(value)
         for name, value in values.items()
     }
+    # The config goes before the program: `vocab` in a config replaces the one of the data
     for name, value in scope.extras.items():
         if name not in built and signature.takes(name):
             built[name] = value
     try:
         return function(**built)
     except ConfigurationFaults:
-        raise
+        raise  # its faults have their paths already
     except (ConfigurationError, ValueError) as error:
         raise ConfigurationFaults(_located(str(error), path, signature)) from error
 

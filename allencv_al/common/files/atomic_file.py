@@ -34,10 +34,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         return
     make_folder(final.parent)
     temporary = _temporary_name(final)
+    # Made here, not by the block: with the umask of the user, and refused where it cannot be
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        flush(temporary)
+        flush(temporary)  # before the rename: a power cut must not leave the name with half of it
         temporary.replace(final)
         flush(final.parent)
     finally:
@@ -64,7 +65,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             final.replace(old)
         try:
             temporary.replace(final)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the old folder is better than none
             if old.exists():
                 old.replace(final)
             raise

@@ -111,7 +111,7 @@ def _key(folder: Path) -> tuple[int, int]:
 def _open_locked(folder: Path) -> BinaryIO:
     """Return the open lock file, which keeps others out until it is closed."""
     path = folder / LOCK_NAME
-    for _ in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS):  # `is_locked` of another process holds a shared lock for a moment
         file = path.open("wb")
         try:
             if fcntl is not None:

@@ -52,6 +52,7 @@ def spec_of(annotation: Any) -> TypeSpec:
         return ScalarSpec(type(None))
     if isinstance(annotation, Unresolved):
         return UnresolvedSpec(annotation.text, annotation.reason)
+    # A name for another type: what stands behind it counts
     if isinstance(annotation, typing.NewType):
         return spec_of(annotation.__supertype__)
     if isinstance(annotation, typing.TypeVar):
@@ -106,7 +107,7 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
     if origin is typing.Annotated:
         return limited(spec_of(arguments[0]), arguments[1:])
     if origin is tuple:
-        if len(arguments) == 2 and arguments[1] is ...:
+        if len(arguments) == 2 and arguments[1] is ...:  # of any length, like a list
             return ListSpec(spec_of(arguments[0]), tuple)
         return TupleSpec(tuple(spec_of(item) for item in arguments))
     if origin in _SETS:

@@ -113,6 +113,7 @@ class NumberSpec(LimitedSpec):
 
     @overrides
     def admits(self, value: Any) -> bool:
+        # NaN passes no comparison, but an infinity may; a whole number may be too large for a float
         finite = not isinstance(value, float) or math.isfinite(value)
         return finite and all(_COMPARISONS[sign][0](value, bound) for sign, bound in self.limits)
 
@@ -138,6 +139,7 @@ class LengthSpec(LimitedSpec):
 
     @overrides
     def admits(self, value: Any) -> bool:
+        # A path from Python code stands for a string, and has no length
         return not hasattr(value, "__len__") or (
             self.least <= len(value) <= (math.inf if self.most is None else self.most)
         )

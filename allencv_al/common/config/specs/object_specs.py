@@ -49,6 +49,7 @@ class ObjectSpec(TypeSpec):
             return
         scope = self.narrowed(target, scope)
         sound: dict[str, bool] = {}
+        # Before the view exists: its `sound` is answered by what is found here, not once more
         told = list(argument_faults(target, arguments, path, scope, sound))
         yield from told
         view = scope.views[path, target.cls] = ConfigView(target, arguments, path, scope, sound)
@@ -171,6 +172,7 @@ class LazySpec(WrappingSpec):
     def build(self, value: Any, path: str, scope: Scope) -> Any:
         if isinstance(value, Lazy):
             return value
+        # Without the views of the check: they would keep the whole config alive, and be pickled
         return Lazy(_Part(self.inner, value, path, dataclasses.replace(scope, views={})))
 
     @overrides
@@ -193,6 +195,8 @@ class _Part:
 
     def __call__(self, **extras: Any) -> Any:
         scope = self.scope.with_extras(extras)
+        # A class with `injected` was checked with its config; of others an argument may have come
+        # from the program only now
         if not self._says_what_is_injected():
             faults = list(self.spec.faults(self.value, self.path, scope))
             if faults:
