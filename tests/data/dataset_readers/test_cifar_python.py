@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
-import struct
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -11,65 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from cifar_pickles import batch, python2_pickle
 
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import CifarBinary, CifarPython, DatasetReader
-from allencv_al.data.dataset_readers.cifar_pickle import read_cifar_pickle
 from allencv_al.data.dataset_readers.cifar_python import holds_python_batches
 
 NAMES = [
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
 ]
-
-
-def python2_pickle(value: Any) -> bytes:
-    """Return what Python 2's `cPickle.dumps(value, 2)` gives: all text is byte strings."""
-    return b"\x80\x02" + _python2(value) + b"."
-
-
-def _python2(value: Any) -> bytes:
-    match value:
-        case bool():
-            return b"\x88" if value else b"\x89"
-        case int():
-            return b"K" + bytes([value]) if 0 <= value < 256 else b"J" + struct.pack("<i", value)
-        case None:
-            return b"N"
-        case str() | bytes():
-            content = value.encode() if isinstance(value, str) else value
-            if len(content) < 256:
-                return b"U" + bytes([len(content)]) + content
-            return b"T" + struct.pack("<i", len(content)) + content
-        case list():
-            return b"](" + b"".join(map(_python2, value)) + b"e"
-        case tuple():
-            return b"(" + b"".join(map(_python2, value)) + b"t"
-        case dict():
-            pairs = b"".join(_python2(part) for pair in value.items() for part in pair)
-            return b"}(" + pairs + b"u"
-        case np.ndarray():
-            kind = b"cnumpy\ndtype\n" + _python2(("u1", 0, 1)) + b"R"
-            kind += _python2((3, "|", None, None, None, -1, -1, 0)) + b"b"
-            array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
-            array += _python2((0,)) + _python2("b") + b"tR"
-            state = _python2(1) + _python2(value.shape) + kind + _python2(False)
-            return array + b"(" + state + _python2(value.tobytes()) + b"tb"
-    raise AssertionError(type(value))
-
-
-def batch(count: int, first: int = 0) -> dict[str, Any]:
-    """Return a CIFAR-10 batch: labels count up from `first`, pixels are chance."""
-    pixels = np.random.default_rng(first).integers(0, 256, (count, 3072), dtype=np.uint8)
-    return {
-        "batch_label": "testing batch 1 of 1",
-        "labels": [(first + n) % 10 for n in range(count)],
-        "data": pixels,
-        "filenames": [f"image_{first + n}.png" for n in range(count)],
-    }
 
 
 def write_batches(folder: Path, dump: Any = python2_pickle) -> dict[str, dict[str, Any]]:
@@ -106,14 +56,6 @@ def test_a_record_becomes_an_image_of_rows_columns_and_rgb(tmp_path: Path, dump:
     assert image.shape == (32, 32, 3) and image.dtype == np.uint8
     for row, column, color in ((0, 0, 0), (31, 31, 2), (3, 17, 1)):
         assert image[row, column, color] == data[1, 1024 * color + 32 * row + column]
-
-
-def test_the_writer_of_these_tests_writes_what_python_reads() -> None:
-    """Python's own unpickler agrees, on content that is ours."""
-    content = batch(3)
-    read = pickle.loads(python2_pickle(content), encoding="bytes")
-    assert read[b"labels"] == content["labels"]
-    assert (read[b"data"] == content["data"]).all()
 
 
 def test_folder_archive_and_single_file_give_the_same(tmp_path: Path) -> None:
@@ -209,58 +151,6 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path, protocol: int) -> None:
     assert not target.exists()
     pickle.loads(pickle.dumps(Hostile(target), protocol=protocol))
     assert target.exists(), "the attack itself works"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"cos\nsystem\n(S'true'\ntR.", 'found "os system"'),
-        (b"(S'true'\nios\nsystem\n.", "no pickle instruction STRING"),
-        (b"\x80\x02(ios\nsystem\n.", "no pickle instruction INST"),
-        (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.", 'found "builtins eval"'),
-        (b"\x80\x02cnumpy\ndtype\n(U\x02O8K\x00K\x01tR.", "arrays of bytes only"),
-        (b"\x80\x02cnumpy\nndarray\n(K\x01tR.", "arrays of bytes only"),
-        (b"\x80\x02cnumpy\nndarray\n)\x81.", "no pickle instruction NEWOBJ"),
-        (b"\x80\x02\x82\x01.", "no pickle instruction EXT1"),
-        (b"\x80\x02U\x01aQ.", "no pickle instruction BINPERSID"),
-        (b"\x80\x02cnumpy\ndtype\nU\x01ab.", "expected an array of bytes"),
-        (b"\x80\x02}K\x01K\x02s.", "expected a name, found a value of type int"),
-        (b"\x80\x02}))\x86K\x02s.", "expected a name, found a value of type tuple"),
-        (b"\x80\x02cnumpy\ndtype\nK\x01a.", "expected a list to fill"),
-        (b"\x80\x02K\x01r\xff\xff\xff\xff.", "expected a dictionary, found int"),
-        (b"\x80\x02U\xffabc", "damaged, cut short, or no pickle"),
-        (b"\x80\x02T\xff\xff\xff\x7fabc.", "damaged, cut short, or no pickle"),
-        (b"\x80\x02h\x05.", "damaged, cut short, or no pickle"),
-        (b"\x80\x02e.", "damaged, cut short, or no pickle"),
-        (b"", "damaged, cut short, or no pickle"),
-        (b"<html>", "damaged, cut short, or no pickle"),
-    ],
-)
-def test_what_is_no_batch_is_refused_with_the_reason(content: bytes, message: str) -> None:
-    with pytest.raises(DataError, match=f"^test_batch: .*{message}"):
-        read_cifar_pickle("test_batch", content)
-
-
-def test_a_key_that_takes_days_to_hash_is_refused_at_once() -> None:
-    doubled = b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
-    deep_key = b"\x80\x02)q\x00" + doubled
-    with pytest.raises(DataError, match="expected a name, found a value of type tuple"):
-        read_cifar_pickle("x", deep_key + b"}h\x3cK\x01s.")
-
-
-@given(st.binary(max_size=60).map(lambda tail: b"\x80\x02" + tail + b"."))
-def test_any_bytes_are_an_error_or_a_dictionary(content: bytes) -> None:
-    with contextlib.suppress(DataError):
-        assert isinstance(read_cifar_pickle("x", content), dict)
-
-
-@given(st.data())
-def test_a_damaged_batch_is_an_error_or_a_dictionary(data: st.DataObject) -> None:
-    content = bytearray(python2_pickle({**batch(1), "data": np.zeros((1, 3072), np.uint8)}))
-    place = data.draw(st.integers(0, len(content) - 1))
-    content[place] = data.draw(st.integers(0, 255))
-    with contextlib.suppress(DataError):
-        read_cifar_pickle("x", bytes(content))
 
 
 @pytest.mark.parametrize(
