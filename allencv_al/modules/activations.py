@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Hashable, Iterator
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.nn import functional as F
 
 from allencv_al.common import Registrable
+from allencv_al.common.config.signatures import Wrapped, signature_of
 
 _NAMES = (
     "elu",
@@ -39,6 +39,10 @@ _NAMES = (
     "threshold",
 )
 
+# In place, values that the backward pass needs may be overwritten; the others are for PyTorch's own
+# use, or old names
+_OMITTED = ("inplace", "num_parameters", "device", "dtype", "min_value", "max_value")
+
 
 class Activation(torch.nn.Module, Registrable):
     """A function between layers: any shape in, the same shape out."""
@@ -46,13 +50,30 @@ class Activation(torch.nn.Module, Registrable):
     builtin: ClassVar[dict[str, str]] = dict.fromkeys(_NAMES, "allencv_al.modules.activations")
     default_implementation: ClassVar[str | None] = "relu"
 
-    def __init__(self) -> None:
-        super().__init__()
-
     @abstractmethod
     def forward(self, values: Tensor) -> Tensor:
         """Return the function of `values`, in its shape."""
         raise NotImplementedError
+
+
+class _TorchActivation(Activation):
+    """An activation that a class of `torch.nn` computes, with the same parameters.
+
+    A subclass names that class as its second base; keywords are those of `Wrapped`.
+    """
+
+    def __init_subclass__(cls, omit: tuple[str, ...] = (), **wrapped: Any) -> None:
+        super().__init_subclass__()
+        cls.wraps = Wrapped(cls.__bases__[1], (*_OMITTED, *omit), **wrapped)
+
+    def __init__(self, *values: Any, **options: Any) -> None:
+        named = dict(zip(signature_of(cast(Hashable, type(self))).arguments, values, strict=False))
+        assert self.wraps is not None
+        super().__init__(**self.wraps.call({**named, **options}))
+
+    def forward(self, values: Tensor) -> Tensor:
+        output: Tensor = super(Activation, self).forward(values)  # that of the class of `torch.nn`
+        return output
 
 
 @Activation.register("linear")
@@ -64,141 +85,89 @@ class Linear(Activation):
 
 
 @Activation.register("relu")
-class ReLU(Activation):
+class ReLU(_TorchActivation, torch.nn.ReLU):
     """Rectified linear unit: max(0, x)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.relu(values)
 
 
 @Activation.register("relu6")
-class ReLU6(Activation):
+class ReLU6(_TorchActivation, torch.nn.ReLU6):
     """ReLU cut at 6: min(max(0, x), 6)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.relu6(values)
 
 
 @Activation.register("leaky_relu")
-class LeakyReLU(Activation):
+class LeakyReLU(_TorchActivation, torch.nn.LeakyReLU):
     """ReLU with a slope below zero.
 
     Args:
         negative_slope: The slope there.
     """
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        super().__init__()
-        self.negative_slope = negative_slope
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.leaky_relu(values, self.negative_slope)
-
 
 @Activation.register("prelu")
-class PReLU(Activation):
+class PReLU(_TorchActivation, torch.nn.PReLU, rename={"init": "initial_slope"}):
     """ReLU with a learned slope below zero (He et al. 2015, arXiv:1502.01852).
 
     Args:
         initial_slope: The slope before training.
     """
 
-    def __init__(self, initial_slope: float = 0.25) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.full((1,), initial_slope))
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.prelu(values, self.weight)
-
 
 @Activation.register("elu")
-class ELU(Activation):
+class ELU(_TorchActivation, torch.nn.ELU):
     """Exponential linear unit (Clevert et al. 2015, arXiv:1511.07289).
 
     Args:
         alpha: The limit below zero is -alpha.
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        super().__init__()
-        self.alpha = alpha
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.elu(values, self.alpha)
-
 
 @Activation.register("selu")
-class SELU(Activation):
+class SELU(_TorchActivation, torch.nn.SELU):
     """Self-normalizing ELU (Klambauer et al. 2017, arXiv:1706.02515)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.selu(values)
 
 
 @Activation.register("gelu")
-class GELU(Activation):
+class GELU(_TorchActivation, torch.nn.GELU, omit=("approximate",)):
     """Gaussian error linear unit (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.gelu(values)
 
 
 @Activation.register("silu")
 @Activation.register("swish")
-class SiLU(Activation):
+class SiLU(_TorchActivation, torch.nn.SiLU):
     """x * sigmoid(x), also known as swish (Ramachandran et al. 2017, arXiv:1710.05941)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.silu(values)
 
 
 @Activation.register("mish")
-class Mish(Activation):
+class Mish(_TorchActivation, torch.nn.Mish):
     """x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.mish(values)
 
 
 @Activation.register("hard_swish")
-class HardSwish(Activation):
+class HardSwish(_TorchActivation, torch.nn.Hardswish):
     """Piecewise form of swish (Howard et al. 2019, arXiv:1905.02244)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.hardswish(values)
 
 
 @Activation.register("sigmoid")
-class Sigmoid(Activation):
+class Sigmoid(_TorchActivation, torch.nn.Sigmoid):
     """1 / (1 + exp(-x))."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return values.sigmoid()
 
 
 @Activation.register("tanh")
-class Tanh(Activation):
+class Tanh(_TorchActivation, torch.nn.Tanh):
     """Hyperbolic tangent."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return values.tanh()
 
 
 @Activation.register("softplus")
-class Softplus(Activation):
+class Softplus(_TorchActivation, torch.nn.Softplus, omit=("beta", "threshold")):
     """log(1 + exp(x))."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.softplus(values)
 
 
 @Activation.register("gelu_new")
 @Activation.register("gelu_fast")
-class TanhGELU(Activation):
+class TanhGELU(
+    _TorchActivation, torch.nn.GELU, omit=("approximate",), defaults={"approximate": "tanh"}
+):
     """GELU by its tanh approximation (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.gelu(values, approximate="tanh")
 
 
 def _ordered(min_val: float, max_val: float) -> Iterator[tuple[str, str]]:
@@ -207,7 +176,7 @@ def _ordered(min_val: float, max_val: float) -> Iterator[tuple[str, str]]:
 
 
 @Activation.register("hardtanh")
-class Hardtanh(Activation):
+class Hardtanh(_TorchActivation, torch.nn.Hardtanh):
     """Values cut at both ends.
 
     Args:
@@ -217,68 +186,38 @@ class Hardtanh(Activation):
 
     joint_rules = (_ordered,)
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
-        super().__init__()
-        self.min_val = min_val
-        self.max_val = max_val
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.hardtanh(values, self.min_val, self.max_val)
-
 
 @Activation.register("log_sigmoid")
-class LogSigmoid(Activation):
+class LogSigmoid(_TorchActivation, torch.nn.LogSigmoid):
     """log(1 / (1 + exp(-x)))."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.logsigmoid(values)
 
 
 @Activation.register("softshrink")
-class Softshrink(Activation):
+class Softshrink(
+    _TorchActivation, torch.nn.Softshrink, annotations={"lambd": Annotated[float, Ge(0)]}
+):
     """Values moved toward zero by a constant, at most to zero.
 
     Args:
         lambd: The constant.
     """
 
-    def __init__(self, lambd: Annotated[float, Ge(0)] = 0.5) -> None:
-        super().__init__()
-        self.lambd = lambd
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.softshrink(values, self.lambd)
-
 
 @Activation.register("softsign")
-class Softsign(Activation):
+class Softsign(_TorchActivation, torch.nn.Softsign):
     """x / (1 + |x|)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.softsign(values)
 
 
 @Activation.register("tanhshrink")
-class Tanhshrink(Activation):
+class Tanhshrink(_TorchActivation, torch.nn.Tanhshrink):
     """x - tanh(x)."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.tanhshrink(values)
 
 
 @Activation.register("threshold")
-class Threshold(Activation):
+class Threshold(_TorchActivation, torch.nn.Threshold):
     """x above a threshold, a constant elsewhere.
 
     Args:
         threshold: The threshold.
         value: The constant.
     """
-
-    def __init__(self, threshold: float, value: float) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.value = value
-
-    def forward(self, values: Tensor) -> Tensor:
-        return F.threshold(values, self.threshold, self.value)
