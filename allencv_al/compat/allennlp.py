@@ -59,7 +59,7 @@ def translate(config: dict[str, Any]) -> None:
     if trainer.get("type") == "default":
         trainer["type"] = "gradient_descent"
         _warn("the trainer default", "is now gradient_descent")
-    faults = []
+    faults = _translate_vocabulary(config)
     for old, new in _MOVED.items():
         if is_known or not old.startswith("trainer."):
             faults += _move(config, old, new)
@@ -67,6 +67,25 @@ def translate(config: dict[str, Any]) -> None:
         raise ConfigurationFaults(faults)
     if is_known:
         _move_to_tensorboard(trainer)
+
+
+def _translate_vocabulary(config: dict[str, Any]) -> list[Fault]:
+    """Name the saved vocabulary as `{"type": "from_files"}` or `{"type": "extend"}` do."""
+    keys = config.get("vocabulary")
+    if not isinstance(keys, dict) or keys.get("type", "from_instances") != "from_instances":
+        return []
+    if not {"directory_path", "extend"} & keys.keys():
+        return []
+    directory, extends = keys.pop("directory_path", None), keys.pop("extend", False)
+    _warn("vocabulary.directory_path", 'is now directory of the types "from_files" and "extend"')
+    if directory is None:
+        message = "needs directory_path, the saved vocabulary that is to be extended"
+        return [Fault("vocabulary.extend", message)] if extends else []
+    if not extends:  # nothing is counted then, so that limits of the count had no effect
+        for name in ("min_count", "max_vocab_size", "non_padded_namespaces", "tokens_to_add"):
+            keys.pop(name, None)
+    keys.update(type="extend" if extends else "from_files", directory=directory)
+    return []
 
 
 def _move(config: dict[str, Any], old: str, new: str) -> list[Fault]:

@@ -94,8 +94,6 @@ class Vocabulary(Registrable):
         tokens_to_add: dict[str, list[str]] | None = None,
         padding_token: str = DEFAULT_PADDING_TOKEN,
         oov_token: str = DEFAULT_OOV_TOKEN,
-        directory_path: Path | None = None,
-        extend: bool = False,
     ) -> Vocabulary:
         """Count the labels of `instances`; no image is decoded.
 
@@ -107,21 +105,8 @@ class Vocabulary(Registrable):
             tokens_to_add: As in `Vocabulary`.
             padding_token: As in `Vocabulary`.
             oov_token: As in `Vocabulary`.
-            directory_path: The key of AllenNLP 0.9: read a saved vocabulary instead, as
-                `{"type": "from_files"}` does.
-            extend: The key of AllenNLP 0.9: add what `instances` hold to the vocabulary read from
-                `directory_path`, as `{"type": "extend"}` does.
         """
-        if directory_path is None:
-            if extend:
-                raise ConfigurationError(
-                    "extend: needs directory_path, the saved vocabulary that is to be extended"
-                )
-            vocabulary = cls(padding_token=padding_token, oov_token=oov_token)
-        else:
-            vocabulary = cls.from_files(directory_path, padding_token, oov_token)
-            if not extend:
-                return vocabulary
+        vocabulary = cls(padding_token=padding_token, oov_token=oov_token)
         counter = _count(instances)
         vocabulary._extend(counter, min_count, max_vocab_size, non_padded_namespaces, tokens_to_add)
         return vocabulary

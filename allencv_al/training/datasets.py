@@ -187,9 +187,7 @@ def _check_measuring(name: str, labels: Sequence[str | None], known: set[str]) -
     unknown = sorted(found - known)
     if not unknown:
         return
-    shown = ", ".join(f"{label} ({counts[label]})" for label in unknown[:_MOST_NAMED])
-    if len(unknown) > _MOST_NAMED:
-        shown += f" and {len(unknown) - _MOST_NAMED} more"
+    shown = listed([f"{label} ({counts[label]})" for label in unknown], _MOST_NAMED)
     hint = did_you_mean(unknown[0], known)
     classes = f"{', '.join(sorted(known)[:_MOST_NAMED])}{' ...' * (len(known) > _MOST_NAMED)}"
     message = (

@@ -78,9 +78,9 @@ def test_every_old_key_has_a_new_place(caplog: pytest.LogCaptureFixture) -> None
         "optimizer": {"type": "sgd", "lr": 0.1},
     }
     assert "iterator is now data_loader; the old key will be removed in 0.4" in caplog.messages
-    assert len(caplog.messages) == 13
+    assert len(caplog.messages) == 14
     Params.from_file(OLD, ext_vars={"TRAIN_PATH": "images"})
-    assert len(caplog.messages) == 13, "warned of twice"
+    assert len(caplog.messages) == 14, "warned of twice"
 
 
 def test_overrides_in_the_old_spelling_change_an_old_config() -> None:
@@ -140,6 +140,14 @@ def test_an_old_and_a_new_key_of_one_thing_are_a_fault(config: dict[str, Any], p
         ),
         ({"trainer": {"summary_interval": 5}}, {"trainer": {}}),
         (
+            {"vocabulary": {"directory_path": "saved", "min_count": {"labels": 2}}},
+            {"vocabulary": {"type": "from_files", "directory": "saved"}},
+        ),
+        (
+            {"vocabulary": {"directory_path": "saved", "extend": True, "min_count": {"labels": 2}}},
+            {"vocabulary": {"type": "extend", "directory": "saved", "min_count": {"labels": 2}}},
+        ),
+        (
             {"trainer": {"summary_interval": 5, "callbacks": [{"type": "tensorboard"}]}},
             {"trainer": {"callbacks": [{"type": "tensorboard", "summary_interval": 5}]}},
         ),
@@ -147,6 +155,11 @@ def test_an_old_and_a_new_key_of_one_thing_are_a_fault(config: dict[str, Any], p
 )
 def test_an_old_value_means_what_it_meant(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert translated(**old) == new
+
+
+def test_only_a_saved_vocabulary_can_be_extended() -> None:
+    with pytest.raises(ConfigurationFaults, match=r"vocabulary\.extend: needs directory_path"):
+        translated(vocabulary={"extend": True})
 
 
 @pytest.mark.parametrize("trainer", [{"type": "mine", "shuffle": True}, {"type": "no_op"}, 3])

@@ -320,17 +320,9 @@ def test_every_registered_way_builds_one(saved: Path) -> None:
         assert names(built) == expected
 
 
-def test_old_configs_mean_what_they_meant(saved: Path) -> None:
-    """The keys of AllenNLP 0.9, the seed's test fixture among them."""
-
-    def build(config: dict[str, object]) -> list[str]:
-        return names(Vocabulary.from_params(config, instances=instances("b", "a")))
-
-    assert build({"max_vocab_size": 50000, "min_count": {"tokens": 3}}) == ["a", "b"]
-    assert build({"directory_path": str(saved)}) == ["m"]
-    assert build({"directory_path": str(saved), "extend": True}) == ["m", "a", "b"]
-    with pytest.raises(ConfigurationError, match="directory_path"):
-        build({"extend": True})
+def test_limits_of_namespaces_that_do_not_exist_are_ignored() -> None:
+    config = {"max_vocab_size": 50000, "min_count": {"tokens": 3}}
+    assert names(Vocabulary.from_params(config, instances=instances("b", "a"))) == ["a", "b"]
 
 
 # -- Spellings --------------------------------------------------------------------------------
