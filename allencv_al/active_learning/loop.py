@@ -285,6 +285,7 @@ class ActiveLearningLoop:
             )
         ]
         self.hooks.on_point("SELECT done")
+        # Recorded before the outputs go: a kill in between is repaired when the round resumes
         self.rounds.finish(round, State.SELECT, detail, queries)
         self._outputs.drop_files(self._round_folder(round))
         self.hooks.on_point("SELECT recorded")
@@ -301,6 +302,7 @@ class ActiveLearningLoop:
         found = checked_answers(self.settings.annotator, request, answers)
         seconds = time.perf_counter() - started
         self.hooks.on_point("WAITING_FOR_LABELS done")
+        # A kill may have come after this record and before that of INGEST
         if not self.rounds.is_finished(round, State.WAITING_FOR_LABELS):
             self.rounds.finish(round, State.WAITING_FOR_LABELS, {"seconds": seconds})
         self.hooks.on_point("WAITING_FOR_LABELS recorded")
@@ -411,6 +413,7 @@ class ActiveLearningLoop:
             bad = self.learner.unreadable(selection.ids)
             if not bad:
                 return selection, outputs
+            # Strategies that need no outputs learn only now which images are unreadable
             left = outputs.rows([id for id in outputs.ids if id not in bad])
             outputs = replace(left, unreadable={**outputs.unreadable, **bad})
 

@@ -116,6 +116,7 @@ def _split(
             by_class.setdefault(instance.label, []).append(place)
     seed = experiment.seeds[0]
     for places in by_class.values():
+        # "test/" keeps the split independent of ties, which hash the bare ids
         hashes = id_hashes((f"test/{dataset[place].id}" for place in places), seed)
         order = np.argsort(hashes, kind="stable")
         held_out.update(places[place] for place in order[: round(fraction * len(places))].tolist())

@@ -120,7 +120,7 @@ def active_learn(
     experiment = described.from_checked(params)
     written = without_secrets(params)
     check_run_folder(folder, written, recover, options.force, CHANGEABLE)
-    if options.force:
+    if options.force:  # before the learner, whose construction may take minutes
         check_no_labels_are_lost(folder)
     learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
 

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 LABELS_NAME = "labels.csv"
 SHEET_NAME = "picks.png"
 THUMBNAIL_SIDE = 96  # pixels
-_SECONDS_BETWEEN = 60.0
+_SECONDS_BETWEEN = 60.0  # rounds on embeddings may take about a second
 
 
 class RunFiles:

@@ -30,7 +30,7 @@ from allencv_al.selection.strategies.base import QueryStrategy, needs_of
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_IMAGE_SIZE = 224
+DEFAULT_IMAGE_SIZE = 224  # the size that torchvision's ImageNet weights were trained at
 DEFAULT_STRATEGY = "typiclust"
 
 _PUBLISHED = "DEFAULT"

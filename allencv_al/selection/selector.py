@@ -39,6 +39,7 @@ from allencv_al.selection.strategies.shared.softmax import softmax
 Images = Iterable[ImageInput | Instance]
 
 _COMPUTED = frozenset({"logits", "mc_logits", "embeddings"})
+# EPIG computes one product per candidate and target
 _MOST_TARGETS = 1000
 
 

@@ -115,7 +115,7 @@ class CachedEmbeddings:
         return taken
 
 
-_ROWS_AT_A_TIME = 8192
+_ROWS_AT_A_TIME = 8192  # memory-mapped rows are copied in blocks
 
 
 def outputs_of_embeddings(

@@ -183,6 +183,7 @@ class ExperimentLearner(Learner):
     def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
         model = self.model
         self._start(round, folder)
+        # Seeds of the round alone, so that a resumed training draws what a whole one does
         seeds = [seed + round for seed in self._experiment.seeds]
         seed_everything(seeds[0], seeds[1] % 2**32, seeds[2])
         dataset = self._labeled(labels)
@@ -194,6 +195,7 @@ class ExperimentLearner(Learner):
                 metrics = self._train(model, dataset, None, enable_default_callbacks=False)
         else:
             metrics = self._train(model, dataset, folder / TRAINING_FOLDER)
+        # Weights first: until they exist, the checkpoints let a killed training resume
         write_state(folder / WEIGHTS_NAME, model)
         _sweep(folder / TRAINING_FOLDER)
         return metrics

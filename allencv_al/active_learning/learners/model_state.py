@@ -28,6 +28,7 @@ def trained_state(model: Model) -> Weights:
 
 def set_state(model: Model, state: Mapping[str, Tensor]) -> None:
     """Load a state that `trained_state` returned."""
+    # Not strict: the state of a fixed encoder is left out
     model.load_state_dict(dict(state), strict=False)
 
 

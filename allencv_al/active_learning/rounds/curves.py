@@ -167,5 +167,6 @@ def _shared_labels(curves: Sequence[Curve]) -> IntArray:
 
 
 def _at(curve: Curve, labels: IntArray) -> FloatArray:
+    # Linear between the counts that the run measured
     values: FloatArray = np.interp(labels, curve.labels, curve.values)
     return values

@@ -77,7 +77,7 @@ class PoolFigures:
             metrics["agreement"] = self._agreement(round, predicted)
         if outputs.embeddings is not None:
             if not self._learner.embeddings_stay():
-                self._coverage = CoverageRadius()
+                self._coverage = CoverageRadius()  # distances of another model do not carry over
             metrics["coverage_radius"] = self._coverage.radius(outputs, labeled())
         return metrics
 
@@ -94,7 +94,7 @@ class PoolFigures:
             return None
         write_json(self._folder_of(round) / PREDICTIONS_NAME, predicted)
         before = self._folder_of(round - 1) / PREDICTIONS_NAME
-        if not before.exists():
+        if not before.exists():  # the first round, or a folder that a user removed
             return None
         earlier: dict[str, str] = json.loads(before.read_text(encoding="utf-8"))
         both = [id for id in predicted if id in earlier]

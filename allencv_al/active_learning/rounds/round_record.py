@@ -140,6 +140,7 @@ def _record(
     ingested = details.get(State.INGEST, {})
     inferred, done = details.get(State.INFER, {}), details.get(State.DONE, {})
     unreadable: dict[str, str] = {}
+    # Later states overwrite the cause that an earlier one gave
     for detail in (inferred, selected, done, test):
         unreadable.update(detail.get("unreadable", {}))
     return RoundRecord(

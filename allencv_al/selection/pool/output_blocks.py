@@ -21,7 +21,7 @@ from allencv_al.selection.pool.rows import slices
 FloatRows = NDArray[np.float32]
 
 _MEGABYTE = 2**20
-_BLOCKS_WAITING = 2
+_BLOCKS_WAITING = 2  # bounds the memory where the disk is slower than the model
 # A block is closed when its rows are many, large, or old: a kill loses at most one open block.
 _BLOCK_BYTES = 64 * _MEGABYTE
 _BLOCK_SECONDS = 30.0
@@ -142,6 +142,7 @@ class GrowingOutputs(AbstractContextManager["GrowingOutputs"]):
                 if name not in self._files:
                     self._files[name] = tempfile.TemporaryFile(prefix="allencv_al-")  # noqa: SIM115
                 for rows in blocks:
+                    # cast("B") refuses arrays without elements
                     self._files[name].write(rows.data.cast("B") if rows.size else b"")
                 self._files[name].flush()
             blocks.clear()

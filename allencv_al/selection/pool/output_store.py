@@ -189,6 +189,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
                 block |= {_array_file(name): _bytes_of(array) for name, array in arrays.items()}
             lengths = {name: self._write(name, content) for name, content in block.items()}
             index = replace(index, rows=index.rows + len(ids), lengths={**index.lengths, **lengths})
+            # After the data: a kill before this line leaves the old index, which ignores the block
             atomic_file.write_json(self.folder / _INDEX, asdict(index))
         self._index = index
         self._rows.update(zip(ids, range(len(self._rows), index.rows), strict=True))
@@ -220,6 +221,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
 
     def _remove(self, index: _Index) -> None:
         """Remove the index, then its files; processes that have mapped them keep them."""
+        # First: an index without its files would pass for a damaged store
         atomic_file.remove(self.folder / _INDEX)
         for name in index.lengths:
             (self.folder / name).unlink(missing_ok=True)
@@ -229,7 +231,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         start = self._index.lengths.get(name, 0)
         handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o666)
         with open(handle, "r+b") as file:  # noqa: PTH123  open by its handle
-            file.truncate(start)
+            file.truncate(start)  # bytes of an unfinished block
             file.seek(start)
             file.write(content)
             file.flush()

@@ -149,6 +149,7 @@ class PoolScorer:
             needs = {"logits", "embeddings"} & {"logits", *(self.needs if number == 0 else ())}
             image = images[place].to(device_of(model))
             outputs |= model_outputs(model, image, needs)
+            # Half-precision logits would lose the tails of the mean probability
             logits.append(outputs["logits"].float().to(images[0].device))
         outputs["mc_logits"] = _stacked(logits)
         outputs["logits"] = log_mean_probability(outputs["mc_logits"])

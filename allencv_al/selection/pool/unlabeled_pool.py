@@ -19,7 +19,7 @@ FloatArray = NDArray[np.floating[Any]]
 OUTPUTS = ("logits", "mc_logits", "embeddings", "labeled_embeddings", "target_mc_logits")
 """Outputs that a strategy can need."""
 
-_ROWS_AT_A_TIME = 65_536
+_ROWS_AT_A_TIME = 65_536  # a memory-mapped array is checked in blocks, not loaded whole
 _MOST_NAMED = 5
 _MOST_COPIED = 64 * 2**20  # bytes of one array
 

@@ -13,10 +13,11 @@ from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import QueryStrategy, in_hash_order
 from allencv_al.selection.strategies.shared.distances import block_rows, squared_norms
 
-_PROPOSALS = 32
+_PROPOSALS = 32  # drawn at a time; their distances are one product
+# Rough speeds: they only decide when a pass over the pool is cheaper than more rejections
 _PROPOSALS_PER_SECOND = 1e4
 _NUMBERS_PER_SECOND = 4e8
-_SAME = 1e-12
+_SAME = 1e-12  # of the squared lengths: below it a squared distance is rounding
 
 
 @QueryStrategy.register("badge")
@@ -148,7 +149,7 @@ class KMeansPlusPlus:
         self._generator = np.random.default_rng(seed % 2**64)
         lengths = np.sqrt(gradients.squared_norms)
         self._envelope = (lengths + lengths[first]) ** 2
-        self._envelope[first] = 0
+        self._envelope[first] = 0  # a pick is never proposed again
         self._cumulated = np.cumsum(self._envelope[order])
         self._up_to_date = 0
         self._rejected = 0

@@ -105,7 +105,7 @@ class QueryStrategy(Registrable):
         started, peak_before = time.perf_counter(), (peak_bytes() or 0)
         pool.check(needs_of(self))
         picks = self.pick(pool, min(query_size, len(pool)), seed)
-        reasons = picks.reasons or ({},) * len(picks.indices)
+        reasons = picks.reasons or ({},) * len(picks.indices)  # reasons are optional
         return Selection(
             ids=tuple(pool.ids[index] for index in picks.indices.tolist()),
             scores=picks.scores,
@@ -205,6 +205,7 @@ def highest(
     if count <= 0:
         return np.empty(0, np.int64)
     if count < len(scores):
+        # partition is linear in the pool; only the items at or above the threshold are sorted
         threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
         candidates = np.flatnonzero(scores >= threshold)
     else:

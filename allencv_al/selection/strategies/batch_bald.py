@@ -16,7 +16,7 @@ from allencv_al.selection.strategies.ensemble import Bald, members_logits
 from allencv_al.selection.strategies.shared.softmax import softmax
 
 _CELLS_AT_A_TIME = 2**15  # 128 KB of float32; fixed, so that sums do not depend on the budget
-_SMALLEST = np.float32(1e-30)
+_SMALLEST = np.float32(1e-30)  # log of 0 is never taken; 0 · log(1e-30) is 0
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class BatchBald(Bald):
         gains: list[float] = []
         while len(order) < count:
             fresh = np.zeros(len(bounds), np.bool_)
-            # The first pick's gain is its BALD
+            # The first pick's gain is its BALD, which is exact; later bounds are old gains
             fresh[:] = not order
             best = int(bounds.argmax())
             while not fresh[best]:

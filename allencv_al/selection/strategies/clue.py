@@ -17,7 +17,7 @@ from allencv_al.selection.strategies.shared.canonical_rows import (
 from allencv_al.selection.strategies.shared.distances import squared_norms
 from allencv_al.selection.strategies.uncertainty import Entropy
 
-_NEAREST_KEPT = 8
+_NEAREST_KEPT = 8  # rows per centroid, so that coinciding centroids rarely need another pass
 
 
 @QueryStrategy.register("clue")

@@ -22,7 +22,7 @@ from allencv_al.selection.strategies.uncertainty import Margin
 # The paper cuts its tree where there are about candidates / 1.25 clusters
 _CANDIDATES_PER_CLUSTER = 1.25
 _MOST_CLUSTERS = 500
-_ROWS_PER_BLOCK = 1024
+_ROWS_PER_BLOCK = 1024  # fixed: picks must not depend on the memory budget
 
 
 @QueryStrategy.register("cluster_margin")

@@ -21,8 +21,8 @@ from allencv_al.selection.strategies.shared.softmax import cached_blocks, member
 # Fixed, because float32 sums depend on the block size, and picks must not depend on the budget.
 _JOINT_CELLS = 2**16
 _TARGET_CELLS = 2**22
-_BYTES_PER_PROBABILITY = 32
-_SMALLEST = np.float32(1e-30)
+_BYTES_PER_PROBABILITY = 32  # logits, float64 softmax and ratios, float32 copies
+_SMALLEST = np.float32(1e-30)  # log of 0 is never taken; 0 · log(1e-30) is 0
 
 
 @QueryStrategy.register("epig")

@@ -23,7 +23,7 @@ from allencv_al.selection.strategies.shared.distances import (
 from allencv_al.selection.strategies.shared.farthest_first import Centers, FarthestFirst
 
 _ROWS_FOR_ORIGIN = 1024
-_TIE = 1e-9
+_TIE = 1e-9  # relative; float64 sums in different orders differ by less
 
 
 @QueryStrategy.register("k_center")

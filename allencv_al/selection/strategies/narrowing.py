@@ -44,7 +44,7 @@ from allencv_al.selection.strategies.shared.distances import (
     nearest_other,
 )
 
-_CANDIDATES_AT_A_TIME = 256
+_CANDIDATES_AT_A_TIME = 256  # compared by products with those kept, row by row among themselves
 _QUANTILE_SAMPLE = 256
 
 
@@ -118,7 +118,7 @@ class EpsilonRandom(WrappingStrategy):
         chances = int(by_chance.sum())
         wanted = pick_among(self.strategy, pool, np.arange(len(pool)), count - chances, seed)
         draws = id_uniforms(pool.ids, own_seed) if chances else np.empty(0)
-        draws[wanted.indices if chances else []] = -1.0
+        draws[wanted.indices if chances else []] = -1.0  # below all draws: never picked twice
         drawn = highest(draws, chances, pool, own_seed)
         lucky = Picks(drawn, draws[drawn].astype(np.float32))
         parts = [chosen_by(wanted, name_of(self.strategy)), chosen_by(lucky, "chance")]

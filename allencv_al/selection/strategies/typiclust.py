@@ -23,7 +23,7 @@ from allencv_al.selection.strategies.shared.canonical_rows import (
 from allencv_al.selection.strategies.shared.distances import squared_norms
 
 _EPSILON = 1e-5  # the paper's: identical neighbors make no infinite typicality
-_SPARE = 12
+_SPARE = 12  # neighbors kept beyond those counted, so that removals rarely force a new search
 _ROWS_PER_BLOCK = 256
 
 
@@ -100,7 +100,7 @@ class ClusterTypicality:
             self._distances[places[block]] = np.sqrt(np.maximum(found, 0))
 
 
-_LARGEST_LOOKED_AT = 4096
+_LARGEST_LOOKED_AT = 4096  # all pairs of distances within a cluster: time grows with its square
 
 
 @QueryStrategy.register("typiclust")

@@ -13,8 +13,8 @@ from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.strategies.shared.distances import labeled_rows, squared_norms
 
-_ROWS_PER_BLOCK = 1024
-_CENTER_FROM = 10_000
+_ROWS_PER_BLOCK = 1024  # fixed: picks must not depend on the memory budget
+_CENTER_FROM = 10_000  # rows whose mean is the center; it need only lie near the data
 
 
 class CanonicalRows:
@@ -93,7 +93,7 @@ _FIT_ROWS = 50_000
 # TypiClust's authors change to mini-batches of 5,000 above this
 _MOST_CLUSTERS_OF_FULL_KMEANS = 50
 _MINI_BATCH = 5000
-_FEWEST_TO_START_FROM = 3000
+_FEWEST_TO_START_FROM = 3000  # rows from which k-means++ draws starts, or 3 · k
 _LEAST_WEIGHT = 1e-6
 
 

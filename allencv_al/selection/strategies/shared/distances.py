@@ -12,7 +12,7 @@ from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 
 MOST_ROWS = 4096  # larger blocks leave the caches and gain nothing
-CENTERS_AT_A_TIME = 1024
+CENTERS_AT_A_TIME = 1024  # columns of a product; `block_rows` reserves memory for them
 
 
 def block_rows(memory_budget_mb: float, dimensions: int) -> int:
@@ -52,7 +52,7 @@ def rounding_bound(dimensions: int, dtype: DTypeLike) -> float:
 
 
 _OTHERS_AT_A_TIME = 1024
-_FEW = 16
+_FEW = 16  # rows whose mean is the origin, and rows tried before all others
 
 
 def distances_to(rows: FloatArray, other: FloatArray) -> NDArray[np.float64]:

@@ -16,11 +16,11 @@ from allencv_al.selection.strategies.shared.distances import (
 )
 
 _MOST_KEPT_WIDE = 8_000_000  # numbers, 64 MB
-_FIRST_CENTERS = 64
-_BUCKET = 64
-_LEAST_BATCH = 256
-_LEAST_FRONT = 4096
-_TIE = 1e-9
+_FIRST_CENTERS = 64  # compared with all rows at the start; later centers only where needed
+_BUCKET = 64  # items are grouped by the number of centers they have seen, so blocks stay large
+_LEAST_BATCH = 256  # stale items updated first; doubled until the farthest is certain
+_LEAST_FRONT = 4096  # items with the highest bounds, scanned at each pick instead of the pool
+_TIE = 1e-9  # relative; float64 sums in different orders differ by less
 
 
 class Centers:
@@ -144,6 +144,7 @@ class FarthestFirst:
         self._near = np.empty(count, np.float32)
         self._norms = np.empty(count, np.float32)
         self._seen = np.full(count, min(len(centers), _FIRST_CENTERS), np.int32)
+        # Exact float64 distances, only for items that were candidates
         self._sure = np.full(count, np.inf)
         self._sure_seen = np.zeros(count, np.int32)
         for part in slices(count, step):

@@ -33,8 +33,8 @@ class Kernel:
     similarities: Callable[[FloatArray], FloatArray]
 
 
-_BLOCK = 256
-_FIRST_LOOK = 16
+_BLOCK = 256  # rows of a product with all references: 10 MB at 10,000 references
+_FIRST_LOOK = 16  # stale bounds evaluated first; doubled until the best bound is exact
 # float32 distances have an error of about 1e-6 of the squared norms: 1 % of so narrow a kernel
 _NARROW = 1e-4
 
@@ -148,6 +148,7 @@ def _highest(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return np.sort(np.argpartition(-values, count - 1)[:count])
 
 
+# A median or a quantile over 1,000 items is stable; 20,000 rows bound the memory
 _ASKED = 1000
 _COMPARED = 20_000
 # Slightly below the distance, so that rounding does not decide whether an item of another

@@ -13,7 +13,7 @@ from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.base import QueryStrategy
 
-_CACHE_BYTES = 2**20
+_CACHE_BYTES = 2**20  # intermediates of a block stay in the processor's cache
 # e^-1000 is 0 in float64 too: clipping here changes no probability, but keeps 0 · log 0 at 0
 _LOWEST_SHIFT = -1000.0
 
