@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -165,6 +166,11 @@ def check_call(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
     Raises:
         ConfigurationError: One line for each fault.
     """
+    # While a module is being imported, names in its annotations may be missing, and signatures are
+    # cached: an object made there is not checked
+    module = getattr(sys.modules.get(cls.__module__), "__spec__", None)
+    if getattr(module, "_initializing", False):
+        return
     limited = _limited(cls)
     if not limited and not getattr(cls, "joint_rules", ()):
         return

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import logging
 import pickle
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -448,3 +450,24 @@ def test_a_class_without_constructor_takes_nothing() -> None:
 
 def test_arguments_reach_another_new() -> None:
     assert Labels((1, 2)) == (1, 2)
+
+
+def test_an_object_made_while_its_module_is_imported_does_not_fix_the_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "makes_one_early.py").write_text(
+        "from __future__ import annotations\n"
+        "from typing import Annotated\n"
+        "from annotated_types import Ge\n"
+        "from allencv_al.common import FromParams\n"
+        "class Early(FromParams):\n"
+        "    def __init__(self, size: Annotated[int, Ge(1)], mode: Mode = 'a') -> None:\n"
+        "        self.mode = mode\n"
+        "ONE = Early(3)\n"
+        "Mode = int | str\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    early = importlib.import_module("makes_one_early").Early
+    assert check(early, {"size": 1, "mode": 2}) == []
+    with pytest.raises(ConfigurationError, match="size: expected int >= 1, found 0"):
+        early(0)
