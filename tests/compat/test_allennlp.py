@@ -193,3 +193,10 @@ def test_a_run_of_an_old_config_is_recovered_and_evaluated(images: Path, tmp_pat
     (run / "config.json").write_text(json.dumps(config))
     assert main([*trained, *options, "--recover"]) == 0
     assert main(["evaluate", str(run / "model.tar.gz"), str(images)]) == 0
+
+
+def test_the_reference_names_every_old_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "config.md").read_text()
+    table = page.partition("## Keys of AllenNLP 0.9")[2]
+    for key in (*allennlp._MOVED, *allennlp._OF_TENSORBOARD):
+        assert f"{key.rpartition('.')[2]}" in table
