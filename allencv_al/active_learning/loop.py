@@ -68,17 +68,17 @@ class LoopHooks:
 class ActiveLearningLoop:
     """Runs the rounds of one experiment, each state once, and resumes after a kill.
 
-    Every state is recorded in the run's database together with what it brought, and begins with
-    nothing but what is recorded: after a kill at any point the same command resumes, and ends with
-    the same picks, labels and figures.
+    Every state is recorded in the run's database together with its results, and depends only on
+    recorded data: after a kill at any point the same command resumes, and ends with the same picks,
+    labels and metrics.
 
     Args:
-        learner: Trains, tests and infers.
+        learner: The learner, which trains, tests and infers.
         settings: Settings of the loop.
-        database: The run's.
-        folder: The run's.
-        seed: Decides what strategies leave to chance.
-        hooks: Who else wants to know; may be set later.
+        database: The database of the run.
+        folder: The run directory.
+        seed: Seed of the strategies' random choices.
+        hooks: Hooks into the loop; may be set later.
     """
 
     def __init__(

@@ -41,15 +41,15 @@ def _check_classes(classes: Sequence[str] | None) -> Iterator[tuple[str, str]]:
     names = [class_name(name) for name in classes]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if not names or doubled or not all(names):
-        found = f"twice: {', '.join(doubled)}" if doubled else "none, or an empty name"
-        yield "classes", f"expected distinct class names, found {found}"
+        found = "expected at least one class name, and no empty one"
+        yield "classes", f"duplicate class names: {', '.join(doubled)}" if doubled else found
 
 
 class InitialQuery(FromParams):
     """The items that are labeled before there is a model.
 
     Args:
-        size: How many.
+        size: Number of items.
         strategy: Strategy for the initial query: one that needs no model, such as `random`, or with
             a pretrained encoder `typiclust`, `k_center`, `max_herding`, `prob_cover`. Default:
             `random`.

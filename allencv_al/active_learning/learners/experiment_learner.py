@@ -69,7 +69,7 @@ class ExperimentLearner(Learner):
 
     Args:
         experiment: The experiment of the config.
-        cache_folder: Where embeddings are kept; runs of one config may share it.
+        cache_folder: The folder of cached embeddings; runs of one config may share it.
     """
 
     def __init__(self, experiment: ActiveLearningExperiment, cache_folder: Path) -> None:

@@ -29,7 +29,7 @@ class PoolFigures:
     """Computes the metrics of each round's outputs for the pool.
 
     Args:
-        learner: Whose outputs they are.
+        learner: The learner that computes the outputs.
         settings: The requested figures.
         folder_of: The folder of a round, where its predictions are kept for the next.
     """

@@ -17,19 +17,12 @@ from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import Pool
 
 OUTPUTS_NAME = "outputs"
-# The model output that each array of a pool is made of
-_OUTPUT_OF = {
-    "logits": "logits",
-    "mc_logits": "mc_logits",
-    "embeddings": "embeddings",
-    "labeled_embeddings": "embeddings",
-    "target_mc_logits": "mc_logits",
-}
 
 
 def outputs_for(needs: Collection[str]) -> frozenset[str]:
     """Return the outputs of a model that a strategy with these needs reads."""
-    return frozenset(_OUTPUT_OF[name] for name in needs)
+    # labeled_embeddings are embeddings of other items, target_mc_logits are mc_logits
+    return frozenset(name.removeprefix("labeled_").removeprefix("target_") for name in needs)
 
 
 class RoundOutputs:
@@ -39,10 +32,10 @@ class RoundOutputs:
     `bring_back` loads the model.
 
     Args:
-        learner: Whose model it is.
+        learner: The learner with the model.
         target_size: Number of items that represent the images the model will be used on.
-        seed: Decides which.
-        bring_back: Has the learner take up the model of a round.
+        seed: Seed of their choice.
+        bring_back: Restores the model of a round in the learner.
     """
 
     def __init__(

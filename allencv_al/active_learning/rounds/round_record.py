@@ -58,13 +58,13 @@ class RoundRecord:
     Args:
         round: Its number.
         labels: Number of labels that the model was trained on.
-        metrics: What was measured, by the names in `METRICS`, None where it could not be; and what
-            else a pipeline measures itself by.
+        metrics: The metrics in `METRICS` by name, None for one that was not measured;
+            and further metrics that a pipeline reports.
         confusion_matrix: Counts on the test images `[C][C]`; row = class, column = prediction.
         classes: The names of the classes, in the order of the matrix.
-        batch_classes: How many items of the batch were labeled as which class.
+        batch_classes: Number of labels of each class in the query.
         seconds: Duration of each state: `train`, `test`, `infer`, `select`, `annotate`.
-        select_peak_mb: By how much the peak memory grew while choosing, in MB.
+        select_peak_mb: Growth of the peak memory during the selection, in MB.
         picks: The query of the round, in the order of picking.
         pool_size: Number of items in the pool.
         unreadable: Items that could not be read so far, with the cause.

@@ -241,10 +241,10 @@ class OutputStore(AbstractContextManager["OutputStore"]):
     def _check_new(self, ids: Sequence[str]) -> None:
         known = [id for id in ids if self.has(id)]
         if known:
-            raise DataError(f"{self.folder}: expected new ids, found again: {listed(known)}")
+            raise DataError(f"{self.folder}: ids that are stored already: {listed(known)}")
         twice = [id for id, count in Counter(ids).items() if count > 1]
         if twice:
-            raise DataError(f"{self.folder}: expected distinct ids, found twice: {listed(twice)}")
+            raise DataError(f"{self.folder}: duplicate ids: {listed(twice)}")
 
     def _checked_shapes(
         self, count: int, arrays: Mapping[str, NDArray[Any]]

@@ -74,7 +74,7 @@ def _instance(place: int, image: ImageInput | Instance, predictor: Predictor | N
 
 
 def _twice(ids: Sequence[str]) -> str:
-    return f"images: expected distinct ids, found more than once: {listed(ids)}"
+    return f"images: duplicate ids: {listed(ids)}"
 
 
 def labeled_instances(labeled: Labeled, instances: Sequence[Instance]) -> list[Instance]:

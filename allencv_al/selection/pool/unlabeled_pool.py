@@ -59,9 +59,7 @@ class Pool:
         if len(set(self.ids)) < len(self.ids):
             counts = Counter(self.ids)
             twice = [id for id, count in counts.most_common(_MOST_NAMED) if count > 1]
-            raise DataError(
-                f"pool.ids: expected distinct ids, found more than once: {', '.join(twice)}"
-            )
+            raise DataError(f"pool.ids: duplicate ids: {', '.join(twice)}")
         dimensions = {"logits": 2, "mc_logits": 3, "embeddings": 2}
         for name, count in dimensions.items():
             array = getattr(self, name)

@@ -127,11 +127,11 @@ def test_opening_alone_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ids", "arrays", "unreadable", "message"),
     [
-        (["id 1"], {}, {}, "expected new ids, found again: id 1"),
-        (["bad 0"], {}, {}, "expected new ids, found again: bad 0"),
-        ([], {}, {"id 0": "x"}, "expected new ids, found again: id 0"),
-        (["x", "y", "x"], {}, {}, "expected distinct ids, found twice: x"),
-        (["x"], {}, {"x": "gone"}, "expected distinct ids, found twice: x"),
+        (["id 1"], {}, {}, "ids that are stored already: id 1"),
+        (["bad 0"], {}, {}, "ids that are stored already: bad 0"),
+        ([], {}, {"id 0": "x"}, "ids that are stored already: id 0"),
+        (["x", "y", "x"], {}, {}, "duplicate ids: x"),
+        (["x"], {}, {"x": "gone"}, "duplicate ids: x"),
         (["x"], {"logits": np.ones((1, 2))}, {}, "expected rows of shapes"),
         (["x"], {"logits": np.ones((1, 5)), "embeddings": np.ones((1, 3))}, {}, "shapes"),
         (["x"], {"logits": np.ones((2, 2)), "embeddings": np.ones((1, 3))}, {}, "1 rows of logits"),
@@ -185,7 +185,10 @@ def test_one_process_writes_and_others_read(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="another process is writing"):
             other.append(*block(3, 1))
         store.append(*block(3, 2))
-    with other, pytest.raises(DataError, match="found again: id 3"):  # it sees what came meanwhile
+    with (
+        other,
+        pytest.raises(DataError, match="stored already: id 3"),
+    ):  # it sees what came meanwhile
         other.append(*block(3, 1))
     check(other, 5)
 

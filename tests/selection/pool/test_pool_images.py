@@ -52,7 +52,7 @@ def test_images_may_come_from_an_iterator(make: Make, dataset: Dataset, tmp_path
 @pytest.mark.parametrize("given", [list, iter])
 def test_an_id_that_occurs_twice_is_an_error(make: Make, dataset: Dataset, given: Any) -> None:
     images = given([dataset[0], dataset[1], dataset[0]])
-    with pytest.raises(DataError, match=f"found more than once: {dataset[0].id}"):
+    with pytest.raises(DataError, match=f"duplicate ids: {dataset[0].id}"):
         compute_outputs(make(), images, {"logits"}, options=QUIET)
 
 

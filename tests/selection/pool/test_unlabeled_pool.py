@@ -122,10 +122,10 @@ def test_arrays_may_lie_on_disk(tmp_path: Path) -> None:
 
 
 def test_ids_that_occur_twice_are_named() -> None:
-    with pytest.raises(DataError, match=r"found more than once: a\.png$"):
+    with pytest.raises(DataError, match=r"duplicate ids: a\.png$"):
         Pool(ids=["a.png", "b.png", "a.png"], logits=np.zeros((3, 2)))
 
 
 def test_taking_an_item_twice_is_refused() -> None:
-    with pytest.raises(DataError, match=r"found more than once: c\.png$"):
+    with pytest.raises(DataError, match=r"duplicate ids: c\.png$"):
         full_pool().take(np.array([2, 1, 2]))
