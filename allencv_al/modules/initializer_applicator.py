@@ -16,7 +16,7 @@ from allencv_al.common.config.plugins import is_from_elsewhere
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.modules.initializers import Initializer
-from allencv_al.modules.parameter_names import compiled, unmatched_error
+from allencv_al.modules.parameter_names import compiled, first_matches
 
 logger = logging.getLogger(__name__)
 
@@ -66,19 +66,11 @@ class InitializerApplicator(FromParams):
         if is_from_elsewhere():
             # Its weights follow at once, and an expression can be made to search for days
             return
-        names = [name for name, _ in module.named_parameters()]
-        for pattern in [*(pattern for pattern, _ in self._regexes), *self._prevented]:
-            if not any(pattern.search(name) for name in names):
-                raise unmatched_error("initializer", pattern, names)
-        for name, parameter in module.named_parameters():
-            filler = self._first(name)
-            if filler is not None:
-                _fill(filler, parameter, name)
-
-    def _first(self, name: str) -> Initializer | None:
-        if any(pattern.search(name) for pattern in self._prevented):
-            return None
-        return next((filler for pattern, filler in self._regexes if pattern.search(name)), None)
+        parameters = dict(module.named_parameters())
+        # Prevented names come first, with no initializer
+        pairs = [*((pattern, None) for pattern in self._prevented), *self._regexes]
+        for name, filler in first_matches("initializer", pairs, list(parameters)).items():
+            _fill(filler, parameters[name], name)
 
 
 def _prevents(pair: Any) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
 
 _LISTED = 20
+T = TypeVar("T")
 
 
 def compiled(pattern: re.Pattern[str] | str) -> re.Pattern[str]:
@@ -21,6 +23,26 @@ def compiled(pattern: re.Pattern[str] | str) -> re.Pattern[str]:
         return re.compile(pattern)
     except re.error as error:
         raise ConfigurationError(f"{pattern!r} is not a regular expression: {error}") from error
+
+
+def first_matches(
+    owner: str, pairs: Sequence[tuple[re.Pattern[str], T | None]], names: Sequence[str]
+) -> dict[str, T]:
+    """Return by name the value of the first expression that is found in it (`re.search`).
+
+    Args:
+        owner: The kind of the values, for messages.
+        pairs: The expressions with their values; names whose value is None are left out.
+        names: The parameters' names.
+
+    Raises:
+        ConfigurationError: An expression is found in no name.
+    """
+    for pattern, _ in pairs:
+        if not any(pattern.search(name) for name in names):
+            raise unmatched_error(owner, pattern, names)
+    first = {name: next((value for p, value in pairs if p.search(name)), None) for name in names}
+    return {name: value for name, value in first.items() if value is not None}
 
 
 def unmatched_error(

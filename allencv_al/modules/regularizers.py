@@ -11,7 +11,7 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common import FromParams, Registrable
-from allencv_al.modules.parameter_names import compiled, unmatched_error
+from allencv_al.modules.parameter_names import compiled, first_matches
 
 
 class Regularizer(Registrable):
@@ -92,21 +92,11 @@ class RegularizerApplicator(FromParams):
             ConfigurationError: An expression is found in no parameter's name.
         """
         if self._by_name is None:
-            self._by_name = self._assign([name for name, _ in module.named_parameters()])
+            names = [name for name, _ in module.named_parameters()]
+            self._by_name = first_matches("regularizer", self._regexes, names)
         penalties = [
             self._by_name[name](parameter)
             for name, parameter in module.named_parameters()
             if parameter.requires_grad and name in self._by_name
         ]
         return torch.stack(penalties).sum() if penalties else None
-
-    def _assign(self, names: list[str]) -> dict[str, Regularizer]:
-        for pattern, _ in self._regexes:
-            if not any(pattern.search(name) for name in names):
-                raise unmatched_error("regularizer", pattern, names)
-        return {
-            name: penalty
-            for name in names
-            for penalty in [next((p for r, p in self._regexes if r.search(name)), None)]
-            if penalty is not None
-        }
