@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from allencv_al.active_learning.rounds.pool_figures import CoverageRadius, pool_accuracy
+from allencv_al.active_learning.rounds.pool_figures import (
+    CoverageRadius,
+    PoolFigures,
+    pool_accuracy,
+)
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 
 
@@ -21,6 +29,23 @@ def test_the_pool_accuracy_counts_labels_and_predictions() -> None:
     assert pool_accuracy({"e": "y"}, {}, {}) is None
     # What is labeled counts by its label, whatever the model says
     assert pool_accuracy({"a": "x"}, {"a": "x"}, {"a": "y"}) == 1.0
+
+
+def test_one_and_the_same_class_in_two_rounds_is_full_agreement(tmp_path: Path) -> None:
+    learner: Any = SimpleNamespace(class_names=lambda: ["cat", "dog"], items=[])
+    learner.knows_labels = lambda: False
+    settings: Any = SimpleNamespace(
+        evaluate_pool=False,
+        stop=[SimpleNamespace(needs_agreement=True)],
+        annotator=SimpleNamespace(needs_known_labels=False),
+    )
+    figures = PoolFigures(learner, settings, lambda round: tmp_path / str(round))
+    outputs = PoolOutputs(["a", "b"], logits=np.array([[1, 0], [2, 0]], np.float32))
+    found = []
+    for round in (1, 2):
+        (tmp_path / str(round)).mkdir()
+        found.append(figures.measure(round, {}, outputs, lambda: outputs)["agreement"])
+    assert found == [None, 1.0]
 
 
 def distances(rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
