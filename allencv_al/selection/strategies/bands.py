@@ -15,7 +15,7 @@ from allencv_al.data.id_hash import id_uniforms
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy, highest
-from allencv_al.selection.strategies.shared.batch_parts import apportion
+from allencv_al.selection.strategies.shared.batch_parts import apportion, concatenated
 from allencv_al.selection.strategies.uncertainty import Entropy, LeastConfidence, Margin
 
 ScoreName = Literal["confidence", "margin", "entropy", "random"]
@@ -110,11 +110,7 @@ class Bands(QueryStrategy):
             found = self._pick_of_band(pool, band, places.count(number), seed + number, taken)
             taken[found.indices] = True
             parts.append(found)
-        return Picks(
-            np.concatenate([part.indices for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            tuple(reason for part in parts for reason in part.reasons),
-        )
+        return concatenated(parts)
 
     def _pick_of_band(
         self, pool: Pool, band: Band, count: int, seed: int, taken: NDArray[np.bool_]
