@@ -20,7 +20,13 @@ _PACKAGE = "allencv_al."
 
 # (old folder, new folder): modules with public classes or functions, `old=new` where renamed
 _MOVED = {
-    ("active_learning", "active_learning"): "experiment=active_learning_experiment",
+    ("active_learning", "active_learning"): (
+        "experiment=active_learning_experiment loop_experiment=active_learning_experiment"
+    ),
+    ("active_learning.learners", "active_learning.learners"): "embedding_cache=cached_embeddings",
+    ("active_learning.stop_rules", "active_learning.stop_rules"): (
+        "budget=rules metric_rules=rules stable_predictions=rules"
+    ),
     ("active_learning", "active_learning.rounds"): (
         "round_metrics round_record round_records=round_record"
     ),

@@ -42,6 +42,15 @@ def test_any_module_of_a_moved_package_is_the_module_of_today() -> None:
         importlib.import_module("allencv_al.active_learning.labeling.nothing")
 
 
+def test_a_renamed_class_has_its_old_name_in_the_old_module() -> None:
+    from allencv_al.selection import SelectedImage
+
+    sys.modules.pop("allencv_al.active_learning.selector", None)
+    with pytest.warns(FutureWarning):
+        old = importlib.import_module("allencv_al.active_learning.selector")
+    assert old.Pick is SelectedImage
+
+
 def test_an_unknown_name_stays_unknown() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"allencv_al\.active_learning\.nothing"):
         importlib.import_module("allencv_al.active_learning.nothing")

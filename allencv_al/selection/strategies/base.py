@@ -78,9 +78,9 @@ class QueryStrategy(Registrable):
         return f'the strategy "{name_of(self)}" ({kind.__module__}.{kind.__qualname__})'
 
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
-        """Return the score of each item, float32 `[N]`, higher = query first.
+        """Return the score of each item, finite float32 `[N]`, higher = query first.
 
-        None, the default, for a strategy whose picks depend on each other.
+        None, the default, for a strategy that overrides `_pick`.
         """
         return None
 
@@ -130,7 +130,17 @@ class QueryStrategy(Registrable):
         return checked_picks(self, self._pick(pool, count, seed), pool, count)
 
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        """Return `count` distinct picks, at least 1; the default takes the highest scores."""
+        """Return the picks; the default takes the highest scores.
+
+        Args:
+            pool: The items, with the arrays in `needs` checked to be finite.
+            count: The number of picks, 1 to the size of the pool.
+            seed: Seed of random choices and of ties.
+
+        Returns:
+            `count` distinct positions in the pool, int64 `[count]`, in the order of picking, with
+            finite scores `[count]` and no reasons, or one dict of JSON values per pick.
+        """
         scores = checked_scores(self, self.score(pool), pool)
         indices = highest(scores, count, pool, seed)
         return Picks(indices, scores[indices], self._reasons(pool, indices))
