@@ -184,10 +184,11 @@ def _build_vocabulary(contents: ArchiveContents, config: Mapping[str, Any]) -> V
 
 
 def _build(base: Any, params: Params, key: str, source: str, **extras: Any) -> Any:
-    if not isinstance(params.get(key), Params):
+    value = params.get(key)
+    if not isinstance(value, (Params, str)):  # a name alone is short for an object
         raise ArchiveError(f"{source}: {CONFIG_NAME}: {key}: expected an object, found none")
     try:
-        return base.from_params(params[key], **extras)
+        return base.from_params(value, **extras)
     except AllenCVError as error:
         raise ArchiveError(f"{source}: {CONFIG_NAME}: {error}") from error
     except Exception as error:  # a hostile or foreign config leads constructors anywhere

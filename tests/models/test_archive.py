@@ -159,6 +159,12 @@ def test_an_override_cannot_bring_in_a_dotted_type(tiny_run: Path) -> None:
         load_archive(tiny_run, overrides='{"model.type": "subprocess.Popen"}')
 
 
+@pytest.mark.parametrize("key", ["model", "dataset_reader", "validation_dataset_reader"])
+def test_a_name_alone_is_no_path_to_code_either(tiny_run: Path, key: str) -> None:
+    with pytest.raises(ArchiveError, match=r"subprocess\.Popen"):
+        load_archive(tiny_run, overrides=json.dumps({key: "subprocess.Popen"}))
+
+
 def test_other_weights_can_be_loaded(tiny_run: Path, tmp_path: Path) -> None:
     zeros = {n: torch.zeros_like(t) for n, t in load_file(tiny_run / "best.safetensors").items()}
     save_file(zeros, tmp_path / "zeros.safetensors")

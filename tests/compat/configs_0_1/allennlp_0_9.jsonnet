@@ -1,6 +1,6 @@
 // Every key of AllenNLP 0.9 that version 0.1 took, beside today's keys of the same objects.
 {
-  dataset_reader: { type: "image_classification_directory" },
+  dataset_reader: "image_classification_directory",
   train_data_path: std.extVar("TRAIN_PATH"),
   validation_data_path: std.extVar("TRAIN_PATH"),
   model: {
