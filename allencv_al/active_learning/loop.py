@@ -28,11 +28,7 @@ from allencv_al.common.files.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.seeding import item_seed
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Instance
-from allencv_al.labels.annotators.base import (
-    LabelRequest,
-    WaitingForLabels,
-    checked_answers,
-)
+from allencv_al.labels.annotators.base import LabelRequest, WaitingForLabels, checked_answers
 from allencv_al.labels.annotators.file import KEPT_NAME
 from allencv_al.labels.label_store import UNTOLD, LabelStore, NewLabel
 from allencv_al.labels.run_database import Query, RoundStore, RunDatabase, State

@@ -13,13 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.common.errors import DataError
-from allencv_al.labels.label_store import (
-    LabelConflict,
-    LabelEvent,
-    LabelKind,
-    LabelStore,
-    NewLabel,
-)
+from allencv_al.labels.label_store import LabelConflict, LabelEvent, LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import RunDatabase
 
 

@@ -17,12 +17,7 @@ from urllib.parse import quote
 
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import parse_json, repr_json
-from allencv_al.labels.exchange.label_entry import (
-    FIELDS,
-    LabelEntry,
-    entry_of,
-    seconds_of,
-)
+from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry, entry_of, seconds_of
 
 CONTROL, OBJECT, KEY = "choice", "image", "image"
 """Names of the control and of the object tag, and the key of a task's data, in our exports."""

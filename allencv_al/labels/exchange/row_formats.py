@@ -10,11 +10,7 @@ from typing import Any
 from allencv_al.common.errors import raise_problems
 from allencv_al.common.files.tables import GUARDED, Table, csv_text, parse_table
 from allencv_al.labels.annotators.filled_table import WORDS
-from allencv_al.labels.exchange.label_entry import (
-    FIELDS,
-    LabelEntry,
-    entry_of,
-)
+from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry, entry_of
 from allencv_al.labels.exchange.label_studio_min import entries_of_table_row
 
 IMAGE_COLUMNS = ("image", "path", "image_path", "file", "file_name", "filename")

@@ -13,20 +13,9 @@ from label_entries import label_entries
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange.label_entry import LabelEntry
-from allencv_al.labels.exchange.label_studio import (
-    from_label_studio,
-    to_label_studio,
-)
-from allencv_al.labels.exchange.label_studio_min import (
-    from_label_studio_min,
-    to_label_studio_min,
-)
-from allencv_al.labels.exchange.row_formats import (
-    from_csv,
-    from_json_lines,
-    to_csv,
-    to_json_lines,
-)
+from allencv_al.labels.exchange.label_studio import from_label_studio, to_label_studio
+from allencv_al.labels.exchange.label_studio_min import from_label_studio_min, to_label_studio_min
+from allencv_al.labels.exchange.row_formats import from_csv, from_json_lines, to_csv, to_json_lines
 
 
 @given(st.lists(label_entries(), max_size=4, unique_by=lambda one: one.id))

@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 from label_entries import label_entries
 
 from allencv_al.labels.exchange.label_entry import LabelEntry
-from allencv_al.labels.exchange.label_studio_min import (
-    from_label_studio_min,
-    to_label_studio_min,
-)
+from allencv_al.labels.exchange.label_studio_min import from_label_studio_min, to_label_studio_min
 
 
 @given(st.lists(label_entries(), max_size=4))

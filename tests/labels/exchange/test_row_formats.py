@@ -8,12 +8,7 @@ from label_entries import MANY
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange.label_entry import LabelEntry
-from allencv_al.labels.exchange.row_formats import (
-    from_csv,
-    from_json_lines,
-    to_csv,
-    to_json_lines,
-)
+from allencv_al.labels.exchange.row_formats import from_csv, from_json_lines, to_csv, to_json_lines
 
 
 @given(MANY)

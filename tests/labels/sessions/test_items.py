@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
-from session_answers import (
-    next_numbers,
-)
+from PIL import Image
+from session_answers import next_numbers
 
 from allencv_al.common.errors import DataError
+from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import LabelConflict
+from allencv_al.labels.label_table import PickedImage
 from allencv_al.labels.sessions.items import NewItem
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 
@@ -48,3 +51,15 @@ def test_ids_that_cannot_be_kept_are_named(id: str, tmp_path: Path) -> None:
         pytest.raises(DataError, match=r"Unicode|twice"),
     ):
         store.items.open_batch(items, None, 1)
+
+
+def test_a_picked_image_has_its_reason_its_guess_and_a_stored_picture(tmp_path: Path) -> None:
+    gray = np.full((2, 2, 3), 128, dtype=np.uint8)
+    pick = PickedImage(3, Instance("a", gray), 0.25, "cat", 0.5, {"cluster": 4, "rank": 2})
+    item = NewItem.picked(pick, 20)
+    assert item.reason == "pick 3 of 20, score 0.25; cluster: 4"
+    assert item.guess == [("cat", 0.5)]
+    assert isinstance(item.image, bytes)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(item.image))), gray)
+    of_file = NewItem.picked(PickedImage(1, Instance("b", tmp_path / "b.png"), 1.0), 1)
+    assert (of_file.image, of_file.guess) == (tmp_path / "b.png", [])
