@@ -61,6 +61,17 @@ def unlock(file: IO[Any]) -> None:
         _at_locked_byte(file, msvcrt.LK_UNLCK)
 
 
+def is_running(pid: int) -> bool:
+    """Return whether a process exists."""
+    try:
+        os.kill(pid, 0)  # signal 0 is not delivered
+    except ProcessLookupError:
+        return False
+    except OSError:  # the process of another user
+        return True
+    return True
+
+
 def peak_bytes() -> int | None:
     """Return the most memory that this process ever took; None where the system does not say."""
     if resource is None:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from allencv_al.compat.alectio_dataset import AlectioDataset
 from allencv_al.compat.legacy_pipeline import LegacyPipeline
-from allencv_al.service.pipeline.state import sql_client
+from allencv_al.service.pipeline import sql_client
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import torch
 from processes import getdatasetstate, infer, test, train
 
 from allencv_al.service.pipeline import Pipeline
-from allencv_al.service.pipeline.functions.config_file import load_config
+from allencv_al.service.pipeline.config_file import load_config
 from data import load
 
 args = load_config(Path(__file__).with_name("config.yaml"))

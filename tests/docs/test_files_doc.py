@@ -14,7 +14,7 @@ import pytest
 
 from allencv_al.__main__ import main
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
-from allencv_al.service.pipeline.state.sql_client import create_database
+from allencv_al.service.pipeline.sql_client import create_database
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "reference" / "files.md").read_text(encoding="utf-8")

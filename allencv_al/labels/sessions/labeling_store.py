@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from allencv_al.common import process
 from allencv_al.data.instance import Instance
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import LabelConflict, LabelKind
@@ -232,7 +233,7 @@ class LabelingStore:
         age = self._clock() - heartbeat
         if machine == platform.node():
             # A heartbeat in the future means that the clock was set back; the process decides
-            return str(url) if age <= _SILENT_SECONDS and _is_running(pid) else None
+            return str(url) if age <= _SILENT_SECONDS and process.is_running(pid) else None
         return str(url) if abs(age) <= _SILENT_SECONDS else None
 
     def claim_server(self, url: str) -> None:
@@ -247,16 +248,6 @@ class LabelingStore:
         """Record that the server of this process has ended."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM server WHERE pid = ?", (os.getpid(),))
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # the process of another user
-        return True
-    return True
 
 
 def _missing(untouched: int, conflicts: int) -> str:

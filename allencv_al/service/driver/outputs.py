@@ -14,7 +14,7 @@ from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.active_learning.rounds.round_metrics import column_names, metrics_of_counts
 from allencv_al.common.errors import DataError
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
-from allencv_al.service.pipeline.tasks.output_activations import NAMES, of_two_classes, to_logits
+from allencv_al.service.pipeline.tasks.infer_outputs import NAMES, of_two_classes, to_logits
 from allencv_al.service.pipeline.tasks.tasks import DETECTION, MULTI_LABEL
 
 EMBEDDING = "embedding"

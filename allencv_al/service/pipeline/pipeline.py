@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.service.pipeline.functions.config_file import complete, load_config
+from allencv_al.service.pipeline.config_file import complete, load_config
 from allencv_al.service.pipeline.functions.infer_keys import POLICIES
 from allencv_al.service.pipeline.functions.user_functions import Functions
 from allencv_al.service.pipeline.pipeline_errors import body_of

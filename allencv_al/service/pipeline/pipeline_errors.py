@@ -35,6 +35,19 @@ class PipelineError(WebError):
         self.loop = loop
 
 
+class ReturnValueError(PipelineError):
+    """A wrong return value of a user's function (422).
+
+    Args:
+        phase: The function: train, test, infer or getdatasetstate.
+        message: The place in the return value, and the finding.
+        code: Machine-readable error type.
+    """
+
+    def __init__(self, phase: str, message: str, code: str = "return_value") -> None:
+        super().__init__(422, code, f"{phase}: {message}", phase)
+
+
 class FunctionError(PipelineError):
     """An exception of a user's function, which is the `__cause__`.
 
@@ -47,9 +60,8 @@ class FunctionError(PipelineError):
     def __init__(self, error: BaseException, phase: str, loop: int | None = None) -> None:
         text = f"{phase}: {type(error).__name__}: {error}"
         super().__init__(500, type(error).__name__, text[:2_000], phase, loop)
-        self.shows_paths = isinstance(
-            error, OSError
-        )  # the user's own file, which the user has to find
+        # The user has to find the file, which is one of the user's own
+        self.shows_paths = isinstance(error, OSError)
 
 
 def body_of(problem: Problem, debug: bool = False) -> dict[str, Any]:

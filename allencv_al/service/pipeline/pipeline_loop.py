@@ -14,38 +14,18 @@ from typing import Any
 from allencv_al.common.errors import DataError
 from allencv_al.service.pipeline.functions.returns import to_plain
 from allencv_al.service.pipeline.functions.user_functions import Functions, check_records
+from allencv_al.service.pipeline.loop_request import LoopRequest
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
 from allencv_al.service.pipeline.state.checkpoints import Checkpoints
 from allencv_al.service.pipeline.state.experiment_state import ExperimentState
 from allencv_al.service.pipeline.state.storage import Storage, check_id
-from allencv_al.service.pipeline.state.stored_outputs import said_notes, store_outputs
+from allencv_al.service.pipeline.tasks.infer_outputs import notes_on, store_outputs
 from allencv_al.service.pipeline.tasks.pipeline_metrics import metrics_of
 from allencv_al.service.pipeline.tasks.tasks import CLASSIFICATION, REGRESSION
 
 logger = logging.getLogger(__name__)
 
 TRAIN, TEST, INFER = PHASES = ("train", "test", "infer")
-
-
-@dataclass(frozen=True)
-class LoopRequest:
-    """Request for one loop.
-
-    Args:
-        loop: Loop number, from 0.
-        prefix: Storage prefix of the experiment.
-        size: Number of records; None if only the pipeline knows it.
-        selected: Records chosen for this loop; None if they are in the storage.
-        class_labels: Class names by class number, if known.
-        task: One of `tasks`, if the request names it.
-    """
-
-    loop: int
-    prefix: str
-    size: int | None
-    selected: Sequence[int] | None
-    class_labels: Mapping[int, str] | None
-    task: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,16 +42,17 @@ class LoopOptions:
     keep_checkpoints: bool = False
 
 
-class LoopRunner:
-    """Runs loops, each phase once: after a kill, finished phases are not repeated.
+class PipelineLoop:
+    """Runs one loop, each phase once: after a kill, finished phases are not repeated.
 
     A phase is recorded only after its files are flushed, so no record refers to files that a power
     cut has removed.
 
     Args:
+        request: The request for the loop.
         functions: The user's functions.
         storage: Storage for the results.
-        state: Finished phases of the experiment.
+        folder: Local folder of the pipeline's state.
         checkpoints: Checkpoints that the functions write.
         options: Options for the stored files.
         on_phase: Called with the name of each phase that starts.
@@ -79,99 +60,109 @@ class LoopRunner:
 
     def __init__(
         self,
+        request: LoopRequest,
         functions: Functions,
         storage: Storage,
-        state: ExperimentState,
+        folder: Path,
         checkpoints: Checkpoints,
         options: LoopOptions,
         on_phase: Callable[[str], None] = lambda phase: None,
     ) -> None:
+        self._request = request
+        self._loop = request.loop
         self._functions = functions
         self._storage = storage
-        self._state = state
+        self._state = ExperimentState(folder, request.prefix)
         self._checkpoints = checkpoints
         self._options = options
         self._on_phase = on_phase
+        self._checkpoint = self._checkpoint_of(request.loop)
 
-    def run(self, request: LoopRequest) -> dict[str, Any]:
-        """Run a loop; return its metrics, the addresses of its files and the phases' results.
+    def run(self) -> dict[str, Any]:
+        """Run the loop; return its metrics, the addresses of its files and the phases' results.
 
         Raises:
             PipelineError: The request, a function or the storage failed.
         """
-        size = self._size(request)
-        before, chosen = self._records(request, size)
+        try:
+            return self._run()
+        except PipelineError as error:
+            error.loop = self._loop
+            raise
+
+    def _run(self) -> dict[str, Any]:
+        size = self._size()
+        before, chosen = self._records(size)
         labeled = sorted([*before, *chosen])
-        self._check_loop_before(request, before, size)
-        if request.selected is not None:  # only now: a refused selection must not be stored
-            self._storage.write_json(_selected_path(request, request.loop), chosen)
-        extension = str(self._functions.args.get("CKPT_EXT", ""))
-        checkpoint = f"ckpt_{request.loop}{extension}"
+        self._check_loop_before(before, size)
+        if self._request.selected is not None:  # only now: a refused selection must not be stored
+            self._storage.write_json(self._request.selected_path(self._loop), chosen)
         asked = _digest([labeled, size])
-        if not self._has_model(request, checkpoint, asked):
-            self._state.begin(request.loop, TRAIN)
+        if not self._has_model(asked):
+            self._state.begin(self._loop, TRAIN)
         unlabeled = sorted(set(range(size)) - set(labeled))
         done: dict[str, dict[str, Any]] = {}
         phases: dict[str, Callable[[], dict[str, Any]]] = {
-            TRAIN: lambda: self._train(request, labeled, checkpoint),
-            TEST: lambda: self._test(request, checkpoint),
-            INFER: lambda: self._infer(
-                request, checkpoint, unlabeled, done[TEST]["metrics"].get("task")
-            ),
+            TRAIN: lambda: self._train(labeled),
+            TEST: self._test,
+            INFER: lambda: self._infer(unlabeled, done[TEST]["metrics"].get("task")),
         }
         artifacts: dict[str, str] = {}
         for phase, act in phases.items():
-            done[phase] = self._once(request, phase, asked, act)
+            done[phase] = self._once(phase, asked, act)
             artifacts.update(done[phase].pop("artifacts"))
         done[TRAIN].pop("records", None)
         warnings = [note for phase in PHASES for note in done[phase].pop("warnings", [])]
         return {
-            "loop": request.loop,
+            "loop": self._loop,
             "metrics": done[TEST]["metrics"],
             "artifacts": artifacts,
             "warnings": warnings,
             "phases": {"train": done[TRAIN], "infer": done[INFER]},
         }
 
-    def _once(
-        self, request: LoopRequest, phase: str, asked: str, act: Callable[[], dict[str, Any]]
-    ) -> dict[str, Any]:
-        found = self._state.phase(request.loop, phase, asked)
-        paths = {} if found is None else _paths(request, found)
+    def _once(self, phase: str, asked: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        found = self._state.phase(self._loop, phase, asked)
+        paths = {} if found is None else self._paths(found)
         if found is None or not all(map(self._storage.exists, paths.values())):
             self._on_phase(phase)
-            self._state.begin(request.loop, phase)
-            try:
-                found = act()
-            except PipelineError as error:
-                error.loop = request.loop
-                raise
-            self._state.finish(request.loop, phase, asked, found)
-            paths = _paths(request, found)
+            self._state.begin(self._loop, phase)
+            found = act()
+            self._state.finish(self._loop, phase, asked, found)
+            paths = self._paths(found)
         # The storage may have been moved since
         addresses = {name: self._storage.url(path) for name, path in paths.items()}
         return {**found, "artifacts": addresses}
 
-    def _has_model(self, request: LoopRequest, checkpoint: str, asked: str) -> bool:
+    def _paths(self, detail: Mapping[str, Any]) -> dict[str, str]:
+        """Return the paths of the files of a finished phase."""
+        return {
+            name: self._request.path(posixpath.basename(address))
+            for name, address in detail["artifacts"].items()
+        }
+
+    # -- Checks before any phase ----------------------------------------------------------------
+
+    def _has_model(self, asked: str) -> bool:
         """Return whether the remaining phases can load the model of the finished training."""
-        finished = [self._state.phase(request.loop, phase, asked) for phase in PHASES]
+        finished = [self._state.phase(self._loop, phase, asked) for phase in PHASES]
         if finished[0] is None or None not in finished:
             return True  # it is trained anyway, or not needed
-        fault = self._checkpoints.fault(checkpoint, request.prefix)
-        if fault is None and self._checkpoints.is_elsewhere(checkpoint):
-            fault = f"{checkpoint} was not written to EXPT_DIR, and its process has ended"
+        fault = self._checkpoints.fault(self._checkpoint, self._request.prefix)
+        if fault is None and self._checkpoints.is_elsewhere(self._checkpoint):
+            fault = f"{self._checkpoint} was not written to EXPT_DIR, and its process has ended"
         if fault is not None:
-            logger.warning("loop %d is trained again: %s", request.loop, fault)
+            logger.warning("loop %d is trained again: %s", self._loop, fault)
         return fault is None
 
-    def _check_loop_before(self, request: LoopRequest, before: list[int], size: int) -> None:
+    def _check_loop_before(self, before: list[int], size: int) -> None:
         """Raise unless the previous loop is finished, here or on another machine."""
-        loop = request.loop - 1
+        loop = self._loop - 1
         if loop < 0:
             return
         finished = self._state.finished(loop)
         if finished is None:
-            if self._is_stored(request, loop, len(before) == size):
+            if self._is_stored(loop, len(before) == size):
                 return
             finished = {}
         missing = [phase for phase in PHASES if phase not in finished]
@@ -183,20 +174,19 @@ class LoopRunner:
             409,
             "unfinished",
             f"loop {loop} is not finished: it lacks {lacking}; send its request again first",
-            loop=request.loop,
         )
 
-    def _is_stored(self, request: LoopRequest, loop: int, is_last: bool) -> bool:
+    def _is_stored(self, loop: int, is_last: bool) -> bool:
         """Return whether the storage holds the results of a whole loop of another machine."""
-        names = self._storage.names(request.prefix)
+        names = self._storage.names(self._request.prefix)
         inferred = (f"infer_outputs_{loop}.", f"regression_predictions_{loop}.")
         return f"metrics_{loop}.json" in names and (
             is_last or any(name.startswith(inferred) for name in names)
         )
 
-    def _size(self, request: LoopRequest) -> int:
-        if request.size is not None:
-            return request.size
+    def _size(self) -> int:
+        if self._request.size is not None:
+            return self._request.size
         if self._functions.has_state:
             state = self._functions.state()
             if isinstance(state, Mapping | list) and state:
@@ -206,60 +196,53 @@ class LoopRunner:
             "training_set_size",
             "the number of records is unknown: give training_set_size in the request or "
             "train_size in meta.json, or return at least one record from getdatasetstate",
-            loop=request.loop,
         )
 
-    def _records(self, request: LoopRequest, size: int) -> tuple[list[int], list[int]]:
+    def _records(self, size: int) -> tuple[list[int], Sequence[int]]:
         """Return the records chosen in earlier loops, and those chosen for this one."""
-        before = [one for loop in range(request.loop) for one in self._selected(request, loop)]
-        if request.selected is None:
-            chosen = self._selected(request, request.loop)
+        before = [one for loop in range(self._loop) for one in self._selected(loop)]
+        if self._request.selected is None:
+            chosen = self._selected(self._loop)
         else:
-            chosen = check_records(request.selected, size, "selected_indices")
+            chosen = check_records(self._request.selected, size, "selected_indices")
         if not check_records([*before, *chosen], size, "the records chosen so far"):
-            raise PipelineError(
-                422, "selected_indices", "no records were chosen", loop=request.loop
-            )
+            raise PipelineError(422, "selected_indices", "no records were chosen")
         return sorted(before), chosen
 
-    def _selected(self, request: LoopRequest, loop: int) -> list[int]:
+    def _selected(self, loop: int) -> list[int]:
+        path = self._request.selected_path(loop)
         try:
-            found = self._storage.read_json(_selected_path(request, loop))
+            found = self._storage.read_json(path)
         except DataError as error:
-            raise PipelineError(
-                422, "selected_indices", f"loop {loop}: {error}", loop=request.loop
-            ) from error
+            raise PipelineError(422, "selected_indices", f"loop {loop}: {error}") from error
         if not isinstance(found, list) or any(type(one) is not int for one in found):
-            raise PipelineError(
-                422,
-                "selected_indices",
-                f"loop {loop}: {_selected_path(request, loop)}: expected a list of whole numbers",
-                loop=request.loop,
-            )
+            message = f"loop {loop}: {path}: expected a list of whole numbers"
+            raise PipelineError(422, "selected_indices", message)
         return found
 
-    def _train(self, request: LoopRequest, labeled: list[int], checkpoint: str) -> dict[str, Any]:
+    # -- Phases -----------------------------------------------------------------------------------
+
+    def _train(self, labeled: list[int]) -> dict[str, Any]:
         resume_from = None
         artifacts: dict[str, Any] = {}
-        if request.loop > 0:
-            extension = str(self._functions.args.get("CKPT_EXT", ""))
-            resume_from = f"ckpt_{request.loop - 1}{extension}"
-            self._have_checkpoint(request, resume_from)
+        if self._loop > 0:
+            resume_from = self._checkpoint_of(self._loop - 1)
+            self._need_checkpoint(resume_from)
         elif self._functions.has_state:
-            artifacts["data_map"] = self._keep(request, "data_map", self._functions.state())
-        payload = {"labeled": labeled, "resume_from": resume_from, "ckpt_file": checkpoint}
-        began = self._checkpoints.begin(checkpoint, request.prefix)
-        with self._checkpoints.needed(resume_from or checkpoint) as warnings:
-            trained = self._functions.train(payload, request.loop)
-        path = self._checkpoints.end(checkpoint, request.prefix, began)
+            artifacts["data_map"] = self._keep("data_map", self._functions.state())
+        payload = {"labeled": labeled, "resume_from": resume_from, "ckpt_file": self._checkpoint}
+        began = self._checkpoints.begin(self._checkpoint, self._request.prefix)
+        with self._checkpoints.needed(resume_from or self._checkpoint) as warnings:
+            trained = self._functions.train(payload, self._loop)
+        path = self._checkpoints.end(self._checkpoint, self._request.prefix, began)
         insights = {
             "train_time": trained.seconds,
             "num_queried_per_class": trained.queried_per_class,
             "hyperparams": trained.hyperparams,
         }
-        artifacts["insights"] = self._keep(request, f"insights_{request.loop}", insights)
+        artifacts["insights"] = self._keep(f"insights_{self._loop}", insights)
         if self._options.keep_checkpoints:
-            artifacts.update(self._keep_checkpoint(request, checkpoint, path))
+            artifacts.update(self._keep_checkpoint(path))
         return {
             "artifacts": artifacts,
             "records": _digest(labeled),
@@ -267,95 +250,70 @@ class LoopRunner:
             **{k: v for k, v in asdict(trained).items() if v is not None},
         }
 
-    def _test(self, request: LoopRequest, checkpoint: str) -> dict[str, Any]:
-        tested = self._functions.test({"ckpt_file": checkpoint}, request.loop)
-        metrics = metrics_of(
-            tested["predictions"], tested["labels"], request.class_labels, request.task
-        )
-        names = {
-            "test_predictions": (f"test_predictions_{request.loop}", tested["predictions"]),
-            "metrics": (f"metrics_{request.loop}", metrics),
-        }
-        if request.loop == 0:
-            names["test_ground_truth"] = ("test_ground_truth", tested["labels"])
+    def _test(self) -> dict[str, Any]:
+        tested = self._functions.test({"ckpt_file": self._checkpoint}, self._loop)
+        predictions, labels = tested["predictions"], tested["labels"]
+        metrics = metrics_of(predictions, labels, self._request.class_labels, self._request.task)
         artifacts = {
-            name: self._keep(request, stem, value) for name, (stem, value) in names.items()
+            "test_predictions": self._keep(f"test_predictions_{self._loop}", predictions),
+            "metrics": self._keep(f"metrics_{self._loop}", metrics),
         }
+        if self._loop == 0:
+            artifacts["test_ground_truth"] = self._keep("test_ground_truth", labels)
         return {"artifacts": artifacts, "metrics": metrics}
 
-    def _infer(
-        self, request: LoopRequest, checkpoint: str, unlabeled: list[int], task: str | None
-    ) -> dict[str, Any]:
+    def _infer(self, unlabeled: list[int], task: str | None) -> dict[str, Any]:
         if not unlabeled:
             return {"artifacts": {}, "count": 0}
-        payload = {"ckpt_file": checkpoint, "unlabeled": unlabeled}
-        stem = f"{request.prefix}/infer_outputs_{request.loop}"
-        outputs = self._functions.infer_or_database(payload, request.loop)
+        payload = {"ckpt_file": self._checkpoint, "unlabeled": unlabeled}
+        stem = self._request.path(f"infer_outputs_{self._loop}")
+        outputs = self._functions.infer_or_database(payload, self._loop)
         if isinstance(outputs, Path):
             address = self._storage.write_file(f"{stem}.db", outputs)
             return {"artifacts": {"infer_outputs": address}, "count": len(unlabeled)}
         if task == REGRESSION:
-            stem = f"{request.prefix}/regression_predictions_{request.loop}"
+            stem = self._request.path(f"regression_predictions_{self._loop}")
         address = store_outputs(self._storage, stem, outputs, task)
         if self._options.write_pickles:
             self._storage.write_pickle(f"{stem}.pkl", to_plain(dict(outputs), "infer", "outputs"))
         found = {"artifacts": {"infer_outputs": address}, "count": len(outputs)}
-        notes = said_notes(outputs) if task in (None, CLASSIFICATION) else []
+        notes = notes_on(outputs) if task in (None, CLASSIFICATION) else []
         return {**found, "warnings": notes} if notes else found
 
-    def _keep(self, request: LoopRequest, stem: str, value: Any) -> str:
+    def _keep(self, stem: str, value: Any) -> str:
         """Write a value as JSON, and as a pickle if asked; return the address."""
-        path = f"{request.prefix}/{stem}"
+        path = self._request.path(stem)
         if self._options.write_pickles:
             self._storage.write_pickle(f"{path}.pkl", value)
         return self._storage.write_json(f"{path}.json", value)
 
-    def _keep_checkpoint(
-        self, request: LoopRequest, checkpoint: str, found: Path | None
-    ) -> dict[str, str]:
+    # -- Checkpoints ------------------------------------------------------------------------------
+
+    def _checkpoint_of(self, loop: int) -> str:
+        return f"ckpt_{loop}{self._functions.args.get('CKPT_EXT', '')}"
+
+    def _keep_checkpoint(self, found: Path | None) -> dict[str, str]:
         if found is None or not found.is_file():
-            logger.warning("train: expected the checkpoint %s as a file in EXPT_DIR", checkpoint)
+            logger.warning(
+                "train: expected the checkpoint %s as a file in EXPT_DIR", self._checkpoint
+            )
             return {}
-        path = f"{request.prefix}/{check_id('ckpt_file', found.name)}"
+        path = self._request.path(check_id("ckpt_file", found.name))
         return {"checkpoint": self._storage.write_file(path, found)}
 
-    def _have_checkpoint(self, request: LoopRequest, name: str) -> None:
+    def _need_checkpoint(self, name: str) -> None:
         """Raise unless the previous loop's checkpoint is here or can be fetched."""
-        fault = self._checkpoints.fault(name, request.prefix)
-        if fault is None:
-            return
-        kept = [
-            file
-            for file in self._storage.names(request.prefix)
-            if file == name or file.startswith(f"{name}.")
-        ]
-        if kept:  # trained on another machine, or overwritten by another experiment
-            began = self._checkpoints.begin(name, request.prefix)
-            target = Path(str(self._functions.args["EXPT_DIR"])) / kept[0]
-            self._storage.fetch(f"{request.prefix}/{kept[0]}", target)
-            self._checkpoints.end(name, request.prefix, began)
+        fault = self._checkpoints.fault(name, self._request.prefix)
+        if fault is None or self._checkpoints.fetch(name, self._request.prefix, self._storage):
             return
         raise PipelineError(
             409,
             "checkpoint",
-            f"train: {fault}, from which this loop goes on; keep_checkpoints=True keeps those of "
+            f"train: {fault}, from which this loop continues; keep_checkpoints=True keeps those of "
             "each experiment in the storage, and an EXPT_DIR of its own keeps experiments apart",
             "train",
-            request.loop,
         )
-
-
-def _paths(request: LoopRequest, detail: Mapping[str, Any]) -> dict[str, str]:
-    """Return the paths of the files of a finished phase."""
-    return {
-        name: f"{request.prefix}/{posixpath.basename(address)}"
-        for name, address in detail["artifacts"].items()
-    }
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def _selected_path(request: LoopRequest, loop: int) -> str:
-    return f"{request.prefix}/selected_indices_{loop}.json"

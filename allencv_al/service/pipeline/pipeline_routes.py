@@ -7,37 +7,34 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import flask
 from pydantic import BaseModel
 
-from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.service.pipeline import pipeline_messages as messages
 from allencv_al.service.pipeline.callback import call_back
 from allencv_al.service.pipeline.functions.returns import to_plain
 from allencv_al.service.pipeline.functions.user_functions import Functions, check_records
+from allencv_al.service.pipeline.loop_request import LoopRequest
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.pipeline_loop import LoopOptions, LoopRequest, LoopRunner
+from allencv_al.service.pipeline.pipeline_loop import LoopOptions, PipelineLoop
 from allencv_al.service.pipeline.state.checkpoints import Checkpoints
-from allencv_al.service.pipeline.state.experiment_state import ExperimentState, Jobs, busy, is_busy
+from allencv_al.service.pipeline.state.experiment_state import busy, is_busy
+from allencv_al.service.pipeline.state.jobs import Jobs
 from allencv_al.service.pipeline.state.kept_answers import HEADER as KEY_HEADER
-from allencv_al.service.pipeline.state.kept_answers import KeptAnswers, digest
-from allencv_al.service.pipeline.state.storage import Storage, check_folder_id, check_id
-from allencv_al.service.pipeline.state.stored_outputs import said_notes, store_outputs
+from allencv_al.service.pipeline.state.kept_answers import Answer, KeptAnswers
+from allencv_al.service.pipeline.state.storage import Storage, check_id
+from allencv_al.service.pipeline.tasks.infer_outputs import notes_on, store_outputs
 from allencv_al.service.pipeline.tasks.pipeline_metrics import metrics_of
-from allencv_al.service.pipeline.tasks.tasks import named_task
 from allencv_al.service.web.app import WebApp
-from allencv_al.service.web.web_errors import without_paths
 
 PROTOCOL = 1
 HEADER = "X-AllenCV-AL-Protocol"
 _RESPONSES = (404, 409)
-_LONGEST_KEY = 200
-_SHORT = 2**20  # a request that holds no records
-
-Answer = TypeVar("Answer", bound=BaseModel)
+_SHORT = 2**20  # bytes of a request without records
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +91,9 @@ class PipelineRoutes:
         def train(body: messages.TrainRequest) -> messages.TrainAnswer:
             """Train on the given records and write a checkpoint."""
             labeled = check_records(body.labeled, None, "labeled")
-            _check_name(body.ckpt_file, "ckpt_file")
+            check_id("ckpt_file", body.ckpt_file)
             if body.resume_from is not None:
-                _check_name(body.resume_from, "resume_from")
+                check_id("resume_from", body.resume_from)
             payload = {**_payload(body), "labeled": labeled}
 
             def act() -> messages.TrainAnswer:
@@ -113,7 +110,7 @@ class PipelineRoutes:
         @app.operation("POST", "/test", scope="test", max_body_bytes=_SHORT, responses=_RESPONSES)
         def test(body: messages.TestRequest) -> messages.TestAnswer:
             """Test a checkpoint."""
-            _check_name(body.ckpt_file, "ckpt_file")
+            check_id("ckpt_file", body.ckpt_file)
 
             def act() -> messages.TestAnswer:
                 with self._checkpoints.needed(body.ckpt_file) as warnings:
@@ -135,17 +132,17 @@ class PipelineRoutes:
         @app.operation("POST", "/infer", scope="infer", responses=_RESPONSES)
         def infer(body: messages.InferRequest, query: messages.InferQuery) -> messages.InferAnswer:
             """Return the outputs of the given records."""
-            _check_name(body.ckpt_file, "ckpt_file")
+            check_id("ckpt_file", body.ckpt_file)
             unlabeled = check_records(body.unlabeled, None, "unlabeled")
             payload = {**_payload(body), "unlabeled": unlabeled}
 
             def act() -> messages.InferAnswer:
                 with self._checkpoints.needed(body.ckpt_file) as notes:
                     found = functions.infer(payload, body.cur_loop)
-                notes = [*notes, *said_notes(found)]
+                notes = [*notes, *notes_on(found)]
                 if query.store:
                     asked = hashlib.sha256(json.dumps(unlabeled).encode()).hexdigest()[:12]
-                    stem = f"outputs/{check_id('ckpt_file', body.ckpt_file)}-{asked}"
+                    stem = f"outputs/{body.ckpt_file}-{asked}"
                     address = store_outputs(self._storage, stem, found)
                     return messages.InferAnswer(artifact=address, count=len(found), warnings=notes)
                 outputs = {
@@ -178,19 +175,14 @@ class PipelineRoutes:
             With `Prefer: respond-async`, answer 202 and the address of a job.
             """
             request = self._loop_request(body)
-            if "respond-async" not in flask.request.headers.get("Prefer", ""):
-                with busy(self._folder, f"loop {request.loop}"):
-                    return self._answer(self._run(request), body)
-            job = self._jobs.start()
-            started = threading.Event()
-            refused: list[AllenCVError] = []
-            work = threading.Thread(
-                target=self._run_job, args=(job, request, body, started, refused), daemon=True
-            )
-            work.start()
-            started.wait()
-            if refused:
-                raise refused[0]
+            with ExitStack() as held:
+                held.enter_context(busy(self._folder, f"loop {request.loop}"))
+                if "respond-async" not in flask.request.headers.get("Prefer", ""):
+                    return self._run(request, body)
+                job = self._jobs.start()
+                threading.Thread(
+                    target=self._run_job, args=(job, request, body, held.pop_all()), daemon=True
+                ).start()
             answer = flask.jsonify({"status": 202, "id": job})
             answer.status_code = 202
             answer.headers["Location"] = f"/jobs/{job}"
@@ -223,22 +215,16 @@ class PipelineRoutes:
             )
 
     def _once(
-        self, phase: str, body: BaseModel, answer: type[Answer], act: Callable[[], Answer]
+        self, route: str, body: BaseModel, answer: type[Answer], act: Callable[[], Answer]
     ) -> Answer:
-        """Run `act` exclusively; a request with a known idempotency key gets its kept answer."""
-        key = flask.request.headers.get(KEY_HEADER)
-        with busy(self._folder, phase.partition("?")[0]):
-            if key is None:
-                return act()
-            asked = digest(phase, body)
-            kept = self._answers.find(key, asked)
-            if kept is not None:
-                return answer.model_validate(kept)
-            found = act()
-            self._answers.keep(key, asked, found.model_dump(mode="json"))
-            return found
+        """Call `act` under the lock; a request with a known idempotency key gets its kept answer.
 
-    # -- Loops -----------------------------------------------------------------------------------
+        A repeated request may arrive while the first one still runs: the lock refuses it (409), so
+        that the client asks again and finds the answer.
+        """
+        key = flask.request.headers.get(KEY_HEADER)
+        with busy(self._folder, route.partition("?")[0]):
+            return act() if key is None else self._answers.once(key, route, body, answer, act)
 
     def _loop_request(self, body: messages.OneLoopRequest) -> LoopRequest:
         if body.callback_url not in (None, self._callback_url):
@@ -248,117 +234,40 @@ class PipelineRoutes:
                 "callback_url: a request cannot choose where the pipeline sends its token; set it "
                 "in Pipeline(callback_url=...)",
             )
-        parts = [
-            check_folder_id("project_id", body.project_id),
-            check_folder_id("experiment_id", body.experiment_id),
-        ]
-        if body.user_id is not None:
-            parts.insert(0, check_folder_id("user_id", body.user_id))
-        if body.bucket_name is not None:
-            parts.insert(0, check_folder_id("bucket_name", body.bucket_name))
-        prefix = "/".join(parts)
-        size, labels = body.training_set_size, body.class_labels
-        if size is None or labels is None:
-            meta = self._meta(f"{'/'.join(parts[:-1])}/meta.json")
-            size = size if size is not None else _train_size(meta)
-            labels = labels if labels is not None else meta.get("class_labels")
-        named = _class_numbers(labels) if labels else self._class_labels
-        task = named_task(body.type)
-        return LoopRequest(body.cur_loop, prefix, size, body.selected_indices, named, task)
-
-    def _meta(self, path: str) -> dict[str, Any]:
-        try:
-            found = self._storage.read_json(path)
-        except DataError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        return LoopRequest.from_body(body, self._storage, self._class_labels)
 
     def _run(
-        self, request: LoopRequest, on_phase: Callable[[str], None] = lambda phase: None
-    ) -> dict[str, Any]:
-        state = ExperimentState(self._folder, _state_key(request.prefix))
-        runner = LoopRunner(
-            *(self._functions, self._storage, state, self._checkpoints, self._options), on_phase
-        )
-        return runner.run(request)
-
-    def _answer(
-        self, found: dict[str, Any], body: messages.OneLoopRequest
+        self,
+        request: LoopRequest,
+        body: messages.OneLoopRequest,
+        on_phase: Callable[[str], None] = lambda phase: None,
     ) -> messages.OneLoopAnswer:
+        loop = PipelineLoop(
+            *(request, self._functions, self._storage, self._folder),
+            *(self._checkpoints, self._options, on_phase),
+        )
+        found = loop.run()
         if self._callback_url is not None:
             call_back(self._callback_url, body, self._token)
         return messages.OneLoopAnswer(**found)
 
     def _run_job(
-        self,
-        job: str,
-        request: LoopRequest,
-        body: messages.OneLoopRequest,
-        started: threading.Event,
-        refused: list[AllenCVError],
+        self, job: str, request: LoopRequest, body: messages.OneLoopRequest, held: ExitStack
     ) -> None:
-        try:
-            with busy(self._folder, f"loop {request.loop}"):
-                started.set()
-                found = self._run(
-                    request, lambda phase: self._jobs.write(job, "running", phase=phase)
+        def act() -> dict[str, Any]:
+            with held:  # released before the job is recorded as done, after which a client goes on
+                answer = self._run(
+                    *(request, body), lambda phase: self._jobs.write(job, "running", phase=phase)
                 )
-                answer = self._answer(found, body)
-                self._jobs.write(job, "done", result=answer.model_dump(mode="json"))
-        except Exception as error:
-            if not started.is_set() and isinstance(error, AllenCVError):
-                refused.append(error)
-            elif not isinstance(error, AllenCVError):
-                logger.exception("job %s failed", job)
-            message = str(error)
-            fault = {
-                "type": getattr(error, "code", type(error).__name__),
-                "message": message
-                if getattr(error, "shows_paths", False)
-                else without_paths(message),
-                "phase": getattr(error, "phase", None),
-                "loop": request.loop,
-            }
-            self._jobs.write(job, "failed", error=fault)
-        finally:
-            started.set()
+            return answer.model_dump(mode="json")
+
+        self._jobs.run(job, request.loop, act)
 
 
 def _payload(body: BaseModel) -> dict[str, Any]:
     """Return the request body with its extra keys, without loop number and absent labels."""
-    unsent = {name for name in ("labels",) if getattr(body, name, None) is None}
+    unsent = {"labels"} if getattr(body, "labels", None) is None else set()
     return body.model_dump(exclude={"cur_loop", *unsent})
-
-
-def _check_name(name: str, field: str) -> None:
-    """Raise unless a checkpoint name is a plain file name: functions put it into paths."""
-    check_id(field, name)
-
-
-def _state_key(prefix: str) -> str:
-    """Return the file name of an experiment's state; a hash where the ids exceed a file name."""
-    key = prefix.replace("/", ",")
-    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
-
-
-def _train_size(meta: Mapping[str, Any]) -> int | None:
-    size = meta.get("train_size")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        message = f"meta.json: train_size: expected a whole number from 1, found {size!r:.80}"
-        raise PipelineError(422, "training_set_size", message)
-    found: int | None = size
-    return found
-
-
-def _class_numbers(labels: Any) -> dict[int, str]:
-    if isinstance(labels, list):
-        return {number: str(name) for number, name in enumerate(labels)}
-    try:
-        return {int(number): str(name) for number, name in labels.items()}
-    except (AttributeError, ValueError):
-        raise PipelineError(
-            422, "class_labels", 'class_labels: expected numbers as keys: {"0": "car"}'
-        ) from None
 
 
 def _with_protocol(response: flask.Response) -> flask.Response:

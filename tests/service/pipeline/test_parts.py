@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.pipeline.config_file import complete, load_config
 from allencv_al.service.pipeline.functions.calling import Payload, UserFunction
-from allencv_al.service.pipeline.functions.config_file import complete, load_config
 from allencv_al.service.pipeline.functions.infer_keys import by_record
 from allencv_al.service.pipeline.functions.returns import to_plain
 from allencv_al.service.pipeline.functions.user_functions import check_records
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.tasks.output_activations import distribution, to_logits
+from allencv_al.service.pipeline.tasks.infer_outputs import distribution, to_logits
 from allencv_al.service.pipeline.tasks.pipeline_metrics import (
     classification_metrics,
     queried_per_class,

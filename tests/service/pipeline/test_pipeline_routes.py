@@ -21,8 +21,8 @@ from flask.testing import FlaskClient
 from openapi_pydantic import OpenAPI
 
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.service.pipeline import sql_client
 from allencv_al.service.pipeline.pipeline import Pipeline
-from allencv_al.service.pipeline.state import sql_client
 from allencv_al.service.pipeline.state.storage import Storage
 
 MakePipeline = Callable[..., Pipeline]
@@ -437,7 +437,7 @@ def test_a_pipeline_may_detect(make_pipeline: MakePipeline, tmp_path: Path) -> N
 def test_infer_may_write_a_database(
     storage_url: str | None, make_pipeline: MakePipeline, tmp_path: Path
 ) -> None:
-    from allencv_al.service.pipeline.state import sql_client
+    from allencv_al.service.pipeline import sql_client
 
     def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> None:
         with sql_client.database(f"{args['EXPT_DIR']}/infer_outputs_{args['cur_loop']}.db") as conn:

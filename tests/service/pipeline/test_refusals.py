@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.service.pipeline import Pipeline
+from allencv_al.service.pipeline import Pipeline, sql_client
 from allencv_al.service.pipeline.functions.infer_keys import by_record
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.state import sql_client
 from allencv_al.service.pipeline.state.experiment_state import LOCK_NAME, busy, is_busy
 from allencv_al.service.pipeline.tasks.pipeline_metrics import queried_per_class
 from allencv_al.service.web import bodies

@@ -16,7 +16,7 @@ KNOWN = (
     "labels",
 )
 _CONFIG_NAMES = ("args", "config_args")
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
 class Payload(dict[str, Any]):
@@ -68,7 +68,9 @@ class UserFunction:
         self.phase = phase
         self._function = function
         self._known = known
-        self._parameters = _parameters(function)
+        signature = _signature(function)
+        self._parameters = {one.name: one for one in signature if one.kind not in _VARIABLE}
+        self._takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in signature)
         self._takes_payload = False
         self._first_gets_args = False
         self._settle(convention)
@@ -94,15 +96,23 @@ class UserFunction:
         values = {**fresh, "args": args, "logdir": logdir, "cur_loop": loop}
         if "labels" in self._parameters:  # absent in some requests
             values.setdefault("labels", None)
-        first = [args] if self._first_gets_args else []
-        return self._function(*first, **self._keywords(values))
+        names = values if self._takes_all else self._parameters
+        keywords = {name: values[name] for name in names if name in values}
+        if not self._first_gets_args:
+            return self._function(**keywords)
+        keywords.pop(next(iter(self._parameters)), None)
+        if self._takes_all:  # **kwargs would get args a second time
+            keywords.pop("args", None)
+        return self._function(args, **keywords)
 
     def _settle(self, convention: str) -> None:
         named = [name for name in self._parameters if name in KNOWN]
-        required = [name for name, one in self._parameters.items() if _is_required(one)]
+        required = [name for name, one in self._parameters.items() if one.default is one.empty]
         first = next(iter(self._parameters), None)
         is_other = (
-            first is not None and first not in KNOWN and _is_positional(self._parameters[first])
+            first is not None
+            and first not in KNOWN
+            and self._parameters[first].kind is not inspect.Parameter.KEYWORD_ONLY
         )
         if convention == "payload":
             self._takes_payload = True
@@ -114,10 +124,8 @@ class UserFunction:
             self._first_gets_args = not self._takes_payload and (
                 required[:1] == [first] or first in _CONFIG_NAMES
             )
-        if not self._takes_payload:
-            self._check(required, first)
-
-    def _check(self, required: list[str], first: str | None) -> None:
+        if self._takes_payload:
+            return
         given = {*self._known, "args", "logdir", "cur_loop"}
         unknown = [
             name
@@ -129,19 +137,6 @@ class UserFunction:
                 f"{self.phase}_fn: unknown required parameter {', '.join(unknown)}; "
                 f"expected some of {', '.join(sorted(given))}, or one payload"
             )
-
-    def _keywords(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in self._all_parameters())
-        names = values if takes_all else self._parameters
-        skipped = next(iter(self._parameters), None) if self._first_gets_args else None
-        return {
-            name: values[name]
-            for name in names
-            if name in values and name != skipped and not (takes_all and name == "args" and skipped)
-        }
-
-    def _all_parameters(self) -> list[inspect.Parameter]:
-        return _signature(self._function)
 
 
 @contextmanager
@@ -173,20 +168,8 @@ def _deferred_kind(function: Callable[..., Any]) -> str | None:
 
 
 def _signature(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function; one that is written in C gets the payload."""
     try:
         return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # written in C
+    except (TypeError, ValueError):
         return [inspect.Parameter("payload", inspect.Parameter.POSITIONAL_ONLY)]
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return {one.name: one for one in _signature(function) if one.kind not in variable}
-
-
-def _is_required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is inspect.Parameter.empty
-
-
-def _is_positional(parameter: inspect.Parameter) -> bool:
-    return parameter.kind in _POSITIONAL

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from allencv_al.common.config.names import listed
 from allencv_al.service.pipeline.functions.returns import as_array, by_index
-from allencv_al.service.pipeline.pipeline_errors import PipelineError
+from allencv_al.service.pipeline.pipeline_errors import ReturnValueError
 
 logger = logging.getLogger(__name__)
 
 POLICIES = ("auto", "positional")
-_SHOWN = 8
+_SHOWN = 8  # keys in a message
 _DIGITS = 100  # parsing an integer is quadratic in its length
 
 
@@ -49,12 +50,13 @@ def by_record(outputs: Any, unlabeled: Sequence[int], policy: str = "auto") -> d
 
 def _of_mapping(found: dict[Any, Any], records: list[int], policy: str) -> dict[int, Any]:
     if policy == "auto":
-        if found.keys() == set(records):
-            return {record: found[record] for record in records}
-        if found.keys() == set(range(len(records))):
-            return {record: found[place] for place, record in enumerate(records)}
-        if any(isinstance(key, int) for key in found):
-            raise _error(_difference(found, records))
+        keys = [key for key in found if isinstance(key, int)]
+        matched = match_keys(keys, records) if len(keys) == len(found) else None
+        if matched is not None:
+            outputs = dict(zip(matched, found.values(), strict=True))
+            return {record: outputs[record] for record in records}
+        if keys:
+            raise _error(difference(keys, records, len(found), "an output"))
     if len(found) != len(records):
         raise _error(f"expected {len(records)} outputs, found {len(found)}")
     if policy == "auto":
@@ -62,22 +64,36 @@ def _of_mapping(found: dict[Any, Any], records: list[int], policy: str) -> dict[
     return dict(zip(records, found.values(), strict=True))
 
 
-def _difference(found: dict[Any, Any], records: list[int]) -> str:
-    keys = [key for key in found if isinstance(key, int)]
-    foreign = sorted(set(keys) - set(records))
-    missing = sorted(set(records) - set(keys))
-    parts = [f"expected an output for each of {len(records)} records, found {len(found)}"]
-    if missing:
-        parts.append(f"missing: {_some(missing)}")
-    if foreign:
-        parts.append(f"not requested: {_some(foreign)}")
-    return "; ".join(parts)
+def match_keys(keys: Sequence[int], records: Sequence[int]) -> Sequence[int] | None:
+    """Return the record index of each key, or None if the keys are not those of the records.
+
+    Keys are record indices, or else positions in the sorted indices.
+
+    Args:
+        keys: Keys of outputs, in any order.
+        records: Record indices, sorted.
+    """
+    found = sorted(keys)
+    if found == records:
+        return keys
+    return [records[key] for key in keys] if found == list(range(len(records))) else None
 
 
-def _some(numbers: list[int]) -> str:
-    more = len(numbers) - _SHOWN
-    shown = ", ".join(map(str, numbers[:_SHOWN]))
-    return f"{shown} and {more} more" if more > 0 else shown
+def difference(keys: Sequence[int], records: Sequence[int], count: int, expected: str) -> str:
+    """Return a message that names missing records and keys of other records.
+
+    Args:
+        keys: Keys of outputs.
+        records: Record indices.
+        count: Number of outputs found.
+        expected: What each record should have: "an output" or "a row".
+    """
+    parts = {
+        "missing": sorted(set(records) - set(keys)),
+        "not requested": sorted(set(keys) - set(records)),
+    }
+    named = [f"; {what}: {listed(numbers, _SHOWN)}" for what, numbers in parts.items() if numbers]
+    return f"expected {expected} for each of {len(records)} records, found {count}{''.join(named)}"
 
 
 def _integer(key: Any) -> Any:
@@ -102,5 +118,5 @@ def _integer(key: Any) -> Any:
     return key
 
 
-def _error(message: str) -> PipelineError:
-    return PipelineError(422, "infer_keys", f"infer: outputs: {message}", "infer")
+def _error(message: str) -> ReturnValueError:
+    return ReturnValueError("infer", f"outputs: {message}", "infer_keys")

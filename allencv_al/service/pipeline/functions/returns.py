@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.service.pipeline.pipeline_errors import PipelineError
+from allencv_al.service.pipeline.pipeline_errors import PipelineError, ReturnValueError
 
 _DEPTH = 12
 _SHOWN = 200  # characters of a library's error message
@@ -44,21 +44,13 @@ def mapping_with(value: Any, keys: tuple[str, ...], phase: str) -> Mapping[str, 
     """
     wanted = " and ".join(f'"{key}"' for key in keys)
     if not isinstance(value, Mapping):
-        raise PipelineError(
-            422,
-            "return_value",
-            f"{phase}: expected a dictionary with {wanted}, found {kind_of(value)}",
-            phase,
-        )
+        message = f"expected a dictionary with {wanted}, found {kind_of(value)}"
+        raise ReturnValueError(phase, message)
     missing = [key for key in keys if key not in value]
     if missing:
         found = ", ".join(map(repr, list(value)[:8])) or "nothing"
-        raise PipelineError(
-            422,
-            "return_value",
-            f"{phase}: expected {wanted}; missing: {', '.join(missing)}; found {found}",
-            phase,
-        )
+        message = f"expected {wanted}; missing: {', '.join(missing)}; found {found}"
+        raise ReturnValueError(phase, message)
     return value
 
 
@@ -150,7 +142,7 @@ def _listed(value: Any) -> Any:
 
 
 def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> Any:
-    if type(value) in _USUAL:  # of which there are millions
+    if type(value) in _USUAL:  # first: outputs hold millions of them
         return value if type(value) is not str else _text(value, phase, where)
     if type(value) is not float:
         value = _listed(as_array(value))
@@ -160,8 +152,8 @@ def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> A
         value = value.tolist()
     if isinstance(value, float):
         if is_finite and not math.isfinite(value):
-            message = f"{phase}: {where}: found a number that is not finite ({value})"
-            raise PipelineError(422, "outputs", message, phase)
+            message = f"{where}: found a number that is not finite ({value})"
+            raise ReturnValueError(phase, message, "outputs")
         return value if math.isfinite(value) else None
     if isinstance(value, str):
         return _text(value, phase, where)
@@ -182,9 +174,8 @@ def _plain(value: Any, phase: str, where: str, depth: int, is_finite: bool) -> A
     raise _refused(phase, where, f"expected {expected}, found {kind_of(value)}")
 
 
-def _refused(phase: str, where: str, message: str) -> PipelineError:
-    text = f"{phase}: {where or 'the value'}: {message}"
-    return PipelineError(422, "return_value", text, phase)
+def _refused(phase: str, where: str, message: str) -> ReturnValueError:
+    return ReturnValueError(phase, f"{where or 'the value'}: {message}")
 
 
 def _text(value: str, phase: str, where: str) -> str:

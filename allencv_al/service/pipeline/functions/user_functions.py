@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import signal
-import sqlite3
 import threading
 import time
 import traceback
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from allencv_al.common.config.names import listed
 from allencv_al.service.pipeline.functions.calling import UserFunction, unchanged_folder
 from allencv_al.service.pipeline.functions.infer_keys import by_record
 from allencv_al.service.pipeline.functions.returns import (
@@ -31,9 +31,13 @@ from allencv_al.service.pipeline.functions.returns import (
     side_by_side,
     to_plain,
 )
-from allencv_al.service.pipeline.pipeline_errors import FunctionError, PipelineError
-from allencv_al.service.pipeline.state.sql_client import create_connection, read_rows, remap
-from allencv_al.service.pipeline.tasks.output_activations import to_logits
+from allencv_al.service.pipeline.pipeline_errors import (
+    FunctionError,
+    PipelineError,
+    ReturnValueError,
+)
+from allencv_al.service.pipeline.sql_client import create_connection, read_rows, remap
+from allencv_al.service.pipeline.tasks.infer_outputs import to_logits
 from allencv_al.service.pipeline.tasks.pipeline_metrics import queried_per_class
 
 logger = logging.getLogger(__name__)
@@ -152,39 +156,37 @@ class Functions:
         """
         if not payload["unlabeled"]:  # functions need not handle an empty batch
             return {}
-        if loop is not None:
-            found = self.infer_or_database(payload, loop)
-            return _rows(found) if isinstance(found, Path) else found
-        returned = mapping_with(self._call(self._infer, payload, loop), ("outputs",), "infer")
-        return by_record(returned["outputs"], payload["unlabeled"], self._key_policy)
+        found = self.infer_or_database(payload, loop)
+        if not isinstance(found, Path):
+            return found
+        with closing(create_connection(found)) as conn:
+            return dict(read_rows(conn))
 
-    def infer_or_database(self, payload: Mapping[str, Any], loop: int) -> dict[int, Any] | Path:
+    def infer_or_database(
+        self, payload: Mapping[str, Any], loop: int | None
+    ) -> dict[int, Any] | Path:
         """Call infer; return the outputs, or the path of `infer_outputs_LOOP.db` in EXPT_DIR.
 
-        A function that returns nothing may have written that file; see `sql_client`. Its rows are
-        mapped to record indices.
+        With a loop number, a function that returns nothing may have written that file; see
+        `sql_client`. Its rows are mapped to record indices.
 
         Raises:
             PipelineError: As `infer`; or there are neither outputs nor a file.
         """
         path = Path(str(self.args["EXPT_DIR"])) / f"infer_outputs_{loop}.db"
-        path.unlink(missing_ok=True)  # left by a killed attempt
+        if loop is not None:
+            path.unlink(missing_ok=True)  # left by a killed attempt
         returned = self._call(self._infer, payload, loop)
+        if loop is None or not path.is_file():
+            found = mapping_with(returned, ("outputs",), "infer")
+            return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
         outputs = returned.get("outputs") if isinstance(returned, Mapping) else returned
-        if path.is_file():
-            if outputs is not None and not (hasattr(outputs, "__len__") and not len(outputs)):
-                raise PipelineError(
-                    422,
-                    "return_value",
-                    f"infer: expected returned outputs or the file {path.name}, found both",
-                    "infer",
-                    loop,
-                )
-            with closing(create_connection(path)) as conn:
-                _remap(conn, payload["unlabeled"])
-            return path
-        found = mapping_with(returned, ("outputs",), "infer")
-        return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
+        if outputs is not None and not (hasattr(outputs, "__len__") and not len(outputs)):
+            message = f"expected returned outputs or the file {path.name}, found both"
+            raise ReturnValueError("infer", message)
+        with closing(create_connection(path)) as conn:
+            remap(conn, payload["unlabeled"])
+        return path
 
     def state(self) -> Any:
         """Call getdatasetstate; return the records as JSON values.
@@ -210,29 +212,29 @@ class Functions:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and _may_be_of_the_terminal():
                 raise
-            if isinstance(error, FileNotFoundError) and self._is_checkpoint(error, payload):
+            if isinstance(error, FileNotFoundError) and _is_checkpoint(error, payload):
                 raise PipelineError(
                     404, "not_found", f"{function.phase}: {error}", function.phase, loop
                 ) from error
             lines = traceback.format_exception(error.with_traceback(_own_part(error)))
-            logger.error("%s has raised\n%s", function.phase, "".join(lines).rstrip())
+            logger.error("%s raised an exception\n%s", function.phase, "".join(lines).rstrip())
             raise FunctionError(error, function.phase, loop) from error
         if isawaitable(found) or isgenerator(found):
+            # A coroutine that is never closed warns when it is collected
             getattr(found, "close", lambda: None)()
             message = f"expected values, found {kind_of(found)} that was not run"
-            raise PipelineError(
-                422, "return_value", f"{function.phase}: {message}", function.phase, loop
-            )
+            raise ReturnValueError(function.phase, message)
         return found
 
-    def _is_checkpoint(self, error: FileNotFoundError, payload: Mapping[str, Any]) -> bool:
-        """Return whether the missing file is the requested checkpoint."""
-        name = Path(str(error.filename or "")).name
-        return any(
-            name == asked or name.startswith(f"{asked}.")
-            for asked in (payload.get("ckpt_file"), payload.get("resume_from"))
-            if asked
-        )
+
+def _is_checkpoint(error: FileNotFoundError, payload: Mapping[str, Any]) -> bool:
+    """Return whether the missing file is the requested checkpoint."""
+    name = Path(str(error.filename or "")).name
+    return any(
+        name == asked or name.startswith(f"{asked}.")
+        for asked in (payload.get("ckpt_file"), payload.get("resume_from"))
+        if asked
+    )
 
 
 def _may_be_of_the_terminal() -> bool:
@@ -261,29 +263,12 @@ def _test_logits(outputs: Any, labels: Any) -> list[list[float]]:
         rows = list(outputs)
     else:
         message = f"expected a dictionary, a list or an array, found {kind_of(outputs)}"
-        raise PipelineError(422, "return_value", f"test: outputs: {message}", "test")
+        raise ReturnValueError("test", f"outputs: {message}")
     if len(rows) != len(keys) or len(outputs) != len(keys):
-        raise PipelineError(
-            422,
-            "return_value",
-            f"test: outputs: expected one for each of {len(keys)} labels, found {len(outputs)}",
-            "test",
-        )
+        message = f"expected one for each of {len(keys)} labels, found {len(outputs)}"
+        raise ReturnValueError("test", f"outputs: {message}")
     found: list[list[float]] = to_logits(dict(enumerate(rows)), "test").tolist()
     return found
-
-
-def _rows(path: Path) -> dict[int, Any]:
-    with closing(create_connection(path)) as conn:
-        return dict(read_rows(conn))
-
-
-def _remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
-    try:
-        remap(conn, unlabeled)
-    except sqlite3.Error as error:
-        message = f"infer: the database cannot be read: {error}"
-        raise PipelineError(422, "return_value", message, "infer") from error
 
 
 def check_records(records: Sequence[int], size: int | None, name: str) -> list[int]:
@@ -300,15 +285,9 @@ def check_records(records: Sequence[int], size: int | None, name: str) -> list[i
     found = sorted(records)
     twice = sorted({one for one, other in pairwise(found) if one == other})
     if twice:
-        raise PipelineError(422, "records", f"{name}: duplicate indices: {_some(twice)}")
+        raise PipelineError(422, "records", f"{name}: duplicate indices: {listed(twice)}")
     bad = [one for one in found if one < 0 or (size is not None and one >= size)]
     if bad:
         most = "" if size is None else f" to {size - 1}"
-        raise PipelineError(422, "records", f"{name}: expected 0{most}, found {_some(bad)}")
+        raise PipelineError(422, "records", f"{name}: expected 0{most}, found {listed(bad)}")
     return found
-
-
-def _some(numbers: Sequence[int]) -> str:
-    more = len(numbers) - 8
-    shown = ", ".join(map(str, numbers[:8]))
-    return f"{shown} and {more} more" if more > 0 else shown

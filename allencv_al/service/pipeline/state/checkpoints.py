@@ -16,10 +16,11 @@ from typing import Any
 
 from allencv_al.common.files.atomic_file import flush, write_json
 from allencv_al.service.pipeline.pipeline_errors import FunctionError
+from allencv_al.service.pipeline.state.storage import Storage
 
 logger = logging.getLogger(__name__)
 
-_RUN = uuid.uuid4().hex
+_RUN = uuid.uuid4().hex  # a process id alone may be used again
 _CLOCK = 2.0  # seconds by which a file system's clock may lag
 
 
@@ -117,6 +118,26 @@ class Checkpoints:
         """Return whether an in-memory model would be in another process."""
         training = self.training(name)
         return training is not None and not training.is_file and training.process != _process()
+
+    def fetch(self, name: str, owner: str, storage: Storage) -> bool:
+        """Copy a checkpoint of the experiment from the storage; return whether it is there.
+
+        The file here may be missing, since another machine trained, or be that of another
+        experiment.
+
+        Args:
+            name: Checkpoint name; the file may have a suffix.
+            owner: The experiment, which is its storage prefix.
+            storage: Storage of the pipeline.
+        """
+        names = storage.names(owner)
+        kept = next((one for one in names if one == name or one.startswith(f"{name}.")), None)
+        if kept is None:
+            return False
+        began = self.begin(name, owner)
+        storage.fetch(f"{owner}/{kept}", Path(str(self._args["EXPT_DIR"])) / kept)
+        self.end(name, owner, began)
+        return True
 
     @contextmanager
     def needed(self, name: str) -> Iterator[list[str]]:

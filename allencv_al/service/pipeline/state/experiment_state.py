@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +15,9 @@ from allencv_al.common import process
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import make_folder, write_json
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.state.storage import check_id
 
 LOCK_NAME = "pipeline.lock"
+_LONGEST_KEY = 200  # characters; file systems allow 255 bytes, with suffix and temporary prefix
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def is_busy(folder: Path) -> bool:
     """
     path = folder / LOCK_NAME
     pid = path.read_text().partition("\n")[2] if path.is_file() else ""
-    return pid.isdigit() and _is_alive(int(pid))
+    return pid.isdigit() and process.is_running(int(pid))
 
 
 class ExperimentState:
@@ -67,11 +67,14 @@ class ExperimentState:
 
     Args:
         folder: Folder of the pipeline's state.
-        experiment: Key of the experiment, made of checked ids.
+        experiment: Storage prefix of the experiment, made of checked ids.
     """
 
     def __init__(self, folder: Path, experiment: str) -> None:
-        self._path = folder / "experiments" / f"{experiment}.json"
+        key = experiment.replace("/", ",")
+        if len(key) > _LONGEST_KEY:
+            key = hashlib.sha256(key.encode()).hexdigest()
+        self._path = folder / "experiments" / f"{key}.json"
 
     def phase(self, loop: int, phase: str, asked: str) -> dict[str, Any] | None:
         """Return the result of a finished phase if its request was the same, else None.
@@ -123,50 +126,3 @@ class ExperimentState:
                 "loops of this experiment"
             )
         return found
-
-
-class Jobs:
-    """Background jobs of asynchronous requests.
-
-    Args:
-        folder: Folder of the pipeline's state.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "jobs"
-
-    def start(self) -> str:
-        """Record a new job; return its id."""
-        job = uuid.uuid4().hex
-        self.write(job, "running")
-        return job
-
-    def write(self, job: str, state: str, **more: Any) -> None:
-        """Record the state of a job."""
-        value = {"id": job, "state": state, "pid": os.getpid(), "time": time.time(), **more}
-        write_json(self._folder / f"{job}.json", value)
-
-    def read(self, job: str) -> dict[str, Any]:
-        """Return the state of a job; a job whose process has ended has failed.
-
-        Raises:
-            PipelineError: There is no such job (404).
-        """
-        path = self._folder / f"{check_id('job', job)}.json"
-        if not path.is_file():
-            raise PipelineError(404, "not_found", "there is no such job")
-        found: dict[str, Any] = json.loads(path.read_text())
-        if found["state"] == "running" and not _is_alive(found["pid"]):
-            found.update(state="failed", error={"type": "killed", "message": "its process ended"})
-        found.pop("pid")
-        return found
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -14,7 +15,9 @@ from allencv_al.service.pipeline.pipeline_errors import PipelineError
 
 HEADER = "Idempotency-Key"
 _KEPT = 8  # a sequential client repeats only its last request
-_LONGEST = 200
+_LONGEST = 200  # characters of a key
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class KeptAnswers:
@@ -30,43 +33,47 @@ class KeptAnswers:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "answers"
 
-    def find(self, key: str, asked: str) -> dict[str, Any] | None:
-        """Return the kept answer of an earlier request, or None.
+    def once(
+        self,
+        key: str,
+        route: str,
+        body: BaseModel,
+        answer: type[Answer],
+        act: Callable[[], Answer],
+    ) -> Answer:
+        """Return the kept answer of an earlier request with this key, or call `act` and keep its.
 
         Args:
             key: Idempotency key of the request.
-            asked: Digest of the request; see `digest`.
+            route: Route and query of the request.
+            body: Its body.
+            answer: Class of the answer.
+            act: Does what is requested.
 
         Raises:
             PipelineError: The key was used for another request (422) or is invalid (400).
         """
-        path = self._path(key)
-        if not path.is_file():
-            return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["asked"] != asked:
-            raise PipelineError(
-                422, "idempotency_key", f"{HEADER}: already used for another request"
-            )
-        answer: dict[str, Any] = found["answer"]
-        return answer
-
-    def keep(self, key: str, asked: str, answer: dict[str, Any]) -> None:
-        """Keep an answer and delete the oldest ones."""
-        write_json(self._path(key), {"asked": asked, "answer": answer})
-        files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        for path in files[:-_KEPT]:
-            path.unlink(missing_ok=True)
-
-    def _path(self, key: str) -> Path:
         if not 0 < len(key) <= _LONGEST:
             raise PipelineError(
                 400, "bad_request", f"{HEADER}: expected 1 to {_LONGEST} characters"
             )
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+        text = json.dumps([route, body.model_dump(mode="json")], sort_keys=True)
+        asked = hashlib.sha256(text.encode()).hexdigest()
+        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+        if not path.is_file():
+            found = act()
+            # A kill before this line repeats the work: only a finished answer may be kept
+            write_json(path, {"asked": asked, "answer": found.model_dump(mode="json")})
+            self._delete_oldest()
+            return found
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["asked"] != asked:
+            raise PipelineError(
+                422, "idempotency_key", f"{HEADER}: already used for another request"
+            )
+        return answer.model_validate(kept["answer"])
 
-
-def digest(path: str, body: BaseModel) -> str:
-    """Return a digest of path and body."""
-    text = json.dumps([path, body.model_dump(mode="json")], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    def _delete_oldest(self) -> None:
+        files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in files[:-_KEPT]:
+            path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from allencv_al.metrics.detection import Boxes
 from allencv_al.service.pipeline.functions.returns import as_array
-from allencv_al.service.pipeline.pipeline_errors import PipelineError
+from allencv_al.service.pipeline.pipeline_errors import ReturnValueError
 
+_error = partial(ReturnValueError, "test")
 _SHOWN = 8
 _DIGITS = 10  # of the number of a class
 _MOST = sys.float_info.max
@@ -304,7 +306,3 @@ def _box_values(
     if columns and (array.ndim != 2 or array.shape[1] != columns):
         raise _error(f"{where}: {name}: expected [n, {columns}], found {list(array.shape)}")
     return array if columns else array.reshape(-1)
-
-
-def _error(message: str) -> PipelineError:
-    return PipelineError(422, "return_value", f"test: {message}", "test")

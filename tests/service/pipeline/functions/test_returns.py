@@ -19,11 +19,10 @@ import torch
 import urllib3
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.service.pipeline import Pipeline
+from allencv_al.service.pipeline import Pipeline, sql_client
 from allencv_al.service.pipeline.functions.infer_keys import by_record
 from allencv_al.service.pipeline.functions.returns import as_array, side_by_side, to_plain
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.state import sql_client
 from allencv_al.service.pipeline.tasks.pipeline_metrics import (
     classification_metrics,
     detection_metrics,

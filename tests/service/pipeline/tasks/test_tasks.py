@@ -16,7 +16,7 @@ from sklearn import metrics as oracle
 
 from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.tasks.output_activations import (
+from allencv_al.service.pipeline.tasks.infer_outputs import (
     distribution,
     independent_classes,
     to_numbers,

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
+from allencv_al.service.pipeline.functions.infer_keys import difference, match_keys
 from allencv_al.service.pipeline.functions.returns import as_array
-from allencv_al.service.pipeline.pipeline_errors import PipelineError
+from allencv_al.service.pipeline.pipeline_errors import ReturnValueError
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS indexes (
@@ -29,8 +30,7 @@ CREATE TABLE IF NOT EXISTS indexes (
 );
 """
 _INSERT = "INSERT INTO indexes (row_id, selected_index) VALUES (?, ?)"
-_NPY = b"\x93NUMPY"
-_SHOWN = 8
+_NPY = b"\x93NUMPY"  # the first bytes of an NPY file
 
 
 def create_connection(db_file: str | Path) -> sqlite3.Connection:
@@ -99,35 +99,34 @@ def remap(conn: sqlite3.Connection, unlabeled: Sequence[int]) -> None:
     As for the keys of infer, ids are record indices already, or positions among the sorted indices.
 
     Raises:
-        PipelineError: Rows are missing, duplicate, or of other records (422); they are named.
+        PipelineError: The database is damaged, or rows are missing, duplicate, or of other records
+            (422); they are named.
     """
     records = sorted(unlabeled)
-    with conn:
-        conn.execute("BEGIN IMMEDIATE")
-        rows = conn.execute("SELECT id, row_id FROM indexes").fetchall()
-        odd = [place for _, place in rows if not isinstance(place, int)]
-        if odd:
-            message = f"infer: the database: expected whole numbers as row_id, found {odd[0]!r:.80}"
-            raise PipelineError(422, "infer_keys", message, "infer")
-        found = sorted(place for _, place in rows)
-        if found == records:
-            return
-        if found != list(range(len(records))):
-            raise PipelineError(422, "infer_keys", _difference(found, records), "infer")
-        # By primary key: row_id has no index, so finding rows by it would be quadratic
-        conn.executemany(
-            "UPDATE indexes SET row_id = ? WHERE id = ?",
-            ((records[place], number) for number, place in rows),
-        )
+    try:
+        with conn:
+            conn.execute("BEGIN IMMEDIATE")
+            rows = conn.execute("SELECT id, row_id FROM indexes").fetchall()
+            keys = [key for _, key in rows]
+            odd = [key for key in keys if not isinstance(key, int)]
+            if odd:
+                raise _error(f"expected whole numbers as row_id, found {odd[0]!r:.80}")
+            matched = match_keys(keys, records)
+            if matched is None:
+                raise _error(difference(keys, records, len(keys), "a row"))
+            if matched is not keys:
+                # By primary key: row_id has no index, so finding rows by it would be quadratic
+                conn.executemany(
+                    "UPDATE indexes SET row_id = ? WHERE id = ?",
+                    ((record, number) for record, (number, _) in zip(matched, rows, strict=True)),
+                )
+    except sqlite3.Error as error:
+        message = f"the database cannot be read: {error}"
+        raise ReturnValueError("infer", message) from error
 
 
-def _difference(found: list[int], records: list[int]) -> str:
-    missing = sorted(set(records) - set(found))[:_SHOWN]
-    foreign = sorted(set(found) - set(records))[:_SHOWN]
-    return (
-        f"infer: the database: expected a row for each of {len(records)} records, found "
-        f"{len(found)}; missing: {missing or 'none'}; not requested: {foreign or 'none'}"
-    )
+def _error(message: str) -> ReturnValueError:
+    return ReturnValueError("infer", f"the database: {message}", "infer_keys")
 
 
 def _blob(array: Any) -> bytes:
@@ -152,9 +151,9 @@ def _array(blob: Any, number: int) -> NDArray[Any]:
 
 
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
-    """Stand for `codecs.encode`, by which old pickles hold bytes; other codecs are not run."""
+    """Replace `codecs.encode`, which old pickles call for bytes; refuse other codecs."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"the codec {encoding} is not run")
+        raise pickle.UnpicklingError(f"codec {encoding} is not allowed")
     return text.encode("latin1")
 
 
@@ -168,11 +167,11 @@ _KNOWN: dict[tuple[str, str], Any] = {
 
 
 class _PlainArrays(pickle.Unpickler):
-    """Reads what `ndarray.dumps` writes, and runs nothing else."""
+    """Reads pickles of `ndarray.dumps`; any other class or function is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the things that a plain array is made of."""
+        """Return a class or function that plain arrays consist of."""
         try:
             return _KNOWN[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is not read") from None
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed") from None

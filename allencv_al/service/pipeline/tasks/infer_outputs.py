@@ -1,7 +1,8 @@
-"""Logits of infer's outputs, and quantities derived from them."""
+"""Outputs of infer: as logits, with derived scores, and in the storage."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -9,15 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.service.pipeline.functions.returns import as_array
-from allencv_al.service.pipeline.pipeline_errors import PipelineError
+from allencv_al.common.config.names import listed
+from allencv_al.service.pipeline.functions.returns import as_array, to_plain
+from allencv_al.service.pipeline.pipeline_errors import PipelineError, ReturnValueError
+from allencv_al.service.pipeline.state.storage import Storage
+from allencv_al.service.pipeline.tasks.tasks import DETECTION, MULTI_LABEL, REGRESSION, SEGMENTATION
+
+logger = logging.getLogger(__name__)
 
 NAMES = ("pre_softmax", "logits", "softmax", "sigmoid")
-_SMALLEST = 1e-12
+_SMALLEST = 1e-12  # probabilities are clipped to it, since log(0) is not finite
 _NEVER = -1e4  # logit of a probability that is 0 in any precision
 _ROUNDED = 1e-3  # by how much half-precision probabilities may miss a sum of 1
-_SHOWN = 8
-_LOOKED_AT = 1_000
+_CHECKED = 1_000  # outputs that are checked for being probabilities
 
 
 def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.float64]:
@@ -47,19 +52,19 @@ def to_logits(outputs: Mapping[int, Any], phase: str = "infer") -> NDArray[np.fl
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(bad):
         records = list(outputs)
-        others = ", ".join(str(records[place]) for place in bad[1:_SHOWN])
-        more = f" (and in those of {len(bad) - 1} more: {others})" if others else ""
+        others = [records[place] for place in bad[1:]]
+        more = f" (and in those of {len(others)} more: {listed(others)})" if others else ""
         raise _error(records[bad[0]], phase, f"found a number that is not finite{more}")
     return logits
 
 
 def notes_on(outputs: Mapping[int, Any]) -> list[str]:
-    """Return warnings about suspicious outputs, as sentences.
+    """Return warnings about suspicious outputs, as sentences, and log them.
 
     Args:
         outputs: Outputs by record index as infer returned them; only the first 1,000 are checked.
     """
-    outputs = dict(islice(outputs.items(), _LOOKED_AT))
+    outputs = dict(islice(outputs.items(), _CHECKED))
     named = {
         next((name for name in NAMES if name in value), "") if isinstance(value, Mapping) else "-"
         for value in outputs.values()
@@ -73,10 +78,12 @@ def notes_on(outputs: Mapping[int, Any]) -> list[str]:
     sums = np.abs(logits.sum(axis=1) - 1)
     if logits.shape[1] < 2 or logits.min() < 0 or sums.max() > _ROUNDED:
         return []
-    return [
+    note = (
         "infer: the outputs look like probabilities (each row is in 0..1 and sums to 1) but are "
         'read as logits; return {"softmax": row} for probabilities'
-    ]
+    )
+    logger.warning("%s", note)
+    return [note]
 
 
 def to_numbers(outputs: Mapping[int, Any]) -> NDArray[np.float64]:
@@ -147,15 +154,43 @@ def independent_classes(logits: NDArray[np.float64]) -> dict[str, NDArray[np.flo
     return {"sigmoid": positive, "margin": least, "entropy": entropy.sum(axis=1)}
 
 
+def store_outputs(
+    storage: Storage, stem: str, outputs: Mapping[int, Any], task: str | None = None
+) -> str:
+    """Write logits as NPZ, other outputs as JSON; return the address.
+
+    The NPZ file holds `index` `[N]`, `logits` `[N, C]` and derived arrays: `softmax`,
+    `confidence`, `margin` and `entropy`, or for multi-label outputs `sigmoid`, `margin` and
+    `entropy`. For regression it holds `index` and `predictions` `[N]`.
+
+    Args:
+        storage: The storage.
+        stem: Path without suffix.
+        outputs: Outputs by record index.
+        task: One of `tasks`, if known. Boxes are always detections.
+
+    Raises:
+        PipelineError: Outputs are not plain values, or not finite (422).
+    """
+    has_boxes = any(isinstance(one, Mapping) and "boxes" in one for one in outputs.values())
+    if has_boxes or task in (DETECTION, SEGMENTATION):
+        plain = to_plain(dict(outputs), "infer", "outputs", is_finite=True)
+        return storage.write_json(f"{stem}.json", plain)
+    arrays = {"index": np.array(list(outputs), dtype=np.int64)}
+    if task == REGRESSION:
+        return storage.write_arrays(f"{stem}.npz", {**arrays, "predictions": to_numbers(outputs)})
+    logits = to_logits(outputs)
+    of_classes = independent_classes if task == MULTI_LABEL else distribution
+    return storage.write_arrays(f"{stem}.npz", {**arrays, "logits": logits, **of_classes(logits)})
+
+
 def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
     name = "logits"
     if isinstance(value, Mapping):
         name = next((name for name in NAMES if name in value), "")
         if not name:
-            found = ", ".join(map(str, list(value)[:8]))
-            raise _error(
-                record, phase, f"expected one of {', '.join(NAMES)}, found {found or 'nothing'}"
-            )
+            found = listed(list(value)) if value else "nothing"
+            raise _error(record, phase, f"expected one of {', '.join(NAMES)}, found {found}")
         value = value[name]
     try:
         array = _real(value)
@@ -194,5 +229,5 @@ def _unpacked(value: Any) -> Any:
     return value
 
 
-def _error(record: int, phase: str, message: str) -> PipelineError:
-    return PipelineError(422, "outputs", f"{phase}: outputs[{record}]: {message}", phase)
+def _error(record: int, phase: str, message: str) -> ReturnValueError:
+    return ReturnValueError(phase, f"outputs[{record}]: {message}", "outputs")

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.common.errors import DataError
+from allencv_al.service.pipeline import sql_client
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
-from allencv_al.service.pipeline.state import sql_client
 
 
 def rows(path: Path) -> list[tuple[int, Any]]:
