@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from allencv_al.training.callbacks.base import TrainerCallback as TrainerCallback
     from allencv_al.training.checkpoints.checkpointer import Checkpointer as Checkpointer
     from allencv_al.training.evaluation import evaluate as evaluate
+    from allencv_al.training.trainers.base import EpochTrainer as EpochTrainer
     from allencv_al.training.trainers.base import Trainer as Trainer
     from allencv_al.training.trainers.gradient_descent_trainer import (
         GradientDescentTrainer as GradientDescentTrainer,
@@ -19,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "Checkpointer": "allencv_al.training.checkpoints.checkpointer",
+        "EpochTrainer": "allencv_al.training.trainers.base",
         "GradientDescentTrainer": "allencv_al.training.trainers.gradient_descent_trainer",
         "Trainer": "allencv_al.training.trainers.base",
         "TrainerCallback": "allencv_al.training.callbacks.base",

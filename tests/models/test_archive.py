@@ -161,7 +161,7 @@ def test_an_override_cannot_bring_in_a_dotted_type(tiny_run: Path) -> None:
 
 @pytest.mark.parametrize("key", ["model", "dataset_reader", "validation_dataset_reader"])
 def test_a_name_alone_is_no_path_to_code_either(tiny_run: Path, key: str) -> None:
-    with pytest.raises(ArchiveError, match=r"subprocess\.Popen"):
+    with pytest.raises(ArchiveError, match="is a dotted type"):
         load_archive(tiny_run, overrides=json.dumps({key: "subprocess.Popen"}))
 
 
