@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection
@@ -22,20 +23,20 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
-_SAID_SECONDS = 30.0
-# What a proxy answers for a pipeline that is away, and a pipeline that is at work
+_LOG_SECONDS = 30.0  # between messages about an unreachable or busy pipeline
+# Statuses with which a proxy answers for an unreachable or overloaded pipeline
 _AWAY = (429, 502, 503, 504)
 
 
 class HTTPTransport:
-    """Sends requests, waits as long as a training takes, and asks again where an answer was lost.
+    """Sends requests, waits as long as a training takes, and repeats requests without an answer.
 
     Args:
-        url: Address of the pipeline: `http://HOST:PORT`, perhaps with a path.
-        token: Sent as bearer token, if there is one.
+        url: Address of the pipeline: `http://HOST:PORT`, optionally with a path.
+        token: Bearer token, if the pipeline needs one.
         patience_seconds: Maximum time that the pipeline may be unreachable.
-        who: The name of the other side in messages.
-        setting: The name of the setting of url and token in messages.
+        who: Name of the other side in messages.
+        setting: Config key above `url` and `token`, for messages.
     """
 
     def __init__(
@@ -63,14 +64,14 @@ class HTTPTransport:
         """See `Transport.call`."""
         headers = self._headers if key is None else {**self._headers, "Idempotency-Key": key}
         content = json.dumps(body).encode()
-        pause, away_since, said = _FIRST_PAUSE, None, 0.0
-        with _said_while_it_lasts(path):
+        pause, away_since, logged = _FIRST_PAUSE, None, 0.0
+        with _logged_while_pending(path):
             while True:
                 status, answer, cause = self._send(path, content, headers)
                 if status == 200 and isinstance(answer, dict):
                     return answer
                 now = time.monotonic()
-                if _is_busy(status, answer):  # for however long
+                if _is_busy(status, answer):  # patience counts unreachable time only
                     away_since = None
                 elif cause is None:
                     raise refusal(self.name, path, status, answer, self._setting)
@@ -78,9 +79,9 @@ class HTTPTransport:
                     away_since = now if away_since is None else away_since
                     if now - away_since >= self._patience:
                         raise self._unreachable(cause)
-                if now - said >= _SAID_SECONDS:
+                if now - logged >= _LOG_SECONDS:
                     logger.info("waiting for %s: %s", self.name, cause or "it is busy")
-                    said = now
+                    logged = now
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -88,7 +89,7 @@ class HTTPTransport:
         """Return the answer to a GET request, without waiting for an unreachable pipeline.
 
         Raises:
-            AllenCVError: There is no such answer.
+            AllenCVError: The pipeline is unreachable or refuses.
         """
         status, answer, cause = self._send(path, None, self._headers)
         if cause is not None:
@@ -104,7 +105,7 @@ class HTTPTransport:
     def _send(
         self, path: str, content: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, Any, str | None]:
-        """Return status and body of an answer, and why there is none."""
+        """Return status and body of an answer, and the cause if there is none."""
         method = "GET" if content is None else "POST"
         try:
             found = self._pool.request(
@@ -125,6 +126,20 @@ class HTTPTransport:
         )
 
 
+def address_fault(url: str) -> str | None:
+    """Return why a pipeline's address is wrong; None if it is right."""
+    parts = urlsplit(url)
+    try:
+        _ = parts.port
+    except ValueError:
+        return f'expected a port from 0 to 65535, found "{url}"'
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return f'expected http://HOST:PORT, found "{url}"'
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "expected http://HOST:PORT alone; the token is a key of its own"
+    return None
+
+
 def _is_busy(status: int, answer: Any) -> bool:
     error = answer.get("error") if isinstance(answer, dict) else None
     return status == 409 and isinstance(error, dict) and error.get("type") == "busy"
@@ -138,7 +153,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _keep_alive() -> list[tuple[int, int, int]]:
-    """Return the socket options by which the death of the other machine is noticed."""
+    """Return socket options that detect a dead machine: reads have no timeout, trainings last."""
     found = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 6)):
         if hasattr(socket, name):
@@ -147,17 +162,17 @@ def _keep_alive() -> list[tuple[int, int, int]]:
 
 
 @contextmanager
-def _said_while_it_lasts(path: str) -> Iterator[None]:
+def _logged_while_pending(path: str) -> Iterator[None]:
     """Log at intervals that an answer is pending."""
     done = threading.Event()
     began = time.monotonic()
 
-    def say() -> None:
-        while not done.wait(2 * _SAID_SECONDS):
+    def log() -> None:
+        while not done.wait(2 * _LOG_SECONDS):
             minutes = (time.monotonic() - began) / 60
-            logger.info("%s: at work for %.0f min", path.strip("/"), minutes)
+            logger.info("%s: running for %.0f min", path.strip("/"), minutes)
 
-    thread = threading.Thread(target=say, daemon=True)
+    thread = threading.Thread(target=log, daemon=True)
     thread.start()
     try:
         yield

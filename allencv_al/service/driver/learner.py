@@ -10,10 +10,9 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.active_learning.learners.base import Learner, TestFigures, TestOutputs
@@ -25,7 +24,7 @@ from allencv_al.common.files.atomic_file import write_json
 from allencv_al.labels.label_store import UNTOLD
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
-from allencv_al.service.driver.http_transport import HTTPTransport
+from allencv_al.service.driver.http_transport import HTTPTransport, address_fault
 from allencv_al.service.driver.outputs import (
     embeddings_of,
     logits_of,
@@ -53,11 +52,9 @@ _PROTOCOL = 1
 
 def _place_problems(url: str | None, listen_port: int | None) -> Iterator[Problem]:
     yield from not_one_of_two(url=url, listen_port=listen_port)
-    message = None if url is None else _address_fault(url)
+    message = None if url is None else address_fault(url)
     if message is not None:
         yield "url", message
-    if listen_port is not None and not 0 <= listen_port <= 65535:
-        yield "listen_port", f"expected 0 to 65535, found {listen_port}"
 
 
 def _one_token(token: str | None, token_file: Path | None) -> Iterator[Problem]:
@@ -69,35 +66,34 @@ def _one_token(token: str | None, token_file: Path | None) -> Iterator[Problem]:
 class PipelineLearner(Learner):
     """Drives a `Pipeline`, which trains with any library; the loop chooses the queries.
 
-    Each round sends `/train`, `/test` and `/infer`, with a checkpoint of its own: `ckpt_0_` and
-    eight letters in the first round that trains, which no other run has. The loop waits
-    for a pipeline that is busy or restarts, and does not repeat finished requests. With
-    `retrain: "warm"`, train gets the checkpoint of the round before as `resume_from`.
+    Each round sends `/train`, `/test` and `/infer` with a checkpoint name that no other round or
+    run uses: `ckpt_0_` and eight letters in the first round. The loop waits for a pipeline that is
+    busy or restarts, and does not repeat finished requests. With `retrain: "warm"`, train gets the
+    checkpoint of the previous round as `resume_from`.
 
-    The records to label are those of its getdatasetstate. A record with a `label` there gets that
+    The records to label are those of getdatasetstate. A record with a `label` there gets that
     label; if no record has one, the pipeline is assumed to know the labels of the records that it
-    trains on, unless an annotator gives them: train gets those as `labels`.
+    trains on, unless an annotator provides them: train gets those as `labels`.
 
-    A pipeline that cannot be reached asks for its work itself, by `Pipeline.work(url, token)`:
-    give `listen_port` in place of `url`.
+    A pipeline that cannot be reached polls for requests by `Pipeline.work(url, token)`: set
+    `listen_port` instead of `url`.
 
     Args:
         experiment: The experiment of the config.
         url: Address of the pipeline, such as "http://127.0.0.1:5000".
-        listen_port: The port where the run waits for a worker, in place of `url`; 0 takes a free
-            one.
-        listen_host: The address to listen on; any but this machine needs a token.
-        token: The pipeline's token, or what workers need; no file of the run holds it. Default: the
-            environment variable ALLENCV_AL_PIPELINE_TOKEN, if it is set.
-        token_file: A file with the token, in place of it.
-        embeddings: Whether infer gives a vector `embedding` beside the logits of each record, as
-            some strategies need it.
+        listen_port: Port where the run waits for a worker, instead of `url`; 0 takes a free one.
+        listen_host: Address to listen on; any other than loopback needs a token.
+        token: Token of the pipeline, or token that workers need; it is written to no file of the
+            run. Default: the environment variable ALLENCV_AL_PIPELINE_TOKEN, if set.
+        token_file: File with the token, instead of `token`.
+        embeddings: Whether infer returns a vector `embedding` beside the logits of each record,
+            which some strategies need.
         records: Number of records, if the pipeline has no getdatasetstate.
         records_per_request: Number of records per `/infer` request.
         patience_seconds: Seconds that the pipeline may be unreachable before the run stops.
 
     Raises:
-        AllenCVError: There is no pipeline, or its records are not what the config says.
+        AllenCVError: The pipeline is unreachable, or its records contradict the config.
     """
 
     joint_rules = (_place_problems, _one_token)
@@ -106,7 +102,7 @@ class PipelineLearner(Learner):
         self,
         experiment: PipelineExperiment,
         url: str | None = None,
-        listen_port: int | None = None,
+        listen_port: Annotated[int, Interval(ge=0, le=65535)] | None = None,
         listen_host: str = "127.0.0.1",
         token: str | None = None,
         token_file: Path | None = None,
@@ -129,7 +125,7 @@ class PipelineLearner(Learner):
             if self._info.get("protocol") != _PROTOCOL:
                 name = self._transport.name
                 raise DataError(f"{name}: expected a pipeline of protocol {_PROTOCOL}")
-            self._records = self._read_records(experiment, records)
+            self._records = self._find_records(experiment, records)
         except BaseException:
             self._transport.close(is_done=False)
             raise
@@ -146,7 +142,7 @@ class PipelineLearner(Learner):
         secrets = (config.get("token"), config.get("token_file"), os.environ.get(TOKEN_VARIABLE))
         is_open = secrets == (None, None, None)
         if config.sound("listen_host") and is_open and not is_loopback(config.get("listen_host")):
-            yield config.fault("listen_host", "others can reach it, so a token is needed")
+            yield config.fault("listen_host", "other machines can reach it: a token is needed")
 
     @classmethod
     @overrides
@@ -158,7 +154,7 @@ class PipelineLearner(Learner):
         if set(needs) - OFFERED:
             missing = ", ".join(sorted(set(needs) - OFFERED))
             raise ConfigurationError(
-                f"active_learning.strategy: needs {missing}, which no pipeline gives"
+                f"active_learning.strategy: needs {missing}, which pipelines do not return"
             )
         if not self._embeddings and {"embeddings", "labeled_embeddings"} & set(needs):
             raise ConfigurationError(
@@ -168,7 +164,7 @@ class PipelineLearner(Learner):
 
     @property
     def _spellings(self) -> dict[str, str]:
-        """The names of the classes, each with how the pipeline writes it."""
+        """Spellings of the pipeline by class name."""
         return {class_name(name): name for name in self._records.classes}
 
     @overrides
@@ -189,7 +185,7 @@ class PipelineLearner(Learner):
         others = sorted(set(labels) - {*known, UNTOLD})
         if known and others:
             raise DataError(
-                f"labels of no class of the pipeline: {', '.join(others)}; its classes are "
+                f"labels of no class of the pipeline: {', '.join(others)}; known: "
                 f"{', '.join(known)}"
             )
         return False
@@ -197,8 +193,9 @@ class PipelineLearner(Learner):
     @overrides
     def train(self, round: int, labels: Mapping[str, str], folder: Path) -> dict[str, Any]:
         path = folder / ROUND_NAME
-        if not path.is_file():  # what this run has asked for is nothing that another one has
-            write_json(path, self._begun(round))
+        # Before the first request: after a kill, the same key and checkpoint are sent again
+        if not path.is_file():
+            write_json(path, self._new_round(round))
         before = _checkpoint_in(folder.parent / f"{round - 1:04d}" / ROUND_NAME)
         self._take_up(round, folder)
         records = self._records.index_of
@@ -208,7 +205,7 @@ class PipelineLearner(Learner):
             "ckpt_file": self._checkpoint,
         }
         if self.knows_labels():
-            spellings = self._spellings  # as the pipeline writes them
+            spellings = self._spellings
             body["labels"] = {
                 str(records[id]): spellings.get(label, label) for id, label in labels.items()
             }
@@ -235,7 +232,7 @@ class PipelineLearner(Learner):
         if not needs:
             return PoolOutputs(list(ids))
         if self._checkpoint is None:
-            raise DataError("a pipeline has nothing to infer with before its first training")
+            raise DataError("infer: the pipeline has no checkpoint before the first training")
         index_of = self._records.index_of
         blocks = list(self._infer_blocks(sorted((index_of[id], id) for id in ids), needs))
         order = {id: place for place, id in enumerate(id for found, _, _ in blocks for id in found)}
@@ -259,9 +256,7 @@ class PipelineLearner(Learner):
     def write_archive(self, folder: Path) -> None:
         logger.info("the model is the checkpoint %s of %s", self._checkpoint, self._transport.name)
 
-    # -- Its parts ----------------------------------------------------------------------------
-
-    def _read_records(self, experiment: PipelineExperiment, count: int | None) -> Records:
+    def _find_records(self, experiment: PipelineExperiment, count: int | None) -> Records:
         named = self._info.get("class_labels") or {}
         size = max((int(number) for number in named), default=-1) + 1
         classes = [named.get(str(number), str(number)) for number in range(size)]
@@ -271,13 +266,13 @@ class PipelineLearner(Learner):
             records = read_records(answer.get("state"), classes)
             if count is not None and count != len(records.items):
                 raise DataError(
-                    f"active_learning.learner.records: expected {len(records.items)}, as "
-                    f"getdatasetstate says, found {count}"
+                    f"active_learning.learner.records: expected {len(records.items)}, the number "
+                    f"of records that getdatasetstate returned, found {count}"
                 )
         elif count is None:
             raise ConfigurationError(
-                "active_learning.learner.records: how many records are there? The pipeline has no "
-                "getdatasetstate that would say it"
+                "active_learning.learner.records: expected the number of records, since the "
+                "pipeline has no getdatasetstate; found none"
             )
         else:
             records = counted_records(count, classes)
@@ -294,8 +289,8 @@ class PipelineLearner(Learner):
             )
         return kept_by_pipeline(records)
 
-    def _begun(self, round: int) -> dict[str, str]:
-        """Return the key of a round's requests, and the name of a checkpoint that no other has."""
+    def _new_round(self, round: int) -> dict[str, str]:
+        """Return the key of a round's requests and its unique checkpoint name."""
         key = uuid.uuid4().hex
         extension = self._info.get("checkpoint_extension", "")
         return {"key": key, "checkpoint": f"ckpt_{round - 1}_{key[:8]}{extension}"}
@@ -328,7 +323,7 @@ class PipelineLearner(Learner):
 
 
 def _checkpoint_in(path: Path) -> str | None:
-    """Return the checkpoint that a round has left; None where none was trained."""
+    """Return the checkpoint name of a round; None if the round trained none."""
     if not path.is_file():
         return None
     found: str = json.loads(path.read_text(encoding="utf-8"))["checkpoint"]
@@ -347,16 +342,3 @@ def _token(token: str | None, token_file: Path | None) -> str | None:
     if not found:
         raise ConfigurationError(f"active_learning.learner.token_file: {token_file} is empty")
     return found
-
-
-def _address_fault(url: str) -> str | None:
-    parts = urlsplit(url)
-    try:
-        _ = parts.port
-    except ValueError:
-        return f'expected a port from 0 to 65535, found "{url}"'
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f'expected http://HOST:PORT, found "{url}"'
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "expected http://HOST:PORT alone; the token is a key of its own"
-    return None

@@ -8,19 +8,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.active_learning.rounds.round_metrics import column_names, metrics_of_counts
 from allencv_al.common.errors import DataError
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
-from allencv_al.service.pipeline.tasks.infer_outputs import NAMES, of_two_classes, to_logits
+from allencv_al.service.pipeline.pipeline_errors import PipelineError
+from allencv_al.service.pipeline.tasks.infer_outputs import (
+    NAMES,
+    distribution,
+    of_two_classes,
+    to_logits,
+)
+from allencv_al.service.pipeline.tasks.returned_values import class_numbers, number_of
 from allencv_al.service.pipeline.tasks.tasks import DETECTION, MULTI_LABEL
 
 EMBEDDING = "embedding"
-_CERTAIN = 1e3  # the logit of an image without boxes
-# What the pipeline's own metrics are called here
-_OWN_NAMES = {"mAP": "mean_average_precision"}
+_CERTAIN = 1e3  # logit of an image without boxes: softmax 1 in float32, so it is never asked for
+# Metrics of pipelines with another name in results
+_RENAMED = {"mAP": "mean_average_precision"}
 
 
 def logits_of(
@@ -28,20 +34,20 @@ def logits_of(
 ) -> FloatArray:
     """Return the logits of records, float32 `[N, C]`.
 
-    Of the boxes that a detector has found in an image, the least certain speaks for the image: the
-    one with the smallest margin between its two likeliest classes (the maximum aggregation of Brust
-    et al. 2019, arXiv:1809.09875, section 3). An image without boxes is taken for certain. Of
-    several classes that a record may have, the least certain speaks for it, as a question of two
-    classes (Brinker 2006, "On active learning in multi-label classification"). A single column is
-    the logit of the second of two classes.
+    A detection is represented by its least certain box: the one with the smallest margin between
+    its two likeliest classes (the maximum aggregation of Brust et al. 2019, arXiv:1809.09875,
+    section 3). An image without boxes counts as certain. A multi-label record is represented by
+    its least certain class, as a decision between two classes (Brinker 2006, "On active learning
+    in multi-label classification"). A single column is the logit of the second of two classes.
 
     Args:
-        outputs: The outputs of infer, by record.
-        records: Whose.
+        outputs: Outputs of infer, by record index.
+        records: Record indices whose logits are returned.
         task: The task, as in the pipeline's metrics.
 
     Raises:
-        DataError: A record has no output, or one that is none; or they have different lengths.
+        DataError: A record has no output.
+        PipelineError: An output has no logits, or lengths differ.
     """
     missing = [record for record in records if str(record) not in outputs]
     if missing:
@@ -58,14 +64,14 @@ def logits_of(
 
 
 def stacked(blocks: Sequence[FloatArray], width: int) -> FloatArray:
-    """Return the rows of all blocks; blocks of images without boxes take the width of the others.
+    """Return the rows of all blocks; blocks of images without boxes get the width of the others.
 
     Args:
-        blocks: Of `logits_of` or `embeddings_of`.
-        width: That of no rows.
+        blocks: Results of `logits_of` or `embeddings_of`.
+        width: Number of columns if there are no blocks.
 
     Raises:
-        DataError: They have different widths.
+        DataError: The widths differ.
     """
     if not blocks:
         return np.empty((0, width), np.float32)
@@ -82,10 +88,10 @@ def stacked(blocks: Sequence[FloatArray], width: int) -> FloatArray:
 
 
 def embeddings_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatArray:
-    """Return the embeddings that infer has given beside the logits, float32 `[N, D]`.
+    """Return the embeddings that infer returned beside the logits, float32 `[N, D]`.
 
     Raises:
-        DataError: A record has none; or they have different lengths.
+        DataError: A record has no embedding, or lengths differ.
     """
     rows = []
     for record in records:
@@ -97,8 +103,8 @@ def embeddings_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatAr
             rows.append(np.empty(0, np.float32))
         if vector is None or not rows[-1].size or not np.isfinite(rows[-1]).all():
             raise DataError(
-                f"infer: outputs[{record}]: expected a vector {EMBEDDING!r} beside the logits, as "
-                "active_learning.learner.embeddings says, found none"
+                f"infer: outputs[{record}]: expected a vector {EMBEDDING!r} beside the logits, "
+                "found none; return one, or set active_learning.learner.embeddings: false"
             )
     if len({row.size for row in rows}) > 1:
         raise DataError(f"infer: expected {EMBEDDING} vectors of one length, found several")
@@ -106,17 +112,17 @@ def embeddings_of(outputs: Mapping[str, Any], records: Sequence[int]) -> FloatAr
 
 
 def test_outputs(answer: Mapping[str, Any], classes: Sequence[str]) -> TestOutputs | TestFigures:
-    """Return what test has answered: logits if it gives them, else what follows from its values.
+    """Return the logits that test returned, else metrics of its predictions and labels.
 
     Args:
-        answer: Of `/test`.
-        classes: The names of the classes by column, as far as they are known.
+        answer: Answer of `/test`.
+        classes: Class names by column, as far as known.
 
     Raises:
-        DataError: Labels are no columns of the logits.
+        DataError: A label exceeds the columns of the logits.
     """
-    labels = _class_numbers(answer["labels"], classes)
-    predictions = _class_numbers(answer["predictions"], classes)
+    labels = _single_classes(answer["labels"], classes)
+    predictions = _single_classes(answer["predictions"], classes)
     if labels is None or predictions is None or len(labels) != len(predictions):
         return TestFigures(_own_metrics(answer.get("metrics") or {}))
     if answer.get("outputs") is not None:
@@ -135,7 +141,7 @@ def test_outputs(answer: Mapping[str, Any], classes: Sequence[str]) -> TestOutpu
     return TestFigures(metrics_of_counts(counts), counts.tolist(), column_names(classes, size))
 
 
-test_outputs.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+test_outputs.__test__ = False  # type: ignore[attr-defined]  # not a pytest test
 
 
 def _of_detections(rows: Mapping[int, Any]) -> dict[int, Any]:
@@ -151,35 +157,27 @@ def _least_certain_box(row: Any) -> NDArray[np.float64] | None:
     if not boxes:
         return None
     logits = to_logits({index: {name: box} for index, box in enumerate(boxes)})
-    ranked = np.sort(softmax(logits, axis=1), axis=1)
-    second = ranked[:, -2] if logits.shape[1] > 1 else np.zeros(len(logits))
-    found: NDArray[np.float64] = logits[int((ranked[:, -1] - second).argmin())]
+    found: NDArray[np.float64] = logits[int(distribution(logits)["margin"].argmin())]
     return found
 
 
-def _class_numbers(values: Any, classes: Sequence[str]) -> NDArray[np.int64] | None:
-    """Return classes as their numbers, `[M]`; None where an item has no single class."""
+def _single_classes(values: Any, classes: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return class numbers `[M]`; None if an item has no single class."""
     if isinstance(values, Mapping):
         values = [values[key] for key in sorted(values)]
     if not isinstance(values, list):
         return None
     places = {name: index for index, name in enumerate(classes)}
-    found = [_class_number(value, places) for value in values]
-    numbers = [number for number in found if number is not None]
-    return np.asarray(numbers, np.int64) if len(numbers) == len(found) else None
-
-
-def _class_number(value: Any, places: Mapping[str, int]) -> int | None:
-    if isinstance(value, str):
-        return places.get(value, int(value) if value.isdecimal() else None)
-    if isinstance(value, bool | int):
-        return int(value) if value >= 0 else None
-    return int(value) if isinstance(value, float) and value >= 0 and value.is_integer() else None
+    try:
+        found = class_numbers([number_of(value, places) for value in values], "labels")
+    except PipelineError:  # classes of several labels, boxes, masks or numbers
+        return None
+    return np.asarray(found, np.int64) if min(found, default=0) >= 0 else None
 
 
 def _own_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     return {
-        _OWN_NAMES.get(name, name): float(value)
+        _RENAMED.get(name, name): float(value)
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -1,4 +1,4 @@
-"""`PipelineExperiment`: a config whose model, training and data are a pipeline's."""
+"""`PipelineExperiment`: a config for a pipeline, which has its own model, training and data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.errors import Fault
 from allencv_al.data.dataset_readers.base import DatasetReader
 
-# Keys of the block `active_learning` that say what a model of ours does
-_OURS = (
+# Keys of the block `active_learning` that a pipeline decides itself
+_DECIDED_BY_PIPELINE = (
     *("shrink", "perturb", "test_fraction", "pool_data_path", "cache_embeddings"),
     *("mc_samples", "target_size"),
 )
@@ -25,15 +25,15 @@ OFFERED = frozenset({"logits", "embeddings", "labeled_embeddings"})
 
 
 class PipelineExperiment(FromParams):
-    """One config file that says how labels are chosen for a pipeline, which does the rest.
+    """A config that chooses queries for a pipeline, which trains, tests and infers.
 
     Args:
-        active_learning: How labels are chosen, with `learner: {type: "pipeline", url: ...}`.
-        dataset_reader: Finds the images of the records, so that reports, tables and the labeling
-            page can show them. They are joined to the records by their ids, or where the pipeline
-            has no names for them by their order.
-        train_data_path: The path of the training images.
-        random_seed: Seed of what strategies leave to chance.
+        active_learning: Settings of the loop, with `learner: {type: "pipeline", url: ...}`.
+        dataset_reader: Finds the images of the records, which reports, tables and the labeling
+            page then show. They are joined to the records by id, or by order if the pipeline has
+            no names for them.
+        train_data_path: Path of the training images.
+        random_seed: Seed of the strategies.
     """
 
     seed_keys: ClassVar[Sequence[str]] = ("random_seed",)
@@ -54,21 +54,21 @@ class PipelineExperiment(FromParams):
 
     @classmethod
     def from_checked(cls, params: Params) -> Self:
-        """Build it, from a config that `check_experiment` let pass."""
+        """Build it from a config that `check_experiment` has checked."""
         built: Self = ObjectSpec(cls).build(params.as_dict(), "", Scope())
         return built
 
     def rehearse(self) -> None:
-        """Do nothing: the model and what it learns from are the pipeline's."""
+        """Do nothing: model and training data belong to the pipeline."""
 
     @classmethod
     def comparison_faults(cls, params: Params) -> Iterator[Fault]:
-        """Yield a fault where runs would wait for a worker, which works for one run alone."""
+        """Yield a fault if runs would wait for a worker, which works for a single run."""
         if params.as_flat_dict().get("active_learning.learner.listen_port") is not None:
             yield Fault(
                 "active_learning.learner.listen_port",
-                "a worker is there for one run: to compare, give the `url` of a pipeline; or "
-                "run active-learn for each strategy, and compare the runs by --runs",
+                "a worker works for one run: to compare strategies, give the `url` of a pipeline; "
+                "or run active-learn for each strategy, and compare the runs by --runs",
             )
 
     @classmethod
@@ -76,14 +76,14 @@ class PipelineExperiment(FromParams):
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         pair = ("dataset_reader", "train_data_path")
         if config.sound(*pair) and len(set(pair) & config.names) == 1:
-            there, missing = sorted(pair, key=lambda name: name not in config.names)
-            yield config.fault(missing, f"{there} needs it, found none")
+            given, missing = sorted(pair, key=lambda name: name not in config.names)
+            yield config.fault(missing, f"{given} needs it, found none")
         block = config.child("active_learning")
         if block is None:
             return
-        for name in _OURS:
+        for name in _DECIDED_BY_PIPELINE:
             if name in block.names:
-                yield block.fault(name, "a pipeline trains by its own rules: leave it out")
+                yield block.fault(name, "decided by the pipeline; leave it out")
         if block.sound("retrain") and block.get("retrain") == "shrink_perturb":
             yield block.fault("retrain", 'expected "cold" or "warm", which tells train to resume')
         yield from _strategy_faults(block)
@@ -94,7 +94,8 @@ def _strategy_faults(block: ConfigView) -> Iterator[Fault]:
         needs = block.build("strategy").needs
         if needs - OFFERED:
             yield block.fault(
-                "strategy", f"needs {', '.join(sorted(needs - OFFERED))}, which no pipeline gives"
+                "strategy",
+                f"needs {', '.join(sorted(needs - OFFERED))}, which pipelines do not return",
             )
     initial = block.child("initial")
     if initial is None or initial.get("strategy") is None or not initial.sound("strategy"):

@@ -1,4 +1,4 @@
-"""The records of a pipeline, from its getdatasetstate."""
+"""Records of a pipeline, read from getdatasetstate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import UNTOLD
 
 _ID_KEYS = ("id", "path", "file", "filename", "name")
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,9 @@ class Records:
     """The records of a pipeline.
 
     Args:
-        items: What each is, with its label if the pipeline tells it.
-        index_of: The number of each in the pipeline, by id.
-        classes: The names of the classes, in the order of the columns of logits; empty if
-            unknown.
+        items: The records as items, with their labels if the pipeline gives them.
+        index_of: Record indices by item id.
+        classes: Class names in the order of the columns of logits; empty if unknown.
     """
 
     items: Sequence[Instance]
@@ -33,18 +31,18 @@ class Records:
 
 
 def read_records(state: Any, classes: Sequence[str]) -> Records:
-    """Return the records that getdatasetstate tells of.
+    """Return the records of a state.
 
     A value of the state is a name or path, which becomes the id, or an object with `id` (or `path`,
-    `file`, `name`) and, if it is no secret, `label`: the number of the class, or its name. Where
-    names are missing or doubled, the numbers of the records are their ids.
+    `file`, `filename`, `name`) and optionally `label`: class number or class name. If a name is
+    missing or duplicate, all ids are record indices.
 
     Args:
-        state: By index, or a list.
-        classes: The names of the classes by column, if they are known.
+        state: What getdatasetstate returned: records by index, or a list.
+        classes: Class names by column, if known.
 
     Raises:
-        DataError: The state is something else; or labels are no classes.
+        DataError: The state is something else, or a label is no class.
     """
     values = _by_index(state)
     names = [_name(value) for value in values.values()]
@@ -60,8 +58,7 @@ def read_records(state: Any, classes: Sequence[str]) -> Records:
     bad = [id for id, name in classes_of.items() if name is None]
     if bad:
         raise DataError(
-            f"getdatasetstate: {_count(bad)} no class of "
-            f"{', '.join(known[:_MOST_NAMED])}: {_named(bad)}"
+            f"getdatasetstate: labels of no class of {listed(known)}; records: {listed(bad)}"
         )
     items = [
         Instance(
@@ -75,18 +72,18 @@ def read_records(state: Any, classes: Sequence[str]) -> Records:
 
 
 def counted_records(count: int, classes: Sequence[str]) -> Records:
-    """Return the records of a pipeline that says nothing of them: numbers, from 0."""
+    """Return the records of a pipeline without getdatasetstate; the ids are their indices."""
     ids = [str(index) for index in range(count)]
     return Records([Instance(id, b"") for id in ids], {id: int(id) for id in ids}, classes)
 
 
 def with_images(records: Records, images: Sequence[Instance]) -> Records:
-    """Return records with the images, and labels if they have none, that a dataset reader found.
+    """Return the records with images of a dataset reader, and its labels for those without.
 
-    They are joined by their ids; or, where the pipeline has no names, by their order.
+    They are joined by id, or by order if the pipeline has no names.
 
     Raises:
-        DataError: They are not the same.
+        DataError: Records and images do not correspond.
     """
     by_id = {image.id: image for image in images}
     ids = [item.id for item in records.items]
@@ -96,7 +93,7 @@ def with_images(records: Records, images: Sequence[Instance]) -> Records:
             missing = [id for id in ids if id not in by_id]
             raise DataError(
                 f"train_data_path: expected the {len(ids)} records of the pipeline, found "
-                f"{len(images)} images; missing: {_named(missing)}"
+                f"{len(images)} images; missing: {listed(missing)}"
             )
         order = dict(zip(ids, images, strict=True))
         items = [_joined(item, order[item.id]) for item in records.items]
@@ -106,7 +103,7 @@ def with_images(records: Records, images: Sequence[Instance]) -> Records:
 
 
 def kept_by_pipeline(records: Records) -> Records:
-    """Return records whose labels stand for those that only the pipeline knows."""
+    """Return the records with a placeholder for labels that only the pipeline knows."""
     items = [replace(item, label=UNTOLD) for item in records.items]
     return replace(records, items=items)
 
@@ -122,7 +119,7 @@ def _by_index(state: Any) -> dict[int, Any]:
         raise DataError(f"getdatasetstate: expected records by index, found {type(state).__name__}")
     bad = [key for key in state if not str(key).isdecimal()]
     if bad:
-        raise DataError(f"getdatasetstate: expected indices as keys, found {_named(bad)}")
+        raise DataError(f"getdatasetstate: expected indices as keys, found {listed(bad)}")
     return dict(sorted((int(key), value) for key, value in state.items()))
 
 
@@ -133,7 +130,7 @@ def _name(value: Any) -> str | None:
 
 
 def _class(label: Any, known: Sequence[str]) -> str | None:
-    """Return the class that a label names, or numbers; None where it does neither."""
+    """Return the class of a label that is its name or number; None for any other label."""
     if isinstance(label, str) and label in known:
         return label
     number = str(label)
@@ -141,21 +138,17 @@ def _class(label: Any, known: Sequence[str]) -> str | None:
 
 
 def _numbered(labels: Mapping[str, Any]) -> list[str]:
-    """Return the numbers of classes as their names, where labels are numbers."""
+    """Return class numbers as class names.
+
+    Raises:
+        DataError: A label is not a number.
+    """
     texts = {str(label) for label in labels.values()}
     if not all(text.isdecimal() for text in texts):
         odd = sorted(text for text in texts if not text.isdecimal())
         raise DataError(
-            f"getdatasetstate: labels are names ({_named(odd)}), and their columns in the logits "
+            f"getdatasetstate: labels are names ({listed(odd)}), and their columns in the logits "
             'are unknown; set Pipeline(..., class_labels={0: "cat", 1: "dog"}), or '
             "active_learning.classes"
         )
     return [str(number) for number in range(max(map(int, texts), default=-1) + 1)]
-
-
-def _count(ids: Sequence[str]) -> str:
-    return "the label of 1 record is" if len(ids) == 1 else f"labels of {len(ids)} records are"
-
-
-def _named(names: Sequence[Any]) -> str:
-    return listed(names, _MOST_NAMED)

@@ -1,4 +1,4 @@
-"""The base of the transports: requests to a pipeline."""
+"""Base of the transports, which carry requests to a pipeline."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from allencv_al.common.errors import AllenCVError, ConfigurationError, DataError
 from allencv_al.service.web.web_errors import without_paths
 
 SETTING = "active_learning.learner"
-_SHOWN = 2_000
+_SHOWN = 2_000  # characters of a pipeline's error message
 
 
 class TransportError(DataError):
-    """An answer that is no success.
+    """An error answer of a pipeline.
 
     Args:
-        status: Its HTTP status.
-        code: One word for programs.
-        message: For people.
+        status: HTTP status.
+        code: Machine-readable error type.
+        message: The finding.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -28,61 +28,60 @@ class TransportError(DataError):
 
 
 class Transport(Protocol):
-    """Whatever brings a request to a pipeline, and its answer back."""
+    """Sends requests to a pipeline and returns its answers."""
 
     name: str
-    """The name of the pipeline in messages."""
+    """Name of the pipeline in messages."""
 
     def call(self, path: str, body: Mapping[str, Any], key: str | None) -> dict[str, Any]:
-        """Send a request and return its answer.
+        """Send a POST request and return its answer.
 
-        It waits while the pipeline is busy or away, and asks again with the same key.
+        Waits while the pipeline is busy or unreachable, and repeats the request with the same key.
 
         Args:
-            path: Such as `/train`.
+            path: Route, such as `/train`.
             body: JSON values.
-            key: What is done under a key is not done again; None where that does not matter.
+            key: Idempotency key: the pipeline does not repeat finished work; None if it may.
 
         Raises:
-            AllenCVError: The pipeline refuses, its function has failed, or it stays away.
+            AllenCVError: The pipeline refuses, its function failed, or it stays unreachable.
         """
 
     def get(self, path: str) -> dict[str, Any]:
         """Return the answer to a GET request.
 
         Raises:
-            AllenCVError: There is none.
+            AllenCVError: The pipeline is unreachable or refuses.
         """
 
     def close(self, is_done: bool) -> None:
-        """Release resources; `is_done` says that nothing will ever be asked again."""
+        """Release resources; with `is_done`, the run has finished and will not continue."""
 
 
 def refusal(name: str, path: str, status: int, answer: Any, setting: str = SETTING) -> AllenCVError:
-    """Return what to tell of an answer that is no success.
+    """Return the error for an answer that is not a success.
 
     Args:
-        name: The name of the pipeline.
-        path: What was asked.
-        status: The status of the answer.
+        name: Name of the pipeline.
+        path: Route of the request.
+        status: HTTP status of the answer.
         answer: Its body.
-        setting: The name of the token's setting in messages.
+        setting: Config key above `token`, for messages.
     """
     error = answer.get("error") if isinstance(answer, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     if status in (401, 403):
         return ConfigurationError(
-            f"{setting}.token: {name} does not let this run in ({status}): "
-            f"{message or 'it needs a token'}"
+            f"{setting}.token: {name} refuses access ({status}): {message or 'it needs a token'}"
         )
     if not isinstance(message, str):
         return TransportError(
             status,
             "no_answer",
-            f"{name}: expected an answer to {path}, found status {status} without one: is "
-            "something else listening there?",
+            f"{name}: expected an answer to {path}, found status {status} without one; check that "
+            "a pipeline listens there",
         )
-    what = "has failed" if status >= 500 else "refuses"
-    text = f"{name} {what}: {without_paths(message)[:_SHOWN]}"
+    finding = "has failed" if status >= 500 else "refuses"
+    text = f"{name} {finding}: {without_paths(message)[:_SHOWN]}"
     assert isinstance(error, dict)
     return TransportError(status, str(error.get("type") or error.get("code") or ""), text)

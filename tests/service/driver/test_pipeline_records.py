@@ -65,8 +65,12 @@ def test_labels_are_numbers_or_names(
         ({"a.png": 0}, [], "expected indices as keys, found a.png"),
         ({"-1": "a"}, [], "expected indices as keys"),
         ({"0": {"label": "cat"}}, [], r"labels are names \(cat\), and their columns"),
-        ({"0": {"label": "cow"}}, ["cat", "dog"], "no class of cat, dog: 0"),
-        ({"0": {"label": 2}, "1": {"label": 7}}, ["cat", "dog"], "labels of 2 records are no"),
+        ({"0": {"label": "cow"}}, ["cat", "dog"], "labels of no class of cat, dog; records: 0"),
+        (
+            {"0": {"label": 2}, "1": {"label": 7}},
+            ["cat", "dog"],
+            "no class of cat, dog; records: 0, 1",
+        ),
     ],
 )
 def test_what_is_no_state_is_refused(state: Any, classes: list[str], message: str) -> None:

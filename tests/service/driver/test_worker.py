@@ -211,7 +211,7 @@ def test_a_worker_needs_the_token_of_the_loop(
     [
         ({}, "learner.url: expected this or listen_port, found neither"),
         ({"url": "http://a", "listen_port": 1}, "learner.url: expected this or listen_port, found"),
-        ({"listen_port": 70000}, "learner.listen_port: expected 0 to 65535"),
+        ({"listen_port": 70000}, "learner.listen_port: expected int from 0 to 65535"),
         ({"listen_port": 1, "listen_host": "0.0.0.0"}, "learner.listen_host: .*a token is needed"),
     ],
 )

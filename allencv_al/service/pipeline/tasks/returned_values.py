@@ -69,7 +69,7 @@ def as_classes(
         names = dict(enumerate(sorted(texts)))
     places = {name: number for number, name in (class_labels or names).items()}
     numbers = [
-        class_numbers([_number_of(one, places) for one in side], what, class_labels)
+        class_numbers([number_of(one, places) for one in side], what, class_labels)
         for what, side in sides.items()
     ]
     return names, numbers[0], numbers[1]
@@ -98,6 +98,13 @@ def class_numbers(
             raise _error(f"{what}: expected {expected}, found {value!r:.80}")
         found.append(int(value))
     return found
+
+
+def number_of(value: Any, places: Mapping[str, int]) -> Any:
+    """Return the number of a class that is given by name or digits, other values unchanged."""
+    if not isinstance(value, str):
+        return value
+    return places.get(value, int(value) if value.isdecimal() and len(value) < _DIGITS else value)
 
 
 def scalars(values: Iterable[Any]) -> list[Any]:
@@ -204,12 +211,6 @@ def as_boxes(predictions: Any, labels: Any) -> list[tuple[Boxes, Boxes]]:
     if any((boxes.objects < 0).any() for pair in images for boxes in pair):
         raise _error("objects: expected numbers of classes from 0")
     return images
-
-
-def _number_of(value: Any, places: Mapping[str, int]) -> Any:
-    if not isinstance(value, str):
-        return value
-    return places.get(value, int(value) if value.isdecimal() and len(value) < _DIGITS else value)
 
 
 def _class_set(value: Any, what: str) -> list[int]:
