@@ -57,7 +57,7 @@ def test_a_pipeline_takes_what_is_made_here(
     [
         (["revoke"], "revoke takes the ID"),
         (["list", "x"], "create and list take none"),
-        (["revoke", "x"], "there is no token x"),
+        (["revoke", "x"], "no token has the id x"),
         (["create", "--scope", "tarin"], "found 'tarin'"),
     ],
 )

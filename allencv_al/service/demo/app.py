@@ -8,6 +8,7 @@ from typing import Any
 
 import flask
 from prometheus_client import CollectorRegistry, Gauge
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.models.archive import load_archive
@@ -15,15 +16,9 @@ from allencv_al.predictors.batched_inference import PredictionError
 from allencv_al.predictors.prediction_json import to_json_value
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.service.demo.batcher import Batcher, BusyError, Prediction, in_a_thread
-from allencv_al.service.demo.demo_answers import (
-    ModelInfoAnswer,
-    PredictionAnswer,
-    PredictionsAnswer,
-)
-from allencv_al.service.demo.image_root import ImageRoot
+from allencv_al.service.demo.image_sources import ImageRoot
 from allencv_al.service.demo.label_studio_backend import LabelStudioRoutes
-from allencv_al.service.demo.request_images import BodyReader
-from allencv_al.service.demo.requests import RequestInputs
+from allencv_al.service.demo.request_images import BodyReader, RequestInputs
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.web_errors import WebError
 from allencv_al.service.web.web_settings import WebSettings
@@ -31,6 +26,48 @@ from allencv_al.service.web.web_settings import WebSettings
 STATIC = Path(__file__).parent / "static"
 PREDICT_SECONDS = 60.0
 _PNG = b"\x89PNG"
+
+
+class PredictionAnswer(BaseModel):
+    """The prediction of an image; custom models may return other fields."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    logits: list[float | None] = Field(default=[], description="One number per class.")
+    probs: list[float | None] = Field(default=[], description="The probability of each class.")
+    prediction: int | None = Field(None, description="The index of the most probable class.")
+    class_name: str | None = Field(None, alias="class", description="The name of that class.")
+
+
+class ImageFault(BaseModel):
+    """Why there is no prediction for one image."""
+
+    code: str = Field(description="`image`, or `model` where the model cannot take it.")
+    message: str = Field(description="What was found, and what would be right.")
+
+
+class FailedAnswer(BaseModel):
+    """The entry of an image that cannot be predicted, in a list of predictions."""
+
+    error: ImageFault
+
+
+class PredictionsAnswer(RootModel[list[PredictionAnswer | FailedAnswer]]):
+    """One answer per image, in the order in which they were sent."""
+
+
+class ModelInfoAnswer(BaseModel):
+    """Facts about the model and the server for the page."""
+
+    title: str = Field(description="The heading of the page.")
+    classes: list[str] = Field(description="The names of the classes, by index.")
+    samples: int = Field(description="How many sample images there are.")
+    max_body_bytes: int = Field(description="The largest body that is taken.")
+    max_images: int = Field(description="The most images in one request.")
+    draws_boxes: bool = Field(description="Whether the page draws the boxes of an answer.")
+    input_size: tuple[int, int] | None = Field(
+        description="Height and width of what the model sees; null where they vary."
+    )
 
 
 def create_app(

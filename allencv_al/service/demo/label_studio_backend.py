@@ -19,8 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from allencv_al.common.errors import AllenCVError, DataError
 from allencv_al.service.demo.batcher import Prediction
-from allencv_al.service.demo.data_url import decode_data_url, is_data_url
-from allencv_al.service.demo.image_root import ImageRoot
+from allencv_al.service.demo.image_sources import ImageRoot, decode_data_url, is_data_url
 from allencv_al.service.web.app import WebApp
 from allencv_al.service.web.images import check_image
 from allencv_al.service.web.web_errors import without_paths

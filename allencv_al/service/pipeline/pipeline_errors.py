@@ -6,7 +6,7 @@ import traceback
 import uuid
 from typing import Any
 
-from allencv_al.service.web.web_errors import Problem, WebError, without_paths
+from allencv_al.service.web.web_errors import WebError, without_paths
 
 LOOP_FAILED = "Loop Failed - non 200 status returned"
 
@@ -64,26 +64,25 @@ class FunctionError(PipelineError):
         self.shows_paths = isinstance(error, OSError)
 
 
-def body_of(problem: Problem, debug: bool = False) -> dict[str, Any]:
+def body_of(error: WebError, debug: bool = False) -> dict[str, Any]:
     """Return the body of an error: ``{"status", "error": {"type", "message", ...}}``.
 
     The status in the body is that of the answer: clients of the first generation look there.
 
     Args:
-        problem: The error with its request id.
+        error: The error.
         debug: Whether to add the traceback of a user's function.
     """
-    error = problem.error
     found: dict[str, Any] = {
-        "type": problem.code,
-        "message": problem.message,
+        "type": error.code,
+        "message": error.message,
         "phase": getattr(error, "phase", None),
         "loop": getattr(error, "loop", None),
-        "request_id": problem.request_id or uuid.uuid4().hex[:12],
+        "request_id": error.request_id or uuid.uuid4().hex[:12],
     }
-    if debug and error is not None and error.__cause__ is not None:
+    if debug and error.__cause__ is not None:
         lines = traceback.format_exception(error.__cause__)
         found["traceback"] = without_paths("".join(lines))
-    if problem.code == "callback":  # clients of the second generation look there
-        return {"status": problem.status, "Message": LOOP_FAILED, "error": found}
-    return {"status": problem.status, "error": found}
+    if error.code == "callback":  # clients of the second generation look there
+        return {"status": error.status, "Message": LOOP_FAILED, "error": found}
+    return {"status": error.status, "error": found}

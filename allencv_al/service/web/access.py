@@ -1,4 +1,4 @@
-"""Access to a server: tokens and their owners."""
+"""Authentication and authorization: tokens, sessions and their owners."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +19,7 @@ from allencv_al.common.files.atomic_file import flush, make_folder
 ALL_SCOPES = "*"
 _SESSION = b"allencv-al session"
 LEAST_TOKEN_CHARACTERS = 16
-# What documentation and examples have in place of a token: everybody knows it
+# Stand-ins for a token in documentation and examples, which are public
 _PLACEHOLDER = re.compile(
     r"[<>\[\]{}$%]"
     r"|(?<![a-z0-9])(your|paste|insert|enter|replace|put)(?![a-z0-9]).*(token|key|secret|here)"
@@ -31,18 +32,18 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The identity behind a request.
+    """The authenticated sender of a request.
 
     Args:
-        name: The name that labels and logs carry; empty for everybody.
-        scopes: Allowed scopes; `*` is everything.
+        name: The name that labels and logs carry; empty where tokens are not told apart.
+        scopes: Allowed scopes; `*` allows all.
     """
 
     name: str
     scopes: frozenset[str] = frozenset({ALL_SCOPES})
 
     def may(self, scope: str | None) -> bool:
-        """Return whether it may do what needs `scope`; None needs nothing but to be known."""
+        """Return whether a scope is allowed; None needs authentication only."""
         return scope is None or ALL_SCOPES in self.scopes or scope in self.scopes
 
 
@@ -51,17 +52,17 @@ class Access(Protocol):
 
     @property
     def needs_token(self) -> bool:
-        """Whether a request without a token is refused."""
+        """Whether requests without a token are refused."""
 
     def identify(self, token: str) -> Identity | None:
-        """Return whom a token belongs to, in a time that does not depend on how wrong it is."""
+        """Return the owner of a token; the duration must not depend on how much of it matches."""
 
     def identify_session(self, session: str) -> Identity | None:
-        """The same for what `session_of` returned, which a browser keeps as a cookie."""
+        """Return the owner of a session cookie, which holds a result of `session_of`."""
 
 
 class OpenAccess:
-    """Everybody who can reach the server, which is then this machine only."""
+    """No authentication, for servers that only this machine can reach."""
 
     needs_token = False
 
@@ -74,17 +75,41 @@ class OpenAccess:
         return None
 
 
-class TokenAccess:
-    """Access by one of several fixed tokens.
-
-    Args:
-        identities: Whom each token belongs to. Only the hashes of the tokens are kept.
-
-    Raises:
-        ConfigurationError: There is none, or one is too short to be a secret, or a placeholder.
-    """
+class DigestAccess(ABC):
+    """Authentication by the digests of tokens."""
 
     needs_token = True
+
+    @abstractmethod
+    def valid_digests(self) -> Iterable[tuple[bytes, Identity]]:
+        """Return the digest and the owner of each token that is valid now."""
+
+    def identify(self, token: str) -> Identity | None:
+        """Return the owner of a token."""
+        return self._find(digest_of(token), lambda digest: digest)
+
+    def identify_session(self, session: str) -> Identity | None:
+        """Return the owner of a session."""
+        given = session.encode("utf-8", "surrogatepass")
+        return self._find(given, lambda digest: _session_of_digest(digest).encode())
+
+    def _find(self, given: bytes, expected_of: Callable[[bytes], bytes]) -> Identity | None:
+        found = None
+        for digest, identity in self.valid_digests():  # no early exit: timing must reveal nothing
+            if hmac.compare_digest(expected_of(digest), given):
+                found = identity
+        return found
+
+
+class TokenAccess(DigestAccess):
+    """Authentication by fixed tokens.
+
+    Args:
+        identities: The owner of each token. Only digests of the tokens are kept.
+
+    Raises:
+        ConfigurationError: There is no token, or one is too short to be secret or a placeholder.
+    """
 
     def __init__(self, identities: Mapping[str, Identity]) -> None:
         if not identities:
@@ -95,54 +120,47 @@ class TokenAccess:
             )
         if any(map(is_placeholder, identities)):
             raise ConfigurationError(
-                "token: expected a secret, found a placeholder as documentation has it; "
-                "`allencv-al token create`, or python -c 'import secrets; "
-                "print(secrets.token_urlsafe())', makes one"
+                "token: expected a secret, found a placeholder from the documentation; create one "
+                "with `allencv-al token create`, or python -c 'import secrets; "
+                "print(secrets.token_urlsafe())'"
             )
         self._known = {digest_of(token): identity for token, identity in identities.items()}
 
-    def identify(self, token: str) -> Identity | None:
-        """Return whom a token belongs to."""
-        given = digest_of(token)
-        found = None
-        for digest, identity in self._known.items():  # all of them: the time tells nothing
-            if hmac.compare_digest(digest, given):
-                found = identity
-        return found
-
-    def identify_session(self, session: str) -> Identity | None:
-        """Return whom a session belongs to."""
-        given = session.encode("utf-8", "surrogatepass")
-        found = None
-        for digest, identity in self._known.items():
-            if hmac.compare_digest(session_of_digest(digest).encode(), given):
-                found = identity
-        return found
+    def valid_digests(self) -> Iterable[tuple[bytes, Identity]]:
+        """Return the digests and owners of all tokens."""
+        return self._known.items()
 
 
 def is_placeholder(token: str) -> bool:
-    """Return whether a token is what an example has where a secret should be."""
+    """Return whether a token is the placeholder of an example."""
     return _PLACEHOLDER.search(token) is not None
 
 
 def session_of(token: str) -> str:
-    """Return what a browser keeps in place of a token, which cannot be told from it."""
-    return session_of_digest(digest_of(token))
+    """Return the value of the session cookie, which does not reveal the token."""
+    return _session_of_digest(digest_of(token))
 
 
 def load_or_make_token(path: Path) -> tuple[str, bool]:
-    """Return the token that a file holds, made where there is none, and whether it was made now.
+    """Load the token from a file that only its owner can read; create it if it does not exist.
 
-    The file can be read by its owner only.
+    Returns:
+        The token, and whether it was created.
 
     Raises:
-        ConfigurationError: Others can read the file, or it holds no token.
+        ConfigurationError: Other users can read the file, or it holds no token.
     """
     make_folder(path.parent)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return _read_token(path), False
+        check_is_private(path)
+        token = path.read_text(encoding="utf-8", errors="replace").strip()
+        if len(token) < LEAST_TOKEN_CHARACTERS or not token.isascii():
+            raise ConfigurationError(
+                f"{path}: expected a token, found something else; remove the file"
+            ) from None
+        return token, False
     token = secrets.token_urlsafe(32)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(f"{token}\n")
@@ -152,22 +170,16 @@ def load_or_make_token(path: Path) -> tuple[str, bool]:
     return token, True
 
 
-def _read_token(path: Path) -> str:
+def check_is_private(path: Path) -> None:
+    """Raise a `ConfigurationError` if other users of this machine can read a file."""
     if os.name != "nt" and path.stat().st_mode & 0o077:
-        raise ConfigurationError(
-            f"{path}: others can read this token; `chmod 600 {path}`, or remove it for a new one"
-        )
-    token = path.read_text(encoding="utf-8", errors="replace").strip()
-    if len(token) < LEAST_TOKEN_CHARACTERS or not token.isascii():
-        raise ConfigurationError(f"{path}: expected a token, found something else; remove it")
-    return token
+        raise ConfigurationError(f"{path}: other users can read this file; `chmod 600 {path}`")
 
 
 def digest_of(token: str) -> bytes:
-    """Return what is kept of a token, from which it cannot be told."""
+    """Return the stored digest of a token, which does not reveal it."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def session_of_digest(digest: bytes) -> str:
-    """Return what a browser keeps for the token of a digest."""
+def _session_of_digest(digest: bytes) -> str:
     return hmac.new(digest, _SESSION, hashlib.sha256).hexdigest()

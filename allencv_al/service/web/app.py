@@ -6,11 +6,10 @@ import functools
 import inspect
 import io
 import json
-import mimetypes
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast, get_args, get_type_hints
+from typing import IO, Any, TypeVar, get_args, get_type_hints
 
 import flask
 from flask import Response, g, request
@@ -22,7 +21,6 @@ import allencv_al
 from allencv_al.service.web import bodies
 from allencv_al.service.web.access import Identity, session_of
 from allencv_al.service.web.attempts import Attempts
-from allencv_al.service.web.containment import contained
 from allencv_al.service.web.guards import (
     add_headers,
     check_encoding,
@@ -34,12 +32,12 @@ from allencv_al.service.web.guards import (
 )
 from allencv_al.service.web.openapi import ErrorAnswer, Operation, document
 from allencv_al.service.web.request_metrics import RequestMetrics
+from allencv_al.service.web.served_files import contained, file_response
 from allencv_al.service.web.web_errors import ErrorBody, WebError, error_body, error_response
 from allencv_al.service.web.web_settings import WebSettings
 
 _SHARED = Path(__file__).resolve().parent.parent / "static"
 _JSON = ("application/json",)
-_KINDS = {".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}  # of any system
 _USUAL = (400, 401, 403, 413, 415, 421, 422, 429, 500, 507)
 _BODY_OF_STRANGERS = 8 * 2**10  # a token that is traded for a cookie
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -179,7 +177,7 @@ class WebApp(flask.Flask):
         """
 
         def show() -> Response:
-            return _file(path)
+            return file_response(path)
 
         self._pages.add(f"GET {rule}")
         self._add("GET", rule, show, is_open, None)
@@ -198,7 +196,7 @@ class WebApp(flask.Flask):
             path = contained(root, name)
             if path is None:
                 raise NotFound
-            return _file(path)
+            return file_response(path)
 
         self._add("GET", f"{rule}<path:name>", show, is_open, None)
 
@@ -358,15 +356,6 @@ def current_identity() -> Identity:
     identity: Identity | None = g.get("identity")
     assert identity is not None
     return identity
-
-
-def _file(path: Path) -> Response:
-    """Return a file that the browser may keep, but asks for again each time."""
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    response = Response(path.read_bytes(), mimetype=_KINDS.get(path.suffix, kind))
-    response.headers["Cache-Control"] = "no-cache"
-    response.add_etag()
-    return cast(Response, response.make_conditional(request))
 
 
 def _response(result: Any, status: int) -> Response:

@@ -112,13 +112,13 @@ def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
         return model.model_validate_json(content, strict=True)
     except ValidationError as error:
         if error.error_count() <= _FEW_FAULTS:
-            raise _fault(error) from None
+            raise _invalid(error) from None
         count = error.error_count()
     thin = json.dumps(_thinned(json.loads(content)))
     try:
         model.model_validate_json(thin, strict=True)
     except ValidationError as error:
-        raise _fault(error) from None
+        raise _invalid(error) from None
     raise WebError(422, "invalid", f"found {count:,} faults")
 
 
@@ -146,16 +146,20 @@ def parse_query(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
     try:
         return model.model_validate(arguments.to_dict())
     except ValidationError as error:
-        raise _fault(error) from None
+        raise _invalid(error) from None
 
 
-def _fault(error: ValidationError) -> WebError:
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Return the place of the first fault of a model, and the message with the place before it."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])[:_SHOWN]
     message = first["msg"][:1].lower() + first["msg"][1:]
-    return WebError(
-        422, "invalid", f"{place}: {message}" if place else message, field=place or None
-    )
+    return place, f"{place}: {message}" if place else message
+
+
+def _invalid(error: ValidationError) -> WebError:
+    place, message = first_fault(error)
+    return WebError(422, "invalid", message, field=place or None)
 
 
 def _check_count(what: str, count: int, most: int) -> None:

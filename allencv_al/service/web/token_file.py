@@ -1,24 +1,29 @@
-"""Tokens that are made, listed and revoked: a file with their hashes, scopes and ends."""
+"""The token file: digests, scopes and expiry of tokens; create, list and revoke them."""
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.atomic_file import make_folder, write_bytes
-from allencv_al.service.web.access import ALL_SCOPES, Identity, digest_of, session_of_digest
+from allencv_al.service.web.access import (
+    ALL_SCOPES,
+    DigestAccess,
+    Identity,
+    check_is_private,
+    digest_of,
+)
 
 VARIABLE = "ALLENCV_AL_TOKENS"
-_SHOWN = 8
+_ID_CHARACTERS = 8
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,12 @@ class StoredToken:
     """The stored entry of a token.
 
     Args:
-        id: By which it is listed and revoked.
-        name: Whose it is.
-        digest: Its SHA-256, as hexadecimal digits.
-        scopes: The allowed scopes.
-        created: When it was made, in seconds since 1970.
-        expires: When it ends; None for never.
+        id: Public identifier, to list and revoke the token.
+        name: Name of the owner.
+        digest: SHA-256 of the token in hexadecimal digits.
+        scopes: Allowed scopes.
+        created: Creation time in seconds since 1970.
+        expires: Expiry time in seconds since 1970; None for never.
     """
 
     id: str
@@ -42,12 +47,12 @@ class StoredToken:
     expires: float | None
 
     def is_over(self, now: float) -> bool:
-        """Return whether it has ended."""
+        """Return whether the token has expired."""
         return self.expires is not None and self.expires <= now
 
 
 def default_path() -> Path:
-    """Return where a user's tokens are: `ALLENCV_AL_TOKENS`, or below the folder of settings."""
+    """Return the user's token file: `ALLENCV_AL_TOKENS`, or one in the settings folder."""
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE])
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -58,8 +63,8 @@ class TokenFile:
     """A file of tokens that only its owner can read.
 
     Args:
-        path: The file; it need not be there.
-        clock: The time in seconds since 1970.
+        path: The file; it need not exist.
+        clock: Returns the time in seconds since 1970.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -67,23 +72,23 @@ class TokenFile:
         self._clock = clock
 
     def create(self, name: str, scopes: Sequence[str], seconds: float | None) -> tuple[str, str]:
-        """Make a token and keep its hash.
+        """Create a token and store its digest.
 
         Args:
-            name: Whose it is.
-            scopes: The allowed scopes.
-            seconds: Lifetime; None is unlimited.
+            name: Name of the owner.
+            scopes: Allowed scopes.
+            seconds: Lifetime in seconds; None for no expiry.
 
         Returns:
-            Its id, and the token itself, which is not stored and cannot be shown again.
+            The id, and the token itself, which is not stored and cannot be shown again.
 
         Raises:
-            ConfigurationError: The file is damaged, or others can read it.
+            ConfigurationError: The file is damaged, or other users can read it.
         """
         token = secrets.token_urlsafe(32)
         now = self._clock()
         stored = StoredToken(
-            id=secrets.token_hex(_SHOWN // 2),
+            id=secrets.token_hex(_ID_CHARACTERS // 2),
             name=name,
             digest=digest_of(token).hex(),
             scopes=tuple(scopes),
@@ -97,55 +102,50 @@ class TokenFile:
         """Revoke a token.
 
         Raises:
-            DataError: There is none of this id.
+            DataError: No token has this id.
         """
         tokens = self.tokens()
         left = [token for token in tokens if token.id != id]
         if len(left) == len(tokens):
             known = ", ".join(token.id for token in tokens) or "none"
-            raise DataError(f"{self.path}: there is no token {id}; there are: {known}")
+            raise DataError(f"{self.path}: no token has the id {id}; known: {known}")
         self._write(left)
 
     def tokens(self) -> list[StoredToken]:
-        """Return what is kept.
+        """Return the stored tokens, expired ones included.
 
         Raises:
-            ConfigurationError: The file is damaged, or others can read it.
+            ConfigurationError: The file is damaged, or other users can read it.
         """
         try:
-            if os.name != "nt" and self.path.stat().st_mode & 0o077:
-                raise ConfigurationError(
-                    f"{self.path}: others can read it; `chmod 600 {self.path}`"
-                )
+            check_is_private(self.path)
             found = json.loads(self.path.read_bytes())
             return [StoredToken(**{**one, "scopes": tuple(one["scopes"])}) for one in found]
         except FileNotFoundError:
             return []
         except (ValueError, TypeError, KeyError) as error:
-            raise ConfigurationError(f"{self.path}: expected a file of tokens: {error}") from error
+            raise ConfigurationError(f"{self.path}: expected a token file: {error}") from error
 
     def _write(self, tokens: Sequence[StoredToken]) -> None:
         make_folder(self.path.parent)
         content = json.dumps([asdict(token) for token in tokens], indent=2).encode()
-        before = os.umask(0o177)  # the file is never readable by others, not for a moment
+        before = os.umask(0o177)  # other users must not be able to read the file even for a moment
         try:
             write_bytes(self.path, content)
         finally:
             os.umask(before)
 
 
-class FileAccess:
-    """Access by the tokens of a file; created and revoked tokens take effect at once.
+class FileAccess(DigestAccess):
+    """Authentication by the tokens of a file; created and revoked tokens take effect at once.
 
     Args:
         file: The tokens.
-        clock: The time in seconds since 1970.
+        clock: Returns the time in seconds since 1970.
 
     Raises:
-        ConfigurationError: The file is damaged, or others can read it.
+        ConfigurationError: The file is damaged, or other users can read it.
     """
-
-    needs_token = True
 
     def __init__(self, file: TokenFile, clock: Callable[[], float] = time.time) -> None:
         self._file = file
@@ -155,25 +155,12 @@ class FileAccess:
         self._tokens: list[StoredToken] = []
         self._current()
 
-    def identify(self, token: str) -> Identity | None:
-        """Return the owner of a token; None once it has expired."""
-        given = digest_of(token)
-        return self._found(lambda digest: hmac.compare_digest(digest, given))
-
-    def identify_session(self, session: str) -> Identity | None:
-        """Return whom a session belongs to."""
-        given = session.encode("utf-8", "surrogatepass")
-        return self._found(
-            lambda digest: hmac.compare_digest(session_of_digest(digest).encode(), given)
-        )
-
-    def _found(self, matches: Callable[[bytes], bool]) -> Identity | None:
-        found = None
+    def valid_digests(self) -> Iterator[tuple[bytes, Identity]]:
+        """Yield the digests and owners of the tokens that have not expired."""
         now = self._clock()
-        for token in self._current():  # all of them: the time tells nothing
-            if matches(bytes.fromhex(token.digest)) and not token.is_over(now):
-                found = Identity(token.name, frozenset(token.scopes))
-        return found
+        for token in self._current():
+            if not token.is_over(now):
+                yield bytes.fromhex(token.digest), Identity(token.name, frozenset(token.scopes))
 
     def _current(self) -> list[StoredToken]:
         stamp = None
@@ -188,11 +175,7 @@ class FileAccess:
 
 
 def check_scopes(scopes: Sequence[str], known: Sequence[str]) -> None:
-    """Raise unless scopes are known.
-
-    Raises:
-        ConfigurationError: One is not; all of them are named.
-    """
+    """Raise a `ConfigurationError` that lists all unknown scopes, if any."""
     unknown = [scope for scope in scopes if scope not in (*known, ALL_SCOPES)]
     if unknown:
         raise ConfigurationError(

@@ -62,14 +62,14 @@ def test_only_hashes_are_kept_and_only_the_owner_reads_them(file: TokenFile) -> 
 def test_a_damaged_file_is_said(content: str, file: TokenFile) -> None:
     file.create("anna", ["*"], None)
     file.path.write_text(content)
-    with pytest.raises(ConfigurationError, match="expected a file of tokens"):
+    with pytest.raises(ConfigurationError, match="expected a token file"):
         FileAccess(file)
 
 
 def test_what_is_not_there_is_not_revoked(file: TokenFile) -> None:
     assert file.tokens() == []
     id, _ = file.create("", ["*"], None)
-    with pytest.raises(DataError, match=f"there is no token nothing; there are: {id}"):
+    with pytest.raises(DataError, match=f"no token has the id nothing; known: {id}"):
         file.revoke("nothing")
 
 

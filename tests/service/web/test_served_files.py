@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from allencv_al.service.web import WebApp
-from allencv_al.service.web.containment import contained
+from allencv_al.service.web.served_files import contained
 
 MakeApp = Callable[..., WebApp]
 

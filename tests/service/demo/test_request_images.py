@@ -14,8 +14,8 @@ from allencv_al.data.instance import Instance
 from allencv_al.models import load_archive
 from allencv_al.predictors import Predictor
 from allencv_al.predictors.image_predictor import ImagePredictor
-from allencv_al.service.demo.image_root import ImageRoot
-from allencv_al.service.demo.requests import RequestInputs
+from allencv_al.service.demo.image_sources import ImageRoot
+from allencv_al.service.demo.request_images import RequestInputs
 
 
 @pytest.fixture
