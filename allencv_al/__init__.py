@@ -34,7 +34,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Params": "allencv_al.common.config.params",
         "Predictor": "allencv_al.predictors.predictor",
         "Registrable": "allencv_al.common.config.registrable",
-        "Sample": "allencv_al.data.sample",
+        "Sample": "allencv_al.data.instance",
         "Vocabulary": "allencv_al.data.vocabulary",
         "load_archive": "allencv_al.models.archive",
     },
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from allencv_al.common.errors import ConfigurationError as ConfigurationError
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
     from allencv_al.data.instance import Instance as Instance
-    from allencv_al.data.sample import Sample as Sample
+    from allencv_al.data.instance import Sample as Sample
     from allencv_al.data.transforms.base import ImageTransform as ImageTransform
     from allencv_al.data.vocabulary import Vocabulary as Vocabulary
     from allencv_al.models.archive import load_archive as load_archive

@@ -34,8 +34,7 @@ from allencv_al.active_learning import SampleSelector, compute_outputs
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.predictors import ImagePredictor

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
 
 # 4 rows of 6 pixels, each one of a kind.

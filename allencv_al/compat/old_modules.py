@@ -57,8 +57,11 @@ _MOVED = {
     ),
     ("data.dataset_readers", "data"): "instance_ids=instance",
     ("data.dataset_readers", "common.files"): "split_path=paths",
+    ("data", "data"): "sample=instance",
     ("metrics", "metrics"): "class_range=base",
-    ("modules.im2im_encoders", "modules.im2im_encoders"): "feedforward=feedforward_encoder",
+    ("modules.im2im_encoders", "modules.im2im_encoders"): (
+        "feature_encoder=base feedforward=feedforward_encoder"
+    ),
     ("modules.im2vec_encoders", "modules.im2vec_encoders"): "pool=pooling",
     ("service.pipeline", "service.pipeline"): "errors=pipeline_errors",
     ("training", "training"): "run=training_run",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from allencv_al.data.dataset_readers.base import DatasetReader as DatasetReader
     from allencv_al.data.image_io import load_image as load_image
     from allencv_al.data.instance import Instance as Instance
-    from allencv_al.data.sample import Sample as Sample
+    from allencv_al.data.instance import Sample as Sample
     from allencv_al.data.transforms.base import ImageTransform as ImageTransform
     from allencv_al.data.vocabulary import Vocabulary as Vocabulary
 
@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "DatasetReader": "allencv_al.data.dataset_readers.base",
         "ImageTransform": "allencv_al.data.transforms.base",
         "Instance": "allencv_al.data.instance",
-        "Sample": "allencv_al.data.sample",
+        "Sample": "allencv_al.data.instance",
         "Vocabulary": "allencv_al.data.vocabulary",
         "load_image": "allencv_al.data.image_io",
     },

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allencv_al.common.errors import DataError
-from allencv_al.data.instance import LABEL_NAMESPACE, Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance, Sample
 
 if TYPE_CHECKING:
     from allencv_al.data.vocabulary import Vocabulary

@@ -23,12 +23,11 @@ from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
 from allencv_al.metrics.confusion_matrix import ConfusionMatrix, macro_f1, per_class_accuracy
 from allencv_al.metrics.expected_calibration_error import ExpectedCalibrationError
 from allencv_al.models.model import Model
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
+from allencv_al.modules.feedforward import Count, DropProbability
+from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.initializer_applicator import InitializerApplicator
-from allencv_al.modules.layers import Count, DropProbability
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.modules.weights import (
     load_weights,

@@ -20,8 +20,7 @@ from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.models.device import flushed_denormals
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from torchvision.transforms.v2.functional import to_dtype, to_image
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.batch import Batch, UnreadableImage, collate, label_indices, to_device
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.data.vocabulary import Vocabulary
 
 CPU = torch.device("cpu")

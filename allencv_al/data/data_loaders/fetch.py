@@ -14,8 +14,7 @@ from allencv_al.common.seeding import item_seed, seeded_globals
 from allencv_al.common.user_mistakes import explain
 from allencv_al.data.batch import Batch, UnreadableImage, collate, label_indices
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 
 if TYPE_CHECKING:
     from allencv_al.data.data_loaders.order import BatchSlot

@@ -30,11 +30,11 @@ from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import (
     UNNAMED,
     Instance,
+    Sample,
     check_ids_are_unique,
     path_id,
     with_stable_id,
 )
-from allencv_al.data.sample import Sample
 from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.transforms.transform_pipeline import TransformPipeline, order_problem
 

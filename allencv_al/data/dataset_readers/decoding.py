@@ -22,8 +22,7 @@ from allencv_al.common.errors import (
 from allencv_al.common.progress import track
 from allencv_al.data.image_io import load_image, load_mask, load_reduced
 from allencv_al.data.image_io import source_name as name_of
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 
 # Pillow lets other threads run while it decodes, so threads are enough; the images stay in one
 # process and are never copied.

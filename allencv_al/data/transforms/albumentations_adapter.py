@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.data.sample import Image, Sample
-from allencv_al.data.transforms.base import ChanceTransform
-from allencv_al.data.transforms.ranges import Share, convert_ranges
+from allencv_al.data.instance import Image, Sample
+from allencv_al.data.transforms.base import ChanceTransform, Share, convert_ranges
 
 # A name, or OpenCV's number for it, as in configs of 2019.
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos", 0, 1, 2, 3, 4]

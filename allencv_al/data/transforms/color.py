@@ -9,10 +9,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from overrides import overrides
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
-from allencv_al.data.transforms.base import ImageTransform
-from allencv_al.data.transforms.ranges import Factors, NumberOrRange, Symmetric
+from allencv_al.data.transforms.base import Factors, ImageTransform, NumberOrRange, Symmetric
 
 
 @ImageTransform.register("channel_shuffle")

@@ -10,15 +10,14 @@ import numpy as np
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import (
     AlbumentationsTransform,
     Border,
     FillValue,
     Interpolation,
 )
-from allencv_al.data.transforms.base import ImageTransform, Size
-from allencv_al.data.transforms.ranges import FromTo, Pixels, Range, Share
+from allencv_al.data.transforms.base import FromTo, ImageTransform, Pixels, Range, Share, Size
 from allencv_al.data.transforms.resizing import FixedSize
 
 

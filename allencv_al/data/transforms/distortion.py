@@ -9,15 +9,14 @@ import numpy as np
 from annotated_types import Ge, Gt
 from overrides import overrides
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import (
     AlbumentationsTransform,
     Border,
     FillValue,
     Interpolation,
 )
-from allencv_al.data.transforms.base import ImageTransform
-from allencv_al.data.transforms.ranges import NumberOrRange, Symmetric
+from allencv_al.data.transforms.base import ImageTransform, NumberOrRange, Symmetric
 
 
 @ImageTransform.register("elastic_transform")

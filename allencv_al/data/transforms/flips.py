@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from overrides import overrides
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
 from allencv_al.data.transforms.base import ChanceTransform, ImageTransform
 

@@ -12,10 +12,9 @@ from annotated_types import Interval
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
-from allencv_al.data.transforms.base import ImageTransform
-from allencv_al.data.transforms.ranges import FromTo, NumberOrRange, Range
+from allencv_al.data.transforms.base import FromTo, ImageTransform, NumberOrRange, Range
 
 
 @ImageTransform.register("gaussian_blur")

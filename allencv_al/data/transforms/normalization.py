@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.data.sample import Image
+from allencv_al.data.instance import Image
 
 if TYPE_CHECKING:
     from torch import Tensor, device

@@ -10,7 +10,7 @@ from annotated_types import Gt
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.base import ChanceTransform, ImageTransform
 from allencv_al.data.transforms.normalization import (
     IMAGENET_MEAN,

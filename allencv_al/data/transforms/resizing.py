@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 from overrides import overrides
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import (
     AlbumentationsTransform,
     Interpolation,
 )
-from allencv_al.data.transforms.base import ImageTransform, Size
-from allencv_al.data.transforms.ranges import Pixels, Share
+from allencv_al.data.transforms.base import ImageTransform, Pixels, Share, Size
 
 
 @dataclass(eq=False)

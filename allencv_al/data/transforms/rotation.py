@@ -12,8 +12,7 @@ from allencv_al.data.transforms.albumentations_adapter import (
     FillValue,
     Interpolation,
 )
-from allencv_al.data.transforms.base import ImageTransform
-from allencv_al.data.transforms.ranges import FromTo, NumberOrRange, Symmetric
+from allencv_al.data.transforms.base import FromTo, ImageTransform, NumberOrRange, Symmetric
 
 
 @ImageTransform.register("rotate")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from allencv_al.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from allencv_al.modules.im2im_encoders.base import FeatureEncoder as FeatureEncoder
     from allencv_al.modules.im2im_encoders.base import Im2ImEncoder as Im2ImEncoder
     from allencv_al.modules.im2im_encoders.cifar_resnet import (
         CifarResnetEncoder as CifarResnetEncoder,
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from allencv_al.modules.im2im_encoders.conv_levels import (
         ConvLevelsEncoder as ConvLevelsEncoder,
     )
-    from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder as FeatureEncoder
     from allencv_al.modules.im2im_encoders.feedforward_encoder import (
         FeedforwardEncoder as FeedforwardEncoder,
     )
@@ -29,7 +29,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "CifarResnetEncoder": "allencv_al.modules.im2im_encoders.cifar_resnet",
         "ConvLevelsEncoder": "allencv_al.modules.im2im_encoders.conv_levels",
-        "FeatureEncoder": "allencv_al.modules.im2im_encoders.feature_encoder",
+        "FeatureEncoder": "allencv_al.modules.im2im_encoders.base",
         "FeedforwardEncoder": "allencv_al.modules.im2im_encoders.feedforward_encoder",
         "Im2ImEncoder": "allencv_al.modules.im2im_encoders.base",
         "ResnetEncoder": "allencv_al.modules.im2im_encoders.pretrained_resnet",

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.layers import Count
+from allencv_al.modules.feedforward import Count
+from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.weights import NameMap
 
 # The names of the PyTorch implementation whose published CIFAR-10 weights (resnet20-12fca82f.th

@@ -12,9 +12,8 @@ from torch import Tensor
 from allencv_al.common import Lazy
 from allencv_al.modules.activations import Activation, ReLU
 from allencv_al.modules.convolutions import Convolution, TorchConvolution
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.layers import Count
+from allencv_al.modules.feedforward import Count
+from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 
 _POOLS = {"max": torch.nn.MaxPool2d, "average": torch.nn.AvgPool2d}
 

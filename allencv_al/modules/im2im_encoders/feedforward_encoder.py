@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from allencv_al.modules.activations import Activation
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.layers import (
+from allencv_al.modules.feedforward import (
     Count,
     DropProbability,
     activation_per_layer,
     one_per_layer,
     per_layer,
 )
+from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 
 
 def _odd_kernels(kernel_sizes: int | Sequence[int]) -> Iterator[tuple[str, str]]:

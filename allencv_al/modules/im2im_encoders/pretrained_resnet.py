@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Interval
 
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
+from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import (
     build_classifier,
     feature_part,

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, WeightsError
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
-from allencv_al.modules.layers import Count
+from allencv_al.modules.feedforward import Count
+from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.weights import NameMap, downloading_enabled, reading_enabled, unreachable
 
 _NOT_INSTALLED = 'timm is not installed; pip install "allencv-al[timm]" adds it'

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2im_encoders.feature_encoder import FeatureEncoder
+from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import (
     build_classifier,
     feature_part,

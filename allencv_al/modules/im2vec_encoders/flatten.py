@@ -9,10 +9,9 @@ from torch import Tensor
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config.config_check import ConfigView, Fault
-from allencv_al.modules.feedforward import FeedForward
+from allencv_al.modules.feedforward import Count, FeedForward
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.image_shape import shape_text
-from allencv_al.modules.layers import Count
 
 
 @Im2VecEncoder.register("flatten")

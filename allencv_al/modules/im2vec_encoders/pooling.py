@@ -9,8 +9,8 @@ from annotated_types import Gt
 from overrides import overrides
 from torch import Tensor
 
+from allencv_al.modules.feedforward import Count
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
-from allencv_al.modules.layers import Count
 
 
 @Im2VecEncoder.register("pool")

@@ -12,8 +12,7 @@ from overrides import overrides
 from PIL import Image
 
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.data.transforms import ImageTransform
 
 MakeDataset = Callable[..., Dataset]

@@ -23,8 +23,7 @@ from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders import DataLoader, MultiprocessDataLoader
 from allencv_al.data.data_loaders.fetch import ItemFetcher, ResidentFetcher
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.vocabulary import Vocabulary
 from tests.data.data_loaders.conftest import ListedReader

@@ -25,8 +25,7 @@ from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.vocabulary import Vocabulary
 

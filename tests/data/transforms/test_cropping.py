@@ -7,7 +7,7 @@ import pytest
 from numbered_samples import NUMBERS, applied, check, sample
 
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
 
 

@@ -18,7 +18,7 @@ from allencv_al.common.config.config_check import check
 from allencv_al.common.config.from_params import FromParams
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.transforms.cropping import RandomCrop
 

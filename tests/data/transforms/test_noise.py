@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform, Normalization
 from allencv_al.data.transforms.normalize import BgrNormalize, Normalize
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numbered_samples import NUMBERS, applied, check, sample
 
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 
 
 def test_resize_by_whole_factors() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from allencv_al.common.config import registrable
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform, TransformPipeline
 
 AUGMENTATION: list[dict[str, Any]] = [
@@ -80,7 +80,7 @@ def test_one_seed_gives_one_result_whatever_ran_before() -> None:
 def test_another_process_gives_the_same_result() -> None:
     program = (
         "import numpy as np, hashlib\n"
-        "from allencv_al.data.sample import Sample\n"
+        "from allencv_al.data.instance import Sample\n"
         "from allencv_al.data.transforms import ImageTransform, TransformPipeline\n"
         f"steps = [ImageTransform.from_params(config) for config in {AUGMENTATION!r}]\n"
         "image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)\n"

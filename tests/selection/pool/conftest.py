@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.models import load_archive
 from allencv_al.models.model import Model
 from allencv_al.predictors import Predictor

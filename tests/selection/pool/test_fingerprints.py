@@ -17,8 +17,7 @@ from overrides import overrides
 from torch import nn
 
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.instance import Instance
-from allencv_al.data.sample import Sample
+from allencv_al.data.instance import Instance, Sample
 from allencv_al.selection.pool.fingerprints import (
     decoding_fingerprint,
     describe,
