@@ -1,7 +1,7 @@
-"""Code that was written for the Alectio SDK, run as it is.
+"""Old names and code of other packages: version 0.1, AllenNLP 0.9 and the Alectio SDK.
 
-`python -m allencv_al.compat run main.py` runs a script whose imports name `alectio_sdk`;
-`gunicorn "allencv_al.compat:app('main.py')"` serves the pipeline that it makes.
+`python -m allencv_al.compat run main.py` runs a script that imports `alectio_sdk`;
+`gunicorn "allencv_al.compat:app('main.py')"` serves the pipeline that it creates.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from allencv_al.common.errors import AllenCVError
-
-POLICIES = ("auto", "positional")
+from allencv_al.service.pipeline.functions.infer_keys import POLICIES
 
 
 def main() -> int:
@@ -29,11 +28,11 @@ def main() -> int:
         "--key-policy",
         choices=POLICIES,
         default="auto",
-        help="how outputs of infer find their records: by key (auto), or by place alone, as in the "
-        "original (positional)",
+        help="matching of outputs of infer to records: by key (auto), or by order alone as in the "
+        "original (positional) (default: auto)",
     )
-    run.add_argument("script", type=Path, help="such as main.py")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script gets")
+    run.add_argument("script", type=Path, help="script to run, such as main.py")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
     args = parser.parse_args()
     try:
         from allencv_al.compat.legacy_pipeline import Options
@@ -44,13 +43,13 @@ def main() -> int:
     except AllenCVError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
-    except Exception as error:  # the script's own, shown as Python would
+    except Exception as error:  # raised by the script: shown as Python would
         traceback.print_exception(error.with_traceback(_from_script(error, args.script)))
         return 1
 
 
 def _from_script(error: Exception, script: Path) -> TracebackType | None:
-    """Return the traceback without what stands before the script."""
+    """Return the traceback without the frames that precede the script."""
     found = error.__traceback__
     while found is not None and found.tb_frame.f_code.co_filename != str(script):
         found = found.tb_next

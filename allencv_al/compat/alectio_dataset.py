@@ -1,4 +1,4 @@
-"""`AlectioDataset`: folders of images, which the platform would have sent."""
+"""`AlectioDataset`: folders of images that the platform used to download."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PARTS = ("train", "test", "validation")
 class AlectioDataset:
     """The images of an experiment, in `ROOT/train`, `ROOT/test` and `ROOT/validation`.
 
-    Each has a folder per class. The platform is gone that filled them: they have to be there.
+    Each has a folder per class. They must exist, since the platform that filled them is gone.
 
     Args:
-        token: The experiment token of the platform; not used.
-        root: The folder above them.
-        framework: Only `pytorch` is known.
+        token: Experiment token of the platform; not used.
+        root: Folder that contains them.
+        framework: Only `pytorch` is supported.
 
     Raises:
-        ConfigurationError: It is another framework.
+        ConfigurationError: The framework is not supported.
     """
 
     def __init__(self, token: str | None, root: str | Path, framework: str = "pytorch") -> None:
@@ -35,15 +35,15 @@ class AlectioDataset:
     def get_dataset(
         self, dataset_type: str, transforms: Any = None, tf_args: Any = None
     ) -> tuple[Any, int, dict[str, int]]:
-        """Return a data set of torchvision, its length, and the number of each class.
+        """Return a torchvision dataset, its length, and the class numbers by class name.
 
         Args:
             dataset_type: train, test or validation.
-            transforms: For each image.
-            tf_args: Of another framework; not used.
+            transforms: Transform of each image.
+            tf_args: Options of another framework; not used.
 
         Raises:
-            ConfigurationError: There are no such images.
+            ConfigurationError: The folder has no images.
         """
         if dataset_type not in PARTS:
             expected = ", ".join(PARTS)

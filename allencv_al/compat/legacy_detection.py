@@ -1,4 +1,4 @@
-"""Functions for boxes and seeds that examples of the Alectio SDK import."""
+"""Functions for boxes and seeds that scripts import from the Alectio SDK."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from allencv_al.common.seeding import seed_everything
 def non_max_suppression(
     prediction: torch.Tensor, num_classes: int, conf_thres: float = 0.5, nms_thres: float = 0.4
 ) -> list[torch.Tensor | None]:
-    """Return the boxes of each image that are left when those they overlap with are gone.
+    """Return the boxes of each image that remain after non-maximum suppression per class.
 
     Args:
         prediction: `[B, N, 5 + C]`: center x, center y, width, height, objectness, class scores.
         num_classes: Number of classes.
-        conf_thres: The smallest objectness.
-        nms_thres: Above this intersection over union, of two boxes of a class the one with the
-            higher objectness stays.
+        conf_thres: Smallest objectness.
+        nms_thres: Largest intersection over union of two boxes of a class; above it, only the box
+            with the higher objectness remains.
 
     Returns:
-        For each image None, or `[n, 7]` by falling objectness: left, top, right, bottom,
+        For each image None, or `[n, 7]` by descending objectness: left, top, right, bottom,
         objectness, class score, class.
     """
     found: list[torch.Tensor | None] = []
@@ -39,14 +39,14 @@ def non_max_suppression(
 
 
 def bbox_iou(box1: torch.Tensor, box2: torch.Tensor, x1y1x2y2: bool = True) -> torch.Tensor:
-    """Return the intersection over union of boxes, pair by pair, `[N]`.
+    """Return the intersection over union of pairs of boxes, `[N]`.
 
-    Boxes are measured in pixels, of which both ends count: a box from 0 to 9 is ten wide.
+    Coordinates are pixels, and both ends count: a box from 0 to 9 is ten pixels wide.
 
     Args:
-        box1: `[N, 4]`, or `[1, 4]` for all of the others.
+        box1: `[N, 4]`, or `[1, 4]` to pair one box with all of `box2`.
         box2: `[N, 4]`.
-        x1y1x2y2: Whether a box is left, top, right and bottom; else center and size.
+        x1y1x2y2: Whether boxes are left, top, right and bottom; otherwise center and size.
     """
     if not x1y1x2y2:
         box1, box2 = (box_convert(box, "cxcywh", "xyxy") for box in (box1, box2))

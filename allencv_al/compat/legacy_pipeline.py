@@ -1,4 +1,4 @@
-"""`Pipeline` as code for the Alectio SDK makes it."""
+"""`Pipeline` with the arguments of the Alectio SDK."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the command line for pipelines whose code is not to be changed.
+    """Options of the command line for the pipelines of a script.
 
     Args:
-        host: Where they listen; None for what the code says.
-        port: Their port; None for what the code says.
+        host: Address to listen on; None for the script's value.
+        port: Port; None for the script's value.
         key_policy: See `Pipeline`.
     """
 
@@ -31,25 +31,25 @@ class Options:
 
 
 class LegacyPipeline(Pipeline):
-    """A `Pipeline` that takes the arguments of all generations of the SDK.
+    """A `Pipeline` that accepts the arguments of all generations of the SDK.
 
     Args:
-        name: Its name.
+        name: Name of the pipeline.
         train_fn: See `Pipeline`.
         test_fn: See `Pipeline`.
         infer_fn: See `Pipeline`.
         getstate_fn: See `Pipeline`.
         args: See `Pipeline`.
-        token: The experiment token of the platform; requests need it if it is long enough to be a
-            secret and not one of the placeholders of examples.
-        multiple_initialisations: Seeds that the platform would have compared; not done here.
+        token: Experiment token of the platform; requests need it unless it is too short for a
+            secret or a placeholder of the examples.
+        multiple_initialisations: Seeds that the platform compared; ignored with a warning.
     """
 
     made: ClassVar[list[LegacyPipeline]] = []
-    """All that were made in this process, in their order."""
+    """Pipelines of this process, in the order of their creation."""
 
     options: ClassVar[Options] = Options()
-    """The options of the command line."""
+    """Options of the command line."""
 
     def __init__(
         self,
@@ -64,14 +64,14 @@ class LegacyPipeline(Pipeline):
     ) -> None:
         secret = token or None
         if token and (is_placeholder(token) or len(token) < LEAST_TOKEN_CHARACTERS):
-            what = "a placeholder" if is_placeholder(token) else "too short for a secret"
+            kind = "a placeholder" if is_placeholder(token) else "too short for a secret"
             logger.warning(
                 "the token in the script is %s, and not used: only this machine may send requests",
-                what,
+                kind,
             )
             secret = None
         if multiple_initialisations and multiple_initialisations.get("seeds"):
-            logger.warning("multiple_initialisations: seeds are not compared; the first run counts")
+            logger.warning("multiple_initialisations: seeds are not compared; only one run is made")
         super().__init__(
             *(str(name), train_fn, test_fn, infer_fn, getstate_fn, args, secret),
             key_policy=self.options.key_policy,
@@ -93,11 +93,11 @@ class LegacyPipeline(Pipeline):
         """Run one loop in this process, as scripts do to try their functions.
 
         Args:
-            payload: The body of `/one_loop`; `selected_indices` may lie in the storage instead.
-            args: What functions get; the pipeline's own `args` take its values over.
+            payload: Body of `/one_loop`; `selected_indices` may be in the storage instead.
+            args: Settings that update the pipeline's `args`.
 
         Returns:
-            The answer of `/one_loop`.
+            Answer of `/one_loop`.
         """
         if args is not None and args is not self.args:
             self.args.update(args)
