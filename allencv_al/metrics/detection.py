@@ -1,32 +1,42 @@
-"""Scores of detected boxes: average precision as COCO defines it, precision, recall, confusion.
+"""Scores of detected boxes: average precision by pycocotools, precision, recall, confusion.
 
-Per class, detections are taken by falling score, over all images, and each is given the unmatched
-box of its image that it covers best; precision is averaged over 101 recalls (Lin et al. 2014, and
-`cocoeval.py` of github.com/cocodataset/cocoapi). A box that is marked difficult counts for nothing:
+Per class, COCO matches detections by falling score to the boxes of their image and averages the
+precision over 101 recalls (Lin et al. 2014). A box that is marked difficult counts for nothing:
 neither missed nor, if it is found, wrong (PASCAL VOC, Everingham et al. 2010, section 4.2).
-
-pycocotools is not used for it: it reports neither the confusion matrix nor precision and recall,
-prints to stdout, and has no boxes that may be found twice, unless as crowds with another overlap.
-Tests hold the average precision to it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 
 from allencv_al.metrics.scores import mean_of_known, ratios
 
 COCO_RANGE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-MOST_PER_IMAGE = 100
 
-_RECALLS = np.linspace(0, 1, 101)
-_WRONG, _RIGHT, _OF_DIFFICULT = 0, 1, 2
+_MOST_OF_CLASS = 100  # detections of an image that AP counts; the limit of COCO's leaderboard
+_MOST_IN_ALL = 1_000  # detections of an image, of all classes
+_DIGITS = 12  # COCO adds 2e-16 to denominators, so that a perfect AP is 0.9999999999999998
 _Array = NDArray[np.float64]
+
+
+def _silent_cocoeval() -> Any:
+    """Return a copy of the module `pycocotools.cocoeval` that prints nothing.
+
+    Redirecting stdout instead would also drop what other threads print meanwhile.
+    """
+    spec = importlib.util.find_spec("pycocotools.cocoeval")
+    assert spec is not None and spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.print = lambda *_: None
+    return module
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +56,8 @@ class Boxes:
     difficult: NDArray[np.bool_]
 
     def best_first(self) -> Boxes:
-        """Return the boxes by falling score, the best 1,000 at most."""
-        order = np.argsort(-self.scores, kind="stable")[: MOST_PER_IMAGE * 10]
+        """Return the boxes by falling score, at most the best 1,000."""
+        order = np.argsort(-self.scores, kind="stable")[:_MOST_IN_ALL]
         return Boxes(
             self.boxes[order], self.objects[order], self.scores[order], self.difficult[order]
         )
@@ -61,7 +71,7 @@ def detection_scores(
     A class without boxes that count has no AP: it is None, and left out of the means. `precision`
     and `recall` are those of all detections, whatever their scores, at an IoU of 0.5.
     `confusion_matrix` `[C + 1, C + 1]` has the truth in its rows: boxes are matched whatever their
-    class; the last row holds detections of no box, the last column boxes that are missed.
+    class; the last row holds detections without a box, the last column boxes without a detection.
 
     Args:
         images: The detected and the true boxes of each image.
@@ -69,18 +79,14 @@ def detection_scores(
     """
     images = [(found.best_first(), truth) for found, truth in images]
     names = [str(number) for number in classes]
-    per_class = [[_average_precision(images, one, iou) for iou in COCO_RANGE] for one in classes]
+    evaluation = _Evaluation(images, classes)
+    per_class = evaluation.average_precisions()
     at_half = [values[0] for values in per_class]
     over_range = [mean_of_known(values) for values in per_class]
-    counts = [_matches(images, number, COCO_RANGE[0]) for number in classes]
-    right = [int((marks == _RIGHT).sum()) for _, marks, _ in counts]
-    wrong = [int((marks == _WRONG).sum()) for _, marks, _ in counts]
-    totals = [total for _, _, total in counts]
+    right, wrong, totals = evaluation.counts_at_half()
     recall = ratios(right, totals)
-    precision = [
-        0.0 if value is None and total else value  # nothing found of boxes that are there
-        for value, total in zip(ratios(right, np.add(right, wrong)), totals, strict=True)
-    ]
+    # At least 1 if the class occurs: the precision of no detections of it is 0, not None
+    precision = ratios(right, np.maximum(right + wrong, totals > 0))
     known = [value for value, total in zip(precision, totals, strict=True) if total]
     return {
         "classes": names,
@@ -99,80 +105,77 @@ def detection_scores(
     }
 
 
-def box_iou(first: _Array, second: _Array) -> _Array:
-    """Return the intersection over union of boxes `[n, 4]` and `[m, 4]`, as `[n, m]`."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [
-        np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (first, second)
-    ]
-    union = areas[0][:, None] + areas[1][None] - shared
-    found: _Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return found
+class _Evaluation(_silent_cocoeval().COCOeval):  # type: ignore[misc]  # has no types
+    """COCO's evaluation of boxes, at once for all classes and IoU thresholds.
 
-
-def _average_precision(
-    images: Sequence[tuple[Boxes, Boxes]], number: int, iou: float
-) -> float | None:
-    scores, marks, total = _matches(images, number, iou, MOST_PER_IMAGE)
-    if not total:
-        return None
-    counted = marks != _OF_DIFFICULT
-    hit = (marks[counted] == _RIGHT)[np.argsort(-scores[counted], kind="stable")]
-    if not len(hit):
-        return 0.0
-    right = np.cumsum(hit)
-    recall = right / total
-    precision = right / np.arange(1, len(hit) + 1)
-    precision = np.maximum.accumulate(precision[::-1])[::-1]  # the best at this recall or beyond
-    places = np.searchsorted(recall, _RECALLS, side="left")
-    reached = places < len(precision)
-    at_recall = precision[np.minimum(places, len(precision) - 1)]
-    return float(np.where(reached, at_recall, 0).mean())
-
-
-def _matches(
-    images: Sequence[tuple[Boxes, Boxes]], number: int, iou: float, most: int | None = None
-) -> tuple[_Array, NDArray[np.int64], int]:
-    """Return the score and the mark of each detection of a class, and how many boxes it has.
+    Difficult boxes are COCO's crowds: they count for nothing and may be found again. Unlike those,
+    they have the usual IoU, not the share of the detection that they cover.
 
     Args:
-        images: The detected boxes by falling score, and the true ones.
-        number: The class.
-        iou: The least overlap.
-        most: Maximum number of detections per image; all by default.
+        images: The detected and the true boxes of each image.
+        classes: The numbers of all classes.
     """
-    scores, marks, total = [np.zeros(0)], [np.zeros(0, np.int64)], 0
-    for found, truth in images:
-        of_class = truth.objects == number
-        difficult = truth.difficult[of_class]
-        total += int((~difficult).sum())
-        mine = np.flatnonzero(found.objects == number)[:most]
-        scores.append(found.scores[mine])
-        marks.append(_match(found.boxes[mine], truth.boxes[of_class], difficult, iou))
-    return np.concatenate(scores), np.concatenate(marks), total
+
+    def __init__(self, images: Sequence[tuple[Boxes, Boxes]], classes: Sequence[int]) -> None:
+        super().__init__(iouType="bbox")
+        self._images = images
+        self.params.imgIds = list(range(len(images)))
+        self.params.catIds = list(classes)
+        self.params.iouThrs = np.array(COCO_RANGE)
+        self.params.maxDets = [_MOST_OF_CLASS, _MOST_IN_ALL]
+        self.params.areaRng, self.params.areaRngLbl = [[0, np.inf]], ["all"]
+        self.evaluate()
+        self.accumulate()
+
+    def average_precisions(self) -> list[list[float | None]]:
+        """Return the AP of each class at each IoU of `COCO_RANGE`; None without boxes."""
+        # [IoU, recall, class, area, limit], -1 for a class without boxes
+        precision = self.eval["precision"][..., 0, 0].mean(axis=1)
+        return [
+            [None if value < 0 else round(value, _DIGITS) for value in values]
+            for values in precision.T.tolist()
+        ]
+
+    def counts_at_half(self) -> NDArray[np.int64]:
+        """Return the right and the wrong detections and the boxes of each class, `[3, C]`."""
+        counts = np.zeros((3, len(self.params.catIds)), np.int64)
+        for place, found in enumerate(self.evalImgs):  # class by class, None without boxes
+            if found is not None:
+                is_matched, counted = found["dtMatches"][0] > 0, ~found["dtIgnore"][0]
+                counts[:, place // len(self._images)] += (
+                    (is_matched & counted).sum(),
+                    (~is_matched & counted).sum(),
+                    (found["gtIgnore"] == 0).sum(),
+                )
+        return counts
+
+    def _prepare(self) -> None:
+        # In place of COCO's, which reads two COCO data sets
+        for side, of_class in enumerate((self._dts, self._gts)):
+            for image, pair in enumerate(self._images):
+                boxes = pair[side]
+                for place, box in enumerate(_with_sizes(boxes.boxes).tolist()):
+                    of_class[image, int(boxes.objects[place])].append(
+                        {
+                            "id": place + 1,  # 0 means "no match"
+                            "bbox": box,
+                            "area": 0,  # AP by size of box is not reported
+                            "score": float(boxes.scores[place]),
+                            "difficult": bool(boxes.difficult[place]),
+                            "iscrowd": 0,
+                        }
+                    )
+
+    def evaluateImg(self, imgId: int, catId: int, aRng: list[float], maxDet: int) -> Any:  # noqa: N802, N803
+        # Only here, after the IoUs are computed, which differ for crowds
+        for box in self._gts[imgId, catId]:
+            box["ignore"] = box["iscrowd"] = int(box["difficult"])
+        return super().evaluateImg(imgId, catId, aRng, maxDet)
 
 
-def _match(
-    boxes: _Array, truth: _Array, difficult: NDArray[np.bool_], iou: float
-) -> NDArray[np.int64]:
-    marks = np.full(len(boxes), _WRONG, dtype=np.int64)
-    if not len(truth):
-        return marks
-    free = np.ones(len(truth), dtype=bool)
-    least = min(iou, 1 - 1e-10)  # as COCO's code: rounding must not refuse an equal box at IoU 1
-    for place, row in enumerate(box_iou(boxes, truth)):
-        # Boxes that count come first: a difficult one is taken only where no other fits
-        for wanted, mark in ((~difficult, _RIGHT), (difficult, _OF_DIFFICULT)):
-            candidates = np.where(free & wanted, row, -1)
-            # of equal overlaps the last, as in COCO's own code
-            best = len(row) - 1 - int(np.argmax(candidates[::-1]))
-            if candidates[best] >= least:
-                free[best] = mark == _OF_DIFFICULT  # a difficult box may be found again
-                marks[place] = mark
-                break
-    return marks
+def _with_sizes(boxes: _Array) -> _Array:
+    """Return boxes as COCO has them: left, top, width, height."""
+    return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
 
 
 def _confusion(images: Sequence[tuple[Boxes, Boxes]], classes: Sequence[int]) -> NDArray[np.int64]:
@@ -181,7 +184,10 @@ def _confusion(images: Sequence[tuple[Boxes, Boxes]], classes: Sequence[int]) ->
     matrix = np.zeros((nothing + 1, nothing + 1), np.int64)
     for found, truth in images:
         free = np.ones(len(truth.boxes), bool)
-        for row, number in zip(box_iou(found.boxes, truth.boxes), found.objects, strict=True):
+        sides = (_with_sizes(side.boxes).tolist() for side in (found, truth))
+        # pycocotools returns an empty list if one side is empty
+        rows = coco_mask.iou(*sides, [0] * len(free)) if len(free) else [free] * len(found.boxes)
+        for row, number in zip(rows, found.objects, strict=True):
             overlaps = np.where(free, row, -1)
             best = int(overlaps.argmax()) if len(row) else 0
             if not len(row) or overlaps[best] < COCO_RANGE[0]:
