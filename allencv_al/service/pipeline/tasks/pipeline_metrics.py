@@ -100,19 +100,18 @@ def classification_metrics(
     shown = [names.get(number, str(number)) for number in classes]
     rows, columns = (np.searchsorted(classes, side) for side in (truth, predicted))
     matrix = confusion_counts(rows, columns, len(classes))
-    counts = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
-    total = len(truth)
-    scores = class_scores(*counts)
+    scores = class_scores(truth, predicted, classes)
+    tables = one_against_rest(truth, predicted, classes)
     scores["f1_score"] = [value or 0.0 for value in scores["f1_score"]]
     return {
         "classes": shown,
-        "accuracy": int(counts[0].sum()) / total if total else None,
+        "accuracy": int(np.trace(matrix)) / len(truth) if truth else None,
         "confusion_matrix": matrix.tolist(),
         "acc_per_class": _by_name(shown, scores["recall"]),
         **{name: mean_with_zeros(values) for name, values in scores.items()},
         **{f"{name}_per_class": _by_name(shown, values) for name, values in scores.items()},
-        "label_disagreement": _by_name(shown, ratios(counts[1] - counts[0], total - counts[2])),
-        "confusion_matrix_per_class": _by_name(shown, one_against_rest(*counts, total)),
+        "label_disagreement": _by_name(shown, ratios(tables[:, 1, 0], tables[:, 1].sum(axis=1))),
+        "confusion_matrix_per_class": _by_name(shown, tables.tolist()),
     }
 
 
@@ -135,9 +134,11 @@ def multi_label_metrics(
     """
     classes, predicted, truth = as_class_sets(predictions, labels, class_labels)
     names = [str(number) for number in classes]
-    counts = (predicted & truth).sum(axis=0), predicted.sum(axis=0), truth.sum(axis=0)
-    of_class = class_scores(*counts)
-    of_all = class_scores(*(count.sum(keepdims=True) for count in counts))
+    # scikit-learn reads a single column as the labels 0 and 1 of one class
+    columns = range(len(classes)) if len(classes) > 1 else [1] * len(classes)
+    of_class = class_scores(truth, predicted, columns)
+    of_all = class_scores(truth.ravel(), predicted.ravel(), [1])
+    tables = one_against_rest(truth, predicted, columns)
     return {
         "classes": names,
         "accuracy": float((predicted == truth).all(axis=1).mean()) if len(truth) else None,
@@ -148,7 +149,7 @@ def multi_label_metrics(
             f"{name}_per_class": _by_name(names, [value or 0.0 for value in values])
             for name, values in of_class.items()
         },
-        "confusion_matrix_per_class": _by_name(names, one_against_rest(*counts, len(truth))),
+        "confusion_matrix_per_class": _by_name(names, tables.tolist()),
     }
 
 

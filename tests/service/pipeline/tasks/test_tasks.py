@@ -110,6 +110,19 @@ def test_classes_that_no_record_has_keep_their_places() -> None:
     assert metrics_of([[0], [1]], [[0], [0]])["classes"] == ["0", "1"]  # single classes in lists
 
 
+def test_one_class_alone_has_the_metrics_of_its_presence() -> None:
+    found = metrics_of([[0], [], [0]], [[0], [0], []], task="multi_label_classification")
+    assert found["classes"] == ["0"]
+    assert found["precision_per_class"] == {"0": 0.5} and found["recall_micro"] == 0.5
+    assert found["confusion_matrix_per_class"] == {"0": [[1, 1], [1, 0]]}
+
+
+def test_records_without_any_class_have_no_macro_mean() -> None:
+    found = metrics_of([[], []], [[], []], task="multi_label_classification")
+    assert found["accuracy"] == 1 and found["hamming_loss"] is None
+    assert found["f1_score_micro"] == 0 and found["f1_score_macro"] is None
+
+
 numbers = st.floats(0, 100).map(lambda value: round(value, 3))
 
 
