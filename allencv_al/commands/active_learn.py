@@ -1,4 +1,4 @@
-"""`allencv-al active-learn`: from a few labels to a model, asking for the labels that help most."""
+"""`allencv-al active-learn`: train in rounds, querying labels by a strategy."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import signal
 import sys
 from pathlib import Path
 
-from allencv_al.commands.shared.arguments import add_config, add_run_folder
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.commands.shared import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    add_config(parser)
+    arguments.add_config(parser)
     parser.add_argument(
         "--relabel",
         action="append",
@@ -43,16 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="continue with the labels in the table: images with an empty or wrong cell return "
         "to the pool",
     )
-    add_run_folder(parser, "database of labels, report.html, learning_curve.png and model.tar.gz")
+    arguments.add_run_folder(
+        parser, "database of labels, report.html, learning_curve.png and model.tar.gz"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the loop, or only check the config with `--dry-run`; 3 if it waits for labels."""
-    if args.serialization_dir is None and not args.dry_run:
-        raise ConfigurationError("active-learn: needs -s DIR, the folder to write the run to")
-    from allencv_al.common import Params
-
-    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    """Run the loop, or only check the config (`--dry-run`); return 3 while labels are awaited."""
+    arguments.check_run_folder(args, "active-learn")
+    params = arguments.read_config(args)
     source = str(args.param_path)
     if args.dry_run:
         from allencv_al.active_learning.active_learning_experiment import experiment_class
@@ -75,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     )
     try:
         records = active_learn(params, args.serialization_dir, options)
-    except WaitingForLabels as waiting:  # what to do next, which is no error
+    except WaitingForLabels as waiting:  # not an error: the message says what to do next
         files = [args.serialization_dir / name for name in ("picks.png", "report.html")]
         places = " and ".join(str(file) for file in files if file.is_file())
         sys.stdout.write(f"{waiting}\n{places} show the images.\n" if places else f"{waiting}\n")
@@ -99,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _correction(text: str) -> tuple[str, str]:
-    id, equals, label = text.rpartition("=")  # a file name may hold the sign, too
+    id, equals, label = text.rpartition("=")  # the id may be a file name with = in it
     if not (equals and id and label):
         raise argparse.ArgumentTypeError(f'expected ID=CLASS, found "{text}"')
     return id, label

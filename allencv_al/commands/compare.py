@@ -1,4 +1,4 @@
-"""`allencv-al compare`: query strategies over several seeds, with the statistics."""
+"""`allencv-al compare`: compare query strategies over several seeds, with statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from allencv_al.commands.shared import arguments
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from allencv_al.common import Params
+    from allencv_al.common.config.params import Params
     from allencv_al.comparison.comparison import ComparisonOptions
     from allencv_al.comparison.statistics import (
         ComparisonSummary,
@@ -77,19 +77,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare."""
-    if args.serialization_dir is None and not args.dry_run:
-        raise ConfigurationError("compare: needs -s DIR, the folder to write the results to")
+    """Run or read the runs, and write and print the comparison."""
+    arguments.check_run_folder(args, "compare")
     if bool(args.runs) == (args.param_path is not None):
         raise ConfigurationError("compare: expected a CONFIG to run, or finished runs by --runs")
     if args.runs:
         return _compare_runs(args)
-    from allencv_al.common import Params
-
-    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    params = arguments.read_config(args)
     options = _options(args, params)
     if args.dry_run:
         from allencv_al.active_learning.active_learning_experiment import experiment_class
+        from allencv_al.common.config.params import Params
         from allencv_al.comparison import cells
         from allencv_al.comparison.comparison import check_baseline
         from allencv_al.training.experiment import dry_run
@@ -184,10 +182,9 @@ def _figures(found: StrategySummary) -> str:
 
 
 _EPILOG = """\
-The same folder may be called again with --recover and more strategies or seeds: what has been run
-is not run again. Strategies and seeds of earlier calls that are not named again stay a part of the
-comparison. Runs of other code than that of now are not reused: the call names the code that has
-changed.
+Repeat the command with --recover and more strategies or seeds to extend a comparison: finished runs
+are reused, and strategies and seeds of earlier calls stay part of it. Runs are not reused after a
+change of your own code; the message names what has changed.
 
   allencv-al compare CONFIG --strategies random,margin,badge --seeds 10 -s runs/comparison
   allencv-al compare CONFIG --strategies '{margin: "margin",

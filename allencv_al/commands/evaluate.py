@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands.shared import arguments
-from allencv_al.commands.shared.output_files import check_output_files
+from allencv_al.commands.shared.output_files import check_output_files, open_output
 from allencv_al.common.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LOADER_KEYS = ("validation_data_loader", "data_loader")
 LOADER_SETTINGS = ("batch_size", "num_workers")
 CONFUSION_MATRIX = "confusion_matrix"
-# What the table of classes says already
+# Shown in the table of classes
 _OF_CLASSES = (CONFUSION_MATRIX, "per_class_accuracy")
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, and write the metrics as a table or as JSON."""
+    """Evaluate the model; write the metrics as a table or as JSON."""
     from allencv_al.common.files.atomic_file import write_json
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.prediction_json import to_json_value
@@ -114,10 +114,10 @@ def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
     found = reader.read(path)
     labeled = [instance for instance in found if instance.label is not None]
     if not labeled:
-        raise DataError(f"{path}: none of the {len(found)} images there is labeled")
+        raise DataError(f"{path}: none of its {len(found)} images is labeled")
     if len(labeled) == len(found):
         return found
-    logger.warning("%d unlabeled images are left out", len(found) - len(labeled))
+    logger.warning("skipped %d unlabeled images", len(found) - len(labeled))
     return Dataset(reader, labeled, found.skipped, found.unreadable)
 
 
@@ -142,15 +142,14 @@ def _loader_settings(config: Params) -> dict[str, Any]:
 
 @contextmanager
 def _predictions(path: Path | None, model: Model, dataset: Dataset) -> Iterator[BatchHook | None]:
-    """Yield a hook that writes the predictions of a batch; None without an output file."""
+    """Yield a hook that writes the predictions of each batch; None without an output file."""
     if path is None:
         yield None
         return
-    from allencv_al.common.files.atomic_file import atomic_path
     from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
 
     labels = {instance.id: instance.label for instance in dataset}
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with open_output(path) as file:
 
         def write(ids: list[str], outputs: dict[str, Any]) -> None:
             rows = rows_of_outputs(model.make_output_human_readable(dict(outputs)), len(ids))

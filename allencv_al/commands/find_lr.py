@@ -1,4 +1,4 @@
-"""`allencv-al find-lr`: try growing learning rates, draw the losses and suggest one."""
+"""`allencv-al find-lr`: try increasing learning rates, plot the losses and suggest one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICTURE_NAME = "lr-losses.png"
 JSON_NAME = "lr-losses.json"
 FEWEST_POINTS = 3
 
-# What would change the learning rate behind our back, or is of no use in a hundred batches.
+# They would change the learning rate too, or have no effect within a hundred batches
 LEFT_OUT = (
     "learning_rate_scheduler",
     "momentum_scheduler",
@@ -80,11 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try the learning rates, write the results, and print the suggestion."""
-    from allencv_al.common.config.params import Params
     from allencv_al.common.files.run_lock import locked_folder
 
     _check_flags(args)
-    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    params = arguments.read_config(args)
     with locked_folder(args.serialization_dir):
         return _write_curve(params, args)
 
@@ -95,11 +94,11 @@ def _write_curve(params: Params, args: argparse.Namespace) -> int:
     picture, table = args.serialization_dir / PICTURE_NAME, args.serialization_dir / JSON_NAME
     for path in (picture, table):
         if path.exists() and not args.force:
-            raise ConfigurationError(f"{path}: is there already; --force replaces it")
+            raise ConfigurationError(f"{path}: exists already; --force replaces it")
     curve = _curve(params, args)
     if len(curve.losses) < FEWEST_POINTS:
         raise TrainingError(
-            f"the loss was no number any more after {len(curve.losses)} batches; "
+            f"the loss became NaN after {len(curve.losses)} batches; "
             f"try a lower --start-lr than {args.start_lr:g}"
         )
     write_json(table, curve.to_json())

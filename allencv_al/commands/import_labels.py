@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.files.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absent
 from allencv_al.labels.exchange import FORMATS
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.labels.exchange.importing import check_is_labeling, import_entries
 
     if not args.file.exists():
-        hint = absence_hint(str(args.file))
-        raise DataError(f"{shown_path(args.file)}: there is no such file{hint}")
+        raise DataError(absent(args.file, "file"))
     name = format_of(args.file) if args.format == "auto" else args.format
     check_is_labeling(args.folder)
     entries = read_file(args.file, name)

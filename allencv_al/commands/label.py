@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from allencv_al.commands.shared import arguments, server_arguments
 from allencv_al.commands.shared.label_order import fill
 from allencv_al.common.errors import ArchiveError, ConfigurationError, DataError
-from allencv_al.common.files.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absent
 
 if TYPE_CHECKING:
     from allencv_al.data.instance import Instance
@@ -120,8 +120,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.strategy is None and (args.archive is not None or args.embeddings is not None):
         args.strategy = "margin" if args.archive is not None else "typiclust"
     if args.archive is not None and not args.archive.exists():
-        hint = absence_hint(str(args.archive))
-        raise ArchiveError(f"{shown_path(args.archive)}: there is no such archive{hint}")
+        raise ArchiveError(absent(args.archive, "archive"))
 
 
 def _check_run_options(args: argparse.Namespace, source: Path) -> None:
@@ -146,8 +145,7 @@ def _labeling_folder(args: argparse.Namespace, source: Path) -> Path:
         folder: Path = args.labeling_dir
         return folder
     if not source.exists():
-        hint = absence_hint(str(args.source))
-        raise DataError(f"{shown_path(args.source)}: there is no such folder{hint}")
+        raise DataError(absent(args.source, "folder"))
     of = source.resolve()
     return of.with_name(f"{of.name if of.is_dir() else of.stem}-labels")
 

@@ -1,24 +1,21 @@
-"""`allencv-al predict`: the classes of images, as JSON lines."""
+"""`allencv-al predict`: predict the classes of images, as JSON lines."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import logging
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from allencv_al.commands.shared import arguments
-from allencv_al.commands.shared.output_files import check_output_files
+from allencv_al.commands.shared.output_files import check_output_files, open_output
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from allencv_al.commands.shared.predict_inputs import PredictInput, PredictItem
-    from allencv_al.models.archive import Archive
     from allencv_al.predictors.predictor import Predictor
 
 
@@ -69,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _RefuseFurther(argparse.Action):
-    """Raise with the remedy for several files, which argparse would call unrecognized."""
+    """Reject further inputs with a remedy; argparse would only call them unrecognized."""
 
     def __call__(
         self,
@@ -87,45 +84,30 @@ class _RefuseFurther(argparse.Action):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict for every input; 1 if some could not be predicted."""
+    """Predict every input; return 1 if some could not be predicted."""
+    from allencv_al.commands.shared.predict_inputs import dataset_input, open_input
     from allencv_al.models.archive import load_archive
+    from allencv_al.predictors.predictor import Predictor
 
     if args.silent and args.output_file is None:
         raise ConfigurationError("--silent: nothing would be written; add --output-file FILE")
     predictor_args = _json_object(args.predictor_args)
     check_output_files({"--output-file": args.output_file}, [args.input_file, args.archive_file])
-    # The cheap mistake is found before the expensive load.
-    source = None if args.use_dataset_reader else _open_input(args.input_file)
+    # Before the model is loaded, which takes seconds
+    source = None if args.use_dataset_reader else open_input(args.input_file)
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
-    predictor = _predictor(archive, args, predictor_args)
+    choice = args.dataset_reader_choice
+    predictor = Predictor.from_archive(archive, args.predictor, choice, predictor_args)
     if source is None:
-        source = _read_dataset(predictor, args.input_file)
-    with _output(args.output_file) as file:
+        source = dataset_input(predictor.dataset_reader.read(args.input_file))
+    with open_output(args.output_file) as file:
         failed, done = _write_predictions(predictor, source, args.batch_size, file)
     if not done:
-        logger.warning("%s: holds no images to predict for", args.input_file)
+        logger.warning("%s: no images to predict", args.input_file)
     if failed:
         logger.error("%d of %d inputs could not be predicted", failed, done)
         return EXIT_SOME_FAILED
     return 0
-
-
-def _open_input(text: str) -> PredictInput:
-    from allencv_al.commands.shared.predict_inputs import open_input
-
-    return open_input(text)
-
-
-def _read_dataset(predictor: Predictor, path: str) -> PredictInput:
-    from allencv_al.commands.shared.predict_inputs import dataset_input
-
-    return dataset_input(predictor.dataset_reader.read(path))
-
-
-def _predictor(archive: Archive, args: argparse.Namespace, extra: dict[str, Any]) -> Predictor:
-    from allencv_al.predictors.predictor import Predictor
-
-    return Predictor.from_archive(archive, args.predictor, args.dataset_reader_choice, extra)
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -138,21 +120,10 @@ def _json_object(text: str) -> dict[str, Any]:
     return value
 
 
-@contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
-        return
-    from allencv_al.common.files.atomic_file import atomic_path
-
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        yield file
-
-
 def _write_predictions(
     predictor: Predictor, source: PredictInput, batch_size: int, file: TextIO
 ) -> tuple[int, int]:
-    """Write a line for each input; return how many failed, and how many there were."""
+    """Write a line for each input; return the numbers of failures and of inputs."""
     from allencv_al.common.progress import track
     from allencv_al.predictors.prediction_json import dump_line
 

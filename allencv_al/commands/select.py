@@ -16,7 +16,7 @@ from allencv_al.commands.shared.select_arguments import (
     add_arguments,
 )
 from allencv_al.common.errors import ArchiveError, ConfigurationFaults, DataError, Fault
-from allencv_al.common.files.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absent
 
 if TYPE_CHECKING:
     from allencv_al.data.instance import Instance
@@ -96,8 +96,7 @@ def _check_options(args: argparse.Namespace) -> None:
         raise ConfigurationFaults(faults, "the options of select")
     for archive in (args.archive_file, *args.ensemble):
         if archive is not None and not archive.exists():
-            hint = absence_hint(str(archive))
-            raise ArchiveError(f"{shown_path(archive)}: there is no such archive{hint}")
+            raise ArchiveError(absent(archive, "archive"))
     if args.output is not None and args.output.suffix.lower() == ".csv":
         source, part = (None, None) if args.labeled is None else split_path(args.labeled)
         same = source is not None and args.output.exists() and source.exists()

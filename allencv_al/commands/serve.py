@@ -30,15 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the registered predictor to use (default: the model's own, default_image)",
     )
-    model.add_argument(
-        "--weights-file",
-        type=Path,
-        metavar="FILE",
-        help="use the weights in this safetensors file instead of the archive's own",
-    )
-    arguments.add_cuda_device(parser)
-    arguments.add_overrides(parser)
-    arguments.add_include_package(parser)
+    arguments.add_model_options(parser)
     _add_page_arguments(parser.add_argument_group("page"))
     server = parser.add_argument_group("server")
     server_arguments.add_server(server, port=8000)

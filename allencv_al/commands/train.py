@@ -1,4 +1,4 @@
-"""`allencv-al train`: from a config file to a trained model."""
+"""`allencv-al train`: train a model from a config file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from allencv_al.commands.shared.arguments import add_config, add_run_folder
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.commands.shared import arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
-    add_config(parser)
-    add_run_folder(parser, "checkpoints, metrics, pictures and model.tar.gz")
+    arguments.add_config(parser)
+    arguments.add_run_folder(parser, "checkpoints, metrics, pictures and model.tar.gz")
     parser.add_argument(
         "--file-friendly-logging",
         action="store_true",
@@ -22,12 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or only check with `--dry-run`."""
-    if args.serialization_dir is None and not args.dry_run:
-        raise ConfigurationError("train: needs -s DIR, the folder to write the run to")
-    from allencv_al.common import Params
-
-    params = Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
+    """Train; with `--dry-run` only check the config."""
+    arguments.check_run_folder(args, "train")
+    params = arguments.read_config(args)
     if args.dry_run:
         from allencv_al.training.experiment import Experiment, dry_run
 

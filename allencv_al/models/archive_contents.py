@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import ArchiveError
-from allencv_al.common.files.paths import absence_hint, shown_path
+from allencv_al.common.files.paths import absent
 from allencv_al.models.archive_format import (
     CONFIG_NAME,
     FOLDERS,
@@ -67,8 +67,7 @@ def read_archive(path: str | Path) -> ArchiveContents:
     """
     path = Path(path)
     if not path.exists():
-        hint = absence_hint(str(path))
-        raise ArchiveError(f"{shown_path(path)}: there is no such archive{hint}")
+        raise ArchiveError(absent(path, "archive"))
     if not path.is_dir():
         return _checked(read_members(path, _limits(path), FOLDERS), str(path))
     if (path / MANIFEST_NAME).exists():

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.paths import (
-    absence_hint,
+    absent,
     path_problem,
-    shown_path,
     split_path,
     written_path,
 )
@@ -61,10 +60,7 @@ def read_pool(text: str) -> list[Instance]:
     if location.is_dir() and part is None:
         return _folder(location)
     if not location.is_file():
-        raise DataError(
-            f"{shown_path(text)}: there is no such file or folder{absence_hint(text)}"
-            f"{_reader_hint(location)}"
-        )
+        raise DataError(f"{absent(text, 'file or folder')}{_reader_hint(location)}")
     if is_image_name(location.name) or not is_text(_head(location)):
         raise DataError(
             f"{text}: expected a folder, a table or a list of image files to choose from, found "

@@ -269,5 +269,5 @@ def test_no_image_of_the_labeling_is_replaced(
 ) -> None:
     image = tmp_path / "photos" / "0.png"
     assert main(["export-labels", str(labeled), "--format", "csv", "--output", str(image)]) == 2
-    assert "is one of the images that are read" in capsys.readouterr().err
+    assert "is one of the input images" in capsys.readouterr().err
     assert image.read_bytes() == b"picture 0"

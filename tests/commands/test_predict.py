@@ -462,7 +462,7 @@ def test_an_output_file_is_checked_before_the_model_is_loaded(
     assert main([*command, str(tmp_path)]) == 2
     assert "--output-file: expected a file, found the folder" in capsys.readouterr().err
     assert main([*command, str(files[0])]) == 2
-    assert "is what is read, and would be replaced" in capsys.readouterr().err
+    assert "is an input, and would be replaced" in capsys.readouterr().err
 
 
 def test_an_empty_input_is_not_the_current_folder(

@@ -1,59 +1,42 @@
-"""Arguments that several subcommands share, so that one flag means the same everywhere."""
+"""Arguments shared by several subcommands, so that a flag means the same in each."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from allencv_al.common.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from allencv_al.common.config.params import Params
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _number(
+    convert: Callable[[str], _Number], is_valid: Callable[[_Number], bool], expected: str
+) -> Callable[[str], _Number]:
+    def parse(text: str) -> _Number:
+        with suppress(ValueError):
+            if is_valid(number := convert(text)):
+                return number
+        raise argparse.ArgumentTypeError(f'expected {expected}, found "{text}"')
+
+    return parse
+
+
+port = _number(int, lambda number: 0 <= number <= 65535, "a port from 0 to 65535")
+positive_int = _number(int, lambda number: number >= 1, "an integer of at least 1")
+positive_float = _number(float, lambda number: 0.0 < number < float("inf"), "a number above 0")
+_gpu = _number(int, lambda number: number >= -1, '-1 (CPU), the number of a GPU, or "auto"')
 
 
 def cuda_device(text: str) -> int | str:
     """Convert the text of ``--cuda-device``: -1, the number of a GPU, or "auto"."""
-    if text == "auto":
-        return text
-    try:
-        number = int(text)
-    except ValueError:
-        number = -2
-    if number < -1:
-        raise argparse.ArgumentTypeError(
-            f'expected -1 (CPU), the number of a GPU, or "auto", found "{text}"'
-        )
-    return number
-
-
-def port(text: str) -> int:
-    """Convert the text of ``--port``: 0 to 65535."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f'expected a port from 0 to 65535, found "{text}"')
-    return number
-
-
-def positive_int(text: str) -> int:
-    """Convert a text to an integer of at least 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'expected an integer of at least 1, found "{text}"')
-    return number
-
-
-def positive_float(text: str) -> float:
-    """Convert a text to a finite number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0.0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f'expected a number above 0, found "{text}"')
-    return number
+    return text if text == "auto" else _gpu(text)
 
 
 def external_variable(text: str) -> tuple[str, str]:
@@ -77,7 +60,7 @@ def add_include_package(parser: argparse.ArgumentParser) -> None:
 
 
 class _Once(argparse.Action):
-    """Store a value; refuse a second one, which would silently take the place of the first."""
+    """Store a value; reject a second one, which would silently replace the first."""
 
     def __call__(
         self,
@@ -129,13 +112,18 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
 
 
 def add_archive(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say which trained model to load, and how."""
+    """Add the arguments of a trained model: archive, weights, device and overrides."""
     parser.add_argument(
         "archive_file",
         type=Path,
         metavar="ARCHIVE",
         help="a model.tar.gz, a folder with its contents, or the run directory of a training",
     )
+    add_model_options(parser)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change how a trained model is loaded."""
     parser.add_argument(
         "--weights-file",
         type=Path,
@@ -148,7 +136,7 @@ def add_archive(parser: argparse.ArgumentParser) -> None:
 
 
 def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Add the arguments that say which config file to use, and how to fill it in."""
+    """Add the arguments of a config file: path, external variables and overrides."""
     parser.add_argument(
         "param_path",
         type=Path,
@@ -169,6 +157,17 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
     )
     add_overrides(parser)
     add_include_package(parser)
+
+
+def read_config(args: argparse.Namespace) -> Params:
+    """Read the config file that `add_config` has declared.
+
+    Raises:
+        ConfigurationError: It cannot be read, or an override is wrong.
+    """
+    from allencv_al.common.config.params import Params
+
+    return Params.from_file(args.param_path, args.overrides, dict(args.ext_vars))
 
 
 def add_run_folder(parser: argparse.ArgumentParser, contents: str) -> None:
@@ -206,3 +205,9 @@ def add_dataset_reader_choice(parser: argparse.ArgumentParser) -> None:
         help="use the transforms of the validation reader, if the config has one, or of "
         "the training reader (default: validation)",
     )
+
+
+def check_run_folder(args: argparse.Namespace, command: str) -> None:
+    """Raise a `ConfigurationError` if there is no folder to write to, and no `--dry-run`."""
+    if args.serialization_dir is None and not args.dry_run:
+        raise ConfigurationError(f"{command}: needs -s DIR, the folder to write the run to")

@@ -1,10 +1,13 @@
-"""Checks of the files that a command is to write, before it has worked for them."""
+"""Output files of commands: check them before the work starts, and open them."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from allencv_al.common.errors import ConfigurationFaults, Fault
 
@@ -14,17 +17,29 @@ _OWN = (
 )
 
 
+@contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Open a text file that takes its name when the block succeeds; None is stdout."""
+    if path is None:
+        yield sys.stdout
+        return
+    from allencv_al.common.files.atomic_file import atomic_path
+
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
+
+
 def check_output_files(
     outputs: Mapping[str, Path | None], inputs: Iterable[str | Path] = ()
 ) -> None:
-    """Raise where a file could not be written, or would replace what is read.
+    """Raise if a file cannot be written, or would replace an input.
 
     Args:
-        outputs: The files by their options; None where an option was not given.
-        inputs: What the command reads; `::train` behind a table does not count.
+        outputs: The files by option; None if the option was not given.
+        inputs: Inputs of the command; a part such as `::train` is ignored.
 
     Raises:
-        ConfigurationFaults: All faults, each with its option.
+        ConfigurationFaults: All faults, each with the option.
     """
     faults = list(output_faults(outputs, inputs))
     if faults:
@@ -34,7 +49,7 @@ def check_output_files(
 def output_faults(
     outputs: Mapping[str, Path | None], inputs: Iterable[str | Path] = ()
 ) -> Iterator[Fault]:
-    """Yield what `check_output_files` raises."""
+    """Yield the faults that `check_output_files` raises."""
     from allencv_al.common.files.paths import split_path
 
     locations = [split_path(path)[0] for path in inputs]
@@ -45,18 +60,18 @@ def output_faults(
             continue
         problem = _problem(path)
         if problem is None and any(_is_same(path, other) for other in read):
-            problem = f"{path} is what is read, and would be replaced; name another file"
+            problem = f"{path} is an input, and would be replaced; name another file"
         elif problem is None and _is_image_below(path, locations):
-            problem = f"{path} is one of the images that are read, and would be replaced"
+            problem = f"{path} is one of the input images, and would be replaced"
         first = taken.setdefault(os.path.realpath(path), option)
         if problem is None and first != option and not _is_special(path):
-            problem = f"{path} is the file of {first} too; name another one"
+            problem = f"{path} is also the file of {first}; name another one"
         if problem is not None:
             yield Fault(option, problem)
 
 
 def _files_of(path: Path) -> Iterator[Path]:
-    """Yield a file that is read, and those of the run or the labeling that it is, or belongs to."""
+    """Yield an input and the files of the run or labeling that it is, or belongs to."""
     yield path
     folder = path.parent if path.name in _OWN else path
     for name in _OWN:
@@ -79,11 +94,11 @@ def _problem(path: Path) -> str | None:
         if _is_special(path):
             return None
         folder = next(parent for parent in path.absolute().parents if parent.exists())
-    except (OSError, ValueError) as error:  # too long a name, NUL
+    except (OSError, ValueError) as error:  # the name is too long, or holds NUL
         reason = getattr(error, "strerror", None) or error
         return f"cannot be written: {str(path)[:200]!a}: {reason}"
     if not folder.is_dir():
-        return f"cannot be written: {folder} is no folder"
+        return f"cannot be written: {folder} is not a folder"
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"cannot be written: no permission in the folder {folder}"
     return None

@@ -15,10 +15,9 @@ from typing import IO, Any
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.paths import (
-    absence_hint,
+    absent,
     expanded,
     path_problem,
-    shown_path,
     written_path,
 )
 from allencv_al.common.files.tables import CSV_SUFFIXES, JSON_SUFFIXES, Row, parse_table
@@ -79,7 +78,7 @@ def open_input(text: str) -> PredictInput:
     if path.is_dir():
         return _folder(path)
     if not path.exists():
-        raise DataError(f"{shown_path(text)}: there is no such file or folder{absence_hint(text)}")
+        raise DataError(absent(text, "file or folder"))
     if path.suffix.lower() in CSV_SUFFIXES:
         return _table(path.read_bytes(), text, path.parent)
     is_json = path.suffix.lower() in JSON_SUFFIXES

@@ -124,6 +124,16 @@ def absence_hint(text: str) -> str:
     return f"{names}; did you mean {found}?" if found is not None else names
 
 
+def absent(path: str | Path, noun: str) -> str:
+    """Return the message that nothing exists at a path, with the likely cause if one shows.
+
+    Args:
+        path: The path as it was given.
+        noun: The expected thing, such as `archive`.
+    """
+    return f"{shown_path(path)}: there is no such {noun}{absence_hint(str(path))}"
+
+
 def shown_path(text: object) -> str:
     """Return a path for a message, with what cannot be seen written out."""
     return "".join(

@@ -1,4 +1,4 @@
-"""The one safe base of every page and every HTTP interface of this package."""
+"""Base of all pages and HTTP interfaces: authentication, request limits, error responses."""
 
 from allencv_al.service.web.access import Access, Identity, OpenAccess, TokenAccess
 from allencv_al.service.web.app import WebApp, current_identity

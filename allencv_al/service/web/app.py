@@ -1,4 +1,4 @@
-"""`WebApp`: a Flask application in which nothing is reachable unguarded."""
+"""`WebApp`: a Flask application that guards every route."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from allencv_al.service.web.web_settings import WebSettings
 
 _SHARED = Path(__file__).resolve().parent.parent / "static"
 _JSON = ("application/json",)
-_USUAL = (400, 401, 403, 413, 415, 421, 422, 429, 500, 507)
-_BODY_OF_STRANGERS = 8 * 2**10  # a token that is traded for a cookie
+_COMMON_STATUSES = (400, 401, 403, 413, 415, 421, 422, 429, 500, 507)
+_MAX_ANONYMOUS_BODY = 8 * 2**10  # bytes; enough for a login
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
 class _MemoryRequest(flask.Request):
-    """A request whose files stay in memory, as its body is: no disk that is full loses them."""
+    """A request that keeps uploaded files in memory: temporary files would fail on a full disk."""
 
     def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
         return io.BytesIO()
@@ -57,7 +57,7 @@ class StatusAnswer(BaseModel):
 
 
 class LoginRequest(BaseModel):
-    """A token, to be traded for a cookie."""
+    """A token to log in with."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,18 +65,18 @@ class LoginRequest(BaseModel):
 
 
 class WebApp(flask.Flask):
-    """A web application whose every answer passes the same guards.
+    """A web application that applies the same guards to every request.
 
-    `operation`, `page` and `folder` are the ways to make something reachable. All of it is refused
-    to those whom `settings.access` does not know, but what is declared open; `/healthz`,
-    `/readyz`, `/metrics`, `/openapi.json`, `/static/` and `/login` are there by themselves.
+    `operation`, `page` and `folder` add routes. A route requires authentication by
+    `settings.access` unless it is declared open. Every application has `/healthz`, `/readyz`,
+    `/metrics`, `/openapi.json`, `/static/` and `/login`.
 
     Args:
-        name: A short name, of which the cookie has its own.
+        name: A short name; also the prefix of the session cookie's name.
         settings: Address, access and limits.
         title: Title in `/openapi.json`.
-        body_of_errors: Makes the JSON of an error answer.
-        error_answer: Its model, for `/openapi.json`.
+        body_of_errors: Returns the JSON body of an error response.
+        error_answer: Model of that body, for `/openapi.json`.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class WebApp(flask.Flask):
         self.register_error_handler(Exception, self._answer_error)
         self._add_own_routes()
 
-    # -- What an application is made of --------------------------------------------------------
+    # -- Routes --------------------------------------------------------------------------------
 
     def operation(
         self,
@@ -127,22 +127,22 @@ class WebApp(flask.Flask):
         status: int = 200,
         max_body_bytes: int | None = None,
     ) -> Callable[[_View], _View]:
-        """Register the handler of a route, and describe it in `/openapi.json`.
+        """Register the handler of a route and describe it in `/openapi.json`.
 
         The handler's signature is the contract: a parameter `body` or `query` is parsed as the
-        model that annotates it, further parameters are the parts of the rule, the annotation of
-        the result is the model of the answer, and the docstring is the summary.
+        model that annotates it, further parameters are the parts of the rule, the return
+        annotation is the model of the response, and the docstring is the summary.
 
         Args:
             method: HTTP method.
             rule: Route, in Flask's syntax.
-            answer: Model of a handler that returns a Flask response with JSON.
-            scope: Scope that a token must have.
-            is_open: Whether no token is needed.
+            answer: Model of the JSON, for handlers that return a Flask response.
+            scope: Scope that the token must have.
+            is_open: Whether the route requires no authentication.
             accepts: Media types of the body; `("*/*",)` for any.
-            responses: Further statuses of answers, beside those of every route.
-            produces: Media type of an answer that is not JSON.
-            status: Status of success.
+            responses: Error statuses besides those of every route.
+            produces: Media type of a response that is not JSON.
+            status: Status of a successful response.
             max_body_bytes: Largest body in bytes; None for the server's limit.
         """
 
@@ -156,7 +156,7 @@ class WebApp(flask.Flask):
                 body=hints.get("body"),
                 query=hints.get("query"),
                 accepts=tuple(accepts),
-                responses=(*_USUAL, *responses),
+                responses=(*_COMMON_STATUSES, *responses),
                 produces=produces,
                 status=status,
                 max_body_bytes=max_body_bytes,
@@ -168,12 +168,12 @@ class WebApp(flask.Flask):
         return decorate
 
     def page(self, rule: str, path: Path, *, is_open: bool = False) -> None:
-        """Serve an HTML file; who has to log in first is sent to do so.
+        """Serve an HTML file; redirect clients without a session to `/login`.
 
         Args:
-            rule: The address.
+            rule: Route of the page.
             path: The file.
-            is_open: Whether it takes no token.
+            is_open: Whether the route requires no authentication.
         """
 
         def show() -> Response:
@@ -186,9 +186,9 @@ class WebApp(flask.Flask):
         """Serve the files of a folder.
 
         Args:
-            rule: The address, which ends in a slash.
-            folder: The folder; nothing outside is served, wherever a symbolic link leads.
-            is_open: Whether it takes no token.
+            rule: Prefix of the routes, which ends in a slash.
+            folder: The folder; symbolic links that lead outside are refused.
+            is_open: Whether the routes require no authentication.
         """
         root = folder.resolve()
 
@@ -205,11 +205,11 @@ class WebApp(flask.Flask):
         self._readiness.append(check)
 
     def on_close(self, close: Callable[[], None]) -> None:
-        """Register a function to call when the server has ended."""
+        """Register a function to call when the server has stopped."""
         self._closers.append(close)
 
     def close(self) -> None:
-        """Call what `on_close` was given, the last first."""
+        """Call the functions registered by `on_close`, the last one first."""
         while self._closers:
             self._closers.pop()()
 
@@ -225,10 +225,10 @@ class WebApp(flask.Flask):
         self.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False)
 
     def body_limit(self, environ: dict[str, Any]) -> int | None:
-        """Return how long the body of a request may be, as its head tells; None if it is refused.
+        """Return the largest allowed body of a request, from its head; None if it is refused.
 
         Args:
-            environ: The WSGI environment; the body need not be there yet.
+            environ: The WSGI environment, before the body has been read.
         """
         with self.request_context(environ):
             try:
@@ -238,7 +238,7 @@ class WebApp(flask.Flask):
                 return None
             if request.routing_exception is not None:
                 return None
-            return self.settings.max_body_bytes if g.identity is not None else _BODY_OF_STRANGERS
+            return self.settings.max_body_bytes if g.identity is not None else _MAX_ANONYMOUS_BODY
 
     def _guard(self) -> Response | None:
         g.began = time.perf_counter()
@@ -259,15 +259,15 @@ class WebApp(flask.Flask):
                     request, self.settings, self._cookie, self._attempts, is_counted
                 )
         except WebError:
-            if name not in self._pages:  # who has a page can log in
+            if name not in self._pages:  # a page redirects to the login instead
                 raise
         if g.identity is None and name not in self._open:
             if name in self._pages:
                 return Response(status=302, headers={"Location": f"{request.script_root}/login"})
-            raise WebError(401, "unauthorized", "expected a token of this server")
+            raise WebError(401, "unauthorized", "expected a valid token of this server")
         scope = None if name is None else self._scopes.get(name)
         if name not in self._open and g.identity is not None and not g.identity.may(scope):
-            raise WebError(403, "scope", f"this token does not allow {scope}")
+            raise WebError(403, "scope", f"the token lacks the scope {scope}")
         check_encoding(request)
         return None
 
@@ -300,7 +300,7 @@ class WebApp(flask.Flask):
 
         return answer
 
-    # -- What every application has ------------------------------------------------------------
+    # -- Routes of every application -----------------------------------------------------------
 
     def _add_own_routes(self) -> None:
         self.folder("/static/", _SHARED, is_open=True)
@@ -308,12 +308,12 @@ class WebApp(flask.Flask):
 
         @self.operation("GET", "/healthz", is_open=True)
         def healthz() -> StatusAnswer:
-            """Report that the server runs."""
+            """Report that the server is running."""
             return StatusAnswer(status="ok")
 
         @self.operation("GET", "/readyz", responses=(503,))
         def readyz() -> StatusAnswer:
-            """Return whether the server can do its work now."""
+            """Report whether the server is ready for requests."""
             causes = [cause for check in self._readiness if (cause := check()) is not None]
             if causes:
                 raise WebError(503, "not_ready", "; ".join(causes), retry_after=1)
@@ -321,15 +321,15 @@ class WebApp(flask.Flask):
 
         @self.operation("GET", "/metrics", produces="text/plain; version=0.0.4; charset=utf-8")
         def metrics() -> Response:
-            """Return counts and times of requests, in the text format of Prometheus."""
+            """Return request counts and durations in the Prometheus text format."""
             return Response(self.metrics.text(), content_type=self.metrics.content_type)
 
         @self.operation("POST", "/login", answer=StatusAnswer, is_open=True)
         def login(body: LoginRequest) -> Response:
-            """Trade a token for a cookie."""
+            """Exchange a token for a session cookie."""
             look_up = self.settings.access.identify
             if self._attempts.identify(request.remote_addr, body.token, look_up) is None:
-                raise WebError(401, "unauthorized", "this is not a token of this server")
+                raise WebError(401, "unauthorized", "invalid token")
             response = flask.jsonify(status="ok")
             response.set_cookie(
                 self._cookie, session_of(body.token), httponly=True, samesite="Strict"
@@ -352,7 +352,7 @@ class WebApp(flask.Flask):
 
 
 def current_identity() -> Identity:
-    """Return who sends the request that is being answered."""
+    """Return the authenticated sender of the current request."""
     identity: Identity | None = g.get("identity")
     assert identity is not None
     return identity
@@ -362,7 +362,7 @@ def _response(result: Any, status: int) -> Response:
     if isinstance(result, BaseModel):
         try:
             text = result.model_dump_json(by_alias=True)
-        except PydanticSerializationError:  # the name of a file that is no UTF-8: JSON escapes it
+        except PydanticSerializationError:  # a file name that is not UTF-8: JSON escapes it
             text = json.dumps(result.model_dump(by_alias=True))
         return Response(text, mimetype="application/json", status=status)
     assert isinstance(result, Response)
@@ -374,7 +374,7 @@ def _text_of(view: Callable[..., Any]) -> str:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of a result, also where a handler may return a Flask response instead."""
+    """Return the model in a return annotation, which may be a union with a Flask response."""
     found = [
         kind
         for kind in (annotation, *get_args(annotation))

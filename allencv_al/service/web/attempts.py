@@ -1,4 +1,4 @@
-"""Limits how often one address may be wrong about a token."""
+"""Rate limit of failed authentication, per network address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from allencv_al.service.web.web_errors import WebError
 BURST = 20
 SECONDS_PER_ATTEMPT = 3.0
 _MOST_ADDRESSES = 4_096
-_MOST_REMEMBERED = 64  # credentials per address
+_MOST_REMEMBERED = 64  # digests of credentials per address
 
 
 @dataclass(slots=True)
@@ -28,13 +28,13 @@ class _Record:
 
 
 class Attempts:
-    """Counts wrong tokens per address; who sent too many waits before the next guess.
+    """Limit failed authentication per address by a token bucket.
 
-    A credential that was right before is let in all the same: guessing cannot lock out the
-    others who share the address (a proxy, or one machine).
+    A credential that was accepted before is not limited, so an attacker cannot lock out other
+    clients behind the same address (a proxy, or one machine).
 
     Args:
-        clock: The time in seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,17 +51,18 @@ class Attempts:
         is_cookie: bool = False,
         is_counted: bool = True,
     ) -> Identity | None:
-        """Return whom a credential belongs to.
+        """Return the owner of a credential; None if it is invalid.
 
         Args:
-            address: Where the request comes from.
+            address: Address of the client.
             credential: A token or a session.
-            look_up: Returns whom it belongs to.
-            is_cookie: A browser repeats an outdated cookie by itself: only another one is a guess.
-            is_counted: False to ask only, before the request itself is answered.
+            look_up: Returns the owner of a credential.
+            is_cookie: Whether it is a cookie. Browsers resend an expired cookie with every
+                request, so a repeated one is not counted as another attempt.
+            is_counted: Whether a failure counts; false for the check before the body is read.
 
         Raises:
-            WebError: Too many were wrong (429).
+            WebError: Too many attempts failed (429).
         """
         digest = digest_of(credential)
         with self._lock:
@@ -69,7 +70,7 @@ class Attempts:
             if record.left < 1 and digest not in record.accepted:
                 seconds = math.ceil((1 - record.left) * SECONDS_PER_ATTEMPT)
                 raise WebError(
-                    *(429, "too_many_attempts", f"too many wrong tokens; wait {seconds} s"),
+                    *(429, "too_many_attempts", f"too many wrong tokens; retry after {seconds} s"),
                     retry_after=seconds,
                 )
         identity = look_up(credential)
@@ -95,7 +96,7 @@ class Attempts:
 
 
 def network_of(address: str | None) -> str:
-    """Return what one sender has: an IPv4 address, or the /64 network of an IPv6 address."""
+    """Return the unit of the rate limit: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address or "")
     except ValueError:

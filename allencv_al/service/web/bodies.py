@@ -1,4 +1,4 @@
-"""Bodies of requests: counted while they come in, and read as strict JSON."""
+"""Read request bodies within limits and parse them as strict JSON."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from allencv_al.service.web.web_errors import WebError
 
 ANYTHING = ("*/*",)
 
-# An empty list takes 3 bytes as text and 64 in memory, and a fault that pydantic finds 1,000
+# An empty list takes 3 bytes of text and 64 of memory; an error of pydantic takes 1,000
 _BYTES_PER_PART = 16
 _BYTES_PER_VALUE = 64
-_MOST_FIELDS = 1_000  # of the object that a body is
-_FEW_FAULTS = 1_000
-_LONG = 2**20  # a body of which the fields are looked for first
-_THIN = 50  # elements in which the first of very many faults is looked for
+_MOST_FIELDS = 1_000  # keys of the top-level object
+_FEW_FAULTS = 1_000  # error count up to which pydantic may list all errors
+_LONG = 2**20  # bytes from which required fields are searched for before parsing
+_THIN = 50  # elements per list in which the first of very many errors is searched for
 _SHOWN = 80  # characters of hostile text that an error repeats
 _REASON_SHOWN = 120
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def read_body(max_bytes: int | None = None) -> bytes:
-    """Return the whole body of this request.
+    """Return the body of the current request.
 
     Args:
-        max_bytes: Maximum length; the server's limit if None.
+        max_bytes: Largest body in bytes; the server's limit if None.
 
     Raises:
-        RequestEntityTooLarge: It is longer; nothing more of it is read.
+        RequestEntityTooLarge: The body is longer; the rest is not read.
     """
     most = min(max_bytes or math.inf, current_app.config["MAX_CONTENT_LENGTH"])
     if (request.content_length or 0) > most:
         raise RequestEntityTooLarge
-    # Of a body that does not say its length Werkzeug leaves out what is behind the limit, silently
+    # Werkzeug silently cuts a body without Content-Length at the limit: read one byte more
     request.max_content_length = most + 1
     content = request.get_data(cache=False)
     if len(content) > most:
@@ -50,10 +50,10 @@ def read_body(max_bytes: int | None = None) -> bytes:
 
 
 def check_content_type(accepts: Sequence[str]) -> None:
-    """Raise a `WebError` unless this request says it holds what is accepted.
+    """Raise a `WebError` if the Content-Type of the current request is not accepted.
 
     Args:
-        accepts: Media types; `ANYTHING` takes all.
+        accepts: Accepted media types; `ANYTHING` accepts all.
     """
     if tuple(accepts) != ANYTHING and request.mimetype not in accepts:
         found = request.mimetype[:_SHOWN] or "none"
@@ -63,20 +63,20 @@ def check_content_type(accepts: Sequence[str]) -> None:
 
 
 def parse_json(content: bytes, max_depth: int = 32, max_bytes: int = 16 * 2**20) -> Any:
-    """Return the value that strict JSON holds.
+    """Parse strict JSON.
 
     Args:
         content: The JSON.
         max_depth: Maximum depth of nesting.
-        max_bytes: Maximum length of a body, which also limits the number of its parts.
+        max_bytes: Largest body in bytes, which also limits the number of values.
 
     Raises:
-        WebError: It is no UTF-8 or no JSON, is nested too deep, or holds a key twice, a number
-            that is not finite or one of thousands of digits (400); or it has more objects, lists
-            and texts than one for each 16 bytes that a body may have (413). Numbers may be more.
+        WebError: The content is not UTF-8 or not JSON, is nested too deep, or has a duplicate
+            key, a number that is not finite or one of thousands of digits (400); or it has more
+            objects, lists and strings than one per 16 allowed bytes (413). Numbers may be more.
     """
     parts = content.count(b"[") + content.count(b"{") + content.count(b'"') // 2
-    _check_count("objects, lists and texts", parts, max_bytes // _BYTES_PER_PART)
+    _check_count("objects, lists and strings", parts, max_bytes // _BYTES_PER_PART)
     try:
         return json_values.parse_json(content, max_depth)
     except ValueError as error:
@@ -87,17 +87,17 @@ def parse_json(content: bytes, max_depth: int = 32, max_bytes: int = 16 * 2**20)
 
 
 def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
-    """Return the body of this request as a model, nothing converted.
+    """Parse the body of the current request as a model, without type conversions.
 
     Args:
-        model: What it should be.
+        model: The expected model.
         max_depth: Maximum depth of nesting.
-        max_bytes: Maximum length of a body, which also limits the number of its values.
+        max_bytes: Largest body in bytes, which also limits the number of values.
 
     Raises:
-        RequestEntityTooLarge: It is longer.
-        WebError: It is no JSON (400), has more values than one for each 64 bytes that a body may
-            have (413), or does not fit the model; the first fault is named with its place.
+        RequestEntityTooLarge: The body is longer.
+        WebError: The body is not JSON (400), has more values than one per 64 allowed bytes (413),
+            or does not match the model (422, with the place of the first error).
     """
     content = read_body(max_bytes)
     if len(content) > _LONG:
@@ -119,13 +119,13 @@ def parse_body(model: type[_Model], max_depth: int, max_bytes: int) -> _Model:
         model.model_validate_json(thin, strict=True)
     except ValidationError as error:
         raise _invalid(error) from None
-    raise WebError(422, "invalid", f"found {count:,} faults")
+    raise WebError(422, "invalid", f"found {count:,} errors")
 
 
 def _check_fields(model: type[BaseModel], content: bytes) -> None:
-    """Raise where a long text cannot hold a field that has to be there, before all is parsed.
+    """Raise if a required field is absent from a long body, before the body is parsed.
 
-    A key with an escape in it is not found by its letters, and is not needed in any name here.
+    A key that is written with escapes is not found; no field name here needs any.
     """
     for name, field in model.model_fields.items():
         aliases = field.validation_alias
@@ -135,14 +135,14 @@ def _check_fields(model: type[BaseModel], content: bytes) -> None:
 
 
 def parse_query(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
-    """Return what stands behind the question mark as a model.
+    """Parse the query string as a model.
 
     Raises:
-        WebError: It does not fit the model, or a field occurs twice.
+        WebError: The query does not match the model, or a field occurs twice.
     """
     twice = [name for name, values in arguments.lists() if len(values) > 1]
     if twice:
-        raise WebError(422, "invalid", "expected it once", field=twice[0][:_SHOWN])
+        raise WebError(422, "invalid", "expected one value, found several", field=twice[0][:_SHOWN])
     try:
         return model.model_validate(arguments.to_dict())
     except ValidationError as error:
@@ -150,7 +150,7 @@ def parse_query(model: type[_Model], arguments: MultiDict[str, str]) -> _Model:
 
 
 def first_fault(error: ValidationError) -> tuple[str, str]:
-    """Return the place of the first fault of a model, and the message with the place before it."""
+    """Return the place of the first validation error, and the message with that place."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])[:_SHOWN]
     message = first["msg"][:1].lower() + first["msg"][1:]
@@ -168,7 +168,7 @@ def _check_count(what: str, count: int, most: int) -> None:
 
 
 def _thinned(value: Any) -> Any:
-    """Return a value with the first elements only of what is long."""
+    """Cut each list and object to its first elements."""
     if isinstance(value, dict):
         return {key: _thinned(one) for key, one in list(value.items())[:_THIN]}
     return [_thinned(one) for one in value[:_THIN]] if isinstance(value, list) else value

@@ -1,10 +1,10 @@
-"""Connections of a server: whom it reads from, how much, and for how long.
+"""Connections of a server: authorization before the body, timeouts, and eviction.
 
-Waitress takes the whole body of a request before an application sees any of it, waits for slow
-clients as long as they send a byte now and then, and accepts no connection while all that it may
-have are open. Here the guards decide as soon as the head is there; who is refused is answered
-without the body. Each step of a request has its time, and a full server closes the connection that
-has been idle or incomplete for longest, of the address that holds most.
+Waitress reads the whole body of a request before the application sees it, waits for slow clients
+as long as they send a byte now and then, and accepts no connection at its connection limit. This
+server runs the guards as soon as the head of a request is complete, and answers refused requests
+without reading the body. Each phase of a request has a timeout. A server at its limit closes the
+connection that has been idle or incomplete for longest, of the address with most connections.
 """
 
 from __future__ import annotations
@@ -35,34 +35,38 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0
 HEAD_SECONDS = 20.0
-BODY_SECONDS = 30.0
-ANSWER_SECONDS = 60.0
-LEAST_BYTES_PER_SECOND = 1_000  # for what takes longer than that
+BODY_SECONDS = 30.0  # plus the received bytes at the least rate
+ANSWER_SECONDS = 60.0  # plus the bytes of the response at the least rate
+LEAST_BYTES_PER_SECOND = 1_000
 MOST_HEAD_BYTES = 32 * 2**10
-_LINGER_SECONDS = 2.0
-_MOST_LINE_BYTES = 2**10  # of a chunk's size; waitress collects them without end
+_LINGER_SECONDS = 2.0  # in which a refused client can read the response
+_MOST_LINE_BYTES = 2**10  # of a line with the size of a chunk; waitress sets no limit
 _MOST_TRAILER_BYTES = 8 * 2**10
-_IN_MEMORY = 2**20  # of a body; the rest goes to a temporary file
+_IN_MEMORY = 2**20  # bytes of a body; longer ones go to a temporary file
 _SECONDS_BETWEEN_WARNINGS = 60.0
 _LENGTHS = re.compile(rb"(?im)^(content-length|transfer-encoding)[ \t]*:([^\r\n]*)")
 
 _TWO_LENGTHS = "expected one Content-Length or one Transfer-Encoding, found several"
 _NOT_IN_1_0 = "HTTP/1.0 has no Transfer-Encoding; send Content-Length"
-_LONG_CHUNK = "expected the size of a chunk, or a short trailer, found a longer line"
-_OWN_FAULTS = (_TWO_LENGTHS, _NOT_IN_1_0, _LONG_CHUNK)  # others repeat what was sent
+_LONG_CHUNK = "the line with the size of a chunk, or the trailer, is too long"
+_OWN_FAULTS = (
+    _TWO_LENGTHS,
+    _NOT_IN_1_0,
+    _LONG_CHUNK,
+)  # messages of waitress repeat parts of the request
 
 
 class _DiskFullError(Error):  # type: ignore[misc]
     code = 507
-    reason = "the disk of the server is full; nothing of this request was stored"
+    reason = "the server's disk is full; nothing of this request was stored"
 
 
 class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
-    """Answers what waitress refuses by itself in the shape of all other errors."""
+    """Formats the errors of waitress like all other error responses."""
 
     def execute(self) -> None:
         error = self.request.error
-        # A coding of the body that is not known leaves its length unknown: a fault of the request
+        # Waitress answers 501 to an unknown Transfer-Encoding, which is a mistake of the client
         status = 400 if error.code == 501 else int(error.code)
         codes = {413: "too_large", 431: "too_large", 507: "disk_full"}
         content = {
@@ -84,7 +88,7 @@ class _JSONErrorTask(ErrorTask):  # type: ignore[misc]
 
 
 class _GuardedRequest(HTTPRequestParser):  # type: ignore[misc]
-    """A request on its way in; the guards are asked as soon as its head is there."""
+    """Parser of a request that runs the guards as soon as the head is complete."""
 
     adj: Any
     body_rcv: Any
@@ -97,7 +101,7 @@ class _GuardedRequest(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
         lengths = _LENGTHS.findall(header_plus)
         if len(lengths) > 1 or any(b"," in value for _, value in lengths):
-            # Two servers may each believe another one, and see another request behind it
+            # Request smuggling: a proxy may trust the other length, and see another next request
             raise ParsingError(_TWO_LENGTHS)
         super().parse_header(header_plus)
         if self.version == "1.0" and any(name.lower().startswith(b"t") for name, _ in lengths):
@@ -108,7 +112,7 @@ class _GuardedRequest(HTTPRequestParser):  # type: ignore[misc]
     def _ask_guards(self) -> None:
         environ = WSGITask(self._channel, self).get_environment()
         limit = self._channel.server.app.body_limit(environ)
-        if limit is None:  # the same guards answer it, without the body
+        if limit is None:  # refused: the application answers it, without the body
             self.body_rcv.getbuf().close()
             self.body_rcv = None
             self.content_length = 0
@@ -125,7 +129,7 @@ class _GuardedRequest(HTTPRequestParser):  # type: ignore[misc]
         try:
             consumed: int = super().received(data)
         except OSError as error:
-            logger.error("a request cannot be stored: %s", error)
+            logger.error("cannot store a request: %s", error)
             consumed = self._fail(_DiskFullError(""), len(data))
         receiver = self.body_rcv
         if self.chunked and receiver is not None and not self.completed:
@@ -145,7 +149,7 @@ class _GuardedRequest(HTTPRequestParser):  # type: ignore[misc]
 class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _JSONErrorTask
     close_when_flushed: bool
-    lingers = False  # the client may still send what is not wanted: let it read the answer first
+    lingers = False  # a close amid an upload may reset the connection and lose the response
 
     def __init__(
         self, server: Server, sock: socket.socket, addr: Any, adj: Adjustments, map: Any
@@ -158,17 +162,17 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self._answer: tuple[float, int] | None = None
 
     def send_continue(self) -> None:
-        """Ask for the body, unless it is here: waitress waits on for one that is empty."""
+        """Send 100 Continue, unless the request is complete: waitress would wait for ever."""
         if not self.request.completed:
             super().send_continue()
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request is at work."""
+        """Whether a request is being handled."""
         return bool(self.requests)
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the client has taken too long for what it is at."""
+        """Return whether the client has exceeded the timeout of the current phase."""
         self._answer = (
             (self._answer or (now, self.total_outbufs_len)) if self.total_outbufs_len else None
         )
@@ -210,12 +214,12 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """Accepts the connections of an application and holds them to their limits.
+    """Accepts the connections of an application and enforces their limits.
 
     Args:
         app: The application.
-        listener: The socket to accept from.
-        adjustments: The settings of waitress.
+        listener: The listening socket.
+        adjustments: Settings of waitress.
     """
 
     channel_class = _Channel
@@ -226,7 +230,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._warned = -_SECONDS_BETWEEN_WARNINGS
         adj = Adjustments(
             inbuf_overflow=_IN_MEMORY,
-            outbuf_overflow=2**31,  # answers are in memory already
+            outbuf_overflow=2**31,  # bytes; responses are in memory anyway
             max_request_header_size=MOST_HEAD_BYTES,
             cleanup_interval=1,
             clear_untrusted_proxy_headers=True,
@@ -252,13 +256,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return bool(self.accepting) and (not self._is_full() or bool(self._evictable()))
 
     def maintenance(self, now: float) -> None:
-        """Close the connections of clients that take too long."""
+        """Close the connections that have exceeded a timeout."""
         for channel in list(self.active_channels.values()):
             if channel.is_overdue(now):
                 channel.handle_close()
 
     def handle_accept(self) -> None:
-        """Accept a connection; close another one if there are too many."""
+        """Accept a connection; at the limit close another one first."""
         if self._is_full():
             self._evict()
         super().handle_accept()
@@ -280,6 +284,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         if now - self._warned > _SECONDS_BETWEEN_WARNINGS:
             self._warned = now
             logger.warning(
-                "%d connections are open; new ones take the place of those that wait longest",
+                "%d connections are open, which is the limit; closing those that wait longest",
                 len(self.active_channels) + 1,
             )

@@ -1,4 +1,4 @@
-"""Checks of every request and headers of every answer."""
+"""Checks of every request and headers of every response."""
 
 from __future__ import annotations
 
@@ -35,32 +35,38 @@ HEADERS = {
 
 
 def check_host(request: Request, settings: WebSettings) -> None:
-    """Raise unless the server was called by a name that is its own.
+    """Raise unless the Host header names this server.
 
-    Otherwise a page of another site whose host name was pointed here (DNS rebinding) would be let
-    in. An IP address cannot be made to point elsewhere.
+    Prevents DNS rebinding: a page of another site whose host name resolves to this server would
+    count as same-origin. IP addresses cannot be rebound, so all are allowed.
     """
     name = _host_name(request.headers.get("Host", ""))
     known = (*LOOPBACK_NAMES, settings.host, *settings.allowed_hosts)
     if name is None or not (name in {host.lower() for host in known} or _is_address(name)):
         raise WebError(
-            421, "host", "this server is not called by this name; start it with --allowed-host NAME"
+            421,
+            "host",
+            "the Host header does not name this server; start it with --allowed-host NAME",
         )
 
 
 def check_peer(request: Request, settings: WebSettings) -> None:
-    """Raise where another machine asks and no token is needed.
+    """Raise for requests of other machines to a server without authentication.
 
-    A server of ours does not listen to others without a token, but who runs the application by
-    another server, such as gunicorn, may have let it.
+    `WebSettings` refuses such an address, but another WSGI server, such as gunicorn, may listen on
+    it.
     """
-    peer = request.remote_addr  # empty behind a socket of this machine
+    peer = request.remote_addr  # empty for a Unix socket
     if not settings.access.needs_token and peer and not is_loopback(peer):
-        raise WebError(403, "token_needed", "without a token this server is for its machine only")
+        raise WebError(
+            403,
+            "token_needed",
+            "this server requires no token, so it accepts requests from its own machine only",
+        )
 
 
 def check_origin(request: Request, settings: WebSettings) -> None:
-    """Raise where a browser sends what a page of another site has made it send."""
+    """Raise for unsafe cross-site requests of a browser (CSRF)."""
     if request.method in SAFE_METHODS or is_allowed_origin(request, settings):
         return
     site = request.headers.get("Sec-Fetch-Site", "none")
@@ -68,11 +74,15 @@ def check_origin(request: Request, settings: WebSettings) -> None:
     host = request.headers["Host"].lower()
     is_own = origin is None or origin.lower() in (f"http://{host}", f"https://{host}")
     if site not in ("same-origin", "none") or not is_own:
-        raise WebError(403, "origin", "a page of another site may not send this")
+        raise WebError(
+            403,
+            "origin",
+            "cross-site requests are refused; start the server with --allow-origin ORIGIN",
+        )
 
 
 def check_encoding(request: Request) -> None:
-    """Raise where the body is compressed: it would have to be unpacked before any limit holds."""
+    """Raise if the body is compressed: the limits hold for uncompressed bodies only."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise WebError(
@@ -85,17 +95,17 @@ def check_encoding(request: Request) -> None:
 def identity_of(
     request: Request, settings: WebSettings, cookie: str, attempts: Attempts, is_counted: bool
 ) -> Identity | None:
-    """Return the identity behind a request; None if the server does not know it.
+    """Authenticate a request; return None if it has no valid credential.
 
     Args:
         request: The request.
-        settings: The access rules.
-        cookie: The name of the cookie that holds a session.
-        attempts: Counts wrong tokens.
-        is_counted: Whether a wrong one counts.
+        settings: Settings with the access rules.
+        cookie: Name of the session cookie.
+        attempts: Rate limit of failed authentication.
+        is_counted: Whether a failure counts.
 
     Raises:
-        WebError: There were too many wrong tokens from this address (429).
+        WebError: Too many attempts from this address failed (429).
     """
     access, peer = settings.access, request.remote_addr
     if not access.needs_token:
@@ -113,15 +123,15 @@ def identity_of(
 
 
 def preflight(request: Request, settings: WebSettings, methods: Iterable[str]) -> Response | None:
-    """Return the answer to a browser that asks whether a page of another origin may send something.
+    """Return the response to a CORS preflight request of an allowed origin.
 
     Args:
         request: The request.
-        settings: Which origins may.
-        methods: The methods of the address.
+        settings: Settings with the allowed origins.
+        methods: Methods of the route.
 
     Returns:
-        None where the request is anything else, or the origin may not.
+        None if the request is no preflight, or the origin is not allowed.
     """
     is_preflight = (
         request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
@@ -139,12 +149,12 @@ def preflight(request: Request, settings: WebSettings, methods: Iterable[str]) -
 
 
 def is_allowed_origin(request: Request, settings: WebSettings) -> bool:
-    """Return whether a page of another origin sends a request, one that the server was told of."""
+    """Return whether the Origin of a request is one of `--allow-origin`."""
     return request.headers.get("Origin") in settings.allowed_origins
 
 
 def add_headers(response: Response, request: Request, settings: WebSettings) -> Response:
-    """Add what every answer carries, and for the pages of other origins that may read it."""
+    """Add the security headers, and the CORS headers for allowed origins."""
     for name, value in HEADERS.items():
         response.headers[name] = value
     if settings.allowed_origins:
@@ -160,7 +170,7 @@ def add_headers(response: Response, request: Request, settings: WebSettings) -> 
 def _host_name(host: str) -> str | None:
     try:
         parts = urlsplit(f"//{host}")
-        parts.port  # noqa: B018  raises where it is no number
+        parts.port  # noqa: B018  raises if the port is not a number
     except ValueError:
         return None
     if parts.path or parts.query or parts.fragment or parts.username is not None:

@@ -1,4 +1,4 @@
-"""Images that a server decodes: what their headers say, and how many are decoded at once."""
+"""Limits of the images that a server decodes: size by the header, and pixels at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from allencv_al.common.errors import ImageDecodeError
 from allencv_al.data.image_io import image_size
 from allencv_al.service.web.web_errors import WebError
 
-_BUDGET_PIXELS = 64_000_000  # up to 20 bytes each on the way from a PNG to a JPEG: about 1.3 GB
-_MOST_WAITING = 32  # of the threads of a server, which also have to take answers
+_BUDGET_PIXELS = 64_000_000  # up to 20 bytes each from a PNG to a JPEG: about 1.3 GB
+_MOST_WAITING = 32  # threads of a server; the others must stay free to store labels
 _RETRY_SECONDS = 2
 _TRIMMED_PIXELS = 4_000_000
 
@@ -27,12 +27,12 @@ class DecodingBudget:
     """The budget of pixels that a process decodes at once, over all requests.
 
     A PNG of 200 kB may hold 40 megapixels: a dozen of them, decoded at once, take gigabytes. So
-    each decoding holds its pixels here, in the order of asking. An image with more pixels than the
-    whole budget is decoded alone.
+    each decoding acquires its pixels here, first come, first served. An image with more pixels than
+    the whole budget is decoded alone.
 
     Args:
-        max_pixels: The most pixels that are decoded at once.
-        max_waiting: The most that wait in `hold` with a time limit; others are sent away.
+        max_pixels: Maximum number of pixels decoded at once.
+        max_waiting: Maximum number of calls that wait with a time limit; further ones fail.
     """
 
     def __init__(self, max_pixels: int = _BUDGET_PIXELS, max_waiting: int = _MOST_WAITING) -> None:
@@ -44,14 +44,14 @@ class DecodingBudget:
 
     @contextmanager
     def hold(self, source: object, seconds: float | None = None) -> Iterator[None]:
-        """Wait until an image may be decoded, and count its pixels while the block lasts.
+        """Wait until an image may be decoded, and hold its pixels for the duration of the block.
 
         Args:
-            source: A path or the bytes of a file; anything else is decoded already and costs none.
-            seconds: Maximum time to wait; None waits without limit.
+            source: A path or the bytes of a file; anything else is already decoded and is free.
+            seconds: Timeout in seconds; None for no timeout.
 
         Raises:
-            WebError: It is not its turn within `seconds`, or too many wait already (503).
+            WebError: The timeout has passed, or too many calls wait already (503).
         """
         pixels = min(_pixels(source), self.max_pixels)
         if pixels:
@@ -70,7 +70,7 @@ class DecodingBudget:
         ticket = object()
         with self._changed:
             if seconds is not None and len(self._queue) >= self.max_waiting:
-                raise _busy(f"{len(self._queue)} images wait to be decoded already")
+                raise _busy(f"{len(self._queue)} images are waiting to be decoded")
             self._queue.append(ticket)
             try:
                 is_free = self._changed.wait_for(
@@ -86,21 +86,21 @@ class DecodingBudget:
 
 
 DECODING = DecodingBudget()
-"""The one budget of this process: all its servers and all their images share it."""
+"""The budget of this process, shared by all servers in it."""
 
 
 def check_image(content: bytes | Path, max_pixels: int) -> None:
-    """Raise unless bytes are an image of a known raster format and size, by their header.
+    """Raise unless the header is that of an image of a known raster format and allowed size.
 
-    Nothing is decoded; what follows the header may still be damaged.
+    The pixels are not decoded and may still be damaged.
 
     Args:
-        content: What was sent, or a file.
-        max_pixels: The most pixels it may have.
+        content: The bytes of the image, or its file.
+        max_pixels: Maximum number of pixels.
 
     Raises:
-        ImageDecodeError: It is empty or of another kind (SVG and HTML are).
-        WebError: It is too large (413).
+        ImageDecodeError: The content is empty or of another format (such as SVG or HTML).
+        WebError: The image is too large (413).
     """
     try:
         width, height = image_size(content)
@@ -113,10 +113,10 @@ def check_image(content: bytes | Path, max_pixels: int) -> None:
 
 
 def _trim() -> None:
-    """Give freed memory back to the system.
+    """Return freed memory to the operating system.
 
-    The allocator of glibc keeps it for the thread that has freed it: with one image after the other
-    in a dozen of threads, each thread keeps as much as its largest image took.
+    The allocator of glibc keeps it in the arena of the thread: after some time each of a dozen
+    threads would hold as much as its largest image took.
     """
     trim = getattr(_libc(), "malloc_trim", None)
     if trim is not None:
@@ -133,7 +133,7 @@ def _pixels(source: object) -> int:
         return 0
     try:
         width, height = image_size(source)
-    except ImageDecodeError:  # decoding it says why it is none
+    except ImageDecodeError:  # the decoder reports the cause
         return 0
     return width * height
 

@@ -15,29 +15,29 @@ from pydantic import BaseModel
 
 _RULE_PART = re.compile(r"<(?:(?P<type>\w+):)?(?P<name>\w+)>")
 _TYPES = {"int": "integer", "float": "number"}
-_FIRST_FAULT = 400
+_FIRST_ERROR = 400
 _OF_QUERIES_ONLY = ("allowEmptyValue", "allowReserved")
 _MEANINGS = {
-    202: "It is done later; `Location` says where to ask.",
-    400: "The request cannot be understood.",
-    401: "A token is needed.",
-    403: "The token does not allow this, or a page of another site sent it.",
-    404: "There is nothing at this address.",
-    409: "Things stand otherwise by now.",
-    413: "The request or an image in it is too large.",
-    415: "The body is of another kind.",
-    421: "The server is not called by this name.",
-    422: "The request is not what it should be; `field` says where.",
-    429: "Too many wrong tokens; try again after `Retry-After` seconds.",
-    500: "Something is wrong with the server.",
-    502: "Another server did not answer as it should.",
-    503: "Too many requests wait; try again after `Retry-After` seconds.",
-    507: "The disk of the server is full.",
+    202: "Accepted; poll the address in `Location`.",
+    400: "Malformed request.",
+    401: "Authentication required.",
+    403: "The token lacks the scope, or the request is cross-site.",
+    404: "Not found.",
+    409: "Conflict with the current state.",
+    413: "The request, or an image in it, is too large.",
+    415: "Unsupported media type.",
+    421: "The Host header does not name this server.",
+    422: "Invalid request; `field` is the place.",
+    429: "Too many wrong tokens; retry after `Retry-After` seconds.",
+    500: "Internal server error.",
+    502: "Invalid response of another server.",
+    503: "Too many requests are waiting; retry after `Retry-After` seconds.",
+    507: "The server's disk is full.",
 }
 
 
 class ErrorDetail(BaseModel):
-    """An error."""
+    """Code, message and place of an error."""
 
     code: str
     message: str
@@ -45,27 +45,27 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """The body of every answer that is no success."""
+    """Body of every error response."""
 
     error: ErrorDetail
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that can be asked.
+    """A route with its handler's contract.
 
     Args:
-        method: The HTTP method.
-        rule: The address, as Flask writes it.
-        summary: What it does.
-        answer: The model of a success; None for what is no JSON.
-        body: The model of the body.
-        query: The model of what stands behind the question mark.
-        accepts: The media types of the body.
-        responses: The statuses other than success.
-        produces: The media type of a success that is no JSON.
-        status: The status of a success.
-        max_body_bytes: The longest body; None for what the server takes.
+        method: HTTP method.
+        rule: Route, in Flask's syntax.
+        summary: Description of the operation.
+        answer: Model of a successful response; None if it is not JSON.
+        body: Model of the request body.
+        query: Model of the query string.
+        accepts: Media types of the request body.
+        responses: Error statuses.
+        produces: Media type of a successful response that is not JSON.
+        status: Status of a successful response.
+        max_body_bytes: Largest body in bytes; None for the server's limit.
     """
 
     method: str
@@ -92,10 +92,10 @@ def document(
 
     Args:
         title: Title of the server.
-        version: That of this package.
-        operations: What can be asked.
-        needs_token: Whether a token is needed.
-        error: The model of everything that goes wrong.
+        version: Version of this package.
+        operations: The operations.
+        needs_token: Whether requests need a token.
+        error: Model of the body of error responses.
     """
     paths: dict[str, PathItem] = {}
     for operation in operations:
@@ -108,7 +108,9 @@ def document(
     for item in dumped["paths"].values():
         for operation_dump in item.values():
             for parameter in operation_dump.get("parameters", ()):
-                for name in _OF_QUERIES_ONLY:  # written out as false for paths too
+                for (
+                    name
+                ) in _OF_QUERIES_ONLY:  # the library writes them as false for path parameters too
                     parameter.pop(name, None)
     if needs_token:
         dumped.setdefault("components", {})["securitySchemes"] = {
@@ -137,7 +139,7 @@ def _operation(operation: Operation, error: type[BaseModel]) -> OpenAPIOperation
 
 
 def _other(status: int, error: type[BaseModel]) -> Response:
-    content = None if status < _FIRST_FAULT else _json(error)
+    content = None if status < _FIRST_ERROR else _json(error)
     return Response(description=_MEANINGS[status], content=content)
 
 

@@ -1,4 +1,4 @@
-"""Counts and times of requests, for Prometheus."""
+"""Request counts and durations for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class RequestMetrics:
-    """Metrics of one server process. An application may register more of its own."""
+    """Metrics of a server process; an application may register further ones."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -19,24 +19,24 @@ class RequestMetrics:
             "http_requests", "Requests.", ["method", "route", "status"], registry=self.registry
         )
         self._seconds = Histogram(
-            *("http_request_seconds", "Seconds for one answer.", ["method", "route"]),
+            *("http_request_seconds", "Duration of a request in seconds.", ["method", "route"]),
             buckets=_BUCKETS,
             registry=self.registry,
         )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer.
+        """Record a response.
 
         Args:
-            method: The HTTP method.
-            route: The rule of the address, not the address: strangers choose those.
-            status: The HTTP status.
-            seconds: Its duration.
+            method: HTTP method.
+            route: Route; not the path, of which clients could create any number.
+            status: HTTP status.
+            seconds: Duration in seconds.
         """
         known = method if method in ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE") else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(known, route).observe(seconds)
 
     def text(self) -> bytes:
-        """Return all of it in the text format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)

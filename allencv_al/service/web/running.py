@@ -1,4 +1,4 @@
-"""A running server: waitress in this process, with an end that lets requests finish."""
+"""Run an application by waitress, with a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ DRAIN_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 _MOST_CONNECTIONS = 1_000
 _FEWEST_CONNECTIONS = 32
-_FILES_PER_THREAD = 4  # a database with its log and its shared memory, and an image
-_OTHER_FILES = 64
+_FILES_PER_THREAD = 4  # an SQLite database with log and shared memory, and an image
+_OTHER_FILES = 64  # libraries, logs and sockets of the process
 _M_ARENA_MAX = -8  # of malloc.h
 
 
 class RunningServer:
-    """A server that takes requests from when it is made.
+    """A server that listens from its creation on; `run` handles the requests.
 
     Args:
-        app: The application; its settings say where it listens.
+        app: The application, with the address in its settings.
 
     Raises:
-        ConfigurationError: The address cannot be listened on.
+        ConfigurationError: The server cannot listen on the address.
     """
 
     def __init__(self, app: WebApp) -> None:
@@ -61,12 +61,12 @@ class RunningServer:
 
     @property
     def url(self) -> str:
-        """The address of the page."""
+        """URL of the server."""
         host = self._app.settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     def run(self) -> None:
-        """Answer requests until `stop` is called, then finish those under way, and end."""
+        """Handle requests until `stop` is called, and finish those in progress."""
         try:
             self._loop(lambda: self._stopping.is_set())
             self._server.accepting = False
@@ -81,9 +81,9 @@ class RunningServer:
             self._app.close()
 
     def stop(self) -> None:
-        """Take no more requests; `run` ends when those under way are answered."""
+        """Accept no more requests; `run` returns when those in progress are finished."""
         self._stopping.set()
-        with suppress(OSError):  # it may have ended already
+        with suppress(OSError):  # the server may have stopped already
             self._server.pull_trigger()
 
     def _loop(self, is_over: Callable[[], bool], seconds: float = _POLL_SECONDS) -> None:
@@ -99,23 +99,23 @@ class RunningServer:
 
 
 def serve(app: WebApp, announce: Callable[[str], None] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; requests under way are finished.
+    """Serve until SIGINT or SIGTERM, then finish the requests in progress.
 
     Args:
-        app: The application; its settings say where it listens.
-        announce: Told the address, once it can be asked.
+        app: The application, with the address in its settings.
+        announce: Called with the URL when the server listens.
 
     Returns:
         The exit code: 130 or 143.
 
     Raises:
-        ConfigurationError: The address cannot be listened on.
+        ConfigurationError: The server cannot listen on the address.
     """
     server = RunningServer(app)
     received: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if received:  # the second one does not wait
+        if received:  # a second signal ends the process at once
             sys.exit(128 + number)
         received.append(number)
         server.stop()
@@ -132,7 +132,7 @@ def serve(app: WebApp, announce: Callable[[str], None] | None = None) -> int:
 
 
 class ServerThread:
-    """A server that runs in a thread of this process.
+    """A server in a thread of this process.
 
     Args:
         app: The application.
@@ -145,22 +145,22 @@ class ServerThread:
 
     @property
     def url(self) -> str:
-        """The address of the page."""
+        """URL of the server."""
         return self._server.url
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """Port that the server listens on."""
         return self._server.port
 
     def close(self) -> None:
-        """End it, when requests under way are answered."""
+        """Stop the server when the requests in progress are finished."""
         self._server.stop()
         self._thread.join()
 
 
 def start_in_thread(app: WebApp) -> ServerThread:
-    """Start a server in a thread of this process, and return it."""
+    """Start a server in a thread of this process."""
     return ServerThread(app)
 
 
@@ -168,20 +168,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def _share_free_memory() -> None:
-    """Make the threads of this process share freed memory.
+    """Limit the number of malloc arenas, so that threads reuse freed memory.
 
-    The C library of Linux keeps up to 64 MB for each thread: after a few large requests the many
-    threads of a server would hold gigabytes for ever.
+    glibc keeps freed memory in an arena per thread: after a few large requests the many threads of
+    a server would hold gigabytes permanently.
     """
     if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library, which keeps less
+        with suppress(OSError, AttributeError):  # another C library, without such arenas
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, max(2, os.cpu_count() or 1))
 
 
 def _connection_limit(threads: int) -> int:
-    """Return how many connections may be open at once: each takes one of the files of a process.
+    """Return the maximum number of connections, each of which takes a file descriptor.
 
-    Where none is left, accepting fails again and again, and the log says so each time.
+    Without free descriptors `accept` would fail in a loop and fill the log.
     """
     files = most_open_files()
     if files is None:

@@ -1,4 +1,4 @@
-"""`WebSettings`: where a server listens, who is let in, and how much it takes."""
+"""`WebSettings`: address, access rules and request limits of a server."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class WebSettings:
 
     Args:
         host: The address to listen on.
-        port: The port; 0 takes any that is free.
-        access: Who is let in. On an address that others can reach it must need a token.
-        allowed_hosts: Further names by which the server may be called, as a browser writes them
-            into the address bar; `localhost`, `host` and any IP address are allowed already.
-        allowed_origins: Origins of other sites whose pages may send requests and read the answers,
-            as a browser writes them (`https://photos.example`, `http://localhost:5173`).
-        max_body_bytes: The longest body of a request.
-        max_pixels: The largest image, known from its header.
-        max_images: The most images of one request.
+        port: Port number; 0 chooses a free one.
+        access: Access rules. They must require a token if other machines can reach the address.
+        allowed_hosts: Further host names that requests may use, as in the address bar of a
+            browser; `localhost`, `host` and IP addresses are always allowed.
+        allowed_origins: Origins of other sites whose pages may send requests and read responses,
+            as a browser sends them (`https://photos.example`, `http://localhost:5173`).
+        max_body_bytes: Largest request body in bytes.
+        max_pixels: Maximum number of pixels of an image, by its header.
+        max_images: Maximum number of images per request.
         max_json_depth: Maximum depth of nested JSON.
         max_waiting: Maximum number of waiting requests; further ones are answered with 503.
 
     Raises:
-        ConfigurationError: Others can reach the address, and no token is needed; or an origin is
-            none.
+        ConfigurationError: Other machines can reach the address without a token, or an origin
+            is malformed.
     """
 
     host: str = "127.0.0.1"
@@ -53,8 +53,8 @@ class WebSettings:
             raise ConfigurationError(f"port: expected 0 to 65535, found {self.port}")
         if not is_loopback(self.host) and not self.access.needs_token:
             raise ConfigurationError(
-                f"host: others can reach {self.host}, so a token is needed; give one, or listen on "
-                "127.0.0.1"
+                f"host: other machines can reach {self.host}, so a token is needed; give one, or "
+                "listen on 127.0.0.1"
             )
         wrong = [origin for origin in self.allowed_origins if not _is_origin(origin)]
         if wrong:
@@ -65,12 +65,12 @@ class WebSettings:
 
     @property
     def listens_on(self) -> str:
-        """The address as sockets take it: `localhost` is one, not two."""
+        """Address of the socket; `localhost` could mean 127.0.0.1 or ::1, so one is chosen."""
         return "127.0.0.1" if self.host == "localhost" else self.host
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
+    """Return whether an address can be reached from this machine only."""
     if host in LOOPBACK_NAMES:
         return True
     try:
@@ -80,7 +80,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_origin(text: str) -> bool:
-    """Return whether a browser could send a text as `Origin`: nothing else would ever match."""
+    """Return whether a browser could send a text as `Origin`; others would never match."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -28,7 +28,7 @@ def test_what_cannot_be_written_is_named_with_its_option(tmp_path: Path) -> None
     faults = {fault.path: fault.message for fault in error.value.faults}
     assert faults == {
         "--a": f"expected a file, found the folder {tmp_path}",
-        "--b": f"cannot be written: {tmp_path / 'file'} is no folder",
+        "--b": f"cannot be written: {tmp_path / 'file'} is not a folder",
         "--c": faults["--c"],
     }
     assert "File name too long" in faults["--c"]
@@ -39,15 +39,15 @@ def test_neither_what_is_read_nor_another_output_is_replaced(tmp_path: Path) -> 
     (tmp_path / "link.csv").symlink_to(tmp_path / "in.csv")
     outputs = {"--a": tmp_path / "link.csv", "--b": tmp_path / "x", "--c": tmp_path / "y" / "../x"}
     faults = {fault.path: fault.message for fault in output_faults(outputs, [tmp_path / "in.csv"])}
-    assert "is what is read, and would be replaced" in faults["--a"]
-    assert "is the file of --b too" in faults["--c"]
+    assert "is an input, and would be replaced" in faults["--a"]
+    assert "is also the file of --b" in faults["--c"]
 
 
 @pytest.mark.parametrize("name", ["labeling.sqlite", "run.sqlite", "model.tar.gz", "config.json"])
 def test_no_file_of_the_folder_that_is_read_is_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     [fault] = output_faults({"--output": tmp_path / name}, [tmp_path])
-    assert "is what is read, and would be replaced" in fault.message
+    assert "is an input, and would be replaced" in fault.message
     assert not list(output_faults({"--output": tmp_path / "labels.csv"}, [tmp_path]))
 
 
@@ -59,7 +59,7 @@ def test_no_image_below_a_folder_that_is_read_is_replaced(tmp_path: Path) -> Non
     (tmp_path / "link.png").symlink_to(image)
     outputs = {"--a": image, "--b": other, "--c": tmp_path / "link.png"}
     faults = {fault.path: fault.message for fault in output_faults(outputs, [tmp_path / "in"])}
-    assert faults["--a"] == f"{image} is one of the images that are read, and would be replaced"
+    assert faults["--a"] == f"{image} is one of the input images, and would be replaced"
     assert set(faults) == {"--a", "--c"}
 
 

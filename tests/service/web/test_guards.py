@@ -225,7 +225,9 @@ def test_without_a_token_other_machines_get_nothing(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "::", "label.example"])
 def test_an_address_that_others_reach_needs_a_token(host: str, tokens: Tokens) -> None:
-    with pytest.raises(ConfigurationError, match=r"others can reach .*, so a token is needed"):
+    with pytest.raises(
+        ConfigurationError, match=r"other machines can reach .*, so a token is needed"
+    ):
         WebSettings(host=host, access=OpenAccess())
     access = TokenAccess({tokens["anna"]: Identity("anna")})
     assert WebSettings(host=host, access=access).host == host

@@ -107,7 +107,7 @@ def test_what_is_no_file_costs_nothing() -> None:
 def test_whoever_waits_too_long_is_told_to_try_again() -> None:
     budget = DecodingBudget(100, max_waiting=0)
     with budget.hold(png(10, 10)):
-        with pytest.raises(WebError, match="wait to be decoded already") as raised:
+        with pytest.raises(WebError, match="images are waiting to be decoded") as raised:
             budget.hold(png(10, 10), seconds=5).__enter__()
         assert (raised.value.status, raised.value.retry_after) == (503, 2)
         budget.max_waiting = 1
