@@ -157,7 +157,11 @@ def test_no_images_have_no_scores() -> None:
 @pytest.mark.parametrize(
     ("predictions", "labels", "message"),
     [
-        (one([BOX], [1], scores=[1.0]), {1: {"boxes": [], "objects": []}}, "alone: 0, 1"),
+        (
+            one([BOX], [1], scores=[1.0]),
+            {1: {"boxes": [], "objects": []}},
+            "without label: 0; labels without prediction: 1",
+        ),
         (one([BOX], [1, 2], scores=[1.0]), one([], []), "1 boxes and 2 objects"),
         (one([[1, 2, 3]], [1], scores=[1.0]), one([], []), r"expected \[n, 4\]"),
         (one([BOX], [1], scores=[np.nan]), one([], []), "finite"),

@@ -324,8 +324,8 @@ def test_dictionaries_are_joined_by_their_keys() -> None:
         ({1: 0, 2: 1}, {1: 0, 3: 1}, "predictions without label: 2; labels without prediction: 3"),
         ([0, 1], [0], "2 predictions and 1 labels"),
         ({1: 0}, [0], "one of each"),
-        (["cat"], [0], "expected the numbers of classes, found 'cat'"),
-        ([0.5], [0], "expected the numbers of classes"),
+        (["cat"], [0], "expected class numbers, found 'cat'"),
+        ([0.5], [0], "expected class numbers"),
         (3, 4, "expected two dictionaries"),
     ],
 )

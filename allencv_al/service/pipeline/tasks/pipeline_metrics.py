@@ -1,4 +1,4 @@
-"""The metrics of a loop, under the names of the original."""
+"""Metrics of a loop, under the names of the Alectio SDK."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def metrics_of(
     class_labels: Mapping[int, str] | None = None,
     task: str | None = None,
 ) -> dict[str, Any]:
-    """Return the metrics of what test returned, with the `task` that decides them.
+    """Return the metrics of predictions and labels, with their `task`.
 
     Args:
-        predictions: The predictions of test, by record or in order.
-        labels: The truth, likewise.
-        class_labels: The names of the classes by their numbers, if they are known.
-        task: One of `tasks`; by default what the values look like. Boxes are always detections:
-            not all clients name their task.
+        predictions: Predictions that test returned, by record or in order.
+        labels: Labels in the same form.
+        class_labels: Class names by class number, if known.
+        task: One of `tasks` (default: inferred from the values). Boxes are always detections,
+            since some clients name no task or another one.
 
     Raises:
-        PipelineError: They do not fit together, or are no values of this task (422).
+        PipelineError: The two do not match, or are no values of this task (422).
     """
     seen = task_of(predictions, labels)
     task = DETECTION if seen == DETECTION else task or seen
@@ -77,22 +77,22 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Return accuracy, precision, recall, F1, confusion matrix and label disagreement.
 
-    The means over classes leave out none: a class without predictions has precision 0, and one that
-    was never right has F1 0, as scikit-learn's `zero_division=0` has it. What has no denominator at
-    all, such as the accuracy of a class without labels, is None. `label_disagreement` of a class is
-    its false-positive rate.
+    Means include every class: a class without predictions has precision 0, and one without a
+    correct prediction has F1 0, as with scikit-learn's `zero_division=0`. A ratio without a
+    denominator, such as the accuracy of a class without labels, is None. `label_disagreement` of a
+    class is its false-positive rate.
 
-    Classes are numbers, or names: those of `class_labels`, else the names themselves in the order
-    of their code points.
+    Classes are class numbers or names: those of `class_labels`, otherwise the names themselves in
+    the order of their code points.
 
     Args:
-        predictions: The predictions of test, by record or in order.
-        labels: The truth, likewise.
-        class_labels: The names of the classes by their numbers; classes that are not seen keep
-            their places. By default the classes are those that are seen.
+        predictions: Predictions that test returned, by record or in order.
+        labels: Labels in the same form.
+        class_labels: Class names by class number, including unseen classes (default: the classes
+            that occur).
 
     Raises:
-        PipelineError: The two do not fit together, or are no class numbers (422).
+        PipelineError: The two do not match, or are no classes (422).
     """
     left, right = paired(predictions, labels)
     names, predicted, truth = as_classes(left, right, class_labels)
@@ -120,17 +120,17 @@ def multi_label_metrics(
 ) -> dict[str, Any]:
     """Return accuracy, precision, recall, F1 and the Hamming loss.
 
-    `accuracy` is the share of records all of whose classes are right. Means over classes are
-    `macro`, those over all decisions `micro`; without a denominator they count 0, as with
-    scikit-learn's `zero_division=0`. `confusion_matrix_per_class` is `[[tp, fn], [fp, tn]]`.
+    `accuracy` is the share of records with all classes right. Means over classes are `macro`, those
+    over all decisions `micro`; without a denominator they are 0, as with scikit-learn's
+    `zero_division=0`. `confusion_matrix_per_class` is `[[tp, fn], [fp, tn]]`.
 
     Args:
-        predictions: Of each record: the numbers of its classes, or a 0 or 1 for each class.
-        labels: The truth, likewise.
-        class_labels: The names of the classes by their numbers; those not seen keep their places.
+        predictions: For each record its class numbers, or a 0 or 1 for each class.
+        labels: Labels in the same form.
+        class_labels: Class names by class number, including unseen classes.
 
     Raises:
-        PipelineError: A value is neither (422).
+        PipelineError: A value has neither form (422).
     """
     classes, predicted, truth = as_class_sets(predictions, labels, class_labels)
     names = [str(number) for number in classes]
@@ -158,16 +158,16 @@ def segmentation_metrics(
 ) -> dict[str, Any]:
     """Return pixel accuracy, IoU and Dice, over the pixels of all images.
 
-    `IoU` and `dice` are means over the classes that occur, `fwIoU` weighs the IoU of each by its
-    share of the labels.
+    `IoU` and `dice` are means over the classes that occur; `fwIoU` weights the IoU of each class by
+    its share of the labels.
 
     Args:
-        predictions: Of each image: the numbers of classes, `[H, W]` or `[1, H, W]`.
-        labels: The truth, likewise.
-        class_labels: The names of the classes by their numbers; those not seen keep their places.
+        predictions: For each image the class numbers of its pixels, `[H, W]` or `[1, H, W]`.
+        labels: Labels in the same form.
+        class_labels: Class names by class number, including unseen classes.
 
     Raises:
-        PipelineError: A mask is none, or has another shape than its truth (422).
+        PipelineError: A value is not a mask, or shapes differ (422).
     """
     pairs = as_masks(predictions, labels)
     seen = [int(mask.max()) for pair in pairs for mask in pair if mask.size]
@@ -195,15 +195,15 @@ def detection_metrics(
     labels: Mapping[Any, Any],
     class_labels: Mapping[int, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the scores of `metrics.detection` of boxes by image.
+    """Return the scores of `metrics.detection` for boxes by image.
 
     Args:
         predictions: See `as_boxes`.
         labels: See `as_boxes`.
-        class_labels: The names of the classes by their numbers, if they are known.
+        class_labels: Class names by class number, if known.
 
     Raises:
-        PipelineError: Images, counts or values do not fit together (422).
+        PipelineError: Images, counts or values do not match (422).
     """
     images = as_boxes(predictions, labels)
     seen = {int(one) for pair in images for boxes in pair for one in boxes.objects}
@@ -211,13 +211,13 @@ def detection_metrics(
 
 
 def queried_per_class(labels: Any, count: int) -> dict[str, int] | None:
-    """Return how many of the labeled records belong to each class, by number or name.
+    """Return the number of labeled records per class number or name; None if unknown.
 
-    Examples return the labels of every epoch one after the other; then each record counts once.
+    If train returns the labels of several epochs one after another, each record counts once.
 
     Args:
-        labels: The labels that train returned.
-        count: How many records there were.
+        labels: Labels that train returned.
+        count: Number of labeled records.
     """
     try:
         labels = as_array(labels)

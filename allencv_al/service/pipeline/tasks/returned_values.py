@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.common.config.names import listed
 from allencv_al.metrics.detection import Boxes
 from allencv_al.service.pipeline.functions.returns import as_array
 from allencv_al.service.pipeline.pipeline_errors import ReturnValueError
 
 _error = partial(ReturnValueError, "test")
-_SHOWN = 8
-_DIGITS = 10  # of the number of a class
+_SHOWN = 8  # names in a message
+_DIGITS = 10  # digits of a class number; parsing longer ones is quadratic
 _MOST = sys.float_info.max
-_MOST_CLASSES = 10_000
+_MOST_CLASSES = 10_000  # of a mask; the confusion matrix has the square of it
 
 
 def paired(predictions: Any, labels: Any) -> tuple[list[Any], list[Any]]:
     """Return predictions and labels side by side.
 
-    Two dictionaries are joined by their keys, of which both must have the same; two lists or
-    arrays by their places.
+    Two dictionaries are joined by their keys, which must be the same; two lists or arrays by
+    position.
 
     Raises:
         PipelineError: Keys or lengths differ (422); the keys are named.
@@ -35,11 +36,11 @@ def paired(predictions: Any, labels: Any) -> tuple[list[Any], list[Any]]:
         left = {str(key): value for key, value in predictions.items()}
         right = {str(key): value for key, value in labels.items()}
         if left.keys() != right.keys():
-            without = sorted(left.keys() - right.keys())[:_SHOWN]
-            unseen = sorted(right.keys() - left.keys())[:_SHOWN]
+            unlabeled = sorted(left.keys() - right.keys())
+            unpredicted = sorted(right.keys() - left.keys())
             raise _error(
-                f"predictions without label: {', '.join(without) or 'none'}; labels without "
-                f"prediction: {', '.join(unseen) or 'none'}"
+                f"predictions without label: {listed(unlabeled, _SHOWN)}; labels without "
+                f"prediction: {listed(unpredicted, _SHOWN)}"
             )
         return [left[key] for key in left], [right[key] for key in left]
     if isinstance(predictions, Mapping) or isinstance(labels, Mapping):
@@ -56,10 +57,10 @@ def paired(predictions: Any, labels: Any) -> tuple[list[Any], list[Any]]:
 def as_classes(
     predictions: Sequence[Any], labels: Sequence[Any], class_labels: Mapping[int, str] | None
 ) -> tuple[dict[int, str], list[int], list[int]]:
-    """Return predictions and labels as class numbers, and the names of classes without a number.
+    """Return names of unnumbered classes, and predictions and labels as class numbers.
 
     Raises:
-        PipelineError: A value is neither the number of a class nor its name (422).
+        PipelineError: A value is neither a class number nor a class name (422).
     """
     sides = {"predictions": scalars(predictions), "labels": scalars(labels)}
     texts = {one for side in sides.values() for one in side if isinstance(one, str)}
@@ -78,23 +79,22 @@ def as_classes(
 def class_numbers(
     values: Iterable[Any], what: str, class_labels: Mapping[int, str] | None = None
 ) -> list[int]:
-    """Return values as the numbers of classes.
+    """Return values as class numbers.
 
     Raises:
-        PipelineError: A value is no whole number (422); its place is named.
+        PipelineError: A value is not a whole number (422).
     """
     found = []
     for place, value in enumerate(scalars(values)):
         if value is None:
             raise _error(
-                f"{what}: expected the numbers of classes, found None, or a number that is not "
-                f"finite, in place {place}"
+                f"{what}[{place}]: expected class numbers, found None or a number that is "
+                "not finite"
             )
         if not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
-            expected = "the numbers of classes"
+            expected = "class numbers"
             if class_labels and isinstance(value, str):
-                names = ", ".join(map(str, list(class_labels.values())[:_SHOWN]))
-                expected += f", or their names ({names})"
+                expected += f", or their names ({listed(list(class_labels.values()), _SHOWN)})"
             raise _error(f"{what}: expected {expected}, found {value!r:.80}")
         found.append(int(value))
     return found
@@ -108,7 +108,7 @@ def number_of(value: Any, places: Mapping[str, int]) -> Any:
 
 
 def scalars(values: Iterable[Any]) -> list[Any]:
-    """Return values with arrays of one number as that number."""
+    """Return values; arrays of one number become that number."""
     arrays = (as_array(value) for value in values)
     return [
         value.item()
@@ -121,15 +121,15 @@ def scalars(values: Iterable[Any]) -> list[Any]:
 def as_class_sets(
     predictions: Sequence[Any], labels: Sequence[Any], class_labels: Mapping[int, str] | None
 ) -> tuple[list[int], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the classes, and which of them each record has, bool `[N, C]`, for both sides.
+    """Return the class numbers, and membership of predictions and labels as bool `[N, C]`.
 
     Args:
-        predictions: Of each record: the numbers of its classes, or a 0 or 1 for each class.
-        labels: The truth, likewise.
-        class_labels: The names of the classes by their numbers; those not seen keep their places.
+        predictions: For each record its class numbers, or a 0 or 1 for each class.
+        labels: Labels in the same form.
+        class_labels: Class names by class number; unseen classes keep their columns.
 
     Raises:
-        PipelineError: A value is neither (422).
+        PipelineError: A value has neither form (422).
     """
     rows = [_class_set(value, "predictions") for value in predictions]
     truth_rows = [_class_set(value, "labels") for value in labels]
@@ -145,12 +145,14 @@ def as_numbers(values: Sequence[Any], what: str) -> NDArray[np.float64]:
     """Return values as finite numbers, `[N]`.
 
     Raises:
-        PipelineError: A value is no finite number (422).
+        PipelineError: A value is not a finite number (422).
     """
     found = []
     for value in values:
         value = as_array(value)
-        if isinstance(value, list | tuple) and len(value) == 1:  # of [N, 1], as networks predict
+        if (
+            isinstance(value, list | tuple) and len(value) == 1
+        ):  # a row of [N, 1], as networks predict
             value = as_array(value[0])
         if isinstance(value, np.ndarray | np.generic) and np.size(value) == 1:
             value = value.item()
@@ -164,10 +166,10 @@ def as_numbers(values: Sequence[Any], what: str) -> NDArray[np.float64]:
 def as_masks(
     predictions: Sequence[Any], labels: Sequence[Any]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return the predicted and the true class of each pixel, two `[H, W]` for each image.
+    """Return the predicted and the labeled class of each pixel, two `[H, W]` for each image.
 
     Raises:
-        PipelineError: A mask is none, or has another shape than its truth (422).
+        PipelineError: A value is not a mask, or shapes differ (422).
     """
     pairs = [
         (_mask(one, f"predictions[{place}]"), _mask(other, f"labels[{place}]"))
@@ -176,40 +178,34 @@ def as_masks(
     for place, (found, truth) in enumerate(pairs):
         if found.shape != truth.shape:
             raise _error(
-                f"predictions[{place}]: expected {list(truth.shape)} pixels as its label has, "
+                f"predictions[{place}]: expected the shape of its label, {list(truth.shape)}, "
                 f"found {list(found.shape)}"
             )
     return pairs
 
 
 def as_boxes(predictions: Any, labels: Any) -> list[tuple[Boxes, Boxes]]:
-    """Return the detected and the true boxes of each image.
+    """Return the predicted and the labeled boxes of each image.
 
     Args:
-        predictions: By image: `boxes` `[n, 4]` (left, top, right, bottom), `objects` (classes)
-            `[n]` and `scores` `[n]`.
+        predictions: By image: `boxes` `[n, 4]` (left, top, right, bottom), `objects` (class
+            numbers) `[n]` and `scores` `[n]`.
         labels: By image: `boxes`, `objects` and, if some are difficult, `difficulties` (0 or 1).
             An image without boxes may be None, an empty dictionary, or have empty lists or None.
 
     Raises:
-        PipelineError: Images, counts or values do not fit together (422).
+        PipelineError: Images, counts or values do not match (422).
     """
     if not isinstance(predictions, Mapping) or not isinstance(labels, Mapping):
         raise _error("expected boxes as two dictionaries by image")
-    left = {str(key): value for key, value in predictions.items()}
-    right = {str(key): value for key, value in labels.items()}
-    if left.keys() != right.keys():
-        differing = sorted(left.keys() ^ right.keys())[:_SHOWN]
-        raise _error(f"images with predictions or labels alone: {', '.join(differing)}")
+    left, right = paired(predictions, labels)
+    keys = dict.fromkeys(map(str, predictions))
     images = [
-        (
-            _boxes(f"predictions[{key}]", left[key], True),
-            _boxes(f"labels[{key}]", right[key], False),
-        )
-        for key in left
+        (_boxes(f"predictions[{key}]", found, True), _boxes(f"labels[{key}]", truth, False))
+        for key, found, truth in zip(keys, left, right, strict=True)
     ]
     if any((boxes.objects < 0).any() for pair in images for boxes in pair):
-        raise _error("objects: expected numbers of classes from 0")
+        raise _error("objects: expected class numbers from 0")
     return images
 
 
@@ -223,7 +219,7 @@ def _class_set(value: Any, what: str) -> list[int]:
     numbers = [one.item() if isinstance(one, np.generic) else one for one in numbers]
     bad = next((one for one in numbers if not _is_class(one)), None)
     if bad is not None:
-        raise _error(f"{what}: expected numbers of classes, or 0 and 1, found {bad!r:.80}")
+        raise _error(f"{what}: expected class numbers, or 0 and 1, found {bad!r:.80}")
     return [int(one) for one in numbers]
 
 
@@ -234,7 +230,7 @@ def _is_class(value: Any) -> bool:
 
 
 def _are_marks(rows: Sequence[Sequence[int]], class_labels: Mapping[int, str] | None) -> bool:
-    """Return whether rows hold a 0 or 1 for each class; else they hold numbers of classes."""
+    """Return whether rows hold a 0 or 1 for each class rather than class numbers."""
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths or any(one > 1 for row in rows for one in row):
         return False
@@ -256,16 +252,16 @@ def _mask(value: Any, where: str) -> NDArray[np.int64]:
     try:
         array = np.asarray(as_array(value), dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise _error(f"{where}: expected numbers of classes, [H, W]") from None
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):  # of [N, 1, H, W], [N, H, W, 1]
+        raise _error(f"{where}: expected class numbers, [H, W]") from None
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):  # from [N, 1, H, W], [N, H, W, 1]
         array = array[0] if array.shape[0] == 1 else array[:, :, 0]
     if array.ndim != 2:
         hint = "; of scores of classes take the argmax" if array.ndim == 3 else ""
         shape = list(array.shape)
-        raise _error(f"{where}: expected numbers of classes, [H, W], found {shape}{hint}")
+        raise _error(f"{where}: expected class numbers, [H, W], found {shape}{hint}")
     wrong = array[~(np.isfinite(array) & (array == np.floor(array)) & (array >= 0))]
     if wrong.size:
-        raise _error(f"{where}: expected numbers of classes, [H, W], found {wrong[0]:g}")
+        raise _error(f"{where}: expected class numbers, [H, W], found {wrong[0]:g}")
     if array.size and array.max() >= _MOST_CLASSES:
         raise _error(f"{where}: expected at most {_MOST_CLASSES} classes, found {array.max():.0f}")
     return array.astype(np.int64)
@@ -279,7 +275,7 @@ def _boxes(where: str, value: Any, has_scores: bool) -> Boxes:
     count = len(boxes)
     lacking = [name for name in ("objects", "scores")[: 1 + has_scores] if name not in value]
     if count and lacking:
-        found = ", ".join(map(str, list(value)[:_SHOWN]))
+        found = listed(list(value), _SHOWN)
         raise _error(f"{where}: expected {' and '.join(lacking)} of {count} boxes; found {found}")
     objects = _box_values(where, value, "objects").astype(np.int64)
     scores = _box_values(where, value, "scores") if has_scores else np.zeros(count)

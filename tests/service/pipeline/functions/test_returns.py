@@ -209,7 +209,7 @@ def test_hyperparams_that_cannot_be_kept_cost_no_training(
 def test_a_prediction_that_is_none_has_its_place(bad: Any, make_pipeline: MakePipeline) -> None:
     returned = {"predictions": [1, bad], "labels": [1, 0]}
     error = loop(make_pipeline(test_fn=lambda ckpt_file: returned)).json["error"]
-    assert "found None, or a number that is not finite, in place 1" in error["message"]
+    assert "predictions[1]: expected class numbers, found None or a number" in error["message"]
 
 
 def test_a_pipeline_of_pandas(make_pipeline: MakePipeline) -> None:
@@ -244,7 +244,7 @@ def test_classes_may_be_named() -> None:
 def test_a_name_of_no_class_is_said() -> None:
     with pytest.raises(PipelineError, match=r"or their names \(cat, dog\), found 'cow'"):
         classification_metrics(["cow"], ["cat"], {0: "cat", 1: "dog"})
-    with pytest.raises(PipelineError, match="predictions: expected the numbers of classes, found"):
+    with pytest.raises(PipelineError, match="predictions: expected class numbers, found"):
         classification_metrics(["cow"], [1])
 
 

@@ -167,13 +167,18 @@ def test_segmentation_metrics_are_those_of_torchmetrics(seed: int) -> None:
 @pytest.mark.parametrize(
     ("predictions", "labels", "task", "message"),
     [
-        ([[0.5]], [[1]], None, "expected numbers of classes, or 0 and 1, found 0.5"),
+        ([[0.5]], [[1]], None, "expected class numbers, or 0 and 1, found 0.5"),
         ([[0]], [1], None, "labels: expected the classes of each record as a list"),
         ([[-1]], [[1]], None, "found -1"),
         (["x", 1.5], [1, 1], "regression", "predictions: expected finite numbers, found 'x'"),
         ([float("nan")], [1.5], None, "expected finite numbers, found nan"),
-        ([[[0, 1]]], [[[0], [1]]], None, r"predictions\[0\]: expected \[2, 1\] pixels"),
-        ([[[0.5]]], [[[0]]], None, r"predictions\[0\]: expected numbers of classes, \[H, W\]"),
+        (
+            [[[0, 1]]],
+            [[[0], [1]]],
+            None,
+            r"predictions\[0\]: expected the shape of its label, \[2, 1\]",
+        ),
+        ([[[0.5]]], [[[0]]], None, r"predictions\[0\]: expected class numbers, \[H, W\]"),
         ([[[10**6]]], [[[0]]], None, "expected at most 10000 classes"),
         ([1, 0], [1, 0], "object_detection", "expected boxes as two dictionaries by image"),
         ([[1], [0]], [[1]], None, "found 2 predictions and 1 labels"),
