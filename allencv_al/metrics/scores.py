@@ -113,7 +113,8 @@ def regression_scores(
     from sklearn import metrics  # 1 s to import, and servers start without it
 
     pair = truth, predicted
-    spread = float(np.var(truth))  # scikit-learn gives R2 0 or 1 for equal labels
+    # scikit-learn gives R2 0 or 1 for equal labels; their variance may differ from 0 by rounding
+    differ = bool(np.ptp(truth))
     scores: dict[str, Any] = {
         "MAE": metrics.mean_absolute_error(*pair),
         "MSE": metrics.mean_squared_error(*pair),
@@ -121,7 +122,7 @@ def regression_scores(
         "RMSLE": metrics.root_mean_squared_log_error(*pair)
         if min(map(np.min, pair)) >= 0
         else None,
-        "R2": metrics.r2_score(*pair) if spread and len(truth) > 1 else None,
+        "R2": metrics.r2_score(*pair) if differ else None,
     }
     return {name: None if value is None else float(value) for name, value in scores.items()}
 
