@@ -79,7 +79,7 @@ def detection_scores(
     """
     images = [(found.best_first(), truth) for found, truth in images]
     names = [str(number) for number in classes]
-    evaluation = _Evaluation(images, classes)
+    evaluation = _DetectionEvaluation(images, classes)
     per_class = evaluation.average_precisions()
     at_half = [values[0] for values in per_class]
     over_range = [mean_of_known(values) for values in per_class]
@@ -105,7 +105,7 @@ def detection_scores(
     }
 
 
-class _Evaluation(_silent_cocoeval().COCOeval):  # type: ignore[misc]  # has no types
+class _DetectionEvaluation(_silent_cocoeval().COCOeval):  # type: ignore[misc]  # has no types
     """COCO's evaluation of boxes, at once for all classes and IoU thresholds.
 
     Difficult boxes are COCO's crowds: they count for nothing and may be found again. Unlike those,

@@ -1,16 +1,20 @@
-"""The metrics of an epoch, named as in AllenNLP, and what they cost in time and memory."""
+"""Loss and metrics of an epoch, named as in AllenNLP, and their cost in time and memory."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from types import TracebackType
 from typing import Any
 
 import torch
 
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, TrainingError
 from allencv_al.common.process import peak_bytes
+from allencv_al.common.progress import Progress
 
 BYTES_PER_MB = 1 << 20
 
@@ -77,3 +81,120 @@ def peak_memory() -> dict[str, float]:
 def without_measurements(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what two bit-equal runs have in common: neither durations nor memory."""
     return {name: v for name, v in metrics.items() if not name.startswith(MEASURED_KEYS)}
+
+
+# Bounds the memory of losses on the device where steps are fast.
+MOST_PENDING = 256
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class RunningLoss:
+    """Adds up the losses of steps; they stay on the device until the mean is read.
+
+    Losses are added one by one in the order of the steps, so that the sum has the same bits no
+    matter how often it was read on the way.
+    """
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._count = 0
+        self._pending: list[torch.Tensor] = []
+        self._pending_ids: list[Sequence[str]] = []
+
+    @property
+    def count(self) -> int:
+        """The steps so far."""
+        return self._count + len(self._pending)
+
+    def add(self, loss: torch.Tensor, ids: Sequence[str]) -> None:
+        """Count the loss of one step.
+
+        Args:
+            loss: A detached scalar that nothing will overwrite.
+            ids: The items of its batches, named if it turns out not to be finite.
+        """
+        self._pending.append(loss)
+        self._pending_ids.append(ids)
+        if len(self._pending) >= MOST_PENDING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Fetch what is pending; this waits for the device.
+
+        Raises:
+            TrainingError: If a loss is not a finite number.
+        """
+        if not self._pending:
+            return
+        values = torch.stack(self._pending).tolist()
+        for value, ids in zip(values, self._pending_ids, strict=True):
+            # Python floats, one by one: a sum on the device would depend on when it is read
+            self._count += 1
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss of step {self._count} of the epoch is {value}, so training stops; "
+                    f"the {len(ids)} items of its batch: {', '.join(ids)}. "
+                    "A lower learning rate or grad_norm may help, if the items are sound"
+                )
+            self._total += value
+        self._pending.clear()
+        self._pending_ids.clear()
+
+    def mean(self) -> float:
+        """Return the mean over the steps so far, 0 before the first; this waits for the device."""
+        self.settle()
+        return self._total / self._count if self._count else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sum so far; this waits for the device."""
+        self.settle()
+        return {"total": self._total, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a sum."""
+        self._total, self._count = state["total"], state["count"]
+        self._pending.clear()
+        self._pending_ids.clear()
+
+
+class LossProgress(AbstractContextManager["LossProgress"]):
+    """A progress bar with the loss, redrawn once a second: each time waits for the device.
+
+    Args:
+        description: Text of the progress bar; None draws nothing.
+        total: The steps of the epoch.
+        done: Steps that earlier processes of this run did.
+    """
+
+    def __init__(self, description: str | None, total: int, done: int) -> None:
+        self._bar: AbstractContextManager[Progress | None] = nullcontext()
+        if description is not None:
+            self._bar = Progress(description, total, "steps", done)
+        self._progress: Progress | None = None
+        self._new = 0
+        # At once: a loss that is NaN from the start is soon seen
+        self._next_look = time.monotonic()
+
+    def __enter__(self) -> LossProgress:
+        self._progress = self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.__exit__(kind, error, traceback)
+
+    def due(self) -> bool:
+        """Count one step; return whether to look at the loss now."""
+        self._new += 1
+        return time.monotonic() >= self._next_look
+
+    def show(self, loss: float) -> None:
+        """Draw the steps so far and their mean loss."""
+        if self._progress is not None:
+            self._progress.advance(self._new, f"loss {loss:.4f}")
+        self._new = 0
+        self._next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS

@@ -21,9 +21,9 @@ from allencv_al.models.model import Model
 from allencv_al.modules.batch_statistics import needs_several_items
 from allencv_al.modules.parameter_names import compiled, unmatched_error
 from allencv_al.training.callbacks import TrainerCallback
-from allencv_al.training.callbacks.callback_list import CallbackList
+from allencv_al.training.callbacks.base import CallbackList
 from allencv_al.training.checkpoints.checkpointer import Checkpointer
-from allencv_al.training.checks.parameter_group_check import unfreezing_faults
+from allencv_al.training.checks.model_check import unfreezing_faults
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.learning_rate_schedulers.base import warn_of_long_warmup
 from allencv_al.training.momentum_schedulers import MomentumScheduler

@@ -33,6 +33,8 @@ from allencv_al.training.interruption import (
 from allencv_al.training.learning_rate_schedulers.base import plan_text
 from allencv_al.training.trainers.base import EpochTrainer
 from allencv_al.training.trainers.epoch_metrics import (
+    LossProgress,
+    RunningLoss,
     duration,
     peak_memory,
     require_numbers,
@@ -44,12 +46,11 @@ from allencv_al.training.trainers.precision import (
     StepPrecision,
     deterministic_algorithms,
 )
-from allencv_al.training.trainers.running_loss import LossProgress, RunningLoss
 
 if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView, Fault
     from allencv_al.data.batch import Batch
-    from allencv_al.training.callbacks.callback_list import CallbackList
+    from allencv_al.training.callbacks.base import CallbackList
 
 logger = logging.getLogger(__name__)
 

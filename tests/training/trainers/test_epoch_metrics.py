@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from trainer_parts import Make
+import pytest
+import torch
+from trainer_parts import Make, lazy, sgd
+
+from allencv_al.common.errors import TrainingError
+from allencv_al.data.batch import Batch
+from allencv_al.metrics import base as metric_base
+from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+from allencv_al.training.trainers import epoch_metrics as running_loss
 
 
 def test_metrics_have_the_names_of_allennlp(make_trainer: Make, tmp_path: Path) -> None:
@@ -23,3 +34,85 @@ def test_metrics_have_the_names_of_allennlp(make_trainer: Make, tmp_path: Path) 
     epoch = json.loads((tmp_path / f"metrics_epoch_{metrics['best_epoch']}.json").read_text())
     assert metrics["best_validation_loss"] == epoch["validation_loss"]
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+
+
+def test_the_loss_is_the_mean_over_the_batches(make_trainer: Make, small_loader: Any) -> None:
+    loader = small_loader(count=3)
+    trainer = make_trainer(data_loader=loader, num_epochs=1, optimizer=sgd(lr=0.0))
+    losses: list[float] = []
+    step = trainer.step
+
+    def spy(group: list[Batch]) -> torch.Tensor:
+        loss: torch.Tensor = step(group)
+        losses.append(loss.item())
+        return loss
+
+    spy.__dict__.update(count=0, state_dict=step.state_dict)
+    trainer.step = spy
+    assert trainer.train()["training_loss"] == pytest.approx(sum(losses) / 3, abs=1e-12)
+
+
+def test_the_loop_waits_for_the_device_only_now_and_then(
+    make_trainer: Make, small_loader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU each of these calls waits; the clock stands still, so only forced looks count."""
+    monkeypatch.setattr(running_loss.time, "monotonic", lambda: 0.0)
+    # As on a GPU: on the CPU class indices are looked at, which waits for nothing there
+    monkeypatch.setattr(metric_base, "within_classes", lambda gold, n: gold.clamp(0, n - 1))
+    waits: list[str] = []
+    for name in ("item", "tolist", "__float__", "__bool__", "cpu", "numpy", "__int__"):
+        original = getattr(torch.Tensor, name)
+
+        def noted(self: torch.Tensor, *args: Any, name: str = name, of: Any = original) -> Any:
+            waits.append(name)
+            return of(self, *args)
+
+        monkeypatch.setattr(torch.Tensor, name, noted)
+    counts = []
+    for steps in (50, 150):
+        waits.clear()
+        monkeypatch.setattr(running_loss.LossProgress, "due", lambda self: False)
+        make_trainer(
+            data_loader=small_loader(count=steps),
+            num_epochs=1,
+            learning_rate_scheduler=lazy(LearningRateScheduler, "linear_with_warmup"),
+            optimizer=sgd(),
+        ).train()
+        counts.append(len(waits))
+    assert counts[0] == counts[1]
+
+
+class _Spoiling:
+    """Makes the images of one batch NaN."""
+
+    def __init__(self, loader: Any, epoch: int, index: int, value: float) -> None:
+        self._loader, self._place, self._value = loader, (epoch, index), value
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for batch in self._loader.batches(epoch, start):
+            if (epoch, batch.index) == self._place:
+                batch.tensors["image"].fill_(self._value)
+            yield batch
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_training_and_names_the_items(
+    make_trainer: Make, small_loader: Any, tmp_path: Path, value: float
+) -> None:
+    loader = _Spoiling(small_loader(), epoch=1, index=3, value=value)
+    trainer = make_trainer(tmp_path, data_loader=loader)
+    with pytest.raises(TrainingError) as caught:
+        trainer.train()
+    assert caught.value.exit_code == 1
+    assert "step 4 of the epoch" in str(caught.value)
+    for item in range(6):
+        assert f"e1/b3/{item}.png" in str(caught.value)
+    assert "e1/b4" not in str(caught.value)
+    found = make_trainer(tmp_path).checkpointer.load()
+    assert all(torch.isfinite(value).all() for value in found.model.values())
