@@ -7,15 +7,12 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.metrics.base import Metric, MetricValue
+from allencv_al.metrics.scores import ratios
 
 
 @Metric.register("confusion_matrix")
 class ConfusionMatrix(Metric):
     """Counts `[C, C]`: row = the class of the image, column = the class predicted."""
-
-    @overrides
-    def get_metric(self, reset: bool = False) -> MetricValue:
-        return super().get_metric(reset)
 
     @overrides
     def _update(self, predictions: Tensor, gold: Tensor) -> None:
@@ -58,6 +55,7 @@ class PerClassAccuracy(ConfusionMatrix):
 
 def macro_f1(counts: Tensor) -> float:
     """Return the mean F1 score over the classes that occur in a confusion matrix `[C, C]`."""
+    # scikit-learn's f1_score takes the predictions, of which only the counts are kept
     hits = counts.diagonal().double()
     occurrences = (counts.sum(0) + counts.sum(1)).double()
     occurring = occurrences > 0
@@ -68,6 +66,4 @@ def macro_f1(counts: Tensor) -> float:
 
 def per_class_accuracy(counts: Tensor) -> list[float | None]:
     """Return the recall of each class of a confusion matrix `[C, C]`; None without images."""
-    totals = counts.sum(1).tolist()
-    hits = counts.diagonal().tolist()
-    return [hit / total if total else None for hit, total in zip(hits, totals, strict=True)]
+    return ratios(counts.diagonal(), counts.sum(1))
