@@ -128,7 +128,7 @@ class WorkerTransport:
         return self._request("GET", path, {}, None)
 
     def close(self, is_done: bool) -> None:
-        """Let the worker finish (`is_done`) or pause, and stop the server."""
+        """Finish the worker if `is_done`, pause it otherwise, and stop the server."""
         with self._changed:
             if self._end is not None:
                 return
