@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from allencv_al.commands.table import SUBCOMMANDS, SubcommandModule
+from allencv_al.commands.table import SUBCOMMANDS, load_subcommand
 from allencv_al.common.errors import AllenCVError, is_of_a_path
 from allencv_al.common.process import interrupts_outside_imports, replace_closed_streams
 
@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 is success, 1 a failure on the way (a full disk, for one), 2 a mistake in the command, the
-    config or the data (a folder that cannot be written, for one), 130 an interrupt. A mistake is
-    one message on stderr; ``--debug`` adds the traceback.
+    0 is success, 1 a failure of the machine (such as a full disk), 2 a mistake in the command, the
+    config or the data (such as a folder without write permission), 130 an interrupt. Mistakes are
+    reported in one message on stderr; ``--debug`` adds the traceback.
 
     Args:
         argv: The arguments after the program's name; those of the process by default.
@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parse(arguments)
-    except OSError as error:  # stdout is closed, or its disk is full, where help was asked for
-        _drop_what_cannot_be_written()
+    except OSError as error:  # --help with stdout closed, or on a full disk
+        _discard_output()
         return _report(_describe_os_error(error), EXIT_FAILURE, False)
     except SystemExit as stop:  # argparse has printed its message
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
@@ -50,8 +50,8 @@ def build_parser(subcommand: str | None = None) -> argparse.ArgumentParser:
     """Build the parser of the whole command line.
 
     Args:
-        subcommand: The one subcommand whose module is imported for its arguments; the others are
-            there by name only.
+        subcommand: The subcommand whose module is imported for its arguments; the others have a
+            name and a help text only.
     """
     from allencv_al import __version__
 
@@ -63,10 +63,10 @@ def build_parser(subcommand: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"allencv-al {__version__}")
     _add_frame_arguments(parser, default=False)
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
-    for name, entry in SUBCOMMANDS.items():
-        child = subparsers.add_parser(name, help=entry.help, description=_sentence(entry.help))
+    for name, text in SUBCOMMANDS.items():
+        child = subparsers.add_parser(name, help=text, description=_sentence(text))
         if name == subcommand:
-            module: SubcommandModule = entry.load()
+            module = load_subcommand(name)
             module.add_arguments(child)
             child.set_defaults(run=module.run)
             # SUPPRESS: an absent flag must not undo the same flag before the subcommand
@@ -112,18 +112,18 @@ def _run(args: argparse.Namespace, debug: bool) -> int:
     except BrokenPipeError:
         return _leave_broken_pipe()
     except OSError as error:
-        _drop_what_cannot_be_written()
+        _discard_output()
         explained = _user_code_error(error)
         exit_code = EXIT_USAGE if is_of_a_path(error) else EXIT_FAILURE
         return _report(explained or _describe_os_error(error), exit_code, debug)
     except MemoryError as error:
         return _report(f"out of memory: {error}".removesuffix(": "), EXIT_FAILURE, debug)
-    except UnicodeError as error:  # names of files that are no text, on the way into one
+    except UnicodeError as error:  # such as file names that are not Unicode
         return _report(_describe_unicode_error(error), EXIT_USAGE, debug)
     except Exception as error:
         explained = _user_code_error(error)
         if explained is None:
-            raise  # a fault of this package
+            raise  # a bug of this package
         return _report(explained, EXIT_USAGE, debug)
     except KeyboardInterrupt:
         return _report("interrupted", EXIT_INTERRUPTED, debug)
@@ -132,7 +132,7 @@ def _run(args: argparse.Namespace, debug: bool) -> int:
 
 @contextmanager
 def _logging(is_verbose: bool) -> Iterator[None]:
-    """Log to stderr in the block; the one place that sets up logging."""
+    """Log to stderr in the block; logging is configured nowhere else."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     ours = logging.getLogger("allencv_al")
@@ -193,12 +193,12 @@ def _is_surrogate(mark: str) -> bool:
 
 
 def _leave_broken_pipe() -> int:
-    _drop_what_cannot_be_written()  # the reader (head, less) has gone
+    _discard_output()  # the reader (head, less) has ended
     return EXIT_BROKEN_PIPE
 
 
-def _drop_what_cannot_be_written() -> None:
-    """Discard what is buffered for stdout, so that it fails no second time at exit."""
+def _discard_output() -> None:
+    """Discard the buffer of stdout, whose flush at exit would fail again."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""`allencv-al demo`: the main job on embedded images, to see that everything works."""
+"""`allencv-al demo`: run a complete example on embedded images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare two strategies on the digits, train with one, and choose what to label next."""
+    """Compare two strategies on the digits, train with one, and select images to label."""
     from allencv_al.common.files import atomic_file
 
     folder: Path = args.serialization_dir
@@ -43,14 +43,14 @@ def run(args: argparse.Namespace) -> int:
     atomic_file.write_text(config, CONFIG.read_text(encoding="utf-8"))
     variable = f"TRAIN_PATH={data / 'all'}"
 
-    _say(f"\n2. Is asking for the right labels worth it? Margin against chance, {SEEDS} seeds")
+    _say(f"\n2. Does active learning save labels? Compare margin with random, {SEEDS} seeds")
     comparison = folder / "comparison"
     _allencv_al(
         *("compare", str(config), "-V", variable, "--strategies", "random,margin"),
         *("--seeds", str(SEEDS), "-s", str(comparison)),
     )
 
-    _say(f"\n3. Train with the first {FIRST_LABELS} labels that margin asks for")
+    _say(f"\n3. Train with the first {FIRST_LABELS} labels that margin queries")
     overrides = f'{{"active_learning.budget": {FIRST_LABELS}}}'
     trained = folder / "run"
     _allencv_al("active-learn", str(config), "-V", variable, "-o", overrides, "-s", str(trained))
@@ -64,11 +64,11 @@ def run(args: argparse.Namespace) -> int:
     )
 
     _say("\nLook at")
-    _say(f"   {comparison / 'report.html'}   the learning curves, and what the tests say of them")
-    _say(f"   {trained / 'report.html'}   what each round asked for")
-    _say(f"   {sheet}   the {PICKS} picks, most wanted first")
+    _say(f"   {comparison / 'report.html'}   the learning curves, and and the statistical tests")
+    _say(f"   {trained / 'report.html'}   the images queried in each round")
+    _say(f"   {sheet}   the {PICKS} picks, the best first")
     _say("\nThree commands to type next")
-    _say("   allencv-al describe query_strategy   # what else can choose")
+    _say("   allencv-al describe query_strategy   # list the strategies")
     _say(
         f"   allencv-al compare {config} -V {variable} --strategies random,margin,badge,typiclust "
         f"--seeds {SEEDS} -s {comparison} --recover"
@@ -78,18 +78,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _remove_run(folder: Path) -> None:
-    """Remove what an earlier demo has left, and nothing else."""
+    """Remove the run of an earlier demo; leave other folders alone."""
     if (folder / "config.json").is_file():
         shutil.rmtree(folder)
 
 
 def _allencv_al(*words: str) -> None:
-    """Show a command line as one would type it, and run it here."""
-    from allencv_al.commands.table import SUBCOMMANDS
+    """Print a command line as a user would type it, and run it in this process."""
+    from allencv_al.commands.table import load_subcommand
 
     _say(f"   $ allencv-al {shlex.join(words)}")
     name, *rest = words
-    module = SUBCOMMANDS[name].load()
+    module = load_subcommand(name)
     parser = argparse.ArgumentParser(prog=f"allencv-al {name}")
     module.add_arguments(parser)
     module.run(parser.parse_args(rest))

@@ -1,10 +1,10 @@
-"""`allencv-al describe`: what a config can name, and the parameters of each."""
+"""`allencv-al describe`: list the components of configs and their parameters."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
+import pkgutil
 import re
 import shutil
 import sys
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _families() -> dict[str, type[Registrable]]:
-    """Return this package's families and those that user code has added."""
+    """Return the families of this package and of user code."""
     from allencv_al.common.config.registrable import families
 
     found = {name: load_registry(name) for name in REGISTRIES}
@@ -90,7 +90,7 @@ def _families() -> dict[str, type[Registrable]]:
 
 def _family(name: str) -> type[Registrable]:
     if name in REGISTRIES:
-        return load_registry(name)  # importing the others would take seconds
+        return load_registry(name)  # importing all families would take seconds
     families = _families()
     if name not in families:
         raise ConfigurationError(
@@ -107,14 +107,14 @@ def _list_families() -> str:
             continue
         try:
             known = ", ".join(base.list_available()) or "(none registered)"
-        except ConfigurationError as error:  # a fault of one family must not hide the others
+        except ConfigurationError as error:  # an error of one family must not hide the others
             known = str(error)
         lines += [f"{name}: {_summary(base)}", _wrap(known, "    ")]
     lines += [
         "",
         "allencv-al describe experiment shows the keys at the top of a config,",
         "allencv-al describe active_learning those of its block for active-learn,",
-        "allencv-al describe REGISTRY says what each name does,",
+        "allencv-al describe REGISTRY explains the names of a family,",
         "allencv-al describe REGISTRY NAME shows its parameters.",
     ]
     return "\n".join(lines) + "\n"
@@ -127,19 +127,18 @@ def _list_names(base: type[Registrable]) -> str:
     for name in base.list_available():
         try:
             text = _summary(Target(*base.resolve(name)).documented)
-        except ConfigurationError as error:  # it needs an extra
+        except ConfigurationError as error:  # its extra is not installed
             text = str(error)
         default = " (default)" if name == base.default_implementation else ""
         lines += [f"  {name}{default}", _wrap(text, "      ")]
     if base.registry_name() in FOR_PYTHON_ONLY:
-        lines += ["", "For the code of models; a config names none of these."]
+        lines += ["", "For the code of models; configs do not name these."]
     return "\n".join(lines) + "\n"
 
 
 def plain_class(name: str) -> type[FromParams]:
-    """Import and return the class that takes the keys of a part of `PLAIN`."""
-    module, _, attribute = PLAIN[name][0].partition(":")
-    found: type[FromParams] = getattr(importlib.import_module(module), attribute)
+    """Import and return the class of an entry of `PLAIN`."""
+    found: type[FromParams] = pkgutil.resolve_name(PLAIN[name][0])
     return found
 
 
@@ -173,7 +172,7 @@ def _describe_target(title: str, target: Target) -> str:
 
 
 def introduction(documented: object) -> str:
-    """Return the docstring up to its sections."""
+    """Return the docstring before its sections."""
     import inspect
 
     text = inspect.getdoc(documented) or ""
@@ -189,7 +188,7 @@ def _parameter_lines(arguments: Iterable[Argument]) -> list[str]:
 
 
 def type_and_default(argument: Argument) -> str:
-    """Return the type of a parameter in words, with its default or that it is required."""
+    """Return the type of a parameter in words, with its default or `required`."""
     from allencv_al.common.config.specs.annotations import spec_of
     from allencv_al.common.files.json_values import repr_json
 
@@ -201,7 +200,7 @@ def type_and_default(argument: Argument) -> str:
 
 
 def plain_classes(arguments: Iterable[Argument]) -> list[type]:
-    """Return the classes without a registry that arguments are made of, and their parts."""
+    """Return the classes without a registry in the types of arguments, recursively."""
     from allencv_al.common.config.signatures import signature_of
     from allencv_al.common.config.specs.annotations import spec_of
     from allencv_al.common.config.specs.object_specs import DataclassSpec, ObjectSpec
@@ -212,7 +211,7 @@ def plain_classes(arguments: Iterable[Argument]) -> list[type]:
         spec = waiting.pop(0)
         waiting += spec.parts
         if isinstance(spec, ObjectSpec) and spec.cls.has_registry():
-            continue  # a family has a description of its own
+            continue  # described as a family
         if isinstance(spec, (ObjectSpec, DataclassSpec)) and spec.cls not in found:
             found[spec.cls] = None
             inner = signature_of(spec.cls).arguments.values()

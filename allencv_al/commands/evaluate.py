@@ -175,10 +175,10 @@ def metrics_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str
         if key not in left_out
         for name, value in _single_values(key, found)
     ]
-    text = _aligned(rows, left=1)
+    text = _aligned(rows)
     if has_classes:
         names = [_printable(name) for name in class_names]
-        text += "\n" + _aligned(_class_rows(matrix, names), left=1)
+        text += "\n" + _aligned(_class_rows(matrix, names))
     return text
 
 
@@ -218,15 +218,15 @@ def _printable(name: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
-def _aligned(rows: Sequence[tuple[str, ...]], left: int) -> str:
-    """Return rows in columns, the first `left` of them and the last aligned to the left."""
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows in columns; the first, and the last of more than two, are aligned to the left."""
     if not rows:
         return ""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     last = len(widths) - 1
     lines = (
         "  ".join(
-            cell.ljust(width) if place < left or (place == last > left) else cell.rjust(width)
+            cell.ljust(width) if place == 0 or (place == last > 1) else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows

@@ -1,4 +1,4 @@
-"""`allencv-al export-labels`: the labels of a run or a labeling for other programs."""
+"""`allencv-al export-labels`: export the labels of a run or a labeling to other programs."""
 
 from __future__ import annotations
 

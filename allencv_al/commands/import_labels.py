@@ -1,4 +1,4 @@
-"""`allencv-al import-labels`: labels of other programs for a labeling."""
+"""`allencv-al import-labels`: import labels of other programs into a labeling."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Add the labels, all or none; those that are there already are not added again."""
+    """Import all labels or, after an error, none; existing labels are not duplicated."""
     from allencv_al.labels.exchange.formats import format_of, read_file
     from allencv_al.labels.exchange.importing import check_is_labeling, import_entries
 
@@ -58,9 +58,7 @@ def run(args: argparse.Namespace) -> int:
     check_is_labeling(args.folder)
     entries = read_file(args.file, name)
     if not any(_is_label(entry) for entry in entries):
-        raise DataError(
-            f"{args.file}: nothing to import: {_what_is_there(entries)}; it was taken for {name}"
-        )
+        raise DataError(f"{args.file}: nothing to import: {_content(entries)}; read as {name}")
     found = import_entries(args.folder, entries, args.annotator)
     sys.stdout.write(f"{found.new} of {sum(found)} labels are new in {args.folder}\n")
     if found.silent:
@@ -73,9 +71,9 @@ def _is_label(entry: LabelEntry) -> bool:
     return entry.kind not in (None, "skip") and not is_blank
 
 
-def _what_is_there(entries: Sequence[LabelEntry]) -> str:
+def _content(entries: Sequence[LabelEntry]) -> str:
     if not entries:
-        return "there are no entries in it"
+        return "it has no entries"
     keys = dict.fromkeys(key for entry in entries for key in entry.extra)
     more = f"; other keys: {', '.join(list(keys)[:_MOST_NAMED])}" if keys else ""
-    return f"none of its {len(entries)} entries holds a label{more}"
+    return f"none of its {len(entries)} entries has a label{more}"

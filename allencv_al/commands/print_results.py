@@ -1,4 +1,4 @@
-"""`allencv-al print-results`: the metrics of many runs in one CSV table."""
+"""`allencv-al print-results`: print the metrics of many runs as a CSV table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.files.paths import absent
 from allencv_al.common.files.tables import csv_text
 
 _RUN = "model_run"
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path",
         type=Path,
-        nargs="?",  # -k before it takes it for a key: see _path_and_keys
+        nargs="?",  # a -k before it consumes it: see _path_and_keys
         metavar="PATH",
         help="a folder that contains run directories, at any depth",
     )
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Write one line per run, sorted by its path."""
     path, wanted = _path_and_keys(args)
     if not path.is_dir():
-        raise DataError(f"{path}: there is no such folder")
+        raise DataError(absent(path, "folder"))
     files = sorted(path.rglob(args.metrics_filename))
     if not files:
         raise DataError(f"{path}: found no {args.metrics_filename} below this folder")
@@ -62,20 +63,20 @@ def run(args: argparse.Namespace) -> int:
         {_RUN: folder.as_posix(), **{key: _cell(metrics, key) for key in keys}}
         for folder, metrics in runs.items()
     )
-    # In parts: a reader that goes away (head) is noticed at the next one
+    # Line by line: a closed pipe (head) is noticed at the next line
     sys.stdout.writelines(csv_text([_RUN, *keys], rows).splitlines(keepends=True))
     return 0
 
 
 def _path_and_keys(args: argparse.Namespace) -> tuple[Path, list[str]]:
-    """Return PATH, also where it stands last, behind the keys."""
+    """Return PATH, which may also be the last word after -k, and the keys."""
     keys: list[str] = args.keys or []
     if args.path is not None:
         return args.path, keys
     if len(keys) > 1 and Path(keys[-1]).is_dir():
         return Path(keys[-1]), keys[:-1]
     raise ConfigurationError(
-        "PATH: the folder of the runs is missing; it comes first: print-results PATH -k KEY"
+        "PATH: missing; give the folder of the runs first: print-results PATH -k KEY"
     )
 
 

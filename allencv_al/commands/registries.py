@@ -1,8 +1,8 @@
-"""Every family of components, with the class that is its base."""
+"""The families of components and their base classes."""
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,11 +36,10 @@ REGISTRIES = {
 }
 
 FOR_PYTHON_ONLY = frozenset({"metric"})
-"""Families that no key of a config takes: models use them in their code."""
+"""Families without a config key, used by the code of models."""
 
 
 def load_registry(name: str) -> type[Registrable]:
     """Import and return the base class of a family."""
-    module, _, attribute = REGISTRIES[name].partition(":")
-    base: type[Registrable] = getattr(importlib.import_module(module), attribute)
+    base: type[Registrable] = pkgutil.resolve_name(REGISTRIES[name])
     return base

@@ -1,4 +1,4 @@
-"""`allencv-al sample-data`: make or download a small data set to start with."""
+"""`allencv-al sample-data`: write or download a small data set."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the data set, and the paths that a config needs to stdout."""
+    """Write the data set; print the paths for a config."""
     paths = _digits(args) if args.data_set == "digits" else _cifar10(args)
     width = max(len(name) for name in paths)
     for name, path in paths.items():

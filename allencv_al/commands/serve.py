@@ -1,4 +1,4 @@
-"""`allencv-al serve`: a trained model behind a page and a small HTTP interface."""
+"""`allencv-al serve`: serve a trained model as a page and over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_TITLE = "Image classifier"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; those of AllenCV's server_simple among them."""
+    """Declare the arguments, which include those of AllenCV's server_simple."""
     model = parser.add_argument_group("model")
     model.add_argument(
         "archive_file",

@@ -1,18 +1,18 @@
-"""The subcommands of ``allencv-al``, by name, so that ``--help`` imports none of them."""
+"""Table of the subcommands of ``allencv-al``, so that ``--help`` imports none of them."""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     import argparse
 
 
 class SubcommandModule(Protocol):
-    """The top-level names of a module of a subcommand.
+    """The interface of a module of a subcommand.
 
-    Nothing outside the standard library may be imported there: ``allencv-al X --help`` imports it.
+    Its top level may import nothing slow: ``allencv-al X --help`` imports it.
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -22,84 +22,33 @@ class SubcommandModule(Protocol):
         """Do the work and return the exit code; an ``AllenCVError`` becomes one message."""
 
 
-class Subcommand(NamedTuple):
-    """The module of a subcommand, and its line in ``allencv-al --help``."""
-
-    module: str
-    help: str
-
-    def load(self) -> SubcommandModule:
-        """Import the module of this subcommand."""
-        return cast(SubcommandModule, importlib.import_module(self.module))
-
-
-SUBCOMMANDS: dict[str, Subcommand] = {
-    "demo": Subcommand(
-        "allencv_al.commands.demo",
-        "run the main job on embedded images, to see that everything works",
-    ),
-    "train": Subcommand(
-        "allencv_al.commands.train",
-        "train the model that a jsonnet file describes",
-    ),
-    "evaluate": Subcommand(
-        "allencv_al.commands.evaluate",
-        "measure a trained model on labeled images",
-    ),
-    "predict": Subcommand(
-        "allencv_al.commands.predict",
-        "predict the classes of images, as JSON lines",
-    ),
-    "serve": Subcommand(
-        "allencv_al.commands.serve",
-        "show a trained model on a page, and answer predictions over HTTP",
-    ),
-    "label": Subcommand(
-        "allencv_al.commands.label",
-        "label images on a page, alone or with others",
-    ),
-    "export-labels": Subcommand(
-        "allencv_al.commands.export_labels",
-        "write the labels of a run or a labeling for other programs",
-    ),
-    "import-labels": Subcommand(
-        "allencv_al.commands.import_labels",
-        "add labels of other programs to a labeling",
-    ),
-    "token": Subcommand(
-        "allencv_al.commands.token",
-        "make, list and revoke tokens for pipelines",
-    ),
-    "select": Subcommand(
-        "allencv_al.commands.select",
-        "choose the images that are most worth labeling next",
-    ),
-    "active-learn": Subcommand(
-        "allencv_al.commands.active_learn",
-        "train, choose what to label next, take in the labels, and again",
-    ),
-    "compare": Subcommand(
-        "allencv_al.commands.compare",
-        "compare query strategies over several seeds, with tests and a report",
-    ),
-    "find-lr": Subcommand(
-        "allencv_al.commands.find_lr",
-        "try growing learning rates, draw the losses and suggest one",
-    ),
-    "describe": Subcommand(
-        "allencv_al.commands.describe",
-        "list what a config can name, and the parameters of each",
-    ),
-    "print-results": Subcommand(
-        "allencv_al.commands.print_results",
-        "collect the metrics of many runs in one CSV table",
-    ),
-    "sample-data": Subcommand(
-        "allencv_al.commands.sample_data",
-        "make or download a small data set to start with",
-    ),
-    "test-install": Subcommand(
-        "allencv_al.commands.test_install",
-        "check that this installation can decode, train and predict",
-    ),
+SUBCOMMANDS = {
+    "demo": "run a complete example on embedded images",
+    "train": "train the model that a jsonnet file describes",
+    "evaluate": "measure a trained model on labeled images",
+    "predict": "predict the classes of images, as JSON lines",
+    "serve": "serve a trained model as a page and over HTTP",
+    "label": "label images on a page, alone or with others",
+    "export-labels": "export the labels of a run or a labeling to other programs",
+    "import-labels": "import labels of other programs into a labeling",
+    "token": "create, list and revoke tokens for pipelines",
+    "select": "choose the images that are most worth labeling next",
+    "active-learn": "train in rounds, querying the labels that help most",
+    "compare": "compare query strategies over several seeds, with tests and a report",
+    "find-lr": "try increasing learning rates, plot the losses and suggest one",
+    "describe": "list the components of configs and their parameters",
+    "print-results": "collect the metrics of many runs in one CSV table",
+    "sample-data": "write or download a small data set",
+    "test-install": "check that this installation can decode, train and predict",
 }
+"""The line of each subcommand in ``allencv-al --help``."""
+
+
+def module_of(name: str) -> str:
+    """Return the module of a subcommand."""
+    return f"allencv_al.commands.{name.replace('-', '_')}"
+
+
+def load_subcommand(name: str) -> SubcommandModule:
+    """Import the module of a subcommand."""
+    return cast(SubcommandModule, importlib.import_module(module_of(name)))

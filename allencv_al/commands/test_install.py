@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the versions and the checks; 1 if one of them fails."""
+    """Print the versions and the results of the checks; return 1 if a check fails."""
     _say(f"python {platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
         _say(f"{package} {_version(package)}")
@@ -43,14 +43,14 @@ def run(args: argparse.Namespace) -> int:
         ("find a GPU", _check_gpu),
     ]
     results = [_passes(name, check) for name, check in checks]
-    _say("everything works" if all(results) else "something does not work, see above")
+    _say("all checks passed" if all(results) else "some checks failed, see above")
     return 0 if all(results) else EXIT_FAILED
 
 
 def _passes(name: str, check: Callable[[], str]) -> bool:
     try:
         _say(f"ok: {name}{check()}")
-    except Exception as error:  # whatever is broken, the other checks still say something
+    except Exception as error:  # the other checks still run
         _say(f"FAILED: {name}: {type(error).__name__}: {error}")
         return False
     return True
@@ -64,7 +64,7 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "is not installed as a package"
+        return "is not installed"
 
 
 def _require(is_right: bool, what: str) -> None:

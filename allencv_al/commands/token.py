@@ -1,4 +1,4 @@
-"""`allencv-al token`: make, list and revoke the tokens of pipelines."""
+"""`allencv-al token`: create, list and revoke the tokens of pipelines."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; a token is shown once, when it is made."""
+    """Create, list or revoke tokens; a token is shown only at its creation."""
     from allencv_al.service.web.token_file import TokenFile, default_path
 
     if (args.action == "revoke") != (args.id is not None):
@@ -76,7 +76,7 @@ def _create(file: TokenFile, args: argparse.Namespace) -> int:
     check_scopes(scopes, SCOPES)
     seconds = None if args.days is None else args.days * _DAY
     id, token = file.create(args.name, scopes, seconds)
-    sys.stderr.write(f"made {id}, kept as a hash in {file.path}; the token is shown only now:\n")
+    sys.stderr.write(f"created {id}, hash stored in {file.path}; the token is shown only now:\n")
     sys.stdout.write(f"{token}\n")
     return 0
 

@@ -14,7 +14,7 @@ import pytest
 
 from allencv_al import __main__ as command_line
 from allencv_al.__main__ import build_parser, main
-from allencv_al.commands.table import SUBCOMMANDS
+from allencv_al.commands.table import SUBCOMMANDS, load_subcommand, module_of
 from allencv_al.common.errors import ConfigurationError, TrainingError
 
 HEAVY = ("torch", "torchvision", "albumentations", "sklearn", "matplotlib", "numpy", "cv2", "PIL")
@@ -52,8 +52,7 @@ def test_help_imports_no_subcommand_and_nothing_heavy() -> None:
 def test_help_of_a_subcommand_imports_that_one_only_and_nothing_heavy(name: str) -> None:
     imported = modules_imported_by(name, "--help")
     assert not set(HEAVY) & set(imported)
-    entries = {entry.module for entry in SUBCOMMANDS.values()}
-    assert entries & set(imported) == {SUBCOMMANDS[name].module}
+    assert set(map(module_of, SUBCOMMANDS)) & set(imported) == {module_of(name)}
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
@@ -63,7 +62,7 @@ def test_help_of_a_subcommand_explains_every_argument(
     assert main([name, "--help"]) == 0
     shown = capsys.readouterr().out
     parser = argparse.ArgumentParser()
-    SUBCOMMANDS[name].load().add_arguments(parser)
+    load_subcommand(name).add_arguments(parser)
     for action in parser._actions:
         assert action.help, f"{action.dest} has no help"
         for option in action.option_strings:
@@ -157,8 +156,8 @@ def fake_command(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = 
         return 3
 
     module = SimpleNamespace(add_arguments=lambda parser: None, run=run)
-    entry = SimpleNamespace(module="fail", help="raise an error", load=lambda: module)
-    monkeypatch.setitem(command_line.SUBCOMMANDS, "fail", entry)  # type: ignore[arg-type]
+    monkeypatch.setitem(command_line.SUBCOMMANDS, "fail", "raise an error")
+    monkeypatch.setattr(command_line, "load_subcommand", lambda name: module)
 
 
 def test_the_exit_code_of_the_subcommand_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -377,4 +377,4 @@ def test_the_configs_of_the_project_are_valid(path: Path, schema: dict[str, Any]
 
 def test_the_list_names_what_a_config_can_name(described: Describe) -> None:
     assert "\nmetric:" not in described()
-    assert "a config names none" in described("metric")
+    assert "configs do not name these" in described("metric")

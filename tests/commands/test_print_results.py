@@ -73,7 +73,7 @@ def test_a_missing_folder_is_told_and_the_usage_shows_it_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["print-results", "-k", "accuracy", "loss"]) == 2
-    assert "PATH: the folder of the runs is missing" in capsys.readouterr().err
+    assert "PATH: missing; give the folder of the runs first" in capsys.readouterr().err
     assert main(["print-results", "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: allencv-al print-results PATH [-h] [-k KEY")
 

@@ -11,7 +11,7 @@ from allencv_al.data import image_io
 def test_a_sound_installation_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test-install"]) == 0
     shown = capsys.readouterr().out
-    assert shown.endswith("everything works\n")
+    assert shown.endswith("all checks passed\n")
     assert "\ntorch 2." in shown
     assert shown.count("\nok: ") == 5
 

@@ -225,7 +225,7 @@ RECIPES = {
         use='printed("dummy", "word")',
         expected="word!",
         files={"commands/dummy.py": COMMAND},
-        lines={"SUBCOMMANDS": '"dummy": Subcommand("allencv_al.commands.dummy", "do nothing")'},
+        lines={"SUBCOMMANDS": '"dummy": "do nothing"'},
     ),
     "page": Recipe(
         use="page()",

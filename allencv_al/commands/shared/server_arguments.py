@@ -1,4 +1,4 @@
-"""The arguments of commands that serve a page: where, and to whom."""
+"""Arguments of commands that serve a page: address, port and tokens."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def add_server(group: argparse._ArgumentGroup, port: int) -> None:
     """Add the arguments.
 
     Args:
-        group: Where to.
-        port: The port by default.
+        group: The group to add them to.
+        port: The default port.
     """
     group.add_argument(
         "--port",
@@ -67,7 +67,7 @@ def add_server(group: argparse._ArgumentGroup, port: int) -> None:
 
 
 def settings(args: argparse.Namespace, access: Access) -> WebSettings:
-    """Return what the arguments say."""
+    """Return the settings from the arguments."""
     from allencv_al.service.web.web_settings import WebSettings
 
     return WebSettings(
@@ -80,7 +80,7 @@ def settings(args: argparse.Namespace, access: Access) -> WebSettings:
 
 
 def shared_access(args: argparse.Namespace) -> Access:
-    """Return the access to a server: open, or by its token.
+    """Return the access rules: one token, or none.
 
     Raises:
         ConfigurationError: The token is invalid, or given twice.
@@ -94,10 +94,10 @@ def shared_access(args: argparse.Namespace) -> Access:
 
 
 def token_in(file: Path) -> str:
-    """Return the token in a file, which is made, and said, where it is absent."""
+    """Return the token in a file; create and print it if the file does not exist."""
     from allencv_al.service.web.access import load_or_make_token
 
     token, is_new = load_or_make_token(file)
     if is_new:
-        sys.stderr.write(f"made a token, kept in {file}: {token}\n")
+        sys.stderr.write(f"created a token in {file}: {token}\n")
     return token

@@ -115,7 +115,7 @@ def test_a_rejected_label_alone_is_nothing_to_import(
     run: Callable[..., tuple[int, str, str]], labeling: Path
 ) -> None:
     code, _, err = run(CASES / "prodigy_label_reject.jsonl")
-    assert code == 2 and "none of its 1 entries holds a label" in err
+    assert code == 2 and "none of its 1 entries has a label" in err
     assert not (labeling / "labels.csv").exists()
 
 
@@ -161,16 +161,16 @@ def test_annotations_of_one_task_that_contradict_each_other_are_both_named(
     ("name", "text", "fault"),
     [
         ("x.csv", "id,class\n001.png,red\n", 'expected a column "label" or "kind" in the header, '),
-        ("x.csv", "id,label\n", "there are no entries in it"),
+        ("x.csv", "id,label\n", "it has no entries"),
         ("x.csv", "", "it is empty"),
-        ("x.json", "[]", "there are no entries in it"),
+        ("x.json", "[]", "it has no entries"),
         ("x.json", '{"a": 1}', "found a; supported:"),
         (
             "x.xml",
             "<?xml version='1.0'?>\n<annotation></annotation>",
             "Pascal VOC, and cannot be read",
         ),
-        ("x.csv", "id,label\n001.png,\n", "none of its 1 entries holds a label"),
+        ("x.csv", "id,label\n001.png,\n", "none of its 1 entries has a label"),
         ("x.csv", "id,label\n001.png,green\n", '"green" is no class'),
     ],
 )
