@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,17 @@ from numpy.typing import NDArray
 from overrides import overrides
 from PIL import Image
 
+from allencv_al.data.batch import Batch
+from allencv_al.data.data_loaders import DataLoader, MultiprocessDataLoader
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance, Sample
 from allencv_al.data.transforms import ImageTransform
+from allencv_al.data.vocabulary import Vocabulary
 
 MakeDataset = Callable[..., Dataset]
+MakeLoader = Callable[..., MultiprocessDataLoader]
+
+VOCAB = Vocabulary({"labels": {"cat": 1, "dog": 1}})
 
 
 class ListedReader(DatasetReader):
@@ -24,6 +31,23 @@ class ListedReader(DatasetReader):
     @overrides
     def _read(self, path: Path) -> Iterable[Instance]:
         return []
+
+
+class CountingReader(DatasetReader):
+    """Remembers what was loaded."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.loaded: list[str] = []
+
+    @overrides
+    def _read(self, path: Any) -> list[Instance]:
+        return []
+
+    @overrides
+    def load(self, instance: Instance, seed: int) -> Sample:
+        self.loaded.append(instance.id)
+        return super().load(instance, seed)
 
 
 class Speckle(ImageTransform):
@@ -37,6 +61,16 @@ class Speckle(ImageTransform):
 
 def pixels(index: int, side: int = 4) -> NDArray[np.uint8]:
     return np.random.default_rng(index).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def content(batch: Batch) -> tuple[Any, ...]:
+    """Return all of a batch in a form that compares bit for bit."""
+    tensors = {name: (t.dtype, t.tolist()) for name, t in batch.tensors.items()}
+    return batch.index, batch.ids, tensors
+
+
+def contents(loader: DataLoader, epoch: int = 0, start: int = 0) -> list[tuple[Any, ...]]:
+    return [content(batch) for batch in loader.batches(epoch, start)]
 
 
 @pytest.fixture
@@ -75,3 +109,17 @@ def on_disk(tmp_path: Path) -> MakeDataset:
         return Dataset(reader or ListedReader([Speckle()]), instances)
 
     return make
+
+
+@pytest.fixture
+def make_loader() -> Iterator[Callable[..., MultiprocessDataLoader]]:
+    """Give loaders that are closed after the test."""
+    made: list[MultiprocessDataLoader] = []
+
+    def make(dataset: Dataset, **options: Any) -> MultiprocessDataLoader:
+        made.append(MultiprocessDataLoader(dataset, VOCAB, **{"batch_size": 3, **options}))
+        return made[-1]
+
+    yield make
+    for loader in made:
+        loader.close()
