@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allencv_al.common.errors import DataError
-from allencv_al.service.pipeline import sql_client
+from allencv_al.service.pipeline import Pipeline, sql_client
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
 
 
@@ -100,3 +101,39 @@ def test_nothing_else_is_unpickled(kind: str, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="row 1: expected an array"):
             list(sql_client.read_rows(conn))
     assert not canary.exists()
+
+
+MakePipeline = Callable[..., Pipeline]
+
+
+def ask_loop(client: Any, number: int, selected: Any = None, **more: Any) -> Any:
+    """Ask for a loop."""
+    body = {"experiment_id": "e", "project_id": "p", "cur_loop": number, **more}
+    if selected is not None:
+        body["selected_indices"] = selected
+    return client.post("/one_loop", json=body)
+
+
+def test_a_database_that_is_none_is_said(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+    def infer(args: Any, unlabeled: Any, ckpt_file: Any) -> None:
+        (Path(args["EXPT_DIR"]) / "infer_outputs_0.db").write_text("no database" * 50)
+
+    found = ask_loop(make_pipeline(infer_fn=infer).app.test_client(), 0, [0, 1, 2])
+    assert found.status_code == 422 and found.json["error"]["phase"] == "infer"
+
+
+def test_many_rows_find_their_records_in_few_steps(tmp_path: Path) -> None:
+    count = 2_000
+    with sql_client.database(tmp_path / "rows.db") as conn:
+        sql_client.add_many(conn, ((place, np.zeros(1)) for place in range(count)))
+        steps = 0
+
+        def step() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        conn.set_progress_handler(step, 1_000)
+        sql_client.remap(conn, range(0, 2 * count, 2))
+        assert [record for record, _ in sql_client.read_rows(conn)] == list(range(0, 2 * count, 2))
+    assert steps < count  # a scan for each row takes more than ten times as many
