@@ -17,10 +17,10 @@ MetricValue = float | list[float | None] | list[list[int]]
 
 
 class Metric(Registrable):
-    """A number, or a few, over all batches since the last reset.
+    """One or several numbers over all batches since the last reset.
 
-    A call adds a batch on the device where it is, without waiting for the device; only
-    `get_metric` waits. Without any batch every number is 0.
+    A call adds a batch on its device without synchronizing; only `get_metric` synchronizes.
+    Without any batch every number is 0.
     """
 
     builtin: ClassVar[dict[str, str]] = {
@@ -43,8 +43,8 @@ class Metric(Registrable):
             gold: Class indices `[B]`, int64, from 0 to below C.
 
         Raises:
-            ValueError: The shapes are others, or a class index is none of a class. On a GPU, which
-                nothing waits for here, `get_metric` and `state` find such an index.
+            ValueError: The shapes do not match, or a class index is out of range. On a GPU,
+                `get_metric` and `state` find such an index, since they synchronize.
         """
         if predictions.ndim != 2 or gold.shape != predictions.shape[:1]:
             raise ValueError(
@@ -114,9 +114,9 @@ class Metric(Registrable):
 def within_classes(gold: Tensor, num_classes: int) -> Tensor:
     """Return class indices that are safe to index with.
 
-    On the CPU a wrong index is an error at once. On a GPU, where looking at the values would wait
-    for the device (and indexing with them would end it), they are clamped; `ClassRange` remembers
-    them, so that an error names the index and no count lands in a wrong cell.
+    On the CPU a wrong index is an error at once. On a GPU, where reading the values would
+    synchronize (and indexing with them would abort the process), they are clamped; `ClassRange`
+    remembers them and raises an error that names the index, so that no count is silently wrong.
 
     Args:
         gold: Class indices `[B]`.
@@ -141,7 +141,7 @@ class ClassRange:
         self._num_classes = 0
 
     def add(self, gold: Tensor, num_classes: int) -> Tensor:
-        """Note the indices of a batch; return those that are safe to index with."""
+        """Record the indices of a batch; return indices that are safe to index with."""
         safe = within_classes(gold, num_classes)
         if safe is not gold and gold.numel():
             low, high = gold.aminmax()
@@ -152,7 +152,7 @@ class ClassRange:
         return safe
 
     def check(self) -> None:
-        """Wait for the device, check the indices seen, and reset.
+        """Synchronize, check the indices seen, and reset.
 
         Raises:
             ValueError: An index was outside the classes.

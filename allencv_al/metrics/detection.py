@@ -1,8 +1,8 @@
 """Scores of detected boxes: average precision by pycocotools, precision, recall, confusion.
 
 Per class, COCO matches detections by falling score to the boxes of their image and averages the
-precision over 101 recalls (Lin et al. 2014). A box that is marked difficult counts for nothing:
-neither missed nor, if it is found, wrong (PASCAL VOC, Everingham et al. 2010, section 4.2).
+precision over 101 recalls (Lin et al. 2014). A box that is marked difficult is ignored: it is
+neither missed nor, if it is detected, wrong (PASCAL VOC, Everingham et al. 2010, section 4.2).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Boxes:
         boxes: `[n, 4]`: left, top, right, bottom.
         objects: The class of each, `[n]`.
         scores: The score of each, `[n]`; 0 for true boxes.
-        difficult: Whether each counts for nothing, `[n]`; false for a detector's.
+        difficult: Whether each is ignored, `[n]`; false for a detector's.
     """
 
     boxes: _Array
@@ -68,8 +68,8 @@ def detection_scores(
 ) -> dict[str, Any]:
     """Return AP at an IoU of 0.5 and over COCO's range, precision, recall and confusion.
 
-    A class without boxes that count has no AP: it is None, and left out of the means. `precision`
-    and `recall` are those of all detections, whatever their scores, at an IoU of 0.5.
+    The AP of a class without boxes, other than difficult ones, is None and left out of the means.
+    `precision` and `recall` are those of all detections, whatever their scores, at an IoU of 0.5.
     `confusion_matrix` `[C + 1, C + 1]` has the truth in its rows: boxes are matched whatever their
     class; the last row holds detections without a box, the last column boxes without a detection.
 
@@ -108,8 +108,8 @@ def detection_scores(
 class _DetectionEvaluation(_silent_cocoeval().COCOeval):  # type: ignore[misc]  # has no types
     """COCO's evaluation of boxes, at once for all classes and IoU thresholds.
 
-    Difficult boxes are COCO's crowds: they count for nothing and may be found again. Unlike those,
-    they have the usual IoU, not the share of the detection that they cover.
+    Difficult boxes are COCO's crowds: ignored, and matched by any number of detections. Unlike
+    crowds, they have the usual IoU, not the share of the detection that they cover.
 
     Args:
         images: The detected and the true boxes of each image.
@@ -193,7 +193,7 @@ def _confusion(images: Sequence[tuple[Boxes, Boxes]], classes: Sequence[int]) ->
             if not len(row) or overlaps[best] < COCO_RANGE[0]:
                 matrix[nothing, place[int(number)]] += 1
             elif truth.difficult[best]:
-                continue  # counts for nothing, however often it is found
+                continue  # ignored, however many detections match it
             else:
                 free[best] = False
                 matrix[place[int(truth.objects[best])], place[int(number)]] += 1
