@@ -1,4 +1,4 @@
-"""`allencv-al label`: a page on which people label a folder of images, or what a run waits for."""
+"""`allencv-al label`: serve a labeling page for a folder of images or a waiting run."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="make a token for this annotator, who then labels under this name; may be "
-        "given several times",
+        help="create a token for this annotator, whose labels carry the name; may be given "
+        "several times",
     )
 
 
@@ -94,7 +94,7 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve the page until interrupted; answers are stored at once."""
+    """Serve the page until interrupted; labels are stored at once."""
     from allencv_al.labels.run_database import DATABASE_NAME
     from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME, LabelingStore
 
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     if is_run:
         _check_run_options(args, source)
     folder = source if is_run else _labeling_folder(args, source)
-    pool = [] if is_run else _pool(args.source)  # before anything is written
+    pool = [] if is_run else _pool(args.source)  # validate before anything is written
     with LabelingStore(folder / LABELING_NAME) as store:
         _check_is_alone(store, source)
         if not is_run:
@@ -114,7 +114,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_options(args: argparse.Namespace) -> None:
     if args.annotator and (args.token is not None or args.token_file is not None):
-        raise ConfigurationError("label: --annotator makes tokens; expected no other")
+        raise ConfigurationError(
+            "label: --annotator creates tokens; expected no --token or --token-file"
+        )
     if args.archive is not None and args.embeddings is not None:
         raise ConfigurationError("label: expected --archive or --embeddings, found both")
     if args.strategy is None and (args.archive is not None or args.embeddings is not None):
@@ -135,7 +137,7 @@ def _check_run_options(args: argparse.Namespace, source: Path) -> None:
     wrong = [name for name, is_given in given.items() if is_given]
     if wrong:
         raise ConfigurationError(
-            f"label: {source} is a run, whose config says what is labeled; expected no "
+            f"label: {source} is a run, whose config sets the images and classes; expected no "
             f"{', '.join(wrong)}, which are for a folder of images"
         )
 
@@ -153,7 +155,7 @@ def _labeling_folder(args: argparse.Namespace, source: Path) -> Path:
 def _check_is_alone(store: LabelingStore, source: Path) -> None:
     url = store.server()
     if url is not None:
-        raise DataError(f"{source}: is being labeled at {url} already; open that page")
+        raise DataError(f"{source}: another server is running at {url}; open that page")
 
 
 def _pool(text: str) -> list[Instance]:
@@ -196,7 +198,7 @@ def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: 
     finally:
         for keeper in keepers:
             keeper.close()
-        _say_what_is_done(store, table)
+        _print_progress(store, table)
 
 
 def _access(args: argparse.Namespace, tokens: dict[str, Path]) -> Access:
@@ -212,7 +214,7 @@ def _access(args: argparse.Namespace, tokens: dict[str, Path]) -> Access:
     )
 
 
-def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
+def _print_progress(store: LabelingStore, table: Path | None) -> None:
     batch = store.items.batch()
     if batch is None:
         return
@@ -222,7 +224,7 @@ def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
     parts += [f"{progress.unsure} not sure"] if progress.unsure else []
     parts += [f"{progress.unreadable} unreadable"] if progress.unreadable else []
     sys.stderr.write(f"{', '.join(parts)}\n")
-    _say_which_copies_differ(store, batch.batch)
+    _print_conflicting_copies(store, batch.batch)
     if table is not None and table.is_file():
         sys.stderr.write(
             f"{table} holds the labels; train on it with dataset_reader manifest, or give it to "
@@ -230,7 +232,7 @@ def _say_what_is_done(store: LabelingStore, table: Path | None) -> None:
         )
 
 
-def _say_which_copies_differ(store: LabelingStore, batch: int) -> None:
+def _print_conflicting_copies(store: LabelingStore, batch: int) -> None:
     from allencv_al.labels.sessions.copies import copies_of
 
     labels = {
@@ -251,13 +253,13 @@ def _say_which_copies_differ(store: LabelingStore, batch: int) -> None:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise argparse.ArgumentTypeError(f'expected names with commas between, found "{text}"')
+        raise argparse.ArgumentTypeError(f'expected names separated by commas, found "{text}"')
     return names
 
 
 _EPILOG = """\
-Answers are stored at once in DIR/labeling.sqlite; DIR/labels.csv holds the labels so far, which the
-dataset reader "manifest" reads. The same command resumes the labeling; images added to the folder
+Labels are stored at once in DIR/labeling.sqlite, and written to DIR/labels.csv for the dataset
+reader "manifest". The same command resumes the labeling; images added to the folder
 since then come last. A larger -k adds images up to N. With another strategy, model or seed, the
 images without an answer are reordered, and with -k the first N of them come next; none is removed.
 

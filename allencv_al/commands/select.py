@@ -1,4 +1,4 @@
-"""`allencv-al select`: the images that are most worth labeling next."""
+"""`allencv-al select`: choose the images to label next."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Choose; what cannot be read is reported and fails nothing."""
+    """Choose images; unreadable ones are reported and skipped."""
     from allencv_al.commands.shared.select_results import (
         Results,
         log_summary,
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     _complete(args)
     _check_options(args)
     strategy = read_strategy(args.strategy, args.embeddings is not None)
-    # Cheap mistakes are found before the expensive load.
+    # Before the model is loaded, which takes seconds
     inputs = None if args.use_dataset_reader else _inputs(args, None)
     predictors = _predictors(args, strategy, [] if inputs is None else inputs[1])
     pool, labeled = _inputs(args, predictors[0]) if inputs is None else inputs
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _complete(args: argparse.Namespace) -> None:
-    """Fill in what depends on whether there is a model."""
+    """Set the defaults that depend on whether a model is given."""
     if args.strategy is None:
         without_model = args.embeddings is not None
         args.strategy = DEFAULT_FIRST_STRATEGY if without_model else DEFAULT_STRATEGY
@@ -140,11 +140,11 @@ def read_strategy(text: str, without_model: bool) -> QueryStrategy:
 
     Args:
         text: A registered name, or a jsonnet object.
-        without_model: Whether there is no trained model, so that it can need embeddings only.
+        without_model: Whether there is no trained model, but at most embeddings.
 
     Raises:
-        ConfigurationFaults: There is no such strategy, or its options are wrong.
-        ConfigurationError: It needs a trained model.
+        ConfigurationFaults: The strategy is unknown, or its options are invalid.
+        ConfigurationError: The strategy needs a trained model.
     """
     from allencv_al.common.config.config_check import check
     from allencv_al.common.config.sources.jsonnet_file import (
@@ -178,7 +178,7 @@ def _inputs(
 
 
 def _images(text: str, predictor: Predictor | None) -> list[Instance]:
-    """Read POOL by itself, or with the dataset reader of the predictor, if there is one."""
+    """Read POOL, by the dataset reader of the predictor if one is given."""
     from dataclasses import replace
 
     from allencv_al.selection.select_inputs import read_pool
@@ -221,11 +221,11 @@ def _predictors(
 
 
 def cold_predictor(args: argparse.Namespace, labeled: Sequence[Instance]) -> Predictor:
-    """Return what embeds images where there is no trained model.
+    """Return a predictor that only embeds images, for use without a trained model.
 
     Args:
-        args: With `embeddings`, `weights_file`, `image_size` and `cuda_device`.
-        labeled: Images whose labels are the classes.
+        args: Arguments with `embeddings`, `weights_file`, `image_size` and `cuda_device`.
+        labeled: Labeled images; their labels are the classes.
     """
     from allencv_al.selection.cold_start import (
         DEFAULT_IMAGE_SIZE,

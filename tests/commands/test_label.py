@@ -107,7 +107,7 @@ def test_each_annotator_has_a_link(
         (["--strategy", "k_center"], "give --archive, or --embeddings"),
         (["--archive", "nowhere.tar.gz"], "there is no such archive"),
         (["--annotator", "../x"], "expected a name"),
-        (["--annotator", "x", "--token", "t" * 20], "expected no other"),
+        (["--annotator", "x", "--token", "t" * 20], "expected no --token or --token-file"),
         (["--host", "0.0.0.0"], "a token is needed"),
     ],
 )

@@ -232,7 +232,7 @@ def test_records_without_files_are_labeled_by_their_ids(
     command = ["select", archive, "test_batch.bin", "--use-dataset-reader"]
     command += ["-o", json.dumps({"validation_dataset_reader": reader})]
     assert main([*command, "-k", "2", "--output", "t.csv"]) == 0
-    assert "these images are no files" in capsys.readouterr().err
+    assert "these images are not files" in capsys.readouterr().err
     rows = table("t.csv")
     assert [row["path"] for row in rows] == ["", ""]
     Path("labels.csv").write_text(f"id,label\n{rows[0]['id']},Cat\n{rows[1]['id']},\n")
@@ -368,7 +368,7 @@ def test_the_summary_says_how_many_and_how_long(
     select(capsys, archive, "pool", "-k", "4")
     main(["select", archive, "pool", "-k", "4"])
     shown = capsys.readouterr().err
-    assert "12 images to choose from, 0 labeled ones" in shown
+    assert "pool: 12 images; labeled: 0 images" in shown
     assert "images/s), chose 4 in 0." in shown
 
 

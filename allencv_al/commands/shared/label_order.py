@@ -1,4 +1,4 @@
-"""Choose the images of `allencv-al label` and their order."""
+"""Images of `allencv-al label` and their order."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ logger = logging.getLogger(__name__)
 
 
 def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance]) -> None:
-    """Add the images to the store; put those that wait in another order if one is asked for.
+    """Add images to the store; reorder the waiting ones if another order is requested.
 
     Args:
-        store: The labeling; what it has stays there.
+        store: The labeling; its entries are kept.
         args: The arguments of `label`.
-        pool: The images, none of which has a label.
+        pool: The unlabeled images.
 
     Raises:
-        ConfigurationError: A strategy asks a model that was not given.
+        ConfigurationError: The strategy needs a model, and none is given.
     """
     store.classes.add(args.classes, _OWNER)
     if len(store.classes.all()) < 1:
-        logger.info("no classes yet: the page can add some, or --classes cat,dog names them")
+        logger.info("no classes yet: add them on the page, or by --classes cat,dog")
     known, batch = store.items.numbers(), store.items.batch()
     before = store.ordering()
     order = _order(args, before or {})
@@ -57,12 +57,12 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     if order or before is None:
         store.set_ordering(order or {"strategy": None, "model": None, "seed": 0})
     if known:
-        _say_what_is_asked(args, known, items, is_other)
-    _say_what_is_gone(store, batch.batch)
+        _log_order(args, known, items, is_other)
+    _warn_about_missing_files(store, batch.batch)
 
 
 def _order(args: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the order, as far as it was given; nothing if it stays as it is."""
+    """Return the requested order; empty if none is requested."""
     if args.strategy is None and args.seed is None:
         return {}
     seed = before.get("seed", 0) if args.seed is None else args.seed
@@ -70,7 +70,7 @@ def _order(args: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any
 
 
 def _model(args: argparse.Namespace) -> str | None:
-    """Return what tells the model that orders the images from others, trained again or not."""
+    """Return a fingerprint of the model that orders the images; a retrained model has another."""
     if args.archive is None:
         return None if args.embeddings is None else str(args.embeddings)
     path: Path = args.archive
@@ -93,7 +93,7 @@ def _ordered(
     size: int,
     seed: int,
 ) -> list[NewItem]:
-    """Return so many of the images that are left, in the order in which they are asked for."""
+    """Return the next `size` images, in labeling order."""
     from allencv_al.labels.sessions.copies import copies_of
     from allencv_al.labels.sessions.items import NewItem
 
@@ -108,7 +108,7 @@ def _ordered(
     if copies:
         copy, original = next(iter(copies.items()))
         logger.warning(
-            "images that are byte-equal to another one: %d (%s to %s); each is asked for",
+            "images that are byte-equal to another one: %d (%s to %s); each will be labeled",
             *(len(copies), copy, original),
         )
     return [_with_original(item, copies.get(item.id)) for item in items]
@@ -121,7 +121,7 @@ def _with_original(item: NewItem, original: str | None) -> NewItem:
     return replace(item, reason=note if item.reason is None else f"{item.reason}; {note}")
 
 
-def _say_what_is_asked(
+def _log_order(
     args: argparse.Namespace, known: Mapping[str, int], items: Sequence[NewItem], is_other: bool
 ) -> None:
     new = sum(item.id not in known for item in items)
@@ -137,12 +137,12 @@ def _say_what_is_asked(
     elif args.query_size is not None and args.query_size < len(known):
         logger.warning(
             "this labeling has %d images already, which is more than --query-size %d; none is "
-            "taken away",
+            "removed",
             *(len(known), args.query_size),
         )
 
 
-def _say_what_is_gone(store: LabelingStore, batch: int) -> None:
+def _warn_about_missing_files(store: LabelingStore, batch: int) -> None:
     images = {item.id: store.items.image(item) for item in store.items.items(batch) if item.image}
     gone = [id for id, image in images.items() if isinstance(image, Path) and not image.exists()]
     if gone:
@@ -155,7 +155,7 @@ def _say_what_is_gone(store: LabelingStore, batch: int) -> None:
 def _picked(
     args: argparse.Namespace, pool: Sequence[Instance], size: int, seed: int
 ) -> list[NewItem]:
-    """Return so many images that the strategy picks, in its order, with its reasons."""
+    """Return the picks of the strategy, in order, with their reasons."""
     from allencv_al.commands.select import read_strategy
     from allencv_al.labels.label_table import PickedImage
     from allencv_al.labels.sessions.items import NewItem
@@ -168,7 +168,7 @@ def _picked(
     for id, cause in list(found.unreadable.items())[:_MOST_NAMED]:
         logger.warning("%s: %s", id, cause)
     if len(found.unreadable) > _MOST_NAMED:
-        logger.warning("%d images cannot be read, and are left out", len(found.unreadable))
+        logger.warning("skipped %d unreadable images", len(found.unreadable))
     picks = [
         PickedImage(rank, one.instance, one.score, one.predicted, one.probability, one.reason)
         for rank, one in enumerate(found.picks, start=1)
@@ -181,7 +181,7 @@ def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
         return []
     if args.archive is None and args.embeddings is None:
         raise ConfigurationError(
-            f"label: --strategy {args.strategy} looks at images by a model; give --archive, or "
+            f"label: --strategy {args.strategy} needs a model; give --archive, or "
             "--embeddings squeezenet1_1"
         )
     if args.archive is None:

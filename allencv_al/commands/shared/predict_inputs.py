@@ -30,7 +30,7 @@ from allencv_al.data.dataset_readers.image_tables import PATH_COLUMNS, file_of_r
 logger = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
-# "[2021] a.jpg" is the name of a file
+# Not only "[": "[2021] a.jpg" is a file name
 _JSON_LIST = re.compile(rb"\[\s*([\[\]{\"]|$)")
 MAX_LINE_BYTES = 256 << 20  # an image of 20 megapixels as a list of numbers
 
@@ -40,8 +40,7 @@ class PredictItem:
     """One input.
 
     Args:
-        value: Input of the predictor: a JSON object, a path or an instance; or the error that
-            stands in its place.
+        value: Input of the predictor (a JSON object, a path or an instance), or its error.
         on_success: Fields of the output line besides the prediction.
         on_failure: Fields of the output line besides the error.
     """
@@ -53,14 +52,14 @@ class PredictItem:
 
 @dataclass(frozen=True, slots=True)
 class PredictInput:
-    """All inputs, and how many there are where that is known."""
+    """All inputs, and their number if it is known."""
 
     items: Iterable[PredictItem]
     total: int | None = None
 
 
 def open_input(text: str) -> PredictInput:
-    """Open what the argument INPUT names.
+    """Open the inputs that the argument INPUT names.
 
     Args:
         text: A folder of images (read at any depth, in sorted order), an image, a table with a
@@ -68,7 +67,7 @@ def open_input(text: str) -> PredictInput:
             file whose lines are paths of images, or `-` for all but a folder and an image on stdin.
 
     Raises:
-        DataError: There is nothing of that name, no image in it, or no column of paths.
+        DataError: The path does not exist, or holds no images or no column of paths.
     """
     if not text:  # an unset variable of a script must not read the current folder
         raise DataError('INPUT: expected a path, found ""')
@@ -88,7 +87,7 @@ def open_input(text: str) -> PredictInput:
 
 
 def dataset_input(dataset: Dataset) -> PredictInput:
-    """Take the instances that a dataset reader found."""
+    """Return the instances of a dataset reader as inputs."""
     items = (
         PredictItem(instance, {"id": instance.id}, {"id": instance.id}) for instance in dataset
     )
@@ -124,12 +123,12 @@ def _file_items(path: Path) -> Iterator[PredictItem]:
 
 
 def _items(file: IO[bytes], where: str, folder: Path) -> Iterator[PredictItem]:
-    """Yield what a file holds; one JSON object a line, or one path, is never read as a whole."""
+    """Yield the inputs in a file; one with an object or a path per line is streamed."""
     before = b""  # blank lines
     while (first := file.readline(MAX_LINE_BYTES + 1)) and not _bare(first):
         before += first
     start = _bare(first)
-    if b"\r" in start:  # lines that end as on an old Mac
+    if b"\r" in start:  # line ends of classic Mac OS
         content = re.sub(rb"\r\n?", b"\n", before + first + file.read())
         yield from _items(io.BytesIO(content), where, folder)
         return
@@ -173,10 +172,10 @@ def _row_item(row: Row, folder: Path) -> PredictItem:
 
 
 def _json_items(content: bytes, where: str, folder: Path) -> Iterator[PredictItem]:
-    """Yield the objects of a list, or of JSON that is printed over several lines."""
+    """Yield the objects of a JSON list, or of JSON over several lines."""
     text = decode_text(content, where)
     rows = parse_table(text, where, (), is_json=True).rows
-    if any(row.problem for row in rows):  # one object a line after all, and some are broken
+    if any(row.problem for row in rows):  # JSON lines after all, some of them invalid
         yield from _line_items(io.BytesIO(text.encode("utf-8", "surrogatepass")), folder)
         return
     for row in rows:
@@ -186,7 +185,7 @@ def _json_items(content: bytes, where: str, folder: Path) -> Iterator[PredictIte
 def _line_items(
     file: IO[bytes], folder: Path = Path(), first: bytes = b"", number: int = 1
 ) -> Iterator[PredictItem]:
-    """Yield the lines of a file, of which the first, with this number, may be read already."""
+    """Yield the lines of a file; the first one, with this number, may have been read already."""
     line = first or file.readline(MAX_LINE_BYTES + 1)
     while line:
         if len(line) > MAX_LINE_BYTES:
@@ -211,7 +210,7 @@ def _is_json_value(line: bytes) -> bool:
 def _line_item(line: bytes, number: int, folder: Path) -> PredictItem:
     on_failure: dict[str, Any] = {"line": number}
     if not (line.startswith(b"{") or _JSON_LIST.match(line) or _is_json_value(line)):
-        # Names of files need not be UTF-8; surrogateescape gives the system its own bytes back.
+        # File names need not be UTF-8; surrogateescape restores their bytes for the system.
         return _path_item(line.decode("utf-8", "surrogateescape"), **on_failure)
     try:
         value = json.loads(line)
@@ -246,7 +245,7 @@ def _object_item(value: Any, on_failure: dict[str, Any], folder: Path) -> Predic
 
 
 def _path_key(value: dict[Any, Any]) -> tuple[str | None, str]:
-    """Return which column of paths an object has, and its key, which may be in another case."""
+    """Return the column of paths of an object, and its key, whose case may differ."""
     for name in reversed(PATH_COLUMNS):
         for key in (name, *value):
             if isinstance(value.get(key), str) and key.strip().casefold() == name:

@@ -128,7 +128,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 
 class _Embeddings(argparse.Action):
-    """Store the model; then ARCHIVE is not needed, so that POOL is the only positional."""
+    """Store the model; without ARCHIVE the only positional argument is POOL."""
 
     def __init__(self, pool: argparse.Action, **kwargs: Any) -> None:
         super().__init__(**kwargs)

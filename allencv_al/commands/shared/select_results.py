@@ -31,9 +31,9 @@ class Results:
 
     Args:
         picks: The picks, in order.
-        pool: All that could be chosen.
-        labeled: The labeled items.
-        unreadable: The images that cannot be read, pool and labeled ones, with the cause.
+        pool: The candidates.
+        labeled: The labeled images.
+        unreadable: Unreadable images of both, with the cause.
         title: Title of the contact sheet.
     """
 
@@ -47,12 +47,12 @@ class Results:
 def picked_images(
     selection: SampleSelection, labeled: Sequence[Instance], classifiers: Sequence[Predictor]
 ) -> list[PickedImage]:
-    """Return the picks with all that a person is told of them.
+    """Return the picks with the columns of the output.
 
     Args:
         selection: The selection.
-        labeled: The labeled items; reasons name them by their ids.
-        classifiers: Say the class where the strategy did not need to know it; if any.
+        labeled: The labeled images, whose ids appear in reasons.
+        classifiers: Models that predict the class where the strategy did not; may be empty.
     """
     picks = selection.picks
     if classifiers and any(pick.predicted is None for pick in picks):
@@ -73,12 +73,12 @@ def picked_images(
 
 
 def write_results(results: Results, output: Path | None, contact_sheet: Path | None) -> None:
-    """Write the picks, and the list of unreadable images beside them.
+    """Write the picks, and the list of unreadable images next to them.
 
     Args:
         results: The results to write.
         output: A .csv or JSON lines file; None for lines on stdout.
-        contact_sheet: The PNG file to draw, if any.
+        contact_sheet: PNG file of the contact sheet, if any.
     """
     if output is None:
         sys.stdout.writelines(map(_line, results.picks))
@@ -111,11 +111,11 @@ def log_summary(
         results: The results.
         output: File of the picks.
         scoring_seconds: Duration of the model's inference.
-        choosing_seconds: How long the strategy then took.
-        all_scored: Whether the model ran over all images: then it says how many a second.
+        choosing_seconds: Duration of the strategy.
+        all_scored: Whether the model ran on all images, so that a rate is meaningful.
     """
     pool, bad = len(results.pool), results.unreadable
-    logger.info("%d images to choose from, %d labeled ones", pool, len(results.labeled))
+    logger.info("pool: %d images; labeled: %d images", pool, len(results.labeled))
     if bad:
         named = "; ".join(f"{id}: {cause}" for id, cause in list(bad.items())[:_MOST_NAMED])
         more = f"; and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
@@ -137,14 +137,14 @@ def log_summary(
             len(results.picks),
             labeled,
         )
-        _warn_of_no_files(results)
+        _warn_about_images_in_archives(results)
 
 
-def _warn_of_no_files(results: Results) -> None:
+def _warn_about_images_in_archives(results: Results) -> None:
     if any(not isinstance(pick.instance.image, str | Path) for pick in results.picks):
         logger.warning(
-            "these images are no files, so the table has their ids only: give the filled table to "
-            "--labeled; no dataset reader finds images by it"
+            "these images are not files, so the table holds only their ids: pass the filled table "
+            "to --labeled; dataset readers cannot find the images by it"
         )
 
 
@@ -206,7 +206,7 @@ def _unreadable_path(output: Path) -> Path:
 def _write_unreadable(results: Results, output: Path) -> None:
     path = _unreadable_path(output)
     if not results.unreadable:
-        path.unlink(missing_ok=True)  # of a call before
+        path.unlink(missing_ok=True)  # from an earlier call
         return
     images = {item.id: item.image for item in (*results.pool, *results.labeled)}
     lines = []

@@ -1,4 +1,4 @@
-"""The demo server as a web application, for waitress in one process or gunicorn in many."""
+"""The demo server: an application for waitress (one process) or gunicorn (several)."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class PredictionAnswer(BaseModel):
 
 
 class ImageFault(BaseModel):
-    """Why there is no prediction for one image."""
+    """The error of one image."""
 
-    code: str = Field(description="`image`, or `model` where the model cannot take it.")
-    message: str = Field(description="What was found, and what would be right.")
+    code: str = Field(description="`image`, or `model` if the model failed on the image.")
+    message: str = Field(description="The problem and its remedy.")
 
 
 class FailedAnswer(BaseModel):
@@ -53,20 +53,20 @@ class FailedAnswer(BaseModel):
 
 
 class PredictionsAnswer(RootModel[list[PredictionAnswer | FailedAnswer]]):
-    """One answer per image, in the order in which they were sent."""
+    """One entry per image, in the order of the request."""
 
 
 class ModelInfoAnswer(BaseModel):
-    """Facts about the model and the server for the page."""
+    """Properties of the model and limits of the server."""
 
-    title: str = Field(description="The heading of the page.")
-    classes: list[str] = Field(description="The names of the classes, by index.")
-    samples: int = Field(description="How many sample images there are.")
-    max_body_bytes: int = Field(description="The largest body that is taken.")
-    max_images: int = Field(description="The most images in one request.")
-    draws_boxes: bool = Field(description="Whether the page draws the boxes of an answer.")
+    title: str = Field(description="Heading of the page.")
+    classes: list[str] = Field(description="Class names, by index.")
+    samples: int = Field(description="Number of sample images.")
+    max_body_bytes: int = Field(description="Largest request body in bytes.")
+    max_images: int = Field(description="Maximum number of images per request.")
+    draws_boxes: bool = Field(description="Whether the page draws the boxes in predictions.")
     input_size: tuple[int, int] | None = Field(
-        description="Height and width of what the model sees; null where they vary."
+        description="Height and width of the model's input; null if they vary."
     )
 
 
@@ -86,25 +86,25 @@ def create_app(
 ) -> WebApp:
     """Load a model and return the application that serves it.
 
-    `gunicorn 'allencv_al.service.demo.app:create_app("model.tar.gz")'` runs one in each of its
-    workers (without `--preload`: threads of torch do not survive a fork).
+    `gunicorn 'allencv_al.service.demo.app:create_app("model.tar.gz")'` creates one in each worker
+    (do not pass `--preload`: threads of torch do not survive a fork).
 
     Args:
-        archive_path: A `model.tar.gz`, a folder with its contents, or the folder of a run.
-        predictor: A registered name; the model's default by default.
-        weights_file: Weights to take instead of the archive's own.
+        archive_path: A `model.tar.gz`, a folder with its contents, or a run directory.
+        predictor: Registered name of the predictor (default: that of the model).
+        weights_file: Weights to use instead of the archive's own.
         cuda_device: Device of the model: -1 is the CPU, n the n-th GPU, "auto" the first if any.
         overrides: Changes to the archive's config.
-        title: The heading of the page.
-        static_dir: A folder with your own page (`index.html`) to show instead.
-        image_root: A folder whose images requests may name by path.
-        draws_boxes: Whether the page draws boxes that the model answers with.
-        batch_size: The most images that are run together.
-        settings: Address, access and limits; by default, this machine only.
+        title: Heading of the page.
+        static_dir: Folder with a page (`index.html`) to show instead of the built-in one.
+        image_root: Folder whose images requests may name by path.
+        draws_boxes: Whether the page draws the boxes in predictions.
+        batch_size: Maximum batch size.
+        settings: Address, access rules and limits (default: this machine only).
 
     Raises:
         ArchiveError: The archive is absent, damaged or unsafe.
-        ConfigurationError: A name, a folder or an option is wrong.
+        ConfigurationError: A name, folder or option is invalid.
     """
     at = WebSettings() if settings is None else settings
     page = _page_of(STATIC if static_dir is None else Path(static_dir))
@@ -160,8 +160,8 @@ def _add_routes(
         responses=(400, 413, 422, 503),
     )
     def predict_batch() -> flask.Response:
-        """Predict several images: a form with files, or a JSON list of what /predict takes. An
-        image that cannot be predicted has an error in its place.
+        """Predict several images: a form with files, or a JSON list of inputs of /predict. The
+        entry of an image that cannot be predicted holds an error.
         """
         found = _predictions(batcher, bodies.several())
         return _json([_row_or_fault(prediction) for prediction in found], _timing(found))
@@ -173,7 +173,7 @@ def _add_routes(
 
     @app.operation("GET", "/api/samples/<int:number>", produces="image/jpeg", responses=(404,))
     def api_sample(number: int) -> flask.Response:
-        """A sample image that came with the model, as JPEG or PNG."""
+        """Return a sample image of the archive, as JPEG or PNG."""
         if number >= len(samples):
             raise WebError(404, "not_found", f"there are {len(samples)} samples, from 0 on")
         content = samples[number]
@@ -185,8 +185,8 @@ def _add_metrics(registry: CollectorRegistry, batcher: Batcher) -> None:
     def gauge(name: str, what: str, value: Callable[[], float]) -> None:
         Gauge(name, what, registry=registry).set_function(value)
 
-    gauge("demo_images_waiting", "Images not yet answered.", lambda: batcher.waiting)
-    gauge("demo_batches", "Batches that the model has run.", lambda: batcher.batches)
+    gauge("demo_images_waiting", "Images that wait for a prediction.", lambda: batcher.waiting)
+    gauge("demo_batches", "Batches run by the model.", lambda: batcher.batches)
     gauge("demo_images", "Images in these batches.", lambda: batcher.images)
 
 
@@ -245,7 +245,7 @@ def _classes_of(predictor: Predictor) -> list[str]:
 
 
 def _version(archive_path: str | Path) -> str:
-    """Return what tells this model from others: the name of its run."""
+    """Return the version of the model: the name of its run directory."""
     path = Path(archive_path).resolve()
     return path.parent.name if path.name.startswith("model.") else path.name
 

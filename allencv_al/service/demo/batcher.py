@@ -1,4 +1,4 @@
-"""Requests that come one by one, run together: whatever waits when the model is free is a batch."""
+"""Dynamic batching: whenever the model is free, the images that wait form a batch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 # with a shorter wait; a batch of 8 does not occupy a GPU.
 CPU_BATCH_SIZE = 8
 GPU_BATCH_SIZE = 32
-# Decoded pictures that may wait for the model: enough for the next batch and the one after it.
+# Decoded images that may wait for the model: enough for the next two batches.
 BATCHES_AHEAD = 2
 DEFAULT_MAX_WAITING = 256
 MAX_RETRY_SECONDS = 30
@@ -38,11 +38,11 @@ _WARM_UP_SIZE = (240, 320)
 
 
 class BusyError(AllenCVError):
-    """The server cannot take the images now, but could later.
+    """The server is temporarily overloaded or closing.
 
     Args:
-        message: Why.
-        retry_after: In how many seconds it is worth trying again.
+        message: The cause.
+        retry_after: Seconds after which a retry makes sense.
     """
 
     exit_code = 1
@@ -57,11 +57,11 @@ class Prediction:
     """The prediction or error of one image.
 
     Args:
-        row: The prediction, as JSON values; None if there is an error.
-        error: Why nothing is said: an `AllenCVError` is the sender's mistake, any other is ours.
+        row: The prediction as JSON values; None after an error.
+        error: An `AllenCVError` is the client's mistake, any other a bug of model or server.
         decode_seconds: Duration of decoding and transforms.
         model_seconds: Duration of its batch in the model.
-        batch_size: How many images were in that batch.
+        batch_size: Size of that batch.
     """
 
     row: JsonDict | None
@@ -80,29 +80,29 @@ class _Job:
 
 
 def in_a_thread(load: Callable[[], T]) -> T:
-    """Return what `load` returns, run in a thread that ends with it.
+    """Call a function in a thread of its own, and return the result.
 
-    OpenMP gives each thread that computes helpers of its own, and they live as long as it does.
-    With the helpers of a thread that loaded the model beside those of the one that runs it there
-    are more than processors, so OpenMP lets all of them sleep after each layer: a ResNet-18 then
-    takes half as long again.
+    OpenMP keeps a pool of workers for each thread that computes, as long as the thread lives. The
+    workers of the thread that loaded the model and those of the thread that runs it would
+    together outnumber the processors, so OpenMP would put them to sleep after each layer: a
+    ResNet-18 then takes 50 % longer.
     """
     with ThreadPoolExecutor(1, "load") as pool:
         return pool.submit(load).result()
 
 
 class Batcher:
-    """Predict for any number of threads at once with one model thread.
+    """Batches the requests of many threads for one thread that runs the model.
 
-    Images are decoded in threads. Whenever the model is free it takes what is decoded by then, so
-    that one sender never waits for others and many are run together. The threads start with the
-    first image, or with `start`: in a process that was forked before, they run as well.
+    A pool of threads decodes the images. Whenever the model is free it takes the images decoded so
+    far: a single request never waits for others, and simultaneous requests share batches. The
+    threads start with the first image, or by `start`, so a process may fork before.
 
     Args:
-        predictor: What predicts; nothing else may run its model meanwhile.
-        max_batch_size: The most images in a batch; by default 8 on a CPU and 32 on a GPU.
-        max_waiting: The most images that are taken in and not yet answered.
-        num_threads: Threads that decode; by default as many as the predictor has.
+        predictor: The predictor; its model must not be used elsewhere at the same time.
+        max_batch_size: Maximum batch size (default: 8 on a CPU, 32 on a GPU).
+        max_waiting: Maximum number of submitted images without a prediction.
+        num_threads: Number of decoding threads (default: that of the predictor).
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Batcher:
         )
         self._lock = threading.Condition()
         self._ahead = threading.Semaphore(BATCHES_AHEAD * self.max_batch_size)
-        self.batches = self.images = 0  # that the model has run, for /metrics
+        self.batches = self.images = 0  # run by the model, for /metrics
         self._decoded: deque[_Job] = deque()
         self._waiting = 0
         self._seconds_per_image = 0.0
@@ -140,23 +140,24 @@ class Batcher:
             self._start()
 
     def warm_up(self) -> None:
-        """Predict for a gray image, so that the first sender does not wait for what is lazy."""
+        """Predict a gray image, so that lazy initialization does not delay the first request."""
         [prediction] = self.predict([np.full((*_WARM_UP_SIZE, 3), 128, dtype=np.uint8)])
-        if prediction.error is not None:  # a model that takes other images only
-            logger.debug("warming up: %s", prediction.error)
+        if prediction.error is not None:  # the model may accept other images only
+            logger.debug("warm-up failed: %s", prediction.error)
 
     def predict(self, items: Sequence[object], timeout: float | None = None) -> list[Prediction]:
-        """Predict for some images, and wait for it.
+        """Predict images and wait for the result.
 
         Args:
-            items: Anything that `Predictor.predict` takes, or an `AllenCVError` in its place.
-            timeout: Seconds to wait; images of requests that have timed out are not run.
+            items: Inputs of `Predictor.predict`, or an `AllenCVError` instead of one.
+            timeout: Timeout in seconds; images of timed-out requests are not run.
 
         Returns:
-            One prediction, or error, for each image and in their order.
+            A prediction or error per image, in the order of the images.
 
         Raises:
-            BusyError: Too many images wait already, the time is up, or the server is closing.
+            BusyError: Too many images wait already, the timeout has passed, or the server is
+                closing.
         """
         futures = self.submit(items)
         _, undone = wait_for(futures, timeout)
@@ -167,14 +168,14 @@ class Batcher:
         return [future.result() for future in futures]
 
     def submit(self, items: Sequence[object]) -> list[Future[Prediction]]:
-        """Take some images in, all or none, and return at once.
+        """Queue images, all or none, and return at once.
 
         Args:
-            items: Anything that `Predictor.predict` takes, or an `AllenCVError` in its place.
+            items: Inputs of `Predictor.predict`, or an `AllenCVError` instead of one.
 
         Returns:
-            For each a future that comes true as a `Prediction`, whatever happens, or as a
-            `BusyError` where the batcher is closed before; cancel it, and the image is not run.
+            A future per image. Its result is a `Prediction`, also after an error; it raises
+            `BusyError` if the batcher is closed before. A cancelled image is not run.
 
         Raises:
             BusyError: Too many images wait already, or the batcher is closed.
@@ -185,7 +186,7 @@ class Batcher:
                 raise BusyError("the server is closing", MAX_RETRY_SECONDS)
             if self._waiting + len(jobs) > self.max_waiting:
                 raise BusyError(
-                    f"{self._waiting} images wait already, at most {self.max_waiting} may",
+                    f"{self._waiting} images are waiting, of at most {self.max_waiting}",
                     self._retry_after(),
                 )
             self._waiting += len(jobs)
@@ -195,7 +196,7 @@ class Batcher:
         return [job.future for job in jobs]
 
     def close(self) -> None:
-        """Answer what is decoded, refuse what else waits and what comes, and end the threads."""
+        """Predict the decoded images, fail the others that wait, and stop the threads."""
         with self._lock:
             self._is_closed = True
             pool, thread = self._pool, self._thread
@@ -218,7 +219,7 @@ class Batcher:
     # -- In the threads that decode -----------------------------------------------------------
 
     def _decode(self, job: _Job) -> None:
-        self._ahead.acquire()  # decoded pictures of a reader that does not resize take much memory
+        self._ahead.acquire()  # decoded images of a reader that does not resize may be large
         if self._is_closed:
             self._ahead.release()
             self._finish(job, BusyError("the server is closing", MAX_RETRY_SECONDS))
@@ -241,9 +242,9 @@ class Batcher:
         try:
             with DECODING.hold(job.item):
                 job.decoded = self._predictor.decode(job.item)
-        except Exception as error:  # of a reader, a transform or a predictor of the user's
+        except Exception as error:  # user code: a reader, a transform or a predictor
             return error
-        job.item = None  # the bytes are not needed any more
+        job.item = None  # free the encoded bytes
         return job.decoded.error
 
     # -- In the model's thread ----------------------------------------------------------------
@@ -260,7 +261,7 @@ class Batcher:
                 self._finish(job, prediction)
 
     def _take(self) -> list[_Job]:
-        """Wait for decoded images and take what is there; nothing when all is over."""
+        """Wait for decoded images and return up to a batch; an empty list after `close`."""
         with self._lock:
             while True:
                 jobs: list[_Job] = []
@@ -281,7 +282,7 @@ class Batcher:
         try:
             outcomes = self._predictor.predict_decoded(decoded)
         except Exception as error:
-            if len(jobs) > 1:  # one image that the model cannot take must not fail the others
+            if len(jobs) > 1:  # find the image that the model fails on, and predict the others
                 return [self._predict([job])[0] for job in jobs]
             return [Prediction(None, error, jobs[0].decode_seconds)]
         seconds = time.perf_counter() - began

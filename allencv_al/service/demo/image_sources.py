@@ -16,19 +16,19 @@ _REFUSED = "there is no such image below --image-root"
 
 
 def is_data_url(body: bytes) -> bool:
-    """Return whether a body is the text of a data URL."""
+    """Return whether a body is a data URL."""
     return body[: len(_DATA_URL)].lower() == _DATA_URL
 
 
 def decode_data_url(text: bytes) -> bytes:
-    """Return the bytes that a data URL of an image holds (RFC 2397).
+    """Decode the data URL of an image (RFC 2397).
 
     Args:
         text: `data:image/png;base64,...`, of any image type, with or without `;base64`. The type is
             ignored: the decoder detects the format from the bytes.
 
     Raises:
-        DataError: It holds no image, or is cut off.
+        DataError: The type is not that of an image, or the base64 is invalid.
     """
     head, comma, data = text[len(_DATA_URL) :].partition(b",")
     kind, *parameters = (part.strip().lower() for part in head.split(b";"))
@@ -40,22 +40,22 @@ def decode_data_url(text: bytes) -> bytes:
     if b"base64" not in parameters:
         return unquote_to_bytes(data)
     try:
-        # Some senders escape the signs + / = of base64, and old ones break its lines.
+        # Some clients percent-encode + / =, and old ones break the lines.
         plain = unquote_to_bytes(data) if b"%" in data else data
         return base64.b64decode(b"".join(plain.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise DataError(f"data URL: its base64 cannot be decoded: {error}") from None
+        raise DataError(f"data URL: invalid base64: {error}") from None
 
 
 class ImageRoot:
-    """Reads the images of one folder; symbolic links that lead out of it are refused.
+    """Reads image files below one folder; symbolic links that lead outside are refused.
 
     Args:
-        folder: The folder, with all below it.
-        max_bytes: The largest file that is read.
+        folder: The folder.
+        max_bytes: Largest file in bytes.
 
     Raises:
-        ConfigurationError: It is no folder.
+        ConfigurationError: It is not a folder.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -65,16 +65,16 @@ class ImageRoot:
         self._max_bytes = max_bytes
 
     def read(self, name: str) -> bytes:
-        """Return the content of an image.
+        """Read an image.
 
         Args:
-            name: A path as it was sent: relative to the folder, or absolute.
+            name: A path from a request: relative to the folder, or absolute.
 
         Raises:
-            DataError: It is not in the folder, cannot be read, or is too large.
+            DataError: The image is not in the folder, cannot be read, or is too large.
         """
         path = contained(self._root, name)
-        if path is None:  # outside, absent, not a file: the answer does not reveal which
+        if path is None:  # outside, absent or not a file: the response must not reveal which
             raise DataError(_REFUSED)
         try:
             with path.open("rb") as file:

@@ -27,14 +27,14 @@ from allencv_al.service.web.web_errors import without_paths
 PREFIX = "/label-studio"
 _MEDIA, _UPLOADS = "/data/", "/data/upload/"
 _LOCAL_FILES = "/data/local-files"
-_NO_KEY = "$undefined$"  # of the data of tasks that a storage was the source of
-_AT_ONCE = 32  # images in memory; a GPU takes as many in a batch
+_NO_KEY = "$undefined$"  # data key of tasks imported from a storage
+_AT_ONCE = 32  # images in memory at once; the default batch size of a GPU
 _MOST_TASKS = 10_000
 _MOST_CONFIG_CHARACTERS = 200_000
 
 
 class _Lenient(BaseModel):
-    """Label Studio sends more from version to version."""
+    """Ignores unknown keys, which new versions of Label Studio add."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -53,14 +53,14 @@ class LabelStudioTask(_Lenient):
 
 
 class PredictRequest(_Lenient):
-    """Asks for predictions."""
+    """A request for predictions."""
 
     tasks: list[LabelStudioTask] = Field(max_length=_MOST_TASKS)
     label_config: str
 
 
 class WebhookRequest(_Lenient):
-    """Tells what has happened in a project."""
+    """An event of a project."""
 
     action: str = Field(max_length=100)
 
@@ -85,14 +85,14 @@ class TaskPrediction(BaseModel):
 
     model_version: str
     score: float = Field(
-        description="The margin: by how much the most probable class is before the second, 0 to 1. "
-        "What has the lowest score is most worth labeling."
+        description="Margin between the two highest probabilities, 0 to 1; label the tasks with "
+        "the lowest scores first."
     )
     result: list[dict[str, Any]]
 
 
 class TaskFault(BaseModel):
-    """Why the model says nothing of a task."""
+    """The error of a task."""
 
     error: str
 
@@ -117,10 +117,10 @@ class LabelStudioRoutes:
 
     Args:
         predict: Runs the model on the bytes of images.
-        classes: The names of the classes, by index.
-        image_root: The folder in which images may be named; None for none.
+        classes: Class names, by index.
+        image_root: Reads local files; None to refuse them.
         version: Version of the model in Label Studio.
-        max_pixels: The largest image.
+        max_pixels: Maximum number of pixels of an image.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class LabelStudioRoutes:
         add("POST", f"{PREFIX}/webhook")(self.webhook)
 
     def health(self) -> HealthAnswer:
-        """For Label Studio: whether the model is there."""
+        """For Label Studio: report that the model is available."""
         return HealthAnswer(status="UP", model_class="allencv_al")
 
     def setup(self, body: SetupRequest) -> VersionAnswer:
@@ -156,7 +156,7 @@ class LabelStudioRoutes:
         return VersionAnswer(model_version=self._version)
 
     def predict(self, body: PredictRequest) -> PredictAnswer:
-        """For Label Studio: predictions for tasks, with a score to sort them by."""
+        """For Label Studio: predict tasks, with a score to sort them by."""
         config = parse_config(body.label_config)
         results = [
             result
@@ -166,7 +166,7 @@ class LabelStudioRoutes:
         return PredictAnswer(results=results, model_version=self._version)
 
     def webhook(self, body: WebhookRequest) -> WebhookAnswer:
-        """For Label Studio: events of a project, which are ignored; use import-labels."""
+        """For Label Studio: ignore an event of a project; labels come by import-labels."""
         return WebhookAnswer(status="ignored")
 
     def _results(
@@ -199,7 +199,7 @@ class LabelStudioRoutes:
             return decode_data_url(data)
         name = _file_of(value)
         if name is None:
-            raise DataError("this server fetches nothing: expected a data URL or a local file")
+            raise DataError("this server fetches no URLs: expected a data URL or a local file")
         if self._image_root is None:
             raise DataError("this server opens no files; start it with --image-root DIR")
         return self._image_root.read(name)
@@ -213,10 +213,10 @@ class LabelStudioRoutes:
             return _fault(prediction.error)
         row: Any = prediction.row
         if not isinstance(row, Mapping) or "probs" not in row:
-            return TaskFault(error="the model answers no probabilities")
+            return TaskFault(error="the model returns no probabilities")
         name = config.written(str(row["class"]))
         if name is None:
-            cause = f'the class "{row["class"]}" is no choice of the labeling config'
+            cause = f'the class "{row["class"]}" is not a choice of the labeling config'
             return TaskFault(error=cause)
         probabilities = sorted((float(one) for one in row["probs"]), reverse=True)
         margin = probabilities[0] - (probabilities[1] if len(probabilities) > 1 else 0.0)
@@ -230,10 +230,9 @@ class LabelStudioRoutes:
 
 
 def _file_of(value: str) -> str | None:
-    """Return the name of the file that a task means, or None if it is an address of elsewhere.
+    """Return the file that a task names, or None for a URL of another server.
 
-    Label Studio's own addresses are names of files, with the name of its host before them if it
-    was given one.
+    URLs of Label Studio itself name files, with or without its host name.
     """
     try:
         parts = urlsplit(value)
@@ -259,14 +258,14 @@ def _fault(error: AllenCVError) -> TaskFault:
 
 @dataclass(frozen=True)
 class LabelingConfig:
-    """The names that predictions have to carry.
+    """The names in a labeling config that predictions refer to.
 
     Args:
         control: The `name` of the `Choices` tag.
-        target: The `name` of the `Image` tag that it belongs to.
-        key: The key of a task's data that holds the image.
-        choices: How each choice is written in a result, by its value and by its alias; None where
-            each task brings its own.
+        target: The `name` of its `Image` tag.
+        key: Key of the image in the data of a task.
+        choices: The name of each choice in results, by value and by alias; None if each task has
+            its own choices.
     """
 
     control: str
@@ -275,15 +274,15 @@ class LabelingConfig:
     choices: Mapping[str, str] | None
 
     def written(self, name: str) -> str | None:
-        """Return how a class is written in a result, or None if it cannot be chosen."""
+        """Return the name of a class in results, or None if it is not a choice."""
         return name if self.choices is None else self.choices.get(name)
 
 
 def parse_config(text: str) -> LabelingConfig:
-    """Return what a labeling config asks for.
+    """Parse a labeling config.
 
     Raises:
-        DataError: It is no XML, declares entities, or has no choices of an image.
+        DataError: It is not XML, declares entities, or has no choices for an image.
     """
     if len(text) > _MOST_CONFIG_CHARACTERS or "<!" in text.replace("<!--", ""):
         raise DataError("label_config: expected the tags of a labeling config, and no declarations")
@@ -303,6 +302,6 @@ def _choices(control: ElementTree.Element) -> dict[str, str] | None:
     found: dict[str, str] = {}
     for choice in control.iter("Choice"):
         value, alias = choice.get("value", ""), choice.get("alias", "")
-        if value or alias:  # an alias takes the place of the value in results
+        if value or alias:  # results hold the alias, if there is one
             found[alias or value] = found[value or alias] = alias or value
     return None if not found and control.get("value", "").startswith("$") else found

@@ -25,9 +25,9 @@ NO_PATHS = (
 )
 
 _FORM = "multipart/form-data"
-_LINE_FORM = "application/x-www-form-urlencoded"  # curl's word for anything it sends
+_LINE_FORM = "application/x-www-form-urlencoded"  # the default of curl, whatever the content
 _FIELD = re.compile(rb"[\w.\[\]-]{1,64}=\s*data(:|%3A)", re.IGNORECASE)
-_SAMPLE = 64  # bytes in which the first one that is no space must be
+_SAMPLE = 64  # bytes among which the first non-space character must be
 _EXPECTED = "expected the bytes of an image, a form with files, a data URL or JSON"
 
 
@@ -48,13 +48,12 @@ class ImageRequest(BaseModel):
 
 
 class RequestInputs:
-    """Turns what was sent into inputs of a predictor; paths only below the one folder.
+    """Converts JSON values to inputs of a predictor.
 
     Args:
-        predictor: What will predict. `ImagePredictor` takes images, and so only what
-            `ImageRequest` describes is let through; the JSON of any other is its own business,
-            but for `image_path`.
-        image_root: The folder that paths may name images of.
+        predictor: The predictor. For an `ImagePredictor`, values must match `ImageRequest`; other
+            predictors check their own JSON, except for `image_path`.
+        image_root: Reads the images that `image_path` names; None to refuse paths.
     """
 
     def __init__(self, predictor: Predictor, image_root: ImageRoot | None = None) -> None:
@@ -66,14 +65,14 @@ class RequestInputs:
         """Return the input for one JSON value: an object, or a data URL as a string.
 
         Raises:
-            DataError: It is anything else, or names a path that may not be read.
+            DataError: The value is invalid, or names a path that may not be read.
         """
         if isinstance(value, str):
             return _content(value)
         return self._of_json(value)
 
     def of_json_list(self, values: Sequence[object]) -> list[object]:
-        """Return the inputs for several values, with an error instead of a wrong one."""
+        """Return an input, or the error, for each of several values."""
         inputs: list[object] = []
         for value in values:
             try:
@@ -114,13 +113,13 @@ class RequestInputs:
 
 
 class BodyReader:
-    """Reads the body of the request that is being served.
+    """Reads the images in the body of the current request.
 
-    What a body is shows in itself: the content type is not believed, because AllenCV's page sends
-    the text of a data URL as image/jpeg, and curl sends everything as a form.
+    The format is detected from the content. The Content-Type is unreliable: AllenCV's page sends
+    data URLs as image/jpeg, and curl sends everything as a form.
 
     Args:
-        inputs: Turns JSON into inputs.
+        inputs: Converts JSON to inputs.
         settings: The limits.
     """
 
@@ -129,10 +128,10 @@ class BodyReader:
         self._settings = settings
 
     def single(self) -> object:
-        """Return the input of a request that holds one image.
+        """Return the input of a request with one image.
 
         Raises:
-            AllenCVError: It holds something else.
+            AllenCVError: The body is invalid, or holds several images.
         """
         parts = self._parts()
         if len(parts) != 1:
@@ -146,10 +145,10 @@ class BodyReader:
         return parts[0]
 
     def several(self) -> list[object]:
-        """Return the inputs of a request that holds some images; a wrong one is its error.
+        """Return an input, or the error, for each image of a request.
 
         Raises:
-            AllenCVError: It holds no images, or too many.
+            AllenCVError: The body is invalid, or holds no images or too many.
         """
         parts = self._parts()
         if not parts:
@@ -176,7 +175,7 @@ class BodyReader:
         limits = (self._settings.max_json_depth, self._settings.max_body_bytes)
         value = parse_json(body, *limits)
         values = value if isinstance(value, list) else [value]
-        self._check_number(values)  # of millions of values each would become an error first
+        self._check_number(values)  # before millions of values become an error each
         return self._inputs.of_json_list(values)
 
     def _check_number(self, found: Sized) -> None:
@@ -195,11 +194,11 @@ class BodyReader:
 
 
 def _of_form() -> list[object]:
-    """Return the files of a form, or what the data URLs in its fields hold."""
+    """Return the files of a form, or the decoded data URLs in its fields."""
     files = [file for _, file in flask.request.files.items(multi=True)]
     fields = [text.strip().encode() for _, text in flask.request.form.items(multi=True)]
     urls = [text for text in fields if is_data_url(text)]
-    if files and urls:  # their order would be lost
+    if files and urls:  # their common order is unknown
         raise WebError(422, "image", "a form: expected files or data URLs, found both")
     return [file.read() for file in files] or [_decoded(url) for url in urls]
 
@@ -212,7 +211,7 @@ def _decoded(url: bytes) -> object:
 
 
 def _is_json(body: bytes) -> bool:
-    """Return whether a body can only be JSON: no image begins with such a character."""
+    """Return whether a body is JSON: no image format begins with these characters."""
     return body[:_SAMPLE].lstrip()[:1] in (b"{", b"[", b'"')
 
 

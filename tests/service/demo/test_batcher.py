@@ -152,7 +152,7 @@ def test_too_many_waiting_are_refused_whole_and_later_taken(
 ) -> None:
     batcher = Batcher(predictor, max_batch_size=1, max_waiting=4)
     futures = batcher.submit([picture(value) for value in range(3)])
-    with pytest.raises(BusyError, match="3 images wait already, at most 4 may") as refused:
+    with pytest.raises(BusyError, match="3 images are waiting, of at most 4") as refused:
         batcher.submit([picture(3), picture(4)])
     assert 1 <= refused.value.retry_after <= 30
     futures += batcher.submit([picture(3)])

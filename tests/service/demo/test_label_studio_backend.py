@@ -129,15 +129,15 @@ def test_tasks_get_what_the_predictor_says(
 @pytest.mark.parametrize(
     ("image", "cause"),
     [
-        ("http://localhost:1/x.png", "fetches nothing"),
-        ("http://localhost:1/b.png", "fetches nothing"),
-        ("http://[/b.png", "fetches nothing"),
-        ("ftp://host/data/upload/1/1234abcd-a.png", "fetches nothing"),
+        ("http://localhost:1/x.png", "fetches no URLs"),
+        ("http://localhost:1/b.png", "fetches no URLs"),
+        ("http://[/b.png", "fetches no URLs"),
+        ("ftp://host/data/upload/1/1234abcd-a.png", "fetches no URLs"),
         ("/data/upload/%2E%2E/%2E%2E/secret.png", "no such image"),
         ("http://x/data/local-files/?d=../secret.png", "no such image"),
-        ("s3://bucket/x.png", "fetches nothing"),
-        ("//host/x.png", "fetches nothing"),
-        ("file:///etc/passwd", "fetches nothing"),
+        ("s3://bucket/x.png", "fetches no URLs"),
+        ("//host/x.png", "fetches no URLs"),
+        ("file:///etc/passwd", "fetches no URLs"),
         ("../secret.png", "no such image"),
         ("/data/local-files/?d=../secret.png", "no such image"),
         ("/data/local-files/?d=/etc/passwd", "no such image"),
@@ -200,7 +200,7 @@ def test_a_class_that_is_no_choice_is_said(
     [found] = client.post("/label-studio/predict", json=request("b.png", config=config)).json[
         "results"
     ]
-    assert "is no choice of the labeling config" in found["error"]
+    assert "is not a choice of the labeling config" in found["error"]
 
 
 def test_webhooks_are_heard(make_client: Callable[..., FlaskClient]) -> None:
