@@ -1,21 +1,21 @@
-"""The rules of the protocol, each by a test of its name; where one is elsewhere, its place.
+"""The rules of the protocol, each with the place of its tests.
 
 | rule | test |
 |---|---|
-| 1 how functions are called | here, on every route; `test_parts` for each form of parameters |
-| 2 `args` is one object, `cur_loop` is set, folders made, lists fresh | here; `test_parts` |
-| 3 keys of infer: records, relative, lists, others in order; else 422 | here; `test_parts` |
+| 1 how functions are called | here; `functions/test_calling` |
+| 2 one `args`, `cur_loop`, folders, fresh lists | here; `functions/test_calling` |
+| 3 keys of infer: records, relative, lists, others in order | here; `functions/test_infer_keys` |
 | 3 rows of a database: the same rule, in one transaction | `test_sql_client` |
-| 4 labeled is sorted, doubled or foreign is 422; where the size is from | here; `test_routes` |
+| 4 labeled is sorted; duplicates and foreign are 422; size | here; `test_loop_request` |
 | 5 what train and getdatasetstate may return | here |
-| 6 the axis of classes | here; `test_parts` |
-| ids are no paths, and may be long | here; `test_refusals` |
+| 6 the axis of classes | here; `tasks/test_pipeline_metrics` |
+| ids are no paths, and may be long | here; `test_loop_request` |
 | a suffix on checkpoints | here; `test_kept_files` |
-| a kill in each phase | `test_routes`: under its own server and gunicorn; `driver/test_kills` |
+| a kill in each phase | `test_pipeline_loop`; `driver/test_kills` |
 | two workers | here; `compat/test_script` |
-| no token, a wrong one, scopes | here; `test_routes`, `web/test_token_file` |
-| aliases of all generations | here; `test_routes` |
-| what stands for the SDK | `compat/test_script` |
+| no token, a wrong one, scopes | here; `test_pipeline_routes`, `web/test_token_file` |
+| aliases of all generations | here; `test_loop_request` |
+| replacements for the SDK | `compat/test_script` |
 """
 
 from __future__ import annotations
