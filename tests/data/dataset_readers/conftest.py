@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from allencv_al.data.dataset_readers import DatasetReader
+
 WriteImage = Callable[..., Path]
+
+
+class ArrayReader(DatasetReader):
+    """Reads nothing, gives what it was given."""
+
+    def __init__(self, items, **kwargs):
+        super().__init__(**kwargs)
+        self.items = items
+
+    def _read(self, path):
+        return self.items
+
+
+def array(value: int = 7) -> np.ndarray:
+    return np.full((4, 6, 3), value, dtype=np.uint8)
 
 
 @pytest.fixture
