@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         places = " and ".join(str(file) for file in files if file.is_file())
         sys.stdout.write(f"{waiting}\n{places} show the images.\n" if places else f"{waiting}\n")
         return waiting.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # the database is consistent after each event, so resuming is safe
         from allencv_al.training.interruption import TrainingInterrupted
 
         message = "the same command with --recover resumes it"

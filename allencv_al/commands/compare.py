@@ -141,7 +141,9 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
         strategies = default_strategies(params.as_dict())
     else:
         strategies = parse_strategies(args.strategies)
+    # The cores this process may use, which taskset or a container can restrict
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    # Parallel runs would train over each other in the one pipeline that they share
     most = 1 if experiment_class(params).is_shared else cores
     workers = args.workers or most or 1
     workers = min(workers, len(strategies) * args.seeds)

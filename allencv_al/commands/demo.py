@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     _say(f"\n4. Which {PICKS} images should a person label next?")
     model, table, sheet = trained / "model.tar.gz", folder / "to_label.csv", folder / "picks.png"
-    table.unlink(missing_ok=True)
+    table.unlink(missing_ok=True)  # `select` refuses to replace a table with labels in it
     _allencv_al(
         *("select", str(model), str(data / "all"), "-k", str(PICKS), "--labeled", str(trained)),
         *("--output", str(table), "--contact-sheet", str(sheet)),

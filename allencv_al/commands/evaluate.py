@@ -124,6 +124,7 @@ def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
 def _data_loader(archive: Archive, dataset: Dataset, batch_size: int | None) -> DataLoader:
     from allencv_al.data.data_loaders.base import DataLoader
 
+    # Of the config's loader only what changes no metric: no shuffling, dropping or sampling
     settings = _loader_settings(archive.config)
     if batch_size is not None:
         settings["batch_size"] = batch_size

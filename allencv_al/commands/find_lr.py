@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PICTURE_NAME = "lr-losses.png"
 JSON_NAME = "lr-losses.json"
-FEWEST_POINTS = 3
+FEWEST_POINTS = 3  # for a curve with a slope to look at
 
 # They would change the learning rate too, or have no effect within a hundred batches
 LEFT_OUT = (

@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
     is_run = (source / DATABASE_NAME).is_file()
     if is_run:
         _check_run_options(args, source)
+    # A run keeps its labeling in its own folder; a folder of images is never written to
     folder = source if is_run else _labeling_folder(args, source)
     pool = [] if is_run else _pool(args.source)  # validate before anything is written
     with LabelingStore(folder / LABELING_NAME) as store:
@@ -184,7 +185,7 @@ def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: 
     tokens = {name: folder / _TOKENS_NAME / name for name in args.annotator}
     settings = server_arguments.settings(args, _access(args, tokens))
     app = create_app(folder, title=Path(args.source).resolve().name, settings=settings)
-    keepers: list[Keeper] = []
+    keepers: list[Keeper] = []  # one, once the port is known: its URL goes into the store
 
     def announce(url: str) -> None:
         keepers.append(Keeper(store, url, table))
@@ -207,6 +208,7 @@ def _access(args: argparse.Namespace, tokens: dict[str, Path]) -> Access:
     if not tokens:
         return server_arguments.shared_access(args)
     for name in tokens:
+        # The name is that of a token file: it must not leave the folder or hide the file
         if not name.strip() or name.startswith(".") or "/" in name or "\\" in name:
             raise ConfigurationError(f"--annotator: expected a name, found {name!r}")
     return TokenAccess(

@@ -104,4 +104,5 @@ def _cell(metrics: dict[str, Any], key: str) -> Any:
     value = metrics.get(key)
     if value is None:
         return "N/A"
+    # JSON's true and false rather than Python's True and False
     return json.dumps(value) if isinstance(value, dict | list | bool) else value

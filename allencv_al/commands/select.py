@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         folder=args.scores_dir,
         target=_target(args, predictors),
     )
-    seconds = time.monotonic() - started - selection.seconds
+    seconds = time.monotonic() - started - selection.seconds  # without the strategy: the model
     if not len(selection):
         id, cause = next(iter(selection.unreadable.items()))
         raise DataError(f"none of the {len(pool)} images can be read; {id}: {cause}")
@@ -81,7 +81,7 @@ def _complete(args: argparse.Namespace) -> None:
     if args.strategy is None:
         without_model = args.embeddings is not None
         args.strategy = DEFAULT_FIRST_STRATEGY if without_model else DEFAULT_STRATEGY
-    if args.pool is None:
+    if args.pool is None:  # with --embeddings the one positional argument is POOL, not ARCHIVE
         args.pool, args.archive_file = str(args.archive_file), None
 
 
@@ -100,6 +100,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.output is not None and args.output.suffix.lower() == ".csv":
         source, part = (None, None) if args.labeled is None else split_path(args.labeled)
         same = source is not None and args.output.exists() and source.exists()
+        # --labeled t.csv --output t.csv adds picks to a table: its labels are read and kept
         is_source = same and source is not None and source.samefile(args.output)
         check_replaceable(args.output, labels_are_kept=is_source and part is None)
 

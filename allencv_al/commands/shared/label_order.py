@@ -42,6 +42,7 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     known, batch = store.items.numbers(), store.items.batch()
     before = store.ordering()
     order = _order(args, before or {})
+    # With another order, labeled images are done and all others are ranked again
     is_other = bool(known and before and order and order != before)
     taken = store.items.answered() if is_other else known
     left = [item for item in pool if item.id not in taken]
@@ -79,6 +80,7 @@ def _model(args: argparse.Namespace) -> str | None:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    # Of an unpacked archive names, sizes and times are enough, and hashing gigabytes is slow
     files = sorted(file for file in path.iterdir() if file.is_file())
     text = "".join(
         f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}\n" for file in files

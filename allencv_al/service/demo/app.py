@@ -125,7 +125,7 @@ def create_app(
         app.folder("/", Path(static_dir))
     _add_metrics(app.metrics.registry, batcher)
     app.on_close(batcher.close)
-    batcher.warm_up()
+    batcher.warm_up()  # before the server listens
     return app
 
 

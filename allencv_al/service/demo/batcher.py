@@ -254,6 +254,7 @@ class Batcher:
             began = time.perf_counter()
             predictions = self._predict(jobs)
             seconds = time.perf_counter() - began
+            # Exponential moving average, for Retry-After
             self._seconds_per_image += 0.2 * (seconds / len(jobs) - self._seconds_per_image)
             self.batches += 1
             self.images += len(jobs)

@@ -118,6 +118,7 @@ class TokenAccess(DigestAccess):
             raise ConfigurationError(
                 f"token: expected at least {LEAST_TOKEN_CHARACTERS} characters, found a shorter one"
             )
+        # Copied from a README, such a token would be known to everyone who reads it
         if any(map(is_placeholder, identities)):
             raise ConfigurationError(
                 "token: expected a secret, found a placeholder from the documentation; create one "
@@ -166,7 +167,7 @@ def load_or_make_token(path: Path) -> tuple[str, bool]:
         file.write(f"{token}\n")
         file.flush()
         os.fsync(file.fileno())
-    flush(path.parent)
+    flush(path.parent)  # a power cut must not lose a token that was shown already
     return token, True
 
 

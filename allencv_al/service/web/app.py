@@ -104,6 +104,7 @@ class WebApp(flask.Flask):
         self.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
         self.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
         self.config["MAX_FORM_PARTS"] = 2 * settings.max_images
+        # Fields in the order of the models, which is that of the documentation
         self.json.sort_keys = False  # type: ignore[attr-defined]
         self.request_class = _MemoryRequest
         self.before_request(self._guard)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from allencv_al.service.web.access import Identity, digest_of
 from allencv_al.service.web.web_errors import WebError
 
+# Twenty typing mistakes in a row; then 28,800 guesses a day, of 2^256 generated tokens
 BURST = 20
 SECONDS_PER_ATTEMPT = 3.0
-_MOST_ADDRESSES = 4_096
+_MOST_ADDRESSES = 4_096  # the least recently seen is dropped, so memory stays bounded
 _MOST_REMEMBERED = 64  # digests of credentials per address
 
 

@@ -75,6 +75,7 @@ class RunningServer:
             deadline = time.monotonic() + DRAIN_SECONDS
             self._loop(lambda: self._is_idle() or time.monotonic() > deadline, 0.05)
         finally:
+            # A handler that outlives the drain time is abandoned: the process has to end
             left = DRAIN_SECONDS if self._is_idle() else 0.1
             self._server.task_dispatcher.shutdown(timeout=left)
             wasyncore.close_all(self._server._map, ignore_all=True)
