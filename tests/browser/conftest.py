@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
-from labeling_pages import Labeling
+from fixtures.labeling_pages import Labeling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

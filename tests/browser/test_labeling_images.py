@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from labeling_pages import Labeling, enter, file_name, press
+from fixtures.labeling_pages import Labeling, enter, file_name, press
 from PIL import Image
 
 with suppress(ImportError):  # the fixture `browser` says so

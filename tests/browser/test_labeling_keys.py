@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from labeling_pages import Labeling, enter, file_name, press
+from fixtures.labeling_pages import Labeling, enter, file_name, press
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from labeling_pages import Labeling, enter, file_name, press
+from fixtures.labeling_pages import Labeling, enter, file_name, press
 
 with suppress(ImportError):  # the fixture `browser` says so
     from playwright.sync_api import expect

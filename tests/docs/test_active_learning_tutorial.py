@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_page import REPOSITORY, DocPage
+from fixtures.doc_page import REPOSITORY, DocPage
 
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
-from doc_page import REPOSITORY, DocPage
+from fixtures.doc_page import REPOSITORY, DocPage
 
 from allencv_al.__main__ import build_parser
 

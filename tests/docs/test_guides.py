@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from doc_page import DocPage
+from fixtures.doc_page import DocPage
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.common.config.params import Params

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from doc_page import REPOSITORY, DocPage
+from fixtures.doc_page import REPOSITORY, DocPage
 from PIL import Image
 
 from allencv_al.commands.table import SUBCOMMANDS

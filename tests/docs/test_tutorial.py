@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doc_page import REPOSITORY, DocPage
+from fixtures.doc_page import REPOSITORY, DocPage
 
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet

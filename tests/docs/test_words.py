@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doc_page import REPOSITORY, DocPage
+from fixtures.doc_page import REPOSITORY, DocPage
 
 # Each phrase, as a regular expression, and what to write instead
 BANNED = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from archive_files import CONFIG, VOCABULARY, WEIGHTS
+from fixtures.archive_files import CONFIG, VOCABULARY, WEIGHTS
 
 from allencv_al.models.archive_contents import write_archive
 

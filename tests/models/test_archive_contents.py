@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archive_files import (
+from fixtures.archive_files import (
     CONFIG,
     MEMBERS,
     VOCABULARY,

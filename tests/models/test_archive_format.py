@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_files import CONFIG, MEMBERS, VOCABULARY, WEIGHTS, manifest_of, pack
+from fixtures.archive_files import CONFIG, MEMBERS, VOCABULARY, WEIGHTS, manifest_of, pack
 
 from allencv_al.common.errors import ArchiveError
 from allencv_al.models import archive_format

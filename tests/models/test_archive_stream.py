@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_files import (
+from fixtures.archive_files import (
     CONFIG,
     MEMBERS,
     VOCABULARY,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from trainer_parts import Make
+from fixtures.trainer_parts import Make
 
 from allencv_al.common import Lazy
 from allencv_al.training.callbacks import TrainerCallback

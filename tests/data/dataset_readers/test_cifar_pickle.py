@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from cifar_pickles import batch, python2_pickle
+from fixtures.cifar_pickles import batch, python2_pickle
 from hypothesis import given
 from hypothesis import strategies as st
 

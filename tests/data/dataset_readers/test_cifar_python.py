@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cifar_pickles import batch, python2_pickle
+from fixtures.cifar_pickles import batch, python2_pickle
 
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import DataError

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from faulty_server import Server
+from fixtures.faulty_server import Server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faulty_server import CONTENT_MD5
+from fixtures.faulty_server import CONTENT_MD5
 
 from allencv_al.__main__ import main
 from allencv_al.data.sample_data.cifar10 import MD5, URL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faulty_server import CONTENT, CONTENT_MD5
+from fixtures.faulty_server import CONTENT, CONTENT_MD5
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.sample_data.cifar10 import download_cifar10

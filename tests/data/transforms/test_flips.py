@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 
 import numpy as np
-from numbered_samples import NUMBERS, applied, check, sample
+from fixtures.numbered_samples import NUMBERS, applied, check, sample
 
 from allencv_al.data.transforms import ImageTransform
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numbered_samples import NUMBERS, applied, check, sample
+from fixtures.numbered_samples import NUMBERS, applied, check, sample
 
 from allencv_al.data.instance import Sample
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numbered_samples import NUMBERS, applied, check, sample, square
+from fixtures.numbered_samples import NUMBERS, applied, check, sample, square
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from fixtures.label_entries import TEXT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_entries import TEXT
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import ImageClassificationDirectory

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from imported_labels import CASES
+from fixtures.imported_labels import CASES
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange import FORMATS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from imported_labels import CASES, conflicts, labels
+from fixtures.imported_labels import CASES, conflicts, labels
 
 from allencv_al.__main__ import main
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore

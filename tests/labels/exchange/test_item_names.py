@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from imported_labels import CASES, labels
+from fixtures.imported_labels import CASES, labels
 
 from allencv_al.__main__ import main
 from allencv_al.labels.sessions.items import NewItem

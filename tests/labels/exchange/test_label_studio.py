@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fixtures.label_entries import label_entries
 from hypothesis import given
 from hypothesis import strategies as st
-from label_entries import label_entries
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange.label_entry import LabelEntry

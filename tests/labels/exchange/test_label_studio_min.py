@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from fixtures.label_entries import label_entries
 from hypothesis import given
 from hypothesis import strategies as st
-from label_entries import label_entries
 
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.exchange.label_studio_min import from_label_studio_min, to_label_studio_min

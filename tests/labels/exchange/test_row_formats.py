@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from fixtures.label_entries import MANY
 from hypothesis import given
-from label_entries import MANY
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.exchange.label_entry import LabelEntry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from session_answers import CAT, DOG, MakeStore, label
+from fixtures.session_answers import CAT, DOG, MakeStore, label
 from sklearn.metrics import cohen_kappa_score
 
 from allencv_al.labels.sessions.agreement import annotator_agreement

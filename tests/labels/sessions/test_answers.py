@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from session_answers import CAT, DOG, LABEL, SKIP, UNSURE, agreed, label
+from fixtures.session_answers import CAT, DOG, LABEL, SKIP, UNSURE, agreed, label
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.label_store import LabelConflict, LabelKind

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.session_answers import next_numbers
 from PIL import Image
-from session_answers import next_numbers
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_answers import CAT, DOG, LABEL, SKIP, UNSURE, MakeStore, keys, label
+from fixtures.session_answers import CAT, DOG, LABEL, SKIP, UNSURE, MakeStore, keys, label
 
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer

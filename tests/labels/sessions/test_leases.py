@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from session_answers import SKIP, MakeStore, agreed, label, next_numbers
+from fixtures.session_answers import SKIP, MakeStore, agreed, label, next_numbers
 
 from allencv_al.labels.label_store import LabelConflict
 from allencv_al.labels.sessions.answers import NewAnswer

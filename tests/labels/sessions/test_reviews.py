@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from session_answers import CAT, DOG, LABEL, SKIP, UNSURE, MakeStore, agreed, label
+from fixtures.session_answers import CAT, DOG, LABEL, SKIP, UNSURE, MakeStore, agreed, label
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.label_store import LabelConflict

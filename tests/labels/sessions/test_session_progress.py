@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from session_answers import label
+from fixtures.session_answers import label
 
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 

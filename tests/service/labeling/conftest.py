@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.labeling_client import photo
 from flask.testing import FlaskClient
-from labeling_client import photo
 from PIL import Image
 
 from allencv_al.labels.sessions.items import NewItem

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.labeling_client import ANNA, BEN, answer, photo
 from flask.testing import FlaskClient
-from labeling_client import ANNA, BEN, answer, photo
 
 from allencv_al.common.errors import DataError
 from allencv_al.labels.sessions.items import NewItem

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fixtures.labeling_client import ANNA, photo
 from flask.testing import FlaskClient
-from labeling_client import ANNA, photo
 
 
 def test_the_address_of_an_image_changes_with_file_and_labeling(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fixtures.labeling_client import ANNA, BEN, answer
 from flask.testing import FlaskClient
-from labeling_client import ANNA, BEN, answer
 
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.service.labeling.app import create_app

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.labeling_client import photo
 from flask.testing import FlaskClient
-from labeling_client import photo
 from PIL import Image
 
 from allencv_al.data.image_io import load_reduced

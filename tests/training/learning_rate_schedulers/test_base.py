@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from step_schedules import make, make_optimizer, rates
+from fixtures.step_schedules import make, make_optimizer, rates
 
 from allencv_al.common import ConfigurationError
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler

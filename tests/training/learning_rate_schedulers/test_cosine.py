@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from epoch_schedules import make, rates, same_as, torch_schedules
+from fixtures.epoch_schedules import make, rates, same_as, torch_schedules
 
 
 @pytest.mark.parametrize(("t_initial", "t_mul"), [(1, 1), (4, 1), (2, 2), (3, 3)])

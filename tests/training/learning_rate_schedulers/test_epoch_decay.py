@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from epoch_schedules import make, make_optimizer, rates, same_as, torch_schedules
+from fixtures.epoch_schedules import make, make_optimizer, rates, same_as, torch_schedules
 
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 

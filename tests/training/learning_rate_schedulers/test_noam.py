@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from step_schedules import make, rates
+from fixtures.step_schedules import make, rates
 
 
 def test_noam() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures.step_schedules import make, make_optimizer, rates
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from step_schedules import make, make_optimizer, rates
 
 from allencv_al.common import ConfigurationError
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from step_schedules import factors, make, make_optimizer, rates
+from fixtures.step_schedules import factors, make, make_optimizer, rates
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from epoch_schedules import make, rates, same_as, torch_schedules
+from fixtures.epoch_schedules import make, rates, same_as, torch_schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from step_schedules import factors, make_optimizer, rates
+from fixtures.step_schedules import factors, make_optimizer, rates
 
 
 def test_constant_with_warmup() -> None:

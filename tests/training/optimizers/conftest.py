@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from optimizer_parts import Net
+from fixtures.optimizer_parts import Net
 
 
 @pytest.fixture

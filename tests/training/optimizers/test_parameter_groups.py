@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from optimizer_parts import Net, make, named, train
+from fixtures.optimizer_parts import Net, make, named, train
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import ConfigurationFaults

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from optimizer_parts import Net, make, named, train
+from fixtures.optimizer_parts import Net, make, named, train
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config.signatures import signature_of

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from trainer_parts import Make, lazy, sgd
+from fixtures.trainer_parts import Make, lazy, sgd
 
 from allencv_al.common.errors import TrainingError
 from allencv_al.data.batch import Batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from trainer_parts import Make
+from fixtures.trainer_parts import Make
 
 from allencv_al.training.checkpoints.weights_file import read_weights
 from allencv_al.training.trainers.base import Trainer

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from trainer_parts import Make, lazy, sgd
+from fixtures.trainer_parts import Make, lazy, sgd
 
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.errors import TrainingError
