@@ -255,7 +255,7 @@ class PipelineRoutes:
         self, job: str, request: LoopRequest, body: messages.OneLoopRequest, held: ExitStack
     ) -> None:
         def act() -> dict[str, Any]:
-            with held:  # released before the job is recorded as done, after which a client goes on
+            with held:  # released first: a client continues as soon as the job is recorded as done
                 answer = self._run(
                     *(request, body), lambda phase: self._jobs.write(job, "running", phase=phase)
                 )

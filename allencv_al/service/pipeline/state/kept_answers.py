@@ -48,7 +48,7 @@ class KeptAnswers:
             route: Route and query of the request.
             body: Its body.
             answer: Class of the answer.
-            act: Does what is requested.
+            act: Executes the request.
 
         Raises:
             PipelineError: The key was used for another request (422) or is invalid (400).
