@@ -49,7 +49,8 @@ _MOVED = {
         "badge bands base batch_bald clue cluster_margin combining coverage ensemble epig "
         "k_center narrowing random typiclust uncertainty"
     ),
-    ("common", "common.config"): "from_params lazy params plugins registrable",
+    ("active_learning.strategies", "selection.strategies.shared"): "wrapping=batch_parts",
+    ("common", "common.config"): "config_check from_params lazy names params plugins registrable",
     ("common", "common.files"): "atomic_file tables",
     ("data.dataset_readers", "data.dataset_readers"): (
         "dataset=base decode_instance=decoding path_rows=image_tables skipped=image_files "
@@ -58,14 +59,19 @@ _MOVED = {
     ("data.dataset_readers", "data"): "instance_ids=instance",
     ("data.dataset_readers", "common.files"): "split_path=paths",
     ("data", "data"): "sample=instance",
+    ("data.transforms", "data.transforms"): "pipeline=transform_pipeline",
     ("metrics", "metrics"): "class_range=base",
     ("modules.im2im_encoders", "modules.im2im_encoders"): (
         "feature_encoder=base feedforward=feedforward_encoder"
     ),
     ("modules.im2vec_encoders", "modules.im2vec_encoders"): "pool=pooling",
+    ("service.driver", "service.driver"): "experiment=pipeline_experiment",
     ("service.pipeline", "service.pipeline"): "errors=pipeline_errors",
     ("training", "training"): "run=training_run",
     ("training", "training.checkpoints"): "checkpointer",
+    ("training.optimizers", "training.optimizers"): (
+        "adam_family=torch_optimizers adaptive=torch_optimizers sgd=torch_optimizers"
+    ),
     ("training", "training.trainers"): (
         "gradient_descent_trainer logistic_regression_trainer metric_tracker moving_average "
         "no_op_trainer trainer=base training_loop"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.data.instance import Image, Sample
-from allencv_al.data.transforms.base import ChanceTransform, Share, convert_ranges
+from allencv_al.data.transforms.base import ChanceTransform, convert_ranges
 
 # A name, or OpenCV's number for it, as in configs of 2019.
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos", 0, 1, 2, 3, 4]
@@ -76,8 +76,8 @@ class _PerThread(threading.local):
 class AlbumentationsTransform(ChanceTransform):
     """A transform implemented by one class of Albumentations.
 
-    A subclass is a dataclass whose fields are its parameters; those of the same meaning have one
-    name and one description here.
+    A subclass is a dataclass whose fields are its parameters, `p` the last of them; those of the
+    same meaning have one name and one description here.
 
     Args:
         height: Height that comes out, in pixels.
@@ -91,7 +91,6 @@ class AlbumentationsTransform(ChanceTransform):
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """
 
-    p: Share = field(default=0.5, kw_only=True)
     always_apply: bool = field(default=False, kw_only=True)
 
     library_class: ClassVar[str]

@@ -11,18 +11,28 @@ from overrides import overrides
 
 from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
-from allencv_al.data.transforms.base import Factors, ImageTransform, NumberOrRange, Symmetric
+from allencv_al.data.transforms.base import (
+    Factors,
+    ImageTransform,
+    NumberOrRange,
+    Share,
+    Symmetric,
+)
 
 
 @ImageTransform.register("channel_shuffle")
+@dataclass(eq=False)
 class ChannelShuffle(AlbumentationsTransform):
     """Put the three channels in a random order (one time in six: the one they have)."""
 
     library_class = "ChannelShuffle"
     moves_labels = False
 
+    p: Share = 0.5
+
 
 @ImageTransform.register("to_gray")
+@dataclass(eq=False)
 class ToGray(AlbumentationsTransform):
     """Take the colors away; three equal channels remain."""
 
@@ -30,6 +40,8 @@ class ToGray(AlbumentationsTransform):
     library_class = "ToGray"
     moves_labels = False
     needs_raw_pixels = True
+
+    p: Share = 0.5
 
     @overrides
     def fire(self, sample: Sample, generator: np.random.Generator) -> Sample:
@@ -63,6 +75,7 @@ class ColorJitter(AlbumentationsTransform):
     contrast: Annotated[NumberOrRange, Factors()] = 0.2
     saturation: Annotated[NumberOrRange, Factors()] = 0.2
     hue: Annotated[NumberOrRange, Symmetric(0.5)] = 0.2
+    p: Share = 0.5
 
 
 @ImageTransform.register("random_brightness_contrast")
@@ -84,6 +97,7 @@ class RandomBrightnessContrast(AlbumentationsTransform):
     brightness_limit: Annotated[NumberOrRange, Symmetric(1)] = 0.2
     contrast_limit: Annotated[NumberOrRange, Symmetric(1)] = 0.2
     brightness_by_max: bool = True
+    p: Share = 0.5
 
 
 @ImageTransform.register("hue_saturation_value")
@@ -105,3 +119,4 @@ class HueSaturationValue(AlbumentationsTransform):
     hue_shift_limit: Annotated[NumberOrRange, Symmetric(180)] = 20
     sat_shift_limit: Annotated[NumberOrRange, Symmetric(255)] = 30
     val_shift_limit: Annotated[NumberOrRange, Symmetric(255)] = 20
+    p: Share = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -38,6 +38,7 @@ class _FixedCrop(FixedSize):
     border_mode: Border = "constant"
     value: FillValue = None
     mask_value: int | None = None
+    p: Share = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,6 +103,7 @@ class RandomResizedCrop(FixedSize):
     scale: Annotated[Range, FromTo(0, 1)] = (0.08, 1.0)
     ratio: Annotated[Range, FromTo(above=0)] = (0.75, 4 / 3)
     interpolation: Interpolation = "linear"
+    p: Share = 1.0
 
     @overrides
     def library_arguments(self) -> dict[str, Any]:
@@ -127,6 +129,7 @@ class RandomBBoxSafeCrop(FixedSize):
 
     erosion_rate: Share = 0.0
     interpolation: Interpolation = "linear"
+    p: Share = 1.0
 
     @overrides
     def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
@@ -165,7 +168,7 @@ class PadIfNeeded(AlbumentationsTransform):
     border_mode: Border = "reflect_101"
     value: FillValue = None
     mask_value: int | None = None
-    p: Share = field(default=1.0, kw_only=True)
+    p: Share = 1.0
 
     @overrides
     def fired_size(self, height: int | None, width: int | None) -> Size:

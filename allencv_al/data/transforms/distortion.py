@@ -16,7 +16,7 @@ from allencv_al.data.transforms.albumentations_adapter import (
     FillValue,
     Interpolation,
 )
-from allencv_al.data.transforms.base import ImageTransform, NumberOrRange, Symmetric
+from allencv_al.data.transforms.base import ImageTransform, NumberOrRange, Share, Symmetric
 
 
 @ImageTransform.register("elastic_transform")
@@ -46,6 +46,7 @@ class ElasticTransform(AlbumentationsTransform):
     value: FillValue = None
     mask_value: int | None = None
     approximate: bool = False
+    p: Share = 0.5
 
     @overrides
     def library_arguments(self) -> dict[str, Any]:
@@ -104,6 +105,7 @@ class GridDistortion(AlbumentationsTransform):
     border_mode: Border = "reflect_101"
     value: FillValue = None
     mask_value: int | None = None
+    p: Share = 0.5
 
     @overrides
     def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -9,10 +10,11 @@ from overrides import overrides
 
 from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
-from allencv_al.data.transforms.base import ChanceTransform, ImageTransform
+from allencv_al.data.transforms.base import ChanceTransform, ImageTransform, Share
 
 
 @ImageTransform.register("horizontal_flip")
+@dataclass(eq=False)
 class HorizontalFlip(AlbumentationsTransform):
     """Mirror left and right."""
 
@@ -20,14 +22,19 @@ class HorizontalFlip(AlbumentationsTransform):
     library_class = "HorizontalFlip"
     only_moves_pixels = True
 
+    p: Share = 0.5
+
 
 @ImageTransform.register("vertical_flip")
+@dataclass(eq=False)
 class VerticalFlip(AlbumentationsTransform):
     """Mirror top and bottom."""
 
     draws_at_random: ClassVar[bool] = False
     library_class = "VerticalFlip"
     only_moves_pixels = True
+
+    p: Share = 0.5
 
 
 @ImageTransform.register("flip")

@@ -14,7 +14,7 @@ from overrides import overrides
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import Sample
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
-from allencv_al.data.transforms.base import FromTo, ImageTransform, NumberOrRange, Range
+from allencv_al.data.transforms.base import FromTo, ImageTransform, NumberOrRange, Range, Share
 
 
 @ImageTransform.register("gaussian_blur")
@@ -34,6 +34,7 @@ class GaussianBlur(AlbumentationsTransform):
 
     blur_limit: int | tuple[int, int] = 7
     sigma_limit: Annotated[NumberOrRange, FromTo(0)] = 0
+    p: Share = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +92,7 @@ class GaussNoise(AlbumentationsTransform):
 
     var_limit: NumberOrRange = (10.0, 50.0)
     mean: Annotated[float, Interval(ge=-255, le=255)] = 0.0
+    p: Share = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -144,6 +146,7 @@ class CoarseDropout(AlbumentationsTransform):
     min_height: int | None = None
     min_width: int | None = None
     fill_value: float | tuple[float, float, float] | Literal["random"] = 0
+    p: Share = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()

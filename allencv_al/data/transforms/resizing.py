@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from overrides import overrides
@@ -28,7 +28,6 @@ class FixedSize(AlbumentationsTransform):
 
     height: Pixels
     width: Pixels
-    p: Share = field(default=1.0, kw_only=True)
 
     @overrides
     def fired_size(self, height: int | None, width: int | None) -> Size:
@@ -44,6 +43,7 @@ class Resize(FixedSize):
     library_class = "Resize"
 
     interpolation: Interpolation = "linear"
+    p: Share = 1.0
 
     @property
     @overrides
@@ -68,7 +68,7 @@ class _MaxSize(AlbumentationsTransform):
 
     max_size: Pixels = 1024
     interpolation: Interpolation = "linear"
-    p: Share = field(default=1.0, kw_only=True)
+    p: Share = 1.0
 
     @abstractmethod
     def side(self, height: int, width: int) -> int:

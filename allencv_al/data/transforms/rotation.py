@@ -12,7 +12,7 @@ from allencv_al.data.transforms.albumentations_adapter import (
     FillValue,
     Interpolation,
 )
-from allencv_al.data.transforms.base import FromTo, ImageTransform, NumberOrRange, Symmetric
+from allencv_al.data.transforms.base import FromTo, ImageTransform, NumberOrRange, Share, Symmetric
 
 
 @ImageTransform.register("rotate")
@@ -31,6 +31,7 @@ class Rotate(AlbumentationsTransform):
     border_mode: Border = "reflect_101"
     value: FillValue = None
     mask_value: int | None = None
+    p: Share = 0.5
 
 
 @ImageTransform.register("affine")
@@ -61,6 +62,7 @@ class Affine(AlbumentationsTransform):
     border_mode: Border = "constant"
     value: FillValue = None
     mask_value: int | None = None
+    p: Share = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -86,6 +86,7 @@ class GradientDescentTrainer(TrainingLoop):
         validation_data_loader: DataLoader | None = None,
         serialization_dir: str | Path | None = None,
         optimizer: Lazy[Optimizer] | None = None,
+        *,  # version 0.1 had others here: a value by its place would go to the wrong one
         grad_norm: Annotated[float, Gt(0)] | bool | None = None,
         grad_clipping: Annotated[float, Gt(0)] | None = None,
         learning_rate_scheduler: Lazy[LearningRateScheduler] | None = None,

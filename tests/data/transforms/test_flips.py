@@ -8,6 +8,7 @@ import numpy as np
 from fixtures.numbered_samples import NUMBERS, applied, check, sample
 
 from allencv_al.data.transforms import ImageTransform
+from allencv_al.data.transforms.flips import HorizontalFlip
 
 
 def test_horizontal_flip() -> None:
@@ -52,3 +53,7 @@ def test_flip_fires_half_the_time_by_default() -> None:
     generator = np.random.default_rng(1)
     fired = sum(flip.apply(given, generator) is not given for _ in range(600))
     assert 250 <= fired <= 350
+
+
+def test_the_probability_may_be_given_by_its_place() -> None:
+    assert HorizontalFlip(0.25).p == 0.25

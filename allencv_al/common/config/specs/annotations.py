@@ -103,7 +103,10 @@ def _generic(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> TypeSp
     if origin is typing.Literal:
         return LiteralSpec(arguments)
     if origin in (typing.Union, types.UnionType):
-        return UnionSpec(tuple(spec_of(option) for option in arguments))
+        specs = map(spec_of, arguments)
+        # An `Annotated[X | None, ...]` among the types is a union itself: null is an option once
+        options = (spec.options if isinstance(spec, UnionSpec) else (spec,) for spec in specs)
+        return UnionSpec(tuple(dict.fromkeys(one for several in options for one in several)))
     if origin is typing.Annotated:
         return limited(spec_of(arguments[0]), arguments[1:])
     if origin is tuple:

@@ -27,6 +27,7 @@ from typing import (
 )
 
 import pytest
+from annotated_types import Le
 from typing_extensions import TypeAliasType
 
 from allencv_al.common import FromParams, Lazy, Params
@@ -399,3 +400,9 @@ def test_every_kind_says_what_it_is() -> None:
         str(spec_of(Union[Path, str, re.Pattern[str]])) == "a path or str or a regular expression"
     )
     assert str(spec_of(float | None | float)) == "float or null"
+
+
+def test_null_is_named_once_for_an_optional_number_within_limits() -> None:
+    optional = Annotated[float | None, Le(1)]
+    assert str(spec_of(optional | None)) == "float <= 1 or null"
+    assert str(spec_of(optional | None)) == str(spec_of(optional))
