@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.loop_runs import half_labeled, picks_of, run
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
-from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
 from allencv_al.active_learning.rounds.round_record import RoundRecord
-from allencv_al.active_learning.run import RunOptions, active_learn, make_learner
+from allencv_al.active_learning.run import make_learner
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
 from allencv_al.labels.annotators.base import Annotator, LabelRequest, WaitingForLabels
 from allencv_al.labels.label_store import LabelEvent, LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
-from allencv_al.selection.pool.pool_outputs import PoolOutputs
 
 MakeConfig = Callable[..., dict[str, Any]]
 MakeDigits = Callable[..., Path]
-
-
-def run(config: dict[str, Any], folder: Path, **options: Any) -> list[RoundRecord]:
-    return active_learn(Params(config), folder, RunOptions(files=False, **options))
-
-
-def picks_of(records: Sequence[RoundRecord]) -> list[list[str]]:
-    return [[pick.id for pick in record.picks] for record in records]
 
 
 def curve_of(records: Sequence[RoundRecord]) -> list[tuple[int, dict[str, float | None]]]:
@@ -347,17 +337,6 @@ def test_the_annotator_is_told_what_a_page_shows(linear_config: MakeConfig, tmp_
 # --- labels that are there, images that come ------------------------------------------------------
 
 
-def half_labeled(folder: Path, digits: Path) -> Path:
-    """Write a manifest in which every third digit has a label."""
-    rows = [
-        f"{file},{file.parent.name if number % 3 == 0 else ''}"
-        for number, file in enumerate(sorted(digits.rglob("*.png")))
-    ]
-    folder.mkdir(exist_ok=True)
-    (folder / "rows.csv").write_text("\n".join(["path,label", *rows]))
-    return folder / "rows.csv"
-
-
 def test_labels_of_the_data_are_a_start(
     linear_config: MakeConfig, digits: Path, tmp_path: Path
 ) -> None:
@@ -557,53 +536,6 @@ def test_images_that_cannot_be_read_are_listed_and_never_asked_for(
 # --- what is computed -----------------------------------------------------------------------------
 
 
-def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, frozenset[str]]]:
-    """Return a list that gets, for each inference, how many items and which outputs it is of."""
-    from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
-
-    calls: list[tuple[int, frozenset[str]]] = []
-    infer = ExperimentLearner.infer
-
-    def counted(
-        self: Learner, ids: Sequence[str], needs: Collection[str], folder: Path | None
-    ) -> PoolOutputs:
-        calls.append((len(ids), frozenset(needs)))
-        return infer(self, ids, needs, folder)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(ExperimentLearner, "infer", counted)
-    return calls
-
-
-def test_only_what_the_strategy_needs_is_computed_and_nothing_in_the_last_round(
-    network_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = count_calls(monkeypatch)
-    run(network_config(evaluate_pool=False, strategy="margin"), tmp_path / "a")
-    nothing, logits = frozenset[str](), frozenset({"logits"})
-    assert calls == [(36, nothing), (32, logits), (28, logits), (24, nothing)]
-    calls.clear()
-    run(network_config(evaluate_pool=False, strategy="random"), tmp_path / "b")
-    assert {needs for _, needs in calls} == {nothing}
-    calls.clear()
-    run(network_config(evaluate_pool=True, strategy="k_center", budget=8), tmp_path / "c")
-    embeddings = frozenset({"embeddings"})
-    both = logits | embeddings
-    # The pool once and the labeled items once in a round, though two ask for them
-    assert calls == [(36, nothing), (32, both), (4, embeddings), (28, both), (8, embeddings)]
-
-
-def test_rounds_are_told_as_they_come(linear_config: MakeConfig, tmp_path: Path) -> None:
-    told: list[RoundRecord] = []
-    records = run(linear_config(), tmp_path, on_round=told.append)
-    assert [(record.round, record.metrics["accuracy"]) for record in told] == [
-        (record.round, record.metrics["accuracy"]) for record in records
-    ]
-    # Before somebody is waited for: what the round measured, and what it asks for
-    assert picks_of(told) == picks_of(records)
-    assert {pick.outcome for record in told for pick in record.picks} == {"waiting"}
-    assert [RoundRecord.from_json(json.loads(json.dumps(r.to_json()))) for r in records] == records
-
-
 def test_the_points_of_a_round_come_in_their_order(
     linear_config: MakeConfig, tmp_path: Path
 ) -> None:
@@ -684,60 +616,3 @@ def test_the_agreement_is_that_of_successive_rounds_on_what_both_had(
             *([said[which][id] for id in both] for which in (round - 1, round))
         )
         assert records[round].metrics["agreement"] == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_finished_run_can_be_asked_again_and_nothing_is_done(
-    linear_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    records = run(linear_config(), tmp_path)
-    calls = count_calls(monkeypatch)
-    points: list[str] = []
-    assert run(linear_config(), tmp_path, recover=True, on_point=points.append) == records
-    assert calls == [] and points == []
-
-
-def test_rounds_take_their_numbers_even_where_folders_are_gone(
-    linear_config: MakeConfig, tmp_path: Path
-) -> None:
-    """What counts is the database; a person may have removed what looks like leftovers."""
-    run(linear_config(budget=8), tmp_path)
-    shutil.rmtree(tmp_path / "embeddings")
-    assert [r.labels for r in run(linear_config(), tmp_path, recover=True)] == [0, 4, 8, 12]
-
-
-def test_what_a_killed_process_left_half_written_is_swept_away(
-    linear_config: MakeConfig, tmp_path: Path
-) -> None:
-    run(linear_config(budget=8), tmp_path)
-    (tmp_path / "rounds" / "0002" / "images").mkdir()
-    left = [tmp_path / "rounds" / "0002" / name for name in (".tmp-1.json", "images/.tmp-2.png")]
-    for path in left:
-        path.touch()
-    run(linear_config(), tmp_path, recover=True)
-    assert [path for path in left if path.exists()] == []
-
-
-def test_outputs_that_a_kill_left_behind_are_removed(
-    linear_config: MakeConfig, digits: Path, tmp_path: Path
-) -> None:
-    waiting = linear_config(
-        half_labeled(tmp_path, digits),
-        _dataset_reader={"type": "manifest"},
-        test_fraction=0.2,
-        budget=20,
-        annotator="file",
-    )
-    with pytest.raises(WaitingForLabels):
-        run(waiting, tmp_path / "waiting")
-    left = tmp_path / "waiting" / "rounds" / "0001" / "outputs"
-    left.mkdir()  # killed after SELECT was recorded, before its outputs were removed
-    with pytest.raises(WaitingForLabels):
-        run(waiting, tmp_path / "waiting")
-    assert not left.exists()
-
-    done = linear_config(budget=6, initial={"size": 5})
-    last = run(done, tmp_path / "done")[-1].round
-    left = tmp_path / "done" / "rounds" / f"{last:04d}" / "outputs"
-    left.mkdir()
-    run(done, tmp_path / "done", recover=True)
-    assert not left.exists()

@@ -11,34 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fixtures.command_line import modules_imported_by
 
 from allencv_al import __main__ as command_line
 from allencv_al.__main__ import build_parser, main
-from allencv_al.commands.table import SUBCOMMANDS, load_subcommand, module_of
 from allencv_al.common.errors import ConfigurationError, TrainingError
 
 HEAVY = ("torch", "torchvision", "albumentations", "sklearn", "matplotlib", "numpy", "cv2", "PIL")
-
-IMPORTED_BY_HELP = """
-import contextlib, io, sys
-from allencv_al.__main__ import main
-with contextlib.redirect_stdout(io.StringIO()) as out:
-    code = main(sys.argv[1:])
-assert code == 0, code
-assert "usage: allencv-al" in out.getvalue()
-print(*sorted(sys.modules))
-"""
-
-
-def modules_imported_by(*arguments: str) -> list[str]:
-    result = subprocess.run(
-        [sys.executable, "-c", IMPORTED_BY_HELP, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.split()
 
 
 def test_help_imports_no_subcommand_and_nothing_heavy() -> None:
@@ -46,34 +25,6 @@ def test_help_imports_no_subcommand_and_nothing_heavy() -> None:
     assert not set(HEAVY) & set(imported)
     commands = {name for name in imported if name.startswith("allencv_al.commands.")}
     assert commands == {"allencv_al.commands.table"}
-
-
-@pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_help_of_a_subcommand_imports_that_one_only_and_nothing_heavy(name: str) -> None:
-    imported = modules_imported_by(name, "--help")
-    assert not set(HEAVY) & set(imported)
-    assert set(map(module_of, SUBCOMMANDS)) & set(imported) == {module_of(name)}
-
-
-@pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_help_of_a_subcommand_explains_every_argument(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([name, "--help"]) == 0
-    shown = capsys.readouterr().out
-    parser = argparse.ArgumentParser()
-    load_subcommand(name).add_arguments(parser)
-    for action in parser._actions:
-        assert action.help, f"{action.dest} has no help"
-        for option in action.option_strings:
-            assert re.search(rf"(?<![\w-]){re.escape(option)}\b", shown), option
-
-
-def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
-    for name in SUBCOMMANDS:
-        assert re.search(rf"^    {name}\b", shown, re.MULTILINE), name
 
 
 def test_without_arguments_help_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

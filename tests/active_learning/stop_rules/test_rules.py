@@ -158,12 +158,3 @@ def test_a_wrong_rule_is_a_fault_with_a_path(
 def test_rules_take_every_metric_that_is_known_in_time(metric: str) -> None:
     assert check(StopRule, {"type": "plateau", "metric": metric}) == []
     assert check(StopRule, {"type": "target_metric", "metric": metric, "value": 0.5}) == []
-
-
-def test_only_stable_predictions_wants_them_kept() -> None:
-    wanting = {
-        name
-        for name in StopRule.list_available()
-        if StopRule.resolve(name)[0].needs_agreement  # type: ignore[attr-defined]
-    }
-    assert wanting == {"stable_predictions"}
