@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.preprocessing import LabelEncoder
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import ConfigurationFaults
@@ -48,6 +47,8 @@ def test_the_seeds_constructor_gives_two_labels_without_padding() -> None:
 def test_label_order_is_that_of_scikit_learn_whatever_was_seen_first(
     counter: dict[str, int], shuffler: random.Random
 ) -> None:
+    from sklearn.preprocessing import LabelEncoder
+
     items = list(counter.items())
     shuffler.shuffle(items)
     vocabulary = Vocabulary({"labels": dict(items)})

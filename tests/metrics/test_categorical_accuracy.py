@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import accuracy_score, top_k_accuracy_score
 
 from allencv_al.common import ConfigurationError
 from allencv_al.metrics import CategoricalAccuracy, Metric
@@ -23,6 +22,8 @@ def predictions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 @given(predictions())
 def test_equals_scikit_learn(data: tuple[np.ndarray, np.ndarray]) -> None:
+    from sklearn.metrics import accuracy_score
+
     scores, gold = data
     metric = CategoricalAccuracy()
     metric(torch.from_numpy(scores), torch.from_numpy(gold))
@@ -31,6 +32,8 @@ def test_equals_scikit_learn(data: tuple[np.ndarray, np.ndarray]) -> None:
 
 @given(predictions(), st.integers(1, 10))
 def test_top_k_equals_scikit_learn(data: tuple[np.ndarray, np.ndarray], k: int) -> None:
+    from sklearn.metrics import top_k_accuracy_score
+
     scores, gold = data
     classes = scores.shape[1]
     metric = CategoricalAccuracy(top_k=k)
@@ -62,6 +65,8 @@ def test_top_k_must_be_positive() -> None:
 
 
 def test_any_number_of_small_batches_is_counted_and_none_is_kept() -> None:
+    from sklearn.metrics import accuracy_score
+
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(700, 3, generator=generator)
     gold = torch.randint(3, (700,), generator=generator)

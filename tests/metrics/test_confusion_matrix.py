@@ -6,8 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import confusion_matrix, f1_score
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 from allencv_al.metrics import ConfusionMatrix, MacroF1, PerClassAccuracy
 
@@ -28,6 +26,8 @@ def scores(predicted: torch.Tensor) -> torch.Tensor:
 
 @given(labels())
 def test_counts_equal_scikit_learn(data: tuple[torch.Tensor, torch.Tensor]) -> None:
+    from sklearn.metrics import confusion_matrix
+
     gold, predicted = data
     metric = ConfusionMatrix()
     metric(scores(predicted), gold)
@@ -39,6 +39,9 @@ def test_counts_equal_scikit_learn(data: tuple[torch.Tensor, torch.Tensor]) -> N
 def test_macro_f1_equals_scikit_learn_and_torchmetrics(
     data: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
+    from sklearn.metrics import f1_score
+    from torchmetrics.functional.classification import multiclass_f1_score
+
     gold, predicted = data
     metric = MacroF1()
     metric(scores(predicted), gold)
@@ -51,6 +54,8 @@ def test_macro_f1_equals_scikit_learn_and_torchmetrics(
 
 @given(labels())
 def test_per_class_accuracy_equals_torchmetrics(data: tuple[torch.Tensor, torch.Tensor]) -> None:
+    from torchmetrics.functional.classification import multiclass_accuracy
+
     gold, predicted = data
     metric = PerClassAccuracy()
     metric(scores(predicted), gold)

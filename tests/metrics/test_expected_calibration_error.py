@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from allencv_al.common import ConfigurationError
 from allencv_al.metrics import ExpectedCalibrationError
@@ -12,6 +11,8 @@ from allencv_al.metrics import ExpectedCalibrationError
 
 @given(st.integers(0, 10**6), st.integers(1, 200), st.integers(2, 12), st.floats(0.1, 10))
 def test_equals_torchmetrics(seed: int, size: int, classes: int, scale: float) -> None:
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     generator = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(size, classes, generator=generator)
     gold = torch.randint(classes, (size,), generator=generator)

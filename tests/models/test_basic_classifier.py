@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from sklearn.metrics import confusion_matrix, f1_score, top_k_accuracy_score
 from torchvision import models
 
 from allencv_al.common import ConfigurationError, Params
@@ -209,6 +208,8 @@ def test_class_names_come_from_the_models_namespace() -> None:
 
 
 def test_evaluation_metrics_equal_scikit_learn() -> None:
+    from sklearn.metrics import confusion_matrix, f1_score, top_k_accuracy_score
+
     count = 7
     model = build(count).eval()
     images, labels = batch(40, count)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 from allencv_al.service.demo.app import create_app as create_demo
@@ -57,6 +56,8 @@ def make_any_app(
 def test_it_is_valid(
     name: str, needs_token: bool, make_any_app: Callable[[str, WebSettings], WebApp]
 ) -> None:
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
     access: dict[str, Any] = {"access": TokenAccess({TOKEN: Identity("")})} if needs_token else {}
     app = make_any_app(name, WebSettings(port=0, **access))
     headers = {"Authorization": f"Bearer {TOKEN}"} if needs_token else {}

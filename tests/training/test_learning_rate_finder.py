@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from allencv_al.training.learning_rate_finder import LearningRateCurve
@@ -80,6 +79,8 @@ def test_the_smoothed_losses_are_averages_over_neighbors() -> None:
 def test_the_axis_is_as_the_rates_grow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linear: bool, scale: str
 ) -> None:
+    from matplotlib.figure import Figure
+
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     path = tmp_path / "x.png"

@@ -4,11 +4,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from allencv_al.data.vocabulary import Vocabulary
@@ -19,6 +18,9 @@ from allencv_al.training.run_plots import (
     write_confusion_matrix,
     write_training_curves,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Make = Callable[..., Any]
 
@@ -156,6 +158,8 @@ def test_with_too_many_classes_the_picture_says_where_the_table_is(
 
 
 def title_of(draw: Callable[[Figure], None]) -> str:
+    from matplotlib.figure import Figure
+
     figure = Figure()
     draw(figure)
     return str(figure.axes[0].get_title())

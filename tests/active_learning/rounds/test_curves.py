@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import auc
 
 from allencv_al.active_learning.rounds.curves import (
     Curve,
@@ -32,6 +31,8 @@ points = st.lists(
 
 @given(points)
 def test_the_area_is_that_of_scikit_learn(found: list[tuple[int, float]]) -> None:
+    from sklearn.metrics import auc
+
     labels, values = zip(*sorted(found), strict=True)
     one = curve(list(labels), list(values))
     assert aubc(one) == pytest.approx(auc(labels, values) / (labels[-1] - labels[0]), abs=1e-12)

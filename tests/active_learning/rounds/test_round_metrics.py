@@ -9,13 +9,6 @@ import warnings
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    balanced_accuracy_score,
-    confusion_matrix,
-    f1_score,
-    log_loss,
-)
 
 from allencv_al.active_learning.learners.base import TestOutputs
 from allencv_al.active_learning.rounds.round_metrics import (
@@ -42,6 +35,14 @@ def outputs(seed: int, items: int, classes: int, missing: int = 0) -> TestOutput
 def test_the_metrics_of_a_test_are_those_of_scikit_learn(
     items: int, classes: int, missing: int
 ) -> None:
+    from sklearn.metrics import (
+        accuracy_score,
+        balanced_accuracy_score,
+        confusion_matrix,
+        f1_score,
+        log_loss,
+    )
+
     found = outputs(items, items, classes, missing)
     metrics, confusion = measure_test(found)
     predicted = found.logits.argmax(axis=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from fixtures.session_answers import CAT, DOG, MakeStore, label
-from sklearn.metrics import cohen_kappa_score
 
 from allencv_al.labels.sessions.agreement import annotator_agreement
 
 
 def test_agreement_counts_each_two(make_store: MakeStore) -> None:
+    from sklearn.metrics import cohen_kappa_score
+
     store = make_store(labels_per_image=2)
     for item, (one, other) in enumerate([(CAT, CAT), (CAT, DOG), (DOG, DOG)], start=1):
         label(store, "anna", item, one)

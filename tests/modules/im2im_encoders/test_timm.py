@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import WeightsError
 from allencv_al.modules.im2im_encoders import Im2ImEncoder, TimmEncoder
 
-timm = pytest.importorskip("timm")
+pytestmark = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
 
 
 def test_weights_with_timms_names_are_read(tmp_path: Path) -> None:
+    import timm
+
     network = timm.create_model("resnet10t").eval()
     torch.save(network.state_dict(), tmp_path / "w.pth")
     encoder = TimmEncoder("resnet10t", weights_file=tmp_path / "w.pth").eval()
@@ -48,6 +51,8 @@ def test_tokens_are_no_feature_map() -> None:
 
 
 def test_without_network_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
     def no_network(*_: Any, **__: Any) -> Any:
         raise OSError("no network in tests")
 
@@ -62,8 +67,6 @@ def test_unknown_models_are_config_faults() -> None:
 
 
 def test_without_timm_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = importlib.util.find_spec
-
     def without_timm(name: str, *arguments: Any) -> Any:
         return None if name == "timm" else find_spec(name, *arguments)
 

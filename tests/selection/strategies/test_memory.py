@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sklearn.cluster  # noqa: F401 - not to be counted
 
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.base import QueryStrategy
@@ -40,6 +39,8 @@ def random_rows(*shape: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def pool() -> Pool:
     """Embeddings take 61 MB, logits of members 48 MB."""
+    import sklearn.cluster  # noqa: F401 - not to be counted
+
     return Pool(
         [str(index) for index in range(COUNT)],
         logits=random_rows(COUNT, 10),

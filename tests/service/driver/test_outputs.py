@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.common.errors import AllenCVError, DataError
@@ -79,6 +78,8 @@ def test_embeddings_have_one_length() -> None:
 
 
 def test_figures_follow_from_predictions_alone() -> None:
+    from sklearn.metrics import balanced_accuracy_score, f1_score
+
     labels, predictions = [0, 1, 2, 1, 1, 2], [0, 1, 2, 2, 1, 0]
     found = test_outputs({"labels": labels, "predictions": predictions}, ["a", "b", "c", "d"])
     assert isinstance(found, TestFigures)

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import TrainingError
@@ -69,6 +66,10 @@ def probabilities(trainer: LogisticRegressionTrainer, loader: Images) -> np.ndar
 @pytest.mark.parametrize("classes", [(0, 1, 2, 3), (0, 2, 3), (1, 3)], ids=str)
 @pytest.mark.parametrize("standardize", [False, True])
 def test_the_layer_says_what_scikit_learn_says(classes: tuple[int, ...], standardize: bool) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     loader = Images(classes)
     trainer = LogisticRegressionTrainer(
         model(), loader, inverse_regularization=4.0, standardize=standardize, cuda_device=-1
@@ -90,6 +91,8 @@ def test_the_layer_says_what_scikit_learn_says(classes: tuple[int, ...], standar
 def test_class_weights_are_scikit_learns(
     classes: tuple[int, ...], weights: list[float] | dict[str, float]
 ) -> None:
+    from sklearn.linear_model import LogisticRegression
+
     loader = Images(classes)
     trainer = LogisticRegressionTrainer(model(class_weights=weights), loader, cuda_device=-1)
     metrics = trainer.train()

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -99,6 +98,8 @@ def loop_of(pipeline: Pipeline, number: int = 0, **more: Any) -> Any:
 
 
 def test_a_series_finds_its_records_by_its_index() -> None:
+    import pandas as pd
+
     rows = pd.Series([[1.0], [2.0], [3.0]], index=[9, 3, 5])
     assert by_record(rows, RECORDS) == {3: [2.0], 5: [3.0], 9: [1.0]}
     assert by_record(rows.reset_index(drop=True), RECORDS) == {3: [1.0], 5: [2.0], 9: [3.0]}

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torchmetrics
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sklearn import metrics as oracle
 
 from allencv_al.service.pipeline.pipeline_errors import PipelineError
 from allencv_al.service.pipeline.tasks.pipeline_metrics import (
@@ -45,6 +43,8 @@ CLASSES = st.integers(0, 4)
 @pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")
 @given(st.lists(st.tuples(CLASSES, CLASSES), min_size=1, max_size=40))
 def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    from sklearn import metrics as oracle
+
     predicted, truth = (list(side) for side in zip(*pairs, strict=True))
     found = classification_metrics(predicted, truth)
     labels = [int(name) for name in found["classes"]]
@@ -116,6 +116,8 @@ marks = st.integers(2, 5).flatmap(
 def test_multi_label_metrics_are_those_of_scikit_learn(
     rows: list[tuple[tuple[int, ...], tuple[int, ...]]],
 ) -> None:
+    from sklearn import metrics as oracle
+
     predicted, truth = (np.array([row[side] for row in rows]) for side in (0, 1))
     names = {number: str(number) for number in range(predicted.shape[1])}
     found = metrics_of(predicted.tolist(), truth.tolist(), names)
@@ -165,6 +167,8 @@ numbers = st.floats(0, 100).map(lambda value: round(value, 3))
 @example([(0.0, 3.633)] * 3)  # whose variance is not 0
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=20))
 def test_regression_metrics_are_those_of_scikit_learn(pairs: list[tuple[float, float]]) -> None:
+    from sklearn import metrics as oracle
+
     predicted, truth = [one for one, _ in pairs], [other for _, other in pairs]
     found = metrics_of(predicted, truth, task="regression")
     assert found["MAE"] == pytest.approx(oracle.mean_absolute_error(truth, predicted))
@@ -186,6 +190,8 @@ def test_what_a_regression_cannot_say_is_none() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("seed", range(5))
 def test_segmentation_metrics_are_those_of_torchmetrics(seed: int) -> None:
+    import torchmetrics
+
     generator = np.random.default_rng(seed)
     truth = generator.integers(0, 4, (3, 8, 9))
     predicted = np.where(generator.random(truth.shape) < 0.7, truth, generator.integers(0, 4))
