@@ -142,6 +142,12 @@ def _move_to_tensorboard(trainer: dict[str, Any]) -> None:
                 if value is not None and options.get(new) is None:
                     options[new] = value
                 callbacks[index] = options
+    for options in callbacks:
+        if isinstance(options, dict) and options.get("type") == "tensorboard":
+            # In version 0.1 null meant the trainer's value, which is the default of today
+            for new in _OF_TENSORBOARD.values():
+                if options.get(new, "") is None:
+                    del options[new]
 
 
 @cache

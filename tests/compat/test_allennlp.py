@@ -200,3 +200,15 @@ def test_the_reference_names_every_old_key() -> None:
     table = page.partition("## Keys of AllenNLP 0.9")[2]
     for key in (*allennlp._MOVED, *allennlp._OF_TENSORBOARD):
         assert f"{key.rpartition('.')[2]}" in table
+
+
+def test_a_null_of_the_tensorboard_callback_is_its_default() -> None:
+    callback = {"type": "tensorboard", "summary_interval": None, "log_dir": None}
+    found = translated(trainer={"callbacks": [callback]})
+    assert found["trainer"]["callbacks"] == [{"type": "tensorboard", "log_dir": None}]
+
+
+def test_python_code_may_give_an_old_config_as_a_plain_dictionary(images: Path) -> None:
+    config = Params.from_file(OLD, ext_vars={"TRAIN_PATH": str(images)}).as_dict()
+    config["iterator"] = config.pop("data_loader")
+    assert isinstance(Experiment.from_params(config), Experiment)

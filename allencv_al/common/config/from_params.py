@@ -67,7 +67,8 @@ class FromParams(Configurable):
                 f"{cls.__name__}.from_params: expected Params, a mapping or a name, "
                 f"found {type(value).__name__}"
             )
-        value = plain(value)
+        # By way of Params, which translate the config of an experiment from older spellings
+        value = value if isinstance(value, str) else Params(plain(value), path).params
         if constructor_to_call is not None and constructor_to_call is not cls:
             called: Self = build_by(constructor_to_call, value, path, extras)
             return called

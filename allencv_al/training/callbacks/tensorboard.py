@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from annotated_types import Ge
 from overrides import overrides
 
 from allencv_al.common import ConfigurationError
@@ -53,9 +54,9 @@ class TensorBoardCallback(TrainerCallback):
     def __init__(
         self,
         serialization_dir: str | Path | None = None,
-        summary_interval: int = 100,
-        distribution_interval: int | None = None,
-        batch_size_interval: int | None = None,
+        summary_interval: Annotated[int, Ge(1)] = 100,
+        distribution_interval: Annotated[int, Ge(1)] | None = None,
+        batch_size_interval: Annotated[int, Ge(1)] | None = None,
         should_log_parameter_statistics: bool = True,
         should_log_learning_rate: bool = False,
         log_dir: Path | None = None,

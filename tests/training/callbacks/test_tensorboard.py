@@ -59,3 +59,8 @@ def read_events(folder: Path) -> dict[str, list[int]]:
 def test_tensorboard_without_a_folder_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="serialization_dir"):
         TensorBoardCallback(None)
+
+
+def test_an_interval_of_no_steps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="summary_interval: expected int >= 1, found 0"):
+        TensorBoardCallback(tmp_path, summary_interval=0)
