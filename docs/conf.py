@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import allencv_al
 
@@ -45,6 +45,16 @@ def setup(app: Sphinx) -> None:
     """Write the generated pages before Sphinx looks for sources."""
     app.connect("builder-inited", lambda app: generate.write_pages(Path(app.srcdir) / "reference"))
     app.connect("source-read", offer_readmes_of_examples)
+    app.connect("autodoc-process-signature", shorten_factories)
+
+
+def shorten_factories(*event: Any) -> tuple[str, str | None] | None:
+    """Show `...` for the defaults of dataclasses that a factory makes.
+
+    `<factory>` is no Python: Sphinx then shows the whole signature without links and short names.
+    """
+    signature, returned = event[-2:]
+    return (signature.replace("<factory>", "..."), returned) if signature else None
 
 
 def offer_readmes_of_examples(app: Sphinx, page: str, source: list[str]) -> None:

@@ -146,7 +146,7 @@ def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
     if hidden and folder.is_dir():
         names, skipped = count_images(folder)
         if names:
-            logger.info("%s: %d images; passed over: %s", folder, len(names), skipped)
+            logger.info("%s: %d images; skipped: %s", folder, len(names), skipped)
             return Dataset(reader, [Instance(encodable(name), folder / name) for name in names])
     dataset = reader.read(path)
     if not hidden:

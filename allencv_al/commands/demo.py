@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     )
 
     _say("\nLook at")
-    _say(f"   {comparison / 'report.html'}   the learning curves, and and the statistical tests")
+    _say(f"   {comparison / 'report.html'}   the learning curves and the statistical tests")
     _say(f"   {trained / 'report.html'}   the images queried in each round")
     _say(f"   {sheet}   the {PICKS} picks, the best first")
     _say("\nThree commands to type next")

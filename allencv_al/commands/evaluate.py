@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             evaluate(archive.model, loader, args.cuda_device, on_batch=on_batch)
         )
     logger.info(
-        "evaluated %d images, %d were unreadable",
+        "evaluated %d images; %d unreadable",
         len(dataset) - len(loader.unreadable),
         len(loader.unreadable),
     )

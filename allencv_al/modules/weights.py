@@ -214,7 +214,9 @@ def load_weights(
         raise WeightsError(f"{source} does not fit {type(module).__name__}: {best.complaint()}")
     # strict=False for BatchNorm's num_batches_tracked, which files from before torch 0.4.1 lack.
     module.load_state_dict(best.tensors, strict=False)
-    logger.info("read %d tensors from %s (names of %s)", len(tensors), source, best.rule.origin)
+    logger.info(
+        "loaded %d tensors from %s (parameter names of %s)", len(tensors), source, best.rule.origin
+    )
 
 
 @dataclass(frozen=True)

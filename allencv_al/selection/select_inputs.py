@@ -101,10 +101,10 @@ def _folder(folder: Path) -> list[Instance]:
     names, skipped = count_images(folder)
     if not names:
         raise DataError(
-            f"{folder}: found no images in this folder, at any depth; passed over: {skipped}"
+            f"{folder}: found no images in this folder, at any depth; skipped: {skipped}"
             f"{_reader_hint(folder)}"
         )
-    logger.info("%s: %d images; passed over: %s", folder, len(names), skipped)
+    logger.info("%s: %d images; skipped: %s", folder, len(names), skipped)
     return [Instance(encodable(name), folder / name) for name in names]
 
 

@@ -112,7 +112,7 @@ def test_unreadable_images_are_left_out_and_counted(
     (pictures / "Cat" / "broken.png").write_bytes(b"broken")
     overrides = '{"validation_dataset_reader.max_unreadable": 0.5}'
     assert main(["evaluate", str(tiny_run), str(pictures), "-o", overrides]) == 0
-    assert "evaluated 7 images, 1 were unreadable" in capsys.readouterr().err
+    assert "evaluated 7 images; 1 unreadable" in capsys.readouterr().err
 
 
 def test_unlabeled_images_cannot_be_evaluated(

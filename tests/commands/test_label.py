@@ -145,7 +145,7 @@ def test_a_larger_query_adds_images_and_a_smaller_one_takes_none_away(
     assert main([*command, "2"]) == 130
     assert items(folder) == first
     assert main([*command, "5"]) == 130
-    assert "images added to the 2 of this labeling: 3" in caplog.text
+    assert "added 3 images to the 2 of this labeling" in caplog.text
     assert items(folder)[:2] == first and len(set(items(folder))) == 5
     assert main([*command, "3"]) == 130
     assert "5 images already, which is more than --query-size 3" in caplog.text
@@ -163,7 +163,7 @@ def test_another_order_asks_anew_for_what_nobody_has_answered(
     by_chance = asked(folder)
     margin = [*base, "--strategy", "margin", "--archive", str(tiny_run), "-k", "3"]
     assert main(margin) == 130
-    assert "by margin: images that are asked for next: 3, of which new: 0" in caplog.text
+    assert "new order, by margin: 3 images come next (0 of them new)" in caplog.text
     by_margin = asked(folder)
     assert sorted(by_margin) == sorted(by_chance) and len(by_margin) == 6
     rest = [id for id in by_chance if id not in by_margin[:3]]
@@ -176,11 +176,11 @@ def test_another_order_asks_anew_for_what_nobody_has_answered(
     assert [one.id for one, _ in served_first] == by_margin[:3]
     caplog.clear()
     assert main(margin) == 130
-    assert asked(folder) == by_margin and "another order" not in caplog.text
+    assert asked(folder) == by_margin and "new order" not in caplog.text
     assert main(base) == 130  # without an order, it goes on
     assert asked(folder) == by_margin
     assert main([*base, "--seed", "5"]) == 130
-    assert "another order than before, by chance: " in caplog.text
+    assert "new order, by chance: " in caplog.text
 
 
 def test_a_model_that_was_trained_again_is_another_one(

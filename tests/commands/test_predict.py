@@ -355,7 +355,7 @@ def test_what_is_passed_over_in_a_folder_is_said(
     (pictures / "scan.dcm").touch()
     assert main(["predict", archive, str(pictures)]) == 0
     err = capsys.readouterr().err
-    assert "passed over: 1 DICOM (scan.dcm), 1 video (clip.MOV)" in err
+    assert "skipped: 1 DICOM (scan.dcm), 1 video (clip.MOV)" in err
 
 
 @pytest.mark.parametrize(

@@ -130,12 +130,11 @@ def _log_order(
     if is_other:
         by = "by chance" if args.strategy is None else f"by {args.strategy}"
         logger.warning(
-            "another order than before, %s: images that are asked for next: %d, of which new: %d; "
-            "other images that waited before follow them",
+            "new order, %s: %d images come next (%d of them new), then those that waited before",
             *(by, len(items), new),
         )
     elif new:
-        logger.warning("images added to the %d of this labeling: %d", len(known), new)
+        logger.warning("added %d images to the %d of this labeling", new, len(known))
     elif args.query_size is not None and args.query_size < len(known):
         logger.warning(
             "this labeling has %d images already, which is more than --query-size %d; none is "

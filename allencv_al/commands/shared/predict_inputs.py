@@ -98,10 +98,10 @@ def _folder(folder: Path) -> PredictInput:
     names, skipped = count_images(folder)
     if not names:
         raise DataError(
-            f"{folder}: found no images in this folder, at any depth; passed over: {skipped}"
+            f"{folder}: found no images in this folder, at any depth; skipped: {skipped}"
         )
     if skipped.counts:
-        logger.info("%s: %d images; passed over: %s", folder, len(names), skipped)
+        logger.info("%s: %d images; skipped: %s", folder, len(names), skipped)
     return PredictInput((_path_item(str(folder / name)) for name in names), len(names))
 
 

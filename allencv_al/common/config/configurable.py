@@ -28,13 +28,15 @@ class Configurable:
     """The class or function of a library whose parameters are the constructor's `**options`."""
 
     joint_rules: ClassVar[tuple[Rule, ...]] = ()
-    """Checks across parameters, for configs and for Python code alike: functions that take values
-    by the names of constructor parameters, and yield the name of one with the problem.
-    They are called when types and limits find no fault in these values; `config_faults` is for what
-    only a config shows, such as parts that are not built yet."""
+    """Checks across parameters, for configs and for Python code alike.
+
+    Functions that take values by the names of constructor parameters, and yield the name of one
+    with the problem. They are called when types and limits find no fault in these values;
+    `config_faults` is for what only a config shows, such as parts that are not built yet.
+    """
 
     instead: ClassVar[Mapping[str, str]] = {}
-    """Keys of a config that other tools know and this class refuses: what to do instead."""
+    """For keys of a config that other tools know and this class refuses, what to do instead."""
 
     @classmethod
     def expand_shorthand(cls, value: Any) -> Any:

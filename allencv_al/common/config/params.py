@@ -56,7 +56,7 @@ class Params(MutableMapping[str, Any]):
     """
 
     DEFAULT: ClassVar[object] = object()
-    """The default of `pop` and its kin that means: the key is required."""
+    """The default of `pop` and its kin for a required key."""
 
     def __init__(self, params: Mapping[str, Any] | Params, history: str = "") -> None:
         if not isinstance(params, Mapping):

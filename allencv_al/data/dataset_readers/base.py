@@ -326,7 +326,7 @@ class DatasetReader(Registrable):
         return instances, skipped
 
     def _looked_for(self, skipped: SkippedCount) -> str:
-        return f"{type(self).__name__} looks for {self.layout}; it passed over {skipped}"
+        return f"{type(self).__name__} looks for {self.layout}; skipped: {skipped}"
 
 
 ImageDatasetReader = DatasetReader
@@ -337,7 +337,7 @@ def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCoun
     boxes = (name for instance in instances for name in instance.box_labels or ())
     warn_about_similar_names(path, Counter([*labels, *boxes]))
     logger.info(
-        "%s: %d images, %d of them labeled, %d classes; passed over: %s",
+        "%s: %d images, %d of them labeled, %d classes; skipped: %s",
         path,
         len(instances),
         len(labels),

@@ -77,7 +77,7 @@ class SkippedCount:
             examples = self._examples[reason]
             more = ", ..." if count > len(examples) else ""
             parts.append(f"{count} {reason} ({', '.join(examples)}{more})")
-        return ", ".join(parts) or "nothing"
+        return ", ".join(parts) or "none"
 
 
 def scan_images(folder: str | Path) -> Iterator[str | Skipped]:

@@ -58,7 +58,7 @@ class LabelRequest:
 
     @property
     def round_folder(self) -> Path:
-        """Folder of this round's files: `rounds/0003` in the run directory."""
+        """Folder of this round's files, such as `rounds/0003` in the run directory."""
         return self.folder / "rounds" / f"{self.round:04d}"
 
     def picks(self) -> list[PickedImage]:

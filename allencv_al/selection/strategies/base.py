@@ -65,7 +65,7 @@ class QueryStrategy(Registrable):
     }
 
     needs: frozenset[str] = frozenset()
-    """The arrays of the pool that the strategy reads: some of `Pool`'s array fields."""
+    """The arrays of the pool that the strategy reads, by the names of the fields of `Pool`."""
 
     memory_budget_mb = 512.0  # for a subclass whose constructor does not call this one
 
