@@ -71,7 +71,7 @@ def curve_of(records: Sequence[RoundRecord]) -> list[Any]:
     return [(record.labels, record.metrics, record.confusion_matrix) for record in records]
 
 
-@pytest.mark.parametrize("strategy", ["margin", "entropy", "random", "badge", "k_center"])
+@pytest.mark.parametrize("strategy", ["margin", "random", "badge", "k_center"])
 @pytest.mark.parametrize("network", [False, True])
 def test_in_process_and_over_http(
     strategy: str,
