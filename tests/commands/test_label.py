@@ -193,7 +193,7 @@ def test_a_model_that_was_trained_again_is_another_one(
         assert before is not None
         store.set_ordering({**before, "model": "what the file held before"})
     assert main([*command, "-k", "2"]) == 130
-    assert "asked for next: 2, of which new: 1" in caplog.text
+    assert "2 images come next (1 of them new)" in caplog.text
     assert len(items(pictures.with_name("pictures-labels"))) == 3
 
 
