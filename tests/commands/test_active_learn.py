@@ -2,121 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.loop_projects import Project, write_pictures
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.active_learning import run_files
 from allencv_al.active_learning.run import DATABASE_NAME
-from allencv_al.labels.label_store import LabelStore
-from allencv_al.labels.run_database import RunDatabase
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.training.run_folder import is_of_a_run
-
-CONFIG: dict[str, Any] = {
-    "dataset_reader": {"type": "image_classification_directory"},
-    "model": {
-        "type": "basic_image_classifier",
-        "im2vec_encoder": {
-            "type": "flatten",
-            "input_channels": 3,
-            "input_height": 8,
-            "input_width": 8,
-        },
-    },
-    "trainer": {"type": "logistic_regression", "cuda_device": -1},
-    "active_learning": {
-        "initial": {"size": 3},
-        "query_size": 3,
-        "budget": 9,
-        "test_fraction": 0.4,
-    },
-}
-
-
-def write_pictures(folder: Path, count: int = 10, first: int = 0) -> Path:
-    """Write pictures of cats, dogs and owls, each class of a color of its own."""
-    generator = np.random.default_rng(first)
-    for channel, name in enumerate(("cat", "dog", "owl")):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(first, first + count):
-            pixels = generator.integers(0, 90, (8, 8, 3), dtype=np.uint8)
-            pixels[..., channel] += 90
-            Image.fromarray(pixels).save(folder / name / f"{number:03d}.png")
-    return folder
-
-
-class Project:
-    """A folder with pictures and a config, where commands are run."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self.run_folder = folder / "run"
-        self._capsys = capsys
-        self.config = json.loads(json.dumps(CONFIG))
-        self.config["train_data_path"] = str(write_pictures(folder / "pictures"))
-        self.out = self.err = ""
-
-    @property
-    def block(self) -> dict[str, Any]:
-        block: dict[str, Any] = self.config["active_learning"]
-        return block
-
-    @property
-    def table(self) -> Path:
-        return self.run_folder / "to_label.csv"
-
-    def run(self, *arguments: str, command: str = "active-learn") -> int:
-        path = self.folder / "config.jsonnet"
-        path.write_text(json.dumps(self.config))
-        self._capsys.readouterr()
-        code = main([command, str(path), "-s", str(self.run_folder), *arguments])
-        self.out, self.err = self._capsys.readouterr()
-        assert "Traceback" not in self.err
-        return code
-
-    def ask_a_person(self) -> None:
-        """Have the pool unlabeled, and the annotator `file`."""
-        test = self.folder / "test"
-        shutil.move(self.folder / "pictures", self.folder / "labeled")
-        write_pictures(test, count=3, first=50)
-        pool = self.folder / "pictures"
-        pool.mkdir()
-        for file in (self.folder / "labeled").rglob("*.png"):
-            shutil.copy(file, pool / f"{file.parent.name}{file.name}")
-        self.config["test_data_path"] = str(test)
-        del self.block["test_fraction"]
-        self.block["annotator"] = "file"
-
-    def fill_in(self, label: Callable[[str], str] = lambda id: id[:3]) -> list[str]:
-        """Fill in the table, and return the ids that it asked for."""
-        with self.table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        with self.table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            for row in rows:
-                writer.writerow({**row, "label": label(row["id"])})
-        return [row["id"] for row in rows]
-
-    def labels(self) -> dict[str, str]:
-        with RunDatabase(self.run_folder / DATABASE_NAME, create=False) as database:
-            return LabelStore(database).labels()
-
-
-@pytest.fixture
-def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
-    return Project(tmp_path, capsys)
-
 
 # --- a run ----------------------------------------------------------------------------------------
 
@@ -294,36 +193,6 @@ def test_a_table_is_filled_in_and_the_same_command_goes_on(project: Project) -> 
     assert list(project.labels()) == asked
     assert not project.table.exists()
     assert len(list(project.run_folder.rglob("labeled.csv"))) == 3
-
-
-def test_a_contact_sheet_that_cannot_be_drawn_stops_nothing(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any) -> None:
-        raise RuntimeError("no font")
-
-    monkeypatch.setattr(run_files, "write_contact_sheet", fail)
-    project.ask_a_person()
-    assert project.run() == 3
-    assert "picks.png: not drawn: no font" in project.err
-    assert project.table.is_file()
-
-
-def test_waiting_shows_what_is_there_so_far(project: Project) -> None:
-    """A report and the model of the round, also when the command is run again for nothing."""
-    project.ask_a_person()
-    assert project.run() == 3
-    assert (project.run_folder / "report.html").is_file()
-    assert not (project.run_folder / "model.tar.gz").exists(), "nothing is trained yet"
-    project.fill_in()
-    assert project.run() == 3
-    images = sorted((project.folder / "pictures").glob("*.png"))
-    expected = Predictor.from_path(project.run_folder).predict_logits(images)
-    assert project.run() == 3  # another process, which has trained nothing
-    assert "0 of 3 images of round 1 have a label" in project.out
-    found = Predictor.from_path(project.run_folder).predict_logits(images)
-    assert np.array_equal(found, expected)
-    assert np.ptp(expected, axis=0).max() > 0.1
 
 
 def test_a_table_that_is_half_full_stays_as_it_is(project: Project) -> None:

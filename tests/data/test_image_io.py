@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.pictures import encoded, gray16, photo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
@@ -32,7 +33,6 @@ from allencv_al.data.image_io import (
     load_reduced,
     source_name,
 )
-from tests.fixtures.pictures import encoded, gray16, photo
 
 RNG = np.random.default_rng(7)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.pictures import encoded, gray16, photo
 from PIL import Image
 
 from allencv_al.common.errors import ImageDecodeError
 from allencv_al.data.image_io import (
     load_image,
 )
-from tests.fixtures.pictures import encoded, gray16, photo
 
 
 def test_gray_one_channel_and_alpha_arrays_become_rgb() -> None:

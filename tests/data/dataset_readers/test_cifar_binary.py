@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.cifar_files import NAMES, pixels, records, write_cifar10
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import CifarBinary, DatasetReader
-from tests.fixtures.cifar_files import NAMES, pixels, records, write_cifar10
 
 FINE = [f"fine{i:02d}" for i in range(100)]
 COARSE = [f"coarse{i:02d}" for i in range(20)]

@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fixtures.cifar_files import NAMES, pixels, records, write_cifar10
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers import CifarBinary
-from tests.fixtures.cifar_files import NAMES, pixels, records, write_cifar10
 
 
 def pack(folder: Path, archive: Path) -> Path:

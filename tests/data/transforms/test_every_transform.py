@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import random
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.transform_samples import ARGUMENTS, NAMES, built, full_sample, outcome, picture
 
 from allencv_al.common.config.config_check import check
 from allencv_al.common.config.from_params import FromParams
@@ -20,53 +18,8 @@ from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
-from allencv_al.data.transforms.cropping import RandomCrop
 
-# What a constructor needs, or what makes its effect large enough to see on a small picture.
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "affine": {"scale": [0.8, 1.2], "rotate": [-30, 30], "translate_px": [-5, 5], "shear": 5},
-    "center_crop": {"height": 30, "width": 40},
-    "elastic_transform": {"alpha": 30, "sigma": 6, "alpha_affine": 4, "border_mode": 0},
-    "longest_max_size": {"max_size": 70},
-    "pad_if_needed": {"min_height": 90, "min_width": 100, "border_mode": "constant"},
-    "random_bbox_safe_crop": {"height": 30, "width": 40},
-    "random_crop": {"height": 30, "width": 40},
-    "random_resized_crop": {"height": 30, "width": 40},
-    "resize": {"height": 90, "width": 50},
-    "rotate": {"border_mode": "constant"},
-    "grid_distortion": {"border_mode": "constant"},
-    "smallest_max_size": {"max_size": 40},
-}
-NAMES = ImageTransform.list_available()
 NORMALIZING = {"normalize", "bgr_normalize"}
-
-
-def built(name: str, **arguments: Any) -> ImageTransform:
-    return ImageTransform.from_params({"type": name, **ARGUMENTS.get(name, {}), **arguments})
-
-
-def picture(height: int = 60, width: int = 80) -> np.ndarray:
-    return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def full_sample() -> Sample:
-    """A picture with a bright block, and mask, box and point that mark it."""
-    image = np.full((60, 80, 3), 20, np.uint8)
-    mask = np.zeros((60, 80), np.uint8)
-    image[22:38, 30:46] = 220
-    mask[22:38, 30:46] = 7
-    return Sample(
-        image=image,
-        mask=mask,
-        boxes=np.array([[30, 22, 46, 38]], np.float32),
-        box_labels=["block"],
-        keypoints=np.array([[37.5, 29.5]], np.float32),
-    )
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def test_the_names_of_the_readme_are_there() -> None:
@@ -135,12 +88,6 @@ def test_the_input_is_not_written_to(name: str) -> None:
         transform.apply(copy.copy(sample), np.random.default_rng(seed))
     assert np.array_equal(sample.image, before.image)
     assert np.array_equal(sample.mask, before.mask)  # type: ignore[arg-type]
-
-
-def outcome(transform: ImageTransform, seed: int) -> bytes:
-    result = transform.apply(full_sample(), np.random.default_rng(seed))
-    parts = (result.image, result.mask, result.boxes, result.keypoints)
-    return b"|".join(b"" if part is None else part.tobytes() for part in parts)
 
 
 def test_one_seed_gives_one_result_whatever_ran_before(name: str) -> None:
@@ -221,47 +168,6 @@ def test_it_goes_to_a_worker_and_works_the_same(name: str) -> None:
     expected = [outcome(transform, seed) for seed in range(4)]
     sent = pickle.loads(pickle.dumps(transform))
     assert [outcome(sent, seed) for seed in range(4)] == expected
-
-
-def test_threads_share_one_without_mixing_their_chances() -> None:
-    barrier = threading.Barrier(2, timeout=60)
-
-    class Meeting(RandomCrop):
-        """Draws only when the other thread is about to draw as well."""
-
-        def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
-            barrier.wait()
-            return super().draw(transform, sample)
-
-    expected = [outcome(RandomCrop(30, 40), seed) for seed in range(2)]
-    transform = Meeting(30, 40)
-    found: dict[int, bytes] = {}
-
-    def work(seed: int) -> None:
-        found[seed] = outcome(transform, seed)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [found[seed] for seed in range(2)] == expected
-
-
-def test_building_all_of_them_imports_neither_albumentations_nor_torch() -> None:
-    program = (
-        "import sys\n"
-        "from allencv_al.data.transforms import ImageTransform, TransformPipeline\n"
-        f"arguments = {ARGUMENTS!r}\n"
-        "TransformPipeline([ImageTransform.from_params({'type': name, **arguments.get(name, {})})\n"
-        "    for name in ImageTransform.list_available() if 'normalize' not in name])\n"
-        "ImageTransform.from_params('normalize')\n"
-        "print([name for name in ('albumentations', 'cv2', 'torch') if name in sys.modules])\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "[]"
 
 
 # Bad values
@@ -360,18 +266,6 @@ def test_good_configs_have_no_faults(name: str) -> None:
     assert check(Holder, {"augmentation": [{"type": name, **ARGUMENTS.get(name, {})}]}) == []
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_numbers_of_opencv_are_taken_as_old_configs_have_them(number: int) -> None:
-    interpolations = ("nearest", "linear", "cubic", "area", "lanczos")
-    borders = ("constant", "replicate", "reflect", "wrap", "reflect_101")
-    by_number = built("resize", interpolation=number)(picture(), 0)
-    assert np.array_equal(
-        by_number, built("resize", interpolation=interpolations[number])(picture())
-    )
-    by_number = built("pad_if_needed", border_mode=number)(picture(), 0)
-    assert np.array_equal(by_number, built("pad_if_needed", border_mode=borders[number])(picture()))
-
-
 # Labels move with the picture
 
 
@@ -422,14 +316,3 @@ def test_what_moves_no_pixel_moves_no_label(name: str) -> None:
     assert result.boxes is sample.boxes
     assert result.box_labels is sample.box_labels
     assert result.keypoints is sample.keypoints
-
-
-@pytest.mark.parametrize("name", ["rotate", "affine", "pad_if_needed", "grid_distortion"])
-def test_a_mirrored_border_repeats_no_box_and_no_point(name: str) -> None:
-    result = built(name, p=1, border_mode="reflect_101").apply(
-        full_sample(), np.random.default_rng(0)
-    )
-    assert result.boxes is not None
-    assert len(result.boxes) == 1
-    assert result.keypoints is not None
-    assert len(result.keypoints) == 1

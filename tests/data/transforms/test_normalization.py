@@ -6,30 +6,15 @@ import albumentations
 import numpy as np
 import pytest
 import torch
+from fixtures.normalized_batches import batch_of, channels_last, pictures
 
-from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform, Normalization
-from allencv_al.data.transforms.normalize import BgrNormalize, Normalize
 
 SETTINGS = [
     ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 255.0),
     ((0.5, 0.4, 0.3), (0.1, 0.9, 1.0), 255.0),
     ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 1.0),
 ]
-
-
-def pictures(count: int = 2) -> np.ndarray:
-    images = np.random.default_rng(0).integers(0, 256, (count, 20, 30, 3), dtype=np.uint8)
-    images[0, 0, :2] = [[0, 0, 0], [255, 255, 255]]
-    return images
-
-
-def batch_of(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-
-
-def channels_last(values: torch.Tensor) -> np.ndarray:
-    return values.permute(0, 2, 3, 1).numpy()
 
 
 def exactly(images: np.ndarray, mean: tuple, std: tuple, white: float) -> np.ndarray:
@@ -47,17 +32,6 @@ def test_a_batch_is_normalized_as_albumentations_does_each_picture(
     expected = np.stack([reference(image=image)["image"] for image in images])
     assert np.allclose(channels_last(result), expected, rtol=1e-6, atol=1e-6)
     assert np.allclose(channels_last(result), exactly(images, mean, std, white), 1e-6, 1e-6)
-
-
-@pytest.mark.parametrize(("mean", "std", "white"), SETTINGS)
-def test_one_picture_is_normalized_as_albumentations_does(
-    mean: tuple[float, float, float], std: tuple[float, float, float], white: float
-) -> None:
-    image = pictures()[0]
-    result = Normalize(mean, std, white)(image)
-    assert result.dtype == np.float32
-    expected = albumentations.Normalize(mean=mean, std=std, max_pixel_value=white)(image=image)
-    assert np.allclose(result, expected["image"], rtol=1e-6, atol=1e-6)
 
 
 def test_the_defaults_are_those_of_imagenet() -> None:
@@ -84,23 +58,6 @@ def test_the_memory_format_is_kept() -> None:
     result = Normalization()(batch)
     assert result.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(result, Normalization()(batch.contiguous()))
-
-
-def test_bgr_normalize_reverses_the_channels_and_keeps_0_to_255() -> None:
-    image = np.array([[[10, 20, 30]]], np.uint8)
-    expected = [30 - 102.98, 20 - 115.95, 10 - 122.77]
-    assert np.allclose(BgrNormalize()(image)[0, 0], expected, atol=1e-4)
-    in_unit = image.astype(np.float32) / 255
-    assert np.allclose(BgrNormalize()(in_unit)[0, 0], expected, atol=1e-4)
-    deferred = BgrNormalize().as_normalization()(batch_of(image[None]))
-    assert np.allclose(channels_last(deferred)[0, 0, 0], expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["normalize", "bgr_normalize"])
-def test_masks_are_not_touched(name: str) -> None:
-    sample = Sample(pictures()[0], mask=np.arange(600, dtype=np.uint8).reshape(20, 30))
-    result = ImageTransform.from_params(name).apply(sample, np.random.default_rng(0))
-    assert result.mask is sample.mask
 
 
 def test_it_goes_to_a_worker_after_use() -> None:

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.pool_scores import Stopped, same, stop_after
 from overrides import overrides
 from PIL import Image
 
-from allencv_al.active_learning import PoolOutputs, ScoringOptions, compute_outputs
+from allencv_al.active_learning import ScoringOptions, compute_outputs
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.vocabulary import Vocabulary
@@ -40,18 +40,6 @@ def torch_noise(model: Model, seed: int) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator))
-
-
-def same(one: PoolOutputs, other: PoolOutputs) -> None:
-    """Fail unless two outputs are the same, but for rounding."""
-    assert list(one.ids) == list(other.ids)
-    assert dict(one.unreadable) == dict(other.unreadable)
-    for name in ("logits", "mc_logits", "embeddings"):
-        mine, yours = getattr(one, name), getattr(other, name)
-        assert (mine is None) == (yours is None)
-        if mine is not None:
-            assert mine.dtype == np.float32
-            assert np.allclose(mine, yours, atol=1e-5)
 
 
 def broken(folder: Path) -> Path:
@@ -302,64 +290,6 @@ def test_a_caller_may_say_what_the_numbers_depend_on(
     torch_noise(changed.model.linear_layer, 1)  # type: ignore[arg-type]
     compute_outputs(changed, dataset, {"embeddings"}, tmp_path, options)
     assert decoded.ids == []
-
-
-def test_much_goes_to_files_that_no_one_need_remove(
-    make: Make, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    needs = {"logits", "mc_logits", "embeddings"}
-    expected = compute_outputs(make(DROPOUT), dataset, needs, options=QUIET)
-    assert not isinstance(expected.logits, np.memmap)
-    for limit in (0, 1e-4, 5e-4, 1e-3):  # from the first block on, from a later one on
-        options = replace(QUIET, block_size=2, batch_size=2, memory_limit_mb=limit)
-        outputs = compute_outputs(make(DROPOUT), dataset, needs, options=options)
-        assert isinstance(outputs.mc_logits, np.memmap)
-        same(outputs, expected)
-        with pytest.raises(ValueError, match="read-only"):
-            outputs.mc_logits[:] = 0
-    assert [path for path in tmp_path.iterdir() if path.name.startswith("allencv_al-")] == []
-
-
-def test_no_room_for_what_is_over_the_limit_is_explained(
-    make: Make, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    options = replace(QUIET, memory_limit_mb=0)
-    with pytest.raises(DataError, match=r"absent: No such file.*set TMPDIR to another place"):
-        compute_outputs(make(), dataset, {"logits"}, options=options)
-
-
-@pytest.mark.parametrize("folder", [None, "outputs"])
-def test_no_thread_is_left_behind_by_an_error(
-    make: Make, dataset: Dataset, tmp_path: Path, folder: str | None
-) -> None:
-    failing = make()
-    stop_after(failing, 1)
-    place = None if folder is None else tmp_path / folder
-    with pytest.raises(Stopped) as caught:
-        compute_outputs(failing, dataset, {"logits"}, place, QUIET)
-    assert caught.traceback  # which holds on to all that was running
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith(("decode", "outputs"))]
-
-
-class Stopped(Exception):  # noqa: N818  stands for a kill
-    pass
-
-
-def stop_after(predictor: Predictor, batches: int) -> None:
-    """Make the model fail at a batch."""
-    forward, calls = predictor.model.forward, 0
-
-    def failing(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls > batches:
-            raise Stopped
-        return forward(*args, **kwargs)
-
-    predictor.model.forward = failing  # type: ignore[method-assign]
 
 
 def test_a_call_that_failed_goes_on_where_it_stopped(

@@ -10,7 +10,7 @@ from fixtures.optimizer_parts import Net, make, named, train
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config.signatures import signature_of
-from allencv_al.common.errors import CheckpointError, ConfigurationFaults
+from allencv_al.common.errors import ConfigurationFaults
 from allencv_al.training.optimizers import Optimizer
 
 TORCH_CLASSES: dict[str, type[torch.optim.Optimizer]] = {
@@ -70,13 +70,6 @@ def test_goes_on_bit_equal_from_its_state(name: str, net: Net) -> None:
     assert torch.equal(weights(net), weights(twin))
 
 
-def test_refuses_the_state_of_other_parameters(net: Net) -> None:
-    state = make({"parameter_groups": [[["^stem"]]]}, net).state_dict()
-    other = make({"parameter_groups": [[["^body"]]]}, net)
-    with pytest.raises(CheckpointError, match=r"only there \['stem.bias', 'stem.weight'\]"):
-        other.load_state_dict(state)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_documented(name: str) -> None:
     arguments = signature_of(Optimizer.resolve(name)[0]).arguments
@@ -106,8 +99,3 @@ def test_foreach_and_fused_are_offered_where_torch_has_them(
         train(net, make({"type": name, option: True}, net), 3)
         train(twin, TORCH_CLASSES[name](twin.parameters(), **{option: True}), 3)
         assert torch.equal(weights(net), weights(twin))
-
-
-def test_contradicting_options_are_a_configuration_error(net: Net) -> None:
-    with pytest.raises(ConfigurationError, match=r"SGD: .*[Nn]esterov"):
-        make({"type": "sgd", "nesterov": True}, net)

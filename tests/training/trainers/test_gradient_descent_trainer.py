@@ -146,12 +146,6 @@ def test_the_number_of_epochs_that_unfreezing_needs_is_said() -> None:
     assert "at least 3 epochs" in fault.message
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_do(make_trainer: Make) -> None:
-    with pytest.raises(ConfigurationError, match='use -1 for the CPU or "auto"'):
-        make_trainer(cuda_device=0)
-
-
 def test_a_no_grad_that_matches_nothing_is_an_error(make_trainer: Make) -> None:
     with pytest.raises(ConfigurationError, match=r"no_grad: .*'\^encoder' is found in no"):
         make_trainer(no_grad=[re.compile("^conv"), re.compile("^encoder")])

@@ -1,0 +1,3 @@
+"""Fixtures of the tests of loops."""
+
+from fixtures.loop_projects import project as project

@@ -1,0 +1,139 @@
+"""The order in which `allencv-al label` asks for images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.label_pages import items
+
+from allencv_al.__main__ import main
+from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+
+
+def test_a_strategy_orders_what_is_asked_for(
+    served: list[Any], pictures: Path, tiny_run: Path
+) -> None:
+    command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
+    assert main([*command, "--strategy", "margin", "-k", "3"]) == 130
+    folder = pictures.with_name("pictures-labels")
+    from allencv_al.predictors import Predictor
+    from allencv_al.selection.select_inputs import read_pool
+    from allencv_al.selection.selector import SampleSelector
+
+    selector = SampleSelector(Predictor.from_path(tiny_run), "margin")
+    assert items(folder) == list(selector.select(read_pool(str(pictures)), 3).ids)
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        first = store.items.item(1)
+    assert first.reason is not None and first.reason.startswith("pick 1 of 3, score ")
+    assert first.guess[0][0] in ("Cat", "Dog", "Emu")
+
+
+def asked(folder: Path) -> list[str]:
+    """Return the images without an answer in the order in which they are asked for."""
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        answered = store.items.answered()
+        return [item.id for item in store.items.items(1) if item.id not in answered]
+
+
+def test_a_larger_query_adds_images_and_a_smaller_one_takes_none_away(
+    served: list[Any], pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = ["label", str(pictures), "--classes", "cat", "--seed", "1", "-k"]
+    folder = pictures.with_name("pictures-labels")
+    assert main([*command, "2"]) == 130
+    first = items(folder)
+    assert main([*command, "2"]) == 130
+    assert items(folder) == first
+    assert main([*command, "5"]) == 130
+    assert "added 3 images to the 2 of this labeling" in caplog.text
+    assert items(folder)[:2] == first and len(set(items(folder))) == 5
+    assert main([*command, "3"]) == 130
+    assert "5 images already, which is more than --query-size 3" in caplog.text
+    assert len(items(folder)) == 5
+    assert main(command[:-1]) == 130
+    assert len(items(folder)) == 7, "without a number, all"
+
+
+def test_another_order_asks_anew_for_what_nobody_has_answered(
+    served: list[Any], pictures: Path, tiny_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = ["label", str(pictures), "--classes", "Cat,Dog,Emu"]
+    folder = pictures.with_name("pictures-labels")
+    assert main(base) == 130  # by chance; one image is labeled
+    by_chance = asked(folder)
+    margin = [*base, "--strategy", "margin", "--archive", str(tiny_run), "-k", "3"]
+    assert main(margin) == 130
+    assert "new order, by margin: 3 images come next (0 of them new)" in caplog.text
+    by_margin = asked(folder)
+    assert sorted(by_margin) == sorted(by_chance) and len(by_margin) == 6
+    rest = [id for id in by_chance if id not in by_margin[:3]]
+    assert by_margin[3:] == rest, "what waited before follows"
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        item = next(one for one in store.items.items(1) if one.id == by_margin[0])
+        assert item.reason is not None and item.reason.startswith("pick 1 of 3")
+        assert item.guess
+        served_first = store.leases.next_items("anna", 3)
+    assert [one.id for one, _ in served_first] == by_margin[:3]
+    caplog.clear()
+    assert main(margin) == 130
+    assert asked(folder) == by_margin and "new order" not in caplog.text
+    assert main(base) == 130  # without an order, it goes on
+    assert asked(folder) == by_margin
+    assert main([*base, "--seed", "5"]) == 130
+    assert "new order, by chance: " in caplog.text
+
+
+def test_a_model_that_was_trained_again_is_another_one(
+    served: list[Any], pictures: Path, tiny_run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
+    assert main([*command, "-k", "2"]) == 130
+    with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
+        before = store.ordering()
+        assert before is not None
+        store.set_ordering({**before, "model": "what the file held before"})
+    assert main([*command, "-k", "2"]) == 130
+    assert "2 images come next (1 of them new)" in caplog.text
+    assert len(items(pictures.with_name("pictures-labels"))) == 3
+
+
+def test_equal_files_and_files_that_are_gone_are_said(
+    served: list[Any], pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *_ = sorted(pictures.rglob("*.png"))
+    (pictures / "copy.png").write_bytes(first.read_bytes())
+    command = ["label", str(pictures), "--classes", "cat"]
+    assert main(command) == 130
+    assert "images that are byte-equal to another one: 1 (" in caplog.text
+    with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
+        reasons = [item.reason for item in store.items.items(1) if item.reason]
+    assert reasons in (
+        [f"the same file as {first.relative_to(pictures).as_posix()}"],
+        ["the same file as copy.png"],
+    )
+    first.unlink()
+    assert main(command) == 130
+    assert "images of this labeling whose files are gone: 1 (" in caplog.text
+
+
+def test_equal_files_with_different_labels_are_said(
+    served: list[Any], pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *_ = sorted(pictures.rglob("*.png"))
+    (pictures / "copy.png").write_bytes(first.read_bytes())
+    name = first.relative_to(pictures).as_posix()
+    command = ["label", str(pictures), "--classes", "cat,dog"]
+    assert main(command) == 130
+    assert "different labels" not in capsys.readouterr().err
+    with LabelingStore(pictures.with_name("pictures-labels") / LABELING_NAME) as store:
+        numbers = store.items.numbers()
+        for key, id, class_id in (("key-a", name, 1), ("key-b", "copy.png", 2)):
+            store.answers.add(NewAnswer("anna", key, numbers[id], LabelKind.LABEL, class_id))
+    assert main(command) == 130
+    said = capsys.readouterr().err
+    assert "byte-equal images with different labels: 1 (" in said
+    assert f"{name} is cat" in said and "copy.png is dog" in said
