@@ -46,12 +46,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "model": {
             "type": "basic_image_classifier",
             "im2im_encoder": {
-                "type": "pretrained_resnet",
-                "resnet_model": "resnet18",
-                "pretrained": False,
-                "requires_grad": True,
+                "type": "feedforward",
+                "input_channels": 3,
+                "num_layers": 1,
+                "hidden_channels": 4,
+                "activations": "relu",
             },
-            "im2vec_encoder": {"type": "pool", "input_channels": 512},
+            "im2vec_encoder": {"type": "pool", "input_channels": 4},
         },
         "trainer": {"num_epochs": 2, "cuda_device": -1, "callbacks": ["tensorboard"]},
     }
@@ -87,6 +88,7 @@ def manifest(folder: Path, absent: int) -> dict[str, Any]:
     return {"train_data_path": str(folder / "rows.jsonl"), "dataset_reader": {"type": "manifest"}}
 
 
+RESNET = {"type": "pretrained_resnet", "resnet_model": "resnet18", "pretrained": False}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("no class of that name", {"model.class_weights": {"cow": 2}}, '"cow" is no class'),
     ("a list of another length", {"model.class_weights": [1, 2, 3]}, "expected 2 weights"),
@@ -105,7 +107,14 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"validation_data_path": None, "trainer.learning_rate_scheduler": "reduce_on_plateau"},
         "needs validation data",
     ),
-    ("an absent file", {"model.im2im_encoder.weights_file": "/absent.pth"}, "no such file"),
+    (
+        "an absent file",
+        {
+            "model.im2im_encoder": {**RESNET, "weights_file": "/absent.pth"},
+            "model.im2vec_encoder.input_channels": 512,
+        },
+        "no such file",
+    ),
 ]
 
 
@@ -154,7 +163,8 @@ def test_weights_that_can_neither_be_read_nor_downloaded(
     config: dict[str, Any], tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    config["model"]["im2im_encoder"]["pretrained"] = True
+    config["model"]["im2im_encoder"] = {**RESNET, "pretrained": True}
+    config["model"]["im2vec_encoder"]["input_channels"] = 512
     for cause, code in (("no route", 2), (None, 0)):
 
         def answer(url: str, cause: str | None = cause) -> str | None:
