@@ -177,3 +177,15 @@ def test_a_chart_that_cannot_be_drawn_is_a_warning(
     chart = page_chart(three_lines(), ChartText(), "x")
     assert (chart.wide, chart.narrow) == ("", "")
     assert "chart of the report: not drawn: RuntimeError: no font" in caplog.text
+
+
+def test_the_legend_of_many_lines_lies_within_the_drawing() -> None:
+    lines = [CurveLine(f"line {place}", np.arange(1.0, 3), np.ones(2) / 2) for place in range(80)]
+    wide = page_chart(lines, ChartText(marked=False), "x").wide
+    box = re.search(r'viewBox="0 0 \d+ (\d+)"', wide)
+    assert box is not None
+    entries = re.findall(r"<text[^>]* y=\"(-?[\d.]+)\"[^>]*>line \d+<", wide) or re.findall(
+        r"<text[^>]*translate\(-?[\d.]+ (-?[\d.]+)\)[^>]*>line \d+<", wide
+    )
+    assert len(entries) == 80
+    assert 0 < min(map(float, entries)) < max(map(float, entries)) < float(box[1])
