@@ -100,8 +100,9 @@ def _warn_of_measuring(data: LoopData) -> None:
         )
     elif data.test_is_validation:
         logger.warning(
-            "there is no test data, so validation_data_path measures, which also chooses the best "
-            "epoch: its figures are a little too good"
+            "no test data: validation_data_path measures the rounds and also chooses the best "
+            "epoch, so the figures are slightly too good; give test_data_path or "
+            "active_learning.test_fraction"
         )
 
 

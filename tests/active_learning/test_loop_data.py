@@ -91,7 +91,7 @@ def test_without_test_data_validation_data_measure_and_it_says_so(
     held_out = make_digits(tmp_path / "held_out", per_class=2, first=20)
     data = read(linear_config(test_fraction=None, _validation_data_path=str(held_out)))
     assert data.test is data.validation and data.test_is_validation
-    assert "its figures are a little too good" in caplog.text
+    assert "the figures are slightly too good" in caplog.text
     data = read(linear_config(test_fraction=None))
     assert data.test is None
     assert "nothing to measure with" in caplog.text
