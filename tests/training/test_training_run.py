@@ -312,6 +312,7 @@ def test_measuring_on_the_training_images_is_pointed_out(
 def test_the_order_of_everything_random_is_the_seed_s(
     config: dict[str, Any], tmp_path: Path
 ) -> None:
+    config["trainer"]["enable_default_callbacks"] = False  # pictures take most of a run
     losses = [
         train(Params({**config, "pytorch_seed": seed}), tmp_path / name)["training_loss"]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
@@ -322,6 +323,7 @@ def test_the_order_of_everything_random_is_the_seed_s(
 def test_random_transforms_of_what_measures_are_pointed_out(
     config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    config["trainer"]["enable_default_callbacks"] = False  # pictures take most of a run
     config["dataset_reader"]["augmentation"].insert(0, {"type": "horizontal_flip", "p": 0.5})
     train(Params(config), tmp_path / "a")
     assert "random transforms too (HorizontalFlip)" in caplog.text
