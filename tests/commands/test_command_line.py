@@ -181,21 +181,3 @@ def test_the_parser_knows_the_arguments_of_the_asked_subcommand_only() -> None:
     assert args.path == Path("x")
     with pytest.raises(SystemExit):
         build_parser().parse_args(["print-results", "x"])
-
-
-@pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "find-lr", "active-learn", "compare"]
-)
-def test_overrides_given_twice_are_refused(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([command, "a", "b", "-o", '{"x": 1}', "-o", '{"y": 2}']) == 2
-    message = "argument -o/--overrides: given twice; put all keys into one object"
-    assert message in capsys.readouterr().err
-
-
-def test_the_help_says_that_an_override_replaces_an_object(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["evaluate", "--help"]) == 0
-    assert "replaces the whole object" in " ".join(capsys.readouterr().out.split())
