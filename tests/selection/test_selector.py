@@ -300,9 +300,9 @@ def test_wrong_labels_are_explained(make: Make, dataset: Dataset) -> None:
         selector.select(dataset, 2, {"x": "Cat", dataset[0].id: "Cat", "y": "Cat"})
     with pytest.raises(DataError, match=f"found none of {dataset[0].id}"):
         selector.select(dataset, 2, [replace(dataset[0], label=None)])
-    with pytest.raises(DataError, match="more than once"):
+    with pytest.raises(DataError, match="duplicate ids: Cat"):
         selector.select(dataset, 2, [dataset[0], dataset[0]])
-    with pytest.raises(DataError, match="more than once"):
+    with pytest.raises(DataError, match="duplicate ids: Cat"):
         selector.select([dataset[0], dataset[0]], 2)
 
 
