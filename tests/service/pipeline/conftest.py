@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flask.testing import FlaskClient
 
 from allencv_al.service.pipeline.pipeline import Pipeline
 
@@ -83,3 +84,9 @@ def make_pipeline(tmp_path: Path, functions: Centroids) -> Iterator[Callable[...
         return Pipeline("centroids", **{**parts, **options})
 
     yield make
+
+
+@pytest.fixture
+def client(make_pipeline: Callable[..., Pipeline]) -> FlaskClient:
+    """Return a client of a small pipeline."""
+    return make_pipeline().app.test_client()

@@ -8,42 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
+from fixtures.pipeline_requests import error_of, loop
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.service.pipeline import Pipeline
 
 MakePipeline = Callable[..., Pipeline]
-
-
-LOOP = {
-    "experiment_id": "exp-1",
-    "project_id": "proj",
-    "user_id": "me",
-    "cur_loop": 0,
-    "bucket_name": "bucket",
-    "type": "Image Classification",
-    "n_rec": 5,
-    "n_loop": 3,
-}
-
-
-@pytest.fixture
-def client(make_pipeline: MakePipeline) -> FlaskClient:
-    return make_pipeline().app.test_client()
-
-
-def error_of(found: Any, status: int) -> dict[str, Any]:
-    assert found.status_code == status, found.get_data()
-    assert found.json["status"] == status, "code and body agree"
-    error: dict[str, Any] = found.json["error"]
-    assert set(error) == {"type", "message", "phase", "loop", "request_id"}
-    return error
-
-
-def loop(number: int, chosen: list[int] | None, **changes: Any) -> dict[str, Any]:
-    body = {**LOOP, "cur_loop": number, **changes}
-    return body if chosen is None else {**body, "selected_indices": chosen}
 
 
 def test_the_callback_is_told_with_the_token_and_tried_again(

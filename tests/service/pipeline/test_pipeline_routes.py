@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.pipeline_requests import error_of, loop
 from flask.testing import FlaskClient
 from openapi_pydantic import OpenAPI
 
@@ -18,31 +19,6 @@ from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.pipeline.state.storage import Storage
 
 MakePipeline = Callable[..., Pipeline]
-
-
-LOOP = {
-    "experiment_id": "exp-1",
-    "project_id": "proj",
-    "user_id": "me",
-    "cur_loop": 0,
-    "bucket_name": "bucket",
-    "type": "Image Classification",
-    "n_rec": 5,
-    "n_loop": 3,
-}
-
-
-@pytest.fixture
-def client(make_pipeline: MakePipeline) -> FlaskClient:
-    return make_pipeline().app.test_client()
-
-
-def error_of(found: Any, status: int) -> dict[str, Any]:
-    assert found.status_code == status, found.get_data()
-    assert found.json["status"] == status, "code and body agree"
-    error: dict[str, Any] = found.json["error"]
-    assert set(error) == {"type", "message", "phase", "loop", "request_id"}
-    return error
 
 
 def test_the_three_calls_of_the_first_generation(client: FlaskClient) -> None:
@@ -74,11 +50,6 @@ def test_outputs_can_be_stored(make_pipeline: MakePipeline, tmp_path: Path) -> N
     arrays = Storage(str(tmp_path / "log" / "storage")).read_arrays(f"outputs/{name}")
     assert arrays["index"].tolist() == [3, 4] and arrays["logits"].shape == (2, 3)
     assert np.allclose(arrays["softmax"].sum(axis=1), 1)
-
-
-def loop(number: int, chosen: list[int] | None, **changes: Any) -> dict[str, Any]:
-    body = {**LOOP, "cur_loop": number, **changes}
-    return body if chosen is None else {**body, "selected_indices": chosen}
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fixtures.pipeline_requests import error_of
+
 from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.pipeline.state.experiment_state import LOCK_NAME, busy, is_busy
 
 MakePipeline = Callable[..., Pipeline]
-
-
-def error_of(found: Any, status: int) -> dict[str, Any]:
-    assert found.status_code == status, found.get_data()
-    assert found.json["status"] == status, "code and body agree"
-    error: dict[str, Any] = found.json["error"]
-    assert set(error) == {"type", "message", "phase", "loop", "request_id"}
-    return error
 
 
 def test_one_thing_at_a_time(make_pipeline: MakePipeline, functions: Any) -> None:

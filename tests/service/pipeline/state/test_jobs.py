@@ -9,34 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
+from fixtures.pipeline_requests import loop
 
 from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.pipeline.state.experiment_state import busy
 
 MakePipeline = Callable[..., Pipeline]
-
-
-LOOP = {
-    "experiment_id": "exp-1",
-    "project_id": "proj",
-    "user_id": "me",
-    "cur_loop": 0,
-    "bucket_name": "bucket",
-    "type": "Image Classification",
-    "n_rec": 5,
-    "n_loop": 3,
-}
-
-
-@pytest.fixture
-def client(make_pipeline: MakePipeline) -> FlaskClient:
-    return make_pipeline().app.test_client()
-
-
-def loop(number: int, chosen: list[int] | None, **changes: Any) -> dict[str, Any]:
-    body = {**LOOP, "cur_loop": number, **changes}
-    return body if chosen is None else {**body, "selected_indices": chosen}
 
 
 def test_a_loop_can_be_answered_later(make_pipeline: MakePipeline) -> None:

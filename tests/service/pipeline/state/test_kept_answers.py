@@ -6,17 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from flask.testing import FlaskClient
-
 from allencv_al.service.pipeline import Pipeline
 
 MakePipeline = Callable[..., Pipeline]
-
-
-@pytest.fixture
-def client(make_pipeline: MakePipeline) -> FlaskClient:
-    return make_pipeline().app.test_client()
 
 
 def test_what_came_with_the_same_key_is_not_done_again(
