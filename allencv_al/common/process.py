@@ -6,11 +6,13 @@ import errno
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
@@ -74,6 +76,14 @@ def is_running(pid: int) -> bool:
 
 def peak_bytes() -> int | None:
     """Return the most memory that this process ever took; None where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        status = ""
+    # Linux hands ru_maxrss on to a new program: a child would report the peak of its parent
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    if found is not None:
+        return int(found[1]) * 1024
     if resource is None:
         return None
     peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

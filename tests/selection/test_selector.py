@@ -407,15 +407,16 @@ def test_strategies_of_ones_own_take_part(make: Make, dataset: Dataset) -> None:
 
 
 MEASURED = """
-import resource, sys
+import sys
 from allencv_al.active_learning import SampleSelector, ScoringOptions
+from allencv_al.common.process import peak_bytes
 from allencv_al.predictors import Predictor
 overrides = {"validation_dataset_reader.type": "cifar_binary", "model.dropout": 0.5}
 predictor = Predictor.from_path(sys.argv[1], overrides=overrides)
 images = predictor.dataset_reader.read(sys.argv[2])
 selector = SampleSelector(predictor, sys.argv[3], ScoringOptions(description=None))
 assert len(images) == 10_000 and len(selector.select(images, 100)) == 100
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_bytes() // 2**20)
 """
 
 

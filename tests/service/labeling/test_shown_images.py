@@ -111,15 +111,16 @@ def test_twelve_pictures_at_once_stay_within_the_budget(
 
 
 _PROGRAM = """
-import resource, sys
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from allencv_al.common.process import peak_bytes
 from allencv_al.service.labeling.shown_images import picture
 path = Path(sys.argv[1])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_bytes()
 with ThreadPoolExecutor(12) as pool:
     list(pool.map(lambda _: picture(path, "thumb", 10**9), range(12)))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print((peak_bytes() - before) // 2**20)
 """
 
 
