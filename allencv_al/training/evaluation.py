@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from overrides import overrides
 
 from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
+from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.device import flushed_denormals, resolve_device
 from allencv_al.models.model import checked_outputs
 from allencv_al.training.trainers.precision import Precision, StepPrecision
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch
-    from allencv_al.data.data_loaders import DataLoader
     from allencv_al.models.model import Model
 
 BatchHook = Callable[[list[str], dict[str, Any]], None]
@@ -139,3 +141,27 @@ def _cut(tensors: Mapping[str, Any], size: int, begin: int, end: int) -> dict[st
         name: value[begin:end] if hasattr(value, "__len__") and len(value) == size else value
         for name, value in tensors.items()
     }
+
+
+class FirstBatch(DataLoader):
+    """The first batch of a loader, as a data set of its own."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    @overrides
+    def __len__(self) -> int:
+        return 1
+
+    @overrides
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        yield from islice(self._loader.batches(epoch), 1)
+
+    @overrides
+    def to_device(
+        self,
+        batch: Batch,
+        device: torch.device,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> dict[str, Any]:
+        return self._loader.to_device(batch, device, memory_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -139,3 +140,8 @@ def set_momentum(group: dict[str, Any], value: float) -> None:
         group["momentum"] = value
     else:
         group["betas"] = (value, *group["betas"][1:])
+
+
+def counts_epochs(scheduler: object) -> bool:
+    """Return whether a scheduler plans by the number of epochs that it was made with."""
+    return "num_epochs" in inspect.signature(type(scheduler)).parameters

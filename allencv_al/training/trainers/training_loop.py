@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import time
@@ -24,13 +23,14 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.device import flushed_denormals, resolve_device
 from allencv_al.models.model import Model
 from allencv_al.training.environment import device_name, write_environment
-from allencv_al.training.evaluation import evaluate
+from allencv_al.training.evaluation import FirstBatch, evaluate
 from allencv_al.training.interruption import (
     SignalReceivedError,
     SignalWatch,
     TrainingInterrupted,
 )
 from allencv_al.training.learning_rate_schedulers.base import plan_text
+from allencv_al.training.scheduler import counts_epochs
 from allencv_al.training.trainers.base import EpochTrainer
 from allencv_al.training.trainers.epoch_metrics import (
     LossProgress,
@@ -229,7 +229,7 @@ class TrainingLoop(EpochTrainer):
         names = [name for _, name in self.metric_tracker.tracked_metrics]
         if not {*names} <= self._names_before_a_batch():
             state = self.model.metric_state()
-            found = evaluate(self.model, _FirstBatch(loader), self.device, description=None)
+            found = evaluate(self.model, FirstBatch(loader), self.device, description=None)
             self.model.load_metric_state(state)
             self.metric_tracker.require(found)
             require_numbers(found, names)
@@ -366,7 +366,7 @@ class TrainingLoop(EpochTrainer):
     def _tell_of_more_epochs(self, before: int) -> None:
         """Warn of schedules whose state holds the former number of epochs."""
         for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
-            if scheduler is not None and self.num_epochs > before and _counts_epochs(scheduler):
+            if scheduler is not None and self.num_epochs > before and counts_epochs(scheduler):
                 logger.warning(
                     "%s keeps the plan for %d epochs that the run began with: the epochs after "
                     "them have its last values",
@@ -493,34 +493,6 @@ class TrainingLoop(EpochTrainer):
             "and with num_gradient_accumulation_steps the optimizer's steps stay the same "
             f"({error})"
         )
-
-
-def _counts_epochs(scheduler: object) -> bool:
-    return "num_epochs" in inspect.signature(type(scheduler)).parameters
-
-
-class _FirstBatch(DataLoader):
-    """The first batch of a loader, as a data set of its own."""
-
-    def __init__(self, loader: DataLoader) -> None:
-        self._loader = loader
-
-    @overrides
-    def __len__(self) -> int:
-        return 1
-
-    @overrides
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        yield from islice(self._loader.batches(epoch), 1)
-
-    @overrides
-    def to_device(
-        self,
-        batch: Batch,
-        device: torch.device,
-        memory_format: torch.memory_format = torch.contiguous_format,
-    ) -> dict[str, Any]:
-        return self._loader.to_device(batch, device, memory_format)
 
 
 def _ids(group: Sequence[Batch]) -> Sequence[str]:
