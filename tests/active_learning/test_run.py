@@ -36,7 +36,7 @@ def test_rounds_are_told_as_they_come(linear_config: MakeConfig, tmp_path: Path)
     assert [(record.round, record.metrics["accuracy"]) for record in told] == [
         (record.round, record.metrics["accuracy"]) for record in records
     ]
-    # Before somebody is waited for: what the round measured, and what it asks for
+    # Written before the run waits for labels: the metrics and queries of the round
     assert picks_of(told) == picks_of(records)
     assert {pick.outcome for record in told for pick in record.picks} == {"waiting"}
     assert [RoundRecord.from_json(json.loads(json.dumps(r.to_json()))) for r in records] == records

@@ -34,7 +34,7 @@ def test_it_counts_what_scipy_finds_significant_at_each_label_count() -> None:
     assert found.penalties == pytest.approx(found.shares.sum(axis=0) / 2)
 
 
-def test_one_seed_and_no_common_seed_beat_nobody() -> None:
+def test_one_seed_or_no_common_seed_shows_no_winner() -> None:
     curves = [
         Curve("a", 0, LABELS, np.full(5, 0.9)),
         Curve("b", 0, LABELS, np.full(5, 0.1)),
@@ -44,7 +44,7 @@ def test_one_seed_and_no_common_seed_beat_nobody() -> None:
     assert penalty_matrix(tabulate(curves[:1])).penalties.tolist() == [0.0]
 
 
-def test_the_same_difference_in_every_seed_beats_nobody() -> None:
+def test_the_same_difference_in_every_seed_shows_no_winner() -> None:
     curves = [
         Curve(name, seed, LABELS, np.full(5, height + seed / 10))
         for name, height in (("a", 0.5), ("b", 0.51))

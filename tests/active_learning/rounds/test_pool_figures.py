@@ -85,7 +85,7 @@ def test_the_coverage_radius_kept_up_to_date_is_that_of_brute_force(
         assert rows is not None and targets is not None
         expected = distances(rows, targets).min(axis=1).max()
         assert found == pytest.approx(expected, rel=1e-6)
-        # To the bit what somebody finds who begins here: a run that was killed and goes on
+        # Bit-equal to the figures of a process that starts here, as a resumed run does
         again = CoverageRadius().radius(pool_of(pool, embeddings), pool_of(labeled, embeddings))
         assert found == again
 

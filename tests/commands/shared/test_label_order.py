@@ -58,7 +58,7 @@ def test_a_larger_query_adds_images_and_a_smaller_one_takes_none_away(
     assert len(items(folder)) == 7, "without a number, all"
 
 
-def test_another_order_asks_anew_for_what_nobody_has_answered(
+def test_another_order_reorders_the_unanswered_images(
     served: list[Any], pictures: Path, tiny_run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     base = ["label", str(pictures), "--classes", "Cat,Dog,Emu"]

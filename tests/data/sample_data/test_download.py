@@ -110,7 +110,7 @@ def test_waits_grow_and_begin_anew_after_progress(server, tmp_path: Path):
     assert waits == [1.0, 2.0, 1.0]
 
 
-def test_nobody_listens(tmp_path: Path):
+def test_an_unreachable_server_is_named(tmp_path: Path):
     with pytest.raises(DataError, match="cannot be downloaded"):
         fetch("http://127.0.0.1:9/cifar", tmp_path)
     assert list(tmp_path.iterdir()) == []
