@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from fixtures.comparison_context import CONTEXT, STRATEGIES
 
 from allencv_al.active_learning.rounds.curves import Curve
 from allencv_al.comparison.report.comparison_report import (
@@ -18,22 +19,6 @@ from allencv_al.comparison.report.result_tables import (
     write_results_markdown,
 )
 from allencv_al.comparison.statistics import summarize
-
-CONTEXT = ComparisonContext(
-    "digits",
-    "Three strategies on digits.",
-    seconds={"random": 60.0, "margin": 61.0},
-    notes=("One cell ran on another machine.",),
-    config={"budget": 100},
-    environment={
-        "started": "2026-01-02T03:04:05+00:00",
-        "processors": 2,
-        "versions": {"python": "3.11.7"},
-    },
-)
-
-
-STRATEGIES = ("random", "margin", "badge")
 
 
 def test_it_is_there_for_one_seed_and_one_strategy_and_says_what_is_missing(

@@ -6,34 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.comparison_context import CONTEXT, STRATEGIES, by_name
 
 from allencv_al.active_learning.rounds.curves import Curve
 from allencv_al.comparison.report.comparison_report import (
-    ComparisonContext,
     write_comparison_report,
 )
 from allencv_al.comparison.report.comparison_tables import verdict
-from allencv_al.comparison.statistics import ComparisonSummary, summarize
-
-CONTEXT = ComparisonContext(
-    "digits",
-    "Three strategies on digits.",
-    seconds={"random": 60.0, "margin": 61.0},
-    notes=("One cell ran on another machine.",),
-    config={"budget": 100},
-    environment={
-        "started": "2026-01-02T03:04:05+00:00",
-        "processors": 2,
-        "versions": {"python": "3.11.7"},
-    },
-)
-
-
-STRATEGIES = ("random", "margin", "badge")
-
-
-def by_name(summary: ComparisonSummary) -> dict:
-    return {found.strategy: found for found in summary.strategies}
+from allencv_al.comparison.statistics import summarize
 
 
 def test_the_areas_and_tests_are_those_of_the_summary(

@@ -6,34 +6,13 @@ import csv
 import re
 from pathlib import Path
 
-from allencv_al.comparison.report.comparison_report import (
-    ComparisonContext,
-)
+from fixtures.comparison_context import CONTEXT, STRATEGIES, by_name
+
 from allencv_al.comparison.report.result_tables import (
     write_results_csv,
     write_results_markdown,
 )
-from allencv_al.comparison.statistics import ComparisonSummary, summarize
-
-CONTEXT = ComparisonContext(
-    "digits",
-    "Three strategies on digits.",
-    seconds={"random": 60.0, "margin": 61.0},
-    notes=("One cell ran on another machine.",),
-    config={"budget": 100},
-    environment={
-        "started": "2026-01-02T03:04:05+00:00",
-        "processors": 2,
-        "versions": {"python": "3.11.7"},
-    },
-)
-
-
-STRATEGIES = ("random", "margin", "badge")
-
-
-def by_name(summary: ComparisonSummary) -> dict:
-    return {found.strategy: found for found in summary.strategies}
+from allencv_al.comparison.statistics import summarize
 
 
 def test_the_markdown_has_the_same_tables_the_date_and_the_versions(

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from fixtures.coverage_pools import SEED, blobs, distances, make_pool
 from numpy.typing import NDArray
 
 from allencv_al.active_learning import Pool, Selection
@@ -15,39 +16,6 @@ from allencv_al.selection.strategies.coverage import (
     ProbCover,
     UncertaintyHerding,
 )
-
-SEED = 11
-
-
-def make_pool(count: int = 300, labeled: int = 0, seed: int = 0) -> Pool:
-    generator = np.random.default_rng(seed)
-    return Pool(
-        [f"{i}.jpg" for i in range(count)],
-        logits=generator.normal(size=(count, 3)).astype(np.float32),
-        embeddings=generator.normal(100, 1, (count, 4)).astype(np.float32),
-        labeled_embeddings=generator.normal(100, 1, (labeled, 4)).astype(np.float32),
-    )
-
-
-def blobs(sizes: list[int], spread: float = 0.1) -> Pool:
-    """Far apart Gaussian clusters, their ids `cluster/item`."""
-    generator = np.random.default_rng(0)
-    centers = 10 * np.eye(len(sizes))
-    return Pool(
-        [f"{c}/{i}" for c, size in enumerate(sizes) for i in range(size)],
-        embeddings=np.concatenate(
-            [
-                generator.normal(centers[c], spread, (size, len(sizes)))
-                for c, size in enumerate(sizes)
-            ]
-        ).astype(np.float32),
-        logits=np.zeros((sum(sizes), len(sizes)), np.float32),
-    )
-
-
-def distances(left: NDArray, right: NDArray) -> NDArray[np.float64]:
-    difference = left[:, None].astype(np.float64) - right[None].astype(np.float64)
-    return np.sqrt((difference**2).sum(axis=2))
 
 
 def dense_greedy(

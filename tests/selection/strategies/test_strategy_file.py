@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import scipy.special
-import scipy.stats
+from fixtures.band_scores import picked, pool, score_of
 
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.selection.strategies.strategy_file import StrategyFile
-
-
-def pool(count: int = 200) -> Pool:
-    logits = np.random.default_rng(0).normal(scale=2, size=(count, 4)).astype(np.float32)
-    return Pool([f"item {i}" for i in range(count)], logits=logits)
-
-
-def score_of(pool: Pool, name: str) -> Any:
-    assert pool.logits is not None
-    probabilities = scipy.special.softmax(pool.logits.astype(np.float64), axis=1)
-    ranked = np.sort(probabilities, axis=1)[:, ::-1]
-    if name == "confidence":
-        return ranked[:, 0]
-    if name == "margin":
-        return ranked[:, 0] - ranked[:, 1]
-    return scipy.stats.entropy(probabilities, axis=1)
-
-
-def picked(strategy: QueryStrategy, pool: Pool, count: int, seed: int = 0) -> list[int]:
-    return [pool.ids.index(id) for id in strategy.select(pool, count, seed).ids]
 
 
 def write(folder: Path, text: str) -> Path:
