@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from markupsafe import Markup
 
@@ -16,3 +19,9 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = PageChart(Markup(""), Markup(""), {})
     monkeypatch.setattr(comparison_report, "page_chart", lambda *_: nothing)
     monkeypatch.setattr(comparison, "write_line_chart", lambda path, *_: path.touch())
+
+
+@pytest.fixture
+def config(linear_config: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Return the config of the runs that are compared."""
+    return linear_config(budget=8)

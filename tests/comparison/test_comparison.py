@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.comparisons import BADGE, MARGIN, RANDOM, options, rows_of
 
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
@@ -22,7 +22,7 @@ from allencv_al.common.errors import (
     TrainingError,
 )
 from allencv_al.comparison import cell_workers
-from allencv_al.comparison.comparison import ComparisonOptions, RunsFailed, compare
+from allencv_al.comparison.comparison import RunsFailed, compare
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 from allencv_al.selection.strategies.uncertainty import Margin
@@ -32,22 +32,6 @@ from allencv_al.training.run_folder import is_of_a_run
 MakeConfig = Callable[..., dict[str, Any]]
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
-
-RANDOM, MARGIN, BADGE = ({"type": name} for name in ("random", "margin", "badge"))
-
-
-@pytest.fixture
-def config(linear_config: MakeConfig) -> dict[str, Any]:
-    return linear_config(budget=8)
-
-
-def options(strategies: dict[str, Any], seeds: int = 2, **more: Any) -> ComparisonOptions:
-    return ComparisonOptions(strategies, range(seeds), **more)
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def queries_of(folder: Path, name: str, seed: int, round: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.comparisons import BADGE, MARGIN, RANDOM, options, rows_of
 
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
@@ -18,29 +18,12 @@ from allencv_al.common.errors import (
     ConfigurationError,
 )
 from allencv_al.comparison import cell_workers
-from allencv_al.comparison.comparison import ComparisonOptions, compare
+from allencv_al.comparison.comparison import compare
 from allencv_al.selection.strategies.base import QueryStrategy
 
 MakeConfig = Callable[..., dict[str, Any]]
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
-
-
-RANDOM, MARGIN, BADGE = ({"type": name} for name in ("random", "margin", "badge"))
-
-
-@pytest.fixture
-def config(linear_config: MakeConfig) -> dict[str, Any]:
-    return linear_config(budget=8)
-
-
-def options(strategies: dict[str, Any], seeds: int = 2, **more: Any) -> ComparisonOptions:
-    return ComparisonOptions(strategies, range(seeds), **more)
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture

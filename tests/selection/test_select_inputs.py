@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.table_files import write
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
 from allencv_al.selection.select_inputs import read_pool, separate
-
-
-@pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files that are named as images; nothing here decodes them. The current folder is above."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("b.jpg", "a/2.PNG", "a/1.jpg", "a-.webp"):
-        file = tmp_path / "photos" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(name.encode())
-    (tmp_path / "photos" / "notes.txt").write_text("no picture")
-    (tmp_path / "photos" / ".hidden.jpg").touch()
-    return tmp_path / "photos"
-
-
-def write(name: str, *lines: Any) -> str:
-    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    Path(name).write_text("\n".join(texts) + "\n")
-    return name
 
 
 def found(pool: list[Instance]) -> list[tuple[str, str]]:
