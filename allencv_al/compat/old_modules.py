@@ -76,6 +76,11 @@ _MOVED = {
         "gradient_descent_trainer logistic_regression_trainer metric_tracker moving_average "
         "no_op_trainer trainer=base training_loop"
     ),
+    ("training.callbacks", "training.callbacks"): (
+        "confidence_checks=standard_callbacks console_logger=standard_callbacks "
+        "metrics_jsonl=standard_callbacks run_pictures=standard_callbacks "
+        "track_epoch=standard_callbacks"
+    ),
 }
 _RENAMED = {"allencv_al.selection.selector": {"Pick": "SelectedImage"}}
 _MOVED_PACKAGES = {

@@ -18,8 +18,8 @@ import torch
 
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.errors import CheckpointError
-from allencv_al.training.callbacks import metrics_jsonl
-from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
+from allencv_al.training.callbacks import standard_callbacks
+from allencv_al.training.callbacks.standard_callbacks import MetricsJsonlCallback
 from allencv_al.training.checkpoints.checkpointer import Checkpointer
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
@@ -163,7 +163,7 @@ def test_a_crash_during_validation_or_its_bookkeeping_changes_nothing(
             trainer.validation_data_loader.hook = crash_at(0, 1)
         else:  # before metrics_epoch_N.json, before a callback, before the checkpoint
             name = ("write_json", "write_text", "save")[call - 1]
-            modules = (training_loop, metrics_jsonl, trainer.checkpointer)
+            modules = (training_loop, standard_callbacks, trainer.checkpointer)
             fail_third(patch, modules[call - 1], name)
         with pytest.raises(_Crash):
             trainer.train()

@@ -119,7 +119,7 @@ def test_an_empty_row_is_no_division_by_zero(tmp_path: Path) -> None:
 def test_matplotlib_is_not_imported_before_it_is_needed() -> None:
     code = (
         "import sys, allencv_al.training.trainers.gradient_descent_trainer, "
-        "allencv_al.training.callbacks.run_pictures; "
+        "allencv_al.training.callbacks.standard_callbacks; "
         "sys.exit('matplotlib' in sys.modules or 'tensorboard' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,8 +16,10 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.run_lock import is_locked, run_lock
 from allencv_al.models import load_archive
 from allencv_al.training import training_run as run_module
-from allencv_al.training.callbacks.console_logger import ConsoleLoggerCallback
-from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
+from allencv_al.training.callbacks.standard_callbacks import (
+    ConsoleLoggerCallback,
+    MetricsJsonlCallback,
+)
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import is_of_a_run
 from allencv_al.training.trainers import logistic_regression_trainer

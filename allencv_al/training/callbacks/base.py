@@ -33,12 +33,12 @@ class TrainerCallback(Registrable):
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
-        "confidence_checks": f"{_HERE}.confidence_checks",
-        "console_logger": f"{_HERE}.console_logger",
-        "metrics_jsonl": f"{_HERE}.metrics_jsonl",
-        "pictures": f"{_HERE}.run_pictures",
+        "confidence_checks": f"{_HERE}.standard_callbacks",
+        "console_logger": f"{_HERE}.standard_callbacks",
+        "metrics_jsonl": f"{_HERE}.standard_callbacks",
+        "pictures": f"{_HERE}.standard_callbacks",
         "tensorboard": f"{_HERE}.tensorboard",
-        "track_epoch_callback": f"{_HERE}.track_epoch",
+        "track_epoch_callback": f"{_HERE}.standard_callbacks",
     }
     injected = ("serialization_dir",)
 

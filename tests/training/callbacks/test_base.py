@@ -12,7 +12,7 @@ import pytest
 from allencv_al.common import Lazy
 from allencv_al.common.errors import CheckpointError, TrainingError
 from allencv_al.training.callbacks import TrainerCallback
-from allencv_al.training.callbacks.metrics_jsonl import MetricsJsonlCallback
+from allencv_al.training.callbacks.standard_callbacks import MetricsJsonlCallback
 from allencv_al.training.interruption import TrainingInterrupted
 
 Make = Callable[..., Any]
