@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from allencv_al.common.errors import ImageDecodeError, machine_fault
-from allencv_al.data.image_formats import cicp, opened
+from allencv_al.data.image_formats import FormatError, cicp, load, opened
 from allencv_al.data.image_pixels import WIDE_GRAY, on_white, rgb_pixels, upright
-from allencv_al.data.tiff_layout import FormatError, load
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from allencv_al.common.errors import is_machine_fault
 from allencv_al.data.image_color import in_srgb
-from allencv_al.data.tiff_layout import FormatError, declared_bits, is_signed, is_white_zero
+from allencv_al.data.image_formats import FormatError, declared_bits, is_signed, is_white_zero
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
