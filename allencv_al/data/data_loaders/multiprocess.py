@@ -17,12 +17,13 @@ from allencv_al.data.batch import Batch, label_indices
 from allencv_al.data.data_loaders.base import DataLoader
 from allencv_al.data.data_loaders.fetch import (
     ResidentFetcher,
+    decoder_count,
     finished,
     holds_pixels,
     make_fetcher,
+    prefetched,
 )
 from allencv_al.data.data_loaders.order import BatchOrder, BatchSlot
-from allencv_al.data.data_loaders.prefetch import decoder_count, prefetched
 
 if TYPE_CHECKING:
     from allencv_al.data.data_loaders.fetch import Fetcher

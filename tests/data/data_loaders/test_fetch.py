@@ -1,7 +1,8 @@
-"""Items as batches of pixels, decoded or taken out of memory."""
+"""Batches from their slots, here and in threads ahead."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -78,3 +79,32 @@ def test_the_readers_normalization_is_done_on_the_way_to_the_device(
     mean = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
     torch.testing.assert_close(image, (batch.tensors["image"] / 255 - mean) / std)
+
+
+def test_no_more_is_decoded_ahead_than_was_asked_for(
+    in_memory: MakeDataset, make_loader: MakeLoader
+) -> None:
+    """Memory stays bounded, however slow the model is."""
+    reader = CountingReader()
+    loader = make_loader(in_memory(300, reader), prefetch_factor=2)
+    batches = loader.batches(0)
+    for used in range(1, 4):
+        next(batches)
+        assert len(reader.loaded) <= 3 * (used + 2)
+    batches.close()  # type: ignore[attr-defined]
+    assert len(reader.loaded) <= 3 * 5
+
+
+@pytest.mark.parametrize("source", ["in_memory", "on_disk"])
+def test_threads_end_with_the_iteration(
+    source: str, request: pytest.FixtureRequest, make_loader: MakeLoader
+) -> None:
+    before = threading.active_count()
+    loader = make_loader(request.getfixturevalue(source)(50))
+    batches = loader.batches(0)
+    next(batches)
+    assert threading.active_count() > before
+    del batches
+    assert threading.active_count() == before
+    list(loader.batches(0))
+    assert threading.active_count() == before
