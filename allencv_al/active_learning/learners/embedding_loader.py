@@ -11,8 +11,7 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.data.batch import Batch
-from allencv_al.data.data_loaders.base import DataLoader
-from allencv_al.data.data_loaders.order import BatchOrder
+from allencv_al.data.data_loaders.base import BatchOrder, DataLoader
 
 
 class EmbeddingLoader(DataLoader):

@@ -21,7 +21,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance, Sample
 
 if TYPE_CHECKING:
-    from allencv_al.data.data_loaders.order import BatchSlot
+    from allencv_al.data.data_loaders.base import BatchSlot
     from allencv_al.data.dataset_readers.base import Dataset
     from allencv_al.data.vocabulary import Vocabulary
 

@@ -14,7 +14,7 @@ from overrides import overrides
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.batch import Batch, label_indices
-from allencv_al.data.data_loaders.base import DataLoader
+from allencv_al.data.data_loaders.base import BatchOrder, BatchSlot, DataLoader
 from allencv_al.data.data_loaders.fetch import (
     ResidentFetcher,
     decoder_count,
@@ -23,7 +23,6 @@ from allencv_al.data.data_loaders.fetch import (
     make_fetcher,
     prefetched,
 )
-from allencv_al.data.data_loaders.order import BatchOrder, BatchSlot
 
 if TYPE_CHECKING:
     from allencv_al.data.data_loaders.fetch import Fetcher

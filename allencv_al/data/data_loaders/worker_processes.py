@@ -24,8 +24,8 @@ from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders.fetch import finished
 
 if TYPE_CHECKING:
+    from allencv_al.data.data_loaders.base import BatchSlot
     from allencv_al.data.data_loaders.fetch import Fetcher
-    from allencv_al.data.data_loaders.order import BatchSlot
 
 # A cluster's SIGTERM goes to every process of a job. The trainer then finishes its step and saves;
 # the workers must not die under it before it is done, nor outlive it.
