@@ -17,8 +17,7 @@ from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.targets import Target, subclass_of
 from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.models.device import resolve_device
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, resolve_device
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.trainers.base import Trainer

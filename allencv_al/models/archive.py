@@ -32,8 +32,7 @@ from allencv_al.models.archive_contents import (
     write_archive,
 )
 from allencv_al.models.archive_format import CONFIG_NAME, WEIGHTS_NAME
-from allencv_al.models.device import resolve_device
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, resolve_device
 from allencv_al.models.untrusted_build import (
     check_numbers,
     check_pictures,

@@ -1,9 +1,10 @@
-"""The base of all models."""
+"""The base of all models, and the device that one runs on."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,12 +13,64 @@ from torch import Tensor
 
 from allencv_al.common import Registrable
 from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.json_values import not_json
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import Metric
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
+
+
+def resolve_device(cuda_device: int | str | None) -> torch.device:
+    """Return the device that a `cuda_device` option names.
+
+    Args:
+        cuda_device: -1 is the CPU, n the n-th GPU, "auto" (or None) the first GPU if there is one.
+
+    Raises:
+        ConfigurationError: That GPU is not there.
+    """
+    fault = device_fault(cuda_device)
+    if fault is not None:
+        raise ConfigurationError(f"cuda_device: {fault}")
+    if cuda_device is None or cuda_device == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    return torch.device("cpu") if cuda_device == -1 else torch.device("cuda", int(cuda_device))
+
+
+def device_fault(cuda_device: int | str | None) -> str | None:
+    """Return what is wrong with a `cuda_device` option on this machine, or None."""
+    if cuda_device is None or cuda_device == "auto" or cuda_device == -1:
+        return None
+    if type(cuda_device) is not int or cuda_device < -1:
+        return f'expected -1 (CPU), the number of a GPU or "auto", found {cuda_device!r}'
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if cuda_device < count:
+        return None
+    found = f"torch finds {count} GPU(s)" if count else "torch finds no GPU"
+    return f'GPU {cuda_device} was asked for, but {found} here; use -1 for the CPU or "auto"'
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Flush denormal numbers (below 1.2e-38) to zero on the CPU, within a `with` block.
+
+    Weights that decay pass through them on their way to 0, and a CPU multiplies them some fifty
+    times slower than others.
+    """
+    if _flushes_denormals() or not torch.set_flush_denormal(True):
+        yield
+        return
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _flushes_denormals() -> bool:
+    return bool(torch.full((1,), 1e-38, dtype=torch.float32).mul(0.01) == 0)
+
 
 OUTPUTS = ("logits", "embeddings")
 """Outputs of a model with one row per image."""

@@ -21,7 +21,7 @@ from allencv_al.common.seeding import item_seed
 from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance, Sample
-from allencv_al.models.device import flushed_denormals
+from allencv_al.models.model import flushed_denormals
 
 logger = logging.getLogger(__name__)
 

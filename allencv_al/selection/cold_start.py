@@ -19,7 +19,7 @@ from allencv_al.data.transforms.normalize import Normalize
 from allencv_al.data.transforms.resizing import Resize
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.basic_classifier import BasicImageClassifier
-from allencv_al.models.device import resolve_device
+from allencv_al.models.model import resolve_device
 from allencv_al.modules.im2im_encoders.torchvision import TorchvisionEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import name_problem
 from allencv_al.modules.im2vec_encoders.pooling import PoolEncoder

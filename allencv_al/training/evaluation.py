@@ -14,8 +14,7 @@ from overrides import overrides
 from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.device import flushed_denormals, resolve_device
-from allencv_al.models.model import checked_outputs
+from allencv_al.models.model import checked_outputs, flushed_denormals, resolve_device
 from allencv_al.training.trainers.precision import Precision, StepPrecision
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""The base of all models."""
+"""The base of models, and devices."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,18 @@ from allencv_al.common import Params
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics import CategoricalAccuracy
 from allencv_al.models import Model
-from allencv_al.models.model import checked_outputs
+from allencv_al.models.model import checked_outputs, flushed_denormals
 from allencv_al.modules import RegularizerApplicator
+
+
+def test_they_are_zero_within_and_as_before_afterwards(tiny_product: Callable[[], float]) -> None:
+    assert tiny_product() > 0
+    with flushed_denormals():
+        assert tiny_product() == 0
+        with flushed_denormals():
+            assert tiny_product() == 0
+        assert tiny_product() == 0
+    assert tiny_product() > 0
 
 
 class Pixels(Model):

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.loop_data import LoopData
 from allencv_al.data.dataset_readers.base import Dataset
-from allencv_al.models.device import flushed_denormals
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, flushed_denormals
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.selection.pool.fingerprints import (
     decoding_fingerprint,

@@ -10,7 +10,7 @@ import torch
 from overrides import overrides
 
 from allencv_al.common import Registrable
-from allencv_al.models.device import device_fault
+from allencv_al.models.model import device_fault
 
 if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView, Fault

@@ -20,8 +20,7 @@ from allencv_al.common.errors import CheckpointError, TrainingError
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.common.seeding import random_state, restore_random_state
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.device import flushed_denormals, resolve_device
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, flushed_denormals, resolve_device
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.evaluation import FirstBatch, evaluate
 from allencv_al.training.interruption import (
