@@ -73,14 +73,15 @@ _MOVED = {
         "adam_family=torch_optimizers adaptive=torch_optimizers sgd=torch_optimizers"
     ),
     ("training", "training.trainers"): (
-        "gradient_descent_trainer logistic_regression_trainer metric_tracker moving_average "
-        "no_op_trainer trainer=base training_loop"
+        "gradient_descent_trainer logistic_regression_trainer metric_tracker=epoch_metrics "
+        "moving_average no_op_trainer trainer=base training_loop"
     ),
     ("training.callbacks", "training.callbacks"): (
         "confidence_checks=standard_callbacks console_logger=standard_callbacks "
         "metrics_jsonl=standard_callbacks run_pictures=standard_callbacks "
         "track_epoch=standard_callbacks"
     ),
+    ("training.trainers", "training.trainers"): "metric_tracker=epoch_metrics",
 }
 _RENAMED = {"allencv_al.selection.selector": {"Pick": "SelectedImage"}}
 _MOVED_PACKAGES = {

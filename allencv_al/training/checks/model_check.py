@@ -25,8 +25,7 @@ from allencv_al.training.optimizers.parameter_groups import (
     read_rules,
 )
 from allencv_al.training.trainers.base import Trainer
-from allencv_al.training.trainers.epoch_metrics import scalars
-from allencv_al.training.trainers.metric_tracker import parse_metric_names
+from allencv_al.training.trainers.epoch_metrics import parse_metric_names, scalars
 
 if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView

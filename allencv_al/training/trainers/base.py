@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from allencv_al.training.checkpoints.checkpointer import Checkpointer
     from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
     from allencv_al.training.momentum_schedulers import MomentumScheduler
-    from allencv_al.training.trainers.metric_tracker import MetricTracker
+    from allencv_al.training.trainers.epoch_metrics import MetricTracker
     from allencv_al.training.trainers.moving_average import MovingAverage
     from allencv_al.training.trainers.precision import StepPrecision
     from allencv_al.training.trainers.training_step import TrainingStep

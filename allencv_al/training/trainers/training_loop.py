@@ -33,13 +33,14 @@ from allencv_al.training.scheduler import counts_epochs
 from allencv_al.training.trainers.base import EpochTrainer
 from allencv_al.training.trainers.epoch_metrics import (
     LossProgress,
+    MetricTracker,
     RunningLoss,
     duration,
+    parse_metric_names,
     peak_memory,
     require_numbers,
     with_prefix,
 )
-from allencv_al.training.trainers.metric_tracker import MetricTracker, parse_metric_names
 from allencv_al.training.trainers.precision import (
     Precision,
     StepPrecision,
