@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from allencv_al.training.momentum_schedulers import MomentumScheduler
     from allencv_al.training.trainers.epoch_metrics import MetricTracker
     from allencv_al.training.trainers.moving_average import MovingAverage
-    from allencv_al.training.trainers.precision import StepPrecision
-    from allencv_al.training.trainers.training_step import TrainingStep
+    from allencv_al.training.trainers.training_step import StepPrecision, TrainingStep
 
 _HERE = "allencv_al.training.trainers"
 

@@ -41,7 +41,7 @@ from allencv_al.training.trainers.epoch_metrics import (
     require_numbers,
     with_prefix,
 )
-from allencv_al.training.trainers.precision import (
+from allencv_al.training.trainers.training_step import (
     Precision,
     StepPrecision,
     deterministic_algorithms,
