@@ -9,7 +9,7 @@ from overrides import overrides
 
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.training.scheduler import Scheduler, momentum_of, set_momentum
+from allencv_al.training.learning_rate_schedulers.base import Scheduler, momentum_of, set_momentum
 
 if TYPE_CHECKING:
     import torch

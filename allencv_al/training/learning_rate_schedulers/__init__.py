@@ -3,10 +3,10 @@
 from allencv_al.training.learning_rate_schedulers.base import (
     GroupPlan,
     LearningRateScheduler,
+    Scheduler,
     StepwiseScheduler,
 )
 from allencv_al.training.learning_rate_schedulers.slanted_triangular import SlantedTriangular
-from allencv_al.training.scheduler import Scheduler
 
 __all__ = [
     "GroupPlan",

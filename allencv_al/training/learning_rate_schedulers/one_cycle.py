@@ -12,9 +12,10 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.training.learning_rate_schedulers.base import (
     LearningRateScheduler,
     StepwiseScheduler,
+    momentum_of,
+    set_momentum,
     training_steps,
 )
-from allencv_al.training.scheduler import momentum_of, set_momentum
 
 if TYPE_CHECKING:
     import torch

@@ -28,8 +28,7 @@ from allencv_al.training.interruption import (
     SignalWatch,
     TrainingInterrupted,
 )
-from allencv_al.training.learning_rate_schedulers.base import plan_text
-from allencv_al.training.scheduler import counts_epochs
+from allencv_al.training.learning_rate_schedulers.base import counts_epochs, plan_text
 from allencv_al.training.trainers.base import EpochTrainer
 from allencv_al.training.trainers.epoch_metrics import (
     LossProgress,

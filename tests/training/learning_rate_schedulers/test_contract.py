@@ -14,8 +14,8 @@ from allencv_al.common.config.config_check import _limited
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.errors import CheckpointError, ConfigurationError, ConfigurationFaults
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
+from allencv_al.training.learning_rate_schedulers.base import Scheduler
 from allencv_al.training.momentum_schedulers import MomentumScheduler
-from allencv_al.training.scheduler import Scheduler
 
 EPOCHS, STEPS = 6, 5
 
