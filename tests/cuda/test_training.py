@@ -14,7 +14,7 @@ import torch
 from allencv_al.common import Lazy, Params
 from allencv_al.common.errors import TrainingError
 from allencv_al.models import load_archive
-from allencv_al.training.checkpoints.weights_file import read_weights
+from allencv_al.training.checkpoints.checkpoint_files import read_weights
 from allencv_al.training.training_run import train
 
 Make = Callable[..., Any]

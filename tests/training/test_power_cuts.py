@@ -13,8 +13,8 @@ from power_cut import Cut, Kind, record
 from allencv_al.common import Params
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import load_archive
+from allencv_al.training.checkpoints.checkpoint_files import read_weights
 from allencv_al.training.checkpoints.checkpointer import Checkpointer, has_checkpoints
-from allencv_al.training.checkpoints.weights_file import read_weights
 from allencv_al.training.run_folder import check_run_folder
 from allencv_al.training.trainers.epoch_metrics import without_measurements
 from allencv_al.training.training_run import train

@@ -45,9 +45,9 @@ from allencv_al.selection.pool.mc_dropout import dropouts
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
 from allencv_al.training.archive_samples import write_archive_samples
+from allencv_al.training.checkpoints.checkpoint_files import read_weights, write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpoints.checkpointer import FOLDER as CHECKPOINTS
-from allencv_al.training.checkpoints.weights_file import read_weights, write_weights
 from allencv_al.training.datasets import Datasets, check_files
 from allencv_al.training.run_folder import VOCABULARY_NAME
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from allencv_al.models.model import Model
-from allencv_al.training.checkpoints.weights_file import write_weights
+from allencv_al.training.checkpoints.checkpoint_files import write_weights
 
 Weights = dict[str, Tensor]
 

@@ -1,15 +1,4 @@
-"""Files of one checkpoint: written atomically, verified when read.
-
-::
-
-    model.safetensors    the model's state_dict
-    state.json           everything else of the training state, but its tensors
-    state.safetensors    those tensors
-    manifest.json        the SHA-256 of the three
-
-The state needs no pickle: in `state.json`, tensors stand by name, and objects with the keys
-`__tensor__`, `__tuple__`, `__map__` and `__float__` stand for what JSON does not know.
-"""
+"""Files of a checkpoint: weights, states, and a manifest of hashes."""
 
 from __future__ import annotations
 
@@ -23,12 +12,51 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 
 from allencv_al.common.errors import CheckpointError
-from allencv_al.common.files.atomic_file import atomic_directory, write_json
+from allencv_al.common.files.atomic_file import atomic_directory, atomic_path, write_json
+
+_DIGEST_KEY = "content_sha256"
+
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write CPU tensors that share no memory to `path` atomically."""
+    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata={_DIGEST_KEY: _digest(contiguous)})
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read what `write_weights` wrote.
+
+    Raises:
+        CheckpointError: If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            digest = (file.metadata() or {}).get(_DIGEST_KEY)
+            # Cloned into torch's own memory: the file may be replaced while the tensors live
+            weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if digest != _digest(weights):
+        raise CheckpointError(f"{path}: damaged: its content is not what was written")
+    return weights
+
+
+def _digest(weights: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name]
+        # Names, types and shapes too: swapped tensors of one size would have the same bytes
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        if tensor.numel():
+            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

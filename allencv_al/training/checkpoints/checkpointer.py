@@ -23,9 +23,10 @@ from allencv_al.training.checkpoints.checkpoint_files import (
     Tensors,
     encode,
     read_checkpoint,
+    read_weights,
     write_checkpoint,
+    write_weights,
 )
-from allencv_al.training.checkpoints.weights_file import read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from allencv_al.common.errors import ConfigurationError, TrainingError
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, resolve_device
+from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
-from allencv_al.training.checkpoints.weights_file import write_weights
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix

@@ -10,8 +10,8 @@ from overrides import overrides
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, resolve_device
+from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
-from allencv_al.training.checkpoints.weights_file import write_weights
 from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
 

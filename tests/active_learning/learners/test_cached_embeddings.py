@@ -16,7 +16,7 @@ from allencv_al.active_learning.active_learning_experiment import ActiveLearning
 from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
-from allencv_al.training.checkpoints.weights_file import write_weights
+from allencv_al.training.checkpoints.checkpoint_files import write_weights
 
 MakeConfig = Callable[..., dict[str, Any]]
 MakeDigits = Callable[..., Path]

@@ -27,7 +27,7 @@ from allencv_al.labels.annotators.base import WaitingForLabels
 from allencv_al.models.model import Model
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.training.callbacks.base import TrainerCallback
-from allencv_al.training.checkpoints.weights_file import read_weights
+from allencv_al.training.checkpoints.checkpoint_files import read_weights
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.trainers.training_loop import TrainingLoop
 

@@ -17,7 +17,7 @@ from allencv_al.active_learning.learners.model_state import (
 )
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
-from allencv_al.training.checkpoints.weights_file import read_weights
+from allencv_al.training.checkpoints.checkpoint_files import read_weights
 
 MakeConfig = Callable[..., dict[str, Any]]
 

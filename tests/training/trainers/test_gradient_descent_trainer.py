@@ -16,7 +16,7 @@ from allencv_al.common.config.config_check import check
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder
-from allencv_al.training.checkpoints.weights_file import read_weights
+from allencv_al.training.checkpoints.checkpoint_files import read_weights
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.trainers.base import Trainer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from fixtures.trainer_parts import Make
 
-from allencv_al.training.checkpoints.weights_file import read_weights
+from allencv_al.training.checkpoints.checkpoint_files import read_weights
 from allencv_al.training.trainers.base import Trainer
 
 

@@ -15,7 +15,7 @@ from fixtures.trainer_parts import Make, lazy, sgd
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.errors import TrainingError
 from allencv_al.training.callbacks import TrainerCallback
-from allencv_al.training.checkpoints.weights_file import read_weights
+from allencv_al.training.checkpoints.checkpoint_files import read_weights
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.trainers import training_loop
