@@ -36,6 +36,38 @@ _NATIVE_MODES = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 UNREAD = "this layout cannot be read; save it anew as PNG, or as TIFF with 8 or 16 bits a channel"
 
+# Pillow also knows formats that start another program (EPS: Ghostscript), have no magic number
+# (TGA: any file may "open") or hold further files inside (ICO, ICNS): none of them is asked for.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "DIB")
+_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF ..."
+
+# What else lies in folders of images, by its first bytes
+_OTHERS = {
+    b"%PDF": "PDF",
+    b"8BPS": "PSD (Photoshop)",
+    b"%!PS": "PostScript",
+    b"PF\n": "PFM, 3 x 32-bit float",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\x01\0": "ICO",
+    b"PK\x03\x04": "ZIP",
+    b"\x1f\x8b": "gzip",
+    b"\x1aE\xdf\xa3": "video (Matroska or WebM)",
+    b"<svg": "SVG",
+    b"<?xml": "XML or SVG",
+    b"<!doc": "HTML",
+    b"<html": "HTML",
+    b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the file)",
+}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEAD = 512
+_BYTES_TO_OPEN = 128 << 20
+
+_SCALED_GRAY = {"L;2": 85, "L;4": 17}
+
 
 class FormatError(ValueError):
     """A file that is no image, or one of a format, a layout or a size that cannot be read."""
@@ -177,39 +209,6 @@ def _mend_colormap(image: TiffImageFile) -> None:
 def _numbers(tags: Mapping[int, Any], tag: int) -> tuple[int, ...]:
     value = tags.get(tag, 1)
     return tuple(value) if isinstance(value, tuple) else (value,)
-
-
-# Pillow also knows formats that start another program (EPS: Ghostscript), have no magic number
-# (TGA: any file may "open") or hold further files inside (ICO, ICNS): none of them is asked for.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "DIB")
-_NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF ..."
-
-# What else lies in folders of images, by its first bytes
-_OTHERS = {
-    b"%PDF": "PDF",
-    b"8BPS": "PSD (Photoshop)",
-    b"%!PS": "PostScript",
-    b"PF\n": "PFM, 3 x 32-bit float",
-    b"v/1\x01": "OpenEXR",
-    b"#?RADIANCE": "Radiance HDR",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"\0\0\x01\0": "ICO",
-    b"PK\x03\x04": "ZIP",
-    b"\x1f\x8b": "gzip",
-    b"\x1aE\xdf\xa3": "video (Matroska or WebM)",
-    b"<svg": "SVG",
-    b"<?xml": "XML or SVG",
-    b"<!doc": "HTML",
-    b"<html": "HTML",
-    b"version https://git-lfs": "a pointer of Git LFS (git lfs pull fetches the file)",
-}
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_AVIF_BRANDS = {b"avif", b"avis"}
-_HEAD = 512
-_BYTES_TO_OPEN = 128 << 20
-
-_SCALED_GRAY = {"L;2": 85, "L;4": 17}
 
 
 @contextmanager

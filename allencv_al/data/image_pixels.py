@@ -43,6 +43,26 @@ _PRIMARIES = {
 _POWERS = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1.0, 14: 2.4, 15: 2.4}
 _SRGB_CURVE = 13
 
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+WIDE_GRAY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_GRAY_MODES = ("1", "L", "LA", "La")
+
+# Float gray of 0..1 may pass its ends by an eighth, as resampling and sharpening do. One whose
+# brightest value lies between that and an eighth of 255 may be either kind: it is refused.
+_OVERSHOOT = 0.125
+_LEAST_WHITE_OF_255 = 32
+_LEAST_WHITE_OF_16_BITS = 4096
+_EXPECTED_INTEGERS = "expected 0..255 (8 bits) or 0..65535 (16 bits, some of them above 4095)"
+
 
 @dataclass(frozen=True)
 class ColorSpace:
@@ -213,27 +233,6 @@ def _to_xyz(chromaticities: tuple[float, ...]) -> _Matrix:
     scale = np.diag((_CONES @ target) / (_CONES @ white))
     adapted: _Matrix = np.linalg.inv(_CONES) @ scale @ _CONES @ matrix
     return adapted
-
-
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-WIDE_GRAY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-_GRAY_MODES = ("1", "L", "LA", "La")
-
-# Float gray of 0..1 may pass its ends by an eighth, as resampling and sharpening do. One whose
-# brightest value lies between that and an eighth of 255 may be either kind: it is refused.
-_OVERSHOOT = 0.125
-_LEAST_WHITE_OF_255 = 32
-_LEAST_WHITE_OF_16_BITS = 4096
-_EXPECTED_INTEGERS = "expected 0..255 (8 bits) or 0..65535 (16 bits, some of them above 4095)"
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -21,6 +21,8 @@ from allencv_al.metrics.base import Metric
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
 
+OUTPUTS = ("logits", "embeddings")
+
 
 def resolve_device(cuda_device: int | str | None) -> torch.device:
     """Return the device that a `cuda_device` option names.
@@ -72,7 +74,6 @@ def _flushes_denormals() -> bool:
     return bool(torch.full((1,), 1e-38, dtype=torch.float32).mul(0.01) == 0)
 
 
-OUTPUTS = ("logits", "embeddings")
 """Outputs of a model with one row per image."""
 
 

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 _SEED_BITS = (1 << 64) - 1
 
+_MOST_SHOWN = 5
+_MOST_LOGGED = 20  # the trainer writes the whole list to the run's folder
+
 
 @dataclass(frozen=True, slots=True)
 class BatchSlot:
@@ -122,10 +125,6 @@ class BatchOrder:
         return np.argsort(bits.random_raw(self.size), kind="stable").astype(np.int64, copy=False)
 
 
-_MOST_SHOWN = 5
-_MOST_LOGGED = 20  # the trainer writes the whole list to the run's folder
-
-
 class DataLoader(Registrable):
     """Make the batches of a dataset.
 
@@ -221,6 +220,3 @@ def _too_many(unreadable: list[UnreadableImage], total: int, limit: float) -> st
     if len(unreadable) > _MOST_SHOWN:
         lines.append(f"  ... and {len(unreadable) - _MOST_SHOWN} more")
     return "\n".join(lines)
-
-
-__all__ = ["DataLoader"]

@@ -31,6 +31,8 @@ _MOST_RESIDENT_BYTES = 1 << 30
 Mapper = Callable[[Callable[[int], Any], Iterable[int]], Iterator[Any]]
 _Load = Callable[[Instance, int], Sample]
 
+_MOST_DECODERS = 16
+
 
 class Fetcher(Protocol):
     """Makes the batch of a slot; the same slot gives the same batch anywhere."""
@@ -222,9 +224,6 @@ def _is_plain(instance: Instance, shape: tuple[int, ...]) -> bool:
         and instance.box_labels is None
         and instance.keypoints is None
     )
-
-
-_MOST_DECODERS = 16
 
 
 def prefetched(

@@ -21,6 +21,13 @@ from allencv_al.common.files.atomic_file import atomic_directory, atomic_path, w
 
 _DIGEST_KEY = "content_sha256"
 
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+_MODEL, _STATE, _TENSORS = "model.safetensors", "state.json", "state.safetensors"
+
+Tensors = Mapping[str, torch.Tensor]
+Copier = Callable[[str, torch.Tensor], torch.Tensor]
+
 
 def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
     """Write CPU tensors that share no memory to `path` atomically."""
@@ -56,14 +63,6 @@ def _digest(weights: Mapping[str, torch.Tensor]) -> str:
         if tensor.numel():
             digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-_MODEL, _STATE, _TENSORS = "model.safetensors", "state.json", "state.safetensors"
-
-Tensors = Mapping[str, torch.Tensor]
-Copier = Callable[[str, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)

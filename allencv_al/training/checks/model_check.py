@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView
     from allencv_al.common.errors import Fault
 
+logger = logging.getLogger(__name__)
+
+_CLASSES = 10  # more than 5, so that the model reports its top-5 accuracy too
+_APPLICATORS = ("initializer", "regularizer")
+
 
 def parameter_group_faults(
     trainer: ConfigView, trained: Sequence[str], frozen: Sequence[str]
@@ -128,12 +133,6 @@ def _fewest(
     counts = [(place, epochs) for place, epochs in (outer, own) if isinstance(epochs, int)]
     place, epochs = min(counts, key=lambda count: count[1], default=(outer[0], None))
     return place, scheduler, epochs
-
-
-logger = logging.getLogger(__name__)
-
-_CLASSES = 10  # more than 5, so that the model reports its top-5 accuracy too
-_APPLICATORS = ("initializer", "regularizer")
 
 
 def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_HERE = "allencv_al.training.learning_rate_schedulers"
+_WARMUPS = ("num_warmup_steps", "warmup_steps")
+
 
 class Scheduler:
     """Sets one field of every parameter group of an optimizer during training.
@@ -152,10 +155,6 @@ def set_momentum(group: dict[str, Any], value: float) -> None:
 def counts_epochs(scheduler: object) -> bool:
     """Return whether a scheduler plans by the number of epochs that it was made with."""
     return "num_epochs" in inspect.signature(type(scheduler)).parameters
-
-
-_HERE = "allencv_al.training.learning_rate_schedulers"
-_WARMUPS = ("num_warmup_steps", "warmup_steps")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,15 @@ from allencv_al.common.errors import CheckpointError, ConfigurationError, Traini
 from allencv_al.common.process import peak_bytes
 from allencv_al.common.progress import Progress
 
+BYTES_PER_MB = 1 << 20
+
+# What differs between two runs that are otherwise bit-equal
+MEASURED_KEYS = ("training_duration", "peak_")
+
+# Bounds the memory of losses on the device where steps are fast.
+MOST_PENDING = 256
+SECONDS_BETWEEN_LOOKS = 1.0
+
 
 class MetricTracker:
     """Follows one validation metric, or the signed sum of several, from epoch to epoch.
@@ -155,12 +164,6 @@ def parse_metric_names(names: Sequence[str]) -> list[tuple[float, str]]:
     return [(1.0 if name[0] == "+" else -1.0, name[1:]) for name in names]
 
 
-BYTES_PER_MB = 1 << 20
-
-# What differs between two runs that are otherwise bit-equal
-MEASURED_KEYS = ("training_duration", "peak_")
-
-
 def with_prefix(prefix: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics with a prefix before each name, as JSON values."""
     return {f"{prefix}_{name}": to_json(value) for name, value in metrics.items()}
@@ -220,11 +223,6 @@ def peak_memory() -> dict[str, float]:
 def without_measurements(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return what two bit-equal runs have in common: neither durations nor memory."""
     return {name: v for name, v in metrics.items() if not name.startswith(MEASURED_KEYS)}
-
-
-# Bounds the memory of losses on the device where steps are fast.
-MOST_PENDING = 256
-SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class RunningLoss:

@@ -30,6 +30,9 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Names that torch.cpu.get_capabilities gives to bfloat16 matrix instructions (x86, then Arm)
 _NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 
+ToDevice = Callable[["Batch"], Mapping[str, Any]]
+OnBackward = Callable[[dict[str, Any]], bool]
+
 
 def has_native_bf16(device: torch.device) -> bool:
     """Return whether `device` multiplies bfloat16 matrices in hardware."""
@@ -99,10 +102,6 @@ class StepPrecision:
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the forward pass runs; it is not reentrant."""
         return self._autocast
-
-
-ToDevice = Callable[["Batch"], Mapping[str, Any]]
-OnBackward = Callable[[dict[str, Any]], bool]
 
 
 class TrainingStep:

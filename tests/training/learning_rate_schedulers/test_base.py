@@ -8,7 +8,6 @@ import pytest
 import torch
 from fixtures.step_schedules import make, make_optimizer, rates
 
-from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import AllenCVError, CheckpointError, ConfigurationError
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.learning_rate_schedulers.base import Scheduler, momentum_of, set_momentum
@@ -23,10 +22,6 @@ class Halving(Scheduler):
 
 def sgd(*rates: float) -> torch.optim.Optimizer:
     return torch.optim.SGD([{"params": [torch.ones(1)], "lr": rate} for rate in rates])
-
-
-def rates(optimizer: torch.optim.Optimizer) -> list[float]:
-    return [group["lr"] for group in optimizer.param_groups]
 
 
 def test_each_group_is_scheduled_from_its_own_value() -> None:
