@@ -240,7 +240,6 @@ def test_every_registry_is_listed_with_its_names(described: Describe) -> None:
 
 @pytest.mark.parametrize("family", REGISTRIES)
 def test_every_component_can_be_shown(described: Describe, family: str) -> None:
-    pytest.importorskip("timm")
     pytest.importorskip("tensorboard")
     listed = described(family)
     for name in load_registry(family).list_available():

@@ -25,7 +25,7 @@ from allencv_al.common.config.targets import Target
 from allencv_al.common.errors import ConfigurationError
 
 ROOT = Path(allencv_al.__file__).parent
-NEEDS_EXTRA = {"im2im_encoder.timm": "timm", "trainer_callback.tensorboard": "tensorboard"}
+NEEDS_EXTRA = {"trainer_callback.tensorboard": "tensorboard"}
 
 
 def module_names() -> list[str]:

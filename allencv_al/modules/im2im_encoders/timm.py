@@ -1,8 +1,7 @@
-"""The feature part of a timm model; timm is an extra."""
+"""The feature part of a timm model."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,9 @@ from allencv_al.modules.feedforward import Count
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.weights import NameMap, downloading_enabled, reading_enabled, unreachable
 
-_NOT_INSTALLED = 'timm is not installed; pip install "allencv-al[timm]" adds it'
-
 
 def _known_model(model: str) -> Iterator[tuple[str, str]]:
-    if importlib.util.find_spec("timm") is None:
-        yield "", _NOT_INSTALLED
-        return
-    import timm
+    import timm  # 2 seconds, which no command waits for whose config has no such encoder
 
     if not timm.is_model(model):
         yield "model", f'timm has no model "{model}"{did_you_mean(model, timm.list_models())}'
@@ -34,9 +28,8 @@ def _known_model(model: str) -> Iterator[tuple[str, str]]:
 class TimmEncoder(FeatureEncoder):
     """A model of the timm library up to its pooling, chosen by name.
 
-    It needs the extra: `pip install "allencv-al[timm]"`. Models that give tokens instead of a
-    feature map (plain vision transformers) are not accepted. Parameters are `model.` and timm's
-    own names.
+    Models that give tokens instead of a feature map (plain vision transformers) are not accepted.
+    Parameters are `model.` and timm's own names.
 
     Args:
         model: The model's name in timm, for example `resnet18` or `convnext_tiny`.
@@ -47,7 +40,7 @@ class TimmEncoder(FeatureEncoder):
         input_channels: Channels of the image; timm adapts pretrained weights to others than 3.
 
     Raises:
-        ConfigurationError: timm is not installed, or has no such model with a feature map.
+        ConfigurationError: timm has no such model with a feature map.
         WeightsError: The weights are absent, cannot be downloaded, or do not fit.
     """
 

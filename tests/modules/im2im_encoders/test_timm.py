@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,6 @@ import torch
 from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import WeightsError
 from allencv_al.modules.im2im_encoders import Im2ImEncoder, TimmEncoder
-
-pytestmark = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
 
 
 def test_weights_with_timms_names_are_read(tmp_path: Path) -> None:
@@ -64,14 +60,3 @@ def test_without_network_the_message_says_what_to_do(monkeypatch: pytest.MonkeyP
 def test_unknown_models_are_config_faults() -> None:
     with pytest.raises(ConfigurationError, match=r'model: timm has no model "resnet10x"'):
         Im2ImEncoder.from_params({"type": "timm", "model": "resnet10x"})
-
-
-def test_without_timm_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_timm(name: str, *arguments: Any) -> Any:
-        return None if name == "timm" else find_spec(name, *arguments)
-
-    monkeypatch.setattr(importlib.util, "find_spec", without_timm)
-    with pytest.raises(ConfigurationError, match=r'pip install "allencv-al\[timm\]"'):
-        Im2ImEncoder.from_params({"type": "timm", "model": "resnet10t"})
-    with pytest.raises(ConfigurationError, match="timm is not installed"):
-        TimmEncoder("resnet10t")
