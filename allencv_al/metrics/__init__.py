@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from allencv_al.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from allencv_al.metrics.accuracy_interval import AccuracyEstimate as AccuracyEstimate
+    from allencv_al.metrics.accuracy_interval import mean_confidence as mean_confidence
+    from allencv_al.metrics.accuracy_interval import sample_accuracy as sample_accuracy
+    from allencv_al.metrics.accuracy_interval import wilson_interval as wilson_interval
     from allencv_al.metrics.base import Metric as Metric
     from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy as CategoricalAccuracy
     from allencv_al.metrics.confusion_matrix import ConfusionMatrix as ConfusionMatrix
@@ -19,11 +23,15 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "AccuracyEstimate": "allencv_al.metrics.accuracy_interval",
         "CategoricalAccuracy": "allencv_al.metrics.categorical_accuracy",
         "ConfusionMatrix": "allencv_al.metrics.confusion_matrix",
         "ExpectedCalibrationError": "allencv_al.metrics.expected_calibration_error",
         "MacroF1": "allencv_al.metrics.confusion_matrix",
         "Metric": "allencv_al.metrics.base",
         "PerClassAccuracy": "allencv_al.metrics.confusion_matrix",
+        "mean_confidence": "allencv_al.metrics.accuracy_interval",
+        "sample_accuracy": "allencv_al.metrics.accuracy_interval",
+        "wilson_interval": "allencv_al.metrics.accuracy_interval",
     },
 )
