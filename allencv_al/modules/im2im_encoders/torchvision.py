@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
+from allencv_al.modules.foreign_weights import SUFFIXES
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.im2im_encoders.torchvision_features import (
     build_classifier,
@@ -13,7 +13,12 @@ from allencv_al.modules.im2im_encoders.torchvision_features import (
     published_weights,
     weight_names,
 )
-from allencv_al.modules.weights import SUFFIXES, load_weights, reading_enabled
+from allencv_al.modules.weights import (
+    is_source,
+    load_weights,
+    reading_enabled,
+    source_problem,
+)
 
 
 def _known_names(model: str, weights: str | None) -> Iterator[tuple[str, str]]:
@@ -21,9 +26,9 @@ def _known_names(model: str, weights: str | None) -> Iterator[tuple[str, str]]:
         yield "model", problem
     if weights is None or not reading_enabled():
         return
-    if _is_file_name(weights):
-        if not Path(weights).is_file():
-            yield "weights", f"no such file: {weights}"
+    if is_source(weights):
+        if missing := source_problem(weights):
+            yield "weights", missing
     elif not problem and weights not in weight_names(model):
         yield (
             "weights",
@@ -45,7 +50,8 @@ class TorchvisionEncoder(FeatureEncoder):
         model: The classifier's name in torchvision.
         weights: Initial weights: the name of weights that torchvision publishes ("DEFAULT",
             "IMAGENET1K_V1"; downloaded once), a local file with the classifier's state_dict (or a
-            `model.safetensors` of ours), or null for random weights. Its classifier is left out.
+            `model.safetensors` of ours), a folder with one, or null for random weights. Its
+            classifier is left out.
         requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
 
     Raises:
@@ -62,13 +68,9 @@ class TorchvisionEncoder(FeatureEncoder):
         self.warn_if_frozen_at_random(weights is not None)
         if weights is None or not reading_enabled():
             return
-        if _is_file_name(weights):
-            self.read_weights_file(Path(weights))
+        if is_source(weights):
+            self.read_weights_file(weights)
         else:
             tensors = published_weights(model, weights)
             if tensors is not None:
                 load_weights(self, tensors, f"torchvision's {model}", self.name_maps)
-
-
-def _is_file_name(weights: str) -> bool:
-    return Path(weights).suffix in SUFFIXES
