@@ -13,8 +13,7 @@ from typing import Any, cast
 from allencv_al.common.config.configurable import Configurable, Rule
 from allencv_al.common.config.lazy import Lazy
 from allencv_al.common.config.signatures import signature_of
-from allencv_al.common.config.specs.annotations import spec_of
-from allencv_al.common.config.specs.limits import LimitedSpec
+from allencv_al.common.config.specs.annotations import LimitedSpec, spec_of
 from allencv_al.common.config.specs.type_specs import LiteralSpec, Scope, TypeSpec, join
 from allencv_al.common.config.targets import Registered, Target, missing_faults
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
