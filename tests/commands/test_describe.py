@@ -352,7 +352,7 @@ def test_a_right_experiment_is_valid(schema: dict[str, Any]) -> None:
 def test_an_experiment_with_a_planted_fault_is_not(
     schema: dict[str, Any], override: dict[str, Any]
 ) -> None:
-    from allencv_al.common.config.sources.overrides_text import apply_overrides
+    from allencv_al.common.config.sources.jsonnet_file import apply_overrides
     from allencv_al.training.experiment import Experiment
 
     config = apply_overrides(CONFIG, override)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from allencv_al.common import FromParams, Lazy, Params, Registrable
 from allencv_al.common.config.config_check import check
-from allencv_al.common.config.sources.overrides_text import apply_overrides
+from allencv_al.common.config.sources.jsonnet_file import apply_overrides
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.errors import ConfigurationError, Fault

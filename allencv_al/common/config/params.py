@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 from allencv_al.common.config import translators
 from allencv_al.common.config.sources.jsonnet_file import (
+    apply_overrides,
     environment_variables,
     evaluate_file,
     evaluate_snippet,
 )
-from allencv_al.common.config.sources.overrides_text import apply_overrides
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files import atomic_file
 from allencv_al.common.files.json_values import plain, repr_json
