@@ -50,7 +50,9 @@ _MOVED = {
         "k_center narrowing random typiclust uncertainty"
     ),
     ("active_learning.strategies", "selection.strategies.shared"): "wrapping=batch_parts",
-    ("common", "common.config"): "config_check from_params lazy names params plugins registrable",
+    ("common", "common.config"): (
+        "config_check from_params lazy=configurable names params plugins registrable"
+    ),
     ("common", "common.files"): "atomic_file tables",
     ("data.dataset_readers", "data.dataset_readers"): (
         "dataset=base decode_instance=decoding path_rows=image_tables skipped=image_files "

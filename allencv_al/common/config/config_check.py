@@ -10,8 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from allencv_al.common.config.configurable import Configurable, Rule
-from allencv_al.common.config.lazy import Lazy
+from allencv_al.common.config.configurable import Configurable, Lazy, Rule
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.config.specs.annotations import LimitedSpec, spec_of
 from allencv_al.common.config.specs.type_specs import LiteralSpec, Scope, TypeSpec, join

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge, MinLen
 from overrides import overrides
 
-from allencv_al.common.config.lazy import Lazy
+from allencv_al.common.config.configurable import Lazy
 from allencv_al.common.errors import CheckpointError
 from allencv_al.training.learning_rate_schedulers.base import (
     GroupPlan,

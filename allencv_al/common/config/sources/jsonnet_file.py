@@ -1,4 +1,4 @@
-"""Evaluate jsonnet, with imports confined to the config's own folder tree."""
+"""Evaluate jsonnet, imports confined to the folder tree of the config, and apply overrides."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ _LONG_WORD = re.compile(r"(\S{300})\S+")  # a path, or half a file
 _UNKNOWN_CHARACTER = re.compile(r"Could not lex the character (?:code \d+|'.*')")
 _LINE_END = re.compile(r"\r\n?")
 _PLACE = re.compile(r"^(.*?):\(?(\d+):(\d+)(?:\)-\(\d+:\d+\)|-\d+)?(?=:|$)")
+
+_DOT = re.compile(r"(?<!\\)\.")
+
+MOST_HINTS = 20
 
 
 def evaluate_file(path: str | Path, variables: Mapping[str, str]) -> str:
@@ -223,9 +227,6 @@ def _is_text(value: str) -> bool:
     return True
 
 
-_DOT = re.compile(r"(?<!\\)\.")
-
-MOST_HINTS = 20
 """Unmatched overrides that get a hint; finding the nearest key takes a while."""
 
 

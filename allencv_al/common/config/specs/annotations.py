@@ -53,6 +53,20 @@ _COMPARISONS = {
     "<=": (operator.le, "maximum"),
 }
 
+_SEQUENCES = (
+    list,
+    collections.abc.Sequence,
+    collections.abc.MutableSequence,
+    collections.abc.Iterable,
+    collections.abc.Collection,
+)
+_SETS = (set, collections.abc.Set, collections.abc.MutableSet)
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+ClassMaker = Callable[[type, tuple[Any, ...]], TypeSpec | None]
+
+_CLASS_MAKERS: list[ClassMaker] = []
+
 
 def limited(spec: TypeSpec, metadata: Iterable[Any]) -> TypeSpec:
     """Return `spec` within the limits among the metadata of an `Annotated`; others are ignored.
@@ -188,17 +202,6 @@ class LengthSpec(LimitedSpec):
         return f"{self.inner} with {span} {unit}{'' if self.most == 1 else 's'}"
 
 
-_SEQUENCES = (
-    list,
-    collections.abc.Sequence,
-    collections.abc.MutableSequence,
-    collections.abc.Iterable,
-    collections.abc.Collection,
-)
-_SETS = (set, collections.abc.Set, collections.abc.MutableSet)
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
-
-
 @functools.cache
 def spec_of(annotation: Any) -> TypeSpec:
     """Return what `annotation` admits."""
@@ -219,11 +222,6 @@ def spec_of(annotation: Any) -> TypeSpec:
     if annotation is Any or not isinstance(annotation, type):
         return AnySpec()
     return _plain_class(annotation)
-
-
-ClassMaker = Callable[[type, tuple[Any, ...]], TypeSpec | None]
-
-_CLASS_MAKERS: list[ClassMaker] = []
 
 
 def makes_specs(make: ClassMaker) -> ClassMaker:

@@ -13,8 +13,7 @@ from typing import Any
 from overrides import overrides
 
 from allencv_al.common.config.config_check import ConfigView, hook_faults
-from allencv_al.common.config.configurable import Configurable
-from allencv_al.common.config.lazy import Lazy
+from allencv_al.common.config.configurable import Configurable, Lazy
 from allencv_al.common.config.names import with_article
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.signatures import Signature, signature_of, summary
@@ -23,6 +22,13 @@ from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, WrappingS
 from allencv_al.common.config.targets import Target, argument_faults, construct
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import repr_json
+
+_OURS = __name__.partition(".")[0]
+
+_NO_PRETRAINED = (
+    "parts of another archive cannot be named in a config (AllenNLP's _pretrained); name a weights "
+    "file in the encoder, or use Archive.extract_module in Python"
+)
 
 
 def object_schema(cls: type[Configurable], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -105,9 +111,6 @@ def _is_json(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-_OURS = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -222,12 +225,6 @@ class ObjectSpec(TypeSpec):
 
     def __str__(self) -> str:
         return f"{with_article(self.cls.registry_name())} (an object)"
-
-
-_NO_PRETRAINED = (
-    "parts of another archive cannot be named in a config (AllenNLP's _pretrained); name a weights "
-    "file in the encoder, or use Archive.extract_module in Python"
-)
 
 
 @dataclass(frozen=True)
