@@ -62,7 +62,10 @@ _MOVED = {
     ("data.dataset_readers", "common.files"): "split_path=paths",
     ("data", "data"): "sample=instance",
     ("data.transforms", "data.transforms"): "pipeline=transform_pipeline",
-    ("metrics", "metrics"): "class_range=base",
+    ("metrics", "metrics"): (
+        "categorical_accuracy=classification class_range=base confusion_matrix=classification "
+        "expected_calibration_error=classification"
+    ),
     ("modules.im2im_encoders", "modules.im2im_encoders"): (
         "feature_encoder=base feedforward=feedforward_encoder"
     ),

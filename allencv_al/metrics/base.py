@@ -24,11 +24,11 @@ class Metric(Registrable):
     """
 
     builtin: ClassVar[dict[str, str]] = {
-        "categorical_accuracy": f"{_PACKAGE}.categorical_accuracy",
-        "confusion_matrix": f"{_PACKAGE}.confusion_matrix",
-        "expected_calibration_error": f"{_PACKAGE}.expected_calibration_error",
-        "macro_f1": f"{_PACKAGE}.confusion_matrix",
-        "per_class_accuracy": f"{_PACKAGE}.confusion_matrix",
+        "categorical_accuracy": f"{_PACKAGE}.classification",
+        "confusion_matrix": f"{_PACKAGE}.classification",
+        "expected_calibration_error": f"{_PACKAGE}.classification",
+        "macro_f1": f"{_PACKAGE}.classification",
+        "per_class_accuracy": f"{_PACKAGE}.classification",
     }
 
     def __init__(self) -> None:

@@ -19,9 +19,13 @@ from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import within_classes
-from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
-from allencv_al.metrics.confusion_matrix import ConfusionMatrix, macro_f1, per_class_accuracy
-from allencv_al.metrics.expected_calibration_error import ExpectedCalibrationError
+from allencv_al.metrics.classification import (
+    CategoricalAccuracy,
+    ConfusionMatrix,
+    ExpectedCalibrationError,
+    macro_f1,
+    per_class_accuracy,
+)
 from allencv_al.models.model import Model
 from allencv_al.modules.feedforward import Count, DropProbability
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder

@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from allencv_al.common import Lazy
 from allencv_al.data.batch import Batch
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.metrics.categorical_accuracy import CategoricalAccuracy
-from allencv_al.metrics.confusion_matrix import ConfusionMatrix
+from allencv_al.metrics.classification import CategoricalAccuracy, ConfusionMatrix
 from allencv_al.models.model import Model
 from allencv_al.training.optimizers import Optimizer
 from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer

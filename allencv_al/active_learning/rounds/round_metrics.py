@@ -8,8 +8,12 @@ import numpy as np
 import torch
 
 from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
-from allencv_al.metrics.confusion_matrix import ConfusionMatrix, macro_f1, per_class_accuracy
-from allencv_al.metrics.expected_calibration_error import ExpectedCalibrationError
+from allencv_al.metrics.classification import (
+    ConfusionMatrix,
+    ExpectedCalibrationError,
+    macro_f1,
+    per_class_accuracy,
+)
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.softmax import softmax
 
