@@ -26,9 +26,9 @@ from allencv_al.common import Params
 from allencv_al.common.seeding import seed_everything
 from allencv_al.common.user_code import user_code
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
-from allencv_al.training.environment import write_environment
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
+from allencv_al.training.run_records import write_environment
 from allencv_al.training.training_run import WITHOUT_EFFECT
 
 logger = logging.getLogger(__name__)

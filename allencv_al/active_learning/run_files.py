@@ -24,7 +24,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.labels.contact_sheet import thumbnail_png_bytes, write_contact_sheet
 from allencv_al.labels.label_table import PickedImage, write_label_table
 from allencv_al.reports.line_chart import ChartText, write_line_chart
-from allencv_al.training.environment import read_environment
+from allencv_al.training.run_records import read_environment
 
 if TYPE_CHECKING:
     from allencv_al.active_learning.loop import ActiveLearningLoop

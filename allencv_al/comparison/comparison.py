@@ -46,8 +46,8 @@ from allencv_al.comparison.report.result_tables import write_results_csv, write_
 from allencv_al.comparison.statistics import ComparisonSummary, summarize
 from allencv_al.reports.line_chart import ChartText, write_line_chart
 from allencv_al.selection.strategies.base import QueryStrategy
-from allencv_al.training.environment import read_environment, write_environment
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
+from allencv_al.training.run_records import read_environment, write_environment
 from allencv_al.training.training_run import WITHOUT_EFFECT
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from allencv_al.comparison.cells import (
 )
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
-from allencv_al.training.environment import read_environment
 from allencv_al.training.run_folder import read_config
+from allencv_al.training.run_records import read_environment
 
 logger = logging.getLogger(__name__)
 

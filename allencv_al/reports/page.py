@@ -109,7 +109,7 @@ def known_environment(environment: Mapping[str, Any] | None) -> Mapping[str, Any
     """Return the environment if known, else that of this process, which did not start the run."""
     if environment is not None:
         return environment
-    from allencv_al.training.environment import describe_environment
+    from allencv_al.training.run_records import describe_environment
 
     return {name: value for name, value in describe_environment().items() if name != "started"}
 

@@ -17,7 +17,6 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive import archive_model
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpointer import has_checkpoints
-from allencv_al.training.checkpoints.data_record import check_same_data, write_data_record
 from allencv_al.training.datasets import Datasets
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.experiment import Experiment, check_experiment
@@ -28,6 +27,7 @@ from allencv_al.training.run_folder import (
     read_config,
 )
 from allencv_al.training.run_plots import write_confusion_matrix
+from allencv_al.training.run_records import check_same_data, write_data_record
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.trainers.training_loop import DEFAULT_EPOCHS
 

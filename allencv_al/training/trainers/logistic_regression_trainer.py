@@ -19,9 +19,9 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
-from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix
+from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.trainers.epoch_metrics import with_prefix
 

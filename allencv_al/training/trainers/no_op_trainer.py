@@ -12,7 +12,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
-from allencv_al.training.environment import device_name, write_environment
+from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
 
 

@@ -21,7 +21,6 @@ from allencv_al.common.files.atomic_file import write_json
 from allencv_al.common.seeding import random_state, restore_random_state
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, flushed_denormals, resolve_device
-from allencv_al.training.environment import device_name, write_environment
 from allencv_al.training.evaluation import FirstBatch, evaluate
 from allencv_al.training.interruption import (
     SignalReceivedError,
@@ -29,6 +28,7 @@ from allencv_al.training.interruption import (
     TrainingInterrupted,
 )
 from allencv_al.training.learning_rate_schedulers.base import counts_epochs, plan_text
+from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import EpochTrainer
 from allencv_al.training.trainers.epoch_metrics import (
     LossProgress,

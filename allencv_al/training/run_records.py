@@ -1,5 +1,6 @@
-"""Record of the training data: a resumed run needs the same images and classes.
+"""Records of a run: the machine it ran on, and the data it learned from.
 
+`environment.json` holds versions and hardware; runs are bit-equal only where both match.
 `checkpoints/data.json` holds for each image of the training and validation data its label, its size
 and a digest of its content. Of a file, the digest is of the first and last few kB: enough for any
 image that was replaced, and little to read. Times of change do not count, so that data may be
@@ -10,27 +11,107 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
+import platform
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from allencv_al.common.config.names import listed
 from allencv_al.common.errors import CheckpointError, DataError
 from allencv_al.common.files import atomic_file
+from allencv_al.common.files.atomic_file import write_json
+from allencv_al.common.user_code import changed_code
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.archive_contents import installed_versions
 from allencv_al.training.checkpoints.checkpointer import FOLDER, has_checkpoints
 
-FILE_NAME = "data.json"
+logger = logging.getLogger(__name__)
+
+ENVIRONMENT_NAME = "environment.json"
+
+# Two runs can be bit-equal only where all of these entries match
+_DECISIVE = ("versions", "machine", "processor", "torch_threads", "device", "precision")
+
+DATA_NAME = "data.json"
 
 _ENDS_BYTES = 8192
 _THREADS = 8
 
 Record = dict[str, Any]
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return what the results of a run depend on besides its config and data.
+
+    Environment variables are left out: they hold secrets.
+    """
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processors": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "versions": installed_versions(),
+    }
+
+
+def write_environment(folder: str | Path, **found: Any) -> None:
+    """Write `environment.json`; warn of differences from the environment the run began with.
+
+    Args:
+        folder: Folder of the run.
+        **found: Entries that the caller knows: `device` and `precision` of the trainer, or the
+            `code` of user modules that the config names (`user_code`).
+    """
+    now: dict[str, Any] = {**describe_environment(), **found}
+    before = read_environment(folder) or {}
+    for name in _DECISIVE:
+        if name in before and name in now and before[name] != now[name]:
+            logger.warning(
+                "this run began with %s %s and resumes with %s: it will not be bit-equal to an "
+                "uninterrupted run",
+                name,
+                before[name],
+                now[name],
+            )
+    both = "code" in before and "code" in now  # only some callers know the code
+    if both and (changed := changed_code(before["code"], now["code"])):
+        logger.warning(
+            "the code of %s has changed since this run began: what it did before is of the code "
+            "of then",
+            listed(changed),
+        )
+    if "started" in before:
+        # Of a resumed run: when it began, and when it last continued
+        now |= {"started": before["started"], "continued": now["started"]}
+    write_json(Path(folder) / ENVIRONMENT_NAME, {**before, **now})
+
+
+def read_environment(folder: str | Path) -> dict[str, Any] | None:
+    """Return the `environment.json` of a run's folder; None where there is none."""
+    try:
+        found = json.loads((Path(folder) / ENVIRONMENT_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a device in `environment.json`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def write_data_record(folder: Path, datasets: Mapping[str, Dataset | None]) -> None:
@@ -41,7 +122,7 @@ def write_data_record(folder: Path, datasets: Mapping[str, Dataset | None]) -> N
         datasets: The data sets by name (`train`); None for an absent one.
     """
     text = json.dumps(_record_of(datasets), separators=(",", ":"))
-    atomic_file.write_text(folder / FOLDER / FILE_NAME, text)
+    atomic_file.write_text(folder / FOLDER / DATA_NAME, text)
 
 
 def check_same_data(
@@ -65,7 +146,7 @@ def check_same_data(
     if not has_checkpoints(folder):
         return  # nothing was learned yet
     changes: list[str] = []
-    path = folder / FOLDER / FILE_NAME
+    path = folder / FOLDER / DATA_NAME
     if path.is_file():  # not in a run of version 0.1
         before = _read(path)
         now = _record_of(datasets)

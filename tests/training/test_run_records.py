@@ -1,8 +1,10 @@
-"""A run that goes on notices that its images or classes have changed, and says which."""
+"""Records of a run: its machine and its data."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,46 @@ from allencv_al.common.errors import CheckpointError, DataError
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.training.checkpoints.data_record import check_same_data, write_data_record
+from allencv_al.training.run_records import (
+    ENVIRONMENT_NAME,
+    check_same_data,
+    describe_environment,
+    read_environment,
+    write_data_record,
+    write_environment,
+)
+
+
+def test_environment_variables_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "a-secret-of-this-test")
+    found = describe_environment()
+    assert found["versions"]["torch"] and found["command"] == sys.argv
+    assert "a-secret-of-this-test" not in json.dumps(found)
+
+
+def test_a_resumed_run_keeps_its_start_and_warns_of_decisive_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_environment(tmp_path, device="cpu")
+    first = read_environment(tmp_path)
+    assert first is not None and "continued" not in first and not caplog.records
+    changed = {**first, "started": "2020-01-01T00:00:00+00:00", "platform": "another"}
+    (tmp_path / ENVIRONMENT_NAME).write_text(json.dumps(changed))
+    write_environment(tmp_path, device="cuda")
+    second = read_environment(tmp_path)
+    assert second is not None and second["started"] == changed["started"]
+    assert second["continued"] >= first["started"] and second["device"] == "cuda"
+    assert [record.getMessage() for record in caplog.records] == [
+        "this run began with device cpu and resumes with cuda: it will not be bit-equal to an "
+        "uninterrupted run"
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_an_absent_or_damaged_file_is_no_environment(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / ENVIRONMENT_NAME).write_text(content)
+    assert read_environment(tmp_path) is None
 
 
 class Run:
