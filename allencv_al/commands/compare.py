@@ -36,11 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seeds",
-        type=arguments.positive_int,
-        default=DEFAULT_SEEDS,
-        metavar="N",
-        help="number of seeds; runs with equal seeds share split, first items and initial "
-        "weights (default: %(default)s)",
+        type=arguments.seeds,
+        default=tuple(range(DEFAULT_SEEDS)),
+        metavar="SEEDS",
+        help="a number of seeds, or a list of them such as 3-7 or 2,5,9-11; runs with equal seeds "
+        f"share split, first items and initial weights (default: {DEFAULT_SEEDS}, seeds 0 to "
+        f"{DEFAULT_SEEDS - 1})",
     )
     parser.add_argument(
         "--runs",
@@ -146,10 +147,10 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
     # Parallel runs would train over each other in the one pipeline that they share
     most = 1 if experiment_class(params).is_shared else cores
     workers = args.workers or most or 1
-    workers = min(workers, len(strategies) * args.seeds)
+    workers = min(workers, len(strategies) * len(args.seeds))
     return ComparisonOptions(
         strategies=strategies,
-        seeds=range(args.seeds),
+        seeds=args.seeds,
         workers=workers,
         threads=max(1, (cores or 1) // workers),
         baseline=args.baseline,
@@ -189,6 +190,7 @@ are reused, and strategies and seeds of earlier calls stay part of it. Runs are 
 change of your own code; the message names what has changed.
 
   allencv-al compare CONFIG --strategies random,margin,badge --seeds 10 -s runs/comparison
+  allencv-al compare CONFIG --strategies random,margin --seeds 10-14 -s runs/comparison --recover
   allencv-al compare CONFIG --strategies '{margin: "margin",
       "few margin": {type: "subsample", size: 1000, strategy: "margin"}}' -s runs/comparison
   allencv-al compare --runs runs/a runs/b -s runs/both

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Any, NamedTuple, cast
 
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
-from allencv_al.common.errors import AllenCVError, is_of_a_path
+from allencv_al.common.errors import AllenCVError, CheckpointError, is_of_a_path
+from allencv_al.common.files.atomic_file import flush, unflushed
 from allencv_al.common.progress import log_level
 from allencv_al.comparison.cells import Cell
 from allencv_al.training.interruption import TrainingInterrupted
@@ -189,6 +192,8 @@ def _failure_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]
 
 def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> None:
     begun = (cell.folder / CONFIG_NAME).is_file()
+    if not begun:  # a power cut may have taken its config, and the rest is of no use then
+        shutil.rmtree(cell.folder, ignore_errors=True)
     run_options = RunOptions(
         recover=begun,
         source=cell.name,
@@ -196,7 +201,18 @@ def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
         files=False,
         on_round=lambda record: on_round() if record.labels else None,
     )
-    active_learn(Params(dict(cell.config)), cell.folder, run_options)
+    params = Params(dict(cell.config))
+    with unflushed():  # on embeddings a round takes less time than flushing what it writes
+        try:
+            active_learn(params, cell.folder, run_options)
+        except (CheckpointError, json.JSONDecodeError) as error:
+            if not begun:
+                raise
+            # So a power cut leaves a run whose files did not reach the disk
+            logger.warning("%s: begins anew, as it cannot be resumed: %s", cell.name, error)
+            active_learn(params, cell.folder, replace(run_options, recover=False, force=True))
+    flush(cell.folder / CONFIG_NAME)
+    flush(cell.folder)
 
 
 def _work(connection: Any, options: WorkerOptions) -> None:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from allencv_al.common.errors import DataError
-from allencv_al.common.files.atomic_file import flush, make_folder
+from allencv_al.common.files.atomic_file import flush, make_folder, waits_for_disk
 
 _BUSY_SECONDS = 30.0
 _FORK_SECONDS = 5.0
@@ -67,8 +67,9 @@ class Schema:
 class Database:
     """An SQLite file that several threads and processes write at once, without loss.
 
-    A `transaction` is durable when its block ends (WAL, `synchronous=FULL`); a block that fails or
-    is killed leaves nothing. Writers of all threads and processes wait for each other.
+    A `transaction` is durable when its block ends (WAL, `synchronous=FULL`), or, within
+    `unflushed`, when the database is closed; a block that fails or is killed leaves nothing.
+    Writers of all threads and processes wait for each other.
 
     Each thread has its own connection. A fork closes the connections of its parent for a moment,
     because SQLite's locks do not survive one in a child; they reopen at the next use. Nothing else
@@ -180,7 +181,9 @@ class Database:
             check_same_thread=False,  # `close` closes those of other threads
         )
         try:
-            connection.execute("PRAGMA synchronous = FULL")
+            # NORMAL: a power cut takes the last transactions back, and damages nothing
+            level = "FULL" if waits_for_disk() else "NORMAL"
+            connection.execute(f"PRAGMA synchronous = {level}")
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()

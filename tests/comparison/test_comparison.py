@@ -210,6 +210,22 @@ def test_a_run_that_was_cut_short_goes_on(
             assert labels_of(folder, name, seed) == labels_of(tmp_path / "whole", name, seed)
 
 
+def test_a_run_that_a_power_cut_damaged_begins_anew(config: dict[str, Any], tmp_path: Path) -> None:
+    folder, random = tmp_path / "c", {"random": RANDOM}
+    compare(Params(config), folder, options(random, seeds=1))
+    before, run = labels_of(folder, "random", 0), folder / "cells" / "random" / "seed_000"
+    with RunDatabase(run / DATABASE_NAME) as database, database.transaction() as connection:
+        last = "round = (SELECT max(round) FROM round_state)"
+        connection.execute(f"DELETE FROM round_state WHERE {last} AND state != 'TRAIN'")
+    for weights in run.glob("rounds/*/weights.safetensors"):
+        weights.write_bytes(b"")  # its name reached the disk, and its content did not
+    compare(Params(config), folder, options(random, seeds=1, recover=True))
+    assert labels_of(folder, "random", 0) == before
+    (run / "config.json").unlink()
+    compare(Params(config), folder, options(random, seeds=1, recover=True))
+    assert labels_of(folder, "random", 0) == before
+
+
 def test_a_signal_during_a_training_ends_the_comparison_and_not_one_run_of_it(
     config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[str]
 ) -> None:

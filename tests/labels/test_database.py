@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from allencv_al.common.errors import DataError
+from allencv_al.common.files.atomic_file import unflushed
 from allencv_al.labels import database as database_module
 from allencv_al.labels.label_store import LabelStore, NewLabel
 from allencv_al.labels.run_database import RunDatabase
@@ -71,6 +72,11 @@ def test_every_thread_writes_with_full_durability(database: RunDatabase) -> None
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(settings).result() == settings() == ["wal", 2, 1, 30_000]
+
+
+def test_transactions_wait_for_no_disk_where_files_do_not(tmp_path: Path) -> None:
+    with unflushed(), RunDatabase(tmp_path / "run.sqlite") as database:
+        assert database.rows("PRAGMA synchronous") == [(1,)]
 
 
 @needs_proc

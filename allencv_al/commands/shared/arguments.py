@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,29 @@ def _number(
 port = _number(int, lambda number: 0 <= number <= 65535, "a port from 0 to 65535")
 positive_int = _number(int, lambda number: number >= 1, "an integer of at least 1")
 positive_float = _number(float, lambda number: 0.0 < number < float("inf"), "a number above 0")
+_MOST_SEEDS = 10_000
 _gpu = _number(int, lambda number: number >= -1, '-1 (CPU), the number of a GPU, or "auto"')
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Convert the text of ``--seeds``: a number of seeds, or a list such as ``2,5,9-11``."""
+    if text.isdecimal():
+        return tuple(range(positive_int(text)))
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first or last - first > _MOST_SEEDS:
+            raise argparse.ArgumentTypeError(
+                f'expected a number of seeds, or seeds such as 3-7 or 2,5,9-11, found "{text}"'
+            )
+        found += range(first, last + 1)
+    twice = sorted({seed for seed in found if found.count(seed) > 1})
+    if twice:
+        raise argparse.ArgumentTypeError(
+            f'expected each seed once, found {twice[0]} twice in "{text}"'
+        )
+    return tuple(sorted(found))
 
 
 def cuda_device(text: str) -> int | str:

@@ -19,6 +19,10 @@ from allencv_al.common.errors import ConfigurationError
         (arguments.port, "0", 0),
         (arguments.positive_int, "12", 12),
         (arguments.positive_float, "1e-3", 0.001),
+        (arguments.seeds, "3", (0, 1, 2)),
+        (arguments.seeds, "3-5", (3, 4, 5)),
+        (arguments.seeds, "7-7", (7,)),
+        (arguments.seeds, "9-11, 2,5", (2, 5, 9, 10, 11)),
         (arguments.cuda_device, "auto", "auto"),
         (arguments.cuda_device, "-1", -1),
         (arguments.external_variable, "A=b=c", ("A", "b=c")),
@@ -35,6 +39,10 @@ def test_texts_are_converted(convert: Callable[[str], Any], text: str, value: An
         (arguments.port, "65536", "a port from 0 to 65535"),
         (arguments.positive_int, "0", "an integer of at least 1"),
         (arguments.positive_int, "1.5", "an integer of at least 1"),
+        (arguments.seeds, "0", "an integer of at least 1"),
+        (arguments.seeds, "5-3", "a number of seeds, or seeds such as 3-7 or 2,5,9-11"),
+        (arguments.seeds, "1;2", "a number of seeds, or seeds such as 3-7 or 2,5,9-11"),
+        (arguments.seeds, "0-99999999", "a number of seeds, or seeds such as 3-7 or 2,5,9-11"),
         (arguments.positive_float, "inf", "a number above 0"),
         (arguments.positive_float, "nan", "a number above 0"),
         (arguments.cuda_device, "-2", '-1 (CPU), the number of a GPU, or "auto"'),
@@ -48,6 +56,11 @@ def test_a_value_out_of_range_is_named(
     with pytest.raises(argparse.ArgumentTypeError) as caught:
         convert(text)
     assert str(caught.value) == f'expected {expected}, found "{text}"'
+
+
+def test_a_seed_that_is_named_twice_is_a_mistake() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="found 4 twice"):
+        arguments.seeds("3-5,4")
 
 
 def test_a_run_needs_a_folder_unless_it_is_dry() -> None:

@@ -22,6 +22,7 @@ from allencv_al.common.files.atomic_file import (
     make_folder,
     remove,
     sweep_temporaries,
+    unflushed,
     write_bytes,
     write_json,
     write_text,
@@ -299,3 +300,18 @@ def test_folders_are_made_so_that_they_outlive_a_power_cut() -> None:
         if re.search(r"\.mkdir\(|makedirs\(", path.read_text(encoding="utf-8"))
     }
     assert found <= UNFLUSHED | {"atomic_file.py"}, "make folders with atomic_file.make_folder"
+
+
+def test_only_within_a_block_that_is_unflushed_nothing_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    with pytest.raises(ZeroDivisionError), unflushed():
+        write_text(tmp_path / "new" / "a", "1")
+        with atomic_directory(tmp_path / "folder") as temporary:
+            (temporary / "b").touch()
+        raise ZeroDivisionError
+    assert flushed == [] and names(tmp_path) == ["folder", "new"]
+    write_text(tmp_path / "a", "1")
+    assert len(flushed) == 2, "the file, and the name in its folder"
