@@ -31,9 +31,9 @@ _flushes = ContextVar("_flushes", default=True)
 def unflushed() -> Iterator[None]:
     """Write files and databases in the block without waiting for the disk.
 
-    A kill loses nothing by it. A power cut may leave files missing or cut short, and takes back the
-    last transactions of databases: what is written so must be checked when it is read, and be worth
-    less than the milliseconds that each flush takes.
+    A kill loses nothing by it. A power cut may leave files missing or cut short, and databases
+    without their last transactions: what is written so must be checked when it is read, and cost
+    less to compute again than the flushes do.
     """
     before = _flushes.set(False)
     try:

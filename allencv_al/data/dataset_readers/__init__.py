@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from allencv_al.data.dataset_readers.base import ImageDatasetReader as ImageDatasetReader
     from allencv_al.data.dataset_readers.cifar_binary import CifarBinary as CifarBinary
     from allencv_al.data.dataset_readers.cifar_python import CifarPython as CifarPython
+    from allencv_al.data.dataset_readers.idx import IdxReader as IdxReader
     from allencv_al.data.dataset_readers.image_annotation import (
         ImageAnnotationReader as ImageAnnotationReader,
     )
@@ -31,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "CifarPython": f"{_HERE}.cifar_python",
         "Dataset": f"{_HERE}.base",
         "DatasetReader": f"{_HERE}.base",
+        "IdxReader": f"{_HERE}.idx",
         "ImageAnnotationReader": f"{_HERE}.image_annotation",
         "ImageClassificationDirectory": f"{_HERE}.image_classification_directory",
         "ImageDatasetReader": f"{_HERE}.base",

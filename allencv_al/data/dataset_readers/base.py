@@ -141,6 +141,7 @@ class DatasetReader(Registrable):
     builtin: ClassVar[dict[str, str]] = {
         "cifar_binary": f"{_HERE}.cifar_binary",
         "cifar_python": f"{_HERE}.cifar_python",
+        "idx": f"{_HERE}.idx",
         "image_annotation": f"{_HERE}.image_annotation",
         "image_classification_directory": f"{_HERE}.image_classification_directory",
         "manifest": f"{_HERE}.manifest",

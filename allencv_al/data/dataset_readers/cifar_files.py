@@ -201,7 +201,7 @@ class CifarReader(DatasetReader):
         beside = sorted(source.parent.iterdir())
         meta = [entry for entry in beside if plain_name(entry.name) in self.meta_names]
         files = self._folder_content(meta, part)
-        files.batches[plain_name(source.name)] = _file_content(source)
+        files.batches[plain_name(source.name)] = file_content(source)
         return files
 
     def _folder_content(self, entries: Iterable[Path], part: str) -> CifarFiles:
@@ -212,7 +212,7 @@ class CifarReader(DatasetReader):
             if not (is_meta or self.is_batch(name, part)) or not entry.is_file():
                 files.others.append(entry.name)
             elif name not in (found := files.meta if is_meta else files.batches):
-                found[name] = _file_content(entry)
+                found[name] = file_content(entry)
         return files
 
     def _archive_content(self, path: Path, part: str) -> CifarFiles:
@@ -280,7 +280,12 @@ def _is_archive(path: Path) -> bool:
     return path.name.lower().endswith(_ARCHIVES)
 
 
-def _file_content(path: Path) -> NDArray[np.uint8]:
+def file_content(path: Path) -> NDArray[np.uint8]:
+    """Return the bytes of a file: mapped, or, of a .gz or .xz, unpacked in memory.
+
+    Raises:
+        DataError: It is empty or damaged.
+    """
     if path.stat().st_size == 0:
         raise DataError(f"{path}: it is empty (0 bytes)")
     if plain_name(path.name) == path.name:

@@ -310,7 +310,7 @@ def test_every_registered_reader_is_found_built_and_documented():
 
     names = set(DatasetReader.builtin)
     assert names == {
-        *("cifar_binary", "cifar_python", "image_annotation"),
+        *("cifar_binary", "cifar_python", "idx", "image_annotation"),
         "image_classification_directory",
         *("manifest", "paired_image"),
     }
