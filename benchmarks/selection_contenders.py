@@ -17,7 +17,7 @@ RADIUS, BANDWIDTH = 17.5, 18.0  # features of this kind are some 18.7 apart
 
 ONE_MODEL = ("random", "least_confidence", "margin", "entropy", "ratio")
 MEMBERS_ONLY = ("variation_ratio", "mean_std", "bald", "power_bald", "batch_bald", "epig")
-FEATURES = ("k_center", "badge", "cluster_margin", "clue", "typiclust")
+FEATURES = ("k_center", "badge", "bait", "cluster_margin", "clue", "typiclust")
 COVERAGE = ("prob_cover", "max_herding", "uncertainty_herding")
 WRAPPERS = ("subsample", "deduplicate", "epsilon_random", "class_balanced", "mixture", "switch")
 STRATEGIES = (*ONE_MODEL, *MEMBERS_ONLY, *FEATURES, *COVERAGE, *WRAPPERS)
@@ -58,6 +58,7 @@ class Data:
     logits: np.ndarray
     embeddings: np.ndarray
     labeled: np.ndarray
+    labeled_logits: np.ndarray
     mc_logits: np.ndarray
     target_mc_logits: np.ndarray
 
@@ -74,7 +75,9 @@ def make_data(strategy: str, count: int) -> Data:
     labeled = generator.standard_normal((LABELED, wide), dtype=np.float32)
     targets = TARGETS if count <= 10_000 else FEWER_TARGETS
     target_mc_logits = generator.standard_normal((targets, members, CLASSES), dtype=np.float32)
-    return Data(logits, embeddings, np.maximum(labeled, 0), mc_logits, target_mc_logits)
+    labeled_logits = 2 * generator.standard_normal((LABELED, CLASSES), dtype=np.float32)
+    np.maximum(labeled, 0, out=labeled)
+    return Data(logits, embeddings, labeled, labeled_logits, mc_logits, target_mc_logits)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -99,6 +102,7 @@ def ours(strategy: str, data: Data) -> Choice:
         logits=data.logits,
         embeddings=data.embeddings,
         labeled_embeddings=data.labeled if labeled else None,
+        labeled_logits=data.labeled_logits,
         mc_logits=data.mc_logits,
         target_mc_logits=data.target_mc_logits,
     )

@@ -239,9 +239,9 @@ class ActiveLearningLoop:
         }
 
     def _infer(self, round: int, labels: dict[str, str]) -> dict[str, Any]:
-        outputs = self._outputs_of_pool(round, labels)
+        outputs, needs = self._outputs_of_pool(round, labels), self._strategy(labels).needs
         metrics = self._figures.measure(
-            round, labels, outputs, lambda: self._outputs.of_labeled(labels)
+            round, labels, outputs, lambda: self._outputs.of_labeled(labels, needs)
         )
         return {
             "metrics": _finite(metrics),

@@ -196,8 +196,9 @@ class SampleSelector:
             return None, None
         outputs = None
         # A strategy that needs embeddings also reads those of the labeled images
-        if self._needs & {"embeddings", "labeled_embeddings"}:
-            outputs = self._compute(known, {"embeddings"}, folder, "labeled")
+        if self._needs & {"embeddings", "labeled_embeddings", "labeled_logits"}:
+            wanted = {"embeddings", *(["logits"] if "labeled_logits" in self._needs else [])}
+            outputs = self._compute(known, wanted, folder, "labeled")
             known = [instance for instance in known if instance.id not in outputs.unreadable]
         return outputs, class_indices(known, self.predictors[0].model.vocab)
 

@@ -57,6 +57,7 @@ class RoundOutputs:
         self._pool: PoolOutputs | None = None
         self._needs: frozenset[str] = frozenset()
         self._labeled: PoolOutputs | None = None
+        self._labeled_needs: frozenset[str] = frozenset()
         self._target: PoolOutputs | None = None
 
     def have_model(self, round: int) -> None:
@@ -78,10 +79,17 @@ class RoundOutputs:
             self._needs = needs
         return self._pool
 
-    def of_labeled(self, labels: Mapping[str, str]) -> PoolOutputs:
-        """Return the embeddings of the labeled items."""
-        if self._labeled is None:
-            self._labeled = self._learner.infer(list(labels), {"embeddings"}, None)
+    def of_labeled(self, labels: Mapping[str, str], needs: Collection[str]) -> PoolOutputs:
+        """Return the embeddings of the labeled items, and their logits for a strategy.
+
+        Args:
+            labels: Class name by item id.
+            needs: The needs of the strategy.
+        """
+        wanted = {"embeddings", *(["logits"] if "labeled_logits" in needs else [])}
+        if self._labeled is None or not wanted <= self._labeled_needs:
+            self._labeled = self._learner.infer(list(labels), wanted, None)
+            self._labeled_needs = frozenset(wanted)
         return self._labeled
 
     def strategy_pool(
@@ -112,8 +120,8 @@ class RoundOutputs:
         self, labels: Mapping[str, str], needs: Collection[str]
     ) -> PoolOutputs | None:
         # A strategy that needs embeddings also reads those of the labeled items
-        looks = bool({"embeddings", "labeled_embeddings"} & set(needs))
-        return self.of_labeled(labels) if labels and looks else None
+        looks = bool({"embeddings", "labeled_embeddings", "labeled_logits"} & set(needs))
+        return self.of_labeled(labels, needs) if labels and looks else None
 
     def _class_indices(self, labels: Mapping[str, str], ids: Sequence[str]) -> NDArray[np.int64]:
         places = {name: index for index, name in enumerate(self._learner.class_names())}

@@ -45,16 +45,17 @@ class PoolOutputs:
         """Return the items as the pool of a strategy; no array is copied.
 
         Args:
-            labeled: Outputs of the labeled items. None: no item is labeled, and the embeddings of
-                labeled items are `[0, D]`.
+            labeled: Outputs of the labeled items. None: no item is labeled; their embeddings are
+                `[0, D]` then, their logits `[0, C]`.
             labeled_labels: Class indices of the labeled items, int64 `[L]`; only some strategies
                 read them.
             target: Outputs of items from the distribution that the model will be used on.
         """
         if labeled is not None:
-            labeled_embeddings = labeled.embeddings
+            labeled_embeddings, labeled_logits = labeled.embeddings, labeled.logits
         else:
             labeled_embeddings = None if self.embeddings is None else self.embeddings[:0]
+            labeled_logits = None if self.logits is None else self.logits[:0]
             labeled_labels = np.empty(0, np.int64) if labeled_labels is None else labeled_labels
         return Pool(
             ids=self.ids,
@@ -62,6 +63,7 @@ class PoolOutputs:
             mc_logits=self.mc_logits,
             embeddings=self.embeddings,
             labeled_embeddings=labeled_embeddings,
+            labeled_logits=labeled_logits,
             labeled_labels=labeled_labels,
             target_mc_logits=None if target is None else target.mc_logits,
         )

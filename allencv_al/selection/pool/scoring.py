@@ -25,7 +25,7 @@ from allencv_al.selection.pool.pool_images import instances_of
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.pool_scorer import PoolScorer
 
-_OF_OTHER_ITEMS = frozenset({"labeled_embeddings", "target_mc_logits"})
+_OF_OTHER_ITEMS = frozenset({"labeled_embeddings", "labeled_logits", "target_mc_logits"})
 
 
 @dataclass(frozen=True)

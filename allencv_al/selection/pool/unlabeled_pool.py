@@ -16,7 +16,14 @@ from allencv_al.selection.pool.rows import slices, take_rows
 
 FloatArray = NDArray[np.floating[Any]]
 
-OUTPUTS = ("logits", "mc_logits", "embeddings", "labeled_embeddings", "target_mc_logits")
+OUTPUTS = (
+    "logits",
+    "mc_logits",
+    "embeddings",
+    "labeled_embeddings",
+    "labeled_logits",
+    "target_mc_logits",
+)
 """Outputs that a strategy can need."""
 
 _ROWS_AT_A_TIME = 65_536  # a memory-mapped array is checked in blocks, not loaded whole
@@ -38,6 +45,7 @@ class Pool:
             item (consistent dropout masks).
         embeddings: Inputs of the last linear layer, float `[N, D]`.
         labeled_embeddings: Embeddings of the labeled items, float `[L, D]`.
+        labeled_logits: Class scores of the labeled items before softmax, float `[L, C]`.
         labeled_labels: Class indices of the labeled items, int64 `[L]`.
         target_mc_logits: Members' logits of items from the distribution that the model will be
             used on, float `[M, S, C]`.
@@ -52,6 +60,7 @@ class Pool:
     mc_logits: FloatArray | None = None
     embeddings: FloatArray | None = None
     labeled_embeddings: FloatArray | None = None
+    labeled_logits: FloatArray | None = None
     labeled_labels: NDArray[np.int64] | None = None
     target_mc_logits: FloatArray | None = None
 

@@ -54,6 +54,7 @@ class QueryStrategy(Registrable):
         "epig": f"{_HERE}.epig",
         "k_center": f"{_HERE}.k_center",
         "badge": f"{_HERE}.badge",
+        "bait": f"{_HERE}.bait",
         "cluster_margin": f"{_HERE}.cluster_margin",
         "clue": f"{_HERE}.clue",
         "typiclust": f"{_HERE}.typiclust",

@@ -21,7 +21,7 @@ _DECIDED_BY_PIPELINE = (
     *("shrink", "perturb", "test_fraction", "pool_data_path", "cache_embeddings"),
     *("mc_samples", "target_size"),
 )
-OFFERED = frozenset({"logits", "embeddings", "labeled_embeddings"})
+OFFERED = frozenset({"logits", "embeddings", "labeled_embeddings", "labeled_logits"})
 
 
 class PipelineExperiment(FromParams):

@@ -22,6 +22,7 @@ def full_pool() -> Pool:
         mc_logits=generator.standard_normal((8, 4, 3)),
         embeddings=generator.standard_normal((8, 5)),
         labeled_embeddings=generator.standard_normal((2, 5)),
+        labeled_logits=generator.standard_normal((2, 3)),
         labeled_labels=np.array([0, 2]),
         target_mc_logits=generator.standard_normal((6, 4, 3)),
     )

@@ -52,6 +52,7 @@ OPTIONS["bands"] = {
 }
 # What other values take another way through the code
 MORE: dict[str, dict[str, Any]] = {
+    "bait of all classes": {"type": "bait", "fisher": "full"},
     "power_bald by rank": {"type": "power_bald", "variant": "softrank"},
     "power_bald by value": {"type": "power_bald", "variant": "softmax"},
     "deduplicate by quantile": {
@@ -113,6 +114,7 @@ def random_pool(seed: int, count: int, levels: int | None = None, classes: int =
         mc_logits=array(count, 4, classes),
         embeddings=array(count, 4),
         labeled_embeddings=array(labeled, 4),
+        labeled_logits=array(labeled, classes),
         labeled_labels=generator.integers(0, classes, labeled),
         target_mc_logits=array(3, 4, classes),
     )

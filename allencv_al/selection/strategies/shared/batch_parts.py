@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common.seeding import item_seed
-from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy, needs_of
 
@@ -104,19 +104,30 @@ def pick_after(
     """Return the picks of a strategy that counts the items `chosen` before as labeled.
 
     So no part of a batch covers again the items that another part covers. Labels of the chosen
-    items are unknown, so `labeled_labels` is unchanged.
+    items are unknown, so `labeled_labels` is unchanged, and shorter than the other arrays.
     """
     among = among[~np.isin(among, chosen)]
     if not len(chosen) or pool.embeddings is None or "embeddings" not in strategy.needs:
         return pick_among(strategy, pool, among, count, seed)
-    before = pool.labeled_embeddings
-    known = 0 if before is None else len(before)
-    added = np.asarray(pool.embeddings[chosen])
-    labeled = added if before is None else np.concatenate([np.asarray(before), added])
-    picks = pick_among(strategy, replace(pool, labeled_embeddings=labeled), among, count, seed)
+    known = 0 if pool.labeled_embeddings is None else len(pool.labeled_embeddings)
+    labeled = replace(
+        pool,
+        labeled_embeddings=_extended(pool.labeled_embeddings, pool.embeddings, chosen),
+        labeled_logits=_extended(pool.labeled_logits, pool.logits, chosen),
+    )
+    picks = pick_among(strategy, labeled, among, count, seed)
     names = [pool.ids[index] for index in chosen.tolist()]
     reasons = tuple(_with_names(reason, known, names) for reason in picks.reasons)
     return Picks(picks.indices, picks.scores, reasons)
+
+
+def _extended(
+    labeled: FloatArray | None, rows: FloatArray | None, chosen: NDArray[np.int64]
+) -> FloatArray | None:
+    if rows is None:
+        return labeled
+    added = np.asarray(rows[chosen])
+    return added if labeled is None else np.concatenate([np.asarray(labeled), added])
 
 
 def reasons_of(picks: Picks) -> tuple[Mapping[str, Any], ...]:

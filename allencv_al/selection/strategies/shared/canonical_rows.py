@@ -8,17 +8,21 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.common.feature_scaling import FeatureScaling, FeatureScalingKind
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.strategies.shared.distances import labeled_rows, squared_norms
 
 _ROWS_PER_BLOCK = 1024  # fixed: picks must not depend on the memory budget
+_FIT_ROWS = 50_000
+"""Rows that a scaling or k-means is fitted to; 100 MB at 512 dimensions."""
+
 _CENTER_FROM = 10_000  # rows whose mean is the center; it need only lie near the data
 
 
 class CanonicalRows:
-    """The embeddings of a pool in canonical order, centered, as float32.
+    """The embeddings of a pool in canonical order, centered or scaled, as float32.
 
     The last bits of a matrix product depend on its shape. Reading the pool in canonical order and
     in blocks of one fixed size gives the same bits for every order of the pool and every memory
@@ -27,15 +31,22 @@ class CanonicalRows:
     Args:
         pool: The items, with embeddings; labeled embeddings where they are used.
         seed: Of the order.
+        scaling: The scaling of the rows, by statistics of up to 50,000 of them. With `none` they
+            are centered, which leaves their distances as they are.
     """
 
-    def __init__(self, pool: Pool, seed: int) -> None:
+    def __init__(self, pool: Pool, seed: int, scaling: FeatureScalingKind = "none") -> None:
         assert pool.embeddings is not None
         self.order = canonical_order(pool.ids, seed)
         self._rows = pool.embeddings
         self._labeled = labeled_rows(pool)
         # ‖u‖² − 2uc + ‖c‖² cancels far from the origin; any center near the data avoids that
-        self._center = self._rows[self.order[:_CENTER_FROM]].mean(axis=0, dtype=np.float64)
+        self._scaling: FeatureScaling | None = None
+        self._center = np.zeros(0)
+        if scaling == "none":
+            self._center = self._rows[self.order[:_CENTER_FROM]].mean(axis=0, dtype=np.float64)
+        else:
+            self._scaling = FeatureScaling.fit(scaling, self._rows[self.order[:_FIT_ROWS]])
 
     def __len__(self) -> int:
         return len(self.order)
@@ -64,6 +75,8 @@ class CanonicalRows:
         return self._centered(self._labeled[positions])
 
     def _centered(self, rows: FloatArray) -> NDArray[np.float32]:
+        if self._scaling is not None:
+            return self._scaling.apply(rows)
         wide = np.asarray(rows, np.result_type(rows.dtype, np.float32))
         centered = wide - self._center.astype(wide.dtype)
         return np.ascontiguousarray(centered, dtype=np.float32)
@@ -86,9 +99,6 @@ def squared_distances(
     distances += squared_norms(others) if squares is None else squares
     return np.maximum(distances, 0, out=distances)
 
-
-_FIT_ROWS = 50_000
-"""Rows that k-means is fitted to; 100 MB at 512 dimensions."""
 
 # TypiClust's authors change to mini-batches of 5,000 above this
 _MOST_CLUSTERS_OF_FULL_KMEANS = 50
