@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 translators: list[Callable[[dict[str, Any]], None]] = []
-"""Called with the config of each experiment; higher floors register how old keys are translated."""
+"""Called with the config of each experiment, which they change; higher floors register them.
+
+Old keys are translated, and the preprocessing of a pretrained network is written out.
+"""
 
 components_above: dict[str, dict[str, str]] = {}
 """Components whose module lies on a floor above their family's: the module by name, by family.

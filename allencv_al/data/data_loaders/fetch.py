@@ -192,7 +192,7 @@ def can_reside(dataset: Dataset) -> bool:
     untouched = (
         type(reader).load is DatasetReader.load
         and type(reader).decode is DatasetReader.decode
-        and len(reader.augmentation) == (reader.deferred is not None)
+        and len(reader.pipeline.transforms) == (reader.deferred is not None)
     )
     if not untouched or len(dataset) == 0:
         return False

@@ -41,6 +41,11 @@ def _number(names: Sequence[str], value: str | int) -> int:
     return value if isinstance(value, int) else names.index(value)
 
 
+def interpolation_number(value: str | int) -> int:
+    """Return OpenCV's number of an interpolation; `smooth` is that of shrinking."""
+    return _number(_INTERPOLATIONS, "area" if value == "smooth" else value)
+
+
 @cache
 def _library() -> Any:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network at import
@@ -109,7 +114,7 @@ class AlbumentationsTransform(ChanceTransform):
         own = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         del own["p"], own["always_apply"]
         if "interpolation" in own:
-            own["interpolation"] = _number(_INTERPOLATIONS, own["interpolation"])
+            own["interpolation"] = interpolation_number(own["interpolation"])
         if "border_mode" in own:
             value, own["fill_mask"] = own.pop("value"), own.pop("mask_value") or 0
             own["fill"] = 0 if value is None else value

@@ -155,6 +155,7 @@ class ImageTransform(Registrable):
         "longest_max_size": f"{_HERE}.resizing",
         "normalize": f"{_HERE}.normalize",
         "pad_if_needed": f"{_HERE}.cropping",
+        "pretrained": f"{_HERE}.pretrained",
         "random_bbox_safe_crop": f"{_HERE}.cropping",
         "random_brightness_contrast": f"{_HERE}.color",
         "random_crop": f"{_HERE}.cropping",
@@ -203,6 +204,11 @@ class ImageTransform(Registrable):
     def is_random(self) -> bool:
         """Whether the same image may come out differently the next time."""
         return self.draws_at_random
+
+    @property
+    def steps(self) -> tuple[ImageTransform, ...]:
+        """The transforms that this one is short for, in order: by default itself."""
+        return (self,)
 
     @property
     def scales_to(self) -> int | None:

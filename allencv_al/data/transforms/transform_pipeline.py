@@ -29,10 +29,10 @@ class TransformPipeline:
     """
 
     def __init__(self, transforms: Sequence[ImageTransform] = ()) -> None:
-        self.transforms = tuple(transforms)
-        problem = order_problem(self.transforms)
+        problem = order_problem(transforms)
         if problem is not None:
             raise ConfigurationError(f"transform {problem[0]}: {problem[1]}")
+        self.transforms = tuple(step for transform in transforms for step in transform.steps)
         self.deferred: Normalization | None = None
         self._per_item = self.transforms
         for index in _deferrable(self.transforms):

@@ -120,5 +120,6 @@ def _name(value: Any) -> str:
 def _what_decodes(reader: DatasetReader) -> Any:
     kind = type(reader)
     if kind.load is DatasetReader.load and kind.decode is DatasetReader.decode:
-        return reader.augmentation, reader.max_pixels, reader.raw_colors, reader.reduce_above
+        transforms = reader.pipeline.transforms
+        return transforms, reader.max_pixels, reader.raw_colors, reader.reduce_above
     return reader

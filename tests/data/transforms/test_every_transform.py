@@ -19,7 +19,7 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
 
-NORMALIZING = {"normalize", "bgr_normalize"}
+NORMALIZING = {"normalize", "bgr_normalize", "pretrained"}
 
 
 def test_the_names_of_the_readme_are_there() -> None:
@@ -231,6 +231,8 @@ BAD = [
     ("normalize", {"max_pixel_value": 0}, "max_pixel_value"),
     ("normalize", {"p": 0.5}, "p"),
     ("bgr_normalize", {"std": [1, 1, -1]}, "std"),
+    ("pretrained", {**ARGUMENTS["pretrained"], "resize": 39}, "resize"),
+    ("pretrained", {**ARGUMENTS["pretrained"], "height": 0}, "height"),
 ]
 
 
@@ -308,7 +310,7 @@ def test_a_painted_block_its_mask_box_and_point_move_together(name: str, seed: i
     assert rows.max() - 0.5 <= y_max <= rows.max() + 1 + slack
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(geometric())))
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*geometric(), "pretrained"}))
 def test_what_moves_no_pixel_moves_no_label(name: str) -> None:
     sample = full_sample()
     result = built(name, p=1).apply(sample, np.random.default_rng(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fixtures.numbered_samples import NUMBERS, applied, check, sample
+from fixtures.transform_samples import built, picture
 
 from allencv_al.data.instance import Sample
 
@@ -62,3 +63,14 @@ def test_smallest_max_size_moves_labels() -> None:
         interpolation="nearest",
     )
     check(result, NUMBERS.repeat(2, axis=0).repeat(2, axis=1), [[2, 0, 6, 4]], [[10, 6]])
+
+
+@pytest.mark.parametrize(("side", "as_if"), [(20, "area"), (200, "linear")])
+@pytest.mark.parametrize("name", ["resize", "smallest_max_size", "longest_max_size"])
+def test_smooth_is_area_to_shrink_and_linear_to_enlarge(name: str, side: int, as_if: str) -> None:
+    sizes = {"height": side, "width": side} if name == "resize" else {"max_size": side}
+    smooth = built(name, **sizes, interpolation="smooth")
+    for seed in range(2):  # an image of the other direction in between changes nothing
+        plain = built(name, **sizes, interpolation=as_if)
+        assert np.array_equal(smooth(picture(), seed), plain(picture(), seed))
+        smooth(picture(10, 10) if side == 20 else picture(300, 300), seed)

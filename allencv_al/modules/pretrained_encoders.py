@@ -1,0 +1,218 @@
+"""Pretrained networks by name, and the size, crop and normalization that each was trained with.
+
+torch and the libraries of networks are imported where a network is asked for: configs are completed
+before anything else is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from allencv_al.common.errors import AllenCVError
+from allencv_al.common.files.paths import expanded
+from allencv_al.modules.packaged_weights import PACKAGES, PREFIX, packaged_weights
+
+OFFLINE = "offline"
+"""Name of the network whose weights the extra `[offline]` installs."""
+
+LIBRARIES = ("timm", "torchvision")
+
+_WORD = "pretrained"  # the transform that is completed
+_READERS = ("dataset_reader", "validation_dataset_reader")
+_ENCODERS = ("im2im_encoder", "im2vec_encoder")
+_PUBLISHED = "DEFAULT"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Size, crop and normalization that a network expects of an image.
+
+    Args:
+        height: Height, in pixels.
+        width: Width, in pixels.
+        resize: Length of the shorter side before the middle is cut out, in pixels.
+        mean: Mean of R, G and B, as a share of white.
+        std: Standard deviation of R, G and B, as a share of white.
+    """
+
+    height: int
+    width: int
+    resize: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def transform(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the config of the transform `pretrained` with all of its numbers.
+
+        Args:
+            given: Arguments of the transform, which win. A size changes `resize` in proportion.
+        """
+        given = {key: value for key, value in (given or {}).items() if value is not None}
+        sides = [given[key] for key in ("height", "width") if key in given]
+        numbers: dict[str, Any] = {"height": self.height, "width": self.width}
+        longest = max(self.height, self.width)
+        resize = self.resize
+        if sides and all(type(side) is int for side in sides):
+            numbers = {"height": sides[0], "width": sides[-1]}
+            resize = max(sides) * self.resize // longest
+        numbers |= {
+            "resize": resize,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": "smooth",  # as the libraries' own resizing is
+        }
+        return {"type": _WORD, **numbers, **given}
+
+
+@dataclass(frozen=True)
+class EncoderName:
+    """A pretrained network: its library, its name there, and its weights if not the published ones.
+
+    Args:
+        library: `timm` or `torchvision`.
+        model: Name of the network in the library.
+        weights: A source of weights, or the name of published ones; None for the library's default.
+    """
+
+    library: str
+    model: str
+    weights: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the network of `timm:NAME`, `torchvision:NAME`, a torchvision name, or `offline`.
+
+        Args:
+            text: The name; a source of weights may stand behind a further colon:
+                `timm:resnet18:weights.pth`, `squeezenet1_1:~/squeezenet.pth`.
+        """
+        if text == OFFLINE:
+            name, package = next(iter(PACKAGES.items()))
+            return cls("timm", package.model, f"{PREFIX}{name}")
+        library, _, rest = text.partition(":")
+        if library not in LIBRARIES:
+            library, rest = "torchvision", text
+        model, _, weights = rest.partition(":")
+        return cls(library, model, weights or None)
+
+    @classmethod
+    def of_config(cls, encoder: object) -> Self | None:
+        """Return the network that the config of an encoder names, if it is one of a library."""
+        if not isinstance(encoder, Mapping):
+            return None
+        kind, model, weights = encoder.get("type"), encoder.get("model"), encoder.get("weights")
+        if kind == "timm":
+            weights = encoder.get("weights_file")
+        if kind == "pretrained_resnet":
+            kind, model = "torchvision", encoder.get("resnet_model")
+        if kind not in LIBRARIES or not isinstance(model, str):
+            return None
+        return cls(str(kind), model, None if weights is None else str(weights))
+
+    def preprocessing(self) -> Preprocessing | None:
+        """Return what the network expects; None where its library does not know it.
+
+        Raises:
+            WeightsError: The `config.json` in the folder of its weights cannot be read.
+        """
+        return self._of_timm() if self.library == "timm" else self._of_torchvision()
+
+    def config(self) -> dict[str, Any]:
+        """Return the config of a frozen encoder with pretrained weights."""
+        config: dict[str, Any] = {"type": self.library, "model": self.model, "requires_grad": False}
+        if self.library == "torchvision":
+            return {**config, "weights": self.weights or _PUBLISHED}
+        if self.weights is None:
+            return {**config, "pretrained": True}
+        return {**config, "weights_file": self.weights}
+
+    def _of_timm(self) -> Preprocessing | None:
+        import timm
+        from timm.data.config import resolve_data_config
+
+        if not timm.is_model(self.model):
+            return None
+        known = timm.get_pretrained_cfg(self.model)
+        settings = {} if known is None else dataclasses.asdict(known)
+        settings |= self._given()
+        data: dict[str, Any] = resolve_data_config(pretrained_cfg=settings)  # type: ignore[no-untyped-call]
+        height, width = data["input_size"][1:]
+        return Preprocessing(
+            height=height,
+            width=width,
+            resize=math.floor(max(height, width) / data["crop_pct"]),
+            mean=tuple(data["mean"]),
+            std=tuple(data["std"]),
+        )
+
+    def _given(self) -> dict[str, Any]:
+        """Return what is known of the weights in a package or a folder, in timm's names."""
+        package = packaged_weights(self.weights or "")
+        if package is not None:
+            return {"mean": package.mean, "std": package.std}
+        folder = expanded(self.weights or "")
+        if self.weights is None or not folder.is_dir():
+            return {}
+        from allencv_al.modules.foreign_weights import folder_config
+
+        config = folder_config(folder).get("pretrained_cfg")
+        return config if isinstance(config, dict) else {}
+
+    def _of_torchvision(self) -> Preprocessing | None:
+        from torchvision import models
+
+        try:
+            published = models.get_model_weights(self.model)
+        except ValueError:  # its word for an unknown name
+            return None
+        # Of a file it is not known which ones it holds: the first that were published are usual
+        first = next(iter(published.__members__), None)
+        name = self.weights if self.weights in published.__members__ else first
+        preset: Any = published[name].transforms() if name else None
+        if not hasattr(preset, "crop_size"):
+            return None
+        crop, resize = preset.crop_size[0], preset.resize_size[0]
+        return Preprocessing(crop, crop, resize, tuple(preset.mean), tuple(preset.std))
+
+
+def complete_preprocessing(config: dict[str, Any]) -> None:
+    """Write the numbers of a pretrained network into each transform `pretrained` of a config.
+
+    Args:
+        config: The config of an experiment; it is changed. What has no network, or none that is
+            known, stays as it is: the check of the config reports it.
+    """
+    for key in _READERS:
+        reader = config.get(key)
+        steps = reader.get("augmentation") if isinstance(reader, dict) else None
+        if not isinstance(steps, list):
+            continue
+        for index, step in enumerate(steps):
+            given = {"type": step} if isinstance(step, str) else step
+            if not isinstance(given, dict) or given.get("type") != _WORD or _is_complete(given):
+                continue
+            found = _preprocessing_for(given.get("model"), config.get("model"))
+            if found is not None:
+                steps[index] = found.transform(given)
+
+
+def _is_complete(given: Mapping[str, Any]) -> bool:
+    """Return whether a transform has its numbers, as in an archive: no library is asked."""
+    return all(given.get(key) is not None for key in ("height", "width", "mean", "std"))
+
+
+def _preprocessing_for(name: object, model: object) -> Preprocessing | None:
+    encoders = [model.get(key) for key in _ENCODERS] if isinstance(model, Mapping) else []
+    named = [EncoderName.parse(name)] if isinstance(name, str) else None
+    for network in named or map(EncoderName.of_config, encoders):
+        try:
+            found = None if network is None else network.preprocessing()
+        except AllenCVError:  # the check of the encoder reports it
+            found = None
+        if found is not None:
+            return found
+    return None
