@@ -16,6 +16,7 @@ from allencv_al.common.config.configurable import Lazy
 from allencv_al.common.config.from_params import FromParams
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.labels.annotators.base import Annotator
+from allencv_al.models.precision import Precision
 from allencv_al.selection.strategies.base import QueryStrategy, needs_of
 
 Retrain = Literal["cold", "warm", "shrink_perturb"]
@@ -105,6 +106,9 @@ class ActiveLearningSettings(FromParams):
             are then refused.
         cache_embeddings: With an encoder that does not train, whether each image is encoded once
             per experiment and rounds train on the embeddings. Needs transforms without chance.
+        precision: Number format in which images are encoded and the pool is scored: "auto" is bf16
+            where the processor or GPU has it in hardware, else fp32; see the trainer for the
+            others. Without cached embeddings, test images are always measured in fp32.
         mc_samples: Members of the ensemble that dropout gives, for strategies that need one.
         target_size: Number of pool items, drawn by the seed, that represent the images the model
             will be used on, for strategies that need `target_mc_logits` (`epig`).
@@ -130,6 +134,7 @@ class ActiveLearningSettings(FromParams):
         pool_data_path: str | None = None,
         classes: list[str] | None = None,
         cache_embeddings: bool = True,
+        precision: Precision = "auto",
         mc_samples: Annotated[int, Ge(1)] = 20,
         target_size: Annotated[int, Ge(1)] = 1000,
         learner: Lazy[Learner] | None = None,
@@ -149,6 +154,7 @@ class ActiveLearningSettings(FromParams):
         self.pool_data_path = pool_data_path
         self.classes = None if classes is None else [class_name(name) for name in classes]
         self.cache_embeddings = cache_embeddings
+        self.precision: Precision = precision
         self.mc_samples = mc_samples
         self.target_size = target_size
         self.learner = learner or Lazy(Learner.from_params)

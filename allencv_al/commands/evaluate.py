@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images per batch (default: as in the archive's config)",
     )
+    arguments.add_precision(parser, default="fp32")
     arguments.add_dataset_reader_choice(parser)
 
 
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     loader = _data_loader(archive, dataset, args.batch_size)
     with _predictions(args.predictions_output_file, archive.model, dataset) as on_batch:
         metrics = to_json_value(
-            evaluate(archive.model, loader, args.cuda_device, on_batch=on_batch)
+            evaluate(archive.model, loader, args.cuda_device, args.precision, on_batch=on_batch)
         )
     logger.info(
         "evaluated %d images; %d unreadable",

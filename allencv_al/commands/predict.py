@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the JSON lines to this file instead of stdout",
     )
     arguments.add_batch_size(parser)
+    arguments.add_precision(parser, default="fp32")
     parser.add_argument(
         "--silent", action="store_true", help="write nothing to stdout; needs --output-file"
     )
@@ -98,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
     choice = args.dataset_reader_choice
     predictor = Predictor.from_archive(archive, args.predictor, choice, predictor_args)
+    predictor.precision = args.precision
     if source is None:
         source = dataset_input(predictor.dataset_reader.read(args.input_file))
     with open_output(args.output_file) as file:

@@ -259,7 +259,12 @@ def _selector(
     from allencv_al.selection.pool.scoring import ScoringOptions
     from allencv_al.selection.selector import SampleSelector
 
-    options = ScoringOptions(batch_size=args.batch_size, mc_samples=args.mc_samples, seed=args.seed)
+    options = ScoringOptions(
+        batch_size=args.batch_size,
+        mc_samples=args.mc_samples,
+        seed=args.seed,
+        precision=args.precision,
+    )
     return SampleSelector(predictors, strategy, options)
 
 

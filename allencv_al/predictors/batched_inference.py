@@ -22,6 +22,7 @@ from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance, Sample
 from allencv_al.models.model import flushed_denormals
+from allencv_al.models.precision import Precision, StepPrecision
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +128,10 @@ class BatchedInference:
         readers: Decodes and transforms the images. Several each do so, in a way of their own.
         batch_size: Images per batch. If the device runs out of memory, it is halved from there on.
         num_threads: Threads that decode; by default one per processor, 16 at most.
+        precision: Number format of what is computed; see the trainer.
 
     Raises:
-        ConfigurationError: The batch size is below 1.
+        ConfigurationError: The batch size is below 1, or fp16 is asked for on a CPU.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class BatchedInference:
         readers: Sequence[DatasetReader],
         batch_size: int = 32,
         num_threads: int | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         if batch_size < 1:
             raise ConfigurationError(f"batch_size: expected at least 1, found {batch_size}")
@@ -145,6 +148,7 @@ class BatchedInference:
         self._readers = tuple(readers)
         self._batch_size = batch_size
         self._num_threads = num_threads or min(os.cpu_count() or 1, MAX_THREADS)
+        self._precision = StepPrecision(precision, device_of(model), grad_scaling=False)
 
     def outcomes(
         self,
@@ -272,7 +276,7 @@ class BatchedInference:
             while start < len(group):
                 part = group[start : start + self._batch_size]
                 try:
-                    with _inference(self._model):
+                    with _inference(self._model), self._precision.autocast():
                         computed = compute(*self._images(part))
                 except torch.OutOfMemoryError as error:
                     self._halve_batch(len(part), error)

@@ -15,7 +15,7 @@ from allencv_al.common.errors import TrainingError
 from allencv_al.common.progress import track
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import checked_outputs, flushed_denormals, resolve_device
-from allencv_al.training.trainers.training_step import Precision, StepPrecision
+from allencv_al.models.precision import Precision, StepPrecision
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch

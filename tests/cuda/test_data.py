@@ -71,7 +71,7 @@ def test_every_batch_arrives_unchanged(
 
 @pytest.mark.parametrize("name", Metric.list_available())
 def test_every_metric_counts_the_same_and_without_chance(name: str) -> None:
-    from allencv_al.training.trainers.training_step import deterministic_algorithms
+    from allencv_al.models.precision import deterministic_algorithms
 
     generator = torch.Generator().manual_seed(0)
     on_cpu, on_gpu = Metric.from_params(name), Metric.from_params(name)
@@ -116,8 +116,8 @@ def test_every_metric_counts_the_same_and_without_chance(name: str) -> None:
 def test_gradients_are_those_of_the_cpu_and_without_chance(
     make_model: Make, options: dict[str, Any]
 ) -> None:
+    from allencv_al.models.precision import deterministic_algorithms
     from allencv_al.modules.im2im_encoders import Im2ImEncoder
-    from allencv_al.training.trainers.training_step import deterministic_algorithms
 
     if options.get("im2vec_encoder", {}).get("input_channels") == 0:
         encoder: Any = Im2ImEncoder.from_params(options["im2im_encoder"])

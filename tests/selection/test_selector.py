@@ -30,7 +30,7 @@ from allencv_al.predictors import Predictor
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.selector import SampleSelection
 
-QUIET = ScoringOptions(batch_size=3, mc_samples=5, description=None)
+QUIET = ScoringOptions(batch_size=3, mc_samples=5, description=None, precision="fp32")
 
 Make = Callable[..., Predictor]
 

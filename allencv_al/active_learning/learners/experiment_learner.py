@@ -219,7 +219,8 @@ class ExperimentLearner(Learner):
             outputs = outputs_of_embeddings(self.model, cached.test, {"logits"})
         else:
             predictor = ImagePredictor(self.model, dataset.reader)
-            options = self._options("testing")
+            # What the archive will give: `evaluate` is fp32 too
+            options = replace(self._options("testing"), precision="fp32")
             outputs = compute_outputs(predictor, dataset, {"logits"}, options=options)
         by_id = {instance.id: instance for instance in dataset}
         found = [by_id[id] for id in outputs.ids]
@@ -358,7 +359,12 @@ class ExperimentLearner(Learner):
 
     def _options(self, description: str | None = None) -> ScoringOptions:
         samples, seed = self._settings.mc_samples, self._experiment.seeds[2]
-        return ScoringOptions(mc_samples=samples, seed=seed, description=description)
+        return ScoringOptions(
+            mc_samples=samples,
+            seed=seed,
+            description=description,
+            precision=self._settings.precision,
+        )
 
 
 def _names_in(vocabulary: Vocabulary) -> list[str]:

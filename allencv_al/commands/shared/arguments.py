@@ -134,6 +134,22 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_precision(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--precision`` for commands that run images through a model.
+
+    Args:
+        parser: The parser of the subcommand.
+        default: The number format without it.
+    """
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default=default,
+        help="number format of the network; auto is bf16 where the processor or GPU has it in "
+        f"hardware, more than twice as fast (default: {default})",
+    )
+
+
 def add_archive(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a trained model: archive, weights, device and overrides."""
     parser.add_argument(

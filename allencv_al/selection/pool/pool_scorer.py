@@ -13,6 +13,7 @@ from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.models.model import Model, model_outputs
+from allencv_al.models.precision import Precision, StepPrecision
 from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.fingerprints import (
@@ -40,10 +41,12 @@ class PoolScorer:
         needs: Some of `logits`, `mc_logits`, `embeddings`.
         mc_samples: For `mc_logits` of one predictor: the number of dropout members.
         seed: Seed of their masks.
+        precision: Number format of the encoders; see the trainer. From an embedding to logits all
+            is float32 where the model takes embeddings, so that scores keep their digits.
 
     Raises:
         ConfigurationError: There is no predictor, the predictors differ in their classes, dropout
-            is missing, or an unknown output is needed.
+            is missing, an unknown output is needed, or fp16 is asked for on a CPU.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class PoolScorer:
         needs: Collection[str],
         mc_samples: int = 20,
         seed: int = 0,
+        precision: Precision = "auto",
     ) -> None:
         _check(predictors, needs, mc_samples)
         alone = len(predictors) == 1
@@ -65,6 +69,10 @@ class PoolScorer:
         decodings = [decoding_fingerprint(predictor.dataset_reader) for predictor in predictors]
         self._decodings = list(dict.fromkeys(decodings))
         self._reader_of = [self._decodings.index(decoding) for decoding in decodings]
+        self._precisions = [
+            StepPrecision(precision, device_of(model), grad_scaling=False) for model in self._models
+        ]
+        self._encoders = self._models
         self._dropout = ConsistentDropout(self._models[0], seed)
         self._shares_embedding: bool | None = None
 
@@ -76,6 +84,7 @@ class PoolScorer:
             "outputs": self.needs,
             "weights": [of_model(model) for model in self._models],
             "decoding": [self._decodings[place] for place in self._reader_of],
+            "precision": [precision.name for precision in self._precisions],
             "dropout": None if self.mc_samples is None else [self.mc_samples, self.seed],
         }
         return digest(json.dumps(options))
@@ -100,6 +109,10 @@ class PoolScorer:
             batch_size: Images per batch.
         """
         first = self.predictors[0]
+        self._encoders = [
+            precision.for_inference(model) if model.takes_embeddings else model
+            for model, precision in zip(self._models, self._precisions, strict=True)
+        ]
         readers = [
             self.predictors[self._reader_of.index(place)].dataset_reader
             for place in range(len(self._decodings))
@@ -115,7 +128,7 @@ class PoolScorer:
         return self._of_one if self.mc_samples is None else self._of_dropout
 
     def _of_one(self, image: Tensor) -> dict[str, Tensor]:
-        return model_outputs(self._models[0], image, self.needs)
+        return self._outputs(0, image, self.needs)
 
     def _of_dropout(self, image: Tensor) -> dict[str, Tensor]:
         model = self._models[0]
@@ -124,15 +137,20 @@ class PoolScorer:
             if self._shares_embedding is None:
                 self._shares_embedding = model.takes_embeddings and self._drops_behind(image[:1])
             if self._shares_embedding:  # encode once, then run the head for each member
-                outputs = model_outputs(model, image, {*plain, "embeddings"})
+                outputs = self._outputs(0, image, {*plain, "embeddings"})
                 inputs = {"embedding": outputs["embeddings"]}
             else:
-                outputs = model_outputs(model, image, plain)
+                outputs = self._outputs(0, image, plain)
                 inputs = {"image": image}
             members = []
             for member in range(self.mc_samples or 0):
                 dropout.use(member)
-                members.append(model(**inputs)["logits"].float())
+                if self._shares_embedding:
+                    logits = model(**inputs)["logits"]
+                else:
+                    with self._precisions[0].autocast():
+                        logits = model(**inputs)["logits"]
+                members.append(logits.float())
         outputs["mc_logits"] = torch.stack(members, dim=1)
         return {name: outputs[name] for name in self.needs}
 
@@ -148,12 +166,27 @@ class PoolScorer:
         for number, (model, place) in enumerate(zip(self._models, self._reader_of, strict=True)):
             needs = {"logits", "embeddings"} & {"logits", *(self.needs if number == 0 else ())}
             image = images[place].to(device_of(model))
-            outputs |= model_outputs(model, image, needs)
+            outputs |= self._outputs(number, image, needs)
             # Half-precision logits would lose the tails of the mean probability
             logits.append(outputs["logits"].float().to(images[0].device))
         outputs["mc_logits"] = _stacked(logits)
         outputs["logits"] = log_mean_probability(outputs["mc_logits"])
         return {name: outputs[name] for name in self.needs}
+
+    def _outputs(self, number: int, image: Tensor, needs: Collection[str]) -> dict[str, Tensor]:
+        """Return outputs of one model; a part of it that takes embeddings computes in float32."""
+        model, precision = self._models[number], self._precisions[number]
+        if not needs:
+            return {}
+        if not (precision.is_mixed and model.takes_embeddings):
+            with precision.autocast():
+                return model_outputs(model, image, needs)
+        with precision.autocast():
+            embeddings = self._encoders[number].embed(image).float()
+        outputs = {"embeddings": embeddings}
+        if "logits" in needs:
+            outputs["logits"] = model(embedding=embeddings)["logits"]
+        return outputs
 
 
 def log_mean_probability(members: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 from allencv_al.common.progress import Progress
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
+from allencv_al.models.precision import Precision
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.output_blocks import (
     BlockWriter,
@@ -39,6 +40,8 @@ class ScoringOptions:
         block_size: After how many images what is computed is written to the disk.
         memory_limit_mb: Limit of results in memory, in MiB; more are in files.
         description: Text of the progress bar; None shows no bar.
+        precision: Number format of the encoders: "auto" is bf16 where the processor or GPU has it
+            in hardware, else fp32; see the trainer for the others.
         fingerprint: For a folder: what its rows depend on, beside the images. By default all
             weights, the transforms, the outputs and their options; a caller may know better that
             some of these do not matter.
@@ -50,6 +53,7 @@ class ScoringOptions:
     block_size: int = 1024
     memory_limit_mb: float = 1024.0
     description: str | None = "scoring"
+    precision: Precision = "auto"
     fingerprint: str | None = None
 
 
@@ -92,7 +96,7 @@ def compute_outputs(
     instances = instances_of(images, members[0] if members else None)
     if not needed:
         return PoolOutputs([instance.id for instance in instances])
-    scorer = PoolScorer(members, needed, options.mc_samples, options.seed)
+    scorer = PoolScorer(members, needed, options.mc_samples, options.seed, options.precision)
     if folder is None:
         with GrowingOutputs(options.memory_limit_mb) as grown:
             _run(scorer, instances, grown.append, options)

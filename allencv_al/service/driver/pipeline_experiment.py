@@ -19,7 +19,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 # Keys of the block `active_learning` that a pipeline decides itself
 _DECIDED_BY_PIPELINE = (
     *("shrink", "perturb", "test_fraction", "pool_data_path", "cache_embeddings"),
-    *("mc_samples", "target_size"),
+    *("mc_samples", "precision", "target_size"),
 )
 OFFERED = frozenset({"logits", "embeddings", "labeled_embeddings", "labeled_logits"})
 

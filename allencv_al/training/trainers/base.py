@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView, Fault
     from allencv_al.data.data_loaders import DataLoader
     from allencv_al.models.model import Model
+    from allencv_al.models.precision import StepPrecision
     from allencv_al.training.checkpoints.checkpointer import Checkpointer
     from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
     from allencv_al.training.momentum_schedulers import MomentumScheduler
     from allencv_al.training.trainers.epoch_metrics import MetricTracker
     from allencv_al.training.trainers.moving_average import MovingAverage
-    from allencv_al.training.trainers.training_step import StepPrecision, TrainingStep
+    from allencv_al.training.trainers.training_step import TrainingStep
 
 _HERE = "allencv_al.training.trainers"
 

@@ -21,6 +21,7 @@ from allencv_al.common.files.atomic_file import write_json
 from allencv_al.common.seeding import random_state, restore_random_state
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, flushed_denormals, resolve_device
+from allencv_al.models.precision import Precision, StepPrecision, deterministic_algorithms
 from allencv_al.training.evaluation import FirstBatch, evaluate
 from allencv_al.training.interruption import (
     SignalReceivedError,
@@ -39,11 +40,6 @@ from allencv_al.training.trainers.epoch_metrics import (
     peak_memory,
     require_numbers,
     with_prefix,
-)
-from allencv_al.training.trainers.training_step import (
-    Precision,
-    StepPrecision,
-    deterministic_algorithms,
 )
 
 if TYPE_CHECKING:

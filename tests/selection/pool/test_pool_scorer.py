@@ -16,8 +16,9 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.predictors import Predictor
+from allencv_al.selection.pool.pool_scorer import PoolScorer
 
-QUIET = ScoringOptions(batch_size=3, block_size=4, mc_samples=5, description=None)
+QUIET = ScoringOptions(batch_size=3, block_size=4, mc_samples=5, description=None, precision="fp32")
 
 
 DROPOUT = {"model.dropout": 0.5}
@@ -147,3 +148,30 @@ def test_members_must_have_the_same_classes_in_the_same_order(make: Make, datase
         match=r"\[Cat, Dog, Emu\] in the first model and \[Dog, Cat, Emu\] in model 3",
     ):
         compute_outputs([make(), make(), other], dataset, {"logits"})
+
+
+def test_half_precision_is_of_the_encoder_alone(make: Make, dataset: Dataset) -> None:
+    predictor = make()
+    model = predictor.model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    needs = {"logits", "embeddings"}
+    options = replace(QUIET, precision="bf16")
+    half = compute_outputs(predictor, dataset, needs, options=options)
+    exact = compute_outputs(predictor, dataset, needs, options=QUIET)
+    assert half.embeddings is not None and exact.embeddings is not None
+    assert half.logits is not None
+    distance = np.linalg.norm(half.embeddings - exact.embeddings)
+    assert 0 < distance < 0.02 * np.linalg.norm(exact.embeddings)
+    with torch.no_grad():
+        logits = model(embedding=torch.from_numpy(np.array(half.embeddings)))["logits"]
+    assert np.allclose(half.logits, logits.numpy(), rtol=1e-6)
+    for name, value in model.state_dict().items():
+        assert value.dtype == before[name].dtype and torch.equal(value, before[name])
+
+
+def test_rows_of_another_precision_are_other_rows(make: Make) -> None:
+    prints = [
+        PoolScorer([make()], {"embeddings"}, precision=precision).fingerprint()
+        for precision in ("fp32", "bf16", "fp32")
+    ]
+    assert prints[0] == prints[2] != prints[1]

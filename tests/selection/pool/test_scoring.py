@@ -28,7 +28,7 @@ from allencv_al.predictors import ImagePredictor, Predictor
 from allencv_al.selection.pool import scoring as scoring_module
 from allencv_al.selection.pool.output_store import OutputStore
 
-QUIET = ScoringOptions(batch_size=3, block_size=4, mc_samples=5, description=None)
+QUIET = ScoringOptions(batch_size=3, block_size=4, mc_samples=5, description=None, precision="fp32")
 DROPOUT = {"model.dropout": 0.5}
 EARLY_DROPOUT = {"model.dropout": 0.5, "model.im2im_encoder.dropout": 0.5}
 

@@ -15,13 +15,14 @@ from allencv_al.common.errors import TrainingError
 from allencv_al.data.batch import Batch
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.basic_classifier import BasicImageClassifier
+from allencv_al.models.precision import StepPrecision, has_native_bf16
 from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder
 from allencv_al.modules.regularizers import L2Regularizer, RegularizerApplicator
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
 from allencv_al.training.momentum_schedulers import MomentumScheduler
 from allencv_al.training.trainers.moving_average import MovingAverage
-from allencv_al.training.trainers.training_step import StepPrecision, TrainingStep, has_native_bf16
+from allencv_al.training.trainers.training_step import TrainingStep
 
 
 def test_bf16_learns_as_fp32_does(make_trainer: Make) -> None:
