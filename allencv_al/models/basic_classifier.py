@@ -1,4 +1,4 @@
-"""The image classifier: an encoder to a feature map, one to a vector, and a linear layer."""
+"""The image classifier: encoders from the image to a vector, and a linear layer."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from allencv_al.metrics.classification import (
 )
 from allencv_al.models.model import Model
 from allencv_al.modules.feedforward import Count, DropProbability
-from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
+from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.initializer_applicator import InitializerApplicator
+from allencv_al.modules.network_encoder import NetworkEncoder
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.modules.weights import (
     load_weights,
@@ -64,7 +65,7 @@ def _weights_rule(
 
 @Model.register("basic_image_classifier")
 class BasicImageClassifier(Model):
-    """Classify images: `im2im_encoder`, then `im2vec_encoder`, then a linear layer.
+    """Classify images: `im2im_encoder`, if any, then `im2vec_encoder`, then a linear layer.
 
     Metrics: `accuracy`; in evaluation also `top_5_accuracy` (with more than five classes),
     `macro_f1`, `expected_calibration_error` (15 bins), `per_class_accuracy` by class name (None
@@ -333,22 +334,29 @@ class BasicImageClassifier(Model):
     def _read_weights_file(self, path: Path | None) -> None:
         if path is None or not reading_enabled():
             return
-        encoder = self._im2im_encoder
-        rules = encoder.name_maps if isinstance(encoder, FeatureEncoder) else ()
-        whole = [r.inside("_im2im_encoder.", "_classification_layer.") for r in rules if r.head]
+        encoder, place = (
+            (self._im2vec_encoder, "_im2vec_encoder.")
+            if self._im2im_encoder is None
+            else (self._im2im_encoder, "_im2im_encoder.")
+        )
+        rules = encoder.name_maps if isinstance(encoder, NetworkEncoder) else ()
+        whole = [rule.inside(place, "_classification_layer.") for rule in rules if rule.head]
         load_weights(self, read_weights(path), str(path), whole)
 
 
 def _is_fixed(im2im_encoder: Im2ImEncoder | None, im2vec_encoder: Im2VecEncoder) -> bool:
     """Return whether neither a parameter that trains nor chance stands before the linear layer."""
-    frozen = isinstance(im2im_encoder, FeatureEncoder) and im2im_encoder.frozen
-    if im2im_encoder is not None and not frozen:
+    if im2im_encoder is not None and not _is_frozen(im2im_encoder):
         return False
-    return (
+    return _is_frozen(im2vec_encoder) or (
         not any(parameter.requires_grad for parameter in im2vec_encoder.parameters())
         and not any(True for _ in im2vec_encoder.buffers())
         and not any(isinstance(module, _CHANCE) for module in im2vec_encoder.modules())
     )
+
+
+def _is_frozen(encoder: torch.nn.Module) -> bool:
+    return isinstance(encoder, NetworkEncoder) and encoder.frozen
 
 
 def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:

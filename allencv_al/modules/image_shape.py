@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from allencv_al.common.user_mistakes import wrong_result
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.user_mistakes import UserCodeError, wrong_result
 
 ImageShape = tuple[int, int | None, int | None]
 """Channels, height, width; None for a size that varies by image."""
@@ -39,6 +41,26 @@ def run_on_meta(module: torch.nn.Module, channels: int, height: int, width: int)
         wanted = "one tensor with a row for each image, here 2"
         raise wrong_result(module, "forward", wanted, output)
     return tuple(output.shape[1:])
+
+
+@contextmanager
+def misfit_reported(encoder: str, images: str, hint: str) -> Iterator[None]:
+    """Turn whatever a network raises for images that it cannot take into a ConfigurationError.
+
+    Args:
+        encoder: The encoder's name for the message.
+        images: The shape of the images.
+        hint: The usual cause.
+    """
+    try:
+        yield
+    except (ConfigurationError, UserCodeError):
+        raise
+    except Exception as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigurationError(
+            f"{encoder} cannot take images of {images} ({hint}): {cause}"
+        ) from error
 
 
 def probe_sizes(

@@ -205,6 +205,11 @@ OUR_CLASSIFIER = NameMap(
     {"_im2im_encoder.": ""},
     ignored=("_im2vec_encoder.", "_classification_layer."),
 )
+OUR_VECTOR_CLASSIFIER = NameMap(
+    "an allencv_al classifier without im2im_encoder",
+    {"_im2vec_encoder.": ""},
+    ignored=("_classification_layer.",),
+)
 
 
 def read_weights(source: Path | str) -> dict[str, Tensor]:

@@ -22,8 +22,8 @@ from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.models.model import resolve_device
 from allencv_al.modules.foreign_weights import SUFFIXES
 from allencv_al.modules.im2im_encoders.torchvision import TorchvisionEncoder
-from allencv_al.modules.im2im_encoders.torchvision_features import name_problem
 from allencv_al.modules.im2vec_encoders.pooling import PoolEncoder
+from allencv_al.modules.torchvision_networks import name_problem
 from allencv_al.modules.weights import read_weights
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.predictors.predictor import Predictor

@@ -20,8 +20,7 @@ from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
 from allencv_al.data.instance import Instance
-from allencv_al.modules import weights
-from allencv_al.modules.im2im_encoders import torchvision_features
+from allencv_al.modules import torchvision_networks, weights
 from allencv_al.training.callbacks import tensorboard
 from allencv_al.training.datasets import check_files
 
@@ -171,7 +170,7 @@ def test_weights_that_can_neither_be_read_nor_downloaded(
             asked.append(url)
             return cause
 
-        monkeypatch.setattr(torchvision_features, "unreachable", answer)
+        monkeypatch.setattr(torchvision_networks, "unreachable", answer)
         assert dry_run(config, tmp_path) == code
     assert "(no route). Put the file resnet18" in capsys.readouterr().err
     assert [url.rpartition("/")[2][:8] for url in asked] == ["resnet18"] * 2

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Interval
 
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
-from allencv_al.modules.im2im_encoders.torchvision_features import (
+from allencv_al.modules.torchvision_networks import (
     build_classifier,
     feature_part,
     published_weights,

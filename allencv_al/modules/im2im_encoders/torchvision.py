@@ -4,37 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from allencv_al.modules.foreign_weights import SUFFIXES
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
-from allencv_al.modules.im2im_encoders.torchvision_features import (
+from allencv_al.modules.torchvision_networks import (
     build_classifier,
     feature_part,
+    load_initial_weights,
     name_problem,
-    published_weights,
-    weight_names,
-)
-from allencv_al.modules.weights import (
-    is_source,
-    load_weights,
-    reading_enabled,
-    source_problem,
+    weights_problem,
 )
 
 
 def _known_names(model: str, weights: str | None) -> Iterator[tuple[str, str]]:
     if problem := name_problem(model):
         yield "model", problem
-    if weights is None or not reading_enabled():
-        return
-    if is_source(weights):
-        if missing := source_problem(weights):
-            yield "weights", missing
-    elif not problem and weights not in weight_names(model):
-        yield (
-            "weights",
-            f"expected one of {', '.join(weight_names(model))}, or a file ending in "
-            f'{", ".join(sorted(SUFFIXES))}; found "{weights}"',
-        )
+    if problem := weights_problem(model, weights):
+        yield "weights", problem
 
 
 @Im2ImEncoder.register("torchvision")
@@ -43,8 +27,8 @@ class TorchvisionEncoder(FeatureEncoder):
 
     For an image of 224x224, `squeezenet1_1` gives 512x13x13, `mobilenet_v3_small` 576x7x7,
     `efficientnet_b0` 1280x7x7, `convnext_tiny` 768x7x7, `resnet50` 2048x7x7 (13x13 or 7x7 maps
-    want `pool`, or a `flatten` of that size). Vision transformers have no feature map and are not
-    accepted. Parameters are `model.N`.
+    want `pool`, or a `flatten` of that size). Vision transformers have no feature map: the im2vec
+    encoder `torchvision` takes them. Parameters are `model.N`.
 
     Args:
         model: The classifier's name in torchvision.
@@ -65,12 +49,4 @@ class TorchvisionEncoder(FeatureEncoder):
     def __init__(self, model: str, weights: str | None = None, requires_grad: bool = True) -> None:
         part = feature_part(model, build_classifier(model))
         super().__init__(part.sequential(), 3, requires_grad, (part.name_map("torchvision"),))
-        self.warn_if_frozen_at_random(weights is not None)
-        if weights is None or not reading_enabled():
-            return
-        if is_source(weights):
-            self.read_weights_file(weights)
-        else:
-            tensors = published_weights(model, weights)
-            if tensors is not None:
-                load_weights(self, tensors, f"torchvision's {model}", self.name_maps)
+        load_initial_weights(self, model, weights)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from allencv_al.modules.im2im_encoders import TorchvisionEncoder
-from allencv_al.modules.im2im_encoders.torchvision_features import (
+from allencv_al.modules.torchvision_networks import (
     build_classifier,
     classifier_names,
     feature_part,

@@ -1,4 +1,4 @@
-"""torchvision's classifiers: their feature part, and the weights torchvision publishes for them."""
+"""torchvision's classifiers up to their last layer, and the weights torchvision publishes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 import torch
@@ -15,7 +16,17 @@ from torchvision import models
 
 from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, WeightsError
-from allencv_al.modules.weights import NameMap, downloading_enabled, unreachable
+from allencv_al.modules.foreign_weights import SUFFIXES
+from allencv_al.modules.network_encoder import NetworkEncoder
+from allencv_al.modules.weights import (
+    NameMap,
+    downloading_enabled,
+    is_source,
+    load_weights,
+    reading_enabled,
+    source_problem,
+    unreachable,
+)
 
 # Where the feature part ends: every classifier of torchvision calls what follows by one of these.
 _HEADS = frozenset({"avgpool", "classifier", "fc", "head"})
@@ -25,19 +36,31 @@ _NO_FEATURE_MAP = "vit_"
 _DENSENET_NAMES = {r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)": r"\1\2"}
 
 
-def classifier_names() -> list[str]:
-    """Return the names of torchvision's classifiers that have a feature map."""
+def classifier_names(with_feature_map: bool = True) -> list[str]:
+    """Return the names of torchvision's classifiers.
+
+    Args:
+        with_feature_map: Whether to leave out those that have none.
+    """
     names = models.list_models(module=models)
-    return [name for name in names if not name.startswith(_NO_FEATURE_MAP)]
+    return [n for n in names if not (with_feature_map and n.startswith(_NO_FEATURE_MAP))]
 
 
-def name_problem(model: str) -> str | None:
-    """Return what is wrong with the name of a classifier, or None."""
-    if model.startswith(_NO_FEATURE_MAP) and model in models.list_models(module=models):
-        return f'"{model}" is a vision transformer: it gives tokens, not a feature map'
-    known = classifier_names()
+def name_problem(model: str, with_feature_map: bool = True) -> str | None:
+    """Return what is wrong with the name of a classifier, or None.
+
+    Args:
+        model: The name.
+        with_feature_map: Whether it must have one.
+    """
+    known = classifier_names(with_feature_map)
     if model in known:
         return None
+    if model in classifier_names(with_feature_map=False):
+        return (
+            f'"{model}" is a vision transformer: it gives tokens, not a feature map; without an '
+            'im2im_encoder, the im2vec_encoder "torchvision" takes it'
+        )
     hint = did_you_mean(model, known) or f"; known: {', '.join(known)}"
     return f'torchvision has no classifier "{model}"{hint}'
 
@@ -71,29 +94,89 @@ class FeaturePart:
         return NameMap(origin, prefixes, self.dropped, self.head, _DENSENET_NAMES)
 
 
-def build_classifier(model: str) -> torch.nn.Module:
+def build_classifier(model: str, **options: int) -> torch.nn.Module:
     """Return a classifier of torchvision with random weights.
 
     Args:
-        model: One of `classifier_names()`.
+        model: Its name.
+        **options: Arguments of its constructor (`image_size` of a vision transformer).
 
     Raises:
-        ConfigurationError: There is no such classifier, or it has no feature map.
+        ConfigurationError: torchvision has no such classifier.
     """
-    problem = name_problem(model)
+    problem = name_problem(model, with_feature_map=False)
     if problem:
         raise ConfigurationError(f"model: {problem}")
-    arguments = (
-        {"aux_logits": False, "init_weights": True}
-        if model in ("googlenet", "inception_v3")
-        else {}
-    )
+    arguments: dict[str, Any] = dict(options)
+    if model in ("googlenet", "inception_v3"):
+        arguments |= {"aux_logits": False, "init_weights": True}
     try:
         network: torch.nn.Module = models.get_model(model, weights=None, **arguments)
     except NotImplementedError:  # the regnets compute their widths with tensors: not on "meta"
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             network = models.get_model(model, weights=None, **arguments).to("meta")
     return network
+
+
+def vector_part(network: torch.nn.Module) -> NameMap:
+    """Take the classification layer out of a classifier, so that it ends with a vector.
+
+    Args:
+        network: The return value of `build_classifier`; it is changed.
+
+    Returns:
+        The import rule from the classifier's names to `model.…`.
+    """
+    head = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]
+    ignored: tuple[str, ...] = _AUXILIARY
+    if isinstance(network, models.SqueezeNet):
+        # Its classification layer is a convolution, and pooling comes last
+        network.classifier = torch.nn.AdaptiveAvgPool2d(1)
+        ignored, prefix = (*ignored, "classifier."), ""
+    else:
+        parent, _, name = head[-1].rpartition(".")
+        setattr(network.get_submodule(parent), name, torch.nn.Identity())
+        prefix = f"{head[-1]}."
+    if isinstance(network, models.GoogLeNet | models.Inception3):
+        network.transform_input = True  # as torchvision sets it for the published weights
+    return NameMap("torchvision", {"": "model."}, ignored, prefix, _DENSENET_NAMES)
+
+
+def load_initial_weights(encoder: NetworkEncoder, model: str, weights: str | None) -> None:
+    """Load what the parameter `weights` of the encoders names; random weights stay for None.
+
+    Args:
+        encoder: The encoder around the classifier, or a part of it.
+        model: The classifier's name.
+        weights: A file, folder or package, or a name in `weight_names`.
+
+    Raises:
+        WeightsError: They are absent, cannot be downloaded, or do not fit.
+    """
+    encoder.warn_if_frozen_at_random(weights is not None)
+    if weights is None or not reading_enabled():
+        return
+    if is_source(weights):
+        encoder.read_weights_file(weights)
+        return
+    tensors = published_weights(model, weights)
+    if tensors is not None:
+        load_weights(encoder, tensors, f"torchvision's {model}", encoder.name_maps)
+
+
+def weights_problem(model: str, weights: str | None) -> str | None:
+    """Return why there are no such weights for a classifier; None if there are."""
+    if weights is None or not reading_enabled():
+        return None
+    if is_source(weights):
+        return source_problem(weights)
+    names = weight_names(model) if model in classifier_names(with_feature_map=False) else [weights]
+    if weights in names:
+        return None
+    return (
+        f"expected one of {', '.join(names)}, or a file ending in {', '.join(sorted(SUFFIXES))}; "
+        f'found "{weights}"'
+    )
 
 
 def feature_part(model: str, network: torch.nn.Module) -> FeaturePart:

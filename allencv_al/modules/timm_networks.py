@@ -1,0 +1,133 @@
+"""Networks of the timm library by name, and the weights that timm publishes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.errors import ConfigurationError, WeightsError
+from allencv_al.modules.weights import NameMap, downloading_enabled, reading_enabled, unreachable
+
+
+def known_model(model: str) -> Iterator[tuple[str, str]]:
+    """Yield the problem with the name of a network; a joint rule of the encoders."""
+    import timm  # 2 seconds, which no command waits for whose config has no such encoder
+
+    if not timm.is_model(model):
+        yield "model", f'timm has no model "{model}"{did_you_mean(model, timm.list_models())}'
+
+
+def build_network(
+    model: str,
+    pretrained: bool,
+    input_channels: int,
+    img_size: int | None,
+    global_pool: str | None = None,
+) -> torch.nn.Module:
+    """Return a network without its classification layer.
+
+    Without `img_size` a plain vision transformer takes images of any size that its patches divide:
+    the position embeddings are interpolated to it.
+
+    Args:
+        model: Its name in timm.
+        pretrained: Whether to begin with timm's weights; not while reading is disabled.
+        input_channels: Channels of the images.
+        img_size: Height and width of the images, for which the network is built.
+        global_pool: timm's name of the pooling; None for that of the network.
+
+    Raises:
+        ConfigurationError: timm cannot build it so.
+        WeightsError: The weights are absent and cannot be downloaded.
+    """
+    download = pretrained and reading_enabled()
+    if download and not downloading_enabled():
+        _check_download(model)
+        download = False
+    arguments: dict[str, Any] = {"in_chans": input_channels, "num_classes": 0}
+    if global_pool is not None:
+        arguments["global_pool"] = global_pool
+    if img_size is not None:
+        return _create(model, download, arguments | {"img_size": img_size})
+    try:
+        return _create(model, download, arguments | {"dynamic_img_size": True})
+    except _UnknownOptionError:
+        return _create(model, download, arguments)
+
+
+def published_names(network: torch.nn.Module) -> NameMap:
+    """Return the import rule from timm's names to those of an encoder around the network."""
+    # The network has no classifier, but files do
+    head = network_config(network).get("classifier") or ""
+    heads = [head] if isinstance(head, str) else [str(name) for name in head]
+    first, *others = [f"{name}." for name in heads if name] or [""]
+    return NameMap("timm", {"": "model."}, ignored=tuple(others), head=first)
+
+
+def network_config(network: torch.nn.Module) -> dict[str, Any]:
+    """Return timm's description of a network: `input_size`, `mean`, `std`, `classifier` ..."""
+    config = getattr(network, "pretrained_cfg", None)
+    return dict(config) if isinstance(config, dict) else {}
+
+
+def image_size(network: torch.nn.Module, img_size: int | None) -> tuple[int, int]:
+    """Return height and width of the images that a network is for.
+
+    Args:
+        network: The network.
+        img_size: The size that it was built for, if one was asked for.
+    """
+    if img_size is not None:
+        return img_size, img_size
+    _, height, width = network_config(network).get("input_size", (3, 224, 224))
+    return int(height), int(width)
+
+
+class _UnknownOptionError(Exception):
+    """The network has no option for images of any size."""
+
+
+def _create(model: str, pretrained: bool, arguments: dict[str, Any]) -> torch.nn.Module:
+    import timm
+
+    try:
+        network: torch.nn.Module = timm.create_model(model, pretrained=pretrained, **arguments)
+    except NotImplementedError:  # computes with tensors while it is built: not on "meta"
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+            return _create(model, pretrained, arguments).to("meta")
+    except Exception as error:
+        if "dynamic_img_size" in arguments and "dynamic_img_size" in str(error):
+            raise _UnknownOptionError from error
+        if isinstance(error, TypeError) and "img_size" in str(error):
+            raise ConfigurationError(
+                f"img_size: {model} is not built for one size: leave it out"
+            ) from error
+        if not pretrained:
+            raise ConfigurationError(f"model: timm cannot build {model!r}: {error}") from error
+        raise WeightsError(_no_weights(model, error)) from error
+    return network
+
+
+def _check_download(model: str) -> None:
+    """Raise a WeightsError if timm's weights are neither on this machine nor downloadable."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(model)
+    hub_id = str(config.hf_hub_id or "") if config is not None else ""
+    names = ("model.safetensors", "pytorch_model.bin")
+    if hub_id and any(isinstance(try_to_load_from_cache(hub_id, name), str) for name in names):
+        return
+    url = f"https://huggingface.co/{hub_id}" if hub_id else str(getattr(config, "url", "") or "")
+    if cause := unreachable(url):
+        raise WeightsError(_no_weights(model, cause))
+
+
+def _no_weights(model: str, cause: object) -> str:
+    return (
+        f"timm's weights for {model} are not on this machine and cannot be downloaded ({cause}). "
+        "Name a local file in weights_file, or set pretrained to false"
+    )

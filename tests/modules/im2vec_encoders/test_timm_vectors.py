@@ -1,0 +1,126 @@
+"""timm's networks as vectors; `test_vit` and its sisters are timm's own smallest ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from allencv_al.common import ConfigurationError
+from allencv_al.modules.im2im_encoders import TimmEncoder
+from allencv_al.modules.im2vec_encoders import Im2VecEncoder, TimmVectorEncoder
+
+SIZE = 160
+
+
+def image(size: int = SIZE) -> torch.Tensor:
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def with_weights(name: str, folder: Path, pool: str, **options: object) -> TimmVectorEncoder:
+    """Return an encoder with the weights of timm's own network, which `saved` wrote."""
+    return TimmVectorEncoder(name, pool, weights_file=folder / "w.pth", **options).eval()  # type: ignore[arg-type]
+
+
+def saved(name: str, folder: Path) -> torch.nn.Module:
+    network = timm.create_model(name).eval()
+    torch.save(network.state_dict(), folder / "w.pth")
+    return network
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_byobnet",  # average of a map
+        "test_convnext",  # a norm behind the pooling
+        "test_vit",  # class token
+        "test_vit2",  # average of tokens, norm behind it
+        "test_vit3",  # register tokens, attention pooling
+        "test_mambaout",  # channels last
+    ],
+)
+@torch.no_grad()
+def test_the_vector_is_what_timms_own_classifier_gets(name: str, tmp_path: Path) -> None:
+    network = saved(name, tmp_path)
+    head = network.get_submodule(network.default_cfg["classifier"])
+    seen: list[torch.Tensor] = []
+    head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network(image())
+    vectors = with_weights(name, tmp_path, "model")(image())
+    torch.testing.assert_close(vectors, seen[0].flatten(1))
+
+
+@torch.no_grad()
+def test_class_token_and_average_leave_register_tokens_out(tmp_path: Path) -> None:
+    network = timm.create_model("test_vit", reg_tokens=3).eval()
+    encoder = TimmVectorEncoder("test_vit", "cls_mean").eval()
+    encoder.model = network
+    tokens = network.forward_features(image())
+    expected = torch.cat([tokens[:, 0], tokens[:, 4:].mean(1)], dim=1)
+    assert torch.equal(encoder(image()), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["test_byobnet", "test_mambaout"])
+def test_the_average_of_a_map_is_that_of_the_feature_encoder(name: str, tmp_path: Path) -> None:
+    saved(name, tmp_path)
+    maps = TimmEncoder(name, weights_file=tmp_path / "w.pth").eval()(image())
+    vectors = with_weights(name, tmp_path, "mean")(image())
+    torch.testing.assert_close(vectors, maps.mean((2, 3)))
+
+
+@pytest.mark.parametrize("pool", ["cls", "cls_mean"])
+@pytest.mark.parametrize("name", ["resnet10t", "vit_base_patch16_siglip_224"])
+def test_a_network_without_class_token_is_refused(name: str, pool: str) -> None:
+    with (
+        torch.device("meta"),
+        pytest.raises(ConfigurationError, match=f'pool: {name} has no class token.*found "{pool}"'),
+    ):
+        TimmVectorEncoder(name, pool)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["test_vit", "eva02_tiny_patch14_224"])
+def test_any_size_that_patches_divide_and_its_own_as_timm_computes_it(
+    name: str, tmp_path: Path
+) -> None:
+    network = saved(name, tmp_path)
+    size = network.default_cfg["input_size"][1]
+    patch = network.patch_embed.patch_size[0]
+    network.reset_classifier(0)
+    encoder = with_weights(name, tmp_path, "model")
+    torch.testing.assert_close(encoder(image(size)), network(image(size)))
+    assert encoder(image(size + 2 * patch)).shape == (2, encoder.get_output_dim())
+    encoder.check_input(3, size - patch, size + patch)
+    with pytest.raises(ConfigurationError, match=r"cannot take images of 3x.*divisible by"):
+        encoder.check_input(3, size + 1, size)
+
+
+def test_a_network_of_one_size_is_built_for_another() -> None:
+    name = "beit_base_patch16_224"
+    with torch.device("meta"):
+        with pytest.raises(ConfigurationError, match=r"cannot take images of 3x256x256.*224"):
+            TimmVectorEncoder(name).check_input(3, 256, 256)
+        encoder = TimmVectorEncoder(name, img_size=256)
+        encoder.check_input(3, 256, 256)
+        assert encoder.get_output_dim() == 768
+        with pytest.raises(ConfigurationError, match="img_size: resnet10t is not built for one"):
+            TimmVectorEncoder("resnet10t", img_size=96)
+
+
+def test_weights_move_between_map_and_vector(tmp_path: Path) -> None:
+    source = TimmEncoder("resnet10t")
+    state = {f"_im2im_encoder.{name}": tensor for name, tensor in source.state_dict().items()}
+    torch.save({**state, "_classification_layer.weight": torch.zeros(2, 512)}, tmp_path / "w.pth")
+    target = TimmVectorEncoder("resnet10t", weights_file=tmp_path / "w.pth")
+    assert torch.equal(target.model.conv1[0].weight, source.model.conv1[0].weight)
+    state = {f"_im2vec_encoder.{name}": tensor for name, tensor in target.state_dict().items()}
+    torch.save(state, tmp_path / "w.pth")
+    TimmEncoder("resnet10t", weights_file=tmp_path / "w.pth")
+
+
+def test_an_unknown_name_is_a_config_fault() -> None:
+    with pytest.raises(ConfigurationError, match=r'model: timm has no model "vit_smal'):
+        Im2VecEncoder.from_params({"type": "timm", "model": "vit_smal_patch14_dinov2"})
