@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase

@@ -22,9 +22,9 @@ from allencv_al.active_learning.rounds.round_metrics import (
 from allencv_al.active_learning.rounds.round_outputs import RoundOutputs, outputs_for
 from allencv_al.active_learning.rounds.round_record import RoundRecord, read_record, read_records
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import make_folder, sweep_temporaries
+from allencv_al.common.names import listed
 from allencv_al.common.seeding import item_seed
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Instance

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.paths import expanded
+from allencv_al.common.names import listed
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.dataset_readers.image_files import count_images
 from allencv_al.data.id_hash import id_hashes

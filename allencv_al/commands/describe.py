@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands.registries import FOR_PYTHON_ONLY, REGISTRIES, load_registry
 from allencv_al.commands.shared.arguments import add_include_package
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.names import did_you_mean
 
 if TYPE_CHECKING:
     from allencv_al.common.config.from_params import FromParams

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 
-from allencv_al.common.config.names import listed
+from allencv_al.common.names import listed
 
 logger = logging.getLogger(__name__)
 

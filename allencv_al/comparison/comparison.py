@@ -20,9 +20,9 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.curves import Curve, curve_from_records
 from allencv_al.active_learning.run import CACHE_NAME, make_learner
 from allencv_al.common import Params
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
 from allencv_al.common.files import atomic_file
+from allencv_al.common.names import did_you_mean
 from allencv_al.common.progress import Progress
 from allencv_al.comparison.cell_workers import Failure, WorkerOptions, run_cells
 from allencv_al.comparison.cells import (

@@ -51,9 +51,11 @@ _MOVED = {
     ),
     ("active_learning.strategies", "selection.strategies.shared"): "wrapping=batch_parts",
     ("common", "common.config"): (
-        "config_check from_params lazy=configurable names params plugins registrable"
+        "config_check from_params lazy=configurable params plugins registrable"
     ),
     ("common", "common.files"): "atomic_file tables",
+    ("common", "common"): "class_names=names names",
+    ("common.config", "common"): "names",
     ("data.dataset_readers", "data.dataset_readers"): (
         "dataset=base decode_instance=decoding path_rows=image_tables skipped=image_files "
         "split_rows=image_tables"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import raise_problems
+from allencv_al.common.names import class_name
 
 if TYPE_CHECKING:
     from allencv_al.data.image_io import ImageInput

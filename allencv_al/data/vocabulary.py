@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Ge
 
 from allencv_al.common import ConfigurationError, Registrable
-from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean, listed, repr_json
 from allencv_al.common.errors import DataError
+from allencv_al.common.names import class_name, did_you_mean, listed, repr_json
 from allencv_al.data import vocabulary_files
 from allencv_al.data.instance import LABEL_NAMESPACE
 

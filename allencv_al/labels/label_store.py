@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import class_name
 from allencv_al.labels.database import Database, is_encodable
 
 UNTOLD = "(kept by the pipeline)"

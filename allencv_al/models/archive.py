@@ -15,11 +15,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.config.params import Params, parse_overrides
 from allencv_al.common.config.plugins import registered_names_only
 from allencv_al.common.config.sources.jsonnet_file import apply_overrides
 from allencv_al.common.errors import AllenCVError, ArchiveError, ConfigurationError
+from allencv_al.common.names import did_you_mean
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive_contents import (

@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from allencv_al.common import ConfigurationError
-from allencv_al.common.class_names import class_name
 from allencv_al.common.config.config_check import ConfigView, Fault
-from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import within_classes

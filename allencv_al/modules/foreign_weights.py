@@ -17,9 +17,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import WeightsError
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import listed
 
 SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt"})
 """Suffixes of weights files."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import WeightsError
+from allencv_al.common.names import did_you_mean
 
 PREFIX = "package:"
 """Start of a weights file's name that means a package: `package:efficientnet_lite0`."""

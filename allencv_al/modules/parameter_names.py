@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.names import listed
 
 _LISTED = 20
 T = TypeVar("T")

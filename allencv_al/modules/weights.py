@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import Fault, WeightsError
 from allencv_al.common.files.paths import expanded
+from allencv_al.common.names import listed
 from allencv_al.modules.foreign_weights import (
     MOST_LISTED,
     SUFFIXES,

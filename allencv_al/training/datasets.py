@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from allencv_al.common.config.names import did_you_mean, listed
 from allencv_al.common.errors import DataError
+from allencv_al.common.names import did_you_mean, listed
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from allencv_al.common import Params
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files import atomic_file
 from allencv_al.common.files.atomic_file import TEMPORARY_PREFIX, sweep_temporaries
 from allencv_al.common.files.run_lock import LOCK_NAME, check_not_locked, locked_folder
+from allencv_al.common.names import listed
 
 logger = logging.getLogger(__name__)
 

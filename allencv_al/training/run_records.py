@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import CheckpointError, DataError
 from allencv_al.common.files import atomic_file
 from allencv_al.common.files.atomic_file import write_json
+from allencv_al.common.names import listed
 from allencv_al.common.user_code import changed_code
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance

@@ -12,7 +12,7 @@ from overrides import overrides
 
 from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.stop_rules.base import StopRule
-from allencv_al.common.config.names import did_you_mean
+from allencv_al.common.names import did_you_mean
 
 # Of these, less is better
 _FALLING = frozenset({"negative_log_likelihood", "expected_calibration_error", "coverage_radius"})

@@ -11,8 +11,8 @@ from overrides import overrides
 
 from allencv_al.common.config import components_above, plugins
 from allencv_al.common.config.from_params import FromParams
-from allencv_al.common.config.names import did_you_mean, repr_json, snake_case
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.names import did_you_mean, repr_json, snake_case
 from allencv_al.common.user_mistakes import check_signatures
 
 T = TypeVar("T", bound=Callable[..., Any])

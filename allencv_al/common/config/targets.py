@@ -9,13 +9,13 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.signatures import Argument, Signature, signature_of
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.type_specs import Scope, join
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import plain
+from allencv_al.common.names import did_you_mean
 
 T = TypeVar("T")
 

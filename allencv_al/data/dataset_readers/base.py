@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, overload
 from annotated_types import Ge, Interval
 from overrides import overrides
 
-from allencv_al.common.class_names import warn_about_similar_names
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import (
@@ -23,6 +22,7 @@ from allencv_al.common.errors import (
     is_machine_fault,
 )
 from allencv_al.common.files.paths import absence_hint, shown_path, split_path, written_path
+from allencv_al.common.names import warn_about_similar_names
 from allencv_al.common.user_mistakes import UserCodeError, wrong_result
 from allencv_al.data.dataset_readers.decoding import Reading, decode_all, decode_instance
 from allencv_al.data.dataset_readers.image_files import Skipped, SkippedCount

@@ -13,11 +13,11 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge
 from overrides import overrides
 
-from allencv_al.common.class_names import class_name
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.paths import existing_path
 from allencv_al.common.files.tables import cell_text
 from allencv_al.common.files.text_files import decode_text
+from allencv_al.common.names import class_name
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_files import Skipped, check_names_below, scan_images
 from allencv_al.data.instance import Instance

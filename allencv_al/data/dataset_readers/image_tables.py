@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.paths import path_problem, written_path
@@ -26,6 +24,7 @@ from allencv_al.common.files.tables import (
     listed_columns,
     raw_cell_text,
 )
+from allencv_al.common.names import class_name, did_you_mean
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,6 @@ from typing import Any, ClassVar
 
 from overrides import overrides
 
-from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean, repr_json
 from allencv_al.common.errors import ConfigurationError, DataError, raise_problems
 from allencv_al.common.files.paths import (
     absence_hint,
@@ -25,6 +23,7 @@ from allencv_al.common.files.tables import (
     listed_columns,
     read_table,
 )
+from allencv_al.common.names import class_name, did_you_mean, repr_json
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_tables import file_of_cell, rows_of_split
 from allencv_al.data.instance import Instance

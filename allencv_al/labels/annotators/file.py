@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from overrides import overrides
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError, ImageDecodeError, raise_problems
 from allencv_al.common.files.atomic_file import remove, write_bytes
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import listed
 from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators.base import (
     TO_ADD_A_CLASS,

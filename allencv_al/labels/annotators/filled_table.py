@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.tables import Row, Table, listed_columns, parse_table
 from allencv_al.common.files.text_files import decode_text
+from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.labels.annotators.base import LabelRequest
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.labels.exchange.exporting import labeling_beside
 from allencv_al.labels.exchange.item_names import ItemNames
 from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from allencv_al.common.class_names import class_name
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.exchange.row_formats import IMAGE_COLUMNS
 

@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allencv_al.common.class_names import class_name, warn_about_similar_names
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import class_name, warn_about_similar_names
 from allencv_al.labels.database import Database, is_encodable
 from allencv_al.labels.label_store import LabelConflict
 

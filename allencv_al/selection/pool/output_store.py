@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.common import process
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError, is_machine_fault
 from allencv_al.common.files import atomic_file
+from allencv_al.common.names import listed
 
 logger = logging.getLogger(__name__)
 

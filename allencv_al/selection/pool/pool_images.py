@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.names import listed
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError
+from allencv_al.common.names import listed
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 
 

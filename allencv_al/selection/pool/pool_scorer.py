@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.names import listed
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.models.model import Model, model_outputs
 from allencv_al.models.precision import Precision, StepPrecision

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.common.names import listed
 from allencv_al.selection.pool.rows import slices, take_rows
 
 FloatArray = NDArray[np.floating[Any]]

@@ -10,10 +10,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Interval
 from numpy.typing import NDArray
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import ComponentError, ConfigurationError, DataError
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import listed
 from allencv_al.common.process import peak_bytes
 from allencv_al.data.id_hash import id_hashes
 from allencv_al.selection.pool.rows import slices

@@ -16,11 +16,11 @@ from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.active_learning.learners.base import Learner, TestFigures, TestOutputs
-from allencv_al.common.class_names import class_name
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.configurable import Problem, not_one_of_two
 from allencv_al.common.errors import ConfigurationError, DataError, Fault
 from allencv_al.common.files.atomic_file import write_json
+from allencv_al.common.names import class_name
 from allencv_al.labels.label_store import UNTOLD
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import DataError
+from allencv_al.common.names import listed
 from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import UNTOLD
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.names import did_you_mean
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.modules.batch_statistics import is_one_value_error, one_value_message

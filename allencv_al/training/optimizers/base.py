@@ -9,12 +9,12 @@ import torch
 from annotated_types import Ge, Interval
 from overrides import overrides
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.config.signatures import Argument, signature_of
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.errors import CheckpointError, ConfigurationError, Fault
+from allencv_al.common.names import did_you_mean
 from allencv_al.training.optimizers.parameter_groups import (
     GroupRule,
     ParameterGroups,

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.names import listed
 
 if TYPE_CHECKING:
     import torch

@@ -303,7 +303,7 @@ def test_a_name_whose_extra_is_not_installed_is_a_fault(tabled: type[Registrable
     [
         ("1 / 0", ZeroDivisionError),
         ("import allencv_al.no_such_module", ModuleNotFoundError),
-        ("from allencv_al.common.config.names import no_such_name", ImportError),
+        ("from allencv_al.common.names import no_such_name", ImportError),
     ],
 )
 def test_a_bug_in_a_built_in_module_is_not_hidden(

@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.config.sources import jsonnet_worker
 from allencv_al.common.config.sources.jsonnet_worker import MEMORY_BYTES, MOST_CHARACTERS
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
 from allencv_al.common.files.json_values import plain, repr_json
 from allencv_al.common.files.text_files import decode_text
+from allencv_al.common.names import did_you_mean
 
 logger = logging.getLogger(__name__)
 

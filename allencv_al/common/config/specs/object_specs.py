@@ -14,7 +14,6 @@ from overrides import overrides
 
 from allencv_al.common.config.config_check import ConfigView, hook_faults
 from allencv_al.common.config.configurable import Configurable, Lazy
-from allencv_al.common.config.names import with_article
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.signatures import Signature, signature_of, summary
 from allencv_al.common.config.specs.annotations import makes_specs, spec_of
@@ -22,6 +21,7 @@ from allencv_al.common.config.specs.type_specs import Scope, TypeSpec, WrappingS
 from allencv_al.common.config.targets import Target, argument_faults, construct
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import with_article
 
 _OURS = __name__.partition(".")[0]
 

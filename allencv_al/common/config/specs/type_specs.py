@@ -17,9 +17,9 @@ from typing import Any
 
 from overrides import overrides
 
-from allencv_al.common.config.names import did_you_mean, with_article
 from allencv_al.common.errors import Fault
 from allencv_al.common.files.json_values import plain, repr_json
+from allencv_al.common.names import did_you_mean, with_article
 
 
 @dataclass(frozen=True)

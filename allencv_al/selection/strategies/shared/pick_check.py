@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.config.names import listed
 from allencv_al.common.errors import ComponentError
 from allencv_al.common.files.json_values import repr_json, strict_json
+from allencv_al.common.names import listed
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks, Selection
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.common.config.names import listed
+from allencv_al.common.names import listed
 from allencv_al.service.pipeline.functions.returns import as_array, by_index
 from allencv_al.service.pipeline.pipeline_errors import ReturnValueError
 

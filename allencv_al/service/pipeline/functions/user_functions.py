@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.common.config.names import listed
+from allencv_al.common.names import listed
 from allencv_al.service.pipeline.functions.calling import UserFunction, unchanged_folder
 from allencv_al.service.pipeline.functions.infer_keys import by_record
 from allencv_al.service.pipeline.functions.returns import (

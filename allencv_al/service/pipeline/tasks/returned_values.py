@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.config.names import listed
+from allencv_al.common.names import listed
 from allencv_al.metrics.detection import Boxes
 from allencv_al.service.pipeline.functions.returns import as_array
 from allencv_al.service.pipeline.pipeline_errors import ReturnValueError
