@@ -12,7 +12,7 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.stop_rules.base import StopRule
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.configurable import Lazy
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import class_name
 from allencv_al.labels.annotators.base import Annotator

@@ -18,8 +18,7 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 
 if TYPE_CHECKING:
-    from allencv_al.common.config.from_params import FromParams
-    from allencv_al.common.config.registrable import Registrable
+    from allencv_al.common.config.registrable import FromParams, Registrable
     from allencv_al.common.config.signatures import Argument
     from allencv_al.common.config.targets import Target
 

@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "ConfigurationError": "allencv_al.common.errors",
-        "FromParams": "allencv_al.common.config.from_params",
+        "FromParams": "allencv_al.common.config.registrable",
         "Lazy": "allencv_al.common.config.configurable",
         "Params": "allencv_al.common.config.params",
         "Registrable": "allencv_al.common.config.registrable",
@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
 
 if TYPE_CHECKING:
     from allencv_al.common.config.configurable import Lazy as Lazy
-    from allencv_al.common.config.from_params import FromParams as FromParams
     from allencv_al.common.config.params import Params as Params
+    from allencv_al.common.config.registrable import FromParams as FromParams
     from allencv_al.common.config.registrable import Registrable as Registrable
     from allencv_al.common.errors import ConfigurationError as ConfigurationError

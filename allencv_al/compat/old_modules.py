@@ -51,7 +51,7 @@ _MOVED = {
     ),
     ("active_learning.strategies", "selection.strategies.shared"): "wrapping=batch_parts",
     ("common", "common.config"): (
-        "config_check from_params lazy=configurable params plugins registrable"
+        "config_check from_params=registrable lazy=configurable params plugins registrable"
     ),
     ("common", "common.files"): "atomic_file tables",
     ("common", "common"): "class_names=names names",

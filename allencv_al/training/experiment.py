@@ -13,7 +13,7 @@ from overrides import overrides
 
 from allencv_al.common import Lazy, Params
 from allencv_al.common.config.config_check import ConfigView, check
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.config.specs.object_specs import ObjectSpec
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.config.targets import subclass_of

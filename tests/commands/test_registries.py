@@ -17,8 +17,7 @@ import pytest
 import allencv_al
 from allencv_al.commands.registries import REGISTRIES, load_registry
 from allencv_al.common.config import components_above
-from allencv_al.common.config.from_params import FromParams
-from allencv_al.common.config.registrable import Registrable
+from allencv_al.common.config.registrable import FromParams, Registrable
 from allencv_al.common.config.signatures import Unresolved, summary
 from allencv_al.common.config.specs.annotations import spec_of
 from allencv_al.common.config.targets import Target

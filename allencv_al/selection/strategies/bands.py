@@ -10,7 +10,7 @@ from annotated_types import MinLen
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.data.id_hash import id_uniforms
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks

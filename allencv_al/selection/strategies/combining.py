@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.config.config_check import ConfigView
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.selection.pool.unlabeled_pool import Pool

@@ -10,7 +10,7 @@ from overrides import overrides
 from allencv_al.active_learning.settings import ActiveLearningSettings
 from allencv_al.common import Params
 from allencv_al.common.config.config_check import ConfigView
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.config.specs.object_specs import ObjectSpec
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.errors import Fault

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.config.targets import Target, argument_faults, build_by, subclass_of
 from allencv_al.common.errors import ConfigurationFaults

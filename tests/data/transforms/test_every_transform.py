@@ -13,7 +13,7 @@ import pytest
 from fixtures.transform_samples import ARGUMENTS, NAMES, built, full_sample, outcome, picture
 
 from allencv_al.common.config.config_check import check
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.config.signatures import signature_of
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import Sample

@@ -10,7 +10,7 @@ from typing import Annotated, get_args, get_origin
 import pytest
 
 from allencv_al.common.config.config_check import check
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.selection.strategies.base import QueryStrategy
