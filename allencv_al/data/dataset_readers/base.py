@@ -39,7 +39,7 @@ from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.transforms.transform_pipeline import TransformPipeline, order_problem
 
 if TYPE_CHECKING:
-    from allencv_al.data.transforms.normalization import Normalization
+    from allencv_al.data.transforms.base import Normalization
 
 logger = logging.getLogger(__name__)
 

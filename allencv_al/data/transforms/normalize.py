@@ -11,11 +11,12 @@ from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.instance import Sample
-from allencv_al.data.transforms.base import ChanceTransform, ImageTransform
-from allencv_al.data.transforms.normalization import (
+from allencv_al.data.transforms.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    ChanceTransform,
     Channels,
+    ImageTransform,
     Normalization,
 )
 

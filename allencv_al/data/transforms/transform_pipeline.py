@@ -10,8 +10,7 @@ import numpy as np
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.instance import Sample
-from allencv_al.data.transforms.base import ImageTransform, Size
-from allencv_al.data.transforms.normalization import Normalization
+from allencv_al.data.transforms.base import ImageTransform, Normalization, Size
 
 
 class TransformPipeline:
