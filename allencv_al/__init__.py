@@ -4,7 +4,7 @@ One jsonnet file describes an experiment; every part of it is a registered, type
 names below are imported when first used, so that `import allencv_al` costs nothing.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from allencv_al.common.config import components_above, translators
 from allencv_al.common.lazy_exports import lazy_exports
@@ -12,15 +12,9 @@ from allencv_al.compat.old_modules import install
 
 __version__ = "0.2.0"
 
-
-def _complete_config(config: dict[str, Any]) -> None:
-    from allencv_al.modules.pretrained_encoders import complete_preprocessing
-
-    complete_preprocessing(config)  # `import allencv_al` needs none of it
-
-
 install()
-translators.append(_complete_config)  # after `install`: of today's keys
+# After `install`: of today's keys
+translators.append("allencv_al.modules.pretrained_encoders:complete_preprocessing")
 components_above.update(
     annotator={"labeling_server": "allencv_al.service.labeling.annotator"},
     learner={"pipeline": "allencv_al.service.driver.learner"},

@@ -13,8 +13,6 @@ from allencv_al.common.files.json_values import repr_json
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["did_you_mean", "listed", "repr_json", "snake_case", "with_article"]
-
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 _LONGEST_NAME = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from allencv_al.common.config import REMOVED_IN, translators
 
@@ -163,10 +163,4 @@ def install() -> None:
     """Add the finder and the translation of old configs, once."""
     if OldModuleFinder not in sys.meta_path:
         sys.meta_path.insert(0, OldModuleFinder)
-        translators.append(_translate_config)
-
-
-def _translate_config(config: dict[str, Any]) -> None:
-    from allencv_al.compat.allennlp import translate  # `import allencv_al` needs none of it
-
-    translate(config)
+        translators.append("allencv_al.compat.allennlp:translate")

@@ -12,7 +12,8 @@ from annotated_types import Ge
 
 from allencv_al.common import ConfigurationError, Registrable
 from allencv_al.common.errors import DataError
-from allencv_al.common.names import class_name, did_you_mean, listed, repr_json
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import class_name, did_you_mean, listed
 from allencv_al.data import vocabulary_files
 from allencv_al.data.instance import LABEL_NAMESPACE
 

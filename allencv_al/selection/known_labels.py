@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from allencv_al.common.errors import DataError, raise_problems
+from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.paths import expanded, path_problem, split_path, written_path
 from allencv_al.common.files.tables import Row, cell_text, read_table
-from allencv_al.common.names import class_name, did_you_mean, listed, repr_json
+from allencv_al.common.names import class_name, did_you_mean, listed
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )

@@ -1,12 +1,10 @@
 """From configs to objects: parameters, registries, checks and construction."""
 
-from collections.abc import Callable
-from typing import Any
+translators: list[str] = []
+"""Functions that change an experiment's config in place, named as `module:function`.
 
-translators: list[Callable[[dict[str, Any]], None]] = []
-"""Called with the config of each experiment, which they change; higher floors register them.
-
-Old keys are translated, and the preprocessing of a pretrained network is written out.
+Higher floors name them here; they are imported when the first config is read. Old keys are
+translated, and the preprocessing of a pretrained network is written out.
 """
 
 components_above: dict[str, dict[str, str]] = {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+import pkgutil
 import re
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,7 +67,8 @@ class Params(MutableMapping[str, Any]):
         self.params: dict[str, Any] = params.params if isinstance(params, Params) else plain(params)
         self.history = history
         if not history and _OF_EXPERIMENTS in self.params:
-            for translate in translators:
+            for name in translators:
+                translate: Callable[[dict[str, Any]], None] = pkgutil.resolve_name(name)
                 translate(self.params)
 
     @classmethod

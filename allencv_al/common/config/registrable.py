@@ -19,8 +19,8 @@ from allencv_al.common.config.specs.object_specs import ObjectSpec
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.config.targets import build_by, by_signature
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
-from allencv_al.common.files.json_values import plain
-from allencv_al.common.names import did_you_mean, repr_json, snake_case
+from allencv_al.common.files.json_values import plain, repr_json
+from allencv_al.common.names import did_you_mean, snake_case
 from allencv_al.common.user_mistakes import check_signatures
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError, DataError, raise_problems
+from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.paths import (
     absence_hint,
     shown_path,
@@ -23,7 +24,7 @@ from allencv_al.common.files.tables import (
     listed_columns,
     read_table,
 )
-from allencv_al.common.names import class_name, did_you_mean, repr_json
+from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.dataset_readers.image_tables import file_of_cell, rows_of_split
 from allencv_al.data.instance import Instance

@@ -1,4 +1,4 @@
-"""The base of the transforms, and of those that apply at random."""
+"""The base of the transforms, of those that apply at random, and what a normalization computes."""
 
 from __future__ import annotations
 
