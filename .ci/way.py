@@ -1,12 +1,16 @@
 """List the files that a value of a config passes on its way to the first step of the optimizer.
 
-Usage: python .ci/way.py [--functions]
+Usage: python .ci/way.py [--functions] [--value NUMBER]
 
 Trains the digits of scikit-learn with `training_config/digits.jsonnet` from `Params.from_file` to
 the end of the first `optimizer.step`, and lists each file of the package in which a function ran,
-in any thread, in order of first entry. Code of modules and class bodies does not count, nor what
-it calls while it is imported (such as `register`): a reader follows calls, not imports.
-`--functions` also prints the functions that ran in each file.
+in any thread, in order of first entry. What runs while a module is imported (such as `register`)
+does not count: a reader follows calls, not imports.
+
+`--functions` also prints the functions that ran in each file. `--value 0.002` (the optimizer's
+`lr`) counts only functions that are given this number, alone or in what they are given: the files
+that a reader opens to follow one value of the config. Inside objects it is looked for in their
+attributes, and in what these hold.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from types import CodeType, FrameType
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = str(REPOSITORY / "allencv_al") + os.sep
+DEPTH = 5  # a rate lies so deep in a config: trainer, optimizer, lr, and the object around it
+MOST_ITEMS = 20  # parameters have short lists, data long ones
 CONFIG = REPOSITORY / "training_config" / "digits.jsonnet"
 
 
@@ -30,21 +36,29 @@ class FirstStep(BaseException):
 
 
 class Entered:
-    """Records the functions of the package that run, by file."""
+    """Records the functions of the package that run, by file.
 
-    def __init__(self) -> None:
+    Args:
+        value: Only those that get this number in an argument; None for all.
+    """
+
+    def __init__(self, value: float | None = None) -> None:
         self.functions: dict[str, set[str]] = defaultdict(set)
         self.stopped = False
+        self._value = value
         self._threads = threading.local()
 
     def __call__(self, frame: FrameType, event: str, _argument: object) -> None:
         """Take an event of `sys.setprofile`."""
         code = frame.f_code
-        if code.co_name == "<module>":
+        if code.co_name == "_find_and_load" and "importlib" in code.co_filename:
             change = {"call": 1, "return": -1}.get(event, 0)
             self._threads.importing = self._importing() + change
-        elif event == "call" and self._is_on_the_way(code):
+        elif event == "call" and self._is_on_the_way(code) and self._carries_value(frame):
             self.functions[code.co_filename].add(code.co_qualname)
+
+    def _importing(self) -> int:
+        return getattr(self._threads, "importing", 0)
 
     def _is_on_the_way(self, code: CodeType) -> bool:
         # A class body has a frame of its own, too, but no fast locals
@@ -52,13 +66,30 @@ class Entered:
         is_ours = is_function and code.co_filename.startswith(PACKAGE)
         return is_ours and not self.stopped and not self._importing()
 
-    def _importing(self) -> int:
-        return getattr(self._threads, "importing", 0)
+    def _carries_value(self, frame: FrameType) -> bool:
+        return self._value is None or any(
+            _holds(argument, self._value) for argument in list(frame.f_locals.values())
+        )
+
+
+def _holds(thing: object, value: float, depth: int = DEPTH) -> bool:
+    if isinstance(thing, float):
+        return thing == value
+    if depth == 0 or isinstance(thing, str | bytes | int | type):
+        return False
+    if isinstance(thing, dict):
+        parts = list(thing.values())
+    elif isinstance(thing, list | tuple):
+        parts = list(thing[:MOST_ITEMS])
+    else:
+        parts = list(getattr(thing, "__dict__", {}).values())
+    return any(_holds(part, value, depth - 1) for part in parts)
 
 
 def main(arguments: list[str]) -> int:
     """Print the files."""
-    entered = files_entered()
+    value = float(arguments[arguments.index("--value") + 1]) if "--value" in arguments else None
+    entered = files_entered(value)
     for number, (file, functions) in enumerate(entered.items(), 1):
         print(f"{number:3} {Path(file).relative_to(REPOSITORY)}")
         if "--functions" in arguments:
@@ -67,8 +98,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def files_entered() -> dict[str, set[str]]:
-    """Return the functions that ran, by file in order of first entry."""
+def files_entered(value: float | None = None) -> dict[str, set[str]]:
+    """Return the functions that ran, by file in order of first entry.
+
+    Args:
+        value: Only those that got this number; None for all.
+    """
     sys.path.insert(0, str(REPOSITORY))
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -76,7 +111,7 @@ def files_entered() -> dict[str, set[str]]:
     from allencv_al.data.sample_data.digits import write_digits
     from allencv_al.training.training_run import train
 
-    entered = Entered()
+    entered = Entered(value)
 
     def stop(*_arguments: object) -> None:
         entered.stopped = True  # what ends the loaders and threads lies behind the first step

@@ -54,7 +54,7 @@ _MOVED = {
         "config_check from_params=registrable lazy=configurable params plugins registrable"
     ),
     ("common", "common.files"): "atomic_file tables",
-    ("common", "common"): "class_names=names names",
+    ("common", "common"): "class_names=names",
     ("common.config", "common"): "names",
     ("data.dataset_readers", "data.dataset_readers"): (
         "dataset=base decode_instance=decoding path_rows=image_tables skipped=image_files "
