@@ -22,7 +22,7 @@ import tempfile
 import threading
 from collections import defaultdict
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = str(REPOSITORY / "allencv_al") + os.sep
@@ -75,7 +75,7 @@ class Entered:
 def _holds(thing: object, value: float, depth: int = DEPTH) -> bool:
     if isinstance(thing, float):
         return thing == value
-    if depth == 0 or isinstance(thing, str | bytes | int | type):
+    if depth == 0 or isinstance(thing, str | bytes | int | type | ModuleType):
         return False
     if isinstance(thing, dict):
         parts = list(thing.values())
