@@ -9,9 +9,8 @@ import numpy as np
 from overrides import overrides
 
 from allencv_al.data.instance import Sample
-from allencv_al.data.transforms.base import ImageTransform, Pixels, Size
+from allencv_al.data.transforms.base import Channels, ImageTransform, Normalization, Pixels, Size
 from allencv_al.data.transforms.cropping import CenterCrop
-from allencv_al.data.transforms.normalization import Channels, Normalization
 from allencv_al.data.transforms.normalize import Deviations, Normalize
 from allencv_al.data.transforms.resizing import ScalingInterpolation, SmallestMaxSize
 
