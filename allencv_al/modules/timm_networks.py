@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, WeightsError
+from allencv_al.common.names import did_you_mean
 from allencv_al.modules.weights import NameMap, downloading_enabled, reading_enabled, unreachable
 
 

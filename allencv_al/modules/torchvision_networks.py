@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision import models
 
 from allencv_al.common.errors import ConfigurationError, WeightsError
+from allencv_al.common.names import did_you_mean
 from allencv_al.modules.foreign_weights import SUFFIXES
 from allencv_al.modules.network_encoder import NetworkEncoder
 from allencv_al.modules.weights import (
