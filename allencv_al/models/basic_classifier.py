@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.feature_scaling import FeatureScalingKind
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
@@ -25,6 +26,7 @@ from allencv_al.metrics.classification import (
     macro_f1,
     per_class_accuracy,
 )
+from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.models.model import Model
 from allencv_al.modules.feedforward import Count, DropProbability
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
@@ -45,6 +47,10 @@ _TOP_K = 5
 _CHANCE = (torch.nn.modules.dropout._DropoutNd,)
 
 
+_MOVING_STATISTICS = (
+    '"{}" needs the mean of all embeddings, which an encoder that trains keeps changing; '
+    'freeze the encoder (requires_grad: false), or take "l2"'
+)
 _ALL_ZERO = "expected a weight above 0 for one class at least, found only 0"
 _Weight = Annotated[float, Ge(0)]
 
@@ -78,6 +84,12 @@ class BasicImageClassifier(Model):
         num_labels: Number of classes; that of the vocabulary by default.
         label_namespace: Namespace of the class names in the vocabulary.
         initializer: Initial values by regular expressions on parameter names.
+        embedding_scaling: What is done with the vector before the linear layer: "none"; "l2", to
+            length 1; "power_l2", the square root first, for values of 0 and above; "center_l2",
+            minus the mean first; "standardize", to mean 0 and deviation 1; "standardize_l2", to
+            length 1 after that. Statistics are those of the pool in active learning, else of the
+            training images; they need an encoder that does not train. "center_l2" is the best for
+            few labels (docs/results/heads.md).
         loss: The loss: "cross_entropy", or "multi_margin", the hinge loss of a support vector
             machine over several classes (Weston and Watkins 1999, `torch.nn.MultiMarginLoss`).
         label_smoothing: Share of the target spread evenly over all classes, 0 to below 1 (Szegedy
@@ -113,6 +125,7 @@ class BasicImageClassifier(Model):
         regularizer: RegularizerApplicator | None = None,
         weights_file: Path | None = None,
         loss: Literal["cross_entropy", "multi_margin"] = "cross_entropy",
+        embedding_scaling: FeatureScalingKind = "none",
     ) -> None:
         super().__init__(vocab, regularizer)
         if im2im_encoder is not None:
@@ -128,10 +141,16 @@ class BasicImageClassifier(Model):
         self._loss = loss
         self._im2im_encoder = im2im_encoder
         self._im2vec_encoder = im2vec_encoder
+        width = _count_from(im2vec_encoder, "get_output_dim")
+        self._embedding_scaling = None
+        if embedding_scaling != "none":
+            self._embedding_scaling = EmbeddingScaling(embedding_scaling, width)
+            moves = not self.embedding_is_fixed()
+            if moves and EmbeddingScaling.needs_statistics(embedding_scaling):
+                message = _MOVING_STATISTICS.format(embedding_scaling)
+                raise ConfigurationError(f"embedding_scaling: {message}")
         self._dropout = torch.nn.Dropout(dropout) if dropout else None
-        self._classification_layer = torch.nn.Linear(
-            _count_from(im2vec_encoder, "get_output_dim"), self._num_labels
-        )
+        self._classification_layer = torch.nn.Linear(width, self._num_labels)
         self._class_weights: Tensor | None
         self.register_buffer("_class_weights", self._weight_tensor(class_weights), persistent=False)
         self._accuracy = CategoricalAccuracy()  # of training: cheap enough for every step
@@ -155,6 +174,11 @@ class BasicImageClassifier(Model):
         """The weight of each class in the loss, if there are any."""
         return self._class_weights
 
+    @property
+    @overrides
+    def embedding_scaling(self) -> EmbeddingScaling | None:
+        return self._embedding_scaling
+
     @overrides
     def embedding_is_fixed(self) -> bool:
         return _is_fixed(self._im2im_encoder, self._im2vec_encoder)
@@ -168,7 +192,7 @@ class BasicImageClassifier(Model):
         if not isinstance(vectors, Tensor) or vectors.shape != expected:
             wanted = "vectors [B, D], here {} x {}".format(*expected)
             raise wrong_result(self._im2vec_encoder, "forward", wanted, vectors)
-        return vectors
+        return vectors if self._embedding_scaling is None else self._embedding_scaling(vectors)
 
     @overrides
     def forward(
@@ -249,7 +273,7 @@ class BasicImageClassifier(Model):
     def shape_faults(cls, config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
         # A list, because a generator must not be left while the default device is "meta".
         with torch.device("meta"):
-            faults = list(_chain_faults(config, image_shape))
+            faults = [*_chain_faults(config, image_shape), *_scaling_faults(config)]
         yield from faults
 
     @classmethod
@@ -376,6 +400,16 @@ def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault
             encoder.check_input(*shape)
     except ConfigurationError as error:
         yield _fault(config, "im2vec_encoder", error)
+
+
+def _scaling_faults(config: ConfigView) -> Iterator[Fault]:
+    if not config.sound("im2im_encoder", "im2vec_encoder", "embedding_scaling"):
+        return
+    kind = config.get("embedding_scaling")
+    if not EmbeddingScaling.needs_statistics(kind):
+        return
+    if not _is_fixed(config.build("im2im_encoder"), config.build("im2vec_encoder")):
+        yield config.fault("embedding_scaling", _MOVING_STATISTICS.format(kind))
 
 
 def _fault(config: ConfigView, name: str, error: ConfigurationError) -> Fault:

@@ -18,6 +18,7 @@ from allencv_al.common.files.json_values import not_json
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import Metric
+from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
 
@@ -122,8 +123,13 @@ class Model(torch.nn.Module, Registrable):
         """
         raise NotImplementedError(f"{type(self).__name__} has no embeddings")
 
+    @property
+    def embedding_scaling(self) -> EmbeddingScaling | None:
+        """The scaling that `embed` ends with, if there is one."""
+        return None
+
     def embedding_is_fixed(self) -> bool:
-        """Return whether an image's embedding stays the same for good.
+        """Return whether an image's embedding before its scaling stays the same for good.
 
         True where neither a parameter that trains nor chance stands before it: then each image is
         encoded once, however often the rest is trained.
@@ -244,6 +250,13 @@ def _number_of(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.item() if value.numel() == 1 else value.tolist()
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def scaling_names(model: Model) -> set[str]:
+    """Return the names of the statistics of a model's `embedding_scaling` in its state."""
+    scaling = model.embedding_scaling
+    own = set() if scaling is None else {id(buffer) for buffer in scaling.buffers()}
+    return {name for name, buffer in model.named_buffers() if id(buffer) in own}
 
 
 def checked_outputs(model: Model, outputs: Any) -> dict[str, Any]:

@@ -359,6 +359,38 @@ def test_a_chain_that_does_not_fit_names_both_shapes(
     assert all(text in faults[0] for text in found)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "scaling", "is_fault"),
+    [
+        ({"requires_grad": True}, "center_l2", True),
+        ({"requires_grad": True}, "l2", False),
+        ({"requires_grad": False}, "center_l2", False),
+    ],
+)
+def test_statistics_of_embeddings_need_an_encoder_that_does_not_train(
+    encoder: dict[str, Any], scaling: str, is_fault: bool
+) -> None:
+    changes = {
+        "im2im_encoder": {"type": "cifar_resnet", "depth": 20, **encoder},
+        "im2vec_encoder": {"type": "pool", "input_channels": 64},
+        "embedding_scaling": scaling,
+    }
+    faults = shape_faults((3, 32, 32), **changes)
+    assert [fault.startswith("model.embedding_scaling: ") for fault in faults] == [True] * is_fault
+    if is_fault:
+        with pytest.raises(ConfigurationError, match=r"embedding_scaling: .*freeze the encoder"):
+            build(**changes)
+
+
+def test_the_last_layer_sees_scaled_embeddings() -> None:
+    model = build(embedding_scaling="l2").eval()
+    image = batch(4)[0]
+    embedding = model.embed(image)
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(model(image)["logits"], model(embedding=embedding)["logits"])
+    assert model.linear_layer(embedding).allclose(model(image)["logits"])
+
+
 def test_the_shape_check_leaves_the_default_device_alone() -> None:
     for _ in BasicImageClassifier.shape_faults(view({}), (3, 16, 16)):
         assert torch.get_default_device().type == "cpu"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray
 class EmbeddingCache:
     """Embeddings on disk, keyed by weights, transforms, path and image id, not by file content.
 
+    They are those before the model's `embedding_scaling`, whose statistics come from them.
+
     Args:
         folder: Folder of the embeddings; several runs may share it.
         model: The model, whose encoder does not train.
@@ -37,7 +40,8 @@ class EmbeddingCache:
     def __init__(self, folder: Path, model: Model) -> None:
         self._folder = folder
         self._model = model
-        self._encoder = embedding_fingerprint(model)
+        with unscaled_embeddings(model):
+            self._encoder = embedding_fingerprint(model)
 
     def embed(self, dataset: Dataset, path: str) -> PoolOutputs:
         """Return the embeddings of a data set, computing missing ones.
@@ -50,7 +54,8 @@ class EmbeddingCache:
         key = digest(self._encoder, decoding_fingerprint(dataset.reader), place)[:16]
         predictor = ImagePredictor(self._model, dataset.reader)
         options = ScoringOptions(description=f"encoding {Path(place).name}")
-        known = compute_outputs(predictor, dataset, {"embeddings"}, self._folder / key, options)
+        with unscaled_embeddings(self._model):
+            known = compute_outputs(predictor, dataset, {"embeddings"}, self._folder / key, options)
         unreadable = {id: str(error) for id, error in dataset.unreadable.items()}
         return PoolOutputs(
             known.ids, embeddings=known.embeddings, unreadable={**unreadable, **known.unreadable}
@@ -58,7 +63,7 @@ class EmbeddingCache:
 
 
 class CachedEmbeddings:
-    """The embeddings of all data sets of a run.
+    """The embeddings of all data sets of a run, before the model's `embedding_scaling`.
 
     Args:
         cache: The cache of the encoder.
@@ -92,6 +97,12 @@ class CachedEmbeddings:
         elif data.test is not None:
             self.test = cache.embed(data.test, path)
 
+    def pool(self) -> PoolOutputs:
+        """Return the embeddings of all items that may be labeled, labeled ones too."""
+        if len(self._sources) == 1:
+            return self._sources[0]  # a memory map, of which nothing is copied
+        return self.rows(list(self._places))
+
     def has(self, id: str) -> bool:
         """Return whether an item that may be labeled could be read."""
         return id in self._places
@@ -114,6 +125,27 @@ class CachedEmbeddings:
         return taken
 
 
+@contextmanager
+def unscaled_embeddings(model: Model) -> Iterator[None]:
+    """Bypass the model's scaling of embeddings within this context."""
+    scaling = model.embedding_scaling
+    with nullcontext() if scaling is None else scaling.bypassed():
+        yield
+
+
+def scaled_embeddings(model: Model, embeddings: FloatArray) -> FloatArray:
+    """Return what the last linear layer sees of embeddings `[N, D]` before the model's scaling."""
+    scaling = model.embedding_scaling
+    if scaling is None:
+        return embeddings
+    scaled = np.empty(embeddings.shape, np.float32)
+    with torch.no_grad():
+        for part in slices(len(embeddings), _ROWS_AT_A_TIME):
+            rows = torch.from_numpy(np.array(embeddings[part], dtype=np.float32))
+            scaled[part] = scaling(rows.to(scaling.mean.device)).cpu().numpy()
+    return scaled
+
+
 _ROWS_AT_A_TIME = 8192  # memory-mapped rows are copied in blocks
 
 
@@ -128,7 +160,7 @@ def outputs_of_embeddings(
 
     Args:
         model: A model that `takes_embeddings`.
-        known: The items with their `embeddings`.
+        known: The items with their `embeddings` before the model's scaling.
         needs: Some of `logits`, `mc_logits`, `embeddings`.
         mc_samples: Number of members of `mc_logits`.
         seed: Seed of their dropout masks.
@@ -149,7 +181,7 @@ def outputs_of_embeddings(
         known.ids,
         logits=logits,
         mc_logits=np.stack(members, axis=1) if members else None,
-        embeddings=known.embeddings if "embeddings" in needs else None,
+        embeddings=scaled_embeddings(model, known.embeddings) if "embeddings" in needs else None,
         unreadable=known.unreadable,
     )
 
@@ -159,7 +191,7 @@ def _logits(model: Model, known: PoolOutputs) -> NDArray[np.float32]:
     device = next(model.parameters(), torch.empty(0)).device
     blocks = []
     for part in slices(len(known.ids), _ROWS_AT_A_TIME):
-        rows = np.array(known.embeddings[part], dtype=np.float32)
+        rows = np.array(scaled_embeddings(model, known.embeddings[part]), dtype=np.float32)
         outputs = model(embedding=torch.from_numpy(rows).to(device))
         blocks.append(outputs["logits"].float().cpu().numpy())
     if not blocks:

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from allencv_al.active_learning.learners.cached_embeddings import (
     CachedEmbeddings,
     EmbeddingCache,
     outputs_of_embeddings,
+    scaled_embeddings,
 )
 from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
 from allencv_al.active_learning.learners.model_state import (
@@ -39,7 +41,7 @@ from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.models.archive import archive_model
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, scaling_names
 from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.selection.pool.mc_dropout import dropouts
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
@@ -49,6 +51,7 @@ from allencv_al.training.checkpoints.checkpoint_files import read_weights, write
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpoints.checkpointer import FOLDER as CHECKPOINTS
 from allencv_al.training.datasets import Datasets, check_files
+from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.run_folder import VOCABULARY_NAME
 
 logger = logging.getLogger(__name__)
@@ -86,6 +89,7 @@ class ExperimentLearner(Learner):
         self._model: Model | None = None
         self._initial: dict[str, torch.Tensor] = {}
         self._cached: CachedEmbeddings | None = None
+        self._pool: PoolEmbeddings | None = None  # of a fixed encoder, for trainers
 
     # -- Model and data ------------------------------------------------------------------------
 
@@ -316,6 +320,7 @@ class ExperimentLearner(Learner):
         validation = self._data.validation
         validation_loader = None if validation is None else self._loader(validation, training=False)
         try:
+            defaults = {**defaults, "pool_embeddings": self._pool}
             trainer = experiment.make_trainer(model, loader, validation_loader, folder, **defaults)
             recover = folder is not None and any(folder.iterdir())
             return trainer.train(recover=recover)
@@ -345,7 +350,8 @@ class ExperimentLearner(Learner):
         assert outputs is not None
         assert outputs.embeddings is not None
         labels = torch.tensor(label_indices(dataset, self._vocabulary))
-        return EmbeddingLoader(loader, torch.from_numpy(np.array(outputs.embeddings)), labels)
+        embeddings = np.array(scaled_embeddings(self.model, outputs.embeddings))
+        return EmbeddingLoader(loader, torch.from_numpy(embeddings), labels)
 
     def _cached_embeddings(self) -> CachedEmbeddings | None:
         """Return the cached embeddings; None if images are encoded in every round."""
@@ -355,7 +361,23 @@ class ExperimentLearner(Learner):
         if self._cached is None:
             cache = EmbeddingCache(self._cache_folder, model)
             self._cached = CachedEmbeddings(cache, self._data, self._experiment)
+            self._use_pool(model, self._cached.pool())
         return self._cached
+
+    def _use_pool(self, model: Model, pool: PoolOutputs) -> None:
+        """Fit the model's scaling to the pool, and give the pool to the trainers."""
+        assert pool.embeddings is not None
+        scale = partial(scaled_embeddings, model)
+        self._pool = PoolEmbeddings(pool.ids, pool.embeddings, scale, self._experiment.seeds[2])
+        if model.embedding_scaling is None:
+            return
+        # A model that was restored keeps the statistics that its last layer was trained with
+        before, was_fitted = trained_state(model), bool(model.embedding_scaling.fitted)
+        model.embedding_scaling.fit(pool.embeddings)
+        fitted = trained_state(model)
+        self._initial.update({name: fitted[name] for name in scaling_names(model)})
+        if was_fitted:
+            set_state(model, before)
 
     def _options(self, description: str | None = None) -> ScoringOptions:
         samples, seed = self._settings.mc_samples, self._experiment.seeds[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, scaling_names
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 
 Weights = dict[str, Tensor]
@@ -22,6 +22,7 @@ def trained_state(model: Model) -> Weights:
     state = model.state_dict()
     if model.embedding_is_fixed():
         trained = {name for name, value in model.named_parameters() if value.requires_grad}
+        trained |= scaling_names(model)
         state = {name: value for name, value in state.items() if name in trained}
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 

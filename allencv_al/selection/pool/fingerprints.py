@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.models.model import Model
+from allencv_al.models.model import Model, scaling_names
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DROPOUT = torch.nn.modules.dropout._DropoutNd
@@ -50,21 +50,26 @@ def embedding_fingerprint(model: Model) -> str:
     """Return a fingerprint of the part of a model that computes its embeddings.
 
     Where embeddings are fixed, that is the part that does not train; the last layer, which differs
-    for every seed, is left out.
+    for every seed, is left out; so is a scaling of embeddings while it is bypassed.
     """
     if not model.embedding_is_fixed():
         return weights_fingerprint(model)
-    trained = {name for name, value in model.named_parameters() if value.requires_grad}
+    left_out = {name for name, value in model.named_parameters() if value.requires_grad}
+    scaling = model.embedding_scaling
+    is_bypassed = scaling is not None and scaling.is_bypassed
+    if is_bypassed:
+        left_out |= scaling_names(model)
     fixed = torch.nn.ModuleDict(
         {
             name: module
             for name, module in model.named_children()
             if not any(value.requires_grad for value in module.parameters())
             and not isinstance(module, _DROPOUT)  # after the embeddings, else they were not fixed
+            and not (is_bypassed and module is scaling)
         }
     )
     state = model.state_dict()
-    return weights_fingerprint(fixed, {name: state[name] for name in state.keys() - trained})
+    return weights_fingerprint(fixed, {name: state[name] for name in state.keys() - left_out})
 
 
 def decoding_fingerprint(reader: DatasetReader) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from overrides import overrides
 
@@ -42,7 +43,10 @@ class Trainer(Registrable):
         "no_op": f"{_HERE}.no_op_trainer",
     }
     default_implementation = "gradient_descent"
-    injected = ("model", "data_loader", "validation_data_loader", "serialization_dir")
+    injected = (
+        *("model", "data_loader", "validation_data_loader", "serialization_dir"),
+        "pool_embeddings",
+    )
     instead: ClassVar[Mapping[str, str]] = {
         "cuda_device": 'one run trains on one device: -1 (the CPU), the number of a GPU or "auto"',
         "distributed": "one run trains on one device (cuda_device)",
@@ -85,6 +89,23 @@ class Trainer(Registrable):
             model: The model, perhaps on the `meta` device.
         """
         return None
+
+    def fit_embedding_scaling(self, data_loader: DataLoader) -> None:
+        """Fit the model's `embedding_scaling` to training images, if it has had no other fit.
+
+        The learner of active learning fits it to the pool before any training.
+        """
+        scaling = self.model.embedding_scaling
+        if scaling is None or scaling.fitted:
+            return
+        self.model.eval()
+        found = []
+        with torch.no_grad(), scaling.bypassed():
+            for batch in data_loader.batches(0):
+                tensors = data_loader.to_device(batch, self.device)
+                found.append(self.model.embed(tensors["image"]).float().cpu().numpy())
+        if found:
+            scaling.fit(np.concatenate(found))
 
     def train(self, recover: bool = False) -> dict[str, Any]:
         """Train the model; it has the best weights at the end.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,12 +13,15 @@ from numpy.typing import NDArray
 from overrides import overrides
 
 from allencv_al.common.errors import ConfigurationError, TrainingError
+from allencv_al.common.feature_scaling import FeatureScaling, FeatureScalingKind
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.evaluation import evaluate
+from allencv_al.training.heads.few_label_head import HeadFitter, LabeledEmbeddings, Prior
+from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix
 from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
@@ -30,6 +32,22 @@ _ABSENT_BIAS = -30.0
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
+
+
+def _standardize_rule(standardize: bool, prior: str) -> Iterator[tuple[str, str]]:
+    if standardize and prior != "none":
+        remedy = 'set model.embedding_scaling: "standardize", and leave this out'
+        yield "standardize", f'a prior ("{prior}") needs the embeddings of the model; {remedy}'
+
+
+_NO_POOL = (
+    "trainer.prior: label_spreading needs the embeddings of unlabeled images, which active "
+    'learning with cache_embeddings has; take "auto" or "class_means"'
+)
+_TWO_WEIGHTS = (
+    "trainer.balance_classes: the model has class_weights, which weigh the classes too; leave one "
+    "of them out"
+)
 
 
 @Trainer.register("logistic_regression")
@@ -43,13 +61,27 @@ class LogisticRegressionTrainer(Trainer):
     `class_weights` weigh each image in the sum that is minimized, as scikit-learn's `class_weight`
     does; other keys that change how a model learns are refused.
 
+    With few labels set `prior: "auto"`, `inverse_regularization: "auto"` and the model's
+    `embedding_scaling: "center_l2"`: figures are in docs/results/heads.md.
+
     Args:
         model: The model; it needs a `linear_layer` and embeddings that do not train.
         data_loader: The training data.
         validation_data_loader: The data of the metrics `validation_*`.
         serialization_dir: Folder of the run; without one nothing is written.
         inverse_regularization: The weight of the loss against the penalty, scikit-learn's `C`:
-            smaller values keep the weights smaller.
+            smaller values keep the weights smaller. "auto" takes the one of 1, 10, 100 and 1000,
+            divided by the mean squared norm of the embeddings, with the smallest log-loss on labels
+            that were held out (10 stratified folds); with one image of some class 100, or 10 where
+            there is a prior.
+        prior: The layer that the penalty pulls to: "none" is 0; "class_means", the one whose
+            prediction is the class with the nearest mean (SimpleShot, 1911.04623);
+            "label_spreading", the same with means over all images of the pool, whose classes come
+            from label spreading over the graph of neighbors (Zhou et al. 2004; Iscen et al.,
+            1904.04717), for active learning with an encoder that does not train. "auto" takes the
+            one of them with the smallest log-loss on labels that were held out; with one image of
+            some class label_spreading, or class_means without a pool.
+        balance_classes: Whether each class weighs the same in the loss, however many labels it has.
         standardize: Whether each value of the embedding is scaled to mean 0 and deviation 1 over
             the training images first, which makes `inverse_regularization` mean the same for every
             encoder. The scaling becomes part of the layer.
@@ -57,11 +89,13 @@ class LogisticRegressionTrainer(Trainer):
         tolerance: The largest gradient at which it stops.
         cuda_device: Device that encodes images: -1 is the CPU, n the n-th GPU, "auto" the first GPU
             if there is one.
+        pool_embeddings: All images that may be labeled.
 
     Raises:
         ConfigurationError: The encoder trains, or the model has no such layer.
     """
 
+    joint_rules = (_standardize_rule,)
     goes_on: ClassVar[bool] = False
     sets_linear_layer = True
 
@@ -81,15 +115,23 @@ class LogisticRegressionTrainer(Trainer):
         data_loader: DataLoader,
         validation_data_loader: DataLoader | None = None,
         serialization_dir: str | Path | None = None,
-        inverse_regularization: Annotated[float, Gt(0)] = 1.0,
+        inverse_regularization: Annotated[float, Gt(0)] | Literal["auto"] = 1.0,
         standardize: bool = False,
         max_iterations: Annotated[int, Ge(1)] = 1000,
         tolerance: Annotated[float, Gt(0)] = 1e-4,
         cuda_device: int | Literal["auto"] | None = "auto",
+        *,
+        prior: Literal["none", "class_means", "label_spreading", "auto"] = "none",
+        balance_classes: bool = False,
+        pool_embeddings: PoolEmbeddings | None = None,
     ) -> None:
         super().__init__(model, serialization_dir, resolve_device(cuda_device))
         if fault := self.model_fault(model):
             raise ConfigurationError(f"trainer: {fault}")
+        if prior == "label_spreading" and pool_embeddings is None:
+            raise ConfigurationError(_NO_POOL)
+        if balance_classes and getattr(model, "class_weights", None) is not None:
+            raise ConfigurationError(_TWO_WEIGHTS)
         layer = getattr(model, "linear_layer", None)
         assert isinstance(layer, torch.nn.Linear)
         self.data_loader = data_loader
@@ -99,6 +141,9 @@ class LogisticRegressionTrainer(Trainer):
         self._standardize = standardize
         self._max_iterations = max_iterations
         self._tolerance = tolerance
+        self._prior = prior
+        self._balance_classes = balance_classes
+        self._pool = pool_embeddings
 
     @classmethod
     @overrides
@@ -113,8 +158,8 @@ class LogisticRegressionTrainer(Trainer):
 
     @overrides
     def train(self, recover: bool = False) -> dict[str, Any]:
-        features, labels = self._collect()
-        self._set_layer(*self._fit(features, labels))
+        ids, features, labels = self._collect()
+        choices = self._fit(ids, features, labels)
         if self.serialization_dir is not None:
             write_environment(self.serialization_dir, device=device_name(self.device))
             weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
@@ -122,6 +167,7 @@ class LogisticRegressionTrainer(Trainer):
         self.has_result = True
         metrics: dict[str, Any] = {
             "training_images": len(labels),
+            **choices,
             **with_prefix("training", self._measure_training(features, labels)),
         }
         if self.validation_data_loader is not None:
@@ -139,10 +185,12 @@ class LogisticRegressionTrainer(Trainer):
             path = self.serialization_dir / CONFUSION_MATRIX
             write_confusion_matrix(path, matrix, self.model.vocab, "validation")
 
-    def _collect(self) -> tuple[Features, Labels]:
-        """Return the embeddings `[N, D]` and the class indices `[N]` of the training data."""
+    def _collect(self) -> tuple[list[str], Features, Labels]:
+        """Return ids, embeddings `[N, D]` and class indices `[N]` of the training images."""
+        ids: list[str] = []
         features: list[torch.Tensor] = []
         labels: list[torch.Tensor] = []
+        self.fit_embedding_scaling(self.data_loader)
         self.model.eval()
         with torch.no_grad():
             for batch in self.data_loader.batches(0):
@@ -155,63 +203,70 @@ class LogisticRegressionTrainer(Trainer):
                 embedding = tensors.get("embedding")
                 if embedding is None:
                     embedding = self.model.embed(tensors["image"])
+                ids += batch.ids
                 features.append(embedding.float().cpu())
                 labels.append(tensors["label"].cpu())
         if not features:
             raise TrainingError("the data loader gave no batches: is there any training data?")
-        return torch.cat(features).numpy(), torch.cat(labels).numpy()
+        return ids, torch.cat(features).numpy(), torch.cat(labels).numpy()
 
-    def _fit(
-        self, features: Features, labels: Labels
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weights `[C, D]` and biases `[C]` of all classes of the layer."""
-        classes = np.unique(labels)
+    def _fit(self, ids: Sequence[str], features: Features, labels: Labels) -> dict[str, Any]:
+        """Set the layer; return what was chosen, where anything was to choose."""
+        classes, indices = np.unique(labels, return_inverse=True)
         weights = np.zeros((self._layer.out_features, self._layer.in_features))
         biases = np.full(self._layer.out_features, _ABSENT_BIAS)
         if len(classes) == 1:
             biases[classes] = 0.0
-            return weights, biases
+            self._set_layer(weights, biases)
+            return {}
         mean, scale = self._scaling(features)
-        fitted, offsets = self._solve((features - mean) / scale, labels)
-        weights[classes] = fitted / scale
-        biases[classes] = offsets - weights[classes] @ mean
-        return weights, biases
+        labeled = LabeledEmbeddings(
+            ids, (features - mean) / scale, indices, self._weights_of(classes, indices)
+        )
+        fitter = HeadFitter(labeled, self._pool, self._max_iterations, self._tolerance)
+        head = fitter.fit(self._priors(), self._strengths(len(classes)))
+        weights[classes] = head.layer.weights / scale
+        biases[classes] = head.layer.biases - weights[classes] @ mean
+        self._set_layer(weights, biases)
+        if self._prior != "auto" and self._inverse_regularization != "auto":
+            return {}
+        return {
+            "prior": head.prior,
+            "inverse_regularization": head.inverse_regularization,
+            "held_out_log_loss": head.log_loss,
+        }
 
-    def _scaling(self, features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        width = features.shape[1]
-        if not self._standardize:
-            return np.zeros(width), np.ones(width)
-        deviation = features.std(axis=0, dtype=np.float64)
-        return features.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0)
+    def _priors(self) -> Sequence[Prior]:
+        if self._prior != "auto":
+            return [self._prior]
+        from_pool: list[Prior] = [] if self._pool is None else ["label_spreading"]
+        return [*from_pool, "class_means", "none"]
 
-    def _solve(
-        self, features: NDArray[np.float64], labels: Labels
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
+    def _strengths(self, classes: int) -> list[float] | None:
+        if self._inverse_regularization == "auto":
+            return None
+        # scikit-learn penalizes the difference of the two weights, which is twice either of them
+        return [self._inverse_regularization / (2 if classes == 2 else 1)]
 
+    def _weights_of(self, classes: Labels, indices: Labels) -> NDArray[np.float64]:
+        """Return the weight of each class that has images, in the sum of losses."""
+        if self._balance_classes:
+            counts = np.bincount(indices)
+            return len(indices) / (len(classes) * counts.astype(np.float64))
         weights = self._class_weights()
-        if weights is not None and not weights[torch.from_numpy(np.unique(labels))].any():
+        if weights is None:
+            return np.ones(len(classes))
+        found = weights.numpy().astype(np.float64)[classes]
+        if not found.any():
             raise ConfigurationError(
                 "class_weights: expected a weight above 0 of a class that has training images"
             )
-        regression = LogisticRegression(
-            C=self._inverse_regularization,
-            max_iter=self._max_iterations,
-            tol=self._tolerance,
-            class_weight=None
-            if weights is None
-            else {int(label): float(weights[label]) for label in np.unique(labels)},
-        )
-        with warnings.catch_warnings():
-            # The user has chosen max_iterations, so stopping there is no fault
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            regression.fit(features, labels)
-        fitted, offsets = regression.coef_, regression.intercept_
-        if len(fitted) == 1:  # two classes: scikit-learn gives the logit of the second
-            fitted = np.concatenate([-fitted, fitted]) / 2
-            offsets = np.concatenate([-offsets, offsets]) / 2
-        return fitted, offsets
+        return found
+
+    def _scaling(self, features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        kind: FeatureScalingKind = "standardize" if self._standardize else "none"
+        scaling = FeatureScaling.fit(kind, features)
+        return scaling.mean, scaling.deviation
 
     def _class_weights(self) -> torch.Tensor | None:
         weights = getattr(self.model, "class_weights", None)

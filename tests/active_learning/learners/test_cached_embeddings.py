@@ -109,6 +109,18 @@ def test_dropout_is_behind_the_encoder_too(
     assert (counts.decoded, counts.encoded) == ([], 0)
 
 
+def test_the_scaling_is_behind_the_encoder_too(
+    frozen_config: MakeConfig, tmp_path: Path, counts: Any
+) -> None:
+    run(frozen_config(), tmp_path / "a", tmp_path / "cache")
+    counts.reset()
+    config = frozen_config()
+    config["model"]["embedding_scaling"] = "standardize_l2"
+    run(config, tmp_path / "b", tmp_path / "cache")
+    run(config, tmp_path / "c", tmp_path / "cache")
+    assert (counts.decoded, counts.encoded) == ([], 0)
+
+
 def test_other_weights_are_another_encoder(
     frozen_config: MakeConfig, tmp_path: Path, counts: Any
 ) -> None:

@@ -18,7 +18,11 @@ from allencv_al.active_learning.learners.experiment_learner import (
     WEIGHTS_NAME,
     ExperimentLearner,
 )
-from allencv_al.active_learning.learners.model_state import shrink_and_perturb, trained_state
+from allencv_al.active_learning.learners.model_state import (
+    shrink_and_perturb,
+    trained_state,
+    write_state,
+)
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.config import registrable
@@ -54,10 +58,21 @@ def ids_of(learner: ExperimentLearner) -> list[str]:
     return [item.id for item in learner.items]
 
 
+def few_labels(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config that learns from few labels: scaled embeddings and a prior from the pool."""
+    trainer = {
+        "type": "logistic_regression",
+        "prior": "label_spreading",
+        "inverse_regularization": "auto",
+    }
+    model = {**config["model"], "embedding_scaling": "center_l2"}
+    return {**config, "model": model, "trainer": trainer}
+
+
 # --- the model ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["linear", "network"])
+@pytest.mark.parametrize("kind", ["linear", "scaled", "network"])
 def test_the_archive_predicts_what_the_learner_infers(
     linear_config: MakeConfig,
     network_config: MakeConfig,
@@ -65,7 +80,9 @@ def test_the_archive_predicts_what_the_learner_infers(
     tmp_path: Path,
     kind: str,
 ) -> None:
-    config = {"linear": linear_config, "network": network_config}[kind]()
+    config = network_config() if kind == "network" else linear_config()
+    if kind == "scaled":
+        config = few_labels(config)
     learner = learner_of(config, tmp_path / "cache")
     labels = some_labels(learner)
     (tmp_path / "run").mkdir()
@@ -81,7 +98,7 @@ def test_the_archive_predicts_what_the_learner_infers(
     assert learner.class_names() == ["one", "two", "zero"]
 
 
-@pytest.mark.parametrize("kind", ["linear", "network"])
+@pytest.mark.parametrize("kind", ["linear", "scaled", "network"])
 def test_another_process_goes_on_with_the_very_model(
     linear_config: MakeConfig,
     network_config: MakeConfig,
@@ -89,7 +106,9 @@ def test_another_process_goes_on_with_the_very_model(
     tmp_path: Path,
     kind: str,
 ) -> None:
-    config = {"linear": linear_config, "network": network_config}[kind]()
+    config = network_config() if kind == "network" else linear_config()
+    if kind == "scaled":
+        config = few_labels(config)
     config["model"]["dropout"] = 0.3
     needs = {"logits", "mc_logits", "embeddings"}
     first = learner_of(config, tmp_path / "cache")
@@ -104,6 +123,44 @@ def test_another_process_goes_on_with_the_very_model(
     assert tested is not None and tested_again is not None
     assert np.array_equal(tested.logits, tested_again.logits)
     assert np.array_equal(tested.labels, tested_again.labels)
+
+
+def test_embeddings_are_centered_by_the_pool_and_not_by_the_labeled_images(
+    linear_config: MakeConfig, learner_of: LearnerOf, tmp_path: Path
+) -> None:
+    plain = learner_of(linear_config(), tmp_path / "cache")
+    pool = plain.infer(ids_of(plain), {"embeddings"}, None).embeddings
+    learner = learner_of(few_labels(linear_config()), tmp_path / "cache")
+    labels = some_labels(learner)
+    found = learner.infer(ids_of(learner), {"embeddings"}, None).embeddings
+    assert pool is not None and found is not None
+    centered = pool - pool.mean(axis=0)
+    expected = centered / np.linalg.norm(centered, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    learner.train(1, labels, tmp_path / "run" / "0001")
+    after = learner.infer(ids_of(learner), {"embeddings"}, None).embeddings
+    np.testing.assert_array_equal(after, found)
+
+
+def test_a_larger_pool_moves_the_center_from_the_next_training_on(
+    linear_config: MakeConfig, learner_of: LearnerOf, tmp_path: Path
+) -> None:
+    config = few_labels(linear_config())
+    before = learner_of(config, tmp_path / "cache")
+    labels, folder = some_labels(before), tmp_path / "run" / "0001"
+    before.train(1, labels, folder)
+    moved = before.model
+    assert moved.embedding_scaling is not None
+    moved.embedding_scaling.mean.add_(1.0)  # as if the pool had been another one
+    write_state(folder / WEIGHTS_NAME, moved)
+    after = learner_of(config, tmp_path / "cache")
+    after.restore(1, labels, folder)
+    after.infer(ids_of(after), {"logits"}, None)
+    scaling = after.model.embedding_scaling
+    assert scaling is not None
+    assert torch.equal(scaling.mean, moved.embedding_scaling.mean)
+    after.train(2, labels, tmp_path / "run" / "0002")
+    assert torch.allclose(scaling.mean, moved.embedding_scaling.mean - 1.0, atol=1e-5)
 
 
 def test_the_same_labels_train_the_same_model_whatever_came_before(

@@ -72,13 +72,18 @@ def test_the_layer_says_what_scikit_learn_says(classes: tuple[int, ...], standar
 
     loader = Images(classes)
     trainer = LogisticRegressionTrainer(
-        model(), loader, inverse_regularization=4.0, standardize=standardize, cuda_device=-1
+        model(),
+        loader,
+        inverse_regularization=4.0,
+        standardize=standardize,
+        tolerance=1e-7,
+        cuda_device=-1,
     )
     metrics = trainer.train()
 
-    regression = LogisticRegression(C=4.0, max_iter=1000)
+    regression = LogisticRegression(C=4.0, max_iter=1000, tol=1e-7)
     oracle = make_pipeline(StandardScaler(), regression) if standardize else regression
-    oracle.fit(loader.pixels, loader.labels)
+    oracle.fit(loader.pixels.astype(np.float64), loader.labels)
     found = probabilities(trainer, loader)
     np.testing.assert_allclose(found[:, classes], oracle.predict_proba(loader.pixels), atol=2e-4)
     absent = [index for index in range(len(CLASSES)) if index not in classes]
@@ -94,17 +99,89 @@ def test_class_weights_are_scikit_learns(
     from sklearn.linear_model import LogisticRegression
 
     loader = Images(classes)
-    trainer = LogisticRegressionTrainer(model(class_weights=weights), loader, cuda_device=-1)
+    trainer = LogisticRegressionTrainer(
+        model(class_weights=weights), loader, tolerance=1e-7, cuda_device=-1
+    )
     metrics = trainer.train()
     each = weights if isinstance(weights, list) else [weights.get(name, 1.0) for name in CLASSES]
-    oracle = LogisticRegression(max_iter=1000, class_weight={c: each[c] for c in classes})
-    oracle.fit(loader.pixels, loader.labels)
+    by_class = {c: each[c] for c in classes}
+    oracle = LogisticRegression(max_iter=1000, class_weight=by_class, tol=1e-7)
+    oracle.fit(loader.pixels.astype(np.float64), loader.labels)
     found = probabilities(trainer, loader)
     np.testing.assert_allclose(found[:, classes], oracle.predict_proba(loader.pixels), atol=2e-4)
     loss = torch.nn.functional.nll_loss(
         torch.from_numpy(found).log(), torch.from_numpy(loader.labels), torch.tensor(each)
     )
     assert metrics["training_loss"] == pytest.approx(loss.item(), abs=1e-5)
+
+
+def test_balanced_classes_are_scikit_learns() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    loader = Images((0, 1, 1, 1, 1, 3))
+    LogisticRegressionTrainer(
+        trained := model(), loader, balance_classes=True, tolerance=1e-7, cuda_device=-1
+    ).train()
+    oracle = LogisticRegression(max_iter=1000, class_weight="balanced", tol=1e-7)
+    oracle.fit(loader.pixels.astype(np.float64), loader.labels)
+    probs = trained.eval()(embedding=torch.from_numpy(loader.pixels))["probs"].detach().numpy()
+    expected = oracle.predict_proba(loader.pixels)
+    np.testing.assert_allclose(probs[:, (0, 1, 3)], expected, atol=2e-4)
+
+
+def test_a_prior_alone_predicts_the_class_with_the_nearest_mean() -> None:
+    from sklearn.neighbors import NearestCentroid
+
+    loader = Images((0, 1, 2, 3))
+    trainer = LogisticRegressionTrainer(
+        model(), loader, prior="class_means", inverse_regularization=1e-9, cuda_device=-1
+    )
+    trainer.train()
+    oracle = NearestCentroid().fit(loader.pixels, loader.labels)
+    found = probabilities(trainer, loader).argmax(axis=1)
+    np.testing.assert_array_equal(found, oracle.predict(loader.pixels))
+
+
+def test_what_was_chosen_stands_in_the_metrics() -> None:
+    trainer = LogisticRegressionTrainer(
+        model(), Images((0, 1)), prior="auto", inverse_regularization="auto", cuda_device=-1
+    )
+    metrics = trainer.train()
+    assert metrics["prior"] in ("class_means", "none")
+    assert metrics["held_out_log_loss"] < np.log(2)
+
+
+def test_unscaled_images_are_scaled_by_the_training_images() -> None:
+    loader = Images((0, 1, 2, 3))
+    trained = model(embedding_scaling="center_l2")
+    trainer = LogisticRegressionTrainer(trained, loader, cuda_device=-1)
+    trainer.train()
+    scaling = trained.embedding_scaling
+    assert scaling is not None
+    np.testing.assert_allclose(scaling.mean, loader.pixels.mean(axis=0), atol=1e-7)
+    image = torch.from_numpy(loader.pixels)[:, :, None, None]
+    np.testing.assert_allclose(trained.embed(image).norm(dim=1), 1.0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "of_model", "message"),
+    [
+        ({"prior": "label_spreading"}, {}, "embeddings of unlabeled images"),
+        ({"balance_classes": True}, {"class_weights": [1, 1, 1, 2]}, "leave one of them out"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    changes: dict[str, Any], of_model: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        LogisticRegressionTrainer(model(**of_model), Images((0, 1)), cuda_device=-1, **changes)
+
+
+def test_standardizing_beside_a_prior_is_a_fault_of_the_config() -> None:
+    from allencv_al.common.config.config_check import check
+
+    faults = check(LogisticRegressionTrainer, {"prior": "auto", "standardize": True})
+    assert [fault.path for fault in faults] == ["standardize"]
 
 
 def test_one_class_alone_is_always_predicted() -> None:

@@ -1,0 +1,164 @@
+"""The choice of prior and strength of a logistic regression from the labels there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.feature_scaling import mean_squared_norm
+from allencv_al.training.heads.class_means import class_mean_layer, class_means
+from allencv_al.training.heads.label_spreading import PoolEmbeddings
+from allencv_al.training.heads.softmax_regression import (
+    Array,
+    LinearLayer,
+    SoftmaxRegression,
+    log_loss,
+)
+
+Prior: TypeAlias = Literal["none", "class_means", "label_spreading"]
+Rows: TypeAlias = NDArray[np.int64]
+
+# C in units of 1 / (mean squared norm), so that it means the same for every encoder; from strong
+# penalties to weak ones: a tie goes to the stronger
+_STRENGTHS = (1.0, 10.0, 100.0, 1000.0)
+# Where labels are too few to choose: the best of the grid over docs/results/heads.md
+_DEFAULT_STRENGTH: dict[Prior, float] = {
+    "none": 100.0,
+    "class_means": 10.0,
+    "label_spreading": 10.0,
+}
+_MOST_FOLDS = 5
+_FOLDS_IN_ALL = 10  # small folds differ much, so they are drawn several times
+
+
+@dataclass(frozen=True)
+class LabeledEmbeddings:
+    """The labeled images.
+
+    Args:
+        ids: The images, `[N]`.
+        features: What the last layer sees, `[N, D]`.
+        labels: Class indices 0 to C - 1, each with an image, `[N]`.
+        class_weights: `[C]`, not all of them 0.
+    """
+
+    ids: Sequence[str]
+    features: Array
+    labels: Rows
+    class_weights: Array
+
+    @property
+    def targets(self) -> Array:
+        """The classes, one-hot `[N, C]`."""
+        one_hot: Array = np.eye(len(self.class_weights))[self.labels]
+        return one_hot
+
+
+class FittedHead(NamedTuple):
+    """A layer with the choices behind it.
+
+    `log_loss` is that of the held-out labels; None where nothing was chosen by it.
+    """
+
+    layer: LinearLayer
+    prior: Prior
+    inverse_regularization: float
+    log_loss: float | None
+
+
+class HeadFitter:
+    """Fits the last layer to labeled images, with any prior and strength.
+
+    Args:
+        labeled: The labeled images.
+        pool: All images that may be labeled, for the prior `label_spreading`.
+        max_iterations: See `SoftmaxRegression.fit`.
+        tolerance: Likewise.
+    """
+
+    def __init__(
+        self,
+        labeled: LabeledEmbeddings,
+        pool: PoolEmbeddings | None = None,
+        max_iterations: int = 1000,
+        tolerance: float = 1e-4,
+    ) -> None:
+        self._labeled = labeled
+        self._targets = labeled.targets
+        self._pool = pool
+        self._unit = mean_squared_norm(labeled.features)
+        problem = SoftmaxRegression(labeled.features, self._targets * labeled.class_weights)
+        self._fit = partial(problem.fit, max_iterations=max_iterations, tolerance=tolerance)
+
+    def fit(self, priors: Sequence[Prior], strengths: Sequence[float] | None) -> FittedHead:
+        """Return the fit with the smallest log-loss on labels that were held out.
+
+        Folds are stratified: as many as the smallest class has images, 5 at most, drawn anew until
+        there are 10. With one image of some class nothing can be held out; the first prior is
+        taken then, with the strength that was best over several data sets.
+
+        Args:
+            priors: The priors to choose from, the one to take without a choice first.
+            strengths: Values of `inverse_regularization`, small ones first; None for those of a
+                grid in units of the features' mean squared norm.
+        """
+        grid = [c / self._unit for c in _STRENGTHS] if strengths is None else list(strengths)
+        prior, strength, loss = priors[0], grid[0], None
+        if strengths is None:
+            strength = _DEFAULT_STRENGTH[prior] / self._unit
+        if len(priors) * len(grid) > 1 and np.bincount(self._labeled.labels).min() > 1:
+            losses = {name: self._held_out_losses(name, grid) for name in priors}
+            prior = min(priors, key=lambda name: losses[name].min())
+            strength = grid[int(losses[prior].argmin())]
+            loss = float(losses[prior].min())
+        layer = self._fit(strength, self.prior_layer(prior))
+        return FittedHead(layer, prior, strength, loss)
+
+    def prior_layer(self, prior: Prior, rows: Rows | None = None) -> LinearLayer | None:
+        """Return the layer that a penalty pulls to, from the labels of some rows."""
+        if prior == "none":
+            return None
+        every = np.arange(len(self._targets)) if rows is None else rows
+        features, targets = self._labeled.features[every], self._targets[every]
+        means = class_means(features, targets)
+        if prior == "label_spreading":
+            assert self._pool is not None
+            graph = self._pool.graph(self._labeled.ids)
+            assigned = graph.assign([self._labeled.ids[row] for row in every], targets)
+            reached = assigned.sum(axis=0) > 0
+            means = np.where(reached[:, None], graph.means(assigned), means)
+        return class_mean_layer(means, self._unit)
+
+    def _held_out_losses(self, prior: Prior, grid: Sequence[float]) -> Array:
+        """Return the mean loss on held-out labels for each strength, `[len(grid)]`."""
+        weights = self._labeled.class_weights[self._labeled.labels]
+        losses, total = np.zeros(len(grid)), 0.0
+        for kept, held in stratified_folds(self._labeled.labels):
+            base = self.prior_layer(prior, kept)
+            layer = None
+            for place, strength in enumerate(grid):
+                layer = self._fit(strength, base, kept, start=layer)
+                logits = layer.logits(self._labeled.features[held])
+                found = log_loss(logits, self._labeled.labels[held])
+                losses[place] += (found * weights[held]).sum()
+            total += weights[held].sum()
+        return losses / max(total, np.finfo(float).tiny)
+
+
+def stratified_folds(labels: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Yield pairs of rows to fit and rows to hold out; each class is in every part to fit."""
+    smallest = int(np.bincount(labels).min())
+    folds = min(_MOST_FOLDS, smallest)
+    generator = np.random.default_rng(0)  # the same labels make the same choice
+    for _ in range(max(1, _FOLDS_IN_ALL // folds)):
+        order = generator.permutation(len(labels))
+        by_class = order[np.argsort(labels[order], kind="stable")]
+        fold = np.empty(len(labels), np.int64)
+        fold[by_class] = np.arange(len(labels)) % folds
+        for number in range(folds):
+            yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)

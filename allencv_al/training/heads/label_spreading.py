@@ -1,0 +1,179 @@
+"""Label spreading over the nearest neighbors in a pool of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.feature_scaling import FeatureScaling
+from allencv_al.training.heads.softmax_regression import Array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+# Chosen on CIFAR-10, cats and dogs, ants and bees (docs/results/heads.md)
+_NEIGHBORS = 10
+_POWER = 3
+_ALPHA = 0.95
+_STEPS = 30
+_BLOCK_ROWS = 1024
+_MOST_NODES = 20_000  # the search for neighbors is quadratic: 20,000 take about 10 s on two cores
+
+
+class PoolEmbeddings:
+    """The embeddings of all images that may be labeled.
+
+    Args:
+        ids: The images.
+        embeddings: `[N, D]`, as the encoder gives them.
+        scale: The model's scaling of embeddings, applied to blocks.
+        seed: Decides which images of a large pool take part.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        embeddings: NDArray[np.float32],
+        scale: Callable[[NDArray[np.float32]], NDArray[np.float32]] = np.asarray,
+        seed: int = 0,
+    ) -> None:
+        self.embeddings = embeddings
+        self.scale = scale
+        self._rows = {id: row for row, id in enumerate(ids)}
+        self._order = np.random.default_rng(seed).permutation(len(ids))
+        self._graph: PoolGraph | None = None
+
+    def graph(self, labeled: Sequence[str]) -> PoolGraph:
+        """Return the graph of the pool; of a large one, of its labeled images and some others."""
+        rows = np.arange(len(self._order))
+        if len(rows) > _MOST_NODES:
+            known = [self._rows[id] for id in labeled if id in self._rows]
+            others = self._order[~np.isin(self._order, known)]
+            rows = np.sort(np.concatenate([known, others[: max(0, _MOST_NODES - len(known))]]))
+        if self._graph is None or not np.array_equal(rows, self._graph.rows):
+            self._graph = PoolGraph(self, rows.astype(np.int64))
+        return self._graph
+
+    def row(self, id: str) -> int:
+        """Return the row of an image, -1 for one that is not in the pool."""
+        return self._rows.get(id, -1)
+
+
+class PoolGraph:
+    """The graph of the nearest neighbors in a pool.
+
+    Args:
+        pool: The pool.
+        rows: Those that take part, sorted, `[N]`.
+    """
+
+    def __init__(self, pool: PoolEmbeddings, rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+        self._pool = pool
+        chosen = np.asarray(pool.embeddings[rows], np.float32)
+        # Cosines of centered embeddings; other scalings of the model do not change the graph
+        self._graph = neighbor_graph(FeatureScaling.fit("center_l2", chosen).apply(chosen))
+
+    def assign(self, labeled: Sequence[str], targets: Array) -> Array:
+        """Return the class of each node by label spreading, times its certainty: `[N, C]`.
+
+        Args:
+            labeled: The labeled images, `[L]`.
+            targets: Their classes, one-hot `[L, C]`; they stay as they are.
+        """
+        rows = np.asarray([self._pool.row(id) for id in labeled], np.int64)
+        nodes = np.searchsorted(self.rows, rows)
+        known = np.isin(rows, self.rows)
+        nodes, targets = nodes[known], targets[known]
+        assigned = assign_classes(spread_labels(self._graph, nodes, targets))
+        assigned[nodes] = targets
+        return assigned
+
+    def means(self, weights: Array) -> Array:
+        """Return the means `[C, D]` of the scaled embeddings by weights `[N, C]`."""
+        sums = np.zeros((weights.shape[1], self._pool.embeddings.shape[1]))
+        for start in range(0, len(self.rows), _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            block = np.asarray(self._pool.embeddings[self.rows[part]], np.float32)
+            sums += weights[part].T @ self._pool.scale(block).astype(np.float64)
+        mass = weights.sum(axis=0)
+        means: Array = sums / np.where(mass > 0, mass, 1.0)[:, None]
+        return means
+
+
+def neighbor_graph(features: NDArray[np.float32]) -> csr_matrix:
+    """Return `D^-1/2 W D^-1/2` of the 10 nearest neighbors of unit vectors `[N, D]`.
+
+    `W` is `max(cosine, 0)^3` from an image to each of its neighbors, plus its transpose (Iscen et
+    al., 1904.04717).
+    """
+    from scipy.sparse import csr_matrix, diags
+
+    count = len(features)
+    neighbors = min(_NEIGHBORS, count - 1)
+    columns = np.empty((count, neighbors), np.int64)
+    values = np.empty((count, neighbors), np.float64)
+    for start in range(0, count, _BLOCK_ROWS):
+        cosines = features[start : start + _BLOCK_ROWS] @ features.T
+        here = np.arange(len(cosines))
+        cosines[here, start + here] = -np.inf  # no image is its own neighbor
+        found = np.argpartition(-cosines, neighbors - 1, axis=1)[:, :neighbors]
+        columns[start + here] = found
+        values[start + here] = np.maximum(np.take_along_axis(cosines, found, axis=1), 0) ** _POWER
+    rows = np.repeat(np.arange(count), neighbors)
+    graph = csr_matrix((values.ravel(), (rows, columns.ravel())), shape=(count, count))
+    graph = graph + graph.T
+    degrees = np.asarray(graph.sum(axis=1)).ravel()
+    scale = diags(np.where(degrees > 0, degrees, 1.0) ** -0.5)
+    return csr_matrix(scale @ graph @ scale)
+
+
+def spread_labels(
+    graph: csr_matrix,
+    nodes: NDArray[np.int64],
+    targets: Array,
+    alpha: float = _ALPHA,
+    steps: int = _STEPS,
+) -> Array:
+    """Return how much of each class reaches each node of a graph, `[N, C]`.
+
+    `F = alpha S F + (1 - alpha) Y`, step by step (Zhou et al. 2004, "Learning with local and global
+    consistency"). Y is 1 in total for each class, however many labels it has.
+
+    Args:
+        graph: S, the result of `neighbor_graph`.
+        nodes: The labeled nodes, `[L]`.
+        targets: Their classes, one-hot `[L, C]`.
+        alpha: The share that comes from the neighbors.
+        steps: Number of steps.
+    """
+    labeled = np.zeros((graph.shape[0], targets.shape[1]))
+    mass = targets.sum(axis=0)
+    labeled[nodes] = targets / np.where(mass > 0, mass, 1.0)
+    spread = labeled
+    for _ in range(steps):
+        spread = alpha * (graph @ spread) + (1 - alpha) * labeled
+    return spread
+
+
+def assign_classes(spread: Array) -> Array:
+    """Return for each node its class, one-hot, times the certainty of it: `[N, C]`.
+
+    Each class gets the same mass in total first: without that, a class whose images lie dense takes
+    all. The certainty is 1 minus the entropy in units of the largest (Iscen et al., 1904.04717); a
+    node that no label reaches has none.
+    """
+    mass = spread.sum(axis=0)
+    spread = spread / np.where(mass > 0, mass, 1.0)
+    sums = spread.sum(axis=1, keepdims=True)
+    probabilities = spread / np.where(sums > 0, sums, 1.0)
+    logarithms = np.log(np.where(probabilities > 0, probabilities, 1.0))
+    entropy = -(probabilities * logarithms).sum(axis=1) / np.log(max(spread.shape[1], 2))
+    certainty = np.where(sums[:, 0] > 0, np.maximum(1.0 - entropy, 0.0), 0.0)
+    assigned = np.zeros_like(spread)
+    rows = np.arange(len(spread))
+    assigned[rows, probabilities.argmax(axis=1)] = certainty
+    return assigned

@@ -1,0 +1,139 @@
+"""Multinomial logistic regression whose penalty may pull to a given layer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.feature_scaling import mean_squared_norm
+
+Array = NDArray[np.float64]
+
+# Of the largest eigenvalue of the Gram matrix: below are directions made of rounding
+_RANK_TOLERANCE = 1e-12
+
+
+class LinearLayer(NamedTuple):
+    """Weights `[C, D]` and biases `[C]`."""
+
+    weights: Array
+    biases: Array
+
+    def logits(self, features: Array) -> Array:
+        """Return the logits `[N, C]` of features `[N, D]`."""
+        logits: Array = features @ self.weights.T + self.biases
+        return logits
+
+
+class SoftmaxRegression:
+    """The problem of fitting a linear layer to labeled features, for any penalty.
+
+    Args:
+        features: `[N, D]`.
+        targets: `[N, C]`: the weight of a row in the sum of losses, at its class.
+    """
+
+    def __init__(self, features: Array, targets: Array) -> None:
+        self._features = features
+        # In units of their length, so that the tolerance means the same for every encoder
+        self._unit = float(np.sqrt(mean_squared_norm(features)))
+        self._targets = targets
+        # Fewer images than values: a solution lies in the span of the images, so the search is
+        # over as many values as there are images, and exact
+        self._basis = _row_space(features) if len(features) < features.shape[1] else None
+        coordinates = features if self._basis is None else features @ self._basis
+        self._coordinates = coordinates / self._unit
+
+    def fit(
+        self,
+        inverse_regularization: float,
+        prior: LinearLayer | None = None,
+        rows: NDArray[np.int64] | None = None,
+        start: LinearLayer | None = None,
+        max_iterations: int = 1000,
+        tolerance: float = 1e-4,
+    ) -> LinearLayer:
+        """Return the layer that minimizes `C * sum of losses + |W - W0|^2 / 2`, by L-BFGS.
+
+        Without a prior, W0 is 0 and biases are free, as in scikit-learn's `LogisticRegression`.
+        With one, biases are penalized likewise, as the weights of a value as long as the features:
+        few labels then change little of it.
+
+        Args:
+            inverse_regularization: C, above 0.
+            prior: The layer that the penalty pulls to.
+            rows: The rows that count; all by default.
+            start: Where the search starts: it changes the time, not the result.
+            max_iterations: The most iterations.
+            tolerance: The largest gradient of the mean loss at which the search stops.
+        """
+        from scipy.optimize import minimize  # 0.1 s, which no config check should pay
+
+        every = slice(None) if rows is None else rows
+        inputs, targets = self._coordinates[every], self._targets[every]
+        offsets = 0.0 if prior is None else prior.logits(self._features[every])
+        total = targets.sum()
+        row_weights = targets.sum(axis=1, keepdims=True)
+        strength = 1.0 / (inverse_regularization * total * self._unit**2)
+        shape = (targets.shape[1], inputs.shape[1])
+        split = shape[0] * shape[1]
+
+        def objective(values: Array) -> tuple[float, Array]:
+            weights, biases = values[:split].reshape(shape), values[split:]
+            logits = inputs @ weights.T + biases + offsets
+            logits -= logits.max(axis=1, keepdims=True)
+            exponentials = np.exp(logits)
+            sums = exponentials.sum(axis=1, keepdims=True)
+            loss = (row_weights * np.log(sums)).sum() - (targets * logits).sum()
+            slope = (row_weights * exponentials / sums - targets) / total
+            penalized = values if prior is not None else values[:split]
+            gradient = np.concatenate([(slope.T @ inputs).ravel(), slope.sum(axis=0)])
+            gradient[: len(penalized)] += strength * penalized
+            return loss / total + strength * (penalized @ penalized) / 2, gradient
+
+        found = minimize(
+            objective,
+            self._start(start, prior, shape),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": max_iterations, "gtol": tolerance, "ftol": 64 * _EPSILON},
+        ).x
+        weights, biases = found[:split].reshape(shape) / self._unit, found[split:]
+        if self._basis is not None:
+            weights = weights @ self._basis.T
+        if prior is None:
+            return LinearLayer(weights, biases)
+        return LinearLayer(prior.weights + weights, prior.biases + biases)
+
+    def _start(
+        self, start: LinearLayer | None, prior: LinearLayer | None, shape: tuple[int, int]
+    ) -> Array:
+        if start is None:
+            return np.zeros(shape[0] * (shape[1] + 1))
+        weights, biases = start
+        if prior is not None:
+            weights, biases = weights - prior.weights, biases - prior.biases
+        if self._basis is not None:
+            weights = weights @ self._basis
+        return np.concatenate([weights.ravel() * self._unit, biases])
+
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+def _row_space(features: Array) -> Array:
+    """Return an orthonormal basis `[D, R]` of the span of the rows."""
+    values, vectors = np.linalg.eigh(features @ features.T)
+    kept = values > _RANK_TOLERANCE * max(values[-1], 0.0) if len(values) else values > 0
+    basis: Array = features.T @ (vectors[:, kept] / np.sqrt(values[kept]))
+    return basis
+
+
+def log_loss(logits: Array, labels: NDArray[np.int64]) -> Array:
+    """Return the cross-entropy of each row `[N]`, in nats."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own = shifted[np.arange(len(labels)), labels]
+    losses: Array = np.log(np.exp(shifted).sum(axis=1)) - own
+    return losses

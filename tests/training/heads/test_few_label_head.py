@@ -1,0 +1,115 @@
+"""The choice of prior and strength."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from allencv_al.training.heads.few_label_head import (
+    HeadFitter,
+    LabeledEmbeddings,
+    stratified_folds,
+)
+from allencv_al.training.heads.label_spreading import PoolEmbeddings
+from allencv_al.training.heads.softmax_regression import log_loss
+
+
+def draw(per_class, width=20, noise=1.0, seed=0, classes=3):
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), per_class)
+    centers = np.random.default_rng(9).normal(size=(classes, width))
+    features = centers[labels] + generator.normal(0, noise, (len(labels), width))
+    ids = [f"{row}.jpg" for row in range(len(labels))]
+    return LabeledEmbeddings(ids, features, labels, np.ones(classes))
+
+
+def test_the_chosen_fit_has_the_smallest_held_out_loss():
+    labeled = draw(8)
+    fitter = HeadFitter(labeled)
+    head = fitter.fit(["class_means", "none"], None)
+    each = [fitter.fit([prior], None) for prior in ("class_means", "none")]
+    assert head.log_loss == min(fit.log_loss for fit in each)
+    assert head.prior == min(each, key=lambda fit: fit.log_loss).prior
+
+
+def test_the_held_out_loss_is_that_of_scikit_learns_cross_validation():
+    from sklearn.linear_model import LogisticRegression
+
+    labeled = draw(2)
+    strengths = [0.1, 1.0]
+    head = HeadFitter(labeled, tolerance=1e-7).fit(["none"], strengths)
+    losses = []
+    for strength in strengths:
+        found = []
+        for kept, held in stratified_folds(labeled.labels):
+            oracle = LogisticRegression(C=strength, tol=1e-7, max_iter=2000)
+            oracle.fit(labeled.features[kept], labeled.labels[kept])
+            logits = oracle.decision_function(labeled.features[held])
+            found.append(log_loss(logits, labeled.labels[held]).mean())
+        losses.append(np.mean(found))
+    assert head.log_loss == pytest.approx(min(losses), abs=1e-4)
+    assert head.inverse_regularization == strengths[int(np.argmin(losses))]
+
+
+def test_strengths_do_not_depend_on_the_scale_of_the_features():
+    labeled = draw(5)
+    larger = LabeledEmbeddings(
+        labeled.ids, 1000 * labeled.features, labeled.labels, labeled.class_weights
+    )
+    for prior in ("none", "class_means"):
+        one, other = (HeadFitter(which).fit([prior], None) for which in (labeled, larger))
+        assert one.log_loss == pytest.approx(other.log_loss, rel=1e-3)
+        np.testing.assert_allclose(
+            one.layer.logits(labeled.features), other.layer.logits(larger.features), atol=0.02
+        )
+
+
+def test_one_image_of_a_class_leaves_nothing_to_choose():
+    head = HeadFitter(draw(1)).fit(["class_means", "none"], None)
+    assert (head.prior, head.log_loss) == ("class_means", None)
+
+
+def test_the_same_labels_make_the_same_choice():
+    first, second = (HeadFitter(draw(4)).fit(["class_means", "none"], None) for _ in range(2))
+    np.testing.assert_array_equal(first.layer.weights, second.layer.weights)
+
+
+@pytest.mark.parametrize("per_class", [2, 3, 7])
+def test_folds_hold_out_each_image_equally_often_and_keep_each_class(per_class):
+    labels = np.repeat(np.arange(3), [per_class, per_class + 1, 2 * per_class])
+    held_out = Counter()
+    for kept, held in stratified_folds(labels):
+        assert set(labels[kept]) == {0, 1, 2}
+        assert sorted([*kept, *held]) == list(range(len(labels)))
+        held_out.update(held.tolist())
+    assert len(set(held_out.values())) == 1
+    assert len(held_out) == len(labels)
+
+
+def test_images_of_the_pool_help_where_classes_are_clouds():
+    pool, few = draw(60, noise=1.4), draw(1, noise=1.4)
+    pool_embeddings = PoolEmbeddings(pool.ids, pool.features.astype(np.float32))
+    rows = np.array([0, 60, 120])
+    labeled = LabeledEmbeddings(
+        [pool.ids[row] for row in rows], pool.features[rows], few.labels, few.class_weights
+    )
+    fitter = HeadFitter(labeled, pool_embeddings)
+    test = draw(100, noise=1.4, seed=3)
+    accuracy = {
+        prior: (fitter.fit([prior], None).layer.logits(test.features).argmax(1) == test.labels)
+        for prior in ("none", "class_means", "label_spreading")
+    }
+    assert accuracy["label_spreading"].mean() > accuracy["none"].mean() + 0.1
+
+
+def test_a_label_outside_the_pool_still_makes_a_class():
+    pool = draw(30)
+    labeled = LabeledEmbeddings(
+        [pool.ids[0], pool.ids[30], "elsewhere.jpg"],
+        pool.features[[0, 30, 60]],
+        np.array([0, 1, 2]),
+        np.ones(3),
+    )
+    embeddings = PoolEmbeddings(pool.ids, pool.features.astype(np.float32))
+    head = HeadFitter(labeled, embeddings).fit(["label_spreading"], None)
+    assert set(head.layer.logits(pool.features).argmax(axis=1)) == {0, 1, 2}
