@@ -17,6 +17,7 @@ from allencv_al.active_learning.rounds.curves import (
     mean_height,
     tabulate,
 )
+from allencv_al.comparison.budget_thirds import BudgetThird, budget_thirds
 from allencv_al.comparison.label_savings import LabelSaving, label_savings
 from allencv_al.comparison.rankings import (
     PenaltyMatrix,
@@ -90,6 +91,7 @@ class ComparisonSummary:
         baseline: The strategy that the others are compared with; None if it is not among them.
         labels: The label counts, `[R]`.
         strategies: A summary per strategy, in the order given.
+        thirds: The low, middle and high third of the label counts; none for fewer than three.
         savings: Label savings at matched accuracy.
         penalty: The pairwise penalty matrix.
         profile: The performance profile.
@@ -100,6 +102,7 @@ class ComparisonSummary:
     baseline: str | None
     labels: IntArray
     strategies: tuple[StrategySummary, ...]
+    thirds: tuple[BudgetThird, ...]
     savings: tuple[LabelSaving, ...]
     penalty: PenaltyMatrix
     profile: PerformanceProfile
@@ -153,6 +156,7 @@ def summarize(
             _strategy_summary(table, name, bootstrap, comparisons.get(name))
             for name in table.strategies
         ),
+        thirds=budget_thirds(table, known),
         savings=tuple(label_savings(table, known, bootstrap)) if known else (),
         penalty=penalty_matrix(table),
         profile=performance_profile(table),

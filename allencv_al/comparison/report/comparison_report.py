@@ -15,6 +15,7 @@ from allencv_al.comparison.report.comparison_tables import (
     aubc_table,
     penalty_table,
     savings_table,
+    thirds_table,
     verdict,
 )
 from allencv_al.comparison.statistics import ComparisonSummary
@@ -31,6 +32,7 @@ from allencv_al.reports.page import TextTable, write_page
 _SECTIONS = {
     "curves": "Learning curves",
     "aubc": "Which is better",
+    "thirds": "Few labels or many",
     "savings": "Labels saved",
     "penalty": "Pairwise wins",
     "profile": "Distance to the best",
@@ -78,6 +80,7 @@ def write_comparison_report(
     content = {
         "curves": _curve_chart(summary, lines, context.metric),
         "aubc": aubc_table(summary),
+        "thirds": thirds_table(summary),
         "savings": savings_table(summary),
         "penalty": penalty_table(summary),
         "profile": _profile_chart(summary),

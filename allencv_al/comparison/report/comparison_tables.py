@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from allencv_al.comparison.budget_thirds import StrategyThird
 from allencv_al.comparison.label_savings import LabelSaving
 from allencv_al.comparison.statistics import ComparisonSummary, StrategySummary
 from allencv_al.reports import figure_formats as formats
@@ -58,6 +59,24 @@ def accuracy_table(summary: ComparisonSummary, metric: str = "accuracy") -> Text
     ]
     hints = dict.fromkeys(columns[1:], "At this number of labels")
     return TextTable(f"Mean {metric} in % at some label counts", columns, rows, hints)
+
+
+def thirds_table(summary: ComparisonSummary) -> TextTable | None:
+    """Return the means in the thirds of the budget; None where there are no thirds."""
+    if not summary.thirds:
+        return None
+    columns = [
+        f"{third.name} ({third.first_labels:,}–{third.last_labels:,})" for third in summary.thirds
+    ]
+    cells = [{one.strategy: one for one in third.strategies} for third in summary.thirds]
+    rows = [
+        [found.strategy, *(_third(of_third[found.strategy]) for of_third in cells)]
+        for found in summary.ranked()
+    ]
+    hint = "Mean over the label counts in parentheses, ± standard error over the seeds"
+    return TextTable(
+        "Thirds of the budget", ["Strategy", *columns], rows, dict.fromkeys(columns, hint)
+    )
 
 
 def savings_table(summary: ComparisonSummary) -> TextTable | None:
@@ -149,6 +168,15 @@ def _significant(baseline: str, compared: Sequence[StrategySummary]) -> str:
     ]
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]} (corrected t test, p < 0.05)."
+
+
+def _third(found: StrategyThird) -> str:
+    text = formats.mean_sd(found.mean, found.standard_error)
+    if found.comparison is None:
+        return text
+    text += f"\n({formats.points(found.comparison.mean_difference)}"
+    p = found.t_p_holm
+    return f"{text})" if p is None else f"{text}, p = {formats.p_value(p)})"
 
 
 def _tests(found: StrategySummary) -> list[str]:

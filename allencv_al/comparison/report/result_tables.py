@@ -15,6 +15,7 @@ from allencv_al.comparison.report.comparison_tables import (
     aubc_table,
     penalty_table,
     savings_table,
+    thirds_table,
     verdict,
 )
 from allencv_al.comparison.statistics import ComparisonSummary
@@ -66,6 +67,15 @@ def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[s
     resamples = f"{summary.bootstrap.resamples:,} resamples of the seeds"
     intervals = f"{summary.bootstrap.confidence:.0%} bootstrap intervals ({resamples})"
     yield from _table(accuracy_table(summary, context.metric), f"In parentheses {intervals}.")
+    thirds = thirds_table(summary)
+    if thirds is not None:
+        text = "Mean ± standard error over the seeds"
+        if summary.baseline is not None:
+            text += (
+                f"; in parentheses the difference to {summary.baseline} in points, and p of the "
+                "paired t test after Holm's correction within the column"
+            )
+        yield from _table(thirds, f"{text}.")
     savings = savings_table(summary)
     if savings is not None:
         text = (
