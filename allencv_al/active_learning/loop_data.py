@@ -74,6 +74,9 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
     if settings.test_fraction is not None:
         train, test = _split(train, experiment, settings.test_fraction)
         name_of_test = "active_learning.test_fraction"
+    if settings.conditions is not None:
+        test = None if test is None else settings.conditions.test(test, train)
+        train = settings.conditions.pool(train)
     sources = [train]
     if settings.pool_data_path is not None:
         pool = _read_pool(experiment, settings.pool_data_path)

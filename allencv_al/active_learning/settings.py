@@ -9,6 +9,7 @@ from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.pool_conditions import PoolConditions
 from allencv_al.active_learning.stop_rules.base import StopRule
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.configurable import Lazy
@@ -104,6 +105,8 @@ class ActiveLearningSettings(FromParams):
             images that are there too are left out here.
         classes: The names of all classes, where the data does not show them; labels of other names
             are then refused.
+        conditions: Changes of the images at `train_data_path` and of the test images, to see what a
+            strategy does with few, imbalanced, doubled or foreign images. Default: none.
         cache_embeddings: With an encoder that does not train, whether each image is encoded once
             per experiment and rounds train on the embeddings. Needs transforms without chance.
         precision: Number format in which images are encoded and the pool is scored: "auto" is bf16
@@ -133,6 +136,7 @@ class ActiveLearningSettings(FromParams):
         test_fraction: Annotated[float, Interval(gt=0, lt=1)] | None = None,
         pool_data_path: str | None = None,
         classes: list[str] | None = None,
+        conditions: PoolConditions | None = None,
         cache_embeddings: bool = True,
         precision: Precision = "auto",
         mc_samples: Annotated[int, Ge(1)] = 20,
@@ -153,6 +157,7 @@ class ActiveLearningSettings(FromParams):
         self.test_fraction = test_fraction
         self.pool_data_path = pool_data_path
         self.classes = None if classes is None else [class_name(name) for name in classes]
+        self.conditions = conditions
         self.cache_embeddings = cache_embeddings
         self.precision: Precision = precision
         self.mc_samples = mc_samples
@@ -162,6 +167,13 @@ class ActiveLearningSettings(FromParams):
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
+        asked = config.get("conditions"), config.get("annotator")
+        people = None not in asked and config.sound("annotator")
+        if people and not config.build("annotator").needs_known_labels:
+            yield config.fault(
+                "conditions",
+                "they change data whose labels are known: expected the annotator ground_truth",
+            )
         initial, budget = config.child("initial"), config.get("budget")
         if (
             budget is None
