@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from allencv_al.commands.shared import arguments
+from allencv_al.commands.shared import arguments, comparing
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from allencv_al.common.config.params import Params
     from allencv_al.comparison.comparison import ComparisonOptions
-    from allencv_al.comparison.statistics import (
-        ComparisonSummary,
-        StrategySummary,
-    )
 
 
 DEFAULT_SEEDS = 5
@@ -34,15 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="registered strategies, separated by commas, or a jsonnet object with names "
         "of your own (default: random and the config's strategy)",
     )
-    parser.add_argument(
-        "--seeds",
-        type=arguments.seeds,
-        default=tuple(range(DEFAULT_SEEDS)),
-        metavar="SEEDS",
-        help="a number of seeds, or a list of them such as 3-7 or 2,5,9-11; runs with equal seeds "
-        f"share split, first items and initial weights (default: {DEFAULT_SEEDS}, seeds 0 to "
-        f"{DEFAULT_SEEDS - 1})",
-    )
+    comparing.add_seeds(parser, DEFAULT_SEEDS)
     parser.add_argument(
         "--runs",
         type=Path,
@@ -51,29 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="compare these finished runs of active-learn instead of running anything",
     )
-    parser.add_argument(
-        "--workers",
-        type=arguments.positive_int,
-        default=None,
-        metavar="N",
-        help="number of simultaneous runs, each in its own process (default: one per core; "
-        "for a pipeline: 1)",
-    )
-    parser.add_argument(
-        "--baseline",
-        default="random",
-        metavar="NAME",
-        help="strategy that the others are compared with (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--metric",
-        choices=(
-            *("accuracy", "balanced_accuracy", "macro_f1", "pool_accuracy"),
-            "mean_average_precision",
-        ),
-        default="accuracy",
-        help="metric of the curves (default: %(default)s)",
-    )
+    comparing.add_comparison(parser)
     arguments.add_run_folder(parser, "one run per strategy and seed, results.csv and report.html")
 
 
@@ -84,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("compare: expected a CONFIG to run, or finished runs by --runs")
     if args.runs:
         return _compare_runs(args)
-    params = arguments.read_config(args)
+    params = _read_config(args)
     options = _options(args, params)
     if args.dry_run:
         from allencv_al.active_learning.active_learning_experiment import experiment_class
@@ -104,8 +69,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from allencv_al.comparison.comparison import compare
 
-    _print(compare(params, args.serialization_dir, options), args.serialization_dir)
+    folder: Path = args.serialization_dir
+    comparing.print_summary(compare(params, folder, options), folder)
     return 0
+
+
+def _read_config(args: argparse.Namespace) -> Params:
+    from allencv_al.common.config.params import Params
+
+    return Params(comparing.with_conditions(arguments.read_config(args).as_dict(), args))
 
 
 def _compare_runs(args: argparse.Namespace) -> int:
@@ -129,12 +101,11 @@ def _compare_runs(args: argparse.Namespace) -> int:
     options = ComparisonOptions({}, (), baseline=args.baseline, metric=args.metric)
     with locked_folder(folder):
         summary = write_comparison(runs, folder, options)
-    _print(summary, folder)
+    comparing.print_summary(summary, folder)
     return 0
 
 
 def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
-    from allencv_al.active_learning.active_learning_experiment import experiment_class
     from allencv_al.comparison.cells import default_strategies, parse_strategies
     from allencv_al.comparison.comparison import ComparisonOptions
 
@@ -142,17 +113,13 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
         strategies = default_strategies(params.as_dict())
     else:
         strategies = parse_strategies(args.strategies)
-    # The cores this process may use, which taskset or a container can restrict
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    # Parallel runs would train over each other in the one pipeline that they share
-    most = 1 if experiment_class(params).is_shared else cores
-    workers = args.workers or most or 1
-    workers = min(workers, len(strategies) * len(args.seeds))
+    runs = len(strategies) * len(args.seeds)
+    workers, threads = comparing.workers_and_threads(params, runs, args.workers)
     return ComparisonOptions(
         strategies=strategies,
         seeds=args.seeds,
         workers=workers,
-        threads=max(1, (cores or 1) // workers),
+        threads=threads,
         baseline=args.baseline,
         metric=args.metric,
         recover=args.recover,
@@ -160,28 +127,6 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
         source=str(args.param_path),
         packages=args.include_package,
     )
-
-
-def _print(summary: ComparisonSummary, folder: Path) -> None:
-    width = max(8, *(len(found.strategy) for found in summary.strategies))
-    head = f"{'strategy':{width}}  seeds  AUBC %    sd"
-    if summary.baseline is not None:
-        head += f"  {f'minus {summary.baseline}':>14}  p (t, Holm)"
-    lines = [head]
-    for found in summary.ranked():
-        lines.append(f"{found.strategy:{width}}  {_figures(found)}".rstrip())
-    lines += [*summary.notes, f"report: {folder / 'report.html'}"]
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _figures(found: StrategySummary) -> str:
-    text = f"{len(found.seeds):5d}  {100 * found.aubc_mean:6.2f}"
-    text += "     -" if found.aubc_sd is None else f"  {100 * found.aubc_sd:4.2f}"
-    if found.comparison is None:
-        return text
-    text += f"  {100 * found.comparison.aubc.mean_difference:+14.2f}"
-    p = found.comparison.t_p_holm
-    return text if p is None else f"{text}  {p:.2g}"
 
 
 _EPILOG = """\

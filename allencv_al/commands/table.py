@@ -35,6 +35,7 @@ SUBCOMMANDS = {
     "select": "choose the images that are most worth labeling next",
     "active-learn": "train in rounds, querying the labels that help most",
     "compare": "compare query strategies over several seeds, with tests and a report",
+    "benchmark": "compare query strategies on known data sets, by a published protocol",
     "find-lr": "try increasing learning rates, plot the losses and suggest one",
     "describe": "list the components of configs and their parameters",
     "print-results": "collect the metrics of many runs in one CSV table",

@@ -59,14 +59,16 @@ def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[s
     notes = [*summary.notes, *context.notes]
     if notes:
         yield from ("", *(f"- {_escaped(note)}" for note in notes))
-    yield from _table(
+    yield from markdown_table(
         aubc_table(summary),
         "Mean ± standard deviation over the seeds; differences in points and tests are paired by "
         "seed, p values two-sided.",
     )
     resamples = f"{summary.bootstrap.resamples:,} resamples of the seeds"
     intervals = f"{summary.bootstrap.confidence:.0%} bootstrap intervals ({resamples})"
-    yield from _table(accuracy_table(summary, context.metric), f"In parentheses {intervals}.")
+    yield from markdown_table(
+        accuracy_table(summary, context.metric), f"In parentheses {intervals}."
+    )
     thirds = thirds_table(summary)
     if thirds is not None:
         text = "Mean ± standard error over the seeds"
@@ -75,15 +77,15 @@ def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[s
                 f"; in parentheses the difference to {summary.baseline} in points, and p of the "
                 "paired t test after Holm's correction within the column"
             )
-        yield from _table(thirds, f"{text}.")
+        yield from markdown_table(thirds, f"{text}.")
     savings = savings_table(summary)
     if savings is not None:
         text = (
             f"How many labels each strategy needs to reach the value of the column, and how many "
             f"times as many {summary.baseline} needs, with {intervals}."
         )
-        yield from _table(savings, text)
-    yield from _table(
+        yield from markdown_table(savings, text)
+    yield from markdown_table(
         penalty_table(summary),
         "Share of the label counts at which the row was significantly better than the column "
         "(paired t test, p < 0.05); small numbers in the last row are good.",
@@ -91,7 +93,8 @@ def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[s
     yield from _origin(summary, context)
 
 
-def _table(found: TextTable, text: str) -> Iterator[str]:
+def markdown_table(found: TextTable, text: str) -> Iterator[str]:
+    """Yield the lines of a section: the caption, a text, and the table."""
     yield from ("", f"## {_escaped(found.caption)}", "", _escaped(text), "")
     yield _row(found.columns)
     yield "|" + "|".join(["---", *["--:"] * (len(found.columns) - 1)]) + "|"

@@ -1,0 +1,88 @@
+"""Benchmark sets find their data, and their configs are sound for every encoder."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from allencv_al.common import Params
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.comparison.benchmark_sets import (
+    SETS,
+    DataPaths,
+    benchmark_config,
+    encoder_parts,
+    find_data,
+)
+from allencv_al.comparison.cells import check_comparison
+
+
+@pytest.mark.parametrize(
+    ("text", "channels", "mean"),
+    [
+        ("timm:tf_efficientnet_lite0", 1280, 127 / 255),
+        ("timm:resnet18", 512, 0.485),
+        ("squeezenet1_1", 512, 0.485),
+    ],
+)
+def test_an_encoder_is_frozen_and_gets_images_as_it_was_trained(
+    text: str, channels: int, mean: float
+) -> None:
+    parts, normalization = encoder_parts(text)
+    assert parts["im2im_encoder"]["requires_grad"] is False
+    assert parts["im2vec_encoder"]["input_channels"] == channels
+    assert normalization["mean"][0] == pytest.approx(mean)
+
+
+def test_weights_stand_behind_the_name() -> None:
+    offline = encoder_parts("offline")[0]["im2im_encoder"]
+    assert offline["weights_file"] == "package:efficientnet_lite0"
+    own = encoder_parts("squeezenet1_1:a/b.pth")[0]["im2im_encoder"]
+    assert (own["model"], own["weights"]) == ("squeezenet1_1", "a/b.pth")
+    published = encoder_parts("timm:resnet18")[0]["im2im_encoder"]
+    assert published["pretrained"] is True
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_config_of_every_set_is_sound(name: str, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    paths = DataPaths(str(tmp_path / "train"))
+    config = benchmark_config(name, paths, "timm:tf_efficientnet_lite0", 10, 20)
+    check_comparison(Params(config), {"margin": {"type": "margin"}}, name)
+    assert config["active_learning"]["budget"] == 210, "21 points, as in BoSS"
+
+
+def test_images_of_many_sizes_have_no_pixels_to_learn_from(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="many sizes; choose another encoder"):
+        benchmark_config("cats_dogs", DataPaths(str(tmp_path)), "pixels", 10, 20)
+
+
+def test_a_tar_archive_is_unpacked_once(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / "src" / "pets" / part / "cat").mkdir(parents=True)
+        (tmp_path / "src" / "pets" / part / "cat" / "1.jpg").touch()
+    archive = tmp_path / "pets.tar"
+    with tarfile.open(archive, "w") as file:
+        file.add(tmp_path / "src" / "pets", "pets")
+    paths = find_data("cats_dogs", archive, tmp_path / "run")
+    assert paths.train == str(tmp_path / "run" / "images" / "pets" / "train")
+    (tmp_path / "run" / "images" / "pets" / "mark").touch()
+    assert find_data("cats_dogs", archive, tmp_path / "run") == paths
+    assert (tmp_path / "run" / "images" / "pets" / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["cats_dogs"])
+def test_data_that_cannot_be_fetched_are_described(name: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.tar").write_bytes(b"no archive")
+    for place in (tmp_path / "absent", tmp_path / "broken.tar"):
+        with pytest.raises(DataError, match=r"--data: expected .*train/CLASS"):
+            find_data(name, place, tmp_path / "run")
+
+
+def test_cifar_10_and_mnist_are_found_where_they_are(shared_data: Path, tmp_path: Path) -> None:
+    cifar10 = find_data("cifar10", shared_data / "cifar10", tmp_path)
+    assert cifar10.test == f"{shared_data / 'cifar10'}::test"
+    mnist = find_data("mnist", shared_data / "mnist_test", tmp_path)
+    assert mnist == DataPaths(f"{shared_data / 'mnist_test'}::test")
