@@ -9,7 +9,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from allencv_al.common.config.from_params import FromParams
+from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.id_hash import canonical_order
@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 """The label of images of unknown classes."""
 
 COPY_MARK = "#copy"
-"""What stands between the id of an image and the number of its copy."""
+"""Mark between the id of an image and the number of its copy."""
 
 
 class PoolConditions(FromParams):

@@ -43,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "behind it or else the published weights, or pixels (default: %(default)s)",
     )
     parser.add_argument(
+        "--image-size",
+        type=arguments.positive_int,
+        metavar="PIXELS",
+        help="height and width that the encoder gets (default: 224 for photographs, less for sets "
+        "of small images)",
+    )
+    parser.add_argument(
         "--strategies",
         metavar="NAMES",
         default=DEFAULT_STRATEGIES,
@@ -99,7 +106,9 @@ def _config(name: str, args: argparse.Namespace, names: list[str], folder: Path)
     if args.data is not None and len(names) > 1:
         place = args.data / name
     paths = find_data(name, place.expanduser(), folder / name)
-    config = benchmark_config(name, paths, args.encoder, args.query_size, args.rounds)
+    config = benchmark_config(
+        name, paths, args.encoder, args.query_size, args.rounds, args.image_size
+    )
     return comparing.with_conditions(config, args)
 
 

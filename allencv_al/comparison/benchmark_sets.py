@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.config.names import did_you_mean
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.atomic_file import atomic_directory
+from allencv_al.common.names import did_you_mean
 from allencv_al.data.sample_data.cifar10 import FILE_NAME, download_cifar10
 from allencv_al.data.sample_data.digits import UNSPLIT, write_digits
 from allencv_al.data.sample_data.mnist import download_mnist
-
-_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-# tf_efficientnet_lite0 was trained on (pixel - 127) / 128
-_LITE = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3}
-_LITE_MODEL = "tf_efficientnet_lite0"
-_LITE_WEIGHTS = "package:efficientnet_lite0"
 
 
 @dataclass(frozen=True)
@@ -163,36 +157,39 @@ def find_data(name: str, place: Path, made: Path) -> DataPaths:
 
 
 def benchmark_config(
-    name: str, paths: DataPaths, encoder: str, query_size: int, rounds: int
+    name: str,
+    paths: DataPaths,
+    encoder: str,
+    query_size: int,
+    rounds: int,
+    image_size: int | None = None,
 ) -> dict[str, Any]:
     """Return the config of a set's experiment: frozen features and a linear classifier.
 
     Args:
         name: The name of the set.
         paths: Its images.
-        encoder: See `encoder_parts`.
+        encoder: See `encoder_config`.
         query_size: Number of labels in the first query, and in each of the others.
         rounds: Number of queries after the first.
+        image_size: Height and width that the encoder gets, pixels. Default: those of the set.
     """
     found = SETS[name]
-    parts, normalization = encoder_parts(encoder)
-    augmentation: list[dict[str, Any]] = []
-    if parts:
-        resize = {"type": "resize", "height": found.side, "width": found.side}
-        augmentation = [{**resize, "interpolation": "area"}, {"type": "normalize", **normalization}]
-        if found.own_side is not None:  # they become larger, where "area" repeats pixels
-            augmentation[0]["interpolation"] = "cubic"
-    elif found.own_side is None:
-        raise ConfigurationError(
-            f"--encoder pixels: the images of {name} have many sizes; choose another encoder"
-        )
-    else:
-        side = {"input_height": found.own_side, "input_width": found.own_side}
-        parts = {"im2vec_encoder": {"type": "flatten", "input_channels": 3, **side}}
+    side = found.side if image_size is None else image_size
+    augmentation = [{"type": "pretrained", "height": side, "width": side}]
+    vector = encoder_config(encoder)
+    if vector is None:
+        if found.own_side is None:
+            raise ConfigurationError(
+                f"--encoder pixels: the images of {name} have many sizes; choose another encoder"
+            )
+        augmentation = []
+        sides = {"input_height": found.own_side, "input_width": found.own_side}
+        vector = {"type": "flatten", "input_channels": 3, **sides}
     config: dict[str, Any] = {
         "dataset_reader": {"type": found.reader, "augmentation": augmentation},
         "train_data_path": paths.train,
-        "model": {"type": "basic_image_classifier", **parts},
+        "model": {"type": "basic_image_classifier", "im2vec_encoder": vector},
         "trainer": {
             "type": "logistic_regression",
             "standardize": True,
@@ -212,8 +209,8 @@ def benchmark_config(
     return config
 
 
-def encoder_parts(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the encoders of a model's config, and mean and deviation of their normalization.
+def encoder_config(text: str) -> dict[str, Any] | None:
+    """Return the frozen encoder of a model's config; None for `pixels`.
 
     Args:
         text: `offline`, the ImageNet weights that the extra `[offline]` installs; `timm:NAME` or a
@@ -221,29 +218,13 @@ def encoder_parts(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             `pixels` for none.
     """
     if text == "pixels":
-        return {}, {}
+        return None
     if text == "offline":
-        text = f"timm:{_LITE_MODEL}:{_LITE_WEIGHTS}"
+        text = "timm:tf_efficientnet_lite0:package:efficientnet_lite0"
     kind, _, rest = text.partition(":")
-    encoder: dict[str, Any]
     if kind == "timm":
         model, _, weights = rest.partition(":")
-        start = {"weights_file": weights} if weights else {"pretrained": True}
-        encoder = {"type": "timm", "model": model, **start}
-    else:
-        encoder = {"type": "torchvision", "model": kind, "weights": rest or "DEFAULT"}
-    encoder["requires_grad"] = False
-    pool = {"type": "pool", "input_channels": _channels(encoder), "mode": "average"}
-    normalization = _LITE if "efficientnet_lite" in text else _IMAGENET
-    return {"im2im_encoder": encoder, "im2vec_encoder": pool}, normalization
-
-
-def _channels(encoder: Mapping[str, Any]) -> int:
-    import torch
-
-    from allencv_al.modules.im2im_encoders import Im2ImEncoder
-    from allencv_al.modules.weights import building_without_weights
-
-    with torch.device("meta"), building_without_weights():
-        built = Im2ImEncoder.from_params(dict(encoder))
-    return built.get_output_channels()
+        start: dict[str, Any] = {"weights_file": weights} if weights else {"pretrained": True}
+        return {"type": "timm", "model": model, **start, "requires_grad": False}
+    weights = rest or "DEFAULT"
+    return {"type": "torchvision", "model": kind, "weights": weights, "requires_grad": False}

@@ -13,36 +13,28 @@ from allencv_al.comparison.benchmark_sets import (
     SETS,
     DataPaths,
     benchmark_config,
-    encoder_parts,
+    encoder_config,
     find_data,
 )
 from allencv_al.comparison.cells import check_comparison
 
 
-@pytest.mark.parametrize(
-    ("text", "channels", "mean"),
-    [
-        ("timm:tf_efficientnet_lite0", 1280, 127 / 255),
-        ("timm:resnet18", 512, 0.485),
-        ("squeezenet1_1", 512, 0.485),
-    ],
-)
-def test_an_encoder_is_frozen_and_gets_images_as_it_was_trained(
-    text: str, channels: int, mean: float
-) -> None:
-    parts, normalization = encoder_parts(text)
-    assert parts["im2im_encoder"]["requires_grad"] is False
-    assert parts["im2vec_encoder"]["input_channels"] == channels
-    assert normalization["mean"][0] == pytest.approx(mean)
-
-
 def test_weights_stand_behind_the_name() -> None:
-    offline = encoder_parts("offline")[0]["im2im_encoder"]
+    offline = encoder_config("offline")
+    assert offline is not None
+    assert (offline["type"], offline["model"]) == ("timm", "tf_efficientnet_lite0")
     assert offline["weights_file"] == "package:efficientnet_lite0"
-    own = encoder_parts("squeezenet1_1:a/b.pth")[0]["im2im_encoder"]
-    assert (own["model"], own["weights"]) == ("squeezenet1_1", "a/b.pth")
-    published = encoder_parts("timm:resnet18")[0]["im2im_encoder"]
-    assert published["pretrained"] is True
+    own = encoder_config("squeezenet1_1:a/b.pth")
+    assert own is not None
+    assert (own["type"], own["model"], own["weights"]) == (
+        "torchvision",
+        "squeezenet1_1",
+        "a/b.pth",
+    )
+    published = encoder_config("timm:vit_small_patch14_dinov2")
+    assert published is not None
+    assert published["pretrained"] is True and published["requires_grad"] is False
+    assert encoder_config("pixels") is None
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -52,6 +44,7 @@ def test_the_config_of_every_set_is_sound(name: str, tmp_path: Path) -> None:
     config = benchmark_config(name, paths, "timm:tf_efficientnet_lite0", 10, 20)
     check_comparison(Params(config), {"margin": {"type": "margin"}}, name)
     assert config["active_learning"]["budget"] == 210, "21 points, as in BoSS"
+    assert config["dataset_reader"]["augmentation"][0]["height"] == SETS[name].side
 
 
 def test_images_of_many_sizes_have_no_pixels_to_learn_from(tmp_path: Path) -> None:
