@@ -79,7 +79,8 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--embeddings",
         metavar="MODEL[:WEIGHTS]",
-        help="instead of --archive: a classifier of torchvision, as for select",
+        help="instead of --archive: offline, timm:NAME, a torchvision name, or a file of "
+        "vectors, as for select",
     )
     group.add_argument(
         "-k",

@@ -119,9 +119,15 @@ def _cold_start_faults(args: argparse.Namespace) -> list[Fault]:
         }
         reason = "has no place beside --embeddings, which takes the place of ARCHIVE"
     faults = [Fault(name, reason) for name, value in needless.items() if value]
-    if args.embeddings is not None and ":" in args.embeddings and args.weights_file is not None:
+    if args.embeddings is not None and args.weights_file is not None and _has_weights(args):
         faults.append(Fault("--weights-file", "the weights are behind the colon of --embeddings"))
     return faults
+
+
+def _has_weights(args: argparse.Namespace) -> bool:
+    from allencv_al.modules.pretrained_encoders import EncoderName
+
+    return EncoderName.parse(args.embeddings).weights is not None
 
 
 def _result_faults(args: argparse.Namespace) -> list[Fault]:
@@ -228,17 +234,12 @@ def cold_predictor(args: argparse.Namespace, labeled: Sequence[Instance]) -> Pre
         args: Arguments with `embeddings`, `weights_file`, `image_size` and `cuda_device`.
         labeled: Labeled images; their labels are the classes.
     """
-    from allencv_al.selection.cold_start import (
-        DEFAULT_IMAGE_SIZE,
-        embedding_predictor,
-        split_weights,
-    )
+    from allencv_al.selection.cold_start import embedding_predictor
 
-    name, file = split_weights(args.embeddings)
+    weights = "" if args.weights_file is None else f":{args.weights_file}"
     return embedding_predictor(
-        name,
-        file or args.weights_file,
-        args.image_size or DEFAULT_IMAGE_SIZE,
+        f"{args.embeddings}{weights}",
+        args.image_size,
         classes=[str(instance.label) for instance in labeled],
         cuda_device=args.cuda_device,
     )

@@ -345,7 +345,7 @@ def test_random_needs_neither_a_model_nor_its_weights(
             ["ARCHIVE: has no place beside --embeddings", "--use-dataset-reader: has no place"],
         ),
         (["pool", "--embeddings", "resnet81"], ['did you mean "resnet18"']),
-        (["pool", "--embeddings", "resnet18:gone.pth"], ["gone.pth: no such weights file"]),
+        (["pool", "--embeddings", "resnet18:gone.pth"], ["--embeddings", "no such file: gone.pth"]),
         (
             ["pool", "--embeddings", "resnet18:a.pth", "--weights-file", "b.pth"],
             ["--weights-file: the weights are behind the colon"],

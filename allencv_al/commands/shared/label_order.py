@@ -183,7 +183,7 @@ def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
     if args.archive is None and args.embeddings is None:
         raise ConfigurationError(
             f"label: --strategy {args.strategy} needs a model; give --archive, or "
-            "--embeddings squeezenet1_1"
+            "--embeddings offline"
         )
     if args.archive is None:
         from allencv_al.commands.select import cold_predictor

@@ -63,14 +63,15 @@ def _add_cold_start(parser: argparse.ArgumentParser, pool: argparse.Action) -> N
         action=_Embeddings,
         pool=pool,
         metavar="MODEL[:WEIGHTS]",
-        help="instead of ARCHIVE: a classifier of torchvision, such as squeezenet1_1, "
-        "whose ImageNet weights are downloaded once, or squeezenet1_1:weights.pth",
+        help="instead of ARCHIVE: offline (the network of the extra [offline]), timm:NAME or a "
+        "torchvision name, whose weights are downloaded once, with :WEIGHTS behind it a file or "
+        "folder of weights; or a file of vectors with ids (.npz, .npy, .parquet)",
     )
     group.add_argument(
         "--image-size",
         type=arguments.positive_int,
         metavar="N",
-        help="scale images to N x N pixels for it (default: 224)",
+        help="scale and crop images to N x N pixels for it (default: as it was trained)",
     )
 
 

@@ -146,6 +146,7 @@ class DatasetReader(Registrable):
         "image_classification_directory": f"{_HERE}.image_classification_directory",
         "manifest": f"{_HERE}.manifest",
         "paired_image": f"{_HERE}.paired_image",
+        "vectors": f"{_HERE}.vectors",
     }
 
     layout: ClassVar[str] = "images in the layout that its `_read` describes"

@@ -305,6 +305,9 @@ def test_on_error_is_checked():
         ArrayReader([], on_error="ignore")
 
 
+NEEDED = {"vectors": {"dimension": 3}}
+
+
 def test_every_registered_reader_is_found_built_and_documented():
     from allencv_al.common.config.signatures import signature_of
 
@@ -312,10 +315,10 @@ def test_every_registered_reader_is_found_built_and_documented():
     assert names == {
         *("cifar_binary", "cifar_python", "idx", "image_annotation"),
         "image_classification_directory",
-        *("manifest", "paired_image"),
+        *("manifest", "paired_image", "vectors"),
     }
     for name in names:
-        reader = DatasetReader.from_params({"type": name})
+        reader = DatasetReader.from_params({"type": name, **NEEDED.get(name, {})})
         assert isinstance(reader, DatasetReader)
         assert reader.image_shape()[0] == 3
         for argument in signature_of(type(reader)).arguments.values():
@@ -324,7 +327,7 @@ def test_every_registered_reader_is_found_built_and_documented():
 
 @pytest.mark.parametrize("name", sorted(DatasetReader.builtin))
 def test_every_reader_refuses_a_path_where_nothing_is(name: str, tmp_path: Path):
-    reader = DatasetReader.from_params({"type": name})
+    reader = DatasetReader.from_params({"type": name, **NEEDED.get(name, {})})
     with pytest.raises(DataError, match="absent"):
         reader.read(tmp_path / "absent")
     assert type(reader).path_fault(tmp_path / "absent") is not None

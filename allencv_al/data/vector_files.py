@@ -1,0 +1,157 @@
+"""Vectors with ids: features that another program has computed, one row for each image."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.common.errors import DataError
+from allencv_al.common.files.paths import absent
+from allencv_al.common.files.tables import cell_text, read_table
+
+SUFFIXES = (".npz", ".npy", ".parquet")
+"""Suffixes of files of vectors."""
+
+LAYOUT = (
+    "an .npz file with the arrays embeddings [N, D] and ids [N] (and labels [N]), a Parquet file "
+    "with the columns id and embedding (and label), or an .npy file [N, D] beside a table of the "
+    "same name, .csv, with a column id (and label) in the order of its rows"
+)
+
+_VECTORS = ("embeddings", "embedding", "vectors", "features")
+_IDS = ("ids", "id", "paths", "path")
+_LABELS = ("labels", "label")
+
+
+@dataclass(frozen=True)
+class VectorTable:
+    """Vectors of images.
+
+    Args:
+        ids: The ids of the images.
+        vectors: float32 `[N, D]`, one row for each id.
+        labels: The class name of each image, None where it has none.
+    """
+
+    ids: Sequence[str]
+    vectors: NDArray[np.float32]
+    labels: Sequence[str | None]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of a vector."""
+        return int(self.vectors.shape[1])
+
+
+def is_vector_file(name: str | Path) -> bool:
+    """Return whether a name is that of a file of vectors, by its suffix."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def read_vectors(path: Path) -> VectorTable:
+    """Read a file of vectors.
+
+    Args:
+        path: An `.npz`, `.npy` or `.parquet` file; see `LAYOUT`.
+
+    Raises:
+        DataError: It is absent or damaged, lacks ids, or its parts differ in length.
+    """
+    if not path.is_file():
+        raise DataError(absent(path, "file of vectors"))
+    readers = {".npz": _read_npz, ".npy": _read_npy, ".parquet": _read_parquet}
+    read = readers.get(path.suffix.lower())
+    if read is None:
+        raise DataError(f"{path}: expected {LAYOUT}")
+    try:
+        vectors, ids, labels = read(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read: {error}; expected {LAYOUT}") from error
+    return _checked(path, np.asarray(vectors), list(map(str, ids)), labels)
+
+
+_Parts = tuple[Any, Iterable[Any], Sequence[str | None] | None]
+
+
+def _read_npz(path: Path) -> _Parts:
+    with np.load(path, allow_pickle=False) as arrays:
+        names = {kind: _first(arrays, kind) for kind in (_VECTORS, _IDS, _LABELS)}
+        if names[_VECTORS] is None or names[_IDS] is None:
+            raise DataError(f"{path}: expected {LAYOUT}; found the arrays {', '.join(arrays)}")
+        labels = names[_LABELS]
+        return (
+            arrays[names[_VECTORS]],
+            arrays[names[_IDS]],
+            None if labels is None else [_label(value) for value in arrays[labels].tolist()],
+        )
+
+
+def _read_npy(path: Path) -> _Parts:
+    table_path = path.with_suffix(".csv")
+    if not table_path.is_file():
+        raise DataError(f"{path}: needs {table_path.name} beside it; expected {LAYOUT}")
+    table = read_table(table_path, ("id", "label"))
+    table.require(table_path, ("id",))
+    ids = [cell_text(row.values, "id") for row in table.rows]
+    labels = [_label(cell_text(row.values, "label")) for row in table.rows]
+    return np.load(path, allow_pickle=False), ids, labels
+
+
+def _read_parquet(path: Path) -> _Parts:
+    try:
+        from pyarrow import ArrowInvalid, parquet
+    except ImportError:
+        raise DataError(
+            f'{path}: Parquet files are read by pyarrow; pip install "allencv-al[parquet]" adds it'
+        ) from None
+    try:
+        table = parquet.read_table(path)
+    except ArrowInvalid as error:
+        raise ValueError(error) from error
+    vectors, ids, labels = (_first(table.column_names, kind) for kind in (_VECTORS, _IDS, _LABELS))
+    if vectors is None or ids is None:
+        found = ", ".join(table.column_names)
+        raise DataError(f"{path}: expected {LAYOUT}; found the columns {found}")
+    rows = table.column(vectors).to_pylist()
+    given = (
+        None if labels is None else [_label(value) for value in table.column(labels).to_pylist()]
+    )
+    return np.array(rows, np.float32), table.column(ids).to_pylist(), given
+
+
+def _first(names: Iterable[str] | Mapping[str, Any], wanted: Sequence[str]) -> str | None:
+    return next((name for name in wanted if name in names), None)
+
+
+def _label(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def _checked(
+    path: Path, vectors: NDArray[Any], ids: list[str], labels: Sequence[str | None] | None
+) -> VectorTable:
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or 0 in vectors.shape:
+        raise DataError(
+            f"{path}: expected numbers [N, D], found {vectors.dtype} {list(vectors.shape)}"
+        )
+    if labels is None:
+        labels = [None] * len(ids)
+    if not len(vectors) == len(ids) == len(labels):
+        raise DataError(
+            f"{path}: expected as many ids and labels as vectors, found {len(vectors)} vectors, "
+            f"{len(ids)} ids and {len(labels)} labels"
+        )
+    rows = np.ascontiguousarray(vectors, np.float32)
+    odd = [ids[row] for row in np.flatnonzero(~np.isfinite(rows).all(axis=1))[:5]]
+    if odd:
+        raise DataError(f"{path}: expected finite numbers, found others in the vectors of {odd}")
+    return VectorTable(ids, rows, labels)
