@@ -58,7 +58,7 @@ class ActiveLearningExperiment(Experiment):
     """An experiment whose labels are chosen by active learning.
 
     Args:
-        active_learning: How labels are chosen. Default: `margin`, 20 items a round, to the end.
+        active_learning: Settings of the loop. Default: `margin`, 20 items a round, to the end.
         kwargs: The keys of every experiment.
     """
 

@@ -58,7 +58,7 @@ class ConfigurationFaults(ConfigurationError):  # noqa: N818  several faults, on
 
     Args:
         faults: At least one fault, in the order of the config.
-        source: What was checked, for the head line: a file name, for example.
+        source: The thing that was checked, such as a file, for the head line.
     """
 
     def __init__(self, faults: Sequence[Fault], source: str = "the configuration") -> None:

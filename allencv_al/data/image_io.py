@@ -85,7 +85,7 @@ def load_reduced(
 
     Args:
         source: As for `load_image`.
-        side: How many pixels each side keeps at least, if it has them.
+        side: Pixels that each side keeps at least, if it has them.
         max_pixels: Refuse a picture that is larger when it is decoded, by its header. In the file
             it may have four times as many.
         raw_colors: As for `load_image`.

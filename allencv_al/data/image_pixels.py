@@ -82,7 +82,7 @@ def in_srgb(image: Image.Image, info: Mapping[Any, Any], cicp: bytes | None = No
 
     Args:
         image: Of mode L, RGB, CMYK or LAB, without transparency.
-        info: What its file says besides the pixels, as Pillow gives it.
+        info: Its file's metadata, as Pillow gives it.
         cicp: The content of a PNG's cICP chunk; it goes before all others.
     """
     if image.mode == "LAB":
@@ -274,7 +274,7 @@ def on_white(colors: Image.Image, alpha: Image.Image) -> Image.Image:
 
     Args:
         colors: The image, mode RGB.
-        alpha: How opaque its pixels are, mode L.
+        alpha: Opacity of its pixels, mode L.
     """
     lowest, highest = alpha.getextrema()
     if lowest == highest:

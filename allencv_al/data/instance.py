@@ -27,7 +27,7 @@ class Instance:
 
     Args:
         id: Stable name of the item: its relative posix path, or `file name:record index`.
-        image: Where the pixels are, or the pixels themselves (uint8 `[H, W, 3]` or `[H, W]`).
+        image: The place of the pixels, or the pixels themselves (uint8 `[H, W, 3]` or `[H, W]`).
         label: Class name; None when the item is unlabeled. It is kept in its one spelling, without
             blanks around it and in Unicode's composed form (NFC); blanks alone are no label.
         mask: Class indices per pixel: a file, or an integer array `[H, W]`.

@@ -129,7 +129,7 @@ class LabelEvent:
         kind: The kind of decision.
         client_key: The key that the sender gave.
         seconds: Time spent on the decision.
-        time: When it was stored, in seconds since 1970; never before `supersedes` was.
+        time: Time of storage, in seconds since 1970; never before `supersedes` was.
         supersedes: The event in force for the image before, or None. Of an undo: the event that it
             undoes.
     """

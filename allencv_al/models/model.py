@@ -152,7 +152,7 @@ class Model(torch.nn.Module, Registrable):
         """Return the loss of a batch before it is divided by its `loss_weight`.
 
         Args:
-            outputs: What `forward` returned for the inputs, with `loss`; its `loss_sum`, where it
+            outputs: The outputs of `forward` for the inputs, with `loss`; its `loss_sum`, where it
                 has one, is the result.
             inputs: The inputs of `forward`.
             items: Number of items.

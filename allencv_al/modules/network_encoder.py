@@ -39,7 +39,7 @@ class NetworkEncoder(torch.nn.Module):
         model: The network, from images `[B, C, H, W]`.
         input_channels: C.
         requires_grad: Whether the network trains; frozen otherwise.
-        name_maps: How foreign weights files call its parameters.
+        name_maps: Names of its parameters in foreign weights files.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class NetworkEncoder(torch.nn.Module):
         Does nothing while reading is disabled.
 
         Args:
-            source: Where they are, or None to leave the network as it is.
+            source: Their place, or None to leave the network as it is.
 
         Raises:
             WeightsError: It is absent, damaged, or does not fit.

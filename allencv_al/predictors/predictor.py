@@ -85,7 +85,7 @@ class Predictor(Registrable):
         """Make a predictor of a loaded archive.
 
         Args:
-            archive: What `load_archive` returned.
+            archive: An archive from `load_archive`.
             predictor_name: A registered name; the model's default by default.
             dataset_reader_to_load: Whose transforms to use: "validation" or "train".
             extra_args: Further constructor arguments of that predictor.

@@ -37,11 +37,11 @@ class TextTable:
     """A table of texts, whose first column names the rows.
 
     Args:
-        caption: What it shows.
+        caption: The title of the table.
         columns: The heads.
         rows: The cells. What follows a line break within a cell is shown smaller.
         hints: Explanations of heads, by head.
-        texts: How many of the first columns hold words, which stand left; numbers stand right.
+        texts: Number of first columns that hold words, which stand left; numbers stand right.
         shades: A class of `report.css` and a share from 0 to 1 for the background of each cell
             after the first of a row; None for no background.
         style: Further classes of `report.css`.

@@ -214,7 +214,7 @@ def add_run_folder(parser: argparse.ArgumentParser, contents: str) -> None:
 
     Args:
         parser: The parser of the subcommand.
-        contents: What the folder will hold.
+        contents: Future contents of the folder.
     """
     parser.add_argument(
         "-s",

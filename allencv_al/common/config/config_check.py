@@ -117,7 +117,7 @@ def hook_faults(view: ConfigView, told: Sequence[Fault]) -> Iterator[Fault]:
 
     Args:
         view: The object.
-        told: What is wrong with its arguments by their types.
+        told: Faults of its arguments that their types show.
     """
     paths = {fault.path for fault in told}
     # A rule may compare and compute: it gets values only that are right by themselves
@@ -146,7 +146,7 @@ def check(cls: type[Configurable], value: Mapping[str, Any]) -> list[Fault]:
     """Return everything that is wrong with a whole config for `cls`; nothing is built.
 
     Args:
-        cls: What the config describes.
+        cls: The class that the config describes.
         value: The config as JSON values.
     """
     try:

@@ -81,7 +81,7 @@ class Lazy(Generic[T]):
     """A `T` that is built by `construct`, as often as asked.
 
     Args:
-        constructor: What builds it. `Lazy(Adam)` in Python code needs nothing else.
+        constructor: Builds it. `Lazy(Adam)` in Python code needs nothing else.
         params: Parameters for the `from_params` of the class `constructor`, as in a config
             (`Lazy(Optimizer, {"type": "adam"})`); None: the class or function is called.
         constructor_extras: Arguments that are passed along, as `defaults` are.

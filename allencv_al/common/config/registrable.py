@@ -57,7 +57,7 @@ class FromParams(Configurable):
         Args:
             params: The parameters: for a registered family, `type` and the arguments of that
                 class. A string is short for `{"type": string}`. None: no parameters.
-            constructor_to_call: What builds the object instead of the class itself: a `from_params`
+            constructor_to_call: Builds the object instead of the class itself: a `from_params`
                 of a class's own hands on what it was given (as in AllenNLP).
             constructor_to_inspect: Accepted as in AllenNLP; the signature of `constructor_to_call`
                 counts.

@@ -142,7 +142,7 @@ def argument_faults(
         values: The arguments in the config.
         path: Its place in the config.
         scope: Arguments from the program.
-        sound: Where to note of each parameter in the config whether its argument is right.
+        sound: Gets, for each parameter in the config, whether its argument is right.
     """
     signature, instead = target.signature, target.instead
     # A hint must not lead to a key that a config cannot give

@@ -49,7 +49,7 @@ class ComparisonContext:
         description: The strategies and data of the comparison, in a sentence or two.
         metric: The metric of the curves.
         seconds: Time of each strategy, over all its seeds.
-        notes: What a reader must know beside the notes of the summary.
+        notes: Remarks besides those of the summary.
         config: The config that all cells share.
         environment: Versions and hardware, from `describe_environment()`; default: those of this
             process.

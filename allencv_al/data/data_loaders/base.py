@@ -34,8 +34,8 @@ class BatchSlot:
 
     Args:
         index: Its number in the epoch, from 0.
-        pass_index: Which pass over the dataset it belongs to, from 0: what the augmentation of its
-            items is seeded with.
+        pass_index: Number of the pass over the dataset, from 0; it seeds the augmentation of its
+            items.
         positions: The positions of its items in the dataset, int64 `[B]`.
     """
 

@@ -85,8 +85,8 @@ class CifarReader(DatasetReader):
 
     Args:
         augmentation: Transforms, applied to each image in the order given. Default: none.
-        split: Which batches of a folder or archive to read where the path does not name them.
-        labels: Which of the two labels of CIFAR-100 is the class.
+        split: Batches of a folder or archive to read where the path does not name them.
+        labels: The one of CIFAR-100's two labels that is the class.
         kwargs: The parameters that all readers have.
     """
 
@@ -248,7 +248,7 @@ def label_names(
 
     Args:
         batch: The name of the batch, for messages.
-        level: Which of the two labels of CIFAR-100.
+        level: One of the two labels of CIFAR-100.
         meta_name: The file that names them.
         given: Its names; None where the file is absent.
 

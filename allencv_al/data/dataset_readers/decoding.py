@@ -36,7 +36,7 @@ class Reading:
     Args:
         max_pixels: Refuse a larger image or mask.
         raw_colors: Whether the values in a file are taken as they are.
-        side: How many pixels each side keeps where a JPEG is decoded at a part of its size; 0 where
+        side: Pixels that each side keeps where a JPEG is decoded at a part of its size; 0 where
             all images are decoded whole.
         reduce_above: A JPEG of no more pixels is decoded whole.
     """

@@ -46,7 +46,7 @@ class ImageClassificationDirectory(DatasetReader):
 
     Args:
         augmentation: Transforms, applied to each image in the order given. Default: none.
-        unlabeled: When to read the images without a class, whatever folder they lie in: "auto" if
+        unlabeled: Whether to read the images without a class, in any folder: "auto" if
             images lie directly in PATH and there is no folder with images; "always"; "never",
             which makes a folder without class folders an error.
         kwargs: The parameters that all readers have.

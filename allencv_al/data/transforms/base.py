@@ -117,7 +117,7 @@ class FromTo:
     Args:
         low: The least number allowed.
         high: The greatest number allowed.
-        above: What all numbers are above.
+        above: Exclusive lower bound of all numbers.
     """
 
     low: float = -_ENDLESS

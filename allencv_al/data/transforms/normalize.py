@@ -31,7 +31,7 @@ class _Normalizing(ChanceTransform):
     """Normalize each image, where the pipeline cannot do it for the whole batch.
 
     Args:
-        normalization: What is done.
+        normalization: The arithmetic.
         p: 1; anything else is an error.
         always_apply: Fire always, whatever `p` says: as in configs of 2019.
     """

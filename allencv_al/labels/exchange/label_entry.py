@@ -22,7 +22,7 @@ class LabelEntry:
         label: The name of the class, if `kind` is `label`.
         kind: Kind of decision: label, skip, unsure or unreadable; None without a decision.
         annotator: The author.
-        time: When it was stored, in seconds since 1970.
+        time: Time of storage, in seconds since 1970.
         seconds: Time spent on the decision.
         round: The round of a loop.
         source: The program.

@@ -62,7 +62,7 @@ class Answer:
         annotator: The author.
         source: `page` or `review`.
         seconds: Time spent on the decision.
-        time: When it was stored, in seconds since 1970.
+        time: Time of storage, in seconds since 1970.
         is_in_force: Whether it still counts.
     """
 

@@ -47,7 +47,7 @@ class AgreedLabel:
         label: The name of the class, if `kind` is LABEL.
         annotator: The reviewer, or the first annotator with this answer; empty without an answer.
         seconds: Time that this annotator spent.
-        time: When this annotator decided, in seconds since 1970.
+        time: Time of this annotator's decision, in seconds since 1970.
         event_id: The event of this annotator; None without an answer.
     """
 

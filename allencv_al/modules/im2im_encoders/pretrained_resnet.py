@@ -30,7 +30,7 @@ class ResnetEncoder(FeatureEncoder):
     `{"type": "flatten", "input_channels": 2048, "input_height": 1, "input_width": 1}` takes.
 
     Args:
-        resnet_model: Which one.
+        resnet_model: The network.
         requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
         num_layers: Number of the four stages to keep, counted from the image.
         pretrained: Whether to begin with torchvision's ImageNet weights (IMAGENET1K_V1), which are

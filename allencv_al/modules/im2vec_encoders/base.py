@@ -74,7 +74,7 @@ class VectorEncoder(NetworkEncoder, Im2VecEncoder):
         input_channels: C.
         requires_grad: Whether the network trains; frozen otherwise.
         image_size: Height and width of images that it takes, in pixels.
-        name_maps: How foreign weights files call its parameters.
+        name_maps: Names of its parameters in foreign weights files.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ def read_records(state: Any, classes: Sequence[str]) -> Records:
     missing or duplicate, all ids are record indices.
 
     Args:
-        state: What getdatasetstate returned: records by index, or a list.
+        state: The answer of getdatasetstate: records by index, or a list.
         classes: Class names by column, if known.
 
     Raises:

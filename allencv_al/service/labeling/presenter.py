@@ -63,7 +63,7 @@ class Presenter:
 
         Args:
             item: The image.
-            expires: When its lease ends.
+            expires: End of its lease.
         """
         return self._image(item, self._urls(item), expires)
 

@@ -48,7 +48,7 @@ class Pipeline:
             `EXPT_DIR` (default `./log`) and `LOG_DIR` are created.
         token: Secret that each request must carry; without one, only this machine can send
             requests.
-        calling: How functions are called: auto, payload, kwargs or args.
+        calling: Form of the calls of functions: auto, payload, kwargs or args.
         key_policy: Matching of outputs of infer to records: auto or positional.
         token_file: File of scoped tokens made by `allencv-al token`, instead of `token`.
         storage_url: Storage for the results of loops: a folder or an fsspec URL such as

@@ -67,7 +67,7 @@ class GradientDescentTrainer(TrainingLoop):
         learning_rate_scheduler: The learning rate scheduler.
         momentum_scheduler: The momentum scheduler.
         moving_average: Averages of the parameters, used for validation and as the result.
-        checkpointer: When to write checkpoints and which to keep.
+        checkpointer: Writes checkpoints, and keeps some of them.
         no_grad: Parameters whose names one of these regular expressions finds are not trained.
         callbacks: Callbacks of the training.
         run_confidence_checks: Whether `confidence_checks` takes part too.

@@ -86,7 +86,7 @@ def difference(keys: Sequence[int], records: Sequence[int], count: int, expected
         keys: Keys of outputs.
         records: Record indices.
         count: Number of outputs found.
-        expected: What each record should have: "an output" or "a row".
+        expected: The content that each record should have: "an output" or "a row".
     """
     parts = {
         "missing": sorted(set(records) - set(keys)),
