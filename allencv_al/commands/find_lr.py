@@ -12,21 +12,10 @@ from allencv_al.common.errors import ConfigurationError, TrainingError
 
 if TYPE_CHECKING:
     from allencv_al.common.config.params import Params
-    from allencv_al.training.learning_rate_finder import LearningRateCurve
-
 
 PICTURE_NAME = "lr-losses.png"
 JSON_NAME = "lr-losses.json"
 FEWEST_POINTS = 3  # for a curve with a slope to look at
-
-# They would change the learning rate too, or have no effect within a hundred batches
-LEFT_OUT = (
-    "learning_rate_scheduler",
-    "momentum_scheduler",
-    "moving_average",
-    "callbacks",
-    "checkpointer",
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,12 +79,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _write_curve(params: Params, args: argparse.Namespace) -> int:
     from allencv_al.common.files.atomic_file import write_json
+    from allencv_al.training.learning_rate_finder import curve_of_config
 
     picture, table = args.serialization_dir / PICTURE_NAME, args.serialization_dir / JSON_NAME
     for path in (picture, table):
         if path.exists() and not args.force:
             raise ConfigurationError(f"{path}: exists already; --force replaces it")
-    curve = _curve(params, args)
+    curve = curve_of_config(
+        params,
+        str(args.param_path),
+        start_lr=args.start_lr,
+        end_lr=args.end_lr,
+        num_batches=args.num_batches,
+        linear=args.linear,
+        stopping_factor=args.stopping_factor,
+    )
     if len(curve.losses) < FEWEST_POINTS:
         raise TrainingError(
             f"the loss became NaN after {len(curve.losses)} batches; "
@@ -122,34 +120,3 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"--start-lr: expected less than --end-lr {args.end_lr:g}, found {args.start_lr:g}"
         )
-
-
-def _curve(params: Params, args: argparse.Namespace) -> LearningRateCurve:
-    from allencv_al.common.seeding import seed_everything
-    from allencv_al.training.experiment import Experiment, check_experiment
-    from allencv_al.training.learning_rate_finder import try_learning_rates
-    from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
-
-    check_experiment(params, str(args.param_path))
-    config = params.as_dict()
-    trainer_config = config["trainer"]
-    config["trainer"] = {
-        name: value for name, value in trainer_config.items() if name not in LEFT_OUT
-    }
-    experiment = Experiment.from_checked(params)
-    seed_everything(*experiment.seeds)
-    datasets, vocabulary = experiment.prepare()
-    model = experiment.make_model(vocabulary)
-    loader = experiment.make_loader(datasets.train, vocabulary, training=True)
-    trainer = experiment.make_trainer(model, loader, None, None)
-    if not isinstance(trainer, GradientDescentTrainer):
-        raise ConfigurationError("trainer: find-lr needs a trainer with an optimizer")
-    return try_learning_rates(
-        trainer,
-        loader,
-        args.start_lr,
-        args.end_lr,
-        args.num_batches,
-        args.linear,
-        args.stopping_factor,
-    )

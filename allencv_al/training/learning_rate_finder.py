@@ -17,18 +17,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from allencv_al.common import ConfigurationError
+from allencv_al.common import ConfigurationError, Params
 from allencv_al.common.errors import DataError
 from allencv_al.common.figures import write_figure
 from allencv_al.common.progress import track
+from allencv_al.common.seeding import seed_everything
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders.base import DataLoader
+from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.trainers.gradient_descent_trainer import GradientDescentTrainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEWEST_BATCHES = 11
+# They would change the learning rate too, or have no effect within a hundred batches
+_LEFT_OUT = (
+    "learning_rate_scheduler",
+    "momentum_scheduler",
+    "moving_average",
+    "callbacks",
+    "checkpointer",
+)
 # Fraction of the losses that one point of the curve averages, to tell slope from noise.
 _WINDOW = 0.1
 # A difference from the start of the curve counts from this many standard errors on.
@@ -102,6 +112,33 @@ class LearningRateCurve:
         axes.set(xscale="linear" if self.linear else "log", xlabel="learning rate", ylabel="loss")
         axes.grid(alpha=0.3)
         axes.legend()
+
+
+def curve_of_config(params: Params, source: str, **options: Any) -> LearningRateCurve:
+    """Try learning rates on the model, the data and the trainer of a config.
+
+    Args:
+        params: The config; what schedules the rate, and what has no effect in so few steps, is
+            left out.
+        source: The name of the config in messages.
+        **options: Those of `try_learning_rates`.
+
+    Raises:
+        ConfigurationFaults: The config is wrong.
+        ConfigurationError: Its trainer has no optimizer.
+    """
+    check_experiment(params, source)
+    config = params.as_dict()
+    config["trainer"] = {k: v for k, v in config["trainer"].items() if k not in _LEFT_OUT}
+    experiment = Experiment.from_checked(params)
+    seed_everything(*experiment.seeds)
+    datasets, vocabulary = experiment.prepare()
+    model = experiment.make_model(vocabulary)
+    loader = experiment.make_loader(datasets.train, vocabulary, training=True)
+    trainer = experiment.make_trainer(model, loader, None, None)
+    if not isinstance(trainer, GradientDescentTrainer):
+        raise ConfigurationError("trainer: find-lr needs a trainer with an optimizer")
+    return try_learning_rates(trainer, loader, **options)
 
 
 def try_learning_rates(
