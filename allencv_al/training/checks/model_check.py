@@ -13,8 +13,7 @@ from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.models.model import Model
-from allencv_al.modules.batch_statistics import is_one_value_error, one_value_message
+from allencv_al.models.model import Model, is_one_value_error, one_value_message
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.parameter_names import unmatched_error
 from allencv_al.modules.weights import building_without_weights

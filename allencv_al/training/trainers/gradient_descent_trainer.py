@@ -17,8 +17,7 @@ from overrides import overrides
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.model import Model
-from allencv_al.modules.batch_statistics import needs_several_items
+from allencv_al.models.model import Model, needs_several_items
 from allencv_al.modules.parameter_names import compiled, unmatched_error
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.base import CallbackList

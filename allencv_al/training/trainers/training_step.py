@@ -12,8 +12,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 
 from allencv_al.common.errors import CheckpointError, DataError, TrainingError
 from allencv_al.common.user_mistakes import wrong_result
-from allencv_al.models.model import checked_outputs
-from allencv_al.modules.batch_statistics import is_one_value_error, one_value_message
+from allencv_al.models.model import checked_outputs, is_one_value_error, one_value_message
 
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch
