@@ -77,7 +77,8 @@ _MOVED = {
     ("training", "training"): "run=training_run",
     ("training", "training.checkpoints"): "checkpointer",
     ("training.optimizers", "training.optimizers"): (
-        "adam_family=torch_optimizers adaptive=torch_optimizers sgd=torch_optimizers"
+        "adam_family=torch_optimizers adaptive=torch_optimizers parameter_groups=base "
+        "sgd=torch_optimizers"
     ),
     ("training", "training.trainers"): (
         "gradient_descent_trainer logistic_regression_trainer metric_tracker=epoch_metrics "

@@ -18,7 +18,7 @@ from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.parameter_names import unmatched_error
 from allencv_al.modules.weights import building_without_weights
 from allencv_al.training.learning_rate_schedulers.slanted_triangular import SlantedTriangular
-from allencv_al.training.optimizers.parameter_groups import (
+from allencv_al.training.optimizers.base import (
     assignment_faults,
     default_group_fault,
     read_rules,

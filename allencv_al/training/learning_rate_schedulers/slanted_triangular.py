@@ -15,7 +15,7 @@ from allencv_al.training.learning_rate_schedulers.base import (
     plan_text,
     required,
 )
-from allencv_al.training.optimizers.parameter_groups import default_group_fault
+from allencv_al.training.optimizers.base import default_group_fault
 
 if TYPE_CHECKING:
     import torch

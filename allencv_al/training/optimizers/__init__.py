@@ -8,7 +8,7 @@ from allencv_al.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from allencv_al.training.optimizers.base import Optimizer as Optimizer
-    from allencv_al.training.optimizers.parameter_groups import ParameterGroups as ParameterGroups
+    from allencv_al.training.optimizers.base import ParameterGroups as ParameterGroups
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
