@@ -57,10 +57,9 @@ _MOVED = {
     ("common", "common"): "class_names=names",
     ("common.config", "common"): "names",
     ("data.dataset_readers", "data.dataset_readers"): (
-        "dataset=base decode_instance=decoding path_rows=image_tables skipped=image_files "
-        "split_rows=image_tables"
+        "dataset=base path_rows=image_tables skipped=image_files split_rows=image_tables"
     ),
-    ("data.dataset_readers", "data"): "instance_ids=instance",
+    ("data.dataset_readers", "data"): "decode_instance=instance instance_ids=instance",
     ("data.dataset_readers", "common.files"): "split_path=paths",
     ("data", "data"): "sample=instance",
     ("data.transforms", "data.transforms"): "pipeline=transform_pipeline",

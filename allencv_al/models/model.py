@@ -26,6 +26,8 @@ from allencv_al.modules.regularizers import RegularizerApplicator
 _LAYERS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm)
 _ONE_VALUE = "Expected more than 1"  # what torch says, of values per channel or spatial elements
 
+OUTPUTS = ("logits", "embeddings")
+
 
 def needs_several_items(model: torch.nn.Module) -> bool:
     """Return whether a layer in training mode may refuse a batch of one item."""
@@ -54,9 +56,6 @@ def one_value_message(items: int, cause: str) -> str:
         f"a normalization layer of the model sees one value per channel of each image ({cause}); "
         "expected larger images, or fewer layers that make them smaller"
     )
-
-
-OUTPUTS = ("logits", "embeddings")
 
 
 def resolve_device(cuda_device: int | str | None) -> torch.device:

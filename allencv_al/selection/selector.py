@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.data.dataset_readers.base import Dataset
-from allencv_al.data.dataset_readers.decoding import Reading, decode_instance
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
-from allencv_al.data.instance import LABEL_NAMESPACE, Instance
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance, Reading, decode_instance
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.output_blocks import cause_of
 from allencv_al.selection.pool.pool_images import (

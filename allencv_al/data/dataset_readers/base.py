@@ -24,14 +24,16 @@ from allencv_al.common.errors import (
 from allencv_al.common.files.paths import absence_hint, shown_path, split_path, written_path
 from allencv_al.common.names import warn_about_similar_names
 from allencv_al.common.user_mistakes import UserCodeError, wrong_result
-from allencv_al.data.dataset_readers.decoding import Reading, decode_all, decode_instance
 from allencv_al.data.dataset_readers.image_files import Skipped, SkippedCount
 from allencv_al.data.image_io import DEFAULT_MAX_PIXELS, ImageInput
 from allencv_al.data.instance import (
     UNNAMED,
     Instance,
+    Reading,
     Sample,
     check_ids_are_unique,
+    decode_all,
+    decode_instance,
     path_id,
     with_stable_id,
 )

@@ -27,6 +27,34 @@ ParameterGroups = list[tuple[list[re.Pattern[str]], dict[str, Any]] | tuple[list
 _SHOWN = 40  # names in a message that helps to find the right expression
 _FEW = 5  # names in a message where further ones add nothing
 
+_HERE = "allencv_al.training.optimizers"
+
+AtLeastZero = Annotated[float, Ge(0)]
+Decay = Annotated[float, Interval(ge=0, lt=1)]
+
+ANNOTATIONS: Mapping[str, Any] = {
+    **dict.fromkeys(
+        (
+            "alpha",
+            "eps",
+            "initial_accumulator_value",
+            "lr",
+            "lr_decay",
+            "momentum",
+            "momentum_decay",
+            "weight_decay",
+        ),
+        AtLeastZero,
+    ),
+    "betas": tuple[Decay, Decay],
+    "rho": Decay,
+}
+
+_GROUP_ONLY = {
+    "initial_lr": Argument("initial_lr", AtLeastZero, None, "Where a schedule starts from."),
+    "requires_grad": Argument("requires_grad", bool, True, "False freezes the group."),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRule:
@@ -179,34 +207,7 @@ def _group(name: str, members: Mapping[str, torch.nn.Parameter]) -> dict[str, An
     return {"params": list(members.values()), "name": name, "parameter_names": list(members)}
 
 
-_HERE = "allencv_al.training.optimizers"
-
-AtLeastZero = Annotated[float, Ge(0)]
-Decay = Annotated[float, Interval(ge=0, lt=1)]
-
-ANNOTATIONS: Mapping[str, Any] = {
-    **dict.fromkeys(
-        (
-            "alpha",
-            "eps",
-            "initial_accumulator_value",
-            "lr",
-            "lr_decay",
-            "momentum",
-            "momentum_decay",
-            "weight_decay",
-        ),
-        AtLeastZero,
-    ),
-    "betas": tuple[Decay, Decay],
-    "rho": Decay,
-}
 """The options of torch's optimizers with their limits, which torch checks one by one or not."""
-
-_GROUP_ONLY = {
-    "initial_lr": Argument("initial_lr", AtLeastZero, None, "Where a schedule starts from."),
-    "requires_grad": Argument("requires_grad", bool, True, "False freezes the group."),
-}
 
 
 class Optimizer(torch.optim.Optimizer, Registrable):
