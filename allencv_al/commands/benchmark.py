@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names",
         metavar="NAMES",
-        help="digits, mnist, cifar10, cats_dogs, or several with commas, which are ranked over",
+        help="digits, mnist, cifar10, cats_dogs, honeypot, diverging_sine, or several with commas, "
+        "over which strategies are ranked",
     )
     parser.add_argument(
         "--data",
@@ -59,16 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query-size",
         type=arguments.positive_int,
-        default=10,
         metavar="N",
-        help="labels per query, the first too (default: %(default)s)",
+        help="labels per query, the first too (default: 10, or 4 for the two-dimensional sets)",
     )
     parser.add_argument(
         "--rounds",
         type=arguments.positive_int,
-        default=20,
         metavar="N",
-        help="queries after the first (default: %(default)s)",
+        help="queries after the first (default: 20; 14 for honeypot, 19 for diverging_sine)",
     )
     comparing.add_comparison(parser)
     parser.add_argument(
@@ -105,7 +104,7 @@ def _config(name: str, args: argparse.Namespace, names: list[str], folder: Path)
     place = args.data or Path("data") / name
     if args.data is not None and len(names) > 1:
         place = args.data / name
-    paths = find_data(name, place.expanduser(), folder / name)
+    paths = find_data(name, place.expanduser(), folder / "data")
     config = benchmark_config(
         name, paths, args.encoder, args.query_size, args.rounds, args.image_size
     )

@@ -14,6 +14,7 @@ from allencv_al.common.names import did_you_mean
 from allencv_al.data.sample_data.cifar10 import FILE_NAME, download_cifar10
 from allencv_al.data.sample_data.digits import UNSPLIT, write_digits
 from allencv_al.data.sample_data.mnist import download_mnist
+from allencv_al.data.sample_data.toy_sets import write_toy_set
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class BenchmarkSet:
 
     Args:
         reader: The registered name of its dataset reader.
-        side: Height and width that an encoder gets the images at, pixels.
+        side: Height and width that an encoder gets the images at, pixels; 0 for vectors.
         own_side: Height and width of the images themselves; None if they vary.
         expected: Description of what `--data` names.
         find: Returns the paths in the data at a place, fetching them if it can. Its second argument
             is a folder for files that it makes.
+        parts: For vectors: the reader, model and trainer of the config.
+        held_out: Share of the images that measures where there are no test images.
+        query_size: Number of labels in a query, where the user does not say it.
+        rounds: Number of queries after the first, likewise.
     """
 
     reader: str
@@ -47,6 +52,10 @@ class BenchmarkSet:
     own_side: int | None
     expected: str
     find: Callable[[Path, Path], DataPaths]
+    parts: Mapping[str, Any] | None = None
+    held_out: float = 0.5
+    query_size: int = 10
+    rounds: int = 20
 
 
 def _digits(place: Path, _: Path) -> DataPaths:
@@ -73,7 +82,7 @@ def _mnist(place: Path, _: Path) -> DataPaths:
 
 def _cats_dogs(place: Path, made: Path) -> DataPaths:
     if place.is_file():
-        target = made / "images"
+        target = made / "cats_dogs"
         if not target.exists():
             with atomic_directory(target) as folder, tarfile.open(place) as archive:
                 archive.extractall(folder, filter="data")
@@ -85,6 +94,47 @@ def _cats_dogs(place: Path, made: Path) -> DataPaths:
         raise DataError(f"{place}: expected {SETS['cats_dogs'].expected}")
     return DataPaths(str(roots[0] / "train"), str(roots[0] / "test"))
 
+
+def _toy_set(name: str) -> Callable[[Path, Path], DataPaths]:
+    def find(place: Path, made: Path) -> DataPaths:
+        return DataPaths(str(write_toy_set(name, made / f"{name}.npz")))
+
+    return find
+
+
+def _of_vectors(**model: Any) -> dict[str, Any]:
+    """Return the parts of a config that learns from vectors of two numbers."""
+    return {
+        "dataset_reader": {"type": "vectors", "dimension": 2},
+        "model": {"type": "basic_image_classifier", **model},
+    }
+
+
+_HONEYPOT = {
+    **_of_vectors(im2vec_encoder={"type": "pool", "input_channels": 2}),
+    "trainer": {"type": "logistic_regression", "inverse_regularization": 10.0},
+}
+# A network, as no line parts the waves; CDALBench trains 24-12 with early stopping
+_WAVES = {
+    **_of_vectors(
+        im2im_encoder={
+            "type": "feedforward",
+            "input_channels": 2,
+            "num_layers": 2,
+            "hidden_channels": 24,
+            "activations": "relu",
+            "kernel_sizes": 1,
+        },
+        im2vec_encoder={"type": "pool", "input_channels": 24},
+    ),
+    "data_loader": {"type": "multiprocess", "batch_size": 32, "shuffle": True},
+    "trainer": {
+        "type": "gradient_descent",
+        "num_epochs": 60,
+        "optimizer": {"type": "adam", "lr": 0.02},
+        "checkpointer": None,
+    },
+}
 
 SETS: Mapping[str, BenchmarkSet] = {
     "digits": BenchmarkSet(
@@ -118,6 +168,28 @@ SETS: Mapping[str, BenchmarkSet] = {
         "a folder, or a tar archive of one, with train/CLASS/*.jpg and test/CLASS/*.jpg; nothing "
         "is fetched",
         _cats_dogs,
+    ),
+    "honeypot": BenchmarkSet(
+        "vectors",
+        0,
+        None,
+        "nothing: its points are drawn",
+        _toy_set("honeypot"),
+        parts=_HONEYPOT,
+        held_out=0.2,
+        query_size=4,
+        rounds=14,
+    ),
+    "diverging_sine": BenchmarkSet(
+        "vectors",
+        0,
+        None,
+        "nothing: its points are drawn",
+        _toy_set("diverging_sine"),
+        parts=_WAVES,
+        held_out=0.2,
+        query_size=4,
+        rounds=19,
     ),
 }
 """The data sets, by name."""
@@ -160,8 +232,8 @@ def benchmark_config(
     name: str,
     paths: DataPaths,
     encoder: str,
-    query_size: int,
-    rounds: int,
+    query_size: int | None = None,
+    rounds: int | None = None,
     image_size: int | None = None,
 ) -> dict[str, Any]:
     """Return the config of a set's experiment: frozen features and a linear classifier.
@@ -170,12 +242,36 @@ def benchmark_config(
         name: The name of the set.
         paths: Its images.
         encoder: See `encoder_config`.
-        query_size: Number of labels in the first query, and in each of the others.
-        rounds: Number of queries after the first.
+        query_size: Number of labels in the first query, and in each of the others. Default: that
+            of the set.
+        rounds: Number of queries after the first. Default: that of the set.
         image_size: Height and width that the encoder gets, pixels. Default: those of the set.
     """
     found = SETS[name]
-    side = found.side if image_size is None else image_size
+    query_size = query_size or found.query_size
+    labels = query_size * (1 + (rounds or found.rounds))
+    parts = found.parts or _parts_of_images(name, found, encoder, image_size)
+    config: dict[str, Any] = {
+        **parts,
+        "train_data_path": paths.train,
+        "active_learning": {
+            "initial": {"size": query_size, "strategy": "random"},
+            "query_size": query_size,
+            "budget": labels,
+            "evaluate_pool": False,
+        },
+    }
+    if paths.test is None:
+        config["active_learning"]["test_fraction"] = found.held_out
+    else:
+        config["test_data_path"] = paths.test
+    return config
+
+
+def _parts_of_images(
+    name: str, found: BenchmarkSet, encoder: str, image_size: int | None
+) -> dict[str, Any]:
+    side = image_size or found.side
     augmentation = [{"type": "pretrained", "height": side, "width": side}]
     vector = encoder_config(encoder)
     if vector is None:
@@ -186,27 +282,16 @@ def benchmark_config(
         augmentation = []
         sides = {"input_height": found.own_side, "input_width": found.own_side}
         vector = {"type": "flatten", "input_channels": 3, **sides}
-    config: dict[str, Any] = {
+    return {
         "dataset_reader": {"type": found.reader, "augmentation": augmentation},
-        "train_data_path": paths.train,
-        "model": {"type": "basic_image_classifier", "im2vec_encoder": vector},
-        "trainer": {
-            "type": "logistic_regression",
-            "standardize": True,
-            "inverse_regularization": 0.01,
+        "model": {
+            "type": "basic_image_classifier",
+            "im2vec_encoder": vector,
+            # Norms of features vary, and say little of the class
+            "embedding_scaling": "center_l2",
         },
-        "active_learning": {
-            "initial": {"size": query_size, "strategy": "random"},
-            "query_size": query_size,
-            "budget": query_size * (rounds + 1),
-            "evaluate_pool": False,
-        },
+        "trainer": {"type": "logistic_regression", "inverse_regularization": 10.0},
     }
-    if paths.test is None:
-        config["active_learning"]["test_fraction"] = 0.5
-    else:
-        config["test_data_path"] = paths.test
-    return config
 
 
 def encoder_config(text: str) -> dict[str, Any] | None:
