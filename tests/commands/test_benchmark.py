@@ -110,7 +110,7 @@ def test_a_printed_config_runs(
     ("words", "message"),
     [
         (["minst"], 'there is no set "minst"; did you mean "mnist"?'),
-        ([","], "expected some of digits, mnist, cifar10, cats_dogs, found none"),
+        ([","], "expected some of digits, mnist, cifar10, cats_dogs, honeypot, diverging_sine"),
         (["cats_dogs", "--data", "/nowhere"], "--data: expected a folder, or a tar archive of one"),
         (["mnist", "--encoder", "resnet0"], "resnet0"),
         (["mnist", "--baseline", "badge"], '"badge" is not among the strategies'),
