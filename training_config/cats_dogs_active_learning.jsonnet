@@ -29,7 +29,7 @@ local environment = std.extVar("environment");
       weights: std.get(environment, "WEIGHTS_FILE", "IMAGENET1K_V1"),
       requires_grad: false,
     },
-    im2vec_encoder: { type: "pool", input_channels: 512, mode: "average" },
+    im2vec_encoder: { type: "pool", mode: "average" },
   },
   trainer: { type: "logistic_regression", standardize: true, inverse_regularization: 0.01 },
   active_learning: {

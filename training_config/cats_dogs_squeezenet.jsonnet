@@ -31,7 +31,7 @@ local reader = {
       weights: std.get(environment, "WEIGHTS_FILE", "IMAGENET1K_V1"),
       requires_grad: false,
     },
-    im2vec_encoder: { type: "pool", input_channels: 512, mode: "average" },
+    im2vec_encoder: { type: "pool", mode: "average" },
   },
   data_loader: { batch_size: 32 },
   trainer: {

@@ -30,7 +30,7 @@ local normalize = { type: "normalize", mean: [0.485, 0.456, 0.406], std: [0.229,
   model: {
     type: "basic_image_classifier",
     im2im_encoder: { type: "cifar_resnet", depth: 20, shortcut: "A" },
-    im2vec_encoder: { type: "pool", input_channels: 64, mode: "average" },
+    im2vec_encoder: { type: "pool", mode: "average" },
   },
   data_loader: { batch_size: 128 },
   trainer: {

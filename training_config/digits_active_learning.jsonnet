@@ -9,7 +9,7 @@
   train_data_path: std.extVar("TRAIN_PATH"),
   model: {
     type: "basic_image_classifier",
-    im2vec_encoder: { type: "flatten", input_channels: 3, input_height: 8, input_width: 8 },
+    im2vec_encoder: { type: "flatten", input_height: 8, input_width: 8 },
   },
   trainer: {
     type: "logistic_regression",

@@ -38,12 +38,7 @@ local deterministic_transforms = [
       resnet_model: "resnet50",
       requires_grad: true,
     },
-    im2vec_encoder: {
-      type: "flatten",
-      input_channels: 2048,
-      input_height: 1,
-      input_width: 1,
-    },
+    im2vec_encoder: { type: "flatten" },
   },
   data_loader: { batch_size: 16, num_workers: 2 },
   trainer: {

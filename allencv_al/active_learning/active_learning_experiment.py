@@ -19,7 +19,7 @@ from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.modules.weights import without_downloads
-from allencv_al.training.experiment import Experiment
+from allencv_al.training.experiment import Experiment, image_shape_in
 from allencv_al.training.trainers.base import Trainer
 
 NOT_KEPT = "(not kept)"
@@ -127,7 +127,13 @@ def _chance_faults(config: ConfigView) -> Iterator[Fault]:
     """Yield the random transforms of images whose embeddings are cached."""
     model = config.child("model")
     model_class = None if model is None else subclass_of(model.cls, Model)
-    if model is None or model_class is None or not model_class.fixed_embedding_in(model):
+    if model is None or model_class is None:
+        return
+    try:
+        shape = image_shape_in(config)
+    except ConfigurationError:  # the check of an experiment tells
+        return
+    if not model_class.fixed_embedding_in(model, shape):
         return
     for name in ("dataset_reader", "validation_dataset_reader"):
         if not config.sound(name) or config.get(name) is None:

@@ -147,12 +147,6 @@ def load_archive(
     check_numbers(config.get("model"), "model", contents.source)
     with registered_names_only(), building_without_weights(), torch.random.fork_rng(devices=[]):
         given = None if weights_file is None else read_weights(weights_file)
-        check_size(
-            lambda: _build(Model, params.duplicate(), "model", contents.source, vocab=vocabulary),
-            _numbers_of(contents, given),
-            contents.source,
-        )
-        model: Model = _build(Model, params, "model", contents.source, vocab=vocabulary)
         reader: DatasetReader = _build(DatasetReader, params, "dataset_reader", contents.source)
         has_other = params.get("validation_dataset_reader") is not None
         validation_reader: DatasetReader = (
@@ -160,8 +154,15 @@ def load_archive(
             if has_other
             else reader
         )
-    check_pictures(reader, contents.source)
-    check_pictures(validation_reader, contents.source)
+        check_pictures(reader, contents.source)
+        check_pictures(validation_reader, contents.source)
+        extras = {"vocab": vocabulary, "image_shape": reader.image_shape()}
+        check_size(
+            lambda: _build(Model, params.duplicate(), "model", contents.source, **extras),
+            _numbers_of(contents, given),
+            contents.source,
+        )
+        model: Model = _build(Model, params, "model", contents.source, **extras)
     _fill(model, contents, given, str(weights_file))
     model.to(device).eval()
     samples = tuple(content for _, content in sorted(contents.samples.items()))

@@ -12,8 +12,9 @@ from overrides import overrides
 from torch import Tensor
 from torch.nn import functional as F
 
-from allencv_al.common import ConfigurationError
+from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.errors import ConfigurationFaults
 from allencv_al.common.feature_scaling import FeatureScalingKind
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
@@ -31,7 +32,7 @@ from allencv_al.models.model import Model
 from allencv_al.modules.feedforward import Count, DropProbability
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
-from allencv_al.modules.image_shape import ImageShape
+from allencv_al.modules.image_shape import ImageShape, input_sizes
 from allencv_al.modules.initializer_applicator import InitializerApplicator
 from allencv_al.modules.network_encoder import NetworkEncoder
 from allencv_al.modules.regularizers import RegularizerApplicator
@@ -51,6 +52,8 @@ _MOVING_STATISTICS = (
     '"{}" needs the mean of all embeddings, which an encoder that trains keeps changing; '
     'freeze the encoder (requires_grad: false), or take "l2"'
 )
+_ENCODERS = ("im2im_encoder", "im2vec_encoder")
+_UNKNOWN_IMAGES: ImageShape = (3, None, None)
 _ALL_ZERO = "expected a weight above 0 for one class at least, found only 0"
 _Weight = Annotated[float, Ge(0)]
 
@@ -78,7 +81,8 @@ class BasicImageClassifier(Model):
 
     Args:
         vocab: The names of the classes.
-        im2vec_encoder: From the feature map, or the image itself, to one vector.
+        im2vec_encoder: From the feature map, or the image itself, to one vector. Its
+            `input_channels`, `input_height` and `input_width` are known from what comes before it.
         im2im_encoder: From the image to a feature map.
         dropout: Probability of zeroing a value of the vector while training.
         num_labels: Number of classes; that of the vocabulary by default.
@@ -102,6 +106,7 @@ class BasicImageClassifier(Model):
             `pretrained_resnet` and `torchvision`; akamaster's CIFAR-10 ResNets for
             `cifar_resnet`). Its classes must be the vocabulary's, in its order. To take the
             encoder alone, give the encoder the file.
+        image_shape: Channels, height and width of the images, None for a size that varies.
 
     Raises:
         ConfigurationError: The encoders do not fit each other (both shapes are in the message), or
@@ -114,8 +119,8 @@ class BasicImageClassifier(Model):
     def __init__(
         self,
         vocab: Vocabulary,
-        im2vec_encoder: Im2VecEncoder,
-        im2im_encoder: Im2ImEncoder | None = None,
+        im2vec_encoder: Lazy[Im2VecEncoder],
+        im2im_encoder: Lazy[Im2ImEncoder] | None = None,
         dropout: DropProbability | None = None,
         num_labels: Count | None = None,
         label_namespace: str = "labels",
@@ -126,22 +131,23 @@ class BasicImageClassifier(Model):
         weights_file: Path | None = None,
         loss: Literal["cross_entropy", "multi_margin"] = "cross_entropy",
         embedding_scaling: FeatureScalingKind = "none",
+        image_shape: ImageShape | None = None,
     ) -> None:
         super().__init__(vocab, regularizer)
+        shape = image_shape or _UNKNOWN_IMAGES
+        self._im2im_encoder: Im2ImEncoder | None = None
         if im2im_encoder is not None:
-            channels = _count_from(im2im_encoder, "get_input_channels")
-            shape: object = im2im_encoder.output_shape(channels, None, None)
-            if not isinstance(shape, tuple) or len(shape) != 3:
-                wanted = "(channels, height, width)"
-                raise wrong_result(im2im_encoder, "output_shape", wanted, shape)
-            im2vec_encoder.check_input(*shape)
+            self._im2im_encoder = Lazy.wrap(im2im_encoder).construct(**input_sizes(shape))
+            channels = _count_from(self._im2im_encoder, "get_input_channels")
+            shape = _map_shape(self._im2im_encoder, image_shape or (channels, None, None))
+        self._im2vec_encoder = Lazy.wrap(im2vec_encoder).construct(**input_sizes(shape))
+        if im2im_encoder is not None or image_shape is not None:
+            self._im2vec_encoder.check_input(*shape)
         self._label_namespace = label_namespace
         self._num_labels = _label_count(vocab, label_namespace, num_labels)
         self._label_smoothing = label_smoothing
         self._loss = loss
-        self._im2im_encoder = im2im_encoder
-        self._im2vec_encoder = im2vec_encoder
-        width = _count_from(im2vec_encoder, "get_output_dim")
+        width = _count_from(self._im2vec_encoder, "get_output_dim")
         self._embedding_scaling = None
         if embedding_scaling != "none":
             self._embedding_scaling = EmbeddingScaling(embedding_scaling, width)
@@ -273,16 +279,20 @@ class BasicImageClassifier(Model):
     def shape_faults(cls, config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
         # A list, because a generator must not be left while the default device is "meta".
         with torch.device("meta"):
-            faults = [*_chain_faults(config, image_shape), *_scaling_faults(config)]
+            faults = list(_chain_faults(config, image_shape))
+        faults = faults or list(_scaling_faults(config, image_shape))
         yield from faults
 
     @classmethod
     @overrides
-    def fixed_embedding_in(cls, config: ConfigView) -> bool:
+    def fixed_embedding_in(cls, config: ConfigView, image_shape: ImageShape) -> bool:
         if not config.sound("im2im_encoder", "im2vec_encoder"):
             return False
-        with torch.device("meta"):
-            return _is_fixed(config.build("im2im_encoder"), config.build("im2vec_encoder"))
+        try:
+            with torch.device("meta"):
+                return _is_fixed(*_build_encoders(config, image_shape))
+        except ConfigurationError:  # `shape_faults` tells
+            return False
 
     def _outputs(
         self, image: Tensor | None, label: Tensor | None, embedding: Tensor | None = None
@@ -383,38 +393,72 @@ def _is_frozen(encoder: torch.nn.Module) -> bool:
 
 
 def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
-    shape: ImageShape | None = image_shape
-    if not config.sound("im2im_encoder"):
-        shape = None  # its faults are known; what comes out of it is not
-    elif config.get("im2im_encoder") is not None:
-        shape = None
-        try:
-            shape = config.build("im2im_encoder").output_shape(*image_shape)
-        except ConfigurationError as error:
-            yield _fault(config, "im2im_encoder", error)
-    if not config.sound("im2vec_encoder"):
-        return
+    names = [name for name in _ENCODERS if config.get(name) is not None]
     try:
-        encoder = config.build("im2vec_encoder")
-        if shape is not None:
-            encoder.check_input(*shape)
+        if config.sound(*_ENCODERS):
+            _build_encoders(config, image_shape)
+        elif config.sound(names[0]):  # the faults of the other one are known
+            config.build(names[0], **input_sizes(image_shape))
+    except ConfigurationFaults as error:
+        yield from error.faults
+    except _MisfitError as error:
+        yield config.fault(error.name, str(error))
+
+
+class _MisfitError(ConfigurationError):
+    """An encoder does not fit what comes in.
+
+    Args:
+        name: The encoder's name among the arguments.
+        message: What is wrong.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def _build_encoders(
+    config: ConfigView, image_shape: ImageShape
+) -> tuple[Im2ImEncoder | None, Im2VecEncoder]:
+    """Return the encoders of a config without faults in them.
+
+    Raises:
+        ConfigurationFaults: One of them cannot be built.
+        _MisfitError: One does not fit what comes in.
+    """
+    shape, name = image_shape, ""
+    im2im_encoder: Im2ImEncoder | None = None
+    try:
+        if config.get("im2im_encoder") is not None:
+            name = "im2im_encoder"
+            im2im_encoder = config.build(name, **input_sizes(shape))
+            shape = _map_shape(im2im_encoder, shape)
+        name = "im2vec_encoder"
+        im2vec_encoder: Im2VecEncoder = config.build(name, **input_sizes(shape))
+        im2vec_encoder.check_input(*shape)
+    except ConfigurationFaults:
+        raise
     except ConfigurationError as error:
-        yield _fault(config, "im2vec_encoder", error)
+        raise _MisfitError(name, str(error)) from error
+    return im2im_encoder, im2vec_encoder
 
 
-def _scaling_faults(config: ConfigView) -> Iterator[Fault]:
-    if not config.sound("im2im_encoder", "im2vec_encoder", "embedding_scaling"):
+def _map_shape(encoder: Im2ImEncoder, image_shape: ImageShape) -> ImageShape:
+    shape: object = encoder.output_shape(*image_shape)
+    if not isinstance(shape, tuple) or len(shape) != 3:
+        raise wrong_result(encoder, "output_shape", "(channels, height, width)", shape)
+    return shape
+
+
+def _scaling_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
+    if not config.sound("embedding_scaling"):
         return
     kind = config.get("embedding_scaling")
     if not EmbeddingScaling.needs_statistics(kind):
         return
-    if not _is_fixed(config.build("im2im_encoder"), config.build("im2vec_encoder")):
+    if not BasicImageClassifier.fixed_embedding_in(config, image_shape):
         yield config.fault("embedding_scaling", _MOVING_STATISTICS.format(kind))
-
-
-def _fault(config: ConfigView, name: str, error: ConfigurationError) -> Fault:
-    place = config.fault(name, "").path
-    return config.fault(name, str(error).removeprefix(f"{place}: "))
 
 
 def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> int:

@@ -125,7 +125,7 @@ class Model(torch.nn.Module, Registrable):
     builtin: ClassVar[dict[str, str]] = {
         "basic_image_classifier": "allencv_al.models.basic_classifier"
     }
-    injected = ("vocab", "serialization_dir")
+    injected = ("vocab", "serialization_dir", "image_shape")
 
     default_predictor: ClassVar[str] = "default_image"
     """The registered name of the predictor for this kind of model."""
@@ -267,11 +267,12 @@ class Model(torch.nn.Module, Registrable):
         return iter(())
 
     @classmethod
-    def fixed_embedding_in(cls, config: ConfigView) -> bool:
+    def fixed_embedding_in(cls, config: ConfigView, image_shape: ImageShape) -> bool:
         """Return whether the model that a config describes will have an `embedding_is_fixed`.
 
         Args:
-            config: The model's config, with sound encoders.
+            config: The model's config.
+            image_shape: As in `shape_faults`.
         """
         return False
 

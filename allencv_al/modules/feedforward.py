@@ -74,6 +74,8 @@ def _length_rule(name: str) -> Rule:
 class FeedForward(torch.nn.Module, FromParams):
     """Linear layers, each followed by an activation and dropout.
 
+    Behind another part, such as `flatten`, `input_dim` need not be given.
+
     Args:
         input_dim: Length of the input vectors.
         num_layers: Number of linear layers.
@@ -86,6 +88,7 @@ class FeedForward(torch.nn.Module, FromParams):
         ConfigurationError: A list is not as long as `num_layers`, or a number is out of range.
     """
 
+    injected = ("input_dim",)
     joint_rules = one_per_layer("hidden_dims", "activations", "dropout")
 
     def __init__(

@@ -22,6 +22,12 @@ def shape_text(channels: int, height: int | None, width: int | None) -> str:
     return "x".join([str(channels), *sizes])
 
 
+def input_sizes(shape: ImageShape) -> dict[str, int]:
+    """Return the sizes that are known, by the parameters of the encoders that take them."""
+    names = ("input_channels", "input_height", "input_width")
+    return {name: size for name, size in zip(names, shape, strict=True) if size is not None}
+
+
 def run_on_meta(module: torch.nn.Module, channels: int, height: int, width: int) -> tuple[int, ...]:
     """Return the shape of `module`'s output, without the batch, computing no number.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torchvision import models
 
+from allencv_al.common import Lazy
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, WeightsError
 from allencv_al.common.files.paths import expanded
 from allencv_al.data.dataset_readers.base import DatasetReader
@@ -67,7 +68,7 @@ def embedding_predictor(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the last layer is not used, but equal seeds keep fingerprints equal
         network, reader = _parts(encoder, image_size)
-        model = BasicImageClassifier(vocabulary, network)
+        model = BasicImageClassifier(vocabulary, Lazy.wrap(network))
     return ImagePredictor(model.to(device).eval(), reader)
 
 

@@ -236,7 +236,11 @@ class Experiment(FromParams):
 
     def make_model(self, vocabulary: Vocabulary, serialization_dir: Path | None = None) -> Model:
         """Build the model, with its initial weights."""
-        return self._model.construct(vocab=vocabulary, serialization_dir=serialization_dir)
+        return self._model.construct(
+            vocab=vocabulary,
+            serialization_dir=serialization_dir,
+            image_shape=self.dataset_reader.image_shape(),
+        )
 
     def make_loader(self, dataset: Dataset, vocabulary: Vocabulary, training: bool) -> DataLoader:
         """Build the loader of a data set.
@@ -354,13 +358,24 @@ def _shape_faults(config: ConfigView) -> Iterator[Fault]:
     if model is None or model_class is None:
         return
     shape: ImageShape = (3, None, None)
-    if config.sound("dataset_reader") and "dataset_reader" in config.names:
-        try:
-            shape = config.build("dataset_reader").image_shape()
-        except ConfigurationError as error:
-            yield config.fault("dataset_reader", str(error))
+    try:
+        shape = image_shape_in(config)
+    except ConfigurationError as error:
+        yield config.fault("dataset_reader", str(error))
     misfits = list(model_class.shape_faults(model, shape))
     yield from misfits or model_faults(config, shape)
+
+
+def image_shape_in(config: ConfigView) -> ImageShape:
+    """Return channels, height and width of an experiment's training images, None where they vary.
+
+    Raises:
+        ConfigurationError: A transform cannot take the images before it.
+    """
+    if not config.sound("dataset_reader") or "dataset_reader" not in config.names:
+        return 3, None, None
+    shape: ImageShape = config.build("dataset_reader").image_shape()
+    return shape
 
 
 def _validation_faults(config: ConfigView) -> Iterator[Fault]:

@@ -34,7 +34,7 @@ local normalize = { type: "normalize", mean: [0.491, 0.482, 0.447], std: [0.247,
   model: {
     type: "basic_image_classifier",
     im2im_encoder: { type: "cifar_resnet", depth: 20 },
-    im2vec_encoder: { type: "pool", input_channels: 64, mode: "average" },
+    im2vec_encoder: { type: "pool", mode: "average" },
     label_smoothing: 0.1,
   },
   data_loader: { batch_size: 128 },

@@ -57,11 +57,7 @@ local options = {
       activation: options.activation,
       pool: options.pool,
     },
-    im2vec_encoder: {
-      type: "pool",
-      input_channels: options.nchannel_base * std.pow(2, options.num_conv_outer - 1),
-      mode: "average",
-    },
+    im2vec_encoder: { type: "pool", mode: "average" },
     num_labels: options.num_class,
     loss: if options.loss_type == "svm" then "multi_margin" else options.loss_type,
     // The sum of squares of every weight, those of batch norms included, as in the original

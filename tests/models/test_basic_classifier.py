@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
-from allencv_al.common import ConfigurationError, Params
+from allencv_al.common import ConfigurationError, Lazy, Params
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.errors import WeightsError
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import BasicImageClassifier, Model
 from allencv_al.modules.im2im_encoders import ResnetEncoder
-from allencv_al.modules.im2vec_encoders import FlattenEncoder, PoolEncoder
+from allencv_al.modules.im2vec_encoders import FlattenEncoder, Im2VecEncoder, PoolEncoder
 from allencv_al.modules.weights import building_without_weights
 
 SMALL: dict[str, Any] = {
@@ -499,3 +499,126 @@ def test_classes_without_weight_alone_have_the_loss_0_and_no_gradient() -> None:
     assert loss.item() == 0.0
     assert model.linear_layer.weight.grad is not None
     assert not model.linear_layer.weight.grad.any()
+
+
+POOL = {"type": "pool"}
+FLATTEN = {"type": "flatten"}
+LAYERS = {"num_layers": 1, "hidden_dims": 5, "activations": "relu"}
+
+
+def unstated(**changes: Any) -> dict[str, Any]:
+    """Return a config that gives no size of what comes in."""
+    encoder = {k: v for k, v in SMALL["im2im_encoder"].items() if k != "input_channels"}
+    return {**SMALL, "im2im_encoder": encoder, "im2vec_encoder": FLATTEN, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "length"),
+    [
+        ({}, 6 * 2 * 2),
+        ({"im2vec_encoder": POOL}, 6),
+        ({"im2vec_encoder": {**FLATTEN, "feedforward": LAYERS}}, 5),
+        ({"im2im_encoder": None}, 3 * 8 * 8),
+        ({"im2im_encoder": None, "im2vec_encoder": POOL}, 3),
+        ({"im2vec_encoder": {**FLATTEN, "input_height": 2}}, 6 * 2 * 2),
+    ],
+)
+def test_sizes_that_a_config_leaves_out_come_from_what_is_before(
+    changes: dict[str, Any], length: int
+) -> None:
+    config = unstated(**changes)
+    assert shape_faults(**config) == []
+    model = Model.from_params(config, vocab=vocabulary(), image_shape=(3, 8, 8))
+    assert model.linear_layer.in_features == length
+    assert model(batch()[0])["logits"].shape == (5, 3)
+
+
+def test_an_own_encoder_gets_the_sizes_that_it_names() -> None:
+    @Im2VecEncoder.register("corners_of_a_map", exist_ok=True)
+    class Corners(Im2VecEncoder):
+        def __init__(self, input_channels: int) -> None:
+            super().__init__()
+            self.channels = input_channels
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image[:, :, 0, 0]
+
+        def get_input_channels(self) -> int:
+            return self.channels
+
+        def get_output_dim(self) -> int:
+            return self.channels
+
+    config = unstated(im2vec_encoder={"type": "corners_of_a_map"})
+    assert shape_faults(**config) == []
+    assert Model.from_params(config, vocab=vocabulary()).linear_layer.in_features == 6
+
+
+def test_a_size_that_varies_must_be_given() -> None:
+    expected = [
+        "model.im2vec_encoder.input_height: missing key, expected int >= 1",
+        "model.im2vec_encoder.input_width: missing key, expected int >= 1",
+    ]
+    assert shape_faults((3, None, None), **unstated()) == expected
+    with pytest.raises(ConfigurationError, match=r"im2vec_encoder\.input_height: missing key"):
+        Model.from_params(unstated(), vocab=vocabulary())
+
+
+def test_layers_of_another_length_are_a_fault_of_the_layers() -> None:
+    layers = {**LAYERS, "input_dim": 25}
+    config = unstated(im2vec_encoder={**FLATTEN, "feedforward": layers})
+    (fault,) = shape_faults(**config)
+    assert fault.startswith("model.im2vec_encoder.feedforward: expected 24, the length of a flat")
+
+
+def test_in_python_an_encoder_may_be_built_later() -> None:
+    encoder = Lazy(PoolEncoder, mode="max")
+    model = BasicImageClassifier(vocabulary(), encoder, ResnetEncoder("resnet18", pretrained=False))
+    assert model.linear_layer.in_features == 512
+
+
+VIT = {"type": "timm", "model": "test_vit"}
+
+
+def test_an_image_may_go_into_the_vector_encoder() -> None:
+    config = {"im2im_encoder": None, "im2vec_encoder": VIT}
+    assert shape_faults((3, 160, 160), **config) == []
+    (fault,) = shape_faults((3, 161, 160), **config)
+    assert "TimmVectorEncoder cannot take images of 3x161x160" in fault
+    model = build(**config)
+    names = {name for name, _ in model.named_parameters()}
+    assert "_im2vec_encoder.model.blocks.0.attn.qkv.weight" in names
+    assert not model.embedding_is_fixed()
+    assert build(im2im_encoder=None, im2vec_encoder={**VIT, "requires_grad": False})
+    loss = model(*batch_of(160))["loss"]
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_frozen_vector_encoder_has_fixed_embeddings() -> None:
+    config = {"im2im_encoder": None, "im2vec_encoder": {**VIT, "requires_grad": False}}
+    model = build(**config)
+    assert model.embedding_is_fixed()
+    assert BasicImageClassifier.fixed_embedding_in(view(config), (3, 160, 160))
+    model.train()
+    images, label = batch_of(160)
+    embedding = model.embed(images)
+    assert not embedding.requires_grad
+    with_images = model(image=images, label=label)["loss"]
+    assert torch.equal(model(embedding=embedding, label=label)["loss"], with_images)
+
+
+def test_a_whole_vector_classifier_is_read_from_a_file(tmp_path: Path) -> None:
+    import timm
+
+    network = timm.create_model("test_vit", num_classes=3).eval()
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    model = build(im2im_encoder=None, im2vec_encoder=VIT, weights_file=str(tmp_path / "w.pth"))
+    images, _ = batch_of(160)
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(images)["logits"], network(images))
+
+
+def batch_of(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 3, size, size, generator=generator), torch.tensor([0, 2])

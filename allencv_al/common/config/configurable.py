@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from allencv_al.common.config.signatures import Wrapped, signature_of
 from allencv_al.common.errors import ConfigurationError
@@ -122,8 +122,16 @@ class Lazy(Generic[T]):
         given = extras if self._params is not None else _named_by(self._constructor, extras)
         return self.constructor(**{**self._defaults, **given})
 
+    @overload
     @staticmethod
-    def wrap(value: U | Lazy[U]) -> Lazy[U]:
+    def wrap(value: Lazy[U]) -> Lazy[U]: ...
+
+    @overload
+    @staticmethod
+    def wrap(value: U) -> Lazy[U]: ...
+
+    @staticmethod
+    def wrap(value: Any) -> Lazy[Any]:
         """Return `value` itself if it is lazy, else a `Lazy` that always gives `value`."""
         if isinstance(value, Lazy):
             return value

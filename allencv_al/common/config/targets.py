@@ -223,6 +223,15 @@ def construct(
     for name, value in scope.extras.items():
         if name not in built and signature.takes(name):
             built[name] = value
+    # The program may give less than a class counts on (`injected`)
+    missing = [
+        fault
+        for name, argument in signature.arguments.items()
+        if name not in built
+        for fault in missing_faults(argument, join(path, name), Scope())
+    ]
+    if missing:
+        raise ConfigurationFaults(missing)
     try:
         return function(**built)
     except ConfigurationFaults:

@@ -39,10 +39,10 @@ class CifarResnetEncoder(FeatureEncoder):
     """The residual network of He et al. 2015 (arXiv:1512.03385, section 4.2), before its pooling.
 
     A 3x3 convolution, then three stages of residual blocks with 1, 2 and 4 times `base_width`
-    channels; the second and third halve the size. 3x32x32 becomes 64x8x8. With
-    `im2vec_encoder: {"type": "pool", "input_channels": 64}` and ten classes it is the paper's
-    network: 0.27 million parameters at depth 20, 0.85 million at 56. Parameters are `model.0`
-    (convolution), `.1` (batch norm), `.3`, `.4`, `.5` (stages).
+    channels; the second and third halve the size. 3x32x32 becomes 64x8x8. With `im2vec_encoder:
+    {"type": "pool"}` and ten classes it is the paper's network: 0.27 million parameters at depth
+    20, 0.85 million at 56. Parameters are `model.0` (convolution), `.1` (batch norm), `.3`, `.4`,
+    `.5` (stages).
 
     Args:
         depth: Number of layers with weights, 6n + 2 for n blocks a stage: 20, 32, 44, 56, 110. The

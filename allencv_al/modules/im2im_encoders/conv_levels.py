@@ -28,9 +28,9 @@ class ConvLevelsEncoder(FeatureEncoder):
     """Levels that double the channels and halve the image, with plain or residual convolutions.
 
     Level i is a 1x1 convolution to `base_channels` * 2^i channels, then `units_per_level` units,
-    then 2x2 pooling. With the defaults 3x32x32 becomes 32x4x4; behind it,
-    `im2vec_encoder: {"type": "pool", "input_channels": 32, "mode": "average"}` and ten classes
-    make 13,202 parameters with `conv: "torch"` and 16,338 with `conv: "custom"`.
+    then 2x2 pooling. With the defaults 3x32x32 becomes 32x4x4; behind it, `im2vec_encoder: {"type":
+    "pool", "mode": "average"}` and ten classes make 13,202 parameters with `conv: "torch"` and
+    16,338 with `conv: "custom"`.
 
     Args:
         conv: Kind of unit. "torch": a convolution and an activation. "custom": a residual block,

@@ -28,7 +28,8 @@ class FeedforwardEncoder(FeatureEncoder):
     """Layers of convolution, batch norm, activation and dropout; a small network to begin with.
 
     The padding keeps the size, so that a layer changes it only by `downsample`: two layers turn
-    3x224x224 into C x 56 x 56.
+    3x224x224 into C x 56 x 56. In a model, `input_channels` need not be given: it is that of the
+    images.
 
     Args:
         input_channels: Channels of the image; 3 for color.
@@ -44,6 +45,7 @@ class FeedforwardEncoder(FeatureEncoder):
         ConfigurationError: A list is not as long as `num_layers`, or a number is out of range.
     """
 
+    injected = ("input_channels",)
     joint_rules = (
         *one_per_layer("hidden_channels", "activations", "kernel_sizes", "dropout"),
         _odd_kernels,

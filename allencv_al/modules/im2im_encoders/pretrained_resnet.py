@@ -27,7 +27,7 @@ class ResnetEncoder(FeatureEncoder):
     `model` is a sequence, so that optimizer groups can name its parts: `model.0` (convolution),
     `.1` (batch norm), `.4` to `.7` (the four stages); the last part is average pooling. So the
     output is 512x1x1 (resnet18, resnet34) or 2048x1x1 for an image of any size, which
-    `{"type": "flatten", "input_channels": 2048, "input_height": 1, "input_width": 1}` takes.
+    `{"type": "flatten"}` takes as it is.
 
     Args:
         resnet_model: The network.

@@ -17,6 +17,8 @@ from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 class PoolEncoder(Im2VecEncoder):
     """One number per channel, from a feature map of any height and width.
 
+    In a model, `input_channels` need not be given: it is that of the encoder before it.
+
     Args:
         input_channels: Channels of the map; also the length of the vector.
         mode: The average of all pixels, their maximum, or their generalized mean
@@ -30,6 +32,8 @@ class PoolEncoder(Im2VecEncoder):
     Raises:
         ConfigurationError: A number is out of range.
     """
+
+    injected = ("input_channels",)
 
     def __init__(
         self,

@@ -149,7 +149,7 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     if model is None or not experiment.sound("model"):
         return
     try:
-        built = _on_meta(experiment, model)
+        built = _on_meta(experiment, model, image_shape)
     except ConfigurationError as error:
         yield from _applicator_faults(model, str(error))
         return
@@ -181,7 +181,7 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     yield from _single_value_faults(experiment, trainer, built, image_shape)
 
 
-def _on_meta(experiment: ConfigView, model: ConfigView) -> Model:
+def _on_meta(experiment: ConfigView, model: ConfigView, image_shape: ImageShape) -> Model:
     weights, count = model.get("class_weights"), model.get("num_labels") or _CLASSES
     names = [f"class {i}" for i in range(count)]
     if isinstance(weights, dict):
@@ -192,7 +192,9 @@ def _on_meta(experiment: ConfigView, model: ConfigView) -> Model:
     stand_in = Vocabulary({"labels": dict.fromkeys(names, 1), namespace: dict.fromkeys(names, 1)})
     # Shapes without memory or time: a model of any size is checked in milliseconds
     with torch.device("meta"), building_without_weights():
-        built: Model = experiment.build("model", vocab=stand_in, serialization_dir=None)
+        built: Model = experiment.build(
+            "model", vocab=stand_in, serialization_dir=None, image_shape=image_shape
+        )
     return built
 
 
