@@ -51,7 +51,7 @@ class Entered:
     def __call__(self, frame: FrameType, event: str, _argument: object) -> None:
         """Take an event of `sys.setprofile`."""
         code = frame.f_code
-        if code.co_name == "_find_and_load" and "importlib" in code.co_filename:
+        if code.co_name in ("_find_and_load", "_find_spec") and "importlib" in code.co_filename:
             change = {"call": 1, "return": -1}.get(event, 0)
             self._threads.importing = self._importing() + change
         elif event == "call" and self._is_on_the_way(code) and self._carries_value(frame):
