@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from allencv_al.active_learning.audit import RunAudit, audit_text
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.rounds.pool_figures import PoolFigures
 from allencv_al.active_learning.rounds.round_metrics import (
@@ -91,6 +92,7 @@ class ActiveLearningLoop:
         self.folder = folder
         self.rounds = RoundStore(database)
         self.labels = LabelStore(database)
+        self.audit = RunAudit(learner, settings.audit, database, seed)
         self._seed = seed
         self.hooks = hooks or LoopHooks()
         self.is_partial = False  # whether a round may continue with some of its labels
@@ -107,6 +109,8 @@ class ActiveLearningLoop:
         """
         self.learner.check(self.settings.strategy.needs)
         self._take_known_labels()
+        is_cold = self.settings.retrain == "cold"
+        self.audit.draw(self.labels.current(), bool(self._trained()), is_cold)
         self.items_of([*self.labels.labels(), *self.asked()])
         round = self._open_round()
         for folder in (self._round_folder(round), *self._round_folder(round).glob("*/")):
@@ -126,10 +130,7 @@ class ActiveLearningLoop:
 
     def have_last_model(self) -> None:
         """Load the last trained model, if any."""
-        trained = [
-            round for round in self.rounds.rounds() if self.rounds.is_finished(round, State.TRAIN)
-        ]
-        if trained:
+        if trained := self._trained():
             self._outputs.have_model(trained[-1])
 
     def items_of(self, ids: Sequence[str]) -> list[Instance]:
@@ -166,14 +167,14 @@ class ActiveLearningLoop:
     def _open_round(self) -> int:
         last = self.rounds.last()
         if last is None:
-            return 1 if self.labels.labels() else 0  # round 0 chooses what is labeled first
+            return 1 if self._training_labels() else 0  # round 0 chooses what is labeled first
         round, state = last
         return round + 1 if state is State.INGEST else round
 
     def _go_through(self, round: int) -> bool:
         """Finish the round; return whether another follows."""
-        labels = self.labels.labels()
-        if self.learner.set_classes(set(labels.values())):
+        labels = self._training_labels()
+        if self.learner.set_classes(set(self.labels.labels().values())):
             self._outputs.begin(None)
         chosen = self.rounds.is_finished(round, State.SELECT)
         if chosen:  # a process may have been killed between recording that and this
@@ -243,6 +244,7 @@ class ActiveLearningLoop:
         metrics = self._figures.measure(
             round, labels, outputs, lambda: self._outputs.of_labeled(labels, needs)
         )
+        metrics.update(self.audit.measure(self.labels.current(), outputs))
         return {
             "metrics": _finite(metrics),
             "pool_size": len(outputs.ids),
@@ -280,9 +282,11 @@ class ActiveLearningLoop:
                 zip(selection.ids, selection.scores, selection.reasons, strict=True)
             )
         ]
+        audited = self._audit_queries(len(queries))
+        detail["audit"] = len(audited)
         self.hooks.on_point("SELECT done")
         # Recorded before the outputs go: a kill in between is repaired when the round resumes
-        self.rounds.finish(round, State.SELECT, detail, queries)
+        self.rounds.finish(round, State.SELECT, detail, [*queries, *audited])
         self._outputs.drop_files(self._round_folder(round))
         self.hooks.on_point("SELECT recorded")
         return None
@@ -307,7 +311,8 @@ class ActiveLearningLoop:
             set(given)
         ):  # unknown classes are refused before they are stored
             self._outputs.begin(None)
-        counts = {name: given.count(name) for name in sorted(set(given))}
+        batch = [label.label for label in found if label.id not in self.audit.held_out]
+        counts = {name: batch.count(name) for name in sorted(set(given)) if name in batch}
         answered = {answer.id for answer in found}
         detail = {
             "batch_classes": counts,
@@ -319,6 +324,24 @@ class ActiveLearningLoop:
         self.hooks.on_point("INGEST recorded")
 
     # -- Parts of a round ---------------------------------------------------------------------
+
+    def _trained(self) -> list[int]:
+        rounds = self.rounds.rounds()
+        return [round for round in rounds if self.rounds.is_finished(round, State.TRAIN)]
+
+    def _audit_queries(self, picks: int) -> list[Query]:
+        """Return what is asked for with a query to measure the model, within the budget."""
+        answered = self.labels.current()
+        budget = self.settings.budget
+        left = len(self._items) if budget is None else budget - self._spent() - picks
+        return self.audit.queries(answered, first_rank=picks, most=max(left, 0))
+
+    def _training_labels(self) -> dict[str, str]:
+        return self.audit.training_labels(self.labels.labels())
+
+    def _spent(self) -> int:
+        """Return the number of labels so far, those of the audit included."""
+        return len(self.labels.labels())
 
     def _take_known_labels(self) -> None:
         """Store the labels in the data, unless the annotator reveals them only when asked."""
@@ -345,11 +368,15 @@ class ActiveLearningLoop:
         size = settings.query_size
         if not labels and settings.initial is not None:
             size = settings.initial.size
-        return size if settings.budget is None else min(size, settings.budget - len(labels))
+        if settings.budget is None:
+            return size
+        waiting = len(self.audit.queries(self.labels.current(), 0, settings.budget))
+        # At least one, should a grown audit take all that is left
+        return max(1, min(size, settings.budget - self._spent() - waiting))
 
     def _reason_to_stop(self, labels: dict[str, str]) -> str | None:
         budget = self.settings.budget
-        if budget is not None and len(labels) >= budget:
+        if budget is not None and self._spent() >= budget:
             return f"the budget of {budget} labels is spent"
         if not self._pool_ids():
             return "there is nothing left to label"
@@ -369,12 +396,13 @@ class ActiveLearningLoop:
     def _pool_ids(self) -> list[str]:
         """Return the ids of the pool: items without a label event."""
         answered = self.labels.current()
-        return [id for id in self._items if id not in answered]
+        held_out = self.audit.held_out
+        return [id for id in self._items if id not in answered and id not in held_out]
 
     def _needs_of_round(self, labels: dict[str, str]) -> frozenset[str]:
         """Return the outputs that this round needs, for the strategy, stop rules and metrics."""
         budget = self.settings.budget
-        last = budget is not None and len(labels) >= budget
+        last = budget is not None and self._spent() >= budget
         needs = frozenset[str]() if last else outputs_for(self.settings.strategy.needs)
         return needs | self._figures.needs()
 
@@ -390,7 +418,7 @@ class ActiveLearningLoop:
 
     def _bring_back(self, round: int) -> None:
         """Restore the model of a round in the learner."""
-        labels, folder = self.labels.labels(), self._round_folder(round)
+        labels, folder = self._training_labels(), self._round_folder(round)
         if self.rounds.detail(round, State.TRAIN)["classes"] == self.learner.class_names():
             self.learner.restore(round, labels, folder)
         else:
@@ -439,12 +467,14 @@ class ActiveLearningLoop:
     def _report(self, round: int) -> None:
         record = read_record(self.rounds, self.labels, round, self.learner.class_names())
         accuracy = record.metrics.get("accuracy")
+        audited = audit_text(record.metrics)
         logger.info(
-            "round %d: %s%d labels%s",
+            "round %d: %s%d labels%s%s",
             round,
             "trained on " if record.labels else "",
-            record.labels or len(self.labels.labels()),
+            record.labels or self._spent(),
             "" if accuracy is None else f", accuracy {accuracy:.4f}",
+            "" if audited is None else f", accuracy {audited}",
         )
         self.hooks.on_round(record)
 

@@ -19,6 +19,7 @@ from allencv_al.data.dataset_readers.image_files import count_images
 from allencv_al.data.id_hash import id_hashes
 from allencv_al.data.instance import Instance, encodable
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.labels.audit_sample import is_audit
 from allencv_al.training.datasets import check_labels, only_known
 
 logger = logging.getLogger(__name__)
@@ -91,15 +92,16 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
     if settings.annotator.needs_known_labels:
         _check_labeled(items)
         check_labels(datasets)
-    _warn_of_measuring(data)
+    if settings.audit is None and not any(map(is_audit, items)):
+        _warn_of_measuring(data)
     return data
 
 
 def _warn_of_measuring(data: LoopData) -> None:
     if data.test is None:
         logger.warning(
-            "nothing to measure with: give test_data_path or active_learning.test_fraction to see "
-            "what the labels bring"
+            "nothing to measure with: give active_learning.audit, test_data_path or "
+            "active_learning.test_fraction to see what the labels bring"
         )
     elif data.test_is_validation:
         logger.warning(

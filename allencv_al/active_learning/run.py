@@ -52,6 +52,7 @@ CHANGEABLE = (
             *("patience_seconds", "records_per_request"),
         )
     ),
+    "active_learning.audit",
     "active_learning.budget",
     "active_learning.classes",
     "active_learning.pool_data_path",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 from allencv_al.data.instance import Instance
+from allencv_al.labels.audit_sample import marked
 from allencv_al.labels.contact_sheet import thumbnail_png_bytes, write_contact_sheet
 from allencv_al.labels.label_table import PickedImage, write_label_table
 from allencv_al.reports.line_chart import ChartText, write_line_chart
@@ -82,7 +83,7 @@ class RunFiles:
         is_shown = any(_has_image(item) for item in self._items.values())
         thumbnail = self._thumbnail if is_shown else None
         write_run_report(self._folder, records, self._context(records), thumbnail)
-        self._write_labels(loop.labels.labels())
+        self._write_labels(loop.labels.labels(), loop.audit.ids)
         try:
             self._write_contact_sheet(records)
         except Exception as error:  # a picture must not end the run
@@ -104,16 +105,20 @@ class RunFiles:
             environment=read_environment(self._folder),
         )
 
-    def _write_labels(self, labels: Mapping[str, str]) -> None:
+    def _write_labels(self, labels: Mapping[str, str], audit: Collection[str]) -> None:
         """Write all current labels as a table for the reader `manifest`."""
         items = [self._items[id] for id in labels if id in self._items]
-        labeled = [replace(item, label=labels[item.id]) for item in items]
+        labeled = [
+            replace(item, label=labels[item.id], metadata=marked(item.metadata, item.id in audit))
+            for item in items
+        ]
         write_label_table(self._folder / LABELS_NAME, [], labeled)
 
     def _write_contact_sheet(self, records: Sequence[RoundRecord]) -> None:
         """Draw the images that wait for labels, if any."""
         path = self._folder / SHEET_NAME
-        waiting = [pick for pick in records[-1].picks if pick.outcome == "waiting"]
+        asked = (*records[-1].picks, *records[-1].audit)
+        waiting = [pick for pick in asked if pick.outcome == "waiting"]
         if not waiting:
             path.unlink(missing_ok=True)
             return

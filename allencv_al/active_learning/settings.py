@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Interval
 from overrides import overrides
 
+from allencv_al.active_learning.audit import AuditSample
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.pool_conditions import PoolConditions
 from allencv_al.active_learning.stop_rules.base import StopRule
@@ -86,7 +87,10 @@ class ActiveLearningSettings(FromParams):
         query_size: Number of items per query.
         initial: The items that are labeled first, where nothing is labeled yet. Default:
             `query_size` of them at random.
-        budget: Maximum number of labels, including the initial ones; null: all items.
+        budget: Maximum number of labels, including the initial ones and those of the audit; null:
+            all items.
+        audit: Random images that measure the model and are never trained on. Default: none, except
+            those that the data marks with `audit` in the column `use`.
         retrain: Start of each round's model: "cold", the initial weights; "warm", the weights of
             the round before; "shrink_perturb", those scaled by `shrink` plus noise of the deviation
             `perturb` (Ash & Adams 2020, arXiv:1910.08475).
@@ -127,6 +131,7 @@ class ActiveLearningSettings(FromParams):
         query_size: Annotated[int, Ge(1)] = DEFAULT_QUERY_SIZE,
         initial: InitialQuery | None = None,
         budget: Annotated[int, Ge(1)] | None = None,
+        audit: AuditSample | None = None,
         retrain: Retrain = "cold",
         shrink: Annotated[float, Interval(ge=0, le=1)] = 0.6,
         perturb: Annotated[float, Ge(0)] = 0.01,
@@ -148,6 +153,7 @@ class ActiveLearningSettings(FromParams):
         self.query_size = query_size
         self.initial = initial
         self.budget = budget
+        self.audit = audit
         self.retrain: Retrain = retrain
         self.shrink = shrink
         self.perturb = perturb
@@ -174,16 +180,21 @@ class ActiveLearningSettings(FromParams):
                 "conditions",
                 "they change data whose labels are known: expected the annotator ground_truth",
             )
-        initial, budget = config.child("initial"), config.get("budget")
-        if (
-            budget is None
-            or initial is None
-            or not (config.sound("budget") and initial.sound("size"))
-        ):
+        budget = config.get("budget")
+        if budget is None or not config.sound("budget"):
             return
-        size = initial.get("size")
-        if size > budget:
-            yield initial.fault("size", f"expected at most the budget, {budget}, found {size}")
+        left = budget
+        audit, initial = config.child("audit"), config.child("initial")
+        if audit is not None and audit.sound("size"):
+            left -= audit.get("size")
+            if left < 1:
+                found = f"expected less than the budget, {budget}, found {audit.get('size')}"
+                yield audit.fault("size", found)
+                return
+        if initial is not None and initial.sound("size") and initial.get("size") > left:
+            what = "the budget" if left == budget else "what the audit leaves of the budget"
+            found = f"expected at most {what}, {left}, found {initial.get('size')}"
+            yield initial.fault("size", found)
 
 
 def name_in(config: Mapping[str, Any], key: str, default: str) -> str:

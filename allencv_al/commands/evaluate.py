@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +85,15 @@ def run(args: argparse.Namespace) -> int:
     choice = args.dataset_reader_choice
     reader = archive.dataset_reader if choice == "train" else archive.validation_dataset_reader
     labeled = _labeled_images(reader, args.input_file)
-    dataset = only_known(labeled, archive.model.vocab, args.input_file)
+    audited = _audited_images(labeled)
+    dataset = only_known(audited or labeled, archive.model.vocab, args.input_file)
     loader = _data_loader(archive, dataset, args.batch_size)
     with _predictions(args.predictions_output_file, archive.model, dataset) as on_batch:
         metrics = to_json_value(
             evaluate(archive.model, loader, args.cuda_device, args.precision, on_batch=on_batch)
         )
+    if audited is not None:
+        metrics.update(_interval(archive, audited, args.batch_size, args.cuda_device))
     logger.info(
         "evaluated %d images; %d unreadable",
         len(dataset) - len(loader.unreadable),
@@ -120,6 +124,35 @@ def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
         return found
     logger.warning("skipped %d unlabeled images", len(found) - len(labeled))
     return Dataset(reader, labeled, found.skipped, found.unreadable)
+
+
+def _audited_images(dataset: Dataset) -> Dataset | None:
+    """Return the images of the audit sample, which alone were not trained on; None without any."""
+    from allencv_al.data.dataset_readers.base import Dataset
+    from allencv_al.labels.audit_sample import is_audit
+
+    found = [item for item in dataset if is_audit(item)]
+    if not found:
+        return None
+    if len(found) < len(dataset):
+        logger.warning(
+            "measured on the %d images of the audit sample; the %d others of the table were chosen "
+            "and may have been trained on",
+            *(len(found), len(dataset) - len(found)),
+        )
+    return Dataset(dataset.reader, found, dataset.skipped, dataset.unreadable)
+
+
+def _interval(
+    archive: Archive, audited: Dataset, batch_size: int | None, cuda_device: Any
+) -> dict[str, float]:
+    from allencv_al.data.dataset_readers.base import Dataset
+    from allencv_al.training.evaluation import evaluate_audit
+
+    truth = {item.id: item.label for item in audited if item.label is not None}
+    images = [replace(item, label=None) for item in audited]
+    loader = _data_loader(archive, Dataset(audited.reader, images), batch_size)
+    return evaluate_audit(archive.model, loader, truth, cuda_device)
 
 
 def _data_loader(archive: Archive, dataset: Dataset, batch_size: int | None) -> DataLoader:

@@ -54,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of annotators per image (default: 1, or that of the labeling)",
     )
+    parser.add_argument(
+        "--audit",
+        type=arguments.positive_int,
+        metavar="N",
+        help="ask for N random images first, without predictions; their labels measure models, and "
+        "train leaves them out (default: none, or those of the labeling)",
+    )
     _add_order(parser.add_argument_group("order"))
     server = parser.add_argument_group("server")
     server_arguments.add_server(server, port=8010)
@@ -132,6 +139,7 @@ def _check_run_options(args: argparse.Namespace, source: Path) -> None:
         "--classes": bool(args.classes),
         "--labeling-dir": args.labeling_dir is not None,
         "--labels-per-image": args.labels_per_image is not None,
+        "--audit": args.audit is not None,
         "--strategy": args.strategy is not None,
         "--query-size": args.query_size is not None,
         "--seed": args.seed is not None,

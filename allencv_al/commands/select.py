@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         picked_images,
         write_results,
     )
+    from allencv_al.labels.audit_sample import is_audit
 
     _complete(args)
     _check_options(args)
@@ -50,11 +51,13 @@ def run(args: argparse.Namespace) -> int:
     predictors = _predictors(args, strategy, [] if inputs is None else inputs[1])
     pool, labeled = _inputs(args, predictors[0]) if inputs is None else inputs
     _check_labels(args, labeled, predictors)
+    # Audited images measure models: no strategy may count them as labeled
+    known = [item for item in labeled if not is_audit(item)]
     started = time.monotonic()
     selection = _selector(args, predictors, strategy).select(
         pool,
         args.query_size,
-        labeled=labeled,
+        labeled=known,
         seed=args.seed,
         folder=args.scores_dir,
         target=_target(args, predictors),
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         id, cause = next(iter(selection.unreadable.items()))
         raise DataError(f"none of the {len(pool)} images can be read; {id}: {cause}")
     results = Results(
-        picks=picked_images(selection, labeled, predictors if args.embeddings is None else ()),
+        picks=picked_images(selection, known, predictors if args.embeddings is None else ()),
         pool=pool,
         labeled=labeled,
         unreadable=selection.unreadable,

@@ -50,4 +50,11 @@ def _summary(metrics: dict[str, object], folder: Path) -> str:
         for name in wanted
         if (value := metrics.get(name)) is not None
     ]
+    if metrics.get("audit_labels"):
+        value, low, high = (
+            f"{100 * float(str(metrics[f'audit_{name}'])):.1f}"
+            for name in ("accuracy", "low", "high")
+        )
+        images = metrics["audit_labels"]
+        lines.append(f"audit: accuracy {value} % ({low} to {high} %) by {images} images")
     return "\n".join([*lines, f"model: {folder / 'model.tar.gz'}"]) + "\n"

@@ -16,6 +16,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import write_bytes
 from allencv_al.common.files.tables import csv_bytes, csv_text, read_table
 from allencv_al.data.instance import Instance
+from allencv_al.labels.audit_sample import AUDIT, USE, is_audit
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
 
@@ -23,6 +24,7 @@ COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "
 # differ in length.
 _NO_OTHER_REASON = "its score"
 _LABELED = "labeled already"
+_TRAIN = "train"
 # A spreadsheet reads a cell that begins with one of these as a formula
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
@@ -55,6 +57,7 @@ def write_label_table(
 
     Paths are in the form that the reader `manifest` reads: relative to the folder of the table if
     both lie in one tree, else absolute. An image without a file (a record of CIFAR) has an id only.
+    A column `use` marks images of an audit sample, if there are any.
     Without picks, the columns about picks are left out.
 
     Args:
@@ -69,6 +72,9 @@ def write_label_table(
     if not picks:
         columns = [name for name in ("path", "id") if any(row[name] for row in rows)] or ["path"]
         columns.append("label")
+    if any(is_audit(item) for item in labeled):
+        # The last column is never empty: that of picks is the reason
+        columns = [*columns[:-1], USE, columns[-1]] if picks else [*columns, USE]
     write_bytes(path, csv_bytes(csv_text(columns, rows)))
 
 
@@ -108,7 +114,7 @@ def check_replaceable(path: str | Path, labels_are_kept: bool) -> None:
         table = None
     if table is None or "label" not in table.columns or any(row.problem for row in table.rows):
         raise DataError(f"{path}: a file is there that is no table of labels; name another one")
-    further = sorted(set(table.columns).difference(COLUMNS))
+    further = sorted(set(table.columns).difference({*COLUMNS, USE}))
     if further:
         raise DataError(
             f"{path}: the table there has columns that the new one would not have "
@@ -161,7 +167,8 @@ def _labeled_rows(
         id = instance.id if not path or path in taken else ""
         if id in taken:
             id = f"labeled/{path}"
-        yield {"path": path, "label": instance.label, "id": id, "reason": _LABELED}
+        use = AUDIT if is_audit(instance) else _TRAIN
+        yield {"path": path, "label": instance.label, "id": id, "reason": _LABELED, USE: use}
 
 
 def _path(instance: Instance, folder: Path) -> str:

@@ -20,6 +20,7 @@ from allencv_al.data.dataset_readers.image_classification_directory import (
 from allencv_al.data.dataset_readers.image_tables import rows_of_split
 from allencv_al.data.instance import Instance, encodable, path_id
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.labels.audit_sample import USE, AuditStore, is_audit, is_marked, marked
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME
@@ -27,7 +28,7 @@ from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("path", "image_path", "id", "label", "split")
+_COLUMNS = ("path", "image_path", "id", "label", "split", USE)
 
 FileKey = tuple[int, int] | str
 
@@ -99,14 +100,14 @@ def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
     roots = [config.get("train_data_path"), block.get("pool_data_path")]
     by_id = {instance.id: instance for instance in pool}
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
-        labels = LabelStore(database).labels()
+        labels, audit = LabelStore(database).labels(), AuditStore(database).ids()
     for id, label in labels.items():
         files = [expanded(root) / id for root in roots if root]
         file = next((file for file in files if file.is_file()), None)
         if file is not None:
-            yield Instance(id, file, label)
+            yield Instance(id, file, label, metadata=marked({}, id in audit))
         elif id in by_id:
-            yield replace(by_id[id], label=label)
+            yield _labeled(by_id[id], label, id in audit)
 
 
 class _Table:
@@ -173,15 +174,20 @@ class _Table:
             if problem is None and (file.exists() or known is None):
                 if not file.exists():
                     self._absent.append(f"{row.place}: {file}")
-                return Instance(id or path_id(written), file, label)
+                metadata = marked({}, is_marked(row.values))
+                return Instance(id or path_id(written), file, label, metadata=metadata)
         else:
             problem = (
                 f"the id {repr_json(id)} is not in the pool" if id else "neither a path nor an id"
             )
         if known is not None:
-            return replace(known, label=label)
+            return _labeled(known, label, is_marked(row.values))
         self._problems.append(f"{row.place}: {problem}")
         return None
+
+
+def _labeled(instance: Instance, label: str | None, is_audited: bool) -> Instance:
+    return replace(instance, label=label, metadata=marked(instance.metadata, is_audited))
 
 
 def _as_in_pool(found: Sequence[Instance], pool: Sequence[Instance]) -> list[Instance]:
@@ -190,7 +196,7 @@ def _as_in_pool(found: Sequence[Instance], pool: Sequence[Instance]) -> list[Ins
     for instance in found:
         same = by_key.get(_key(instance))
         if same is not None:
-            items.append(replace(same, label=instance.label))
+            items.append(_labeled(same, instance.label, is_audit(instance)))
         elif isinstance(instance.image, str | Path):
             # The whole path: relative to another folder than the pool, its id could be taken there
             items.append(replace(instance, id=encodable(path_id(instance.image))))

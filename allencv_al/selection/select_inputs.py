@@ -33,6 +33,7 @@ from allencv_al.data.dataset_readers.image_tables import (
 )
 from allencv_al.data.dataset_readers.manifest import ManifestReader
 from allencv_al.data.instance import Instance, check_ids_are_unique, encodable, path_id
+from allencv_al.labels.audit_sample import is_audit
 from allencv_al.selection.known_labels import read_labeled
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def separate(
     known = {instance.id for instance in labeled}
     labeled += [item for item in pool if item.label is not None and item.id not in known]
     known |= {instance.id for instance in labeled}
-    rest = [instance for instance in pool if instance.id not in known]
+    rest = [item for item in pool if item.id not in known and not is_audit(item)]
     if not rest:
         raise DataError(f"all {len(pool)} images of the pool are labeled: none is left to choose")
     return rest, labeled

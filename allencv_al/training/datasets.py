@@ -11,9 +11,10 @@ from typing import Literal
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean, listed
-from allencv_al.data.dataset_readers.base import Dataset
+from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.labels.audit_sample import is_audit
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,13 @@ class Datasets:
         train: The images to learn from.
         validation: The images that choose the best epoch.
         test: The images that measure the result.
+        audit: Training images that a table marks as an audit sample: they measure, too.
     """
 
     train: Dataset
     validation: Dataset | None
     test: Dataset | None
+    audit: Dataset | None = None
 
     def for_samples(self) -> Dataset | None:
         """Return the data set for sample images: not the training images."""
@@ -77,6 +80,37 @@ def check_labels(datasets: Datasets) -> None:
     for name, dataset in (("validation", datasets.validation), ("test", datasets.test)):
         if dataset is not None:
             _check_measuring(name, dataset.labels(), known)
+
+
+def without_audit(datasets: Datasets, reader: DatasetReader) -> Datasets:
+    """Return the data sets with the audited images apart: in `audit`, not where models learn.
+
+    Args:
+        datasets: The data sets.
+        reader: The reader of images that measure.
+
+    Raises:
+        DataError: No other labeled training image is left.
+    """
+    audited = [item for item in datasets.train if is_audit(item) and item.label is not None]
+    train = _unaudited(datasets.train)
+    if train is datasets.train:
+        return datasets
+    if not _classes(train):
+        raise DataError(
+            f"train_data_path: all {len(audited)} labeled images are of the audit sample, which "
+            "only measures; label other images to learn from"
+        )
+    validation = datasets.validation and _unaudited(datasets.validation)
+    audit = Dataset(reader, audited) if audited else None
+    return replace(datasets, train=train, validation=validation, audit=audit)
+
+
+def _unaudited(dataset: Dataset) -> Dataset:
+    kept = [item for item in dataset if not is_audit(item)]
+    if len(kept) == len(dataset):
+        return dataset
+    return Dataset(dataset.reader, kept, dataset.skipped, dataset.unreadable)
 
 
 def only_labeled(datasets: Datasets) -> Datasets:

@@ -37,6 +37,7 @@ from allencv_al.training.datasets import (
     check_labels,
     only_known,
     only_labeled,
+    without_audit,
 )
 from allencv_al.training.trainers.base import Trainer
 
@@ -52,7 +53,9 @@ class Experiment(FromParams):
     Args:
         dataset_reader: Dataset reader of the training images, with decoding and transforms.
         model: The network.
-        train_data_path: The training images: a folder or file that `dataset_reader` takes.
+        train_data_path: The training images: a folder or file that `dataset_reader` takes. Images
+            that its table marks with `audit` in the column `use` are not learned; they measure the
+            finished model, which writes `audit_*` into metrics.json.
         trainer: The trainer.
         validation_dataset_reader: The reader of validation and test images, usually without random
             transforms; predictions use it too. Default: `dataset_reader`.
@@ -192,7 +195,8 @@ class Experiment(FromParams):
         Raises:
             DataError: A data set is empty, or its labels are meaningless.
         """
-        datasets = only_labeled(self.read())
+        datasets = without_audit(self.read(), self.validation_dataset_reader)
+        datasets = only_labeled(datasets)
         vocabulary = self.make_vocabulary(datasets)
         validation, test = (
             None if data is None else only_known(data, vocabulary, f"{name}_data_path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files import atomic_file
 from allencv_al.common.seeding import seed_everything
 from allencv_al.data.data_loaders import DataLoader
+from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.metrics.accuracy_interval import AccuracyEstimate
 from allencv_al.models.archive import archive_model
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpointer import has_checkpoints
 from allencv_al.training.datasets import Datasets
-from allencv_al.training.evaluation import evaluate
+from allencv_al.training.evaluation import evaluate, evaluate_audit
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import (
     METRICS_NAME,
@@ -103,6 +106,8 @@ def train(
             metrics = _train_and_archive(trainer, experiment, datasets, folder, recover)
             if experiment.evaluate_on_test and loaders.test is not None:
                 metrics.update(_test(trainer, loaders.test, vocabulary, folder))
+            if datasets.audit is not None and loaders.audit is not None:
+                metrics.update(_audit(trainer, loaders.audit, datasets.audit))
             atomic_file.write_json(folder / METRICS_NAME, metrics)
         finally:
             # Workers end, also after an error; then the list of unreadable images is complete
@@ -163,9 +168,15 @@ class _Loaders:
             None if dataset is None else experiment.make_loader(dataset, vocabulary, training=False)
             for dataset in (datasets.validation, datasets.test)
         )
+        self.audit = None
+        if datasets.audit is not None:
+            # Without labels: one of a class that the model does not know is wrong, not an error
+            images = [replace(item, label=None) for item in datasets.audit]
+            dataset = Dataset(datasets.audit.reader, images)
+            self.audit = experiment.make_loader(dataset, vocabulary, training=False)
 
     def all(self) -> list[DataLoader]:
-        loaders = (self.train, self.validation, self.test)
+        loaders = (self.train, self.validation, self.test, self.audit)
         return [loader for loader in loaders if loader is not None]
 
 
@@ -177,6 +188,16 @@ def _test(
     if confusion is not None:
         write_confusion_matrix(folder / "confusion_matrix.png", confusion, vocabulary, "test")
     return {f"test_{name}": value for name, value in found.items()}
+
+
+def _audit(trainer: Trainer, loader: DataLoader, audit: Dataset) -> dict[str, Any]:
+    truth = {item.id: item.label for item in audit if item.label is not None}
+    found = evaluate_audit(trainer.model, loader, truth, trainer.device)
+    if found:
+        value, low, high = (found[f"audit_{name}"] for name in ("accuracy", "low", "high"))
+        estimate = AccuracyEstimate(value, low, high, int(found["audit_labels"]))
+        logger.info("accuracy %s by %d audited images", estimate, estimate.labels)
+    return found
 
 
 def _list_unreadable(folder: Path, loaders: Iterable[DataLoader]) -> None:

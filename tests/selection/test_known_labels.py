@@ -11,6 +11,7 @@ from fixtures.table_files import write
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
+from allencv_al.labels.audit_sample import is_audit
 from allencv_al.labels.label_store import LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
@@ -161,3 +162,12 @@ def test_the_labels_of_a_run_are_known_by_its_images(photos: Path) -> None:
     # 1.jpg is the file in photos/a, b.jpg is known by its id alone, and gone.jpg is nowhere
     assert [(item.id, item.label) for item in labeled] == [("a/1.jpg", "cat"), ("b.jpg", "emu")]
     assert [item.id for item in rest] == ["a-.webp", "a/2.PNG"]
+
+
+def test_audited_images_are_neither_chosen_nor_counted_as_labeled_by_a_strategy(
+    photos: Path,
+) -> None:
+    table = write("t.csv", "path,label,use", "photos/a/1.jpg,dog,train", "photos/b.jpg,cat,audit")
+    rest, labeled = separate(read_pool("photos"), table)
+    assert "b.jpg" not in [item.id for item in rest]
+    assert {item.id: is_audit(item) for item in labeled} == {"a/1.jpg": False, "b.jpg": True}

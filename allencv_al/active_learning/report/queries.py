@@ -105,6 +105,8 @@ def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> Show
         facts.append(f"model wrong on {wrong} of {len(judged)}")
     if waiting := sum(pick.outcome == "waiting" for pick in record.picks):
         facts.append(f"{waiting} waiting for a label")
+    if record.audit:
+        facts.append(f"{formats.count(len(record.audit), 'image')} more to measure the model")
     classes = sorted(record.batch_classes.items(), key=lambda entry: (-entry[1], entry[0]))
     items = [
         ShownItem(pick, _picture(thumbnail(pick.id)) if thumbnail else None)

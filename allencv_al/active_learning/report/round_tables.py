@@ -47,6 +47,17 @@ _METRICS = {
         "Agreement",
         "Of the predictions with those of the round before, beyond chance (Cohen's kappa)",
     ),
+    "audit_accuracy": (
+        "Audited accuracy",
+        "On random images of the pool that no model was trained on",
+    ),
+    "audit_low": ("At least", "Lower end of the interval of the audited accuracy"),
+    "audit_high": ("At most", "Upper end of the interval of the audited accuracy"),
+    "audit_labels": ("Audited images", "Labeled images that the audited accuracy rests on"),
+    "mean_confidence": (
+        "Confidence",
+        "Accuracy that the model expects of itself on the pool; no label checks it",
+    ),
 }
 # The other metrics are fractions, shown in percent
 _FORMATS: Mapping[str, Callable[[float | None], str]] = {
@@ -55,6 +66,7 @@ _FORMATS: Mapping[str, Callable[[float | None], str]] = {
     "redundancy": formats.significant,
     "batch_class_entropy": lambda value: formats.number(value, 2),
     "agreement": formats.number,
+    "audit_labels": lambda value: formats.NONE if value is None else formats.count(round(value)),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from allencv_al.active_learning.audit import audit_text
 from allencv_al.active_learning.report.queries import Thumbnails, queries
 from allencv_al.active_learning.report.round_tables import (
     confusion_table,
@@ -34,6 +35,7 @@ _LINES = {
     "accuracy": "test set",
     "mean_average_precision": "mAP on the test set",
     "pool_accuracy": "whole pool",
+    "audit_accuracy": "audit sample",
 }
 _SECTIONS = {
     "curve": "Learning curve",
@@ -110,16 +112,24 @@ def write_run_report(
 
 
 def run_lines(records: Sequence[RoundRecord]) -> list[CurveLine]:
-    """Return the lines of one run: accuracy, or mAP, on the test set; and on the whole pool.
+    """Return the lines of one run: accuracy on the test set, the whole pool and an audit sample.
 
-    A metric that no round has gives no line.
+    A metric that no round has gives no line; the band of the audit is its interval.
     """
-    curves = [
-        curve_from_records(records, name, seed=0, metric=metric) for metric, name in _LINES.items()
-    ]
+    curves = {
+        metric: curve_from_records(records, name, seed=0, metric=metric)
+        for metric, name in {**_LINES, "audit_low": "low", "audit_high": "high"}.items()
+    }
+    low, high = (curves.pop(metric) for metric in ("audit_low", "audit_high"))
     return [
-        CurveLine(curve.strategy, curve.labels.astype(np.float64), curve.values)
-        for curve in curves
+        CurveLine(
+            curve.strategy,
+            curve.labels.astype(np.float64),
+            curve.values,
+            low.values if low is not None and metric == "audit_accuracy" else None,
+            high.values if high is not None and metric == "audit_accuracy" else None,
+        )
+        for metric, curve in curves.items()
         if curve is not None
     ]
 
@@ -155,16 +165,27 @@ def _content(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> di
 def _figures(records: Sequence[RoundRecord]) -> dict[str, str]:
     accuracy = [record.metrics.get("accuracy") for record in records]
     last = next((value for value in reversed(accuracy) if value is not None), None)
+    audited = _audited(records)
     return {
         "Accuracy on the test set": "" if last is None else formats.percent(last),
+        "Audited accuracy": "" if audited is None else formats.percent(audited["audit_accuracy"]),
         "Labels": formats.count(max((record.labels for record in records), default=0)),
         "Rounds": formats.count(len([record for record in records if record.labels])),
         "Computing time": formats.duration(machine_seconds(records)) if records else "",
     }
 
 
+def _audited(records: Sequence[RoundRecord]) -> Mapping[str, float | None] | None:
+    """Return the metrics of the last round that was audited."""
+    found = (record.metrics for record in reversed(records))
+    return next((one for one in found if one.get("audit_accuracy") is not None), None)
+
+
 def _progress(records: Sequence[RoundRecord], context: RunContext) -> str:
+    audited = _audited(records)
     measured = [record for record in records if record.metrics.get("accuracy") is not None]
+    if audited is not None and not measured:
+        return f"The last model's accuracy is {audit_text(audited)}."
     if not measured:
         return "Nothing was measured on a test set."
     first, last = measured[0], measured[-1]
@@ -173,7 +194,7 @@ def _progress(records: Sequence[RoundRecord], context: RunContext) -> str:
         f"With {formats.count(last.labels, 'label')} the model classifies "
         f"{formats.percent(last.metrics['accuracy'])} of the {where} correctly"
     )
-    if first is last:
-        return f"{text}."
-    before = formats.percent(first.metrics["accuracy"])
-    return f"{text}; with {formats.count(first.labels)} it was {before}."
+    if first is not last:
+        before = formats.percent(first.metrics["accuracy"])
+        text += f"; with {formats.count(first.labels)} it was {before}"
+    return f"{text}." if audited is None else f"{text}. In the audit it is {audit_text(audited)}."

@@ -48,9 +48,10 @@ class PoolFigures:
     def needs(self) -> set[str]:
         """Return the outputs that the metrics need."""
         needs = set()
-        if self._settings.evaluate_pool or self._needs_agreement():
+        settings = self._settings
+        if settings.evaluate_pool or settings.audit is not None or self._needs_agreement():
             needs.add("logits")
-        if self._settings.evaluate_pool and self._learner.offers("embeddings"):
+        if settings.evaluate_pool and self._learner.offers("embeddings"):
             needs.add("embeddings")
         return needs
 

@@ -21,6 +21,11 @@ METRICS = (
     "redundancy",
     "batch_class_entropy",
     "agreement",
+    "audit_accuracy",
+    "audit_low",
+    "audit_high",
+    "audit_labels",
+    "mean_confidence",
 )
 """The keys of `RoundRecord.metrics`, in the order in which they are shown."""
 
@@ -66,6 +71,7 @@ class RoundRecord:
         seconds: Duration of each state: `train`, `test`, `infer`, `select`, `annotate`.
         select_peak_mb: Growth of the peak memory during the selection, in MB.
         picks: The query of the round, in the order of picking.
+        audit: The images of the audit sample that were asked for with it.
         pool_size: Number of items in the pool.
         unreadable: Items that could not be read so far, with the cause.
         notes: Remarks for the report, such as the reason why the run ended.
@@ -80,6 +86,7 @@ class RoundRecord:
     seconds: Mapping[str, float] = field(default_factory=dict)
     select_peak_mb: float | None = None
     picks: Sequence[Pick] = ()
+    audit: Sequence[Pick] = ()
     pool_size: int = 0
     unreadable: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -92,8 +99,10 @@ class RoundRecord:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the record that `to_json` gave."""
         tuples = {name: tuple(value.get(name, ())) for name in ("classes", "notes")}
-        picks = tuple(Pick(**pick) for pick in value.get("picks", ()))
-        return cls(**{**value, **tuples, "picks": picks})
+        items = {
+            name: tuple(Pick(**pick) for pick in value.get(name, ())) for name in ("picks", "audit")
+        }
+        return cls(**{**value, **tuples, **items})
 
 
 _SECONDS = {
@@ -139,6 +148,9 @@ def _record(
     test, selected = details.get(State.TEST, {}), details.get(State.SELECT, {})
     ingested = details.get(State.INGEST, {})
     inferred, done = details.get(State.INFER, {}), details.get(State.DONE, {})
+    queries = rounds.queries(round)
+    chosen = len(queries) - selected.get("audit", 0)
+    returned = ingested.get("returned", ())
     unreadable: dict[str, str] = {}
     # Later states overwrite the cause that an earlier one gave
     for detail in (inferred, selected, done, test):
@@ -154,7 +166,8 @@ def _record(
             name: details[state]["seconds"] for name, state in _SECONDS.items() if state in details
         },
         select_peak_mb=selected.get("peak_mb"),
-        picks=_picks(rounds.queries(round), events, selected, ingested.get("returned", ())),
+        picks=_picks(queries[:chosen], events, selected, returned),
+        audit=_picks(queries[chosen:], events, {}, returned),
         pool_size=selected.get("pool_size", inferred.get("pool_size", 0)),
         unreadable=unreadable,
         notes=(done["reason"],) if "reason" in done else (),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _OWNER = "the command line"
 _MOST_NAMED = 3
+_AUDIT_SEED = 0  # not --seed: another order must not draw another sample
 
 logger = logging.getLogger(__name__)
 
@@ -39,27 +40,58 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     store.classes.add(args.classes, _OWNER)
     if len(store.classes.all()) < 1:
         logger.info("no classes yet: add them on the page, or by --classes cat,dog")
+    _draw_audit(store, args.audit, pool)
     known, batch = store.items.numbers(), store.items.batch()
     before = store.ordering()
     order = _order(args, before or {})
     # With another order, labeled images are done and all others are ranked again
     is_other = bool(known and before and order and order != before)
     taken = store.items.answered() if is_other else known
-    left = [item for item in pool if item.id not in taken]
+    audit = store.audit.ids()
+    left = [item for item in pool if item.id not in taken and item.id not in audit]
     size = len(left)
-    if args.query_size is not None:
-        size = min(size, args.query_size if is_other else max(0, args.query_size - len(known)))
+    if args.query_size is not None:  # besides the audit
+        chosen = len(known.keys() - audit)
+        size = min(size, args.query_size if is_other else max(0, args.query_size - chosen))
     seed = (before or {}).get("seed", 0) if args.seed is None else args.seed
     items = _ordered(args, pool, left, size, seed) if size else []
     per_image = args.labels_per_image or (1 if batch is None else batch.labels_per_image)
+    audited = [item for item in pool if item.id in audit]
+    if not is_other:
+        items = [*_blind(audited), *items]
     batch = store.items.open_batch([] if is_other else items, None, per_image)
-    if is_other:
-        store.items.ask_first(batch.batch, items)
+    answered = store.items.answered()
+    waiting = _blind([item for item in audited if item.id not in answered])
+    if is_other or (any(item.id not in known for item in waiting) and known):
+        # The audit first: also images that waited in the order of a strategy lose their guesses
+        store.items.ask_first(batch.batch, [*waiting, *(items if is_other else ())])
     if order or before is None:
         store.set_ordering(order or {"strategy": None, "model": None, "seed": 0})
     if known:
         _log_order(args, known, items, is_other)
     _warn_about_missing_files(store, batch.batch)
+
+
+def _draw_audit(store: LabelingStore, size: int | None, pool: Sequence[Instance]) -> None:
+    """Draw the audit sample, or extend it: images that came since join in proportion."""
+    from allencv_al.labels.audit_sample import is_audit
+
+    store.audit.add([item.id for item in pool if is_audit(item)])
+    before = store.audit.ids()
+    if size is None and not before:
+        return
+    new = store.audit.draw([item.id for item in pool], size or 0, _AUDIT_SEED)
+    if new:
+        logger.info("audit: drew %d of %d images, which are asked for first", len(new), len(pool))
+
+
+def _blind(items: Sequence[Instance]) -> list[NewItem]:
+    """Return items without reason and guess, in a random order."""
+    from allencv_al.labels.sessions.items import NewItem
+
+    shuffled = sorted(items, key=lambda item: item.id)
+    random.Random(_AUDIT_SEED).shuffle(shuffled)
+    return [NewItem(item.id, _image(item)) for item in shuffled]
 
 
 def _order(args: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:

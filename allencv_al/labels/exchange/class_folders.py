@@ -68,7 +68,8 @@ def write_class_folders(folder: Path, entries: Sequence[LabelEntry], links: bool
     """
     if folder.exists():
         raise DataError(f"{folder}: is there already; name another folder")
-    labeled = [entry for entry in entries if entry.label is not None]
+    # Who trains on the folders must not learn what measures; `labels.jsonl` has it all the same
+    labeled = [entry for entry in entries if entry.label is not None and entry.use is None]
     missing = [entry.id for entry in labeled if not (entry.image and Path(entry.image).is_file())]
     if missing:
         raise DataError(

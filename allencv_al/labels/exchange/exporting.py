@@ -9,6 +9,7 @@ from typing import Any
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.tables import read_table
+from allencv_al.labels.audit_sample import AUDIT, AuditStore
 from allencv_al.labels.exchange.label_entry import LabelEntry
 from allencv_al.labels.label_store import LabelEvent, LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
@@ -64,7 +65,7 @@ def labeling_beside(folder: Path) -> str:
 def _of_run(folder: Path, images: Mapping[str, Path]) -> list[LabelEntry]:
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         events = LabelStore(database).current()
-        rounds = RoundStore(database)
+        rounds, audit = RoundStore(database), AuditStore(database).ids()
         picked = {
             query.id: query.score
             for number in rounds.rounds()
@@ -73,21 +74,28 @@ def _of_run(folder: Path, images: Mapping[str, Path]) -> list[LabelEntry]:
         }
     return [
         _entry(
-            id, images, event, event.label, event.source, round=event.round, score=picked.get(id)
+            *(id, images, event, event.label, event.source),
+            round=event.round,
+            score=picked.get(id) if id not in audit else None,
+            use=AUDIT if id in audit else None,
         )
         for id, event in events.items()
     ]
 
 
 def _agreed(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelEntry]:
+    audit = store.audit.ids()
     for batch, round in store.database.rows("SELECT batch, round FROM batch ORDER BY batch"):
         for agreed in store.agreed_labels(batch):
             if agreed.event_id is not None:
-                yield _entry(agreed.id, images, agreed, agreed.label, "labeling", round=round)
+                use = AUDIT if agreed.id in audit else None
+                yield _entry(
+                    *(agreed.id, images, agreed, agreed.label, "labeling"), round=round, use=use
+                )
 
 
 def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[LabelEntry]:
-    names = store.classes.names()
+    names, audit = store.classes.names(), store.audit.ids()
     ids = {number: id for id, number in store.items.numbers().items()}
     numbers = list(ids)
     found = [
@@ -96,7 +104,8 @@ def _all_answers(store: LabelingStore, images: Mapping[str, Path]) -> Iterator[L
     ]
     for answer in sorted(found, key=lambda one: one.event_id):
         label = None if answer.class_id is None else names[answer.class_id]
-        yield _entry(ids[answer.item], images, answer, label, answer.source)
+        use = AUDIT if ids[answer.item] in audit else None
+        yield _entry(ids[answer.item], images, answer, label, answer.source, use=use)
 
 
 def _entry(

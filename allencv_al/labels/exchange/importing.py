@@ -13,6 +13,7 @@ from typing import NamedTuple
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.labels.audit_sample import USE, is_marked
 from allencv_al.labels.exchange.exporting import labeling_beside
 from allencv_al.labels.exchange.item_names import ItemNames
 from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry
@@ -76,6 +77,7 @@ def import_entries(
             except DataError as error:
                 problems.append(f"{answer.place}: {repr_json(answer.entry.id)}: {error}")
         raise_problems("what was to be imported", problems)
+        into.mark_audit(answers)
     # Also without new answers: an earlier import may have been killed here. A run writes its own.
     if decided and not (folder / DATABASE_NAME).is_file():
         with LabelingStore(folder / LABELING_NAME, create=False) as store:
@@ -150,6 +152,12 @@ class _Import:
         self._votes[new.item, new.annotator] = answer.vote
         return True
 
+    def mark_audit(self, answers: Sequence[_EntryAnswer]) -> None:
+        """Add the images that entries mark to the audit sample."""
+        ids = {number: id for id, number in self._store.items.numbers().items()}
+        marked = [one.new.item for one in answers if is_marked({USE: one.entry.use})]
+        self._store.audit.add([ids[item] for item in dict.fromkeys(marked)])
+
     def _class_of(self, label: str) -> int:
         class_id = self._classes.get(label)
         if class_id is None:
@@ -208,6 +216,7 @@ def _shown(entry: LabelEntry) -> str:
 def _key_of(entry: LabelEntry, annotator: str) -> str:
     """Return a key made of the entry's content, by which a second import adds nothing."""
     # Without the image: its path differs when the same file is imported from elsewhere
-    content = {name: getattr(entry, name) for name in FIELDS if name != "image"}
+    # (and without `use`, which is newer than files that were imported already)
+    content = {name: getattr(entry, name) for name in FIELDS if name not in ("image", "use")}
     text = json.dumps({**content, "annotator": annotator}, sort_keys=True)
     return f"import:{hashlib.sha256(text.encode()).hexdigest()[:40]}"

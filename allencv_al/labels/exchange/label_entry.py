@@ -28,6 +28,7 @@ class LabelEntry:
         source: The program.
         prediction: A model's prediction.
         score: A strategy's score.
+        use: `audit` for an image that measures models and is never trained on.
         extra: Other values of the file, kept for the program that wrote them.
         place: Its place in the file that it was read from, for messages.
     """
@@ -43,6 +44,7 @@ class LabelEntry:
     source: str | None = None
     prediction: str | None = None
     score: float | None = None
+    use: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     place: str | None = field(default=None, compare=False, repr=False)
 

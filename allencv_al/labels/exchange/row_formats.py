@@ -29,6 +29,8 @@ def to_csv(entries: Sequence[LabelEntry]) -> str:
     """Return a table with one row per entry; other values of a file get their own columns."""
     rows = [_csv_row(entry) for entry in entries]
     columns = [*FIELDS, *dict.fromkeys(name for row in rows for name in row if name not in FIELDS)]
+    if not any(row.get("use") for row in rows):
+        columns.remove("use")
     columns.sort(key=lambda name: name == _EXTRA)
     return csv_text(columns, rows, line_end="\r\n")
 

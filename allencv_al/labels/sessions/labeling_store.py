@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from allencv_al.common import process
 from allencv_al.data.instance import Instance
+from allencv_al.labels.audit_sample import AuditStore, marked
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.label_table import write_label_table
@@ -85,6 +86,7 @@ class LabelingStore:
         self.reviews = ReviewStore(self.database, self.answers)
         self.leases = LeaseStore(self.database, clock)
         self.counts = ProgressStore(self.database, clock)
+        self.audit = AuditStore(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -214,8 +216,9 @@ class LabelingStore:
             The number of labels.
         """
         batch = self.items.batch()
+        audit = self.audit.ids()
         labeled = [
-            Instance(agreed.id, agreed.image, agreed.label)
+            Instance(agreed.id, agreed.image, agreed.label, metadata=marked({}, agreed.id in audit))
             for agreed in (self.agreed_labels(batch.batch) if batch is not None else ())
             if agreed.kind is LabelKind.LABEL
         ]

@@ -96,6 +96,7 @@ class RoundAnswer(BaseModel):
     round: int
     labels: int
     accuracy: float | None
+    audited: str | None = Field(None, description="Accuracy with its interval, by the audit.")
 
 
 class LoopStateAnswer(BaseModel):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from allencv_al.active_learning.audit import audit_text
 from allencv_al.active_learning.rounds.round_record import read_records
 from allencv_al.common.files.run_lock import is_locked
 from allencv_al.labels.label_store import LabelStore
@@ -105,8 +107,17 @@ def _rounds(database: RunDatabase) -> list[RoundAnswer]:
     records = read_records(RoundStore(database), LabelStore(database))
     return [
         RoundAnswer(
-            round=record.round, labels=record.labels, accuracy=record.metrics.get("accuracy")
+            round=record.round,
+            labels=record.labels,
+            accuracy=_shown_accuracy(record.metrics),
+            audited=audit_text(record.metrics),
         )
         for record in records
         if record.labels
     ]
+
+
+def _shown_accuracy(metrics: Mapping[str, float | None]) -> float | None:
+    """Return the accuracy on the test set, or without one that of the audit sample."""
+    value = metrics.get("accuracy")
+    return metrics.get("audit_accuracy") if value is None else value

@@ -137,3 +137,37 @@ def test_equal_files_with_different_labels_are_said(
     said = capsys.readouterr().err
     assert "byte-equal images with different labels: 1 (" in said
     assert f"{name} is cat" in said and "copy.png is dog" in said
+
+
+def test_an_audit_is_asked_for_first_and_without_guesses(
+    served: list[Any], pictures: Path, tiny_run: Path
+) -> None:
+    command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
+    folder = pictures.with_name("pictures-labels")
+    assert main([*command, "--audit", "2", "-k", "3"]) == 130
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        audit = store.audit.ids()
+        shown = store.items.items(1)
+        kept = store.answers.in_force([1])[1]
+    assert len(audit) == 2
+    assert len(shown) == 5, "the audit comes on top of -k"
+    assert {item.id for item in shown[:2]} == audit
+    assert all(item.reason is None and not item.guess for item in shown[:2])
+    assert all(item.guess for item in shown[2:])
+    assert len(kept) == 1
+    # Grown later: an image that waited in the strategy's order loses its guess
+    assert main([*command, "--audit", "5", "-k", "3"]) == 130
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        grown = store.audit.ids()
+        waiting = [item for item in store.items.items(1) if not item.answers]
+    assert audit < grown
+    assert len(grown) == 5
+    assert {item.id for item in waiting[: len(grown) - 1]} < grown
+    assert all(not item.guess for item in waiting if item.id in grown)
+
+
+def test_the_table_marks_the_audit(served: list[Any], pictures: Path) -> None:
+    folder = pictures.with_name("pictures-labels")
+    assert main(["label", str(pictures), "--classes", "Cat", "--audit", "2"]) == 130
+    assert (folder / "labels.csv").read_text().splitlines()[0] == "path,label,use"
+    assert ",Cat,audit" in (folder / "labels.csv").read_text()

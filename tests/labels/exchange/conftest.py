@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fixtures.exchange_labels import labeled as labeled
+from fixtures.exchange_labels import make_labeling as make_labeling
 
 from allencv_al.__main__ import main
 from allencv_al.labels.sessions.items import NewItem

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from allencv_al.common.errors import DataError
+from allencv_al.labels.exchange.class_folders import read_class_folders, write_class_folders
 from allencv_al.labels.exchange.exporting import image_files, labeling_beside, read_entries
+from allencv_al.labels.exchange.formats import TEXT_FORMATS
+from allencv_al.labels.exchange.importing import import_entries
 from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.answers import NewAnswer
@@ -62,3 +66,25 @@ def test_a_folder_of_neither_is_an_error_with_a_hint(labeling: Path, tmp_path: P
         read_entries(photos, {})
     with pytest.raises(DataError, match="expected the folder of a labeling"):
         read_entries(tmp_path, {}, all_answers=True)
+
+
+@pytest.mark.parametrize("name", [*TEXT_FORMATS, "folders"])
+def test_an_audit_survives_every_format(
+    name: str, labeled: Path, make_labeling: Callable[..., Path], tmp_path: Path
+) -> None:
+    with LabelingStore(labeled / LABELING_NAME, create=False) as store:
+        store.audit.add(["1.png", "2.png"])
+    entries = read_entries(labeled, image_files(labeled))
+    assert {entry.id for entry in entries if entry.use == "audit"} == {"1.png", "2.png"}
+    if name == "folders":
+        write_class_folders(tmp_path / "out", entries, links=False)
+        audited = [file.name for file in (tmp_path / "out").glob("*/*")]
+        assert audited == ["0.png"], "who trains on the folders must not learn the audit"
+        again = read_class_folders(tmp_path / "out")
+    else:
+        again = TEXT_FORMATS[name].read(TEXT_FORMATS[name].write(entries), "x")
+    other = make_labeling("other")
+    import_entries(other, again, None)
+    with LabelingStore(other / LABELING_NAME, create=False) as store:
+        assert store.audit.ids() == {"1.png", "2.png"}
+        assert [one.label for one in store.agreed_labels(1)][:2] == ["cat", "<dog>"]

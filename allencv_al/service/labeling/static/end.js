@@ -79,7 +79,8 @@ function labeledText(progress) {
 function resultOf(loop) {
   const measured = loop.rounds.filter((one) => one.accuracy !== null);
   const gained = measured.length > 1 ? measured.at(-1).accuracy - measured[0].accuracy : null;
-  return measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.` : "";
+  const audited = measured.at(-1)?.audited ? ` In the audit: ${measured.at(-1).audited}.` : "";
+  return measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.${audited}` : "";
 }
 
 function ofLoop(loop, batch, folder) {
