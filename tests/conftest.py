@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -126,6 +127,15 @@ def _make_tiny_run(folder: Path) -> Path:
 def make_tiny_run() -> Callable[[Path], Path]:
     """Return a function that fills a new folder as `tiny_run` is, for what several tests share."""
     return _make_tiny_run
+
+
+@pytest.fixture(autouse=True)
+def embedding_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give each test, and its processes, an embedding store of its own."""
+    folder = tmp_path_factory.getbasetemp() / "embedding-caches" / uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALLENCV_AL_EMBEDDING_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from allencv_al.common import Params
 from allencv_al.common.seeding import seed_everything
 from allencv_al.common.user_code import user_code
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
+from allencv_al.selection.pool.embedding_store import store_at
 from allencv_al.training.experiment import check_experiment
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
 from allencv_al.training.run_records import write_environment
@@ -69,7 +70,8 @@ class RunOptions:
         recover: Resume the run in the folder.
         force: Replace the run in the folder.
         source: The name of the config in messages.
-        cache_folder: The folder of cached embeddings. Default: in the run directory.
+        cache_folder: The folder of an `EmbeddingStore`, or "off": in the run directory. Default:
+            the store of all commands, in the user's cache folder.
         files: Whether to write the report, the picture and the model, beside the database.
         relabel: Corrections: the right class by the id of an item that has a label.
         drop: Items to take out of the run, labeled or asked for.
@@ -83,7 +85,7 @@ class RunOptions:
     recover: bool = False
     force: bool = False
     source: str = "the configuration"
-    cache_folder: Path | None = None
+    cache_folder: str | Path | None = None
     files: bool = True
     relabel: Mapping[str, str] = field(default_factory=dict)
     drop: Collection[str] = ()
@@ -123,7 +125,7 @@ def active_learn(
     check_run_folder(folder, written, recover, options.force, CHANGEABLE)
     if options.force:  # before the learner, whose construction may take minutes
         check_no_labels_are_lost(folder)
-    learner = make_learner(experiment, options.cache_folder or folder / CACHE_NAME)
+    learner = make_learner(experiment, cache_folder(options.cache_folder, folder))
 
     with _closed_at_the_end(learner):
         learner.check(experiment.settings.strategy.needs)
@@ -158,6 +160,17 @@ def _closed_at_the_end(learner: Learner) -> Iterator[None]:
         learner.close(is_done=False)
         raise
     learner.close(is_done=True)
+
+
+def cache_folder(place: str | Path | None, run_folder: Path) -> Path:
+    """Return the folder of the embeddings of a run.
+
+    Args:
+        place: A folder, or "off", for a folder in the run directory. Default: as `store_at`.
+        run_folder: The run directory.
+    """
+    store = store_at(None if place is None else str(place))
+    return run_folder / CACHE_NAME if store is None else store.folder
 
 
 def make_learner(experiment: LoopExperiment, cache_folder: Path) -> Learner:

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="continue with the labels in the table: images with an empty or wrong cell return "
         "to the pool",
     )
+    arguments.add_embedding_cache(parser)
     arguments.add_run_folder(
         parser, "database of labels, report.html, learning_curve.png and model.tar.gz"
     )
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         drop=args.drop,
         drop_missing=args.drop_missing,
         partial=args.partial,
+        cache_folder=args.embedding_cache,
     )
     try:
         records = active_learn(params, args.serialization_dir, options)

@@ -139,6 +139,7 @@ def _compare(name: str, args: argparse.Namespace, names: list[str]) -> Compariso
         force=args.force,
         source=name,
         packages=args.include_package,
+        cache_folder=args.embedding_cache,
     )
     summary = compare(params, folder, options)
     sys.stdout.write(f"{name}\n")

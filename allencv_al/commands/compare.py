@@ -126,6 +126,7 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
         force=args.force,
         source=str(args.param_path),
         packages=args.include_package,
+        cache_folder=args.embedding_cache,
     )
 
 

@@ -98,6 +98,7 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--seed", type=int, metavar="N", help="random seed (default: 0)")
     arguments.add_cuda_device(group)
+    arguments.add_embedding_cache(group)
     group.set_defaults(weights_file=None, image_size=None)
 
 

@@ -260,7 +260,8 @@ def _check_labels(
 def _selector(
     args: argparse.Namespace, predictors: Sequence[Predictor], strategy: QueryStrategy
 ) -> SampleSelector:
-    from allencv_al.selection.pool.scoring import ScoringOptions
+    from allencv_al.selection.pool.embedding_store import store_at
+    from allencv_al.selection.pool.pool_scorer import ScoringOptions
     from allencv_al.selection.selector import SampleSelector
 
     options = ScoringOptions(
@@ -268,6 +269,7 @@ def _selector(
         mc_samples=args.mc_samples,
         seed=args.seed,
         precision=args.precision,
+        store=store_at(args.embedding_cache),
     )
     return SampleSelector(predictors, strategy, options)
 

@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     "import-labels": "import labels of other programs into a labeling",
     "token": "create, list and revoke tokens for pipelines",
     "select": "choose the images that are most worth labeling next",
+    "cache": "list or clear the embeddings that all commands share",
     "active-learn": "train in rounds, querying the labels that help most",
     "compare": "compare query strategies over several seeds, with tests and a report",
     "benchmark": "compare query strategies on known data sets, by a published protocol",

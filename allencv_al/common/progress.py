@@ -48,6 +48,13 @@ class Progress(AbstractContextManager["Progress"]):
             self._last_line = time.monotonic()
             self._print_line(note)
 
+    def skip(self, count: int) -> None:
+        """Count `count` more units that cost nothing: they say nothing of the speed."""
+        self._done += count
+        self._already += count
+        if self._bar is not None:
+            self._bar.skip(count)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -115,6 +122,9 @@ class _RichBar:
         speed = self._progress.tasks[0].speed
         rate = f"{speed:.1f}/s" if speed else ""
         self._progress.update(self._task, advance=count, note=note, rate=rate)
+
+    def skip(self, count: int) -> None:
+        self._progress.update(self._task, advance=count)
 
     def close(self) -> None:
         self._progress.stop()

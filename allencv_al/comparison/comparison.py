@@ -18,7 +18,7 @@ from allencv_al.active_learning.active_learning_experiment import (
 )
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.curves import Curve, curve_from_records
-from allencv_al.active_learning.run import CACHE_NAME, make_learner
+from allencv_al.active_learning.run import cache_folder, make_learner
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, DataError, Fault
 from allencv_al.common.files import atomic_file
@@ -78,6 +78,7 @@ class ComparisonOptions:
         force: Replace the comparison in the folder.
         source: Name of the config in messages.
         packages: The user's packages, which workers import.
+        cache_folder: The folder of the embeddings; see `RunOptions`.
     """
 
     strategies: Mapping[str, Any]
@@ -90,6 +91,7 @@ class ComparisonOptions:
     force: bool = False
     source: str = "the configuration"
     packages: Sequence[str] = ()
+    cache_folder: str | Path | None = None
 
 
 class RunsFailed(DataError):  # noqa: N818  what happened
@@ -135,8 +137,9 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
     if more := plan.more_than(asked):
         logger.warning("%s", more)
     cells = plan_cells(params, plan.strategies, plan.seeds, folder)
+    embeddings = cache_folder(options.cache_folder, folder)
     with (
-        _learner(cells, folder / CACHE_NAME, options.metric) as learner,
+        _learner(cells, embeddings, options.metric) as learner,
         opened_run_folder(
             folder, written, options.recover, options.force, WITHOUT_EFFECT
         ) as run_folder,
@@ -150,7 +153,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         learner.prepare()
         seconds = plan.encoding_seconds + time.perf_counter() - started
         replace(plan, encoding_seconds=seconds).write(folder)
-        errors = _run(cells, folder, options)
+        errors = _run(cells, embeddings, options)
         # Results of the other runs are worth writing; the failures are raised after that
         done = [cell for cell in cells if cell.name not in errors]
         if not done:
@@ -231,13 +234,13 @@ def _curves(runs: Sequence[FinishedRun], metric: str) -> list[Curve]:
     return curves
 
 
-def _run(cells: Sequence[Cell], folder: Path, options: ComparisonOptions) -> dict[str, Failure]:
+def _run(cells: Sequence[Cell], embeddings: Path, options: ComparisonOptions) -> dict[str, Failure]:
     left = [cell for cell in cells if not cell.is_done()]
     if len(left) < len(cells):
         logger.info("%d of %d runs are done already", len(cells) - len(left), len(cells))
     if not left:
         return {}
-    worker_options = WorkerOptions(folder / CACHE_NAME, options.threads, options.packages)
+    worker_options = WorkerOptions(embeddings, options.threads, options.packages)
     title = f"comparing {len(left)} runs"
     with Progress(title, _rounds_of(left), "rounds") as progress:
         return run_cells(left, options.workers, worker_options, progress.advance)
@@ -259,7 +262,7 @@ def _experiment(cells: Sequence[Cell]) -> LoopExperiment:
 
 
 @contextmanager
-def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Iterator[Learner]:
+def _learner(cells: Sequence[Cell], embeddings: Path, metric: str) -> Iterator[Learner]:
     """Open the learner of a cell, which finds faults before any run."""
     experiment = _experiment(cells)
     settings = experiment.settings
@@ -270,7 +273,7 @@ def _learner(cells: Sequence[Cell], cache_folder: Path, metric: str) -> Iterator
         )
     if metric == "pool_accuracy" and not settings.evaluate_pool:
         raise ConfigurationError("active_learning.evaluate_pool: pool_accuracy needs it, is false")
-    learner = make_learner(experiment, cache_folder)
+    learner = make_learner(experiment, embeddings)
     try:
         _check_learner(learner, cells, metric)
         yield learner

@@ -12,7 +12,7 @@ from allencv_al.common.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from allencv_al.selection.pool.pool_outputs import PoolOutputs as PoolOutputs
-    from allencv_al.selection.pool.scoring import ScoringOptions as ScoringOptions
+    from allencv_al.selection.pool.pool_scorer import ScoringOptions as ScoringOptions
     from allencv_al.selection.pool.scoring import compute_outputs as compute_outputs
     from allencv_al.selection.pool.unlabeled_pool import Pool as Pool
     from allencv_al.selection.selection import Picks as Picks
@@ -31,7 +31,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "QueryStrategy": "allencv_al.selection.strategies.base",
         "SampleSelection": "allencv_al.selection.selector",
         "SampleSelector": "allencv_al.selection.selector",
-        "ScoringOptions": "allencv_al.selection.pool.scoring",
+        "ScoringOptions": "allencv_al.selection.pool.pool_scorer",
         "SelectedImage": "allencv_al.selection.selector",
         "Selection": "allencv_al.selection.selection",
         "compute_outputs": "allencv_al.selection.pool.scoring",

@@ -25,11 +25,8 @@ from allencv_al.selection.pool.pool_images import (
     labeled_instances,
 )
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
-from allencv_al.selection.pool.scoring import (
-    DEFAULT_OPTIONS,
-    ScoringOptions,
-    compute_outputs,
-)
+from allencv_al.selection.pool.pool_scorer import DEFAULT_OPTIONS, ScoringOptions
+from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Selection
 from allencv_al.selection.strategies.base import QueryStrategy, needs_of, selected

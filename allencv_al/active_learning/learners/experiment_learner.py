@@ -16,12 +16,7 @@ from overrides import overrides
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
-from allencv_al.active_learning.learners.cached_embeddings import (
-    CachedEmbeddings,
-    EmbeddingCache,
-    outputs_of_embeddings,
-    scaled_embeddings,
-)
+from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
 from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
 from allencv_al.active_learning.learners.model_state import (
     set_state,
@@ -43,9 +38,12 @@ from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model, scaling_names
 from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.embedding_store import store_at
 from allencv_al.selection.pool.mc_dropout import dropouts
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
-from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
+from allencv_al.selection.pool.pool_scorer import ScoringOptions
+from allencv_al.selection.pool.scoring import compute_outputs
+from allencv_al.selection.pool.stored_outputs import outputs_of_embeddings, scaled_embeddings
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpoint_files import read_weights, write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
@@ -72,7 +70,7 @@ class ExperimentLearner(Learner):
 
     Args:
         experiment: The experiment of the config.
-        cache_folder: The folder of cached embeddings; runs of one config may share it.
+        cache_folder: The folder of an `EmbeddingStore`; any runs may share it.
     """
 
     def __init__(self, experiment: ActiveLearningExperiment, cache_folder: Path) -> None:
@@ -359,8 +357,8 @@ class ExperimentLearner(Learner):
         if not (self._settings.cache_embeddings and model.embedding_is_fixed()):
             return None
         if self._cached is None:
-            cache = EmbeddingCache(self._cache_folder, model)
-            self._cached = CachedEmbeddings(cache, self._data, self._experiment)
+            options = replace(self._options(), store=store_at(str(self._cache_folder)))
+            self._cached = CachedEmbeddings(model, self._data, self._experiment, options)
             self._use_pool(model, self._cached.pool())
         return self._cached
 

@@ -150,6 +150,17 @@ def add_precision(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_embedding_cache(parser: argparse._ActionsContainer) -> None:
+    """Add ``--embedding-cache``."""
+    parser.add_argument(
+        "--embedding-cache",
+        metavar="DIR|off",
+        help="keep embeddings there: images whose content any command has encoded with the same "
+        "network are not encoded again (default: in the user's cache folder; "
+        "allencv-al cache list shows it)",
+    )
+
+
 def add_archive(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a trained model: archive, weights, device and overrides."""
     parser.add_argument(

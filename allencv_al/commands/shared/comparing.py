@@ -54,6 +54,7 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         default="accuracy",
         help="metric of the curves (default: %(default)s)",
     )
+    arguments.add_embedding_cache(parser)
     group = parser.add_argument_group(
         "conditions", "The pool made harder or smaller, the same for all runs."
     )

@@ -192,11 +192,14 @@ def _picked(
     from allencv_al.commands.select import read_strategy
     from allencv_al.labels.label_table import PickedImage
     from allencv_al.labels.sessions.items import NewItem
+    from allencv_al.selection.pool.embedding_store import store_at
+    from allencv_al.selection.pool.pool_scorer import ScoringOptions
     from allencv_al.selection.selector import SampleSelector
 
     strategy = read_strategy(args.strategy or "random", args.archive is None)
     predictors = _predictors(args, bool(strategy.needs))
-    selector = SampleSelector(predictors, strategy)
+    options = ScoringOptions(store=store_at(args.embedding_cache))
+    selector = SampleSelector(predictors, strategy, options)
     found = selector.select(pool, size, seed=seed)
     for id, cause in list(found.unreadable.items())[:_MOST_NAMED]:
         logger.warning("%s: %s", id, cause)

@@ -78,6 +78,7 @@ def _add_cold_start(parser: argparse.ArgumentParser, pool: argparse.Action) -> N
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
     arguments.add_batch_size(parser)
     arguments.add_precision(parser, default="auto")
+    arguments.add_embedding_cache(parser)
     parser.add_argument(
         "--ensemble",
         action="append",

@@ -15,7 +15,8 @@ from allencv_al.labels.contact_sheet import write_contact_sheet
 from allencv_al.labels.label_table import PickedImage, has_place_in_table, write_label_table
 from allencv_al.predictors.prediction_json import dump_line
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.selection.pool.scoring import ScoringOptions, compute_outputs
+from allencv_al.selection.pool.pool_scorer import ScoringOptions
+from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.selection import named_reason
 from allencv_al.selection.selector import SampleSelection, SelectedImage
 from allencv_al.selection.strategies.shared.softmax import softmax

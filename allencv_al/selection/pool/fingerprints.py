@@ -122,9 +122,17 @@ def _name(value: Any) -> str:
     return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
 
 
-def _what_decodes(reader: DatasetReader) -> Any:
+def decodes_by_content(reader: DatasetReader) -> bool:
+    """Return whether nothing but the content of an image decides its pixels.
+
+    A reader with a `load` or `decode` of its own may look at anything that an instance has.
+    """
     kind = type(reader)
-    if kind.load is DatasetReader.load and kind.decode is DatasetReader.decode:
+    return kind.load is DatasetReader.load and kind.decode is DatasetReader.decode
+
+
+def _what_decodes(reader: DatasetReader) -> Any:
+    if decodes_by_content(reader):
         transforms = reader.pipeline.transforms
         return transforms, reader.max_pixels, reader.raw_colors, reader.reduce_above
     return reader

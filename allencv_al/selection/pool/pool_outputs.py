@@ -14,6 +14,26 @@ from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 
 
 @dataclass(frozen=True)
+class EncodingCost:
+    """The cost of a computation.
+
+    Args:
+        encoded: Images that the model encoded.
+        known: Images whose embeddings were in the store, or are those of an equal image.
+        seconds: Duration.
+    """
+
+    encoded: int = 0
+    known: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: EncodingCost) -> EncodingCost:
+        return EncodingCost(
+            self.encoded + other.encoded, self.known + other.known, self.seconds + other.seconds
+        )
+
+
+@dataclass(frozen=True)
 class PoolOutputs:
     """The requested output arrays, one row per item; memory-mapped where they are large.
 
@@ -25,6 +45,7 @@ class PoolOutputs:
         mc_logits: Logits of each member, float32 `[N, S, C]`.
         embeddings: Inputs of the last linear layer, float32 `[N, D]`.
         unreadable: The items that could not be read, each with the cause; not among `ids`.
+        cost: What their embeddings cost, where a store was asked for them first.
     """
 
     ids: Sequence[str]
@@ -32,6 +53,7 @@ class PoolOutputs:
     mc_logits: FloatArray | None = None
     embeddings: FloatArray | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    cost: EncodingCost | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from allencv_al.models.model import Model, model_outputs
 from allencv_al.models.precision import Precision, StepPrecision
 from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.selection.pool.embedding_store import EmbeddingStore
 from allencv_al.selection.pool.fingerprints import (
     decoding_fingerprint,
     digest,
@@ -29,6 +31,40 @@ OUTPUTS = ("logits", "mc_logits", "embeddings")
 
 _MOST_CLASSES = 10
 _FORMAT = 1  # increase it when the same models and options give other numbers
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """Options for running models over a pool.
+
+    Args:
+        batch_size: Images per batch.
+        mc_samples: For `mc_logits` of one model: how many members its dropout makes.
+        seed: Decides their dropout masks.
+        block_size: After how many images what is computed is written to the disk.
+        memory_limit_mb: Limit of results in memory, in MiB; more are in files.
+        description: Text of the progress bar; None shows no bar.
+        precision: Number format of the encoders: "auto" is bf16 where the processor or GPU has it
+            in hardware, else fp32; see the trainer for the others.
+        store: Where embeddings are looked up and kept, for models that take them in place of
+            images; not used beside a folder.
+        fingerprint: For a folder: what its rows depend on, beside the images. By default all
+            weights, the transforms, the outputs and their options; a caller may know better that
+            some of these do not matter.
+    """
+
+    batch_size: int = 32
+    mc_samples: int = 20
+    seed: int = 0
+    block_size: int = 1024
+    memory_limit_mb: float = 1024.0
+    description: str | None = "scoring"
+    precision: Precision = "auto"
+    store: EmbeddingStore | None = None
+    fingerprint: str | None = None
+
+
+DEFAULT_OPTIONS = ScoringOptions()
 
 
 class PoolScorer:
@@ -76,6 +112,17 @@ class PoolScorer:
         self._dropout = ConsistentDropout(self._models[0], seed)
         self._shares_embedding: bool | None = None
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The number format of each encoder: "fp32", "bf16" or "fp16"."""
+        return tuple(precision.name for precision in self._precisions)
+
+    def follows_from_embeddings(self) -> bool:
+        """Return whether the embeddings of all models are enough to compute what is needed."""
+        # Else dropout may stand before the embedding, and each member has embeddings of its own
+        one_embedding = self.mc_samples is None or self._models[0].embedding_is_fixed()
+        return one_embedding and all(model.takes_embeddings for model in self._models)
+
     def fingerprint(self) -> str:
         """Return a fingerprint of all that rows depend on besides the images."""
         of_model = embedding_fingerprint if self.needs == ("embeddings",) else weights_fingerprint
@@ -84,7 +131,7 @@ class PoolScorer:
             "outputs": self.needs,
             "weights": [of_model(model) for model in self._models],
             "decoding": [self._decodings[place] for place in self._reader_of],
-            "precision": [precision.name for precision in self._precisions],
+            "precision": self.precisions,
             "dropout": None if self.mc_samples is None else [self.mc_samples, self.seed],
         }
         return digest(json.dumps(options))

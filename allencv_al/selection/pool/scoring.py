@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from allencv_al.common.progress import Progress
 from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import Instance
-from allencv_al.models.precision import Precision
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.selection.pool.embedding_store import EmbeddingStore
 from allencv_al.selection.pool.output_blocks import (
     BlockWriter,
     FloatRows,
@@ -23,41 +23,16 @@ from allencv_al.selection.pool.output_blocks import (
 )
 from allencv_al.selection.pool.output_store import OutputStore
 from allencv_al.selection.pool.pool_images import instances_of
-from allencv_al.selection.pool.pool_outputs import PoolOutputs
-from allencv_al.selection.pool.pool_scorer import PoolScorer
+from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
+from allencv_al.selection.pool.pool_scorer import (
+    DEFAULT_OPTIONS,
+    PoolScorer,
+    ScoringOptions,
+    log_mean_probability,
+)
+from allencv_al.selection.pool.stored_outputs import outputs_of_embeddings, stored_embeddings
 
 _OF_OTHER_ITEMS = frozenset({"labeled_embeddings", "labeled_logits", "target_mc_logits"})
-
-
-@dataclass(frozen=True)
-class ScoringOptions:
-    """Options for running models over a pool.
-
-    Args:
-        batch_size: Images per batch.
-        mc_samples: For `mc_logits` of one model: how many members its dropout makes.
-        seed: Decides their dropout masks.
-        block_size: After how many images what is computed is written to the disk.
-        memory_limit_mb: Limit of results in memory, in MiB; more are in files.
-        description: Text of the progress bar; None shows no bar.
-        precision: Number format of the encoders: "auto" is bf16 where the processor or GPU has it
-            in hardware, else fp32; see the trainer for the others.
-        fingerprint: For a folder: what its rows depend on, beside the images. By default all
-            weights, the transforms, the outputs and their options; a caller may know better that
-            some of these do not matter.
-    """
-
-    batch_size: int = 32
-    mc_samples: int = 20
-    seed: int = 0
-    block_size: int = 1024
-    memory_limit_mb: float = 1024.0
-    description: str | None = "scoring"
-    precision: Precision = "auto"
-    fingerprint: str | None = None
-
-
-DEFAULT_OPTIONS = ScoringOptions()
 
 
 def compute_outputs(
@@ -97,12 +72,45 @@ def compute_outputs(
     if not needed:
         return PoolOutputs([instance.id for instance in instances])
     scorer = PoolScorer(members, needed, options.mc_samples, options.seed, options.precision)
+    kept = options.store if folder is None and scorer.follows_from_embeddings() else None
+    if kept is not None and isinstance(instances, list):
+        return _from_embeddings(scorer, instances, kept, options)
     if folder is None:
         with GrowingOutputs(options.memory_limit_mb) as grown:
             _run(scorer, instances, grown.append, options)
             return _outputs(scorer, grown.ids, grown.arrays(), grown.unreadable)
     with OutputStore(folder, options.fingerprint or scorer.fingerprint()) as store:
         return _stored(scorer, instances, store, options)
+
+
+def _from_embeddings(
+    scorer: PoolScorer, instances: list[Instance], store: EmbeddingStore, options: ScoringOptions
+) -> PoolOutputs:
+    """Return the outputs, from embeddings that the store has or gets."""
+    known = [
+        stored_embeddings(predictor, instances, store, options) for predictor in scorer.predictors
+    ]
+    models, needs = [predictor.model for predictor in scorer.predictors], scorer.needs
+    if len(models) == 1:
+        return outputs_of_embeddings(models[0], known[0], needs, options.mc_samples, options.seed)
+    unreadable = {id: cause for one in known for id, cause in one.unreadable.items()}
+    ids = [instance.id for instance in instances if instance.id not in unreadable]
+    readable = [one.rows(ids) if one.unreadable != unreadable else one for one in known]
+    logits = [
+        outputs_of_embeddings(model, one, {"logits"}).logits
+        for model, one in zip(models, readable, strict=True)
+    ]
+    members = np.stack([rows for rows in logits if rows is not None], axis=1)
+    means = log_mean_probability(torch.from_numpy(members)).numpy()
+    cost = sum((one.cost for one in known if one.cost is not None), EncodingCost())
+    return PoolOutputs(
+        ids,
+        logits=means if "logits" in needs else None,
+        mc_logits=members if "mc_logits" in needs else None,
+        embeddings=readable[0].embeddings if "embeddings" in needs else None,
+        unreadable=unreadable,
+        cost=cost,
+    )
 
 
 def _run(
@@ -167,4 +175,10 @@ def _outputs(
 ) -> PoolOutputs:
     shapes = scorer.shapes_of_nothing()
     found = {name: arrays.get(name, np.empty(shapes[name], np.float32)) for name in scorer.needs}
-    return PoolOutputs(ids, unreadable=unreadable, **found)
+    return PoolOutputs(
+        ids,
+        logits=found.get("logits"),
+        mc_logits=found.get("mc_logits"),
+        embeddings=found.get("embeddings"),
+        unreadable=unreadable,
+    )

@@ -185,7 +185,7 @@ def test_what_is_kept_is_what_the_model_makes(
 ) -> None:
     from allencv_al.predictors.image_predictor import ImagePredictor
 
-    learner = learner_of(frozen_config(), tmp_path / "cache")
+    learner = learner_of(frozen_config(precision="fp32"), tmp_path / "cache")
     items = list(learner.items)[::5]
     found = learner.infer([item.id for item in items], {"embeddings"}, None)
     reader = ActiveLearningExperiment.from_checked(Params(frozen_config())).dataset_reader
@@ -197,9 +197,11 @@ def test_what_is_kept_is_what_the_model_makes(
 def test_without_the_cache_images_are_encoded_in_every_round(
     frozen_config: MakeConfig, tmp_path: Path, counts: Any
 ) -> None:
-    cached = run(frozen_config(budget=8), tmp_path / "a")
+    config = frozen_config(budget=8, precision="fp32")
+    cached = run(config, tmp_path / "a")
     counts.reset()
-    anew = run(frozen_config(budget=8, cache_embeddings=False), tmp_path / "b")
+    config["active_learning"]["cache_embeddings"] = False
+    anew = run(config, tmp_path / "b")
     assert counts.encoded > 2 * 60
     assert not (tmp_path / "b" / "embeddings").exists()
     assert [[p.id for p in r.picks] for r in anew] == [[p.id for p in r.picks] for r in cached]
