@@ -22,6 +22,9 @@ from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.common.files.json_values import repr_json
 
 _OWN_FOLDER = Path(__file__).resolve().parents[1]
+# Called by names that the signature itself declares, or by the user's own code
+_FREE = {"__init__", "__new__", "forward", "from_params", "text_to_instance"}
+# Python's own words for what a forgotten super().__init__() or a changed signature leads to
 _NO_ATTRIBUTE = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _WRONG_CALL = re.compile(r"(?:\w+\.)*?(\w+)\.(\w+)\(\) (?:takes|missing|got) ")
 
@@ -64,6 +67,7 @@ def explain(error: BaseException) -> UserCodeError | None:
     what the constructor of its base would have set, and where one of its methods cannot be called
     as its base's.
     """
+    # The deepest line of the user's own is where the fault can be mended
     for frame, line in _frames_from_the_last(error.__traceback__):
         if _is_user_code(frame.f_globals.get("__name__"), frame.f_code.co_filename):
             where = f"{_short_path(frame.f_code.co_filename)}:{line}"
@@ -106,9 +110,6 @@ def check_signatures(base: type, cls: type) -> None:
                 f"{cls.__name__}.{name}{inspect.signature(mine)} cannot be called as "
                 f"{base.__name__}.{name}{wanted}{_place_of(cls)}"
             )
-
-
-_FREE = {"__init__", "__new__", "forward", "from_params", "text_to_instance"}
 
 
 def is_user_class(cls: type) -> bool:

@@ -109,6 +109,7 @@ def collate(
     if samples:
         tensors["image"] = _stack_images(instances, [sample.image for sample in samples])
         labels = [instance.label for instance in instances]
+        # A loss needs every label: with one unlabeled image the batch has none
         if vocab is not None and None not in labels:
             tensors["label"] = torch.tensor(label_indices(instances, vocab))
         _add_places(tensors, instances, samples, vocab)
@@ -210,6 +211,7 @@ def _widened(points: NDArray[Any], columns: int) -> NDArray[Any]:
     """Return keypoints with a visibility column: those without one count as visible."""
     if points.shape[1] == columns or not points.size:
         return points
+    # 2 is visible, as COCO numbers it
     return np.column_stack([points, np.full(len(points), 2, points.dtype)])
 
 

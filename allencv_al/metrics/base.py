@@ -61,6 +61,7 @@ class Metric(Registrable):
         """
         self._range.check()
         self._settle()
+        # The one synchronization with the device
         value = self._value(None if self._sums is None else self._sums.cpu())
         if reset:
             self.reset()
@@ -81,6 +82,7 @@ class Metric(Registrable):
 
     def load_state(self, state: Tensor | None) -> None:
         """Restore what `state` returned, on any device."""
+        # Batches that still wait would be added to the restored sums
         self._settle()
         self._sums = None if state is None else state.clone()
 

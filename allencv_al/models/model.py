@@ -27,6 +27,7 @@ _LAYERS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm)
 _ONE_VALUE = "Expected more than 1"  # what torch says, of values per channel or spatial elements
 
 OUTPUTS = ("logits", "embeddings")
+"""Outputs of a model with one row per image."""
 
 
 def needs_several_items(model: torch.nn.Module) -> bool:
@@ -79,6 +80,7 @@ def device_fault(cuda_device: int | str | None) -> str | None:
     """Return what is wrong with a `cuda_device` option on this machine, or None."""
     if cuda_device is None or cuda_device == "auto" or cuda_device == -1:
         return None
+    # Not isinstance: True is an int, too
     if type(cuda_device) is not int or cuda_device < -1:
         return f'expected -1 (CPU), the number of a GPU or "auto", found {cuda_device!r}'
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -105,10 +107,8 @@ def flushed_denormals() -> Iterator[None]:
 
 
 def _flushes_denormals() -> bool:
+    # 1e-40 is denormal in float32, and 0 only where this thread flushes such numbers
     return bool(torch.full((1,), 1e-38, dtype=torch.float32).mul(0.01) == 0)
-
-
-"""Outputs of a model with one row per image."""
 
 
 class Model(torch.nn.Module, Registrable):

@@ -71,6 +71,7 @@ def check_labels(datasets: Datasets) -> None:
     if len(known) == 1:
         logger.warning("all training images are of one class, %s: any model is right", *known)
     labeled = sum(label is not None for label in datasets.train.labels())
+    # A class for every other image: folders of dates or persons, say, were taken for classes
     if labeled >= _FEWEST_FOR_A_SUSPICION and len(known) > labeled / 2:
         logger.warning(
             "%d training images are of %d classes: is that what the reader should find?",
@@ -119,6 +120,7 @@ def only_labeled(datasets: Datasets) -> Datasets:
     A data set without any class label is returned unchanged: it has boxes, masks or no labels.
     """
     train, validation, test = (
+        # An empty data set is falsy, and has nothing to leave out either
         dataset and _only_labeled(name, dataset)
         for name, dataset in (
             ("training", datasets.train),

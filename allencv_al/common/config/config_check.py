@@ -57,6 +57,7 @@ class ConfigView:
         return all(self._is_sound(name) for name in names)
 
     def _is_sound(self, name: str) -> bool:
+        # Several rules may ask for one argument, and a part may be large
         if name not in self._sound:
             self._sound[name] = not any(self._faults(name))
         return self._sound[name]

@@ -193,6 +193,7 @@ def _init_signature(cls: type, chain: list[type]) -> Signature:
         wrapped = wraps.arguments(_base_descriptions(cls))
         return Signature(_with_wrapped(own, wrapped, owner), accepts_any=False)
     # torch.nn.Module takes **kwargs, too, but only to refuse them
+    # A user's own class may still do something with them
     is_ours = hasattr(owner, "from_params") or owner is cls
     return Signature(own, accepts_any=is_ours, passed_on=_reached_by_kwargs(rest))
 

@@ -27,15 +27,19 @@ _BY_SIGNATURE = "_by_signature"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Registered = Callable[..., Any]
+"""Registered objects: a class, as a rule a `FromParams`, or a function."""
+
+_TEXT_OF_A_NUMBER = (
+    "a string; variables are strings in jsonnet: std.parseJson(std.extVar(...)) gives the number"
+)
+_WANTS_A_NUMBER = re.compile(r"expected (?:.* or )?(?:int|float)\b")
+
 
 def by_signature(from_params: F) -> F:
     """Mark a `from_params` as one that reads the constructor's signature: `FromParams` has it."""
     setattr(from_params, _BY_SIGNATURE, True)
     return from_params
-
-
-Registered = Callable[..., Any]
-"""Registered objects: a class, as a rule a `FromParams`, or a function."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,7 @@ def argument_faults(
             yield from found
         elif name in instead:
             yield Fault(join(path, name), f"unknown key; {instead[name]}")
+        # With **kwargs that end in a class of the user's own, any key may be right
         elif not signature.accepts_any:
             unknown += 1
             hint = _hint(name, known) if unknown <= MOST_HINTS else ""
@@ -169,12 +174,6 @@ def argument_faults(
     for name, argument in signature.arguments.items():
         if name not in values:
             yield from missing_faults(argument, join(path, name), scope)
-
-
-_TEXT_OF_A_NUMBER = (
-    "a string; variables are strings in jsonnet: std.parseJson(std.extVar(...)) gives the number"
-)
-_WANTS_A_NUMBER = re.compile(r"expected (?:.* or )?(?:int|float)\b")
 
 
 def _is_text_of_number(value: Any, message: str) -> bool:
@@ -236,6 +235,7 @@ def construct(
         return function(**built)
     except ConfigurationFaults:
         raise  # its faults have their paths already
+    # A ValueError, too: it is how Python code refuses a value
     except (ConfigurationError, ValueError) as error:
         raise ConfigurationFaults(_located(str(error), path, signature)) from error
 

@@ -180,6 +180,7 @@ class MultiprocessDataLoader(DataLoader):
             self._idle.pop().close()
 
     def _readable(self, made: Made) -> Made:
+        # A caller that stops early ends the threads now, not when garbage is collected
         with closing(made):
             for batch in made:
                 if batch.unreadable:
@@ -191,6 +192,7 @@ class MultiprocessDataLoader(DataLoader):
         resident = isinstance(self._fetch, ResidentFetcher)
         pin = self._pin_memory
         if pin is None:
+            # Locking memory starts CUDA, which takes memory of the device: only where that is done
             pin = not resident and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         if resident or (self._num_workers == 0 and self._prefetch_factor == 0):
             return _on_demand(self._fetch, slots, pin)
@@ -203,6 +205,7 @@ class MultiprocessDataLoader(DataLoader):
         pool = self._idle.pop() if self._idle else self._new_pool(pin)
         try:
             yield from pool.run(slots)
+        # The caller has stopped early; the workers are sound and wait for other batches
         except GeneratorExit:
             self._give_back(pool)
             raise

@@ -121,6 +121,7 @@ class Checkpointer(Registrable):
             CheckpointError: This save or the one before it failed.
         """
         name = f"e{epochs}_b{batches}"
+        # The job before may still read the buffers that are written into below
         self._writer.wait()
         self._restart_clock()
         # The end of an epoch and an interruption right after it are the same state
@@ -157,6 +158,7 @@ class Checkpointer(Registrable):
     def list_checkpoints(self) -> list[str]:
         """Return the names of the checkpoints, the oldest first."""
         found = [(match, path) for path in self._folder.glob("*") if (match := _match(path))]
+        # By number: as text, e10 stands before e9
         found.sort(key=lambda pair: (int(pair[0][1]), int(pair[0][2])))
         return [path.name for _, path in found]
 

@@ -50,6 +50,7 @@ class Scheduler:
         initial = f"initial_{param_group_field}"
         for index, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
+                # Not over what is there: a config may give a group a start of its own
                 group.setdefault(initial, self._read(group))
             elif initial not in group:
                 raise ConfigurationError(
@@ -88,6 +89,7 @@ class Scheduler:
         """Restore a state, including the fields of the optimizer's groups."""
         self._check_state(state_dict)  # before anything changes
         vars(self).update(copy.deepcopy(state_dict))
+        # The counters alone are no state: the optimizer steps with what its groups say
         self._write_values()
 
     def _check_state(self, state_dict: dict[str, Any]) -> None:
@@ -149,6 +151,7 @@ def set_momentum(group: dict[str, Any], value: float) -> None:
     if "momentum" in group:
         group["momentum"] = value
     else:
+        # Adam's second beta averages squared gradients, which is no momentum
         group["betas"] = (value, *group["betas"][1:])
 
 
@@ -274,6 +277,7 @@ class StepwiseScheduler(LearningRateScheduler):
 
     @overrides
     def step(self, metric: float | None = None) -> None:
+        # Nothing to write: each step has set its own rates
         self.last_epoch += 1
 
     @overrides

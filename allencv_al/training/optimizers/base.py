@@ -49,6 +49,7 @@ ANNOTATIONS: Mapping[str, Any] = {
     "betas": tuple[Decay, Decay],
     "rho": Decay,
 }
+"""The options of torch's optimizers with their limits, which torch checks one by one or not."""
 
 _GROUP_ONLY = {
     "initial_lr": Argument("initial_lr", AtLeastZero, None, "Where a schedule starts from."),
@@ -207,9 +208,6 @@ def _group(name: str, members: Mapping[str, torch.nn.Parameter]) -> dict[str, An
     return {"params": list(members.values()), "name": name, "parameter_names": list(members)}
 
 
-"""The options of torch's optimizers with their limits, which torch checks one by one or not."""
-
-
 class Optimizer(torch.optim.Optimizer, Registrable):
     """A PyTorch optimizer whose parameter groups are chosen by regular expressions.
 
@@ -292,6 +290,7 @@ class Optimizer(torch.optim.Optimizer, Registrable):
         groups = make_parameter_groups(list(model_parameters), rules)
         try:
             initialize(self, groups, **options)
+        # What torch says of options that exclude each other, such as nesterov without momentum
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigurationError(f"{type(self).__name__}: {error}") from error
 
@@ -302,6 +301,7 @@ class Optimizer(torch.optim.Optimizer, Registrable):
         Raises:
             CheckpointError: Its groups hold other parameters, which PyTorch would not notice.
         """
+        # strict=False: another number of groups torch reports itself
         for saved, group in zip(state_dict["param_groups"], self.param_groups, strict=False):
             theirs, ours = saved.get("parameter_names"), group["parameter_names"]
             if theirs is not None and theirs != ours:

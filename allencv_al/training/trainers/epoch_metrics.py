@@ -102,6 +102,7 @@ class MetricTracker:
             ConfigurationError: One of them is not among `metrics`.
         """
         self.require(metrics)
+        # One NaN makes the sum NaN, which improves on nothing
         return sum(sign * float(metrics[name]) for sign, name in self.tracked_metrics)
 
     def scheduler_metric(self, metrics: Mapping[str, Any]) -> float:
@@ -174,6 +175,7 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in metrics.items()
+        # Yes and no draw no curve, though Python counts a bool among the ints
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
 

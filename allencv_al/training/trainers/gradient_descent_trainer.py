@@ -105,6 +105,7 @@ class GradientDescentTrainer(TrainingLoop):
             model_parameters=list(model.named_parameters())  # it leaves the frozen ones out
         )
         self._avoid_single_items()  # changes the number of batches, which the schedules count
+        # The last step of an epoch accumulates fewer batches where they do not divide evenly
         steps = math.ceil(len(data_loader) / self.batches_per_step)
         schedule = {
             "optimizer": self.optimizer,
@@ -186,6 +187,7 @@ class GradientDescentTrainer(TrainingLoop):
         ]
         for name in names:
             cls = TrainerCallback.resolve(name)[0]
+            # One that the config lists has options of its own, and must not run twice
             if not any(type(callback) is cls for callback in callbacks):
                 callbacks.append(TrainerCallback.from_params(name, serialization_dir=folder))
         return CallbackList(callbacks)

@@ -50,6 +50,7 @@ _PLACE = re.compile(r"^(.*?):\(?(\d+):(\d+)(?:\)-\(\d+:\d+\)|-\d+)?(?=:|$)")
 _DOT = re.compile(r"(?<!\\)\.")
 
 MOST_HINTS = 20
+"""Unmatched overrides that get a hint; finding the nearest key takes a while."""
 
 
 def evaluate_file(path: str | Path, variables: Mapping[str, str]) -> str:
@@ -225,9 +226,6 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-"""Unmatched overrides that get a hint; finding the nearest key takes a while."""
 
 
 def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

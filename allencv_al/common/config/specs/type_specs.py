@@ -213,6 +213,7 @@ class ScalarSpec(TypeSpec):
             accepted = (int, float)
         elif self.kind is str:
             accepted = (str, PurePath)  # from Python code
+        # True is an int in Python; a config that says true means no number
         is_bool = isinstance(value, bool) and self.kind is not bool
         if is_bool or not isinstance(value, accepted) or (self.kind is float and _is_huge(value)):
             yield self.expected(value, path)
@@ -248,6 +249,7 @@ class TextSpec(TypeSpec):
             return
         try:
             self.convert(value)
+        # An expression may also be nested too deep, or repeat too often
         except (re.error, ValueError, OverflowError, RecursionError) as error:
             yield Fault(path, f"expected {self}, found {repr_json(value)}: {error}")
 
@@ -275,6 +277,7 @@ class LiteralSpec(TypeSpec):
 
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
+        # 1 == 1.0 == True in Python, but not in a config
         if not any(type(value) is type(c) and value == c for c in self.choices):
             near = ""
             if isinstance(value, str):
@@ -374,6 +377,7 @@ class InstanceSpec(TypeSpec):
 def _is_huge(value: Any) -> bool:
     """Return whether a whole number is beyond the largest float."""
     try:
+        # JSON has whole numbers of any length
         float(value)
     except OverflowError:
         return True
