@@ -30,8 +30,10 @@ local environment = std.extVar("environment");
       requires_grad: false,
     },
     im2vec_encoder: { type: "pool", mode: "average" },
+    embedding_scaling: "center_l2",
   },
-  trainer: { type: "logistic_regression", standardize: true, inverse_regularization: 0.01 },
+  // Learns from unlabeled photographs too: a few labels spread over those that look alike
+  trainer: { type: "logistic_regression", prior: "auto", inverse_regularization: "auto" },
   active_learning: {
     // First, without a model: typical images. Then: images that the model is uncertain of.
     initial: { size: 10, strategy: "typiclust" },

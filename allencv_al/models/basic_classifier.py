@@ -92,8 +92,8 @@ class BasicImageClassifier(Model):
             length 1; "power_l2", the square root first, for values of 0 and above; "center_l2",
             minus the mean first; "standardize", to mean 0 and deviation 1; "standardize_l2", to
             length 1 after that. Statistics are those of the pool in active learning, else of the
-            training images; they need an encoder that does not train. "center_l2" is the best for
-            few labels (docs/results/heads.md).
+            training images where there are 5 a class; they need an encoder that does not train.
+            "center_l2" is the best for few labels (docs/results/heads.md).
         loss: The loss: "cross_entropy", or "multi_margin", the hinge loss of a support vector
             machine over several classes (Weston and Watkins 1999, `torch.nn.MultiMarginLoss`).
         label_smoothing: Share of the target spread evenly over all classes, 0 to below 1 (Szegedy

@@ -33,7 +33,8 @@ _DEFAULT_STRENGTH: dict[Prior, float] = {
     "label_spreading": 10.0,
 }
 _MOST_FOLDS = 5
-_FOLDS_IN_ALL = 10  # small folds differ much, so they are drawn several times
+# Small folds differ much, so they are drawn several times; large ones take long and agree
+_FOLDS_IN_ALL = ((200, 10), (2000, 5))
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,15 @@ class HeadFitter:
         self._unit = mean_squared_norm(labeled.features)
         problem = SoftmaxRegression(labeled.features, self._targets * labeled.class_weights)
         self._fit = partial(problem.fit, max_iterations=max_iterations, tolerance=tolerance)
+        self._rough = 10 * tolerance  # to compare strengths a decade apart
 
     def fit(self, priors: Sequence[Prior], strengths: Sequence[float] | None) -> FittedHead:
         """Return the fit with the smallest log-loss on labels that were held out.
 
         Folds are stratified: as many as the smallest class has images, 5 at most, drawn anew until
-        there are 10. With one image of some class nothing can be held out; the first prior is
-        taken then, with the strength that was best over several data sets.
+        there are 10; up to 2,000 images there are 5, beyond that one. With one image of some class
+        nothing can be held out; the first prior is taken then, with the strength that was best over
+        several data sets.
 
         Args:
             priors: The priors to choose from, the one to take without a choice first.
@@ -142,7 +145,7 @@ class HeadFitter:
             base = self.prior_layer(prior, kept)
             layer = None
             for place, strength in enumerate(grid):
-                layer = self._fit(strength, base, kept, start=layer)
+                layer = self._fit(strength, base, kept, layer, tolerance=self._rough)
                 logits = layer.logits(self._labeled.features[held])
                 found = log_loss(logits, self._labeled.labels[held])
                 losses[place] += (found * weights[held]).sum()
@@ -154,11 +157,12 @@ def stratified_folds(labels: Rows) -> Iterator[tuple[Rows, Rows]]:
     """Yield pairs of rows to fit and rows to hold out; each class is in every part to fit."""
     smallest = int(np.bincount(labels).min())
     folds = min(_MOST_FOLDS, smallest)
+    wanted = next((count for most, count in _FOLDS_IN_ALL if len(labels) <= most), 1)
     generator = np.random.default_rng(0)  # the same labels make the same choice
-    for _ in range(max(1, _FOLDS_IN_ALL // folds)):
+    for _ in range(max(1, wanted // folds)):
         order = generator.permutation(len(labels))
         by_class = order[np.argsort(labels[order], kind="stable")]
         fold = np.empty(len(labels), np.int64)
         fold[by_class] = np.arange(len(labels)) % folds
-        for number in range(folds):
+        for number in range(min(folds, wanted)):
             yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)

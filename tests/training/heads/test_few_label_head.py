@@ -86,6 +86,12 @@ def test_folds_hold_out_each_image_equally_often_and_keep_each_class(per_class):
     assert len(held_out) == len(labels)
 
 
+@pytest.mark.parametrize(("count", "folds"), [(60, 10), (600, 5), (6000, 1)])
+def test_more_labels_need_fewer_folds(count, folds):
+    labels = np.arange(count) % 3
+    assert len(list(stratified_folds(labels))) == folds
+
+
 def test_images_of_the_pool_help_where_classes_are_clouds():
     pool, few = draw(60, noise=1.4), draw(1, noise=1.4)
     pool_embeddings = PoolEmbeddings(pool.ids, pool.features.astype(np.float32))

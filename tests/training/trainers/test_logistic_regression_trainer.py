@@ -163,6 +163,15 @@ def test_unscaled_images_are_scaled_by_the_training_images() -> None:
     np.testing.assert_allclose(trained.embed(image).norm(dim=1), 1.0, atol=1e-7)
 
 
+def test_few_images_without_a_pool_have_no_mean(caplog: pytest.LogCaptureFixture) -> None:
+    loader = Images((0, 1, 2, 3), count=19)
+    trained = model(embedding_scaling="center_l2")
+    LogisticRegressionTrainer(trained, loader, cuda_device=-1).train()
+    assert trained.embedding_scaling is not None
+    assert not trained.embedding_scaling.mean.any()
+    assert "19 images are too few for a mean" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("changes", "of_model", "message"),
     [
