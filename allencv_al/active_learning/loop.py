@@ -360,8 +360,14 @@ class ActiveLearningLoop:
     def _strategy(self, labels: dict[str, str]) -> QueryStrategy:
         if labels:
             return self.settings.strategy
-        initial = self.settings.initial
-        return initial.strategy if initial is not None else QueryStrategy.from_params("random")
+        if self.settings.initial is not None:
+            return self.settings.initial.strategy
+        own = self.settings.strategy
+        first = own.before_labels()
+        # Embeddings of an encoder that has yet to learn say little
+        if first is not own and self.learner.embeddings_stay():
+            return first
+        return QueryStrategy.from_params("random")
 
     def _query_size(self, labels: dict[str, str]) -> int:
         settings = self.settings

@@ -29,7 +29,8 @@ WITHOUT_MODEL = frozenset({"embeddings", "labeled_embeddings"})
 
 
 def _problem_without_model(strategy: QueryStrategy | None) -> str | None:
-    more = sorted((needs_of(strategy) if strategy else frozenset()) - WITHOUT_MODEL)
+    needs = needs_of(strategy.before_labels()) if strategy else frozenset()
+    more = sorted(needs - WITHOUT_MODEL)
     if not more:
         return None
     return (
@@ -63,7 +64,7 @@ class InitialQuery(FromParams):
         if problem:
             raise ConfigurationError(f"strategy: {problem}")
         self.size = size
-        self.strategy = strategy or QueryStrategy.from_params("random")
+        self.strategy = (strategy or QueryStrategy.from_params("random")).before_labels()
 
     @classmethod
     @overrides
@@ -86,7 +87,8 @@ class ActiveLearningSettings(FromParams):
         strategy: The query strategy. Default: `margin`.
         query_size: Number of items per query.
         initial: The items that are labeled first, where nothing is labeled yet. Default:
-            `query_size` of them at random.
+            `query_size` of them at random, or as `strategy` chooses first where it has a way to
+            (`auto`) and the encoder does not train.
         budget: Maximum number of labels, including the initial ones and those of the audit; null:
             all items.
         audit: Random images that measure the model and are never trained on. Default: none, except

@@ -172,6 +172,7 @@ def read_strategy(text: str, without_model: bool) -> QueryStrategy:
         raise ConfigurationFaults(faults, "--strategy")
     strategy: QueryStrategy = QueryStrategy.from_params(config)
     if without_model:
+        strategy = strategy.before_labels()
         check_needs_no_model(strategy, f"--strategy {text}")
     return strategy
 

@@ -124,7 +124,7 @@ def check_needs_no_model(strategy: QueryStrategy, name: str) -> None:
     Raises:
         ConfigurationError: It needs more; the message lists strategies that do not.
     """
-    further = sorted(needs_of(strategy) - _OF_EMBEDDINGS)
+    further = sorted(needs_of(strategy.before_labels()) - _OF_EMBEDDINGS)
     if further:
         raise ConfigurationError(
             f"{name} needs {', '.join(further)} of a trained model, and without one there are "
@@ -142,4 +142,4 @@ def _works_by_name(name: str) -> bool:
         strategy: QueryStrategy = QueryStrategy.from_params(name)
     except ConfigurationError:
         return False  # a wrapper: its needs are those of the wrapped strategy
-    return needs_of(strategy) <= _OF_EMBEDDINGS
+    return needs_of(strategy.before_labels()) <= _OF_EMBEDDINGS

@@ -147,6 +147,18 @@ def test_by_default_the_first_items_are_a_query_at_random(
     assert picks_of(with_block) == picks_of(without)
 
 
+def test_auto_chooses_the_first_items_as_it_does_without_a_model(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    typical = linear_config(initial={"size": 4, "strategy": "typiclust"}, budget=8)
+    first = picks_of(run(typical, tmp_path / "a"))[0]
+    records = run(
+        linear_config(strategy="auto", initial=None, query_size=4, budget=8), tmp_path / "b"
+    )
+    assert picks_of(records)[0] == first
+    assert {pick.reason["chosen_by"] for pick in records[1].picks} == {"bait"}
+
+
 def test_the_seed_decides(linear_config: MakeConfig, tmp_path: Path) -> None:
     found = [run(linear_config(_random_seed=s), tmp_path / str(n)) for n, s in enumerate((5, 5, 6))]
     assert picks_of(found[0]) == picks_of(found[1])

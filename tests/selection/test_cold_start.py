@@ -158,7 +158,7 @@ def test_vectors_of_ones_own_are_found_by_the_ids_of_the_images(tmp_path: Path) 
 
 
 def test_the_strategies_that_need_no_model_are_known() -> None:
-    expected = {"k_center", "max_herding", "prob_cover", "random", "typiclust"}
+    expected = {"auto", "k_center", "max_herding", "prob_cover", "random", "typiclust"}
     assert set(strategies_without_model()) == expected
     for name in expected:
         check_needs_no_model(QueryStrategy.from_params(name), name)

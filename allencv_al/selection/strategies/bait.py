@@ -16,6 +16,7 @@ from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy
+from allencv_al.selection.strategies.shared.calibration import fitted_temperature
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
 from allencv_al.selection.strategies.shared.fisher_cover import FisherCover, ScaledBlocks
 from allencv_al.selection.strategies.shared.softmax import softmax
@@ -54,7 +55,8 @@ class Bait(QueryStrategy):
         top_classes: For `full`: how many of the likeliest classes of an item count. Null: all.
         regularization: λ, as a share of the trace of F.
         oversampling: How many times as many items as asked for are chosen first; 2 in the paper.
-        temperature: Divisor of the logits before softmax.
+        temperature: Divisor of the logits before softmax. Null: the one that calibrates the model,
+            estimated from the labels.
         scaling: The scaling of the embeddings, by the statistics of the pool.
         max_references: The number of items whose information counts as the pool's; of a larger pool
             a random sample.
@@ -72,7 +74,7 @@ class Bait(QueryStrategy):
         top_classes: PositiveInt | None = None,
         regularization: PositiveFloat = 2e-3,
         oversampling: Annotated[int, Ge(1)] = 2,
-        temperature: PositiveFloat = 1.0,
+        temperature: PositiveFloat | None = None,
         scaling: FeatureScalingKind = "standardize_l2",
         max_references: PositiveInt = 50_000,
         max_candidates: PositiveInt = 50_000,
@@ -93,14 +95,15 @@ class Bait(QueryStrategy):
         assert pool.logits is not None and pool.labeled_logits is not None
         self._check_size(pool)
         rows = CanonicalRows(pool, seed, self.scaling)
+        temperature = self.temperature or fitted_temperature(pool, rows)
         candidates = min(len(pool), max(self.max_candidates, count))
         references = min(len(pool), self.max_references)
         looked_at = max(candidates, references)
         cover = FisherCover(
             ScaledBlocks(rows, looked_at, self.memory_budget_mb),
-            self._factors(pool.logits[rows.order[:looked_at]]),
+            self._factors(pool.logits[rows.order[:looked_at]], temperature),
             np.concatenate([rows.take(slice(0, 0)), *rows.labeled_blocks()]),
-            self._factors(pool.labeled_logits),
+            self._factors(pool.labeled_logits, temperature),
             references,
             candidates,
             count,
@@ -121,16 +124,15 @@ class Bait(QueryStrategy):
                 f"{_LARGEST_MATRIX:,}; choose binary"
             )
 
-    def _factors(self, logits: FloatArray) -> NDArray[np.float32]:
+    def _factors(self, logits: FloatArray, temperature: float) -> NDArray[np.float32]:
         """Return B of each row, `[n, C, r]`, or `[n, 1, 1]`: its information is (B Bᵀ) ⊗ xxᵀ."""
         blocks = [
-            self._factors_of_block(np.asarray(logits[part]))
+            self._factors_of_block(softmax(np.asarray(logits[part]), temperature)[0])
             for part in slices(max(len(logits), 1), _ROWS_PER_SOFTMAX)
         ]
         return np.concatenate(blocks)
 
-    def _factors_of_block(self, logits: FloatArray) -> NDArray[np.float32]:
-        p = softmax(logits, self.temperature)[0]
+    def _factors_of_block(self, p: NDArray[np.float64]) -> NDArray[np.float32]:
         rows = np.arange(len(p))
         if self.fisher == "binary":
             likeliest = p.argmax(axis=1)

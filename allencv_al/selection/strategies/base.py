@@ -53,6 +53,7 @@ class QueryStrategy(Registrable):
         "batch_bald": f"{_HERE}.batch_bald",
         "epig": f"{_HERE}.epig",
         "k_center": f"{_HERE}.k_center",
+        "auto": f"{_HERE}.auto",
         "badge": f"{_HERE}.badge",
         "bait": f"{_HERE}.bait",
         "cluster_margin": f"{_HERE}.cluster_margin",
@@ -77,6 +78,10 @@ class QueryStrategy(Registrable):
         """Return how a message names the strategy: its registered name and its class."""
         kind = type(self)
         return f'the strategy "{name_of(self)}" ({kind.__module__}.{kind.__qualname__})'
+
+    def before_labels(self) -> QueryStrategy:
+        """Return the strategy that chooses while no model is trained; by default this one."""
+        return self
 
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
         """Return the score of each item, finite float32 `[N]`, higher = query first.

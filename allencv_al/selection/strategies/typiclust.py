@@ -11,6 +11,7 @@ from annotated_types import Ge
 from numpy.typing import NDArray
 from overrides import overrides
 
+from allencv_al.common.feature_scaling import FeatureScalingKind
 from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
@@ -122,6 +123,8 @@ class TypiClust(QueryStrategy):
         min_cluster_size: The largest size (labeled items included) of clusters that are left out;
             5 in the paper.
         neighbors: The number of neighbors whose distances count; 20 in the paper.
+        scaling: The scaling of the embeddings, by the statistics of the pool; `none` in the paper,
+            whose embeddings have length 1.
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value. Embeddings are read in blocks of 1,024 rows whatever it is,
             k-means is fitted to a sample of 50,000, and of a cluster up to 4,096 rows are held in
@@ -135,16 +138,18 @@ class TypiClust(QueryStrategy):
         max_clusters: PositiveInt = 500,
         min_cluster_size: Annotated[int, Ge(0)] = 5,
         neighbors: PositiveInt = 20,
+        scaling: FeatureScalingKind = "standardize_l2",
         memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
         self.max_clusters = max_clusters
         self.min_cluster_size = min_cluster_size
         self.neighbors = neighbors
+        self.scaling = scaling
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        rows = CanonicalRows(pool, seed)
+        rows = CanonicalRows(pool, seed, self.scaling)
         wanted = min(rows.labeled_count + count, self.max_clusters)
         centroids = fit_centroids(rows, wanted, seed, with_labeled=True)
         clusters, labeled_clusters = assign_all(rows, centroids)
