@@ -140,6 +140,7 @@ def _compare(name: str, args: argparse.Namespace, names: list[str]) -> Compariso
         source=name,
         packages=args.include_package,
         cache_folder=args.embedding_cache,
+        exports=args.export,
     )
     summary = compare(params, folder, options)
     sys.stdout.write(f"{name}\n")

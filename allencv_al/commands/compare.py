@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="compare these finished runs of active-learn instead of running anything",
+        help="compare these finished runs of active-learn, or those of these comparisons, instead "
+        "of running anything",
     )
     comparing.add_comparison(parser)
     arguments.add_run_folder(parser, "one run per strategy and seed, results.csv and report.html")
@@ -87,9 +88,11 @@ def _compare_runs(args: argparse.Namespace) -> int:
         check_baseline,
         write_comparison,
     )
-    from allencv_al.comparison.finished_run import read_folder, warn_of_differences
+    from allencv_al.comparison.finished_run import read_runs, warn_of_differences
+    from allencv_al.comparison.report.exports import check_exports
 
-    runs = [read_folder(folder) for folder in args.runs]
+    check_exports(args.export)
+    runs = read_runs(args.runs)
     check_baseline(args.baseline, [run.strategy for run in runs])
     warn_of_differences(runs)
     if args.dry_run:
@@ -98,7 +101,9 @@ def _compare_runs(args: argparse.Namespace) -> int:
     folder: Path = args.serialization_dir
     if folder.exists() and any(folder.iterdir()) and not args.force:
         raise ConfigurationError(f"{folder}: holds files already; --force writes over them")
-    options = ComparisonOptions({}, (), baseline=args.baseline, metric=args.metric)
+    options = ComparisonOptions(
+        {}, (), baseline=args.baseline, metric=args.metric, exports=args.export
+    )
     with locked_folder(folder):
         summary = write_comparison(runs, folder, options)
     comparing.print_summary(summary, folder)
@@ -127,6 +132,7 @@ def _options(args: argparse.Namespace, params: Params) -> ComparisonOptions:
         source=str(args.param_path),
         packages=args.include_package,
         cache_folder=args.embedding_cache,
+        exports=args.export,
     )
 
 
@@ -140,4 +146,5 @@ change of your own code; the message names what has changed.
   allencv-al compare CONFIG --strategies '{margin: "margin",
       "few margin": {type: "subsample", size: 1000, strategy: "margin"}}' -s runs/comparison
   allencv-al compare --runs runs/a runs/b -s runs/both
+  allencv-al compare --runs machine1/runs machine2/runs -s runs/merged --export latex,pdf
 """

@@ -22,6 +22,11 @@ _OWN_FAMILY = "DejaVu Sans"
 _SVG_SETTINGS = {"svg.fonttype": "none", "font.size": 12.0}
 # Left out, matplotlib writes the date of drawing, and two runs would differ in it
 _SVG_METADATA = {"Date": None}
+_VECTOR_FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "svg": ({**_SVG_SETTINGS, "svg.hashsalt": "figure"}, {"metadata": _SVG_METADATA}),
+    # Letters as fonts that publishers take, not as Type 3
+    "pdf": ({"pdf.fonttype": 42}, {"metadata": {"CreationDate": None}}),
+}
 
 
 def write_figure(
@@ -31,20 +36,22 @@ def write_figure(
     height: float = 4.8,
     dpi: int = 110,
 ) -> bool:
-    """Draw a figure into a PNG file; log a warning if drawing fails.
+    """Draw a figure into a PNG, SVG or PDF file; log a warning if drawing fails.
 
     Args:
-        path: The file to write.
+        path: The file to write; its suffix is the format.
         draw: Draws on the empty figure.
         width: In inches; `draw` may change it.
         height: In inches; `draw` may change it.
-        dpi: Pixels per inch.
+        dpi: Pixels per inch of a PNG.
 
     Returns:
         True if the file was written.
     """
     try:
-        write_bytes(path, _drawn(draw, (width, height), dpi, {}, format="png"))
+        kind = Path(path).suffix.removeprefix(".")
+        settings, options = _VECTOR_FORMATS.get(kind, ({}, {}))
+        write_bytes(path, _drawn(draw, (width, height), dpi, settings, format=kind, **options))
     except Exception as error:  # the run is worth more than its picture
         logger.warning("%s: not drawn: %s: %s", path, type(error).__name__, error)
         return False

@@ -55,14 +55,21 @@ class Cell:
 
     def is_done(self) -> bool:
         """Return whether the folder holds a finished run of this config."""
-        config, database = read_config(self.folder), self.folder / DATABASE_NAME
-        if config is None or not database.is_file():
+        config = read_config(self.folder)
+        if config is None:
             return False
         if Params(config).as_dict() != without_secrets(Params(dict(self.config))).as_dict():
             return False
-        with RunDatabase(database, create=False) as opened:
-            last = RoundStore(opened).last()
-        return last is not None and last[1] is State.DONE
+        return is_finished(self.folder)
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder holds a run that has ended."""
+    if not (folder / DATABASE_NAME).is_file():
+        return False
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        last = RoundStore(database).last()
+    return last is not None and last[1] is State.DONE
 
 
 def parse_strategies(text: str) -> dict[str, Any]:

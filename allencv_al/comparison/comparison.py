@@ -42,6 +42,7 @@ from allencv_al.comparison.report.comparison_report import (
     comparison_lines,
     write_comparison_report,
 )
+from allencv_al.comparison.report.exports import check_exports, write_exports
 from allencv_al.comparison.report.result_tables import write_results_csv, write_results_markdown
 from allencv_al.comparison.statistics import ComparisonSummary, summarize
 from allencv_al.reports.line_chart import ChartText, write_line_chart
@@ -79,6 +80,7 @@ class ComparisonOptions:
         source: Name of the config in messages.
         packages: The user's packages, which workers import.
         cache_folder: The folder of the embeddings; see `RunOptions`.
+        exports: Further files to write; see `write_exports`.
     """
 
     strategies: Mapping[str, Any]
@@ -92,6 +94,7 @@ class ComparisonOptions:
     source: str = "the configuration"
     packages: Sequence[str] = ()
     cache_folder: str | Path | None = None
+    exports: Collection[str] = ()
 
 
 class RunsFailed(DataError):  # noqa: N818  what happened
@@ -126,6 +129,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
         RunsFailed: Runs failed; the results of the others are written.
     """
     check_comparison(params, options.strategies, options.source)
+    check_exports(options.exports)
     written = without_secrets(params)
     # Before the learner is opened, which may take minutes
     check_run_folder(folder, written, options.recover, options.force, WITHOUT_EFFECT)
@@ -219,6 +223,7 @@ def write_comparison(
     text = ChartText(y=options.metric, title=context.name)
     write_line_chart(folder / CURVES_NAME, comparison_lines(summary), text)
     write_comparison_report(folder / REPORT_NAME, summary, curves, context)
+    write_exports(folder, options.exports, runs, summary, context)
     # Last, so that a script that waits for it finds the other files
     atomic_file.write_json(folder / SUMMARY_NAME, summary.to_json())
     return summary

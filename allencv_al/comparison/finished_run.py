@@ -13,13 +13,17 @@ from allencv_al.active_learning.report.round_tables import machine_seconds
 from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord, read_records
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
+from allencv_al.common.names import listed
 from allencv_al.comparison.cells import (
     DEFAULT_SEED,
     SEEDS,
     Cell,
+    cell_folder,
+    is_finished,
     strategy_name,
     strategy_of,
 )
+from allencv_al.comparison.plan import Plan
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 from allencv_al.training.run_folder import read_config
@@ -38,6 +42,7 @@ class FinishedRun:
         records: The rounds that trained.
         config: The config.
         environment: Versions and hardware recorded in its folder.
+        folder: Its folder; None if it has none.
     """
 
     strategy: str
@@ -45,6 +50,7 @@ class FinishedRun:
     records: Sequence[RoundRecord]
     config: dict[str, Any]
     environment: Mapping[str, Any] | None = None
+    folder: Path | None = None
 
     @property
     def seconds(self) -> float:
@@ -64,10 +70,88 @@ class FinishedRun:
                 "select_peak_mb": record.select_peak_mb,
             }
 
+    def picks(self) -> Iterator[dict[str, Any]]:
+        """Yield the row of `picks.csv` of each image that was queried, in the order of picking."""
+        if self.folder is None:
+            return
+        with RunDatabase(self.folder / DATABASE_NAME, create=False) as database:
+            store, labels = RoundStore(database), LabelStore(database).labels()
+            for round in store.rounds():
+                for query in store.queries(round):
+                    yield {
+                        "strategy": self.strategy,
+                        "seed": self.seed,
+                        "round": round,
+                        "rank": query.rank,
+                        "id": query.id,
+                        "label": labels.get(query.id),
+                        "score": query.score,
+                    }
+
 
 def read_cell(cell: Cell) -> FinishedRun:
     """Return the run of a cell."""
-    return FinishedRun(cell.strategy, cell.seed, _records(cell.folder), dict(cell.config))
+    records = _records(cell.folder)
+    return FinishedRun(cell.strategy, cell.seed, records, dict(cell.config), folder=cell.folder)
+
+
+def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
+    """Return the finished runs in folders of runs and of comparisons.
+
+    What several comparisons have alike, as those of several machines do that share a strategy and a
+    seed, is taken once.
+
+    Raises:
+        DataError: A folder holds neither, or two runs of one name and seed differ.
+    """
+    runs: dict[tuple[str, int], FinishedRun] = {}
+    for folder in folders:
+        for run in _runs_in(folder):
+            known = runs.setdefault((run.strategy, run.seed), run)
+            if known is run:
+                continue
+            if strategy_of(known.config) != strategy_of(run.config) or not _same(known, run):
+                raise DataError(
+                    f"{run.strategy}, seed {run.seed}: differs in {known.folder} and {run.folder}; "
+                    "leave out one of them"
+                )
+    return list(runs.values())
+
+
+def _runs_in(folder: Path) -> list[FinishedRun]:
+    plan = Plan.read(folder)
+    if plan is None:
+        return [read_folder(folder)]
+    environment = read_environment(folder)
+    runs, missing = [], []
+    for name in plan.strategies:
+        for seed in plan.seeds:
+            place = cell_folder(folder, name, seed)
+            config = read_config(place)
+            if config is None or not is_finished(place):
+                missing.append(f"{name}, seed {seed}")
+                continue
+            runs.append(FinishedRun(name, seed, _records(place), config, environment, place))
+    if missing:
+        logger.warning("%s: left out, as they are not finished: %s", folder, listed(missing))
+    return runs
+
+
+def _same(first: FinishedRun, second: FinishedRun) -> bool:
+    """Return whether two runs have the same labels and metrics in every round."""
+    if [record.labels for record in first.records] != [record.labels for record in second.records]:
+        return False
+    return all(
+        one.metrics.keys() == other.metrics.keys()
+        and all(_close(one.metrics[name], other.metrics[name]) for name in one.metrics)
+        for one, other in zip(first.records, second.records, strict=True)
+    )
+
+
+def _close(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)  # processors round differently
 
 
 def read_folder(folder: Path) -> FinishedRun:
@@ -81,7 +165,7 @@ def read_folder(folder: Path) -> FinishedRun:
         raise DataError(f"{folder}: expected the folder of a run of active-learn, found none")
     seed = int(config.get("random_seed", DEFAULT_SEED))
     name = strategy_name(strategy_of(config))
-    return FinishedRun(name, seed, _records(folder), config, read_environment(folder))
+    return FinishedRun(name, seed, _records(folder), config, read_environment(folder), folder)
 
 
 def shared_environment(runs: Sequence[FinishedRun]) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def value_range(lines: Sequence[CurveLine]) -> tuple[float, float]:
 
 
 def write_line_chart(path: Path, lines: Sequence[CurveLine], text: ChartText) -> None:
-    """Draw lines into a PNG file; without lines, an empty frame that says so."""
+    """Draw lines into a PNG, SVG or PDF file; without lines, an empty frame that says so."""
     width, height = _PNG_SIZE
     write_figure(
         path,

@@ -34,7 +34,7 @@ RUN_CONTENTS = (
     *("run.sqlite*", "labeling.sqlite*", "labels.csv", "to_label.csv", "picks.png", "embeddings"),
     *("rounds", "report.html", "learning_curve.png"),
     *("comparison.json", "cells", "results.csv", "results.md", "summary.json"),
-    "learning_curves.png",
+    *("learning_curves.*", "picks.csv", "picks.parquet", "results.parquet", "results.tex"),
 )
 
 _ASIDE = ".replaced-run"

@@ -252,3 +252,32 @@ def test_a_folder_that_is_no_run_is_named(
 def test_results_need_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--runs", str(tmp_path)]) == 2
     assert "compare: needs -s DIR" in capsys.readouterr().err
+
+
+def test_comparisons_of_several_machines_are_merged(run: Run, tmp_path: Path) -> None:
+    both = ["--strategies", "random,margin"]
+    assert run(*both, "--seeds", "0-1", folder="one")[0] == 0
+    assert run(*both, "--seeds", "1-3", folder="two")[0] == 0
+    assert run(*both, "--seeds", "4", folder="whole")[0] == 0
+    words = ["compare", "--runs", str(tmp_path / "one"), str(tmp_path / "two")]
+    merged = tmp_path / "merged"
+    assert main([*words, "-s", str(merged), "--export", "picks"]) == 0
+    found, whole = (
+        json.loads((folder / "summary.json").read_text()) for folder in (merged, tmp_path / "whole")
+    )
+    assert [one["seeds"] for one in found["strategies"]] == [[0, 1, 2, 3]] * 2
+    assert found["strategies"] == whole["strategies"]
+    picks = (merged / "picks.csv").read_text().splitlines()
+    assert picks[0] == "strategy,seed,round,rank,id,label,score"
+    assert len(picks) == 1 + 2 * 4 * 6, "every label of every run"
+
+
+def test_runs_of_one_name_that_differ_are_not_merged(
+    run: Run, config: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--strategies", "random", "--seeds", "1", folder="one")[0] == 0
+    config["active_learning"]["initial"]["size"] = 2
+    assert run("--strategies", "random", "--seeds", "1", folder="two")[0] == 0
+    words = ["compare", "--runs", str(tmp_path / "one"), str(tmp_path / "two")]
+    assert main([*words, "-s", str(tmp_path / "merged")]) == 2
+    assert "random, seed 0: differs in" in capsys.readouterr().err

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from allencv_al.comparison.statistics import ComparisonSummary, StrategySummary
 
 
+EXPORTS = ("picks", "parquet", "latex", "pdf", "svg")
+"""The kinds of files that `--export` names."""
+
+
 def add_seeds(parser: argparse.ArgumentParser, default: int) -> None:
     """Add ``--seeds``."""
     parser.add_argument(
@@ -55,6 +59,15 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         help="metric of the curves (default: %(default)s)",
     )
     arguments.add_embedding_cache(parser)
+    parser.add_argument(
+        "--export",
+        type=_exports,
+        default=(),
+        metavar="KINDS",
+        help=f"write further files for papers and programs, some of {', '.join(EXPORTS)} with "
+        "commas: every query in picks.csv, results.parquet (extra [parquet]), results.tex, "
+        "learning_curves.pdf and .svg",
+    )
     group = parser.add_argument_group(
         "conditions", "The pool made harder or smaller, the same for all runs."
     )
@@ -97,6 +110,14 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         metavar="SEED",
         help="seed of these draws (default: that of the config, else 0)",
     )
+
+
+def _exports(text: str) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    wrong = [kind for kind in kinds if kind not in EXPORTS]
+    if wrong or not kinds:
+        raise argparse.ArgumentTypeError(f'expected some of {", ".join(EXPORTS)}, found "{text}"')
+    return kinds
 
 
 _CONDITIONS = {
