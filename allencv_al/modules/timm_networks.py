@@ -37,7 +37,8 @@ def build_network(
         pretrained: Whether to begin with timm's weights; not while reading is disabled.
         input_channels: Channels of the images.
         img_size: Height and width of the images, for which the network is built.
-        global_pool: timm's name of the pooling; None for that of the network.
+        global_pool: timm's name of the pooling; None for that of the network, which a network that
+            refuses this one keeps, too.
 
     Raises:
         ConfigurationError: timm cannot build it so.
@@ -47,15 +48,18 @@ def build_network(
     if download and not downloading_enabled():
         _check_download(model)
         download = False
+    # Not every network has these options
+    wishes: dict[str, Any] = {} if global_pool is None else {"global_pool": global_pool}
+    if img_size is None:
+        wishes["dynamic_img_size"] = True
     arguments: dict[str, Any] = {"in_chans": input_channels, "num_classes": 0}
-    if global_pool is not None:
-        arguments["global_pool"] = global_pool
     if img_size is not None:
-        return _create(model, download, arguments | {"img_size": img_size})
-    try:
-        return _create(model, download, arguments | {"dynamic_img_size": True})
-    except _UnknownOptionError:
-        return _create(model, download, arguments)
+        arguments["img_size"] = img_size
+    while True:
+        try:
+            return _create(model, download, arguments | wishes)
+        except _RefusedOptionError as refused:
+            del wishes[refused.option]
 
 
 def published_names(network: torch.nn.Module) -> NameMap:
@@ -86,8 +90,16 @@ def image_size(network: torch.nn.Module, img_size: int | None) -> tuple[int, int
     return int(height), int(width)
 
 
-class _UnknownOptionError(Exception):
-    """The network has no option for images of any size."""
+class _RefusedOptionError(Exception):
+    """A network cannot be built with an option.
+
+    Args:
+        option: The option's name.
+    """
+
+    def __init__(self, option: str) -> None:
+        super().__init__(option)
+        self.option = option
 
 
 def _create(model: str, pretrained: bool, arguments: dict[str, Any]) -> torch.nn.Module:
@@ -100,7 +112,9 @@ def _create(model: str, pretrained: bool, arguments: dict[str, Any]) -> torch.nn
             return _create(model, pretrained, arguments).to("meta")
     except Exception as error:
         if "dynamic_img_size" in arguments and "dynamic_img_size" in str(error):
-            raise _UnknownOptionError from error
+            raise _RefusedOptionError("dynamic_img_size") from error
+        if "global_pool" in arguments and isinstance(error, AssertionError | ValueError):
+            raise _RefusedOptionError("global_pool") from error
         if isinstance(error, TypeError) and "img_size" in str(error):
             raise ConfigurationError(
                 f"img_size: {model} is not built for one size: leave it out"

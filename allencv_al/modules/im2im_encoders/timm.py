@@ -7,6 +7,7 @@ from pathlib import Path
 from overrides import overrides
 from torch import Tensor
 
+from allencv_al.common import ConfigurationError
 from allencv_al.modules.feedforward import Count
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
 from allencv_al.modules.timm_networks import build_network, known_model, published_names
@@ -57,5 +58,7 @@ class TimmEncoder(FeatureEncoder):
 
     @overrides
     def encode(self, image: Tensor) -> Tensor:
-        features: Tensor = self.model.forward_features(image)  # type: ignore[operator]
+        features = self.model.forward_features(image)  # type: ignore[operator]
+        if not isinstance(features, Tensor):
+            raise ConfigurationError(f"{type(self).__name__} gives several maps, not a feature map")
         return features.permute(0, 3, 1, 2) if self._channels_last_output else features

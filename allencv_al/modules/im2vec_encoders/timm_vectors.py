@@ -74,10 +74,8 @@ class TimmVectorEncoder(VectorEncoder):
         super().__init__(network, input_channels, requires_grad, size, (published_names(network),))
         self._pool = pool
         self._channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
-        if "cls" in pool and not _has_class_token(network):
-            raise ConfigurationError(
-                f'pool: {model} has no class token; expected "model" or "mean", found "{pool}"'
-            )
+        if problem := _pool_problem(network, pool):
+            raise ConfigurationError(f'pool: {model} {problem}, found "{pool}"')
         self.read_weights_file(weights_file)
         self.warn_if_frozen_at_random(pretrained or weights_file is not None)
 
@@ -97,15 +95,22 @@ class TimmVectorEncoder(VectorEncoder):
         return torch.cat([norm(part) for part in parts], dim=1)
 
     def _mean(self, features: Tensor) -> Tensor:
+        if not isinstance(features, Tensor):
+            raise ConfigurationError('pool: the network has several maps; expected "model"')
         if features.ndim == 4:
             return features.mean((1, 2) if self._channels_last else (2, 3))
         return features[:, _prefix_length(self.model) :].mean(1)
 
 
-def _has_class_token(network: torch.nn.Module) -> bool:
-    if _prefix_length(network) == 0:
-        return False
-    return bool(getattr(network, "has_class_token", True))
+def _pool_problem(network: torch.nn.Module, pool: str) -> str | None:
+    """Return why the tokens of a network cannot be pooled so; None if they can."""
+    has_token = getattr(network, "cls_token", None) is not None
+    if pool != "model" and has_token and not hasattr(network, "num_prefix_tokens"):
+        # Volo and PiT: other ways through the network, with the class token at no known place
+        return 'pools its tokens in a way of its own; expected "model"'
+    if "cls" in pool and not (has_token and getattr(network, "has_class_token", True)):
+        return 'has no class token; expected "model" or "mean"'
+    return None
 
 
 def _prefix_length(network: torch.nn.Module) -> int:

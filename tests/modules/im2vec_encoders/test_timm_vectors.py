@@ -81,6 +81,23 @@ def test_a_network_without_class_token_is_refused(name: str, pool: str) -> None:
         TimmVectorEncoder(name, pool)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+@pytest.mark.parametrize("name", ["pit_ti_224", "volo_d1_224"])
+def test_tokens_of_unknown_order_are_not_pooled(name: str, pool: str) -> None:
+    with (
+        torch.device("meta"),
+        pytest.raises(ConfigurationError, match=f"pool: {name} pools its tokens in a way of its"),
+    ):
+        TimmVectorEncoder(name, pool)  # type: ignore[arg-type]
+
+
+def test_several_maps_have_no_average() -> None:
+    with torch.device("meta"):
+        encoder = TimmVectorEncoder("efficientvim_m1", "mean")
+        with pytest.raises(ConfigurationError, match=r"several maps; expected .model"):
+            encoder.get_output_dim()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["test_vit", "eva02_tiny_patch14_224"])
 def test_any_size_that_patches_divide_and_its_own_as_timm_computes_it(
