@@ -56,6 +56,8 @@ class QueryStrategy(Registrable):
         "auto": f"{_HERE}.auto",
         "badge": f"{_HERE}.badge",
         "bait": f"{_HERE}.bait",
+        **dict.fromkeys(("drop_query", "alfa_mix"), f"{_HERE}.feature_changes"),
+        "galaxy": f"{_HERE}.galaxy",
         "cluster_margin": f"{_HERE}.cluster_margin",
         "clue": f"{_HERE}.clue",
         "typiclust": f"{_HERE}.typiclust",

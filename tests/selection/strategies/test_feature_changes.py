@@ -1,0 +1,120 @@
+"""DropQuery and ALFA-Mix beside their definitions, with the weights of the last layer known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from allencv_al.selection.pool.unlabeled_pool import Pool
+from allencv_al.selection.strategies.feature_changes import AlfaMix, DropQuery
+from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
+from allencv_al.selection.strategies.shared.last_layer import recovered_last_layer
+
+CLASSES, WIDTH = 4, 12
+
+
+def make_pool(count: int = 300, seed: int = 0) -> tuple[Pool, NDArray, NDArray]:
+    """Return a pool with the weights and biases of its last layer."""
+    generator = np.random.default_rng(seed)
+    weights = generator.normal(size=(CLASSES, WIDTH))
+    biases = generator.normal(size=CLASSES)
+    rows = np.abs(generator.normal(size=(count + 9, WIDTH)))
+    logits = rows @ weights.T + biases
+    pool = Pool(
+        [f"{index}.png" for index in range(count)],
+        logits=logits[:count].astype(np.float32),
+        embeddings=rows[:count].astype(np.float32),
+        labeled_embeddings=rows[count:].astype(np.float32),
+        labeled_logits=logits[count:].astype(np.float32),
+        labeled_labels=np.arange(9) % 3,  # one class has no label
+    )
+    return pool, weights, biases
+
+
+def test_the_last_layer_is_recovered_up_to_a_constant_of_each_item() -> None:
+    pool, weights, biases = make_pool()
+    layer = recovered_last_layer(pool, CanonicalRows(pool, 0))
+    np.testing.assert_allclose(layer.weights, weights - weights.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(layer.biases, biases - biases.mean(), atol=1e-5)
+
+
+def test_with_fewer_items_than_dimensions_it_still_gives_their_logits() -> None:
+    pool, *_ = make_pool(5)
+    pool = replace(pool, labeled_embeddings=None, labeled_logits=None)
+    layer = recovered_last_layer(pool, CanonicalRows(pool, 0))
+    found = pool.embeddings @ layer.weights.T + layer.biases
+    centered = pool.logits - pool.logits.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, centered, atol=1e-4)
+
+
+def mixes(pool: Pool, weights: NDArray, biases: NDArray, share: float) -> NDArray:
+    """Whether a mix of each item with any class mean is predicted otherwise: the authors' rule."""
+    rows, labeled = pool.embeddings.astype(np.float64), pool.labeled_embeddings.astype(np.float64)
+    predicted = (rows @ weights.T + biases).argmax(axis=1)
+    errors = softmax(rows @ weights.T + biases, axis=1) - np.eye(CLASSES)[predicted]
+    gradients = errors @ weights
+    gradients /= np.linalg.norm(gradients, axis=1, keepdims=True)
+    epsilon = share / np.sqrt(WIDTH)
+    changed = np.zeros(len(rows), bool)
+    for label in np.unique(pool.labeled_labels):
+        mean = labeled[pool.labeled_labels == label].mean(axis=0)
+        way = mean - rows
+        alpha = epsilon * np.linalg.norm(way, axis=1, keepdims=True) * gradients / way
+        mixed = alpha * mean + (1 - alpha) * rows
+        changed |= (mixed @ weights.T + biases).argmax(axis=1) != predicted
+    return changed
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+@pytest.mark.parametrize("seed", range(3))
+def test_candidates_of_alfa_mix_are_those_of_the_mixes(share: float, seed: int) -> None:
+    pool, weights, biases = make_pool(400, seed)
+    rows = CanonicalRows(pool, 0)
+    strategy = AlfaMix(share=share, min_candidates=1)
+    found, *_ = strategy._candidates(pool, rows, recovered_last_layer(pool, rows), 1, 0)
+    expected = np.flatnonzero(mixes(pool, weights, biases, share)[rows.order])
+    assert 10 < len(expected) < 390
+    assert np.array_equal(found, expected)
+
+
+def test_alfa_mix_adds_those_that_change_most_easily() -> None:
+    pool, *_ = make_pool()
+    selection = AlfaMix(share=1e-6).select(pool, 10, 0)
+    changes = [reason["change"] for reason in selection.reasons]
+    assert len(changes) == 10 and max(changes) < 0.5
+
+
+def test_dropout_changes_the_prediction_as_often_as_it_does_by_definition() -> None:
+    pool, weights, biases = make_pool()
+    rows = CanonicalRows(pool, 0)
+    layer = recovered_last_layer(pool, rows)
+    places, _, reason = DropQuery(passes=200)._candidates(pool, rows, layer, 1, 0)
+    found = np.zeros(len(pool))
+    found[rows.order[places]] = [reason(n)["changed_passes"] for n in range(len(places))]
+    generator = np.random.default_rng(1)
+    expected = np.zeros(len(pool))
+    for _ in range(200):
+        kept = generator.random(pool.embeddings.shape) >= 0.75
+        dropped = (4 * kept * pool.embeddings) @ weights.T + biases
+        expected += dropped.argmax(axis=1) != pool.logits.argmax(axis=1)
+    # Two draws of 200: a difference has a deviation of at most 10; 5 % are beyond 2 of them
+    counted = places.size
+    assert np.mean(np.abs(found - expected)[rows.order[places]] > 20) < 0.1 and counted > 100
+
+
+def test_drop_query_prefers_items_that_most_passes_change() -> None:
+    pool, *_ = make_pool(600)
+    selection = DropQuery(passes=9).select(pool, 2, 0)
+    assert all(reason["changed_passes"] >= 5 for reason in selection.reasons)
+
+
+def test_too_few_candidates_are_filled_up_at_random() -> None:
+    pool, *_ = make_pool(30)
+    certain = replace(pool, logits=np.eye(CLASSES, dtype=np.float32)[np.zeros(30, int)] * 50)
+    labeled = np.eye(CLASSES, dtype=np.float32)[np.zeros(9, int)] * 50
+    selection = DropQuery().select(replace(certain, labeled_logits=labeled), 12, 0)
+    assert [reason.get("filled") for reason in selection.reasons] == [True] * 12
