@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -18,11 +19,13 @@ from allencv_al.active_learning.report.run_report import (
 )
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
+from allencv_al.active_learning.stop_rules.rules import ForecastRule, TargetMetric
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import marked
 from allencv_al.labels.contact_sheet import thumbnail_png_bytes, write_contact_sheet
+from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.label_table import PickedImage, write_label_table
 from allencv_al.reports.line_chart import ChartText, write_line_chart
 from allencv_al.training.run_records import read_environment
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 LABELS_NAME = "labels.csv"
 SHEET_NAME = "picks.png"
+_ACCURACIES = ("accuracy", "audit_accuracy", "audit_low")
 THUMBNAIL_SIDE = 96  # pixels
 _SECONDS_BETWEEN = 60.0  # rounds on embeddings may take about a second
 
@@ -75,14 +79,14 @@ class RunFiles:
         records = loop.records()
         if with_model and any(record.labels for record in records):
             self._learner.write_archive(self._folder)
-        lines = run_lines(records)
+        lines = run_lines(records, self._target())
         if lines:
             text = ChartText(title=self._folder.name)
             write_line_chart(self._folder / CURVE_NAME, lines, text)
         # Records of a pipeline may be no images, or images on another machine
         is_shown = any(_has_image(item) for item in self._items.values())
         thumbnail = self._thumbnail if is_shown else None
-        write_run_report(self._folder, records, self._context(records), thumbnail)
+        write_run_report(self._folder, records, self._context(records, loop.labels), thumbnail)
         self._write_labels(loop.labels.labels(), loop.audit.ids)
         try:
             self._write_contact_sheet(records)
@@ -90,7 +94,7 @@ class RunFiles:
             logger.warning("%s: not drawn: %s", self._folder / SHEET_NAME, error)
         self._written = time.monotonic()
 
-    def _context(self, records: Sequence[RoundRecord]) -> RunContext:
+    def _context(self, records: Sequence[RoundRecord], labels: LabelStore) -> RunContext:
         config = self._params.as_dict()
         matrix = next((r.confusion_matrix for r in records if r.confusion_matrix), None)
         return RunContext(
@@ -101,9 +105,21 @@ class RunFiles:
             else "the pipeline",
             retrain=self._settings.retrain,
             test_items=None if matrix is None else sum(map(sum, matrix)),
+            target=self._target(),
+            seconds_per_label=_pace(labels),
             config=config,
             environment=read_environment(self._folder),
         )
+
+    def _target(self) -> float | None:
+        """Return the accuracy that a stop rule aims at, if any."""
+        targets = [
+            rule.target if isinstance(rule, ForecastRule) else rule.value
+            for rule in self._settings.stop
+            if isinstance(rule, ForecastRule)
+            or (isinstance(rule, TargetMetric) and rule.metric in _ACCURACIES)
+        ]
+        return max(targets, default=None)
 
     def _write_labels(self, labels: Mapping[str, str], audit: Collection[str]) -> None:
         """Write all current labels as a table for the reader `manifest`."""
@@ -137,6 +153,12 @@ class RunFiles:
             return thumbnail_png_bytes(item, THUMBNAIL_SIDE)
         except AllenCVError:
             return None
+
+
+def _pace(labels: LabelStore) -> float | None:
+    """Return the median seconds that annotators spent on a label; None if none was measured."""
+    spent = [event.seconds for event in labels.events() if event.seconds is not None]
+    return statistics.median(spent) if spent else None
 
 
 def _has_image(item: Instance) -> bool:

@@ -18,6 +18,7 @@ from allencv_al.active_learning.report.round_tables import (
     time_table,
 )
 from allencv_al.active_learning.rounds.curves import curve_from_records
+from allencv_al.active_learning.rounds.forecast import forecast_of_run
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
@@ -61,6 +62,8 @@ class RunContext:
         config: The whole config.
         environment: Versions and hardware, from `describe_environment()`; default: those of this
             process.
+        target: The accuracy that a stop rule names, for the forecast; None without one.
+        seconds_per_label: Median time that annotators spent on a label; None if unknown.
     """
 
     name: str
@@ -70,6 +73,8 @@ class RunContext:
     test_items: int | None = None
     config: Mapping[str, Any] | None = None
     environment: Mapping[str, Any] | None = None
+    target: float | None = None
+    seconds_per_label: float | None = None
 
 
 def write_run_report(
@@ -88,7 +93,7 @@ def write_run_report(
     """
     ordered = sorted(records, key=lambda record: record.round)
     path = Path(folder) / FILE_NAME
-    content = _content(ordered, thumbnail) if ordered else {}
+    content = _content(ordered, thumbnail, context.target) if ordered else {}
     write_page(
         path,
         "active_learning/report/run_report.html.j2",
@@ -105,23 +110,29 @@ def write_run_report(
         pool_size=max((record.pool_size for record in ordered), default=0),
         retraining=_RETRAINING.get(context.retrain, ""),
         progress=_progress(ordered, context),
+        forecast=_forecast_text(ordered, context),
         has_pictures=thumbnail is not None,
         **content,
     )
     return path
 
 
-def run_lines(records: Sequence[RoundRecord]) -> list[CurveLine]:
+def run_lines(records: Sequence[RoundRecord], target: float | None = None) -> list[CurveLine]:
     """Return the lines of one run: accuracy on the test set, the whole pool and an audit sample.
 
-    A metric that no round has gives no line; the band of the audit is its interval.
+    A metric that no round has gives no line; the band of the audit is its interval. A forecast is a
+    line at the height of its target over the labels that the target needs.
+
+    Args:
+        records: The rounds.
+        target: The target of the forecast; None for half of the errors in the audit, if any.
     """
     curves = {
         metric: curve_from_records(records, name, seed=0, metric=metric)
         for metric, name in {**_LINES, "audit_low": "low", "audit_high": "high"}.items()
     }
     low, high = (curves.pop(metric) for metric in ("audit_low", "audit_high"))
-    return [
+    lines = [
         CurveLine(
             curve.strategy,
             curve.labels.astype(np.float64),
@@ -132,15 +143,28 @@ def run_lines(records: Sequence[RoundRecord]) -> list[CurveLine]:
         for metric, curve in curves.items()
         if curve is not None
     ]
+    return lines + _forecast_lines(records, target)
 
 
-def _content(records: Sequence[RoundRecord], thumbnail: Thumbnails | None) -> dict[str, Any]:
+def _forecast_lines(records: Sequence[RoundRecord], target: float | None) -> list[CurveLine]:
+    found = forecast_of_run(records, target)
+    if found is None or found.labels is None or found.low is None:
+        return []
+    ends = (found.low, found.labels, found.labels if found.high is None else found.high)
+    x = np.unique(np.asarray(ends, np.float64))
+    return [CurveLine(f"forecast of {found.target:.1%}", x, np.full(len(x), found.target))]
+
+
+def _content(
+    records: Sequence[RoundRecord], thumbnail: Thumbnails | None, target: float | None
+) -> dict[str, Any]:
     """Return the content of each section of the page; None or empty leaves a section out."""
-    lines = run_lines(records)
+    lines = run_lines(records, target)
     ends = "; ".join(
         f"{line.name}: from {line.y[0]:.1%} at {line.x[0]:.0f} labels to {line.y[-1]:.1%} at "
         f"{line.x[-1]:.0f}"
         for line in lines
+        if not line.name.startswith("forecast")
     )
     matrix = next((record for record in reversed(records) if record.confusion_matrix), None)
     causes = {id: cause for record in records for id, cause in record.unreadable.items()}
@@ -173,6 +197,13 @@ def _figures(records: Sequence[RoundRecord]) -> dict[str, str]:
         "Rounds": formats.count(len([record for record in records if record.labels])),
         "Computing time": formats.duration(machine_seconds(records)) if records else "",
     }
+
+
+def _forecast_text(records: Sequence[RoundRecord], context: RunContext) -> str:
+    found = forecast_of_run(records, context.target)
+    if found is None or (found.refusal is not None and context.target is None):
+        return ""  # no target was given, and there is nothing to tell
+    return found.text(context.seconds_per_label)
 
 
 def _audited(records: Sequence[RoundRecord]) -> Mapping[str, float | None] | None:

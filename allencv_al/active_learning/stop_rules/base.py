@@ -17,7 +17,7 @@ class StopRule(Registrable):
     """
 
     builtin: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("budget", "plateau", "stable_predictions", "target_metric"),
+        ("budget", "forecast", "plateau", "stable_predictions", "target_metric"),
         "allencv_al.active_learning.stop_rules.rules",
     )
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Le
+from annotated_types import Ge, Interval, Le
 from overrides import overrides
 
+from allencv_al.active_learning.rounds.forecast import forecast_of_run
 from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.stop_rules.base import StopRule
 from allencv_al.common.names import did_you_mean
@@ -170,4 +171,46 @@ class StablePredictions(StopRule):
         return (
             f"the predictions of the last {self.window + 1} rounds agree "
             f"(mean kappa {np.mean(known):.4f}, threshold {self.threshold:g})"
+        )
+
+
+@StopRule.register("forecast")
+class ForecastRule(StopRule):
+    """Stops when a target accuracy would need more labels than it is worth.
+
+    The learning curve so far, of the audit sample or else of the test set, is extended by three
+    families of curves with a bootstrap (`allencv_al.active_learning.rounds.forecast`). The run
+    stops if even the lower end of the 80 % interval is above `labels`. Before the fifth measured
+    round, and while the accuracy does not rise beyond its noise, there is no forecast and the run
+    continues. For a target that is reached, add the rule `target_metric`.
+
+    Args:
+        target: The accuracy to reach.
+        labels: The most labels, of those that are trained on, that it is worth.
+        patience: For how many rounds in a row the target must be out of reach.
+    """
+
+    def __init__(
+        self,
+        target: Annotated[float, Interval(gt=0, lt=1)],
+        labels: Annotated[int, Ge(1)],
+        patience: Annotated[int, Ge(1)] = 2,
+    ) -> None:
+        self.target = target
+        self.labels = labels
+        self.patience = patience
+
+    @overrides
+    def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
+        if len(rounds) < self.patience:
+            return None
+        low = 0
+        for last in range(len(rounds) - self.patience + 1, len(rounds) + 1):
+            found = forecast_of_run(rounds[:last], self.target)
+            if found is None or found.low is None or found.low <= self.labels:
+                return None
+            low = found.low
+        return (
+            f"an accuracy of {self.target:g} is forecast to need {low} labels or more, and "
+            f"{self.labels} are what it is worth"
         )

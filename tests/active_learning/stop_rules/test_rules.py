@@ -45,6 +45,23 @@ def test_a_budget_is_of_labels_or_of_rounds() -> None:
     assert reason == "there are 30 labels, and 30 are enough"
 
 
+# --- forecast -------------------------------------------------------------------------------------
+
+
+def test_a_target_out_of_reach_ends_a_run() -> None:
+    records = rounds_of("accuracy", [1 - 2 * (10 * n) ** -0.5 for n in range(1, 21)])
+    assert stops_after(make("forecast", target=0.9, labels=1000), records) is None  # needs 400
+    near = stops_after(make("forecast", target=0.9, labels=150), records)
+    assert near is not None
+    assert near >= 6, "two rounds in a row, of which the first has five values"
+    reason = make("forecast", target=0.9, labels=150).reason_to_stop(records[:near])
+    assert reason is not None
+    assert "an accuracy of 0.9 is forecast to need" in reason
+    flat = rounds_of("accuracy", [0.7, 0.71] * 8)
+    assert stops_after(make("forecast", target=0.9, labels=50), flat) is None
+    assert stops_after(make("forecast", target=0.9, labels=50), rounds_of("accuracy", [])) is None
+
+
 # --- target ---------------------------------------------------------------------------------------
 
 
