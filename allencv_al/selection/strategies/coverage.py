@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, Literal
 
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
+from allencv_al.common.feature_scaling import FeatureScalingKind
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import Part, PositiveFloat, PositiveInt, QueryStrategy
+from allencv_al.selection.strategies.shared.calibration import fitted_temperature
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
 from allencv_al.selection.strategies.shared.kernel_coverage import (
     Kernel,
@@ -19,6 +22,7 @@ from allencv_al.selection.strategies.shared.kernel_coverage import (
     lazy_greedy,
     neighbor_distance,
     pure_radius,
+    smallest_labeled_distance,
 )
 from allencv_al.selection.strategies.uncertainty import (
     Entropy,
@@ -44,6 +48,8 @@ class CoverageStrategy(QueryStrategy):
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        scaling: The scaling of the embeddings, by the statistics of the pool. Null:
+            `standardize_l2`, or `none` where a distance is given, in the units of the embeddings.
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
@@ -55,18 +61,20 @@ class CoverageStrategy(QueryStrategy):
         self,
         max_references: PositiveInt = 10_000,
         max_candidates: PositiveInt = 50_000,
+        scaling: FeatureScalingKind | None = None,
         memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
         self.max_references = max_references
         self.max_candidates = max_candidates
+        self.scaling = scaling
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        rows = CanonicalRows(pool, seed)
+        rows = CanonicalRows(pool, seed, self.scaling or _scaling_for(None))
         references = min(len(pool), self.max_references)
         candidates = min(len(pool), max(self.max_candidates, count))
-        weights = self._weights(pool)
+        weights = self._weights(pool, rows)
         coverage = KernelCoverage(
             rows,
             references,
@@ -87,7 +95,7 @@ class CoverageStrategy(QueryStrategy):
     def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
         """Return the kernel k."""
 
-    def _weights(self, pool: Pool) -> NDArray[np.float32] | None:
+    def _weights(self, pool: Pool, rows: CanonicalRows) -> NDArray[np.float32] | None:
         """Return the weight of the coverage of each item, `[N]`; None for 1."""
         return None
 
@@ -112,6 +120,8 @@ class ProbCover(CoverageStrategy):
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        scaling: The scaling of the embeddings, by the statistics of the pool. Null:
+            `standardize_l2`, or `none` where `radius` is given, in the units of the embeddings.
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
@@ -124,9 +134,15 @@ class ProbCover(CoverageStrategy):
         num_classes: PositiveInt | None = None,
         max_references: PositiveInt = 10_000,
         max_candidates: PositiveInt = 50_000,
+        scaling: FeatureScalingKind | None = None,
         memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
-        super().__init__(max_references, max_candidates, memory_budget_mb)
+        super().__init__(
+            max_references,
+            max_candidates,
+            scaling or _scaling_for(radius),
+            memory_budget_mb,
+        )
         self.radius = radius
         self.purity = purity
         self.num_classes = num_classes
@@ -159,6 +175,8 @@ class MaxHerding(CoverageStrategy):
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        scaling: The scaling of the embeddings, by the statistics of the pool. Null:
+            `standardize_l2`, or `none` where `bandwidth` is given, in the units of the embeddings.
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
@@ -170,15 +188,21 @@ class MaxHerding(CoverageStrategy):
         neighbor: PositiveInt = 20,
         max_references: PositiveInt = 10_000,
         max_candidates: PositiveInt = 50_000,
+        scaling: FeatureScalingKind | None = None,
         memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
-        super().__init__(max_references, max_candidates, memory_budget_mb)
+        super().__init__(
+            max_references,
+            max_candidates,
+            scaling or _scaling_for(bandwidth),
+            memory_budget_mb,
+        )
         self.bandwidth = bandwidth
         self.neighbor = neighbor
 
     @overrides
     def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
-        bandwidth = self.bandwidth or neighbor_distance(rows, self.neighbor)
+        bandwidth = self.bandwidth or self._fitted_bandwidth(rows)
         factor = -0.5 / bandwidth**2
 
         def gaussian(distances: FloatArray) -> FloatArray:
@@ -186,6 +210,9 @@ class MaxHerding(CoverageStrategy):
             return np.exp(distances, out=distances)
 
         return Kernel(bandwidth, gaussian)
+
+    def _fitted_bandwidth(self, rows: CanonicalRows) -> float:
+        return neighbor_distance(rows, self.neighbor)
 
 
 @QueryStrategy.register("uncertainty_herding")
@@ -198,14 +225,17 @@ class UncertaintyHerding(MaxHerding):
 
     Args:
         uncertainty: The score of the softmax that is the weight.
-        temperature: Divisor of the logits before softmax; the paper fits it to calibrate the
-            model, so that with few labels the weights are nearly equal.
-        bandwidth: σ, in the units of the embeddings. Null: the median distance of an item to its
-            `neighbor`-th nearest neighbor.
-        neighbor: Rank of that neighbor, from 1.
+        temperature: Divisor of the logits before softmax. Null: the one that calibrates the model,
+            estimated from the labels; with few labels the weights are nearly equal.
+        bandwidth: σ, in the units of the embeddings. Null: the smallest distance between two
+            labeled items divided by √2, as in the paper, and at least the median distance of an
+            item to its nearest neighbor; without two labels as for `max_herding`.
+        neighbor: Rank of the neighbor whose distance is the bandwidth without labels, from 1.
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
+        scaling: The scaling of the embeddings, by the statistics of the pool. Null:
+            `standardize_l2`, or `none` where `bandwidth` is given, in the units of the embeddings.
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
@@ -216,23 +246,39 @@ class UncertaintyHerding(MaxHerding):
     def __init__(
         self,
         uncertainty: Literal["margin", "entropy", "least_confidence"] = "margin",
-        temperature: PositiveFloat = 1.0,
+        temperature: PositiveFloat | None = None,
         bandwidth: PositiveFloat | None = None,
         neighbor: PositiveInt = 20,
         max_references: PositiveInt = 10_000,
         max_candidates: PositiveInt = 50_000,
+        scaling: FeatureScalingKind | None = None,
         memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
-        super().__init__(bandwidth, neighbor, max_references, max_candidates, memory_budget_mb)
+        super().__init__(
+            bandwidth, neighbor, max_references, max_candidates, scaling, memory_budget_mb
+        )
         self.uncertainty = uncertainty
         self.temperature = temperature
 
     @overrides
-    def _weights(self, pool: Pool) -> NDArray[np.float32]:
+    def _weights(self, pool: Pool, rows: CanonicalRows) -> NDArray[np.float32]:
+        temperature = self.temperature or fitted_temperature(pool, rows)
         strategy = _UNCERTAINTIES[self.uncertainty]
-        return strategy(temperature=self.temperature, memory_budget_mb=self.memory_budget_mb).score(
-            pool
-        )
+        return strategy(temperature=temperature, memory_budget_mb=self.memory_budget_mb).score(pool)
+
+    @overrides
+    def _fitted_bandwidth(self, rows: CanonicalRows) -> float:
+        least = smallest_labeled_distance(rows)
+        if least is None:
+            return super()._fitted_bandwidth(rows)
+        # The paper's kernel is exp(-d²/h²), so σ = h/√2. Labeled near duplicates would make a
+        # kernel that covers nothing but themselves
+        return max(least / math.sqrt(2), neighbor_distance(rows, 1))
+
+
+def _scaling_for(distance: float | None) -> FeatureScalingKind:
+    """Return the default scaling: a given distance is one between embeddings as they are."""
+    return "standardize_l2" if distance is None else "none"
 
 
 def _classes_of(pool: Pool) -> int:

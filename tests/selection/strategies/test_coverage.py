@@ -169,3 +169,46 @@ def test_clusters_much_tighter_than_they_are_apart_are_told_from_each_other(
         position = [other for other in pool.ids if other[0] == id[0]].index(id)
         if isinstance(strategy, MaxHerding):
             assert center[position] < np.quantile(center, 0.3)
+
+
+def few_labels(labels: list[int], labeled: NDArray) -> Pool:
+    pool = make_pool()
+    logits = np.random.default_rng(0).normal(size=(len(pool), 3)).astype(np.float32)
+    return Pool(
+        pool.ids,
+        logits=logits,
+        embeddings=pool.embeddings,
+        labeled_embeddings=labeled.astype(np.float32),
+        labeled_labels=np.array(labels),
+    )
+
+
+def test_the_bandwidth_of_uncertainty_herding_is_the_smallest_distance_of_labeled_items() -> None:
+    labeled = np.random.default_rng(1).normal(100, 3, (5, 4))
+    pool = few_labels([0, 1, 2, 0, 1], labeled)
+    pairs = distances(pool.labeled_embeddings, pool.labeled_embeddings)
+    least = pairs[np.triu_indices(5, 1)].min()
+    own = UncertaintyHerding(temperature=1.0, scaling="none").select(pool, 6, SEED)
+    given = UncertaintyHerding(temperature=1.0, bandwidth=float(least / np.sqrt(2)))
+    assert own.ids == given.select(pool, 6, SEED).ids
+
+
+def test_labeled_duplicates_do_not_make_a_kernel_that_covers_only_themselves() -> None:
+    labeled = np.repeat(np.random.default_rng(1).normal(100, 3, (1, 4)), 5, axis=0)
+    labeled[1] += 1e-3
+    pool = few_labels([0] * 5, labeled)
+    nearest = np.sort(distances(pool.embeddings, pool.embeddings), axis=1)[:, 1]
+    own = UncertaintyHerding(temperature=1.0, scaling="none").select(pool, 6, SEED)
+    given = UncertaintyHerding(temperature=1.0, bandwidth=float(np.median(nearest)))
+    assert own.ids == given.select(pool, 6, SEED).ids
+
+
+def test_labels_at_random_turn_uncertainty_herding_into_max_herding() -> None:
+    """Calibrated, such a model is equally unsure of everything."""
+    generator = np.random.default_rng(3)
+    labeled = generator.normal(100, 3, (60, 4))
+    pool = few_labels(generator.integers(0, 3, 60).tolist(), labeled)
+    herding = MaxHerding(bandwidth=2.0, scaling="standardize_l2").select(pool, 3, SEED)
+    unsure = UncertaintyHerding(bandwidth=2.0, scaling="standardize_l2").select(pool, 3, SEED)
+    sure = UncertaintyHerding(bandwidth=2.0, scaling="standardize_l2", temperature=0.05)
+    assert unsure.ids == herding.ids != sure.select(pool, 3, SEED).ids

@@ -151,6 +151,8 @@ def _highest(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 # A median or a quantile over 1,000 items is stable; 20,000 rows bound the memory
 _ASKED = 1000
 _COMPARED = 20_000
+_MOST_LABELED = 2000
+_COINCIDE = 1e-12  # of the squared norms: below it a squared distance is rounding
 # Slightly below the distance, so that rounding does not decide whether an item of another
 # pseudo-class is within the radius
 _SHORTER = 1 - 1e-5
@@ -201,3 +203,22 @@ def neighbor_distance(rows: CanonicalRows, neighbor: int) -> float:
         distances = squared_distances(data[asked], data)
         found[asked] = np.partition(distances, place, axis=1)[:, place]
     return float(np.sqrt(np.median(found))) or 1.0
+
+
+def smallest_labeled_distance(rows: CanonicalRows) -> float | None:
+    """Return the smallest distance above 0 between two labeled items; None if there is none.
+
+    Of more than 2,000 labeled items the latest count.
+
+    Args:
+        rows: The pool's rows.
+    """
+    count = rows.labeled_count
+    latest = np.arange(max(0, count - _MOST_LABELED), count)
+    data = rows.take_labeled(latest).astype(np.float64)
+    least = np.inf
+    for part in slices(len(data), _BLOCK):
+        distances = squared_distances(data[part], data)
+        apart = distances > _COINCIDE * squared_norms(data).max()
+        least = min(least, float(distances[apart].min(initial=np.inf)))
+    return float(np.sqrt(least)) if np.isfinite(least) else None
