@@ -21,7 +21,7 @@ from allencv_al.active_learning.corrections import (
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.loop import ActiveLearningLoop, LoopHooks
 from allencv_al.active_learning.rounds.round_record import RoundRecord
-from allencv_al.active_learning.run_files import RunFiles
+from allencv_al.active_learning.run_files import TEST_ITEMS_NAME, RunFiles, record_test_items
 from allencv_al.common import Params
 from allencv_al.common.seeding import seed_everything
 from allencv_al.common.user_code import user_code
@@ -135,6 +135,8 @@ def active_learn(
             closing(experiment.settings.annotator),
         ):
             run_folder.begin()
+            if experiment.settings.draws_test_items():
+                record_test_items(folder / TEST_ITEMS_NAME, learner.test_items())
             loop = ActiveLearningLoop(
                 learner, experiment.settings, database, folder, experiment.seeds[0]
             )

@@ -22,6 +22,8 @@ from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.active_learning.stop_rules.rules import ForecastRule, TargetMetric
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
+from allencv_al.common.files.atomic_file import write_text
+from allencv_al.common.files.tables import csv_text
 from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import marked
 from allencv_al.labels.contact_sheet import thumbnail_png_bytes, write_contact_sheet
@@ -37,8 +39,9 @@ logger = logging.getLogger(__name__)
 
 LABELS_NAME = "labels.csv"
 SHEET_NAME = "picks.png"
-_ACCURACIES = ("accuracy", "audit_accuracy", "audit_low")
+TEST_ITEMS_NAME = "test_images.csv"
 THUMBNAIL_SIDE = 96  # pixels
+_ACCURACIES = ("accuracy", "audit_accuracy", "audit_low")
 _SECONDS_BETWEEN = 60.0  # rounds on embeddings may take about a second
 
 
@@ -163,3 +166,22 @@ def _pace(labels: LabelStore) -> float | None:
 
 def _has_image(item: Instance) -> bool:
     return not (isinstance(item.image, bytes) and not item.image)
+
+
+def record_test_items(path: Path, items: Sequence[Instance]) -> None:
+    """Write the table of the drawn test images, once; warn if later ones differ.
+
+    Args:
+        path: The CSV file, with the columns `id` and `label`.
+        items: The images that measure; none writes nothing.
+    """
+    if not items:
+        return
+    rows = [{"id": item.id, "label": item.label} for item in sorted(items, key=lambda i: i.id)]
+    text = csv_text(("id", "label"), rows)
+    if not path.exists():
+        write_text(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        logger.warning(
+            "%s: other images measure now than when the run began: its rounds do not compare", path
+        )

@@ -172,6 +172,10 @@ class ActiveLearningSettings(FromParams):
         self.target_size = target_size
         self.learner = learner or Lazy(Learner.from_params)
 
+    def draws_test_items(self) -> bool:
+        """Return whether a seed decides which images measure, so that no path says which."""
+        return self.test_fraction is not None or self.conditions is not None
+
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:

@@ -8,7 +8,9 @@ import multiprocessing
 import os
 import shutil
 import signal
+import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -28,6 +30,8 @@ from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
 
+_SLOW_FACTOR = 3.0
+_SLOW_SECONDS = 1.0
 _GRACE_SECONDS = 30.0  # training finishes its step first
 # Libraries would start threads for all cores, which the other workers use too
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -61,7 +65,7 @@ class Failure(NamedTuple):
 
 
 def run_cells(
-    cells: Sequence[Cell], workers: int, options: WorkerOptions, on_round: Callable[[], None]
+    cells: Sequence[Cell], workers: int, options: WorkerOptions, on_round: Callable[[str], None]
 ) -> dict[str, Failure]:
     """Run cells, and return the failures by the names of the cells.
 
@@ -69,7 +73,7 @@ def run_cells(
         cells: The runs; interrupted ones are resumed.
         workers: Number of runs at a time; one runs in this process, more in processes of their own.
         options: The settings.
-        on_round: Called after each round of any run.
+        on_round: Called after each round of any run, with a note that names a slow run; else "".
 
     Raises:
         TrainingInterrupted: A signal arrived while a run trained in this process.
@@ -86,6 +90,35 @@ def run_cells(
             worker.process.terminate()
         for worker in processes:
             worker.join()
+
+
+class Pace:
+    """The time that rounds take, by which a slow run is named."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: dict[str, float] = {}
+        self._rounds: dict[str, list[float]] = {}
+
+    def begin(self, cell: Cell) -> None:
+        """Note that a run begins."""
+        self._since[cell.name] = self._clock()
+
+    def round(self, cell: Cell) -> str:
+        """Note a finished round of a run.
+
+        Returns:
+            The run whose rounds take more than three times the median of all runs, and a second or
+            more; "" if there is none.
+        """
+        now = self._clock()
+        self._rounds.setdefault(cell.name, []).append(now - self._since.get(cell.name, now))
+        self._since[cell.name] = now
+        means = {name: statistics.fmean(rounds) for name, rounds in self._rounds.items()}
+        slowest = max(means, key=lambda name: means[name])
+        if means[slowest] < max(_SLOW_SECONDS, _SLOW_FACTOR * statistics.median(means.values())):
+            return ""
+        return f"slow: {slowest} ({means[slowest]:.1f} s a round)"
 
 
 class _Worker:
@@ -128,26 +161,29 @@ class _Worker:
 
 
 def _watch(
-    cells: list[Cell], workers: Sequence[_Worker], on_round: Callable[[], None]
+    cells: list[Cell], workers: Sequence[_Worker], on_round: Callable[[str], None]
 ) -> dict[str, Failure]:
     errors: dict[str, Failure] = {}
+    pace = Pace()
     waiting = iter(cells)
     for worker, cell in zip(workers, waiting, strict=False):
         worker.take(cell)
+        pace.begin(cell)
     while busy := {worker.connection: worker for worker in workers if worker.cell is not None}:
         for connection in wait(list(busy)):
             worker = busy[cast(Any, connection)]
             message = worker.read()
-            if message is False:
-                on_round()
-                continue
             assert worker.cell is not None
+            if message is False:
+                on_round(pace.round(worker.cell))
+                continue
             if isinstance(message, Failure):
                 _note(errors, worker.cell, message)
             worker.cell = None
             following = next(waiting, None) if worker.process.is_alive() else None
             if following is not None:
                 worker.take(following)
+                pace.begin(following)
     for cell in waiting:
         _note(errors, cell, Failure("not run: no worker process is left"))
     return {cell.name: errors[cell.name] for cell in cells if cell.name in errors}
@@ -159,16 +195,22 @@ def _note(errors: dict[str, Failure], cell: Cell, failure: Failure) -> None:
 
 
 def _run_here(
-    cells: Sequence[Cell], options: WorkerOptions, on_round: Callable[[], None]
+    cells: Sequence[Cell], options: WorkerOptions, on_round: Callable[[str], None]
 ) -> dict[str, Failure]:
     errors: dict[str, Failure] = {}
+    pace = Pace()
     # The rounds of many runs would flood the log
     with log_level("allencv_al", logging.WARNING):
         for cell in cells:
-            failure = _failure_of(cell, options, on_round)
+            pace.begin(cell)
+            failure = _failure_of(cell, options, partial(_tell, pace, cell, on_round))
             if failure is not None:
                 _note(errors, cell, failure)
     return errors
+
+
+def _tell(pace: Pace, cell: Cell, on_round: Callable[[str], None]) -> None:
+    on_round(pace.round(cell))
 
 
 def _failure_of(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) -> Failure | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ def _run(cells: Sequence[Cell], embeddings: Path, options: ComparisonOptions) ->
     worker_options = WorkerOptions(embeddings, options.threads, options.packages)
     title = f"comparing {len(left)} runs"
     with Progress(title, _rounds_of(left), "rounds") as progress:
-        return run_cells(left, options.workers, worker_options, progress.advance)
+        return run_cells(left, options.workers, worker_options, partial(progress.advance, 1))
 
 
 def _rounds_of(cells: Sequence[Cell]) -> int | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,11 @@ import pytest
 from fixtures.loop_projects import Project
 
 from allencv_al.active_learning import run_files
+from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
+from allencv_al.active_learning.loop_data import read_loop_data
+from allencv_al.active_learning.run import RunOptions, active_learn
+from allencv_al.active_learning.run_files import TEST_ITEMS_NAME, record_test_items
+from allencv_al.common import Params
 from allencv_al.predictors.predictor import Predictor
 
 
@@ -40,3 +48,30 @@ def test_waiting_shows_what_is_there_so_far(project: Project) -> None:
     found = Predictor.from_path(project.run_folder).predict_logits(images)
     assert np.array_equal(found, expected)
     assert np.ptp(expected, axis=0).max() > 0.1
+
+
+def test_the_drawn_test_images_are_recorded_once(
+    linear_config: Callable[..., dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = linear_config(test_fraction=0.25, budget=6)
+    experiment = ActiveLearningExperiment.from_checked(Params(config))
+    held_out = read_loop_data(experiment).test
+    assert held_out is not None
+    active_learn(Params(config), tmp_path / "run", RunOptions(files=False))
+    path = tmp_path / "run" / TEST_ITEMS_NAME
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert {(row["id"], row["label"]) for row in rows} == {(i.id, i.label) for i in held_out}
+    assert len(rows) == len(held_out) and rows == sorted(rows, key=lambda row: row["id"])
+    record_test_items(path, list(held_out))
+    assert not caplog.records
+    record_test_items(path, list(held_out)[1:])
+    assert "other images measure now" in caplog.text
+    assert len(path.read_text().splitlines()) == 1 + len(rows), "the record stays"
+
+
+def test_test_images_that_a_path_names_need_no_record(
+    linear_config: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    config = linear_config(budget=6, test_fraction=None)
+    active_learn(Params(config), tmp_path / "run", RunOptions(files=False))
+    assert not (tmp_path / "run" / TEST_ITEMS_NAME).exists()

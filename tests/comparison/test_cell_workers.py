@@ -281,3 +281,22 @@ def test_missing_memory_ends_a_cell_as_it_ends_the_command(monkeypatch: pytest.M
     monkeypatch.setattr(workers_module, "_run_cell", run_cell)
     failure = workers_module._failure_of(None, None, lambda: None)  # type: ignore[arg-type]
     assert failure == workers_module.Failure("out of memory", 1)
+
+
+def test_a_run_with_slow_rounds_is_named() -> None:
+    from allencv_al.comparison.cell_workers import Pace
+    from allencv_al.comparison.cells import Cell
+
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    random, margin, badge = (Cell(n, 0, Path(n), {}) for n in ("random", "margin", "badge"))
+    for cell in (random, margin, badge):
+        pace.begin(cell)
+    now[0] = 0.5
+    assert pace.round(random) == pace.round(margin) == "", "alike, and quick"
+    now[0] = 6.5
+    assert pace.round(badge) == "slow: badge, seed 0 (6.5 s a round)"
+    for _ in range(20):
+        now[0] += 6.0
+        found = [pace.round(random), pace.round(margin)]
+    assert found == ["", ""], "the others are as slow"

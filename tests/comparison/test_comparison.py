@@ -69,7 +69,7 @@ def test_a_comparison_leaves_tables_curves_and_a_report(
     summary = compare(Params(config), tmp_path / "c", options({"random": RANDOM, "margin": MARGIN}))
     folder = tmp_path / "c"
     assert {path.name for path in folder.iterdir()} >= {
-        *("config.json", "comparison.json", "environment.json", "cells", "embeddings"),
+        *("config.json", "comparison.json", "environment.json", "cells"),
         *("results.csv", "results.md", "report.html", "summary.json", "learning_curves.png"),
     }
     assert all(is_of_a_run(path.name) for path in folder.iterdir())

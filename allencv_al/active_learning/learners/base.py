@@ -134,6 +134,10 @@ class Learner(Registrable):
         """Return whether there are test items."""
         return True
 
+    def test_items(self) -> Sequence[Instance]:
+        """Return the test items, as far as the learner knows them."""
+        return ()
+
     def test(self) -> TestOutputs | TestFigures | None:
         """Return the outputs of the model for the test items; None if there are none."""
         raise NotImplementedError

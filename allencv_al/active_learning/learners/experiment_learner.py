@@ -32,7 +32,7 @@ from allencv_al.common.seeding import seed_everything
 from allencv_al.data.batch import label_indices
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers.base import Dataset
-from allencv_al.data.instance import LABEL_NAMESPACE
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.models.archive import archive_model
@@ -209,6 +209,10 @@ class ExperimentLearner(Learner):
     @overrides
     def measures(self) -> bool:
         return self._data.test is not None
+
+    @overrides
+    def test_items(self) -> Sequence[Instance]:
+        return () if self._data.test is None else list(self._data.test)
 
     @overrides
     def test(self) -> TestOutputs | None:
