@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 CONFIG = Path(__file__).with_name("digits_active_learning.jsonnet")
+PHOTOGRAPHS = Path(__file__).with_name("photographs.jsonnet")
 SEEDS = 6  # the fewest with which a Wilcoxon test can reach p < 0.05
 FIRST_LABELS = 50
 PICKS = 20
+TYPICAL = 6
 
-_FOLDERS = ("comparison", "run")
+_FOLDERS = ("comparison", "run", "run-photographs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare two strategies on the digits, train with one, and select images to label."""
+    """Compare strategies on digits, train with one, select; then do so with photographs."""
     from allencv_al.common.files import atomic_file
 
     folder: Path = args.serialization_dir
@@ -63,18 +65,50 @@ def run(args: argparse.Namespace) -> int:
         *("--output", str(table), "--contact-sheet", str(sheet)),
     )
 
+    typical = _show_photographs(folder)
+
     _say("\nLook at")
     _say(f"   {comparison / 'report.html'}   the learning curves and the statistical tests")
     _say(f"   {trained / 'report.html'}   the images queried in each round")
     _say(f"   {sheet}   the {PICKS} picks, the best first")
+    if typical is not None:
+        _say(f"   {typical}   {TYPICAL} typical photographs, chosen without a label")
     _say("\nThree commands to type next")
     _say("   allencv-al describe query_strategy   # list the strategies")
     _say(
         f"   allencv-al compare {config} -V {variable} --strategies random,margin,badge,typiclust "
         f"--seeds {SEEDS} -s {comparison} --recover"
     )
-    _say("   allencv-al select --embeddings squeezenet1_1 YOUR/PHOTOS -k 20 --contact-sheet p.png")
+    _say("   allencv-al select --embeddings offline YOUR/PHOTOS -k 20 --contact-sheet p.png")
     return 0
+
+
+def _show_photographs(folder: Path) -> Path | None:
+    """Choose typical photographs without a model and train on all; return the contact sheet."""
+    from allencv_al.common.files import atomic_file
+    from allencv_al.modules.pretrained_encoders import OFFLINE, EncoderName
+    from allencv_al.modules.weights import source_problem
+
+    _say("\n5. Photographs: crops of scikit-learn's two, a flower and a temple, and a network")
+    _say("   pretrained on ImageNet")
+    problem = source_problem(EncoderName.parse(OFFLINE).weights or "")
+    if problem is not None:
+        _say(f"   left out: {problem}")
+        return None
+    data, config = folder / "photographs", folder / PHOTOGRAPHS.name
+    sheet, table = folder / "typical.png", folder / "typical.csv"
+    table.unlink(missing_ok=True)  # as above
+    _allencv_al("sample-data", "photographs", str(data))
+    _allencv_al(
+        *("select", "--embeddings", OFFLINE, str(data / "train"), "-k", str(TYPICAL)),
+        *("--output", str(table), "--contact-sheet", str(sheet)),
+    )
+    atomic_file.write_text(config, PHOTOGRAPHS.read_text(encoding="utf-8"))
+    _allencv_al(
+        *("train", str(config), "-V", f"TRAIN_PATH={data / 'train'}"),
+        *("-V", f"VALIDATION_PATH={data / 'validation'}", "-s", str(folder / "run-photographs")),
+    )
+    return sheet
 
 
 def _remove_run(folder: Path) -> None:

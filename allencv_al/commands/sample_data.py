@@ -11,10 +11,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.add_argument(
         "data_set",
-        choices=("digits", "cifar10"),
+        choices=("digits", "photographs", "cifar10"),
         metavar="NAME",
         help="digits: 1,797 handwritten digits of 8x8 pixels, written as class folders of PNG files"
-        " (nothing is downloaded); cifar10: the published CIFAR-10 binary archive of 170 MB, "
+        " (nothing is downloaded); photographs: 60 crops of two photographs, a flower and a "
+        "temple, likewise; cifar10: the published CIFAR-10 binary archive of 170 MB, "
         "downloaded and left packed, as the reader cifar_binary reads it in place",
     )
     parser.add_argument(
@@ -37,19 +38,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the data set; print the paths for a config."""
-    paths = _digits(args) if args.data_set == "digits" else _cifar10(args)
+    make = {"digits": _digits, "photographs": _photographs, "cifar10": _cifar10}
+    paths = make[args.data_set](args)
     width = max(len(name) for name in paths)
     for name, path in paths.items():
         sys.stdout.write(f"{name:<{width}} = {path}\n")
     return 0
 
 
-def _digits(args: argparse.Namespace) -> dict[str, str]:
+def _check_no_download(args: argparse.Namespace) -> None:
     from allencv_al.common.errors import ConfigurationError
-    from allencv_al.data.sample_data.digits import SPLITS, UNSPLIT, write_digits
 
     if args.url or args.md5:
-        raise ConfigurationError("--url and --md5 are for cifar10; the digits are not downloaded")
+        raise ConfigurationError(
+            f"--url and --md5 are for cifar10; the {args.data_set} are not downloaded"
+        )
+
+
+def _photographs(args: argparse.Namespace) -> dict[str, str]:
+    from allencv_al.common.errors import ConfigurationError
+    from allencv_al.data.sample_data.photographs import COUNTS, write_photographs
+
+    _check_no_download(args)
+    if args.no_split:
+        raise ConfigurationError("--no-split is for the digits")
+    root = write_photographs(args.directory)
+    return {f"{split}_data_path": str(root / split) for split in COUNTS}
+
+
+def _digits(args: argparse.Namespace) -> dict[str, str]:
+    from allencv_al.data.sample_data.digits import SPLITS, UNSPLIT, write_digits
+
+    _check_no_download(args)
     root = write_digits(args.directory, split=not args.no_split)
     if args.no_split:
         return {"train_data_path": str(root / UNSPLIT)}

@@ -26,9 +26,8 @@ def test_the_example_builds_what_it_says() -> None:
 def test_the_faults_are_reported_as_printed(photos: Path) -> None:
     snippet = DocPage("README.md").block("jsonnet", "photos/train")
     config = json.loads(evaluate_snippet("README.md", snippet, {}))
-    resize = config["dataset_reader"]["augmentation"][0]
-    resize["heigth"] = resize.pop("height")
-    config["model"]["im2vec_encoder"]["input_channels"] = 51
+    config["dataset_reader"]["augmentation"] = [{"type": "pretrained", "heigth": 160}]
+    config["model"]["embedding_scaling"] = "center"
     config["trainer"] = {"num_epochs": 3, "optimizer": {"type": "adamw", "lr": "fast"}}
     with pytest.raises(ConfigurationError) as caught:
         check_experiment(Params(config), "photos.jsonnet")

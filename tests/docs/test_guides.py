@@ -71,7 +71,7 @@ def test_without_any_label_the_table_of_select_is_what_is_trained_on(
     Path("photos.jsonnet").write_text(README.block("jsonnet", "photos/train"))
     [overrides] = re.findall(r"-o '(.*)'", CHOOSE.block("bash", '"validation_data_path": null'))
     params = Params.from_file("photos.jsonnet", overrides)
-    params["model"]["im2im_encoder"]["weights"] = None
+    params["model"]["im2vec_encoder"]["weights_file"] = None
     train(params, Path("runs/photos"))
     metrics = json.loads(Path("runs/photos/metrics.json").read_text())
     assert (metrics["training_images"], metrics["training_accuracy"]) == (4, 1.0)

@@ -45,7 +45,7 @@ def test_the_table_of_the_labeling_page_is_trained_on(
     Path("photos.jsonnet").write_text(README.block("jsonnet", "photos/train"))
     words = shlex.split(README.block("bash", '"validation_data_path": null'))
     params = Params.from_file("photos.jsonnet", words[words.index("-o") + 1])
-    params["model"]["im2im_encoder"]["weights"] = None
+    params["model"]["im2vec_encoder"]["weights_file"] = None
     train(params, Path("runs/photos"))
     metrics = json.loads(Path("runs/photos/metrics.json").read_text())
     assert (metrics["training_images"], metrics["training_accuracy"]) == (4, 1.0)
@@ -62,7 +62,14 @@ def test_every_config_is_named() -> None:
         assert f"training_config/{config.name}" in page.text
 
 
-def test_the_demo_runs_the_config_of_that_name() -> None:
-    name = "digits_active_learning.jsonnet"
+@pytest.mark.parametrize("name", ["digits_active_learning.jsonnet", "photographs.jsonnet"])
+def test_the_demo_runs_the_config_of_that_name(name: str) -> None:
     shipped = REPOSITORY / "allencv_al" / "commands" / name
     assert shipped.read_bytes() == (REPOSITORY / "training_config" / name).read_bytes()
+
+
+def test_the_demo_trains_photographs_as_the_readme_does() -> None:
+    paths = {"TRAIN_PATH": "photos/train", "VALIDATION_PATH": "photos/validation"}
+    config = (REPOSITORY / "training_config" / "photographs.jsonnet").read_text()
+    own = evaluate_snippet("README.md", README.block("jsonnet", "photos/train"), {})
+    assert json.loads(evaluate_snippet("photographs", config, paths)) == json.loads(own)

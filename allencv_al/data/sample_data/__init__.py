@@ -1,1 +1,1 @@
-"""Small data sets to start with: one made from an installed package, one downloaded."""
+"""Small data sets to start with: made from an installed package, or downloaded."""

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from allencv_al.common.errors import DataError
-from allencv_al.common.files.atomic_file import atomic_directory, sweep_temporaries
+from allencv_al.data.sample_data.image_folders import write_image_folders
 
 # Of each class; the rest trains. 15 % is about 270 images, which tells accuracies apart to 1 %.
 SPLIT_FRACTIONS = {"test": 0.15, "validation": 0.15}
@@ -41,18 +39,14 @@ def write_digits(directory: str | Path, split: bool = True) -> Path:
 
     images, classes = load_digits(return_X_y=True)
     pixels = np.rint(images.reshape(-1, 8, 8) * (255 / BRIGHTEST)).astype(np.uint8)
-    root = Path(directory).expanduser()
     files = _files_by_split(classes)
     if not split:
         files = {UNSPLIT: {name: n for part in files.values() for name, n in part.items()}}
-    if root.exists():
-        _check_is_ours(root, files)
-    sweep_temporaries(root)
-    for part, of_part in files.items():
-        if not (root / part).exists():
-            with atomic_directory(root / part) as folder:
-                _write_split(folder, of_part, pixels)
-    return root
+    splits = {
+        part: {name: pixels[number] for name, number in of_part.items()}
+        for part, of_part in files.items()
+    }
+    return write_image_folders(directory, splits, "digits")
 
 
 def _files_by_split(classes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
@@ -76,30 +70,3 @@ def _shuffled_place(number: int) -> bytes:
 
 def _file_name(digit: int, number: int) -> str:
     return f"{digit}/digit_{number:04d}.png"
-
-
-def _check_is_ours(root: Path, files: dict[str, dict[str, int]]) -> None:
-    if not root.is_dir():
-        raise DataError(f"{root}: expected a folder to write the digits to, found a file")
-    for entry in sorted(root.iterdir()):
-        if entry.name.startswith("."):
-            continue  # a killed run's temporary folder, or what a file browser leaves
-        if entry.name not in files:
-            raise DataError(f"{root}: expected an empty folder, found {entry.name} in it")
-        found = {
-            file.relative_to(entry).as_posix()
-            for file in entry.rglob("*")
-            if file.is_file() and not file.name.startswith(".")
-        }
-        if found != set(files[entry.name]):
-            raise DataError(
-                f"{entry}: expected the {len(files[entry.name])} digits of this split or nothing, "
-                f"found {len(found)} files; remove the folder to have it written again"
-            )
-
-
-def _write_split(folder: Path, files: dict[str, int], pixels: NDArray[np.uint8]) -> None:
-    for name, number in sorted(files.items()):
-        file = folder / name
-        file.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels[number]).save(file)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from allencv_al.__main__ import main
 from allencv_al.common.errors import DataError
-from allencv_al.data.sample_data import digits
+from allencv_al.data.sample_data import image_folders
 from allencv_al.data.sample_data.digits import write_digits
 
 SPLIT_SHA256 = "9ec970af4a75637f857ee41573016063705e12a8e021084c85a9e0e6b20403d3"
@@ -76,21 +76,21 @@ def test_a_second_run_changes_nothing(written: Path):
 
 def test_an_interrupted_run_is_completed(written: Path, tmp_path: Path, monkeypatch):
     folder = tmp_path / "data"
-    write_split = digits._write_split
+    write_split = image_folders._write_split
     calls: list[Path] = []
 
-    def interrupted(target: Path, files: dict[str, int], pixels: object) -> None:
+    def interrupted(target: Path, images: image_folders.Images) -> None:
         calls.append(target)
-        write_split(target, dict(list(files.items())[:20]) if len(calls) == 2 else files, pixels)  # type: ignore[arg-type]
+        write_split(target, dict(list(images.items())[:20]) if len(calls) == 2 else images)
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(digits, "_write_split", interrupted)
+    monkeypatch.setattr(image_folders, "_write_split", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_digits(folder)
     assert [p.name for p in folder.iterdir()] == ["train"]
     (folder / ".tmp-killed").mkdir()  # what kill -9 leaves
-    monkeypatch.setattr(digits, "_write_split", write_split)
+    monkeypatch.setattr(image_folders, "_write_split", write_split)
     write_digits(folder)
     assert tree(folder) == tree(written)
     assert sorted(p.name for p in folder.iterdir()) == ["test", "train", "validation"]
