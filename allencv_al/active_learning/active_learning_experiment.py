@@ -102,6 +102,12 @@ class ActiveLearningExperiment(Experiment):
             yield config.fault(
                 "active_learning.test_fraction", "expected it or test_data_path, found both"
             )
+        if config.get("validation_fraction") is not None:
+            yield config.fault(
+                "validation_fraction",
+                "the loop learns from all labels of a round: leave it out, or measure by "
+                "active_learning.audit",
+            )
         path = block.get("pool_data_path") if block is not None else None
         reader = config.child("dataset_reader")
         reader_class = None if reader is None else subclass_of(reader.cls, DatasetReader)

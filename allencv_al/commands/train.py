@@ -5,14 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from allencv_al.commands.shared import arguments
+
+if TYPE_CHECKING:
+    from allencv_al.common import Params
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     arguments.add_config(parser)
     arguments.add_run_folder(parser, "checkpoints, metrics, pictures and model.tar.gz")
+    parser.add_argument(
+        "--folds",
+        type=arguments.positive_int,
+        metavar="K",
+        help="cross-validate: K trainings, each on all parts of the training images but one, which "
+        "validates it (default: one training)",
+    )
     parser.add_argument(
         "--file-friendly-logging",
         action="store_true",
@@ -30,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         dry_run(params, str(args.param_path), Experiment)
         sys.stdout.write(f"{args.param_path}: no faults found\n")
         return 0
+    if args.folds is not None:
+        return _cross_validate(args, params)
     from allencv_al.training.training_run import train
 
     metrics = train(
@@ -40,6 +53,29 @@ def run(args: argparse.Namespace) -> int:
         source=str(args.param_path),
     )
     sys.stdout.write(_summary(metrics, args.serialization_dir))
+    return 0
+
+
+def _cross_validate(args: argparse.Namespace, params: Params) -> int:
+    from allencv_al.common.errors import ConfigurationError
+    from allencv_al.training.cross_validation import FOLDS_NAME, cross_validate
+
+    if args.folds < 2:
+        raise ConfigurationError("train: --folds: expected 2 or more, found 1")
+    found = cross_validate(
+        params,
+        args.serialization_dir,
+        args.folds,
+        recover=args.recover,
+        force=args.force,
+        source=str(args.param_path),
+    )
+    lines = [
+        f"{name}: {value:.4f} (deviation {found['deviation'][name]:.4f} over {args.folds} folds)"
+        for name, value in found["mean"].items()
+    ]
+    lines.append(f"figures: {args.serialization_dir / FOLDS_NAME}")
+    sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from annotated_types import Interval
+from annotated_types import Ge, Interval
 from overrides import overrides
 
 from allencv_al.common import Lazy, Params
@@ -40,6 +41,7 @@ from allencv_al.training.datasets import (
     without_audit,
 )
 from allencv_al.training.trainers.base import Trainer
+from allencv_al.training.validation_split import fold_count, with_validation
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,14 @@ class Experiment(FromParams):
         validation_dataset_reader: The reader of validation and test images, usually without random
             transforms; predictions use it too. Default: `dataset_reader`.
         validation_data_path: Images that choose the best epoch and stop training early.
+        validation_fraction: Instead of `validation_data_path`, this share of the labeled training
+            images, by class, and drawn by `random_seed`.
+        validation_fold: Which of the parts of that share, from 0, so that the same split serves
+            cross-validation; `train --folds` sets it. Default: one part that leaves the classes
+            with few images to the training.
+        group_by: A regular expression with one group in brackets, such as `"^(.*)_frame"`, found in
+            ids: images with the same text there are all in one part of the split. Default: every
+            image by itself, or by the column `group` of a table.
         test_data_path: Images that measure the finished model, with `evaluate_on_test`.
         evaluate_on_test: Whether to evaluate the best weights on `test_data_path` at the end, which
             writes `test_*` into metrics.json.
@@ -87,6 +97,9 @@ class Experiment(FromParams):
         trainer: Lazy[Trainer],
         validation_dataset_reader: DatasetReader | None = None,
         validation_data_path: str | None = None,
+        validation_fraction: Annotated[float, Interval(gt=0, lt=1)] | None = None,
+        validation_fold: Annotated[int, Ge(0)] | None = None,
+        group_by: str | None = None,
         test_data_path: str | None = None,
         evaluate_on_test: bool = False,
         vocabulary: Lazy[Vocabulary] | None = None,
@@ -106,6 +119,7 @@ class Experiment(FromParams):
             "validation": validation_data_path,
             "test": test_data_path,
         }
+        self.validation_split = (validation_fraction, validation_fold, group_by)
         self.evaluate_on_test = evaluate_on_test
         self.vocabulary_names: list[Split] = datasets_for_vocab_creation or ["train"]
         self.seeds = (random_seed, numpy_seed, pytorch_seed)
@@ -147,6 +161,7 @@ class Experiment(FromParams):
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
+        yield from _split_faults(config)
         yield from _sample_faults(config)
         yield from _validation_faults(config)
         yield from _shape_faults(config)
@@ -196,13 +211,22 @@ class Experiment(FromParams):
             DataError: A data set is empty, or its labels are meaningless.
         """
         datasets = without_audit(self.read(), self.validation_dataset_reader)
-        datasets = only_labeled(datasets)
+        datasets = self._split(only_labeled(datasets))
         vocabulary = self.make_vocabulary(datasets)
         validation, test = (
             None if data is None else only_known(data, vocabulary, f"{name}_data_path")
             for name, data in (("validation", datasets.validation), ("test", datasets.test))
         )
         return replace(datasets, validation=validation, test=test), vocabulary
+
+    def _split(self, datasets: Datasets) -> Datasets:
+        fraction, fold, group_by = self.validation_split
+        if fraction is None:
+            return datasets
+        reader, seed = self.validation_dataset_reader, self.seeds[0]
+        train, validation = with_validation(datasets.train, reader, fraction, fold, group_by, seed)
+        logger.info("%d training and %d validation images", len(train), len(validation))
+        return replace(datasets, train=train, validation=validation)
 
     def rehearse(self) -> None:
         """Do all that training does before it decodes the first image; write and download nothing.
@@ -350,9 +374,32 @@ def _reader_class(config: Any) -> type[DatasetReader]:
     return subclass_of(found, DatasetReader) or DatasetReader
 
 
+def _split_faults(config: ConfigView) -> Iterator[Fault]:
+    fraction, fold = config.get("validation_fraction"), config.get("validation_fold")
+    if fraction is None:
+        for name in ("validation_fold", "group_by"):
+            if config.get(name) is not None:
+                yield config.fault(name, "needs validation_fraction, found none")
+    elif config.get("validation_data_path") is not None:
+        yield config.fault("validation_fraction", "expected it or validation_data_path, found both")
+    sound = config.sound("validation_fraction") and config.sound("validation_fold")
+    if fraction is not None and fold is not None and sound and fold >= fold_count(fraction):
+        most = fold_count(fraction) - 1
+        yield config.fault("validation_fold", f"expected 0 to {most}, found {fold}")
+    pattern = config.get("group_by")
+    if isinstance(pattern, str):
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            yield config.fault("group_by", f"no regular expression: {error}")
+        else:
+            if groups != 1:
+                yield config.fault("group_by", f"expected one group in brackets, found {groups}")
+
+
 def _sample_faults(config: ConfigView) -> Iterator[Fault]:
-    paths = (config.get("validation_data_path"), config.get("test_data_path"))
-    if config.get("archive_samples") and paths == (None, None):
+    names = ("validation_data_path", "validation_fraction", "test_data_path")
+    if config.get("archive_samples") and all(config.get(name) is None for name in names):
         yield config.fault("archive_samples", "needs validation_data_path, found none")
 
 
@@ -385,7 +432,8 @@ def image_shape_in(config: ConfigView) -> ImageShape:
 def _validation_faults(config: ConfigView) -> Iterator[Fault]:
     """Yield the options that need validation data, where the config has none."""
     trainer = config.child("trainer")
-    if trainer is None or config.get("validation_data_path") is not None:
+    names = ("validation_data_path", "validation_fraction")
+    if trainer is None or any(config.get(name) is not None for name in names):
         return
     for name in ("patience", "validation_metric"):
         if trainer.values.get(name) is not None:

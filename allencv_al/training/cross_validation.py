@@ -1,0 +1,89 @@
+"""k-fold cross-validation: one training for each part of the training images."""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+from pathlib import Path
+from typing import Any
+
+from allencv_al.common import Params
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.files.atomic_file import write_json
+from allencv_al.training.run_folder import METRICS_NAME
+from allencv_al.training.training_run import train
+
+logger = logging.getLogger(__name__)
+
+FOLDS_NAME = "folds.json"
+
+
+def cross_validate(
+    params: Params,
+    serialization_dir: str | Path,
+    folds: int,
+    recover: bool = False,
+    force: bool = False,
+    source: str = "the configuration",
+) -> dict[str, Any]:
+    """Train once for each fold, which validates, on the others; return mean and deviation.
+
+    Folds have the classes in proportion, and the groups of `group_by` whole. The mean says how good
+    a training on the labels is where these were drawn at random. Of labels that a strategy chose it
+    may rank configs, but is no accuracy of the pool (docs/explanation/audit.md).
+
+    Args:
+        params: The config, without `validation_data_path`.
+        serialization_dir: The folder; each fold has a run directory in it, and `folds.json` the
+            figures.
+        folds: Number of folds, from 2.
+        recover: Keep the folds that are done, and resume the one that was interrupted.
+        force: Replace the folds in the folder.
+        source: The name of the config in messages.
+
+    Returns:
+        What folds.json holds: `folds`, the metrics of each, `mean` and `deviation` by metric.
+
+    Raises:
+        ConfigurationError: The config says what validates.
+        ConfigurationFaults: The config is wrong; nothing was read or written.
+        AllenCVError: Any other error that a user can fix.
+    """
+    config = params.as_dict()
+    given = [
+        name
+        for name in ("validation_data_path", "validation_fraction", "validation_fold")
+        if config.get(name) is not None
+    ]
+    if given:
+        raise ConfigurationError(
+            f"{source}: {', '.join(given)}: with --folds each part of the images validates "
+            "once; leave it out"
+        )
+    folder = Path(serialization_dir)
+    found = []
+    for fold in range(folds):
+        place = folder / f"fold-{fold}"
+        if recover and (place / METRICS_NAME).is_file():
+            found.append(json.loads((place / METRICS_NAME).read_text(encoding="utf-8")))
+            continue
+        changed = Params({**config, "validation_fraction": 1 / folds, "validation_fold": fold})
+        logger.info("fold %d of %d", fold + 1, folds)
+        found.append(train(changed, place, recover and place.is_dir(), force, source))
+    names = [name for name, value in found[0].items() if _is_figure(name, value)]
+    columns = {name: [float(one[name]) for one in found if name in one] for name in names}
+    result = {
+        "folds": found,
+        "mean": {name: statistics.fmean(values) for name, values in columns.items()},
+        "deviation": {
+            name: statistics.stdev(values) for name, values in columns.items() if len(values) > 1
+        },
+    }
+    write_json(folder / FOLDS_NAME, result)
+    return result
+
+
+def _is_figure(name: str, value: Any) -> bool:
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
+    return is_number and name.startswith(("best_validation_", "test_", "audit_"))

@@ -1,0 +1,51 @@
+"""`train --folds`: every image validates once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allencv_al.__main__ import main
+from allencv_al.common import Params
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.training.cross_validation import FOLDS_NAME, cross_validate
+
+MakeConfig = Callable[..., dict[str, Any]]
+
+
+def test_the_mean_of_the_folds_is_told_and_done_folds_are_kept(
+    linear_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = linear_config()
+    del config["active_learning"]
+    path, folder = tmp_path / "config.json", tmp_path / "run"
+    path.write_text(json.dumps(config))
+    command = ["train", str(path), "-s", str(folder), "--folds", "3"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    found = json.loads((folder / FOLDS_NAME).read_text())
+    values = [one["best_validation_accuracy"] for one in found["folds"]]
+    assert len(values) == 3
+    assert found["mean"]["best_validation_accuracy"] == pytest.approx(sum(values) / 3)
+    assert f"best_validation_accuracy: {sum(values) / 3:.4f} (deviation" in told
+    archive = folder / "fold-0" / "model.tar.gz"
+    before = archive.stat().st_mtime_ns
+    shutil.rmtree(folder / "fold-2")
+    assert main([*command, "--recover"]) == 0
+    assert archive.stat().st_mtime_ns == before
+    again = json.loads((folder / FOLDS_NAME).read_text())
+    assert [one["best_validation_accuracy"] for one in again["folds"]] == values
+
+
+def test_a_config_that_says_what_validates_is_refused(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = linear_config(_validation_fraction=0.2)
+    with pytest.raises(ConfigurationError, match="each part of the images validates once"):
+        cross_validate(Params(config), tmp_path / "run", 3)
+    assert not (tmp_path / "run").exists()
