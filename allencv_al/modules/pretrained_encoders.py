@@ -197,7 +197,17 @@ def complete_preprocessing(config: dict[str, Any]) -> None:
                 continue
             found = _preprocessing_for(given.get("model"), config.get("model"))
             if found is not None:
-                steps[index] = found.transform(given)
+                steps[index] = found.transform(_with_size(given, config.get("model")))
+
+
+def _with_size(given: Mapping[str, Any], model: object) -> Mapping[str, Any]:
+    """Return a transform's arguments, with the size that the model's encoder is built for."""
+    if any(given.get(key) is not None for key in ("height", "width", "model")):
+        return given
+    encoders = [model.get(key) for key in _ENCODERS] if isinstance(model, Mapping) else []
+    sizes = [encoder.get("img_size") for encoder in encoders if isinstance(encoder, Mapping)]
+    size = next((size for size in sizes if size is not None), None)
+    return given if size is None else {**given, "height": size, "width": size}
 
 
 def _is_complete(given: Mapping[str, Any]) -> bool:

@@ -45,6 +45,14 @@ def test_what_is_given_wins_and_the_margin_stays_in_proportion() -> None:
     assert (step["height"], step["resize"]) == (224, 224)
 
 
+def test_an_encoder_that_is_built_for_a_size_gets_images_of_it() -> None:
+    encoder = {"type": "timm", "model": "vit_small_patch14_dinov2", "img_size": 224}
+    (step,) = steps(["pretrained"], encoder)  # published: 518 pixels, nothing cut off
+    assert (step["height"], step["width"], step["resize"]) == (224, 224, 224)
+    (step,) = steps([{"type": "pretrained", "height": 210}], encoder)
+    assert (step["height"], step["width"], step["resize"]) == (210, 210, 210)
+
+
 def test_a_transform_may_name_another_network() -> None:
     (step,) = steps([{"type": "pretrained", "model": "torchvision:inception_v3"}])
     assert (step["height"], step["resize"]) == (299, 342)
