@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images per batch (default: as in the archive's config)",
     )
     arguments.add_precision(parser, default="fp32")
+    arguments.add_embedding_cache(parser)
     arguments.add_dataset_reader_choice(parser)
 
 
@@ -73,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.common.files.atomic_file import write_json
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.prediction_json import to_json_value
+    from allencv_al.selection.pool.embedding_loader import stored_loader
+    from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.training.datasets import only_known
     from allencv_al.training.evaluation import evaluate
 
@@ -88,9 +91,10 @@ def run(args: argparse.Namespace) -> int:
     audited = _audited_images(labeled)
     dataset = only_known(audited or labeled, archive.model.vocab, args.input_file)
     loader = _data_loader(archive, dataset, args.batch_size)
+    encoded = stored_loader(loader, archive.model, store_at(args.embedding_cache), args.precision)
     with _predictions(args.predictions_output_file, archive.model, dataset) as on_batch:
         metrics = to_json_value(
-            evaluate(archive.model, loader, args.cuda_device, args.precision, on_batch=on_batch)
+            evaluate(archive.model, encoded, args.cuda_device, args.precision, on_batch=on_batch)
         )
     if audited is not None:
         metrics.update(_interval(archive, audited, args.batch_size, args.cuda_device))

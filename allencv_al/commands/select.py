@@ -21,7 +21,7 @@ from allencv_al.common.files.paths import absent
 if TYPE_CHECKING:
     from allencv_al.data.instance import Instance
     from allencv_al.predictors.predictor import Predictor
-    from allencv_al.selection.selector import SampleSelector
+    from allencv_al.selection.pool.pool_scorer import ScoringOptions
     from allencv_al.selection.strategies import QueryStrategy
 
 __all__ = ["add_arguments", "run"]
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         write_results,
     )
     from allencv_al.labels.audit_sample import is_audit
+    from allencv_al.selection.selector import SampleSelector
 
     _complete(args)
     _check_options(args)
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     # Audited images measure models: no strategy may count them as labeled
     known = [item for item in labeled if not is_audit(item)]
     started = time.monotonic()
-    selection = _selector(args, predictors, strategy).select(
+    options = _options(args)
+    selection = SampleSelector(predictors, strategy, options).select(
         pool,
         args.query_size,
         labeled=known,
@@ -66,15 +68,17 @@ def run(args: argparse.Namespace) -> int:
     if not len(selection):
         id, cause = next(iter(selection.unreadable.items()))
         raise DataError(f"none of the {len(pool)} images can be read; {id}: {cause}")
+    classifiers = predictors if args.embeddings is None else ()
     results = Results(
-        picks=picked_images(selection, known, predictors if args.embeddings is None else ()),
+        picks=picked_images(selection, known, classifiers, options),
         pool=pool,
         labeled=labeled,
         unreadable=selection.unreadable,
         title=f"{len(selection)} of {len(pool)} images, by {args.strategy}",
     )
     write_results(results, args.output, args.contact_sheet)
-    all_scored = bool(strategy.needs) and args.scores_dir is None
+    # With a store the log has said how many were encoded, and in which time
+    all_scored = bool(strategy.needs) and args.scores_dir is None and options.store is None
     log_summary(results, args.output, seconds, selection.seconds, all_scored)
     return 0
 
@@ -258,21 +262,17 @@ def _check_labels(
         check_known_labels(labeled, predictors[0].model.vocab, args.labeled or args.pool)
 
 
-def _selector(
-    args: argparse.Namespace, predictors: Sequence[Predictor], strategy: QueryStrategy
-) -> SampleSelector:
+def _options(args: argparse.Namespace) -> ScoringOptions:
     from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.selection.pool.pool_scorer import ScoringOptions
-    from allencv_al.selection.selector import SampleSelector
 
-    options = ScoringOptions(
+    return ScoringOptions(
         batch_size=args.batch_size,
         mc_samples=args.mc_samples,
         seed=args.seed,
         precision=args.precision,
         store=store_at(args.embedding_cache),
     )
-    return SampleSelector(predictors, strategy, options)
 
 
 def _target(args: argparse.Namespace, predictors: Sequence[Predictor]) -> list[Instance] | None:

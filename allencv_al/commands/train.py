@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     arguments.add_config(parser)
+    arguments.add_embedding_cache(parser)
     arguments.add_run_folder(parser, "checkpoints, metrics, pictures and model.tar.gz")
     parser.add_argument(
         "--folds",
@@ -43,14 +44,18 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.folds is not None:
         return _cross_validate(args, params)
+    from allencv_al.selection.pool.embedding_loader import stored_loader
+    from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.training.training_run import train
 
+    store = store_at(args.embedding_cache)
     metrics = train(
         params,
         args.serialization_dir,
         recover=args.recover,
         force=args.force,
         source=str(args.param_path),
+        encoded=lambda loader, model, precision: stored_loader(loader, model, store, precision),
     )
     sys.stdout.write(_summary(metrics, args.serialization_dir))
     return 0

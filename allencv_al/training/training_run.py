@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.accuracy_interval import AccuracyEstimate
 from allencv_al.models.archive import archive_model
+from allencv_al.models.model import Model
+from allencv_al.models.precision import Precision
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpointer import has_checkpoints
 from allencv_al.training.datasets import Datasets
@@ -53,12 +55,16 @@ CHANGEABLE = (*WITHOUT_EFFECT, "evaluate_on_test", "test_data_path", "active_lea
 UNREADABLE_NAME = "unreadable_images.jsonl"
 
 
+Encoded = Callable[[DataLoader, Model, Precision], DataLoader]
+
+
 def train(
     params: Params,
     serialization_dir: str | Path,
     recover: bool = False,
     force: bool = False,
     source: str = "the configuration",
+    encoded: Encoded | None = None,
 ) -> dict[str, Any]:
     """Train the model that a config describes, and write all results to a folder.
 
@@ -70,6 +76,8 @@ def train(
         recover: Resume the interrupted run in the folder.
         force: Replace the run in the folder.
         source: The name of the config in messages.
+        encoded: Returns a loader of embeddings, or the loader itself, for a loader, the model and a
+            number format; for trainers that need each image's embedding once.
 
     Returns:
         The metrics that metrics.json holds.
@@ -94,6 +102,8 @@ def train(
             check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)
         model = experiment.make_model(vocabulary, folder)
         trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
+        if encoded is not None:
+            trainer.replace_loaders(lambda loader: encoded(loader, trainer.model, "auto"))
         # All that can fail early has not: only now the run that was there is removed
         run_folder.begin()
         if not (

@@ -14,9 +14,10 @@ from allencv_al.active_learning.loop_data import LoopData
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.models.model import Model
 from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.embedding_store import EmbeddingStore
 from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
 from allencv_al.selection.pool.pool_scorer import ScoringOptions
-from allencv_al.selection.pool.scoring import compute_outputs
+from allencv_al.selection.pool.stored_outputs import stored_embeddings
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 
@@ -27,7 +28,8 @@ class CachedEmbeddings:
         model: The model, whose encoder does not train.
         data: The data sets.
         experiment: The experiment, with the paths of the data sets.
-        options: Options of the computation, with the store.
+        store: The store of embeddings.
+        options: Options of the computation.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class CachedEmbeddings:
         model: Model,
         data: LoopData,
         experiment: ActiveLearningExperiment,
+        store: EmbeddingStore,
         options: ScoringOptions,
     ) -> None:
         self._model = model
+        self._store = store
         self._options = options
         self.cost = EncodingCost()
         paths = [experiment.paths["train"], experiment.settings.pool_data_path]
@@ -67,7 +71,7 @@ class CachedEmbeddings:
         """Return the embeddings of a data set, of which the store has some or all."""
         options = replace(self._options, description=f"encoding {Path(path).name}")
         predictor = ImagePredictor(self._model, dataset.reader)
-        known = compute_outputs(predictor, list(dataset), {"embeddings"}, None, options)
+        known = stored_embeddings(predictor, list(dataset), self._store, options)
         self.cost += known.cost or EncodingCost()
         unreadable = {id: str(error) for id, error in dataset.unreadable.items()}
         return PoolOutputs(

@@ -17,7 +17,6 @@ from overrides import overrides
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.learners.cached_embeddings import CachedEmbeddings
-from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
 from allencv_al.active_learning.learners.model_state import (
     set_state,
     shrink_and_perturb,
@@ -38,6 +37,7 @@ from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model, scaling_names
 from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.embedding_loader import EmbeddingLoader
 from allencv_al.selection.pool.embedding_store import store_at
 from allencv_al.selection.pool.mc_dropout import dropouts
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
@@ -361,8 +361,11 @@ class ExperimentLearner(Learner):
         if not (self._settings.cache_embeddings and model.embedding_is_fixed()):
             return None
         if self._cached is None:
-            options = replace(self._options(), store=store_at(str(self._cache_folder)))
-            self._cached = CachedEmbeddings(model, self._data, self._experiment, options)
+            store = store_at(str(self._cache_folder))
+            assert store is not None
+            self._cached = CachedEmbeddings(
+                model, self._data, self._experiment, store, self._options()
+            )
             self._use_pool(model, self._cached.pool())
         return self._cached
 

@@ -15,7 +15,7 @@ from allencv_al.labels.contact_sheet import write_contact_sheet
 from allencv_al.labels.label_table import PickedImage, has_place_in_table, write_label_table
 from allencv_al.predictors.prediction_json import dump_line
 from allencv_al.predictors.predictor import Predictor
-from allencv_al.selection.pool.pool_scorer import ScoringOptions
+from allencv_al.selection.pool.pool_scorer import DEFAULT_OPTIONS, ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.selection import named_reason
 from allencv_al.selection.selector import SampleSelection, SelectedImage
@@ -46,7 +46,10 @@ class Results:
 
 
 def picked_images(
-    selection: SampleSelection, labeled: Sequence[Instance], classifiers: Sequence[Predictor]
+    selection: SampleSelection,
+    labeled: Sequence[Instance],
+    classifiers: Sequence[Predictor],
+    options: ScoringOptions = DEFAULT_OPTIONS,
 ) -> list[PickedImage]:
     """Return the picks with the columns of the output.
 
@@ -54,10 +57,11 @@ def picked_images(
         selection: The selection.
         labeled: The labeled images, whose ids appear in reasons.
         classifiers: Models that predict the class where the strategy did not; may be empty.
+        options: Options of the predictions.
     """
     picks = selection.picks
     if classifiers and any(pick.predicted is None for pick in picks):
-        picks = tuple(_with_classes(picks, classifiers))
+        picks = tuple(_with_classes(picks, classifiers, options))
     readable = [item.id for item in labeled if item.id not in selection.unreadable]
     names = _class_names(classifiers)
     return [
@@ -150,13 +154,12 @@ def _warn_about_images_in_archives(results: Results) -> None:
 
 
 def _with_classes(
-    picks: Iterable[SelectedImage], classifiers: Sequence[Predictor]
+    picks: Iterable[SelectedImage], classifiers: Sequence[Predictor], options: ScoringOptions
 ) -> Iterator[SelectedImage]:
     known = {pick.id: pick for pick in picks}
     images = [pick.instance for pick in known.values()]
-    outputs = compute_outputs(
-        classifiers, images, {"logits"}, None, ScoringOptions(description=None)
-    )
+    quiet = replace(options, description=None)
+    outputs = compute_outputs(classifiers, images, {"logits"}, None, quiet)
     names = _class_names(classifiers)
     assert outputs.logits is not None
     probabilities, _ = softmax(outputs.logits, 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -94,6 +94,15 @@ class Trainer(Registrable):
         """
         return None
 
+    def replace_loaders(self, replaced: Callable[[DataLoader], DataLoader]) -> None:
+        """Replace the data loaders, if the trainer needs each image's embedding once.
+
+        A trainer of many epochs, whose checkpoints count the batches of its loaders, keeps them.
+
+        Args:
+            replaced: Returns a loader of embeddings in place of one of images.
+        """
+
     def fit_embedding_scaling(self, data_loader: DataLoader) -> None:
         """Fit the model's `embedding_scaling` to training images, if it has had no other fit.
 
@@ -109,7 +118,9 @@ class Trainer(Registrable):
         with torch.no_grad(), scaling.bypassed():
             for batch in data_loader.batches(0):
                 tensors = data_loader.to_device(batch, self.device)
-                found.append(self.model.embed(tensors["image"]).float().cpu().numpy())
+                rows = tensors.get("embedding")
+                rows = self.model.embed(tensors["image"]) if rows is None else rows
+                found.append(rows.float().cpu().numpy())
         embeddings = np.concatenate(found) if found else np.empty((0, 0), np.float32)
         layer = getattr(self.model, "linear_layer", None)
         classes = layer.out_features if isinstance(layer, torch.nn.Linear) else 1

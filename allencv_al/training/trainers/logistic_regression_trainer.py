@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -155,6 +155,12 @@ class LogisticRegressionTrainer(Trainer):
             "logistic_regression trains the last layer alone, so it expects an encoder that does "
             "not train (requires_grad: false); found one that does, or a model without linear_layer"
         )
+
+    @overrides
+    def replace_loaders(self, replaced: Callable[[DataLoader], DataLoader]) -> None:
+        self.data_loader = replaced(self.data_loader)
+        if self.validation_data_loader is not None:
+            self.validation_data_loader = replaced(self.validation_data_loader)
 
     @overrides
     def train(self, recover: bool = False) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def test_the_archive_predicts_what_the_learner_infers(
     kind: str,
 ) -> None:
     config = network_config() if kind == "network" else linear_config()
+    config["active_learning"]["precision"] = "fp32"  # that of `predict`
     if kind == "scaled":
         config = few_labels(config)
     learner = learner_of(config, tmp_path / "cache")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from allencv_al.active_learning.learners.embedding_loader import EmbeddingLoader
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.data_loaders.multiprocess import MultiprocessDataLoader
@@ -18,6 +19,10 @@ from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
 )
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models.model import Model
+from allencv_al.predictors import Predictor
+from allencv_al.selection.pool.embedding_loader import EmbeddingLoader, stored_loader
+from allencv_al.selection.pool.embedding_store import EmbeddingStore
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +103,29 @@ def test_what_the_model_gets_is_on_its_device_and_nothing_is_decoded(dataset: Da
         "embedding": "meta",
         "label": "meta",
     }
+
+
+def test_images_stay_where_embeddings_cannot_take_their_place(
+    make: Callable[..., Predictor], pictures: Path, tmp_path: Path
+) -> None:
+    store = EmbeddingStore(tmp_path / "store")
+    predictor = make()
+    model, reader = predictor.model, predictor.dataset_reader
+
+    def replaced(dataset: Dataset, of: Model = model, kept: EmbeddingStore | None = store) -> bool:
+        loader = MultiprocessDataLoader(dataset, of.vocab, batch_size=3, evaluating=True)
+        return stored_loader(loader, of, kept, "fp32") is not loader
+
+    whole = reader.read(pictures)
+    assert replaced(whole)
+    assert not replaced(whole, kept=None)
+    assert not replaced(Dataset(reader, []))
+    masked = replace(whole[0], mask=np.zeros((10, 12), np.uint8))
+    assert not replaced(Dataset(reader, [masked, *whole[1:]]))
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    assert not replaced(Dataset(reader, [replace(whole[0], image=broken), *whole[1:]]))
+    flipping = make({"validation_dataset_reader.augmentation.1": {"type": "flip", "p": 0.5}})
+    assert not replaced(flipping.dataset_reader.read(pictures))
+    model.takes_embeddings = False  # type: ignore[misc]
+    assert not replaced(whole)

@@ -1,0 +1,120 @@
+"""Batches of embeddings in place of images, in the order of a configured loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.data.batch import Batch, label_indices
+from allencv_al.data.data_loaders.base import BatchOrder, DataLoader
+from allencv_al.models.embedding_scaling import EmbeddingScaling
+from allencv_al.models.model import Model
+from allencv_al.models.precision import Precision
+from allencv_al.predictors.image_predictor import ImagePredictor
+from allencv_al.selection.pool.embedding_store import EmbeddingStore
+from allencv_al.selection.pool.pool_scorer import ScoringOptions
+from allencv_al.selection.pool.stored_outputs import stored_embeddings
+
+
+class EmbeddingLoader(DataLoader):
+    """The batches of a loader, with embeddings in place of its images.
+
+    Args:
+        loader: The configured loader of the same items; it gives the order only.
+        embeddings: One row per item, in the order of the loader's data set, float32 `[N, D]`.
+        labels: Class indices `[N]`, int64.
+        scaling: The model's scaling, where the embeddings are those before it.
+    """
+
+    def __init__(
+        self,
+        loader: DataLoader,
+        embeddings: Tensor,
+        labels: Tensor,
+        scaling: EmbeddingScaling | None = None,
+    ) -> None:
+        super().__init__(loader.dataset)
+        self._embeddings = embeddings
+        self._labels = labels
+        self._scaling = scaling
+        self._ids: Sequence[str] = [instance.id for instance in loader.dataset]
+        order = getattr(loader, "order", None)  # a user's loader may have none
+        self._order = order if isinstance(order, BatchOrder) else BatchOrder(len(self._ids), 32)
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether every pass is in a new random order."""
+        return self._order.shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self._order = replace(self._order, shuffle=shuffle)
+
+    @overrides
+    def avoid_single_items(self) -> None:
+        self._order = replace(self._order, merge_single=True)
+
+    @overrides
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overrides
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for slot in self._order.slots(epoch, start):
+            places = torch.from_numpy(slot.positions)
+            tensors = {
+                "embedding": self._embeddings.index_select(0, places),
+                "label": self._labels.index_select(0, places),
+            }
+            ids = [self._ids[place] for place in slot.positions.tolist()]
+            yield Batch(tensors, ids, index=slot.index)
+
+    @overrides
+    def to_device(
+        self,
+        batch: Batch,
+        device: torch.device,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> dict[str, Any]:
+        moved = {name: tensor.to(device) for name, tensor in batch.tensors.items()}
+        if self._scaling is not None:
+            moved["embedding"] = self._scaling(moved["embedding"])
+        return moved
+
+
+def stored_loader(
+    loader: DataLoader, model: Model, store: EmbeddingStore | None, precision: Precision
+) -> DataLoader:
+    """Return a loader of embeddings, of which the store has some or gets all; or the loader itself.
+
+    The loader itself comes back where embeddings cannot take the place of images: without a store,
+    for a model that does not take them, with random transforms, for images with masks, boxes or
+    keypoints, and where an image cannot be read, which the loader reports in its own way.
+
+    Args:
+        loader: The loader; its data set has labels.
+        model: The model, on its device.
+        store: The store.
+        precision: Number format of the encoder.
+    """
+    items = list(loader.dataset)
+    reader = loader.dataset.reader
+    is_plain = all(
+        one.mask is None and one.boxes is None and one.keypoints is None for one in items
+    )
+    is_random = any(transform.is_random for transform in reader.pipeline.transforms)
+    if store is None or not items or not model.takes_embeddings or is_random or not is_plain:
+        return loader
+    options = ScoringOptions(description="encoding", precision=precision)
+    found = stored_embeddings(ImagePredictor(model, reader), items, store, options)
+    if found.unreadable or found.embeddings is None:
+        return loader
+    rows = torch.from_numpy(np.array(found.embeddings))
+    labels = torch.tensor(label_indices(items, model.vocab))
+    return EmbeddingLoader(loader, rows, labels, model.embedding_scaling)
