@@ -1,4 +1,4 @@
-"""`allencv-al describe`: list the components of configs and their parameters."""
+"""`allencv-al describe`: the components of configs, their parameters, and parameter groups."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands.registries import FOR_PYTHON_ONLY, REGISTRIES, load_registry
-from allencv_al.commands.shared.arguments import add_include_package
+from allencv_al.commands.shared.arguments import (
+    add_include_package,
+    add_overrides,
+    add_variables,
+    positive_int,
+    read_config,
+)
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import did_you_mean
 
@@ -53,6 +60,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print a JSON Schema: of a whole experiment file, of a family, or of one component",
     )
+    parser.add_argument(
+        "--parameter-groups",
+        dest="param_path",
+        type=Path,
+        metavar="CONFIG",
+        help="print parameter_groups for the optimizer of this config, one for each block of its "
+        "model, as gradual unfreezing wants them; nothing is read but the config",
+    )
+    parser.add_argument(
+        "--blocks-per-group",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="blocks in one group of --parameter-groups (default: 1)",
+    )
+    add_variables(parser)
+    add_overrides(parser)
     add_include_package(parser)
 
 
@@ -63,7 +87,11 @@ def run(args: argparse.Namespace) -> int:
             f"{args.registry} is one thing, found {args.name} behind it; "
             "allencv-al describe lists the registries"
         )
-    if args.json:
+    if args.param_path is not None:
+        if args.json or args.registry is not None:
+            raise ConfigurationError("--parameter-groups stands alone: no REGISTRY, no --json")
+        sys.stdout.write(_parameter_groups(args))
+    elif args.json:
         sys.stdout.write(json.dumps(_schema(args.registry, args.name), indent=2) + "\n")
     elif args.registry is None:
         sys.stdout.write(_list_families())
@@ -74,6 +102,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(_describe(_family(args.registry), args.name))
     return 0
+
+
+def _parameter_groups(args: argparse.Namespace) -> str:
+    from allencv_al.training.experiment import model_on_meta
+    from allencv_al.training.optimizers.depth_groups import groups_by_depth
+
+    model = model_on_meta(read_config(args), str(args.param_path))
+    groups = map(json.dumps, groups_by_depth(model, args.blocks_per_group))
+    return "[\n  " + ",\n  ".join(groups) + "\n]\n"
 
 
 def _families() -> dict[str, type[Registrable]]:

@@ -29,7 +29,11 @@ from allencv_al.models.model import Model
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.archive_samples import MAX_SAMPLES
-from allencv_al.training.checks.model_check import model_faults, unused_key_faults
+from allencv_al.training.checks.model_check import (
+    build_on_meta,
+    model_faults,
+    unused_key_faults,
+)
 from allencv_al.training.datasets import (
     SPLITS,
     Datasets,
@@ -328,6 +332,39 @@ def check_experiment(params: Params, source: str, experiment: type[Any] = Experi
     faults = [*check(experiment, params.as_dict()), *_path_faults(params.as_dict())]
     if faults:
         raise ConfigurationFaults(faults, source)
+
+
+def model_on_meta(params: Params, source: str) -> Model:
+    """Return the model of a config on the `meta` device, without weights and for made-up labels.
+
+    What the trainer's `no_grad` names does not train. Faults outside of model and reader do not
+    matter.
+
+    Args:
+        params: The config.
+        source: Its name in the message.
+
+    Raises:
+        ConfigurationFaults: The faults of model and reader.
+    """
+    config = params.as_dict()
+    faults = [
+        fault
+        for fault in check(Experiment, config)
+        if fault.path.partition(".")[0] in ("", "dataset_reader", "model")
+    ]
+    if faults:
+        raise ConfigurationFaults(faults, source)
+    view = ObjectSpec(Experiment).view(config, "", Scope(assume_injected=True))
+    model = None if view is None else view.child("model")
+    assert view is not None and model is not None, "it has no faults"
+    built = build_on_meta(view, model, image_shape_in(view))
+    trainer = view.child("trainer")
+    patterns = (trainer.get("no_grad") or ()) if trainer and trainer.sound("no_grad") else ()
+    for name, parameter in built.named_parameters():
+        if any(re.search(pattern, name) for pattern in patterns):
+            parameter.requires_grad_(False)
+    return built
 
 
 def dry_run(params: Params, source: str, experiment: type[Any]) -> None:

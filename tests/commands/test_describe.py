@@ -377,3 +377,23 @@ def test_the_configs_of_the_project_are_valid(path: Path, schema: dict[str, Any]
 def test_the_list_names_what_a_config_can_name(described: Describe) -> None:
     assert "\nmetric:" not in described()
     assert "configs do not name these" in described("metric")
+
+
+def test_parameter_groups_of_a_config(described: Describe, tmp_path: Path) -> None:
+    encoder = {"type": "timm", "model": "test_vit"}
+    config = {
+        "dataset_reader": "image_classification_directory",
+        "model": {"type": "basic_image_classifier", "im2vec_encoder": encoder},
+        "trainer": {"num_epochs": "wrong, and not asked for"},
+    }
+    path = tmp_path / "x.jsonnet"
+    path.write_text(json.dumps(config))
+    groups = json.loads(described("--parameter-groups", str(path), "--blocks-per-group", "3"))
+    assert len(groups) == 3
+    assert groups[-1] == [["^_classification_layer\\."]]
+    assert "^_im2vec_encoder\\.model\\.blocks\\.5\\." in groups[1][0]
+    no_grad = '{"trainer.no_grad": ["blocks.[0-3]"]}'
+    groups = json.loads(described("--parameter-groups", str(path), "-o", no_grad))
+    assert "blocks\\.4" in json.loads(json.dumps(groups))[0][0][-1]
+    with pytest.raises(ConfigurationError, match=r'x\.jsonnet:\n  model.*timm has no model "no"'):
+        described("--parameter-groups", str(path), "-o", '{"model.im2vec_encoder.model": "no"}')

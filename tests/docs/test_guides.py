@@ -24,6 +24,7 @@ from allencv_al.training.training_run import train
 
 README = DocPage("README.md")
 OWN_IMAGES = DocPage("docs/how_to/own_images.md")
+ENCODERS = DocPage("docs/how_to/encoders.md")
 CHOOSE = DocPage("docs/how_to/choose_images.md")
 ROUNDS = DocPage("docs/how_to/rounds.md")
 EXTEND = DocPage("docs/how_to/extend/index.md")
@@ -52,6 +53,12 @@ def test_fine_tuning_has_no_faults(photos: Path) -> None:
     check_experiment(
         Params(photos_config() | evaluate(OWN_IMAGES, "pretrained_resnet")), "own_images.md"
     )
+
+
+def test_a_vision_transformer_has_no_faults(photos: Path) -> None:
+    config = evaluate(ENCODERS, "cls_mean")
+    check_experiment(Params(config), "encoders.md")
+    check_experiment(Params(config | evaluate(ENCODERS, "gradual_unfreezing")), "encoders.md")
 
 
 def test_the_loop_has_no_faults(photos: Path, write_photos: WritePhotos) -> None:

@@ -194,6 +194,13 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
         metavar="CONFIG",
         help="the jsonnet file of the experiment",
     )
+    add_variables(parser)
+    add_overrides(parser)
+    add_include_package(parser)
+
+
+def add_variables(parser: argparse.ArgumentParser) -> None:
+    """Add ``-V/--ext-var``."""
     parser.add_argument(
         "-V",
         "--ext-var",
@@ -205,8 +212,6 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
         help="set an external variable of the config (std.extVar), before the environment's: a "
         "string, of which std.parseJson(std.extVar(...)) makes a number; repeatable",
     )
-    add_overrides(parser)
-    add_include_package(parser)
 
 
 def read_config(args: argparse.Namespace) -> Params:

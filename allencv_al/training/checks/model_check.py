@@ -149,7 +149,7 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     if model is None or not experiment.sound("model"):
         return
     try:
-        built = _on_meta(experiment, model, image_shape)
+        built = build_on_meta(experiment, model, image_shape)
     except ConfigurationError as error:
         yield from _applicator_faults(model, str(error))
         return
@@ -181,7 +181,14 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     yield from _single_value_faults(experiment, trainer, built, image_shape)
 
 
-def _on_meta(experiment: ConfigView, model: ConfigView, image_shape: ImageShape) -> Model:
+def build_on_meta(experiment: ConfigView, model: ConfigView, image_shape: ImageShape) -> Model:
+    """Return a model on the `meta` device, without weights and for made-up labels.
+
+    Args:
+        experiment: A view with a sound `model`.
+        model: The view of that model.
+        image_shape: Channels, height and width of the images, None where they vary.
+    """
     weights, count = model.get("class_weights"), model.get("num_labels") or _CLASSES
     names = [f"class {i}" for i in range(count)]
     if isinstance(weights, dict):
