@@ -38,6 +38,10 @@ _CODE = re.compile(
 )
 
 
+# torch's word for a name that it knows nothing of
+_REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+) was not an allowed global")
+
+
 class _Replaced:
     """Stands for an object of a class that is not tensors: built, and holding nothing."""
 
@@ -125,31 +129,39 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Any:
-    _check_unpacked_size(path)
+    _check_zip(path)
     replaced = _names_to_replace(path)
-    code = [name for name in replaced if _CODE.fullmatch(name)]
-    if code:
-        raise WeightsError(
-            f"{path}: cannot be read as tensors only (code in a weights file is never run): it "
-            f"names {listed(code)}"
-        )
-    try:
-        with torch.serialization.safe_globals([(_stand_in(name), name) for name in replaced]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises whatever its bytes lead to
-        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        others = f" (it also holds {listed(replaced)})" if replaced else ""
-        raise WeightsError(
-            f"{path}: cannot be read as tensors only (code in a weights file is never run): "
-            f"{cause}{others}; save the weights alone: torch.save(model.state_dict(), FILE)"
-        ) from error
+    while True:
+        code = [name for name in replaced if _CODE.fullmatch(name)]
+        if code:
+            raise WeightsError(
+                f"{path}: cannot be read as tensors only (code in a weights file is never run): it "
+                f"names {listed(code)}"
+            )
+        try:
+            with torch.serialization.safe_globals([(_stand_in(name), name) for name in replaced]):
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a damaged file raises whatever its bytes lead to
+            refused = _REFUSED.search(str(error))
+            if refused is None or refused[1] in replaced:
+                raise _unreadable(path, error, replaced) from error
+            replaced.append(refused[1])
+
+
+def _unreadable(path: Path, error: Exception, replaced: list[str]) -> WeightsError:
+    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+    others = f" (it also holds {listed(replaced)})" if replaced else ""
+    return WeightsError(
+        f"{path}: cannot be read as tensors only (code in a weights file is never run): "
+        f"{cause}{others}; save the weights alone: torch.save(model.state_dict(), FILE)"
+    )
 
 
 def _names_to_replace(path: Path) -> list[str]:
     """Return the classes and functions in a file that torch does not know to be tensors' parts."""
     try:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
-    except Exception:  # no zip (torch before 1.6), TorchScript or damaged: loading says so
+    except Exception:  # no zip (torch before 1.6) or damaged: loading says so, one by one
         return []
 
 
@@ -159,14 +171,22 @@ def _stand_in(name: str) -> type[_Replaced]:
     return type("Replaced", (base,), {"__doc__": name})
 
 
-def _check_unpacked_size(path: Path) -> None:
-    """Raise if a zip file unpacks to more than its size: PyTorch does not compress."""
+def _check_zip(path: Path) -> None:
+    """Raise if a zip file is a program, or unpacks to more than its size.
+
+    PyTorch does not compress.
+    """
     try:
         with zipfile.ZipFile(path) as file:
-            unpacked = sum(info.file_size for info in file.infolist())
+            members = file.infolist()
     except (zipfile.BadZipFile, OSError, ValueError):
         return  # the older format, or damaged: what reads it says so
-    size = path.stat().st_size
+    if any(info.filename.endswith("/constants.pkl") for info in members):
+        raise WeightsError(
+            f"{path}: a TorchScript program, not weights; save those alone: "
+            "torch.save(torch.jit.load(FILE).state_dict(), OTHER)"
+        )
+    unpacked, size = sum(info.file_size for info in members), path.stat().st_size
     if unpacked > size:
         raise WeightsError(
             f"{path}: its {size:,} bytes unpack to {unpacked:,}, and PyTorch writes weights "

@@ -236,9 +236,11 @@ def read_weights(source: Path | str) -> dict[str, Tensor]:
 
 
 def source_name(source: Path | str) -> str:
-    """Return a source's name for messages, with the network that a folder says it is of."""
-    path = expanded(source)
-    architecture = folder_config(path).get("architecture") if path.is_dir() else None
+    """Return a source's name for messages, with the network that it is known to be of."""
+    package, path = packaged_weights(source), expanded(source)
+    architecture = None if package is None else package.model
+    if path.is_dir():
+        architecture = folder_config(path).get("architecture")
     return f"{source} (of {architecture})" if architecture else str(source)
 
 

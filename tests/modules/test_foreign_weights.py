@@ -4,6 +4,7 @@ import argparse
 import collections
 import json
 import pathlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,23 @@ def test_what_lies_beside_the_weights_is_passed_over(
     found = read_file(tmp_path / "w.ckpt")
     assert found.keys() == tensors.keys()
     assert all(found[name].equal(tensors[name]) for name in tensors)
+
+
+def test_the_format_of_torch_before_1_6_is_read_likewise(tmp_path: Path) -> None:
+    beside = {"args": argparse.Namespace(lr=0.1), "best": np.float64(0.9)}
+    torch.save(
+        {**beside, "state_dict": state()},
+        tmp_path / "old.pth",
+        _use_new_zipfile_serialization=False,
+    )
+    assert read_file(tmp_path / "old.pth").keys() == state().keys()
+
+
+def test_a_torchscript_program_is_explained(tmp_path: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):  # it is deprecated, and files of it are there
+        torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "script.pt")
+    with pytest.raises(WeightsError, match=r"script\.pt: a TorchScript program, not weights"):
+        read_file(tmp_path / "script.pt")
 
 
 def test_no_constructor_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
