@@ -33,6 +33,8 @@ _PACKAGE_OF_THE_OTHERS = "fonts-noto-core"
 _PACKAGE_OF_EMOJI = "fonts-symbola"
 _FIRST_EMOJI = 0x1F000
 
+_said: set[str] = set()
+
 
 @dataclass(frozen=True, slots=True)
 class Font:
@@ -150,9 +152,6 @@ def _read(path: Path) -> tuple[str, frozenset[str]]:
     except (OSError, RuntimeError):  # damaged
         return "", frozenset()
     return font.family_name, letters
-
-
-_said: set[str] = set()
 
 
 def _say_missing(letters: frozenset[str]) -> None:

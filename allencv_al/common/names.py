@@ -18,6 +18,11 @@ _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LONGEST_NAME = 200
 _MOST_LISTED = 5
 
+_MOST_WARNED = 10
+# Marks without width that web pages and other programs put around a word; not the joiners, which
+# belong to words and emoji
+_MARKS = "\u200b\u200e\u200f\u2060\ufeff"
+
 
 def snake_case(class_name: str) -> str:
     """Return `dataset_reader` for `DatasetReader` (and `im2im_encoder` for `Im2ImEncoder`)."""
@@ -48,12 +53,6 @@ def with_article(noun: str) -> str:
 
 def _key(name: str) -> str:
     return name.replace("-", "_").casefold()
-
-
-_MOST_WARNED = 10
-# Marks without width that web pages and other programs put around a word; not the joiners, which
-# belong to words and emoji
-_MARKS = "\u200b\u200e\u200f\u2060\ufeff"
 
 
 def class_name(text: str) -> str:

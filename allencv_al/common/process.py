@@ -20,6 +20,9 @@ from overrides import overrides
 
 from allencv_al.common.errors import DataError
 
+_SECONDS_BETWEEN_TRIES = 0.05
+_LOCKED_BYTE = 2**30  # behind every content: Windows refuses to read what is locked
+
 
 def _module(name: str) -> Any:
     try:
@@ -30,9 +33,6 @@ def _module(name: str) -> Any:
 
 fcntl, resource = _module("fcntl"), _module("resource")
 msvcrt = _module("msvcrt")
-
-_SECONDS_BETWEEN_TRIES = 0.05
-_LOCKED_BYTE = 2**30  # behind every content: Windows refuses to read what is locked
 
 
 def lock(file: IO[Any], wait: bool = False) -> None:

@@ -210,6 +210,7 @@ class Vocabulary(Registrable):
         self._non_padded |= other._non_padded
         for namespace, tokens in other._tokens.items():
             self._require_padding(namespace, other.is_padded(namespace))
+            # Its padding and unknown token: this vocabulary has its own
             skipped = 2 if other.is_padded(namespace) else 0
             self.add_tokens_to_namespace(tokens[skipped:], namespace)
 
@@ -241,6 +242,7 @@ class Vocabulary(Registrable):
     def is_padded(self, namespace: str) -> bool:
         """Return whether the namespace has a padding token and an unknown token."""
         if namespace in self._tokens:
+            # What it was opened with counts: patterns may have come since, and must move no index
             return self._tokens[namespace][:1] == [self._padding_token]
         return not any(_matches(pattern, namespace) for pattern in self._non_padded)
 
@@ -261,6 +263,7 @@ class Vocabulary(Registrable):
             KeyError: `token` is not known; the message names some that are.
         """
         indices = self._indices.get(namespace, {})
+        # As it is first: a padded namespace holds tokens in spellings of their own
         index = indices.get(token, indices.get(_spelled(token)))
         if index is None and self.is_padded(namespace):
             index = indices.get(self._oov_token, 1)

@@ -126,6 +126,7 @@ def check_config(config: Mapping[str, Any], source: str) -> None:
     """Raise an ArchiveError if `config` could reach for anything but registered names."""
     for where, value in _objects(config, ""):
         kind = value.get("type")
+        # A dotted name imports a module, which runs its code
         if isinstance(kind, str) and ("." in kind or ":" in kind):
             raise ArchiveError(
                 f"{source}: {CONFIG_NAME}: {where}type: {kind!r} is a path to code; an archive may "
@@ -169,6 +170,7 @@ def _checked(members: Mapping[str, bytes | bytearray], source: str) -> ArchiveCo
     config = parse_json(bytes(members[CONFIG_NAME]), f"{source}: {CONFIG_NAME}")
     check_config(config, source)
     vocabulary = _below(VOCABULARY_FOLDER, members)
+    # Each line becomes a token and a row of objects: a small file could take all memory
     if sum(content.count(b"\n") for content in vocabulary.values()) > MAX_TOKENS:
         raise ArchiveError(f"{source}: {VOCABULARY_FOLDER}: expected at most {MAX_TOKENS} lines")
     return ArchiveContents(
@@ -265,6 +267,7 @@ def _read_file(folder: Path, name: str, limit_of: str | None = None) -> bytes:
         status = path.lstat()
     except OSError:
         raise ArchiveError(f"{folder}: member {name} is missing") from None
+    # A link could lead to any file of this machine, whose content an archive would then show
     if not stat.S_ISREG(status.st_mode) or (path.parent.is_symlink() and path.parent != folder):
         raise ArchiveError(f"{folder}: member {name!r} is a link or no plain file")
     if status.st_size > limit:

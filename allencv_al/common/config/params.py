@@ -45,6 +45,8 @@ PREFERRED_ORDER = (
 )
 _OF_EXPERIMENTS = "train_data_path"  # the key that only whole experiments have
 
+Preference = Sequence[Sequence[str]]
+
 
 class Params(MutableMapping[str, Any]):
     """A JSON object that knows where it stands in its config.
@@ -317,9 +319,6 @@ def infer_and_cast(value: Any) -> Any:
         with suppress(ValueError):
             return number(value)
     return value
-
-
-Preference = Sequence[Sequence[str]]
 
 
 def _ordered(value: Any, preference: Preference, below: Preference | None = None) -> Any:

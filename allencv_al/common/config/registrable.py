@@ -23,6 +23,14 @@ from allencv_al.common.files.json_values import plain, repr_json
 from allencv_al.common.names import did_you_mean, snake_case
 from allencv_al.common.user_mistakes import check_signatures
 
+T = TypeVar("T", bound=Callable[..., Any])
+
+Registration = tuple[Callable[..., Any], str | None]
+
+_OWN_PACKAGE = f"{__name__.partition('.')[0]}."
+
+_registries: dict[type, dict[str, Registration]] = {}
+
 
 class FromParams(Configurable):
     """The base of every class that a config can describe."""
@@ -138,15 +146,6 @@ def _as_config(value: Any, owner: str) -> Any:
         f"{owner}: a config cannot express {type(value).__name__}; "
         "write a _to_params() that returns arguments a config can have"
     )
-
-
-T = TypeVar("T", bound=Callable[..., Any])
-
-Registration = tuple[Callable[..., Any], str | None]
-
-_OWN_PACKAGE = f"{__name__.partition('.')[0]}."
-
-_registries: dict[type, dict[str, Registration]] = {}
 
 
 class Registrable(FromParams):

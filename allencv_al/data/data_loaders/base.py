@@ -103,6 +103,7 @@ class BatchOrder:
     def _slots(self, offset: int, length: int, start: int, per_pass: int) -> Iterator[BatchSlot]:
         order, of_pass = np.empty(0, np.int64), -1
         for index in range(start, length):
+            # Passes follow one another in one stream, wherever epochs end
             pass_index, place = divmod(offset + index, per_pass)
             if pass_index != of_pass:
                 order, of_pass = self.order(pass_index), pass_index
@@ -204,6 +205,7 @@ class DataLoader(Registrable):
             self.unreadable[image.id] = image
             level = logging.WARNING if len(self.unreadable) <= _MOST_LOGGED else logging.DEBUG
             logger.log(level, "left out, cannot be read: %s", image)
+        # With those that an eager reader has left out already
         total = len(self.dataset) + len(self.dataset.unreadable)
         limit = self.dataset.reader.max_unreadable
         if new and len(self.unreadable) > limit * total:

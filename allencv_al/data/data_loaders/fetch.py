@@ -163,6 +163,7 @@ class ResidentFetcher:
         self._ids = [instance.id for instance in items]
         planes = [np.moveaxis(np.asarray(instance.image), 2, 0) for instance in items]
         self._pixels = torch.from_numpy(np.stack(planes))
+        # A single -1 stands for no labels at all
         self._labels = torch.tensor([-1] if vocab is None else label_indices(items, vocab))
         self._all_labeled = bool((self._labels >= 0).all())
         self._none_labeled = bool((self._labels < 0).all())
@@ -260,6 +261,7 @@ def prefetched(
 
 def decoder_count() -> int:
     """Return the number of decoding threads: one per core that this process may use."""
+    # A container may grant fewer cores than the machine has
     if hasattr(os, "sched_getaffinity"):
         return min(_MOST_DECODERS, len(os.sched_getaffinity(0)))
     return min(_MOST_DECODERS, os.cpu_count() or 1)

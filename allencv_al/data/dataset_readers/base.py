@@ -320,6 +320,7 @@ class DatasetReader(Registrable):
                         f"{type(self).__name__}._read: expected it to yield Instance objects "
                         f"(self.make_instance(image, label)), found {type(item).__name__}"
                     )
+        # Its message names the user's class already
         except UserCodeError:
             raise
         except OSError as error:

@@ -17,6 +17,26 @@ from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
 
+_ARRAY, _DTYPE, _NDARRAY, _ENCODE = (object() for _ in range(4))
+_STAND_INS = {
+    ("numpy.core.multiarray", "_reconstruct"): _ARRAY,
+    ("numpy._core.multiarray", "_reconstruct"): _ARRAY,  # NumPy 2
+    ("numpy", "dtype"): _DTYPE,
+    ("numpy", "ndarray"): _NDARRAY,
+    ("_codecs", "encode"): _ENCODE,  # how Python 3 writes bytes for Python 2
+}
+_INSTRUCTIONS = frozenset(
+    (
+        *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
+        *("INT", "BININT", "BININT1", "BININT2", "BINSTRING", "SHORT_BINSTRING"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES"),
+        *("EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS"),
+        *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
+        *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+    )
+)
+
 
 class _RefusedError(Exception):
     pass
@@ -69,27 +89,6 @@ class _DType:
 
 class _Array:
     values: NDArray[np.uint8] | None = None
-
-
-_ARRAY, _DTYPE, _NDARRAY, _ENCODE = (object() for _ in range(4))
-_STAND_INS = {
-    ("numpy.core.multiarray", "_reconstruct"): _ARRAY,
-    ("numpy._core.multiarray", "_reconstruct"): _ARRAY,  # NumPy 2
-    ("numpy", "dtype"): _DTYPE,
-    ("numpy", "ndarray"): _NDARRAY,
-    ("_codecs", "encode"): _ENCODE,  # how Python 3 writes bytes for Python 2
-}
-_INSTRUCTIONS = frozenset(
-    (
-        *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
-        *("INT", "BININT", "BININT1", "BININT2", "BINSTRING", "SHORT_BINSTRING"),
-        *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES"),
-        *("EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS"),
-        *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-        *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
-        *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
-    )
-)
 
 
 # The unpickler written in Python: its instructions can be restricted, and none of those kept

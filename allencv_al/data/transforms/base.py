@@ -27,6 +27,17 @@ Channels = tuple[float, float, float]
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
+Pixels = Annotated[int, Ge(1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Range = tuple[float, float]
+NumberOrRange = float | Range
+
+_ENDLESS = float("inf")
+
+Size = tuple[int | None, int | None]
+
+_HERE = "allencv_al.data.transforms"
+
 
 class Normalization:
     """`(x - mean * max_pixel_value) / (std * max_pixel_value)` per channel, on any device.
@@ -100,14 +111,6 @@ class Normalization:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_constants": {}}  # tensors of a device stay in their process
-
-
-Pixels = Annotated[int, Ge(1)]
-Share = Annotated[float, Interval(ge=0, le=1)]
-Range = tuple[float, float]
-NumberOrRange = float | Range
-
-_ENDLESS = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +202,6 @@ def _marked(cls: Any) -> Mapping[str, Callable[[str, NumberOrRange], Range]]:
         for mark in getattr(part, "__metadata__", ())
         if isinstance(mark, FromTo | Symmetric | Factors)
     }
-
-
-Size = tuple[int | None, int | None]
-
-_HERE = "allencv_al.data.transforms"
 
 
 class ImageTransform(Registrable):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _HERE = "allencv_al.training.callbacks"
 
+logger = logging.getLogger(__name__)
+
 
 class TrainerCallback(Registrable):
     """Takes part in training; every method does nothing unless overridden.
@@ -126,7 +128,7 @@ class TrainerCallback(Registrable):
 
         Args:
             trainer: The trainer.
-                metrics: The final metrics; None if training did not finish.
+            metrics: The final metrics; None if training did not finish.
             epoch: The last epoch that was complete, counted from 0; None if there is none.
             is_primary: Whether this process writes files.
         """
@@ -137,9 +139,6 @@ class TrainerCallback(Registrable):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-
-
-logger = logging.getLogger(__name__)
 
 
 class CallbackList:
@@ -224,6 +223,7 @@ class CallbackList:
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return the states of all callbacks."""
+        # Checked here: where the checkpoint is read, it would be too late
         states = [callback.state_dict() for callback in self._all]
         for callback, state in zip(self._all, states, strict=True):
             if not isinstance(state, dict):

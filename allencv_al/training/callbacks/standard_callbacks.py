@@ -29,6 +29,17 @@ logger = logging.getLogger(__name__)
 
 _BOOKKEEPING = ("training_epochs", "training_start_epoch")
 
+METRICS_LINES_NAME = "metrics.jsonl"
+
+_ATTRIBUTE = "epoch"
+
+# The first of these that the metrics have is drawn
+_MATRICES = (
+    "best_validation_confusion_matrix",
+    "validation_confusion_matrix",
+    "training_confusion_matrix",
+)
+
 
 @TrainerCallback.register("console_logger")
 class ConsoleLoggerCallback(TrainerCallback):
@@ -75,9 +86,6 @@ def _parts(metrics: dict[str, float]) -> Iterator[str]:
         if names:
             figures = [f"{name.removeprefix(part + '_')} {metrics[name]:.4f}" for name in names]
             yield f"{part} {' '.join(figures)}"
-
-
-METRICS_LINES_NAME = "metrics.jsonl"
 
 
 @TrainerCallback.register("metrics_jsonl")
@@ -169,9 +177,6 @@ class ConfidenceChecksCallback(TrainerCallback):
             )
 
 
-_ATTRIBUTE = "epoch"
-
-
 @TrainerCallback.register("track_epoch_callback")
 class TrackEpochCallback(TrainerCallback):
     """Set `model.epoch` to the current epoch, counted from 0, for models that change over time.
@@ -193,14 +198,6 @@ class TrackEpochCallback(TrainerCallback):
         is_primary: bool = True,
     ) -> None:
         setattr(trainer.model, _ATTRIBUTE, epoch + 1)
-
-
-# The first of these that the metrics have is drawn
-_MATRICES = (
-    "best_validation_confusion_matrix",
-    "validation_confusion_matrix",
-    "training_confusion_matrix",
-)
 
 
 @TrainerCallback.register("pictures")
