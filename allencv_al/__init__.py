@@ -18,6 +18,7 @@ translators.append("allencv_al.modules.pretrained_encoders:complete_preprocessin
 components_above.update(
     annotator={"labeling_server": "allencv_al.service.labeling.annotator"},
     learner={"pipeline": "allencv_al.service.driver.learner"},
+    query_strategy={"oracle": "allencv_al.comparison.oracle"},
 )
 
 __getattr__, __dir__, __all__ = lazy_exports(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from allencv_al.active_learning.rounds.round_metrics import (
 from allencv_al.active_learning.rounds.round_outputs import RoundOutputs, outputs_for
 from allencv_al.active_learning.rounds.round_record import RoundRecord, read_record, read_records
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.names import listed
 from allencv_al.common.seeding import item_seed
@@ -40,6 +41,7 @@ from allencv_al.selection.strategies.base import QueryStrategy, selected
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
+_TRIAL_FOLDER = "trial"
 
 
 def _nothing(*_: Any) -> None:
@@ -436,16 +438,44 @@ class ActiveLearningLoop:
     ) -> tuple[Selection, PoolOutputs]:
         """Return the selection among the readable items, and the outputs it was made from."""
         outputs = self._outputs_of_pool(round, labels)
+        if strategy.needs_trials:
+            strategy = strategy.with_trial(lambda ids: self._accuracy_with(ids, round))
         seed = item_seed(self._seed, round, "select") >> 1  # within a signed 64-bit integer
         while True:
             pool = self._outputs.strategy_pool(outputs, labels, strategy.needs)
             selection = selected(strategy, pool, self._query_size(labels), seed)
+            if strategy.needs_trials:
+                self._bring_back(round)
             bad = self.learner.unreadable(selection.ids)
             if not bad:
                 return selection, outputs
             # Strategies that need no outputs learn only now which images are unreadable
             left = outputs.rows([id for id in outputs.ids if id not in bad])
             outputs = replace(left, unreadable={**outputs.unreadable, **bad})
+
+    def _accuracy_with(self, ids: Sequence[str], round: int) -> float:
+        """Return the test accuracy of a model that is trained with the true labels of `ids`, too.
+
+        Raises:
+            ConfigurationError: There are no true labels, or no test images.
+        """
+        truth = {id: self._items[id].label for id in ids}
+        if not self.settings.annotator.needs_known_labels or not self.learner.measures():
+            raise ConfigurationError(
+                "active_learning.strategy: it looks at true labels and test images, so it expects "
+                "the annotator ground_truth, and test_data_path or test_fraction"
+            )
+        folder = self._round_folder(round) / _TRIAL_FOLDER
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        labels = {**self._training_labels(), **{id: name for id, name in truth.items() if name}}
+        try:
+            self.learner.train(round, labels, folder)
+            outputs = self.learner.test()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        figures = test_figures(outputs, self.learner.class_names())
+        return float(figures.metrics["accuracy"] or 0.0)
 
     def _request(self, round: int) -> LabelRequest:
         detail = self.rounds.detail(round, State.SELECT)

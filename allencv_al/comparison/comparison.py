@@ -206,7 +206,14 @@ def write_comparison(
     """
     curves = _curves(runs, options.metric)
     notes = [*notes, *gaps(runs, options.metric)]
-    summary = summarize(curves, options.baseline, notes=notes)
+    oracles = list(dict.fromkeys(run.strategy for run in runs if run.is_oracle))
+    measured = {curve.strategy for curve in curves}
+    summary = summarize(
+        curves,
+        options.baseline,
+        notes=notes,
+        oracles=[name for name in oracles if name in measured],
+    )
     seconds = {_ENCODING: encoding_seconds} if encoding_seconds else {}
     for run in runs:
         seconds[run.strategy] = seconds.get(run.strategy, 0.0) + run.seconds

@@ -23,6 +23,7 @@ from allencv_al.comparison.cells import (
     strategy_name,
     strategy_of,
 )
+from allencv_al.comparison.oracle import ORACLE
 from allencv_al.comparison.plan import Plan
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
@@ -51,6 +52,12 @@ class FinishedRun:
     config: dict[str, Any]
     environment: Mapping[str, Any] | None = None
     folder: Path | None = None
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether the strategy looks at the test images: an upper bound."""
+        kind: str = strategy_of(self.config).get("type", "")
+        return kind == ORACLE
 
     @property
     def seconds(self) -> float:

@@ -19,6 +19,7 @@ from allencv_al.active_learning.rounds.curves import (
 )
 from allencv_al.comparison.budget_thirds import BudgetThird, budget_thirds
 from allencv_al.comparison.label_savings import LabelSaving, label_savings
+from allencv_al.comparison.oracle import UpperBound, upper_bounds
 from allencv_al.comparison.rankings import (
     PenaltyMatrix,
     PerformanceProfile,
@@ -97,6 +98,7 @@ class ComparisonSummary:
         profile: The performance profile.
         bootstrap: Settings of the intervals.
         notes: Warnings for the reader: too few seeds, missing seeds, interpolation.
+        bounds: The results of oracles, which take part in nothing else.
     """
 
     baseline: str | None
@@ -108,6 +110,7 @@ class ComparisonSummary:
     profile: PerformanceProfile
     bootstrap: Bootstrap
     notes: tuple[str, ...] = ()
+    bounds: tuple[UpperBound, ...] = ()
 
     def ranked(self) -> list[StrategySummary]:
         """Return the strategies by AUBC, the highest first."""
@@ -133,6 +136,7 @@ def summarize(
     baseline: str = "random",
     bootstrap: Bootstrap | None = None,
     notes: Sequence[str] = (),
+    oracles: Sequence[str] = (),
 ) -> ComparisonSummary:
     """Compare strategies by their curves, paired by seed.
 
@@ -141,14 +145,16 @@ def summarize(
         baseline: The strategy that all others are compared with.
         bootstrap: Settings of the intervals; default: 95 % intervals of 2000 resamples.
         notes: Warnings about the origin of the curves.
+        oracles: Names of the curves that are upper bounds and not compared.
 
     Raises:
         DataError: No curves, a strategy has a seed twice, or curves share no label count.
     """
     bootstrap = bootstrap or Bootstrap()
-    table = tabulate(curves)
+    table = tabulate([curve for curve in curves if curve.strategy not in oracles])
     known = baseline if baseline in table.seeds else None
     comparisons = _comparisons(table, known)
+    bounds = upper_bounds(tabulate(curves), oracles, known)
     return ComparisonSummary(
         baseline=known,
         labels=table.labels,
@@ -161,7 +167,12 @@ def summarize(
         penalty=penalty_matrix(table),
         profile=performance_profile(table),
         bootstrap=bootstrap,
-        notes=(*notes, *_notes(table, baseline, comparisons)),
+        notes=(
+            *(bound.note(known) for bound in bounds),
+            *notes,
+            *_notes(table, baseline, comparisons),
+        ),
+        bounds=bounds,
     )
 
 
@@ -281,6 +292,8 @@ def _as_json(value: Any) -> Any:
         return _as_json(value.tolist())
     if isinstance(value, list | tuple):
         return [_as_json(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _as_json(part) for name, part in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

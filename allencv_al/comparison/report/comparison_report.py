@@ -131,6 +131,11 @@ def comparison_lines(summary: ComparisonSummary) -> list[CurveLine]:
             baseline=found.strategy == summary.baseline,
         )
         for found in summary.strategies
+    ] + [
+        CurveLine(
+            f"{bound.strategy} (upper bound)", bound.labels.astype(np.float64), bound.mean_curve
+        )
+        for bound in summary.bounds
     ]
 
 
@@ -165,7 +170,9 @@ def _profile_chart(summary: ComparisonSummary) -> PageChart | None:
 
 
 def _run_table(summary: ComparisonSummary, curves: Sequence[Curve]) -> TextTable:
-    rank = {found.strategy: place for place, found in enumerate(summary.ranked())}
+    names = [bound.strategy for bound in summary.bounds]
+    names += [found.strategy for found in summary.ranked()]
+    rank = {name: place for place, name in enumerate(names)}
     rows = [
         (
             curve.strategy,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval
@@ -27,6 +27,9 @@ from allencv_al.selection.strategies.shared.pick_check import (
 
 _HERE = "allencv_al.selection.strategies"
 _MEGABYTE = 2**20
+
+Trial = Callable[[Sequence[str]], float]
+"""Returns the test accuracy of the model once the items with these ids are labeled, too."""
 
 PositiveFloat = Annotated[float, Gt(0)]
 PositiveInt = Annotated[int, Ge(1)]
@@ -71,6 +74,9 @@ class QueryStrategy(Registrable):
     needs: frozenset[str] = frozenset()
     """The arrays of the pool that the strategy reads, by the names of the fields of `Pool`."""
 
+    needs_trials: ClassVar[bool] = False
+    """Whether batches are tried out before one is chosen, which takes true labels."""
+
     memory_budget_mb = 512.0  # for a subclass whose constructor does not call this one
 
     def __init__(self, memory_budget_mb: PositiveFloat = 512.0) -> None:
@@ -83,6 +89,10 @@ class QueryStrategy(Registrable):
 
     def before_labels(self) -> QueryStrategy:
         """Return the strategy that chooses while no model is trained; by default this one."""
+        return self
+
+    def with_trial(self, trial: Trial) -> Self:
+        """Return the strategy with a way to try batches, where `needs_trials`."""
         return self
 
     def score(self, pool: Pool) -> NDArray[np.float32] | None:
