@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from allencv_al.comparison.statistics import ComparisonSummary
 
 DEFAULT_SEEDS = 10
-DEFAULT_STRATEGIES = "random,margin,entropy,badge,k_center,typiclust,bait"
+DEFAULT_STRATEGIES = (
+    "random,margin,badge,k_center,typiclust,max_herding,bait,drop_query,alfa_mix,galaxy,auto"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="queries after the first (default: 20; 14 for honeypot, 19 for diverging_sine)",
     )
+    parser.add_argument(
+        "--candidates",
+        type=arguments.positive_int,
+        metavar="N",
+        help="images, drawn anew in each round, that a strategy chooses from (default: 1000 for "
+        "mnist and cifar10, as in BoSS; all for the others)",
+    )
     comparing.add_comparison(parser)
     parser.add_argument(
         "--print-config",
@@ -113,13 +122,14 @@ def _config(name: str, args: argparse.Namespace, names: list[str], folder: Path)
 
 def _compare(name: str, args: argparse.Namespace, names: list[str]) -> ComparisonSummary | None:
     from allencv_al.common.config.params import Params
+    from allencv_al.comparison.benchmark_sets import among_candidates
     from allencv_al.comparison.cells import check_comparison, parse_strategies
     from allencv_al.comparison.comparison import ComparisonOptions, check_baseline, compare
     from allencv_al.comparison.plan import PLAN_NAME
 
     folder: Path = (args.serialization_dir or Path()) / name
     params = Params(_config(name, args, names, folder.parent))
-    strategies = parse_strategies(args.strategies)
+    strategies = among_candidates(parse_strategies(args.strategies), name, args.candidates)
     if args.dry_run:
         check_comparison(params, strategies, name)
         check_baseline(args.baseline, strategies)

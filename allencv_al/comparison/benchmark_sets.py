@@ -45,6 +45,8 @@ class BenchmarkSet:
         held_out: Share of the images that measures where there are no test images.
         query_size: Number of labels in a query, where the user does not say it.
         rounds: Number of queries after the first, likewise.
+        candidates: Images of the pool, drawn anew in each round, that a strategy chooses from, as
+            in BoSS; None: all of them.
     """
 
     reader: str
@@ -56,6 +58,7 @@ class BenchmarkSet:
     held_out: float = 0.5
     query_size: int = 10
     rounds: int = 20
+    candidates: int | None = None
 
 
 def _digits(place: Path, _: Path) -> DataPaths:
@@ -151,6 +154,7 @@ SETS: Mapping[str, BenchmarkSet] = {
         "a folder with MNIST's IDX files, or of its test images alone; an absent or empty one gets "
         "them from the web (12 MB)",
         _mnist,
+        candidates=1000,
     ),
     "cifar10": BenchmarkSet(
         "cifar_binary",
@@ -160,6 +164,7 @@ SETS: Mapping[str, BenchmarkSet] = {
         "test_batch.bin (also .gz, .xz); an absent or empty one gets the archive from the web "
         "(170 MB)",
         _cifar10,
+        candidates=1000,
     ),
     "cats_dogs": BenchmarkSet(
         "image_classification_directory",
@@ -226,6 +231,28 @@ def find_data(name: str, place: Path, made: Path) -> DataPaths:
         return SETS[name].find(place, made)
     except (DataError, tarfile.TarError) as error:
         raise DataError(f"{name}: {error}\n--data: expected {SETS[name].expected}") from error
+
+
+def among_candidates(
+    strategies: Mapping[str, Any], name: str, candidates: int | None = None
+) -> dict[str, Any]:
+    """Return strategies that choose from some images of the pool, drawn anew in each round.
+
+    Args:
+        strategies: The config of each strategy by name.
+        name: The name of the set.
+        candidates: Number of images. Default: that of the set.
+    """
+    size = candidates or SETS[name].candidates
+    if size is None:
+        return dict(strategies)
+    return {
+        # A random choice among randomly drawn images is one among all
+        label: config
+        if config == {"type": "random"}
+        else {"type": "subsample", "size": size, "strategy": config}
+        for label, config in strategies.items()
+    }
 
 
 def benchmark_config(

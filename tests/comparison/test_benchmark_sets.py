@@ -12,6 +12,7 @@ from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.comparison.benchmark_sets import (
     SETS,
     DataPaths,
+    among_candidates,
     benchmark_config,
     encoder_config,
     find_data,
@@ -79,3 +80,15 @@ def test_cifar_10_and_mnist_are_found_where_they_are(shared_data: Path, tmp_path
     assert cifar10.test == f"{shared_data / 'cifar10'}::test"
     mnist = find_data("mnist", shared_data / "mnist_test", tmp_path)
     assert mnist == DataPaths(f"{shared_data / 'mnist_test'}::test")
+
+
+def test_of_a_large_pool_strategies_see_a_part_and_random_needs_none(tmp_path: Path) -> None:
+    both = {"random": {"type": "random"}, "few": {"type": "margin"}}
+    found = among_candidates(both, "cifar10")
+    assert found["random"] == {"type": "random"}
+    assert found["few"] == {"type": "subsample", "size": 1000, "strategy": {"type": "margin"}}
+    assert among_candidates(both, "digits") == both
+    assert among_candidates(both, "digits", 50)["few"]["size"] == 50
+    (tmp_path / "points.npz").touch()
+    config = benchmark_config("honeypot", DataPaths(str(tmp_path / "points.npz")), "offline")
+    check_comparison(Params(config), found, "honeypot")
