@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         dry_run(params, source, experiment_class(params))
         sys.stdout.write(f"{source}: no faults found\n")
         return 0
+    from allencv_al.active_learning.audit import audit_text
     from allencv_al.active_learning.run import RunOptions, active_learn
     from allencv_al.labels.annotators.base import WaitingForLabels
 
@@ -90,6 +91,9 @@ def run(args: argparse.Namespace) -> int:
         last = measured[-1]
         accuracy = last.metrics.get("accuracy")
         shown = "" if accuracy is None else f", accuracy {accuracy:.4f}"
+        audited = audit_text(last.metrics)
+        if audited is not None:
+            shown += f", accuracy {audited}"
         sys.stdout.write(f"{len(measured)} rounds, {last.labels} labels{shown}\n")
     folder: Path = args.serialization_dir
     for name, file in (("report", folder / "report.html"), ("model", folder / "model.tar.gz")):

@@ -112,6 +112,25 @@ def test_the_table_marks_the_audit_and_the_report_shows_it(
     assert "audited images" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("point", ["SELECT begun", "SELECT done", "INGEST begun", "INFER done"])
+def test_a_run_that_is_killed_goes_on_with_the_same_audit(
+    linear_config: MakeConfig, tmp_path: Path, point: str
+) -> None:
+    config = linear_config(budget=16, audit={"size": 8})
+    whole = run(config, tmp_path / "whole")
+
+    def killed(at: str) -> None:
+        if at == point:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "killed", on_point=killed)
+    resumed = run(config, tmp_path / "killed", recover=True)
+    assert audit_of(tmp_path / "killed") == audit_of(tmp_path / "whole")
+    assert [record.metrics for record in resumed] == [record.metrics for record in whole]
+    assert [record.picks for record in resumed] == [record.picks for record in whole]
+
+
 def test_the_audit_is_asked_for_without_predictions(
     linear_config: MakeConfig, tmp_path: Path
 ) -> None:
