@@ -56,7 +56,7 @@ class LogisticRegressionTrainer(Trainer):
 
     What `gradient_descent` approaches in many epochs, this finds in one pass over the images and a
     second or two: the minimum of the cross-entropy plus an L2 penalty, which is unique (a convex
-    problem, solved by scikit-learn's L-BFGS). There is no learning rate to choose, and the same
+    problem, solved by SciPy's L-BFGS). There is no learning rate to choose, and the same
     labels give the same layer. A class without images is never predicted. The model's
     `class_weights` weigh each image in the sum that is minimized, as scikit-learn's `class_weight`
     does; other keys that change how a model learns are refused.
