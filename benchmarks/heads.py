@@ -190,7 +190,6 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield the tables of all sets, and of each set, as Markdown."""
     labels = sorted({row["labels"] for row in rows})
     heads = list(dict.fromkeys(row["head"] for row in rows))
-    sets = sorted({row["set"] for row in rows})
     cells: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for row in rows:
         for value in ("accuracy", "log_loss"):
@@ -198,6 +197,7 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
                 row[value]
             )
     for pool in dict.fromkeys(row["pool"] for row in rows):
+        sets = sorted({row["set"] for row in rows if row["pool"] == pool})
         for value, scale in (("accuracy", 100), ("log_loss", 1)):
             yield f"\n{value}, {pool} pool, mean over {len(sets)} sets\n"
             yield from table(cells, pool, sets, heads, labels, value, scale)
