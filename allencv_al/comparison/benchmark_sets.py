@@ -221,7 +221,7 @@ def find_data(name: str, place: Path, made: Path) -> DataPaths:
 
     Args:
         name: The name of the set.
-        place: What `--data` names; see `expected` of the set.
+        place: The value of `--data`; see `expected` of the set.
         made: A folder for files that are made from it.
 
     Raises:

@@ -88,7 +88,7 @@ class BasicImageClassifier(Model):
         num_labels: Number of classes; that of the vocabulary by default.
         label_namespace: Namespace of the class names in the vocabulary.
         initializer: Initial values by regular expressions on parameter names.
-        embedding_scaling: What is done with the vector before the linear layer: "none"; "l2", to
+        embedding_scaling: Scaling of the vector before the linear layer: "none"; "l2", to
             length 1; "power_l2", the square root first, for values of 0 and above; "center_l2",
             minus the mean first; "standardize", to mean 0 and deviation 1; "standardize_l2", to
             length 1 after that. Statistics are those of the pool in active learning, else of the
@@ -410,7 +410,7 @@ class _MisfitError(ConfigurationError):
 
     Args:
         name: The encoder's name among the arguments.
-        message: What is wrong.
+        message: The problem.
     """
 
     def __init__(self, name: str, message: str) -> None:

@@ -104,8 +104,8 @@ class Decoded:
 
     Args:
         index: Its position among the inputs.
-        instance: What was made of it; None where not even that could be.
-        samples: What each of the readers made of its picture.
+        instance: The instance made of it; None where not even that could be.
+        samples: The sample that each of the readers made of its picture.
         error: Why it has no samples.
     """
 

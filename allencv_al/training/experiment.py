@@ -68,7 +68,7 @@ class Experiment(FromParams):
         validation_data_path: Images that choose the best epoch and stop training early.
         validation_fraction: Instead of `validation_data_path`, this share of the labeled training
             images, by class, and drawn by `random_seed`.
-        validation_fold: Which of the parts of that share, from 0, so that the same split serves
+        validation_fold: Number of the part of that share, from 0, so that the same split serves
             cross-validation; `train --folds` sets it. Default: one part that leaves the classes
             with few images to the training.
         group_by: A regular expression with one group in brackets, such as `"^(.*)_frame"`, found in
@@ -236,7 +236,7 @@ class Experiment(FromParams):
         """Do all that training does before it decodes the first image; write and download nothing.
 
         Raises:
-            AllenCVError: What training would raise.
+            AllenCVError: Any error that training would raise.
         """
         datasets, vocabulary = self.prepare()
         names = [f"{name}_data_path" for name in SPLITS]

@@ -75,7 +75,7 @@ def with_validation(
         train: The labeled training images.
         reader: The reader of validation images.
         fraction: The share that validates.
-        fold: Which of the parts of that share; None for one part that leaves rare classes whole.
+        fold: Number of the part of that share; None for one that leaves rare classes whole.
         group_by: A regular expression with a group, found in ids; images with the same text there
             stay together. None for every image by itself, or by the column `group` of a table.
         seed: Seed of the split.

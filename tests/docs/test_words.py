@@ -85,6 +85,19 @@ def test_no_summary_of_a_docstring_is_a_clause() -> None:
     assert not found, "\n".join(found)
 
 
+# A parameter's description begins with the noun that its value is
+QUESTION = re.compile(r"^ {8,}(\w+: (?:What|How|Which|Where|Who|When) .*)", re.MULTILINE)
+
+
+def test_no_description_of_a_parameter_is_a_clause() -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {description}"
+        for path in sorted(REPOSITORY.glob("allencv_al/**/*.py"))
+        for description in QUESTION.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "phrase"),
     [("a\nSay whether it is", 2, "Say whether"), ("# what\n# there is", 1, "what # there is")],

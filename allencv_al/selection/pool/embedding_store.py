@@ -63,7 +63,7 @@ class StoredEncoder:
 
     Args:
         key: The name of its folder.
-        about: What the folder says of the encoder.
+        about: The folder's record of the encoder.
         rows: Number of images.
         size: Bytes.
         last_used: Seconds since the epoch; 0 if there is no block.
@@ -110,7 +110,7 @@ class EmbeddingStore:
 
         Args:
             key: A digest of all that they depend on beside the images.
-            about: What `allencv-al cache list` says of it.
+            about: Its line in `allencv-al cache list`.
         """
         return StoredRows(self.folder / key[:32], about)
 
@@ -173,7 +173,7 @@ class StoredRows:
 
     Args:
         folder: The folder of its blocks.
-        about: What is written of the encoder.
+        about: The record of the encoder.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:

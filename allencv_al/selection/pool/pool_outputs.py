@@ -45,7 +45,7 @@ class PoolOutputs:
         mc_logits: Logits of each member, float32 `[N, S, C]`.
         embeddings: Inputs of the last linear layer, float32 `[N, D]`.
         unreadable: The items that could not be read, each with the cause; not among `ids`.
-        cost: What their embeddings cost, where a store was asked for them first.
+        cost: The cost of their embeddings, where a store was asked for them first.
     """
 
     ids: Sequence[str]

@@ -46,7 +46,7 @@ class ScoringOptions:
         description: Text of the progress bar; None shows no bar.
         precision: Number format of the encoders: "auto" is bf16 where the processor or GPU has it
             in hardware, else fp32; see the trainer for the others.
-        store: Where embeddings are looked up and kept, for models that take them in place of
+        store: Store of embeddings, for models that take them in place of
             images; not used beside a folder.
         fingerprint: For a folder: what its rows depend on, beside the images. By default all
             weights, the transforms, the outputs and their options; a caller may know better that

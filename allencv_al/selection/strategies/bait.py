@@ -54,7 +54,7 @@ class Bait(QueryStrategy):
         fisher: `binary`; or `full`, the information of all classes, with C·D up to 4,096.
         top_classes: For `full`: how many of the likeliest classes of an item count. Null: all.
         regularization: λ, as a share of the trace of F.
-        oversampling: How many times as many items as asked for are chosen first; 2 in the paper.
+        oversampling: Items chosen first, as a multiple of those asked for; 2 in the paper.
         temperature: Divisor of the logits before softmax. Null: the one that calibrates the model,
             estimated from the labels.
         scaling: The scaling of the embeddings, by the statistics of the pool.

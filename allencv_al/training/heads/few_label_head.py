@@ -43,7 +43,7 @@ class LabeledEmbeddings:
 
     Args:
         ids: The images, `[N]`.
-        features: What the last layer sees, `[N, D]`.
+        features: Inputs of the last layer, `[N, D]`.
         labels: Class indices 0 to C - 1, each with an image, `[N]`.
         class_weights: `[C]`, not all of them 0.
     """

@@ -65,7 +65,7 @@ class SoftmaxRegression:
             inverse_regularization: C, above 0.
             prior: The layer that the penalty pulls to.
             rows: The rows that count; all by default.
-            start: Where the search starts: it changes the time, not the result.
+            start: Start of the search: it changes the time, not the result.
             max_iterations: The most iterations.
             tolerance: The largest gradient of the mean loss at which the search stops.
         """
