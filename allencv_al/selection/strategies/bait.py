@@ -56,7 +56,7 @@ class Bait(QueryStrategy):
         regularization: λ, as a share of the trace of F.
         oversampling: Items chosen first, as a multiple of those asked for; 2 in the paper.
         temperature: Divisor of the logits before softmax. Null: the one that calibrates the model,
-            estimated from the labels.
+            estimated from the labels, and at most 1.
         scaling: The scaling of the embeddings, by the statistics of the pool.
         max_references: The number of items whose information counts as the pool's; of a larger pool
             a random sample.
@@ -95,7 +95,9 @@ class Bait(QueryStrategy):
         assert pool.logits is not None and pool.labeled_logits is not None
         self._check_size(pool)
         rows = CanonicalRows(pool, seed, self.scaling)
-        temperature = self.temperature or fitted_temperature(pool, rows)
+        # Labels that were asked for are harder than the pool, and the estimate is too high then:
+        # above 1 it would make all items alike, and outliers as good as any
+        temperature = self.temperature or min(fitted_temperature(pool, rows), 1.0)
         candidates = min(len(pool), max(self.max_candidates, count))
         references = min(len(pool), self.max_references)
         looked_at = max(candidates, references)
