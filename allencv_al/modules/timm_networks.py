@@ -107,10 +107,12 @@ def _create(model: str, pretrained: bool, arguments: dict[str, Any]) -> torch.nn
 
     try:
         network: torch.nn.Module = timm.create_model(model, pretrained=pretrained, **arguments)
-    except NotImplementedError:  # computes with tensors while it is built: not on "meta"
-        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-            return _create(model, pretrained, arguments).to("meta")
     except Exception as error:
+        on_meta = torch.get_default_device().type == "meta"
+        if on_meta and (isinstance(error, NotImplementedError) or "meta tensors" in str(error)):
+            # It computes with tensors while it is built
+            with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+                return _create(model, pretrained, arguments).to("meta")
         if "dynamic_img_size" in arguments and "dynamic_img_size" in str(error):
             raise _RefusedOptionError("dynamic_img_size") from error
         if "global_pool" in arguments and isinstance(error, AssertionError | ValueError):

@@ -93,7 +93,7 @@ def test_tokens_of_unknown_order_are_not_pooled(name: str, pool: str) -> None:
 
 def test_several_maps_have_no_average() -> None:
     with torch.device("meta"):
-        encoder = TimmVectorEncoder("efficientvim_m1", "mean")
+        encoder = TimmVectorEncoder("crossvit_tiny_240", "mean")
         with pytest.raises(ConfigurationError, match=r"several maps; expected .model"):
             encoder.get_output_dim()
 
