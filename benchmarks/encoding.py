@@ -43,7 +43,7 @@ from allencv_al.selection.pool.embedding_store import EmbeddingStore
 SIDE, BATCH_SIZE, AHEAD = 224, 32, 64
 MODEL = {
     "type": "basic_image_classifier",
-    "im2im_encoder": {"type": "torchvision", "model": "resnet18", "requires_grad": False},
+    "im2im_encoder": {"type": "torchvision", "model": "resnet18"},
     "im2vec_encoder": {"type": "pool", "input_channels": 512},
 }
 AUGMENTATION = [{"type": "resize", "height": SIDE, "width": SIDE}, {"type": "normalize"}]

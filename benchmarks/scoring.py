@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from allencv_al.active_learning import SampleSelector, compute_outputs
+from allencv_al.active_learning import SampleSelector, ScoringOptions, compute_outputs
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
@@ -50,6 +50,8 @@ BATCH_SIZE, BATCHES_AHEAD, HANDFUL = 32, 2, 8  # what ours does by default with 
 QUERY_SIZE = 100
 TOLERANCE = 1e-3  # of logits of some 10; float32 sums in another order differ by some 1e-5
 FAIR = (0.95, 1.05)  # the same loop twice must agree as well as this
+
+EXACT = ScoringOptions(precision="fp32")  # as the bare loop; encoding.py has bf16
 
 Run = Callable[[], Any]
 
@@ -93,14 +95,16 @@ def contenders(data: Path, count: int, threads: int, scratch: Path) -> dict[str,
 
     def kept() -> np.ndarray:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            return np.array(compute_outputs(of, instances, both, folder).logits)
+            return np.array(compute_outputs(of, instances, both, folder, EXACT).logits)
 
     return {
         "bare loop": lambda: bare_loop(of, instances, threads),
         "bare loop, again (A/A)": lambda: bare_loop(of, instances, threads),
-        "`compute_outputs`, logits": lambda: compute_outputs(of, instances, {"logits"}).logits,
+        "`compute_outputs`, logits": lambda: (
+            compute_outputs(of, instances, {"logits"}, None, EXACT).logits
+        ),
         "... logits and embeddings, kept in a folder": kept,
-        "`SampleSelector`, margin, 100 picks": lambda: SampleSelector(of, "margin").select(
+        "`SampleSelector`, margin, 100 picks": lambda: SampleSelector(of, "margin", EXACT).select(
             instances, QUERY_SIZE
         ),
     }

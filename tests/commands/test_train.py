@@ -36,6 +36,7 @@ def test_the_scores_and_the_model_are_printed(
         "test_accuracy: 0.9877",
         f"model: {run / 'model.tar.gz'}",
     ]
+    assert callable(calls[0][2].pop("encoded"))
     options = {"recover": True, "force": False, "source": config}
     assert calls == [({"a": {"b": 1}}, run, options)]
 

@@ -102,7 +102,9 @@ def test_scoring_is_that_of_the_cpu(
     kept: bool,
     full_float32: None,
 ) -> None:
-    options = ScoringOptions(batch_size=32, block_size=40, mc_samples=5, description=None)
+    options = ScoringOptions(
+        batch_size=32, block_size=40, mc_samples=5, description=None, precision="fp32"
+    )
     found = {}
     for device in ("cpu", "cuda"):
         folder = tmp_path / device if kept else None
@@ -117,7 +119,7 @@ def test_scoring_is_that_of_the_cpu(
 def test_an_ensemble_is_that_of_the_cpu(
     make_model: Make, images: Dataset, full_float32: None
 ) -> None:
-    options = ScoringOptions(description=None)
+    options = ScoringOptions(description=None, precision="fp32")
     found: dict[str, NDArray[Any]] = {}
     for device in ("cpu", "cuda"):
         members = [predictor(make_model(seed), device) for seed in range(3)]
@@ -150,7 +152,9 @@ def test_dropout_members_are_the_same_functions_in_any_batch(
     for device, batch_size in (("cpu", 32), ("cuda", 32), ("cuda", 7), ("cuda", 1)):
         torch.manual_seed(batch_size)
         of = predictor(make_model(**model), device)
-        options = ScoringOptions(batch_size=batch_size, mc_samples=4, description=None)
+        options = ScoringOptions(
+            batch_size=batch_size, mc_samples=4, description=None, precision="fp32"
+        )
         rows.append(np.asarray(compute_outputs(of, images, {"mc_logits"}, None, options).mc_logits))
     assert np.std(rows[0], axis=1).mean() > 0.01, "members differ"
     for other in rows[1:]:
