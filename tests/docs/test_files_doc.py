@@ -42,7 +42,7 @@ def comparison(digits: Path) -> Path:
     config = str(REPOSITORY / "training_config" / "digits_active_learning.jsonnet")
     options = ["--strategies", "random,margin", "--seeds", "2", "--workers", "1", "-s", str(folder)]
     overrides = {
-        "active_learning.budget": 20,
+        "active_learning.budget": 30,
         "active_learning.pool_data_path": None,
         "active_learning.test_fraction": 0.9,
     }
