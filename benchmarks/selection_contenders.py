@@ -17,7 +17,8 @@ RADIUS, BANDWIDTH = 17.5, 18.0  # features of this kind are some 18.7 apart
 
 ONE_MODEL = ("random", "least_confidence", "margin", "entropy", "ratio")
 MEMBERS_ONLY = ("variation_ratio", "mean_std", "bald", "power_bald", "batch_bald", "epig")
-FEATURES = ("k_center", "badge", "bait", "cluster_margin", "clue", "typiclust")
+LAST_LAYER = ("bait", "auto", "drop_query", "alfa_mix", "galaxy")
+FEATURES = ("k_center", "badge", *LAST_LAYER, "cluster_margin", "clue", "typiclust")
 COVERAGE = ("prob_cover", "max_herding", "uncertainty_herding")
 WRAPPERS = ("subsample", "deduplicate", "epsilon_random", "class_balanced", "mixture", "switch")
 STRATEGIES = (*ONE_MODEL, *MEMBERS_ONLY, *FEATURES, *COVERAGE, *WRAPPERS)
@@ -103,6 +104,7 @@ def ours(strategy: str, data: Data) -> Choice:
         embeddings=data.embeddings,
         labeled_embeddings=data.labeled if labeled else None,
         labeled_logits=data.labeled_logits,
+        labeled_labels=np.arange(LABELED) % CLASSES,
         mc_logits=data.mc_logits,
         target_mc_logits=data.target_mc_logits,
     )
