@@ -10,7 +10,7 @@ from annotated_types import Ge, Interval
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.selection.pool.rows import slices
+from allencv_al.selection.pool.rows import slices, take_rows
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy
@@ -41,7 +41,10 @@ class FeatureChangeStrategy(QueryStrategy):
         kept, others = rows.order[kept], rows.order[others]
         reasons: tuple[dict[str, Any], ...]
         if len(kept) > count:
-            part = pool.take(kept)
+            assert pool.embeddings is not None
+            # A view: candidates may be most of the pool
+            view = take_rows(pool.embeddings, kept, 0)
+            part = Pool([pool.ids[place] for place in kept.tolist()], embeddings=view)
             part_rows = CanonicalRows(part, seed, "l2")
             found = central_items(part_rows, count, seed)
             chosen = part_rows.order[found.positions]

@@ -47,6 +47,8 @@ def pool() -> Pool:
         mc_logits=random_rows(COUNT, 20, 10),
         embeddings=random_rows(COUNT, 256),
         labeled_embeddings=random_rows(50, 256),
+        labeled_logits=random_rows(50, 10),
+        labeled_labels=np.arange(50) % 10,
         target_mc_logits=random_rows(3, 20, 10),
     )
 
