@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 LOADER_KEYS = ("validation_data_loader", "data_loader")
 LOADER_SETTINGS = ("batch_size", "num_workers")
 CONFUSION_MATRIX = "confusion_matrix"
-# Shown in the table of classes
-_OF_CLASSES = (CONFUSION_MATRIX, "per_class_accuracy")
+# Columns of the table of classes, after the recall
+_COLUMNS = {
+    "per_class_precision": "precision",
+    "per_class_f1": "F1",
+    "per_class_roc_auc": "ROC AUC",
+    "per_class_average_precision": "PR AUC",
+}
+_OF_CLASSES = (CONFUSION_MATRIX, "per_class_accuracy", *_COLUMNS)
 
 logger = logging.getLogger(__name__)
 
@@ -216,13 +222,24 @@ def metrics_table(metrics: Mapping[str, Any], class_names: Sequence[str]) -> str
     ]
     text = _aligned(rows)
     if has_classes:
+        columns = {
+            title: [metrics[key].get(name) for name in class_names]
+            for key, title in _COLUMNS.items()
+            if isinstance(metrics.get(key), Mapping)
+        }
         names = [_printable(name) for name in class_names]
-        text += "\n" + _aligned(_class_rows(matrix, names))
+        text += "\n" + _aligned(_class_rows(matrix, names, columns))
     return text
 
 
-def _class_rows(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("class", "images", "right", "most often taken for")]
+def _class_rows(
+    matrix: Sequence[Sequence[float]],
+    names: Sequence[str],
+    columns: Mapping[str, Sequence[float | None]],
+) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("class", "images", "recall", *columns, "most often taken for"),
+    ]
     for index, (name, counts) in enumerate(zip(names, matrix, strict=True)):
         total = sum(counts)
         wrong = [0 if place == index else count for place, count in enumerate(counts)]
@@ -231,11 +248,16 @@ def _class_rows(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> list
             (
                 name,
                 f"{total:g}",
-                f"{100 * counts[index] / total:.1f} %" if total else "-",
+                _percent(counts[index] / total if total else None),
+                *(_percent(values[index]) for values in columns.values()),
                 f"{names[worst]} ({wrong[worst]:g})" if wrong[worst] else "-",
             )
         )
     return rows
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _single_values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -250,6 +272,8 @@ def _single_values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _number(value: Any) -> str:
+    if value is None:
+        return "-"  # not defined
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 

@@ -24,11 +24,14 @@ class Metric(Registrable):
     """
 
     builtin: ClassVar[dict[str, str]] = {
+        "average_precision": f"{_PACKAGE}.classification",
+        "balanced_accuracy": f"{_PACKAGE}.classification",
         "categorical_accuracy": f"{_PACKAGE}.classification",
         "confusion_matrix": f"{_PACKAGE}.classification",
         "expected_calibration_error": f"{_PACKAGE}.classification",
         "macro_f1": f"{_PACKAGE}.classification",
         "per_class_accuracy": f"{_PACKAGE}.classification",
+        "roc_auc": f"{_PACKAGE}.classification",
     }
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of classifiers: accuracy, confusion matrix, calibration."""
+"""Metrics of classifiers: accuracy, confusion matrix, areas under curves, calibration."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.metrics.base import Metric, MetricValue
-from allencv_al.metrics.scores import ratios
+from allencv_al.metrics.scores import mean_of_known, ratios
 
 # How many batches' hits are added up at once: four operations for all of them, not for each. The
 # hits of a batch are a byte per image.
 _MOST_PENDING = 256
+
+# Log-odds beyond these are not told apart: probabilities of 1e-7 and 1 - 1e-7
+_LARGEST_ODDS = 16
+# Cells of log-odds: 1/1024 wide with up to 32 classes, and 8 MB of counts at most
+_MOST_CELLS = 1 << 15
+_MOST_CELLS_OF_ALL = 1 << 20
+
+Inputs = Literal["logits", "probs"]
 
 
 @Metric.register("categorical_accuracy")
@@ -105,6 +113,18 @@ class MacroF1(ConfusionMatrix):
         return 0.0 if sums is None else macro_f1(sums)
 
 
+@Metric.register("balanced_accuracy")
+class BalancedAccuracy(ConfusionMatrix):
+    """The mean recall of the classes that have images (scikit-learn's `balanced_accuracy_score`).
+
+    A rare class counts as much as a frequent one; predicting one class throughout gives 1/C.
+    """
+
+    @overrides
+    def _value(self, sums: Tensor | None) -> float:
+        return 0.0 if sums is None else balanced_accuracy(sums)
+
+
 @Metric.register("per_class_accuracy")
 class PerClassAccuracy(ConfusionMatrix):
     """For each class the share of its images that are recognized (its recall), `[C]`.
@@ -133,6 +153,128 @@ def per_class_accuracy(counts: Tensor) -> list[float | None]:
     return ratios(counts.diagonal(), counts.sum(1))
 
 
+def per_class_precision(counts: Tensor) -> list[float | None]:
+    """Return the precision of each class of a confusion matrix `[C, C]`; None if unpredicted."""
+    return ratios(counts.diagonal(), counts.sum(0))
+
+
+def per_class_f1(counts: Tensor) -> list[float | None]:
+    """Return the F1 score of each class of a confusion matrix `[C, C]`; None if it is absent.
+
+    A class is absent if no image is of it and none is predicted to be.
+    """
+    return ratios(2 * counts.diagonal(), counts.sum(0) + counts.sum(1))
+
+
+def balanced_accuracy(counts: Tensor) -> float:
+    """Return the mean recall of the classes with images in a confusion matrix `[C, C]`."""
+    return mean_of_known(per_class_accuracy(counts)) or 0.0
+
+
+@Metric.register("roc_auc")
+class RocAuc(Metric):
+    """For each class the area under the ROC curve of the class against all others, `[C]`.
+
+    The probability that an image of the class has a higher score for it than an image of another
+    class, equal scores counting half. None for a class that no image, or every image, is of.
+
+    Memory does not grow with the images: scores, the log-odds `log(p / (1 - p))` of the class,
+    are counted in cells from -16 to 16, 1/1024 wide with up to 32 classes and C/32768 with more,
+    and scores in one cell count as equal. That moves the area by at most half the share of pairs
+    of images that lie in one cell.
+
+    Args:
+        inputs: Whether the predictions are logits, or probabilities that sum to 1.
+    """
+
+    def __init__(self, inputs: Inputs = "logits") -> None:
+        super().__init__()
+        self.inputs = inputs
+
+    @overrides
+    def _update(self, predictions: Tensor, gold: Tensor) -> None:
+        num_classes = predictions.shape[1]
+        per_class = max(min(_MOST_CELLS, _MOST_CELLS_OF_ALL // num_classes), 1)
+        counts = self._sums_like((2, num_classes, per_class), torch.int32, predictions)
+        logits = predictions.double()
+        odds = log_odds(logits if self.inputs == "logits" else logits.log())
+        cells = _cells_of(odds, per_class)
+        own = torch.nn.functional.one_hot(gold, num_classes)
+        classes = torch.arange(num_classes, device=predictions.device)
+        places = ((own * num_classes + classes) * per_class + cells).view(-1)
+        counts.view(-1).index_add_(0, places, torch.ones_like(places, dtype=torch.int32))
+
+    @overrides
+    def _value(self, sums: Tensor | None) -> MetricValue:
+        return [] if sums is None else roc_auc(sums)
+
+
+@Metric.register("average_precision")
+class AveragePrecision(RocAuc):
+    """For each class the area under its precision-recall curve (PR AUC) against all others, `[C]`.
+
+    The mean over the images of the class of the precision among all images that score as high, as
+    scikit-learn's `average_precision_score`: no line is drawn between the points of the curve, which
+    would be too optimistic (Davis and Goadrich 2006). By chance it is the share of the class. None
+    for a class without images. Scores lie in the cells of `roc_auc`.
+
+    Args:
+        inputs: Whether the predictions are logits, or probabilities that sum to 1.
+    """
+
+    @overrides
+    def _value(self, sums: Tensor | None) -> MetricValue:
+        return [] if sums is None else average_precision(sums)
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Return the log-odds of each class against all others together.
+
+    Args:
+        logits: `[N, C]`, float64.
+
+    Returns:
+        `log(p / (1 - p))`, `[N, C]`, float64.
+    """
+    log_probs = logits.log_softmax(-1)
+    odds = log_probs - torch.log1p(-log_probs.exp())
+    # Of the likeliest class 1 - p would cancel: the others are added up instead
+    top = logits.argmax(-1, keepdim=True)
+    others = logits.scatter(1, top, -torch.inf).logsumexp(-1, keepdim=True)
+    return odds.scatter(1, top, logits.gather(1, top) - others)
+
+
+def _cells_of(odds: Tensor, cells: int) -> Tensor:
+    """Return the cell of each score, int64, from 0; that of a NaN is 0."""
+    share = (odds.nan_to_num(-torch.inf) / _LARGEST_ODDS + 1) / 2
+    return (share.clamp(0, 1) * cells).long().clamp(max=cells - 1)
+
+
+def roc_auc(counts: Tensor) -> list[float | None]:
+    """Return the area under the ROC curve of each class.
+
+    Args:
+        counts: The images of other classes and of the class itself in each cell of scores, from
+            the lowest, `[2, C, K]`.
+    """
+    # scikit-learn's roc_auc_score takes one class at a time; all of 1,000 are one pass here
+    others, own = counts.double()
+    below = others.cumsum(-1) - others / 2
+    return ratios((own * below).sum(-1), own.sum(-1) * others.sum(-1))
+
+
+def average_precision(counts: Tensor) -> list[float | None]:
+    """Return the area under the precision-recall curve of each class.
+
+    Args:
+        counts: As for `roc_auc`.
+    """
+    others, own = counts.double().flip(-1)
+    found = own.cumsum(-1)
+    precision = found / (found + others.cumsum(-1)).clamp(min=1)
+    return ratios((own * precision).sum(-1), own.sum(-1))
+
+
 @Metric.register("expected_calibration_error")
 class ExpectedCalibrationError(Metric):
     """The mean gap between confidence and accuracy (Guo et al. 2017, arXiv:1706.04599, eq. 3).
@@ -148,9 +290,7 @@ class ExpectedCalibrationError(Metric):
         ConfigurationError: `num_bins` is below 1.
     """
 
-    def __init__(
-        self, num_bins: Annotated[int, Ge(1)] = 15, inputs: Literal["logits", "probs"] = "logits"
-    ) -> None:
+    def __init__(self, num_bins: Annotated[int, Ge(1)] = 15, inputs: Inputs = "logits") -> None:
         super().__init__()
         self.num_bins = num_bins
         self.inputs = inputs

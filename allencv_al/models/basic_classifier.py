@@ -20,13 +20,8 @@ from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import within_classes
-from allencv_al.metrics.classification import (
-    CategoricalAccuracy,
-    ConfusionMatrix,
-    ExpectedCalibrationError,
-    macro_f1,
-    per_class_accuracy,
-)
+from allencv_al.metrics.classification import CategoricalAccuracy
+from allencv_al.metrics.classifier_metrics import ClassifierMetrics
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.models.model import Model
 from allencv_al.modules.feedforward import Count, DropProbability
@@ -43,7 +38,6 @@ from allencv_al.modules.weights import (
     reading_enabled,
 )
 
-_TOP_K = 5
 # What draws anew for each batch in training mode
 _CHANCE = (torch.nn.modules.dropout._DropoutNd,)
 
@@ -76,8 +70,10 @@ class BasicImageClassifier(Model):
     """Classify images: `im2im_encoder`, if any, then `im2vec_encoder`, then a linear layer.
 
     Metrics: `accuracy`; in evaluation also `top_5_accuracy` (with more than five classes),
-    `macro_f1`, `expected_calibration_error` (15 bins), `per_class_accuracy` by class name (None
-    for a class without images) and `confusion_matrix` (rows: the image's class).
+    `balanced_accuracy`, `macro_f1`, `roc_auc` and `average_precision` (means of each class against
+    the others), `expected_calibration_error` (15 bins); by class name, None where undefined,
+    `per_class_accuracy` (recall), `per_class_precision`, `per_class_f1`, `per_class_roc_auc` and
+    `per_class_average_precision`; and `confusion_matrix` (rows: the image's class).
 
     Args:
         vocab: The names of the classes.
@@ -160,10 +156,8 @@ class BasicImageClassifier(Model):
         self._class_weights: Tensor | None
         self.register_buffer("_class_weights", self._weight_tensor(class_weights), persistent=False)
         self._accuracy = CategoricalAccuracy()  # of training: cheap enough for every step
-        self._validation_accuracy = CategoricalAccuracy()
-        self._top_k_accuracy = CategoricalAccuracy(_TOP_K) if self._num_labels > _TOP_K else None
-        self._confusion_matrix = ConfusionMatrix()
-        self._calibration_error = ExpectedCalibrationError()
+        # In no checkpoint: an evaluation is begun anew
+        self._evaluation = ClassifierMetrics(self._num_labels)
         self._read_weights_file(weights_file)
         if initializer is not None:
             initializer(self)
@@ -245,29 +239,16 @@ class BasicImageClassifier(Model):
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Add `prediction`, the class index `[B]`, and `class`, the list of class names."""
         prediction = outputs["probs"].argmax(dim=-1)
-        names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
-        # A class beyond the vocabulary (num_labels is larger) has no name but its number.
+        names = self._class_names()
         outputs["prediction"] = prediction
-        outputs["class"] = [names.get(index, str(index)) for index in prediction.tolist()]
+        outputs["class"] = [names[index] for index in prediction.tolist()]
         return outputs
 
     @overrides
     def get_metrics(self, reset: bool = False) -> dict[str, Any]:
         if self.training:
             return {"accuracy": self._accuracy.get_metric(reset)}
-        counts = self._confusion_matrix.state()
-        if counts is None:
-            counts = torch.zeros((self._num_labels, self._num_labels), dtype=torch.int64)
-        metrics: dict[str, Any] = {"accuracy": self._validation_accuracy.get_metric(reset)}
-        if self._top_k_accuracy is not None:
-            metrics[f"top_{_TOP_K}_accuracy"] = self._top_k_accuracy.get_metric(reset)
-        metrics["macro_f1"] = macro_f1(counts)
-        metrics["expected_calibration_error"] = self._calibration_error.get_metric(reset)
-        metrics["per_class_accuracy"] = self._by_name(per_class_accuracy(counts))
-        metrics["confusion_matrix"] = counts.tolist()
-        if reset:
-            self._confusion_matrix.reset()
-        return metrics
+        return self._evaluation.values(self._class_names(), reset)
 
     @classmethod
     @overrides
@@ -328,18 +309,12 @@ class BasicImageClassifier(Model):
         return self._class_weights if self._loss == "cross_entropy" else None
 
     def _count(self, logits: Tensor, label: Tensor) -> None:
-        if self.training:
-            self._accuracy(logits, label)
-            return
-        self._validation_accuracy(logits, label)
-        if self._top_k_accuracy is not None:
-            self._top_k_accuracy(logits, label)
-        self._confusion_matrix(logits, label)
-        self._calibration_error(logits, label)
+        (self._accuracy if self.training else self._evaluation)(logits, label)
 
-    def _by_name(self, values: Sequence[float | None]) -> dict[str, float | None]:
+    def _class_names(self) -> list[str]:
+        """Return the names by index; a class beyond the vocabulary has only its number."""
         names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
-        return {names.get(index, str(index)): value for index, value in enumerate(values)}
+        return [names.get(index, str(index)) for index in range(self._num_labels)]
 
     def _weight_tensor(self, weights: list[float] | dict[str, float] | None) -> Tensor | None:
         if weights is None:

@@ -55,18 +55,21 @@ def test_the_table_says_what_each_class_is_taken_for() -> None:
     metrics = {
         "accuracy": 0.5,
         "confusion_matrix": [[2, 0, 1], [0, 0, 0], [0, 2, 0]],
+        "roc_auc": None,
         "per_class_accuracy": {"cat": 2 / 3, "dog\n": None, "owl": 0.0},
+        "per_class_f1": {"cat": 0.8, "dog\n": 0.0, "owl": None},
         "by_size": {"small": [1, 0.25]},
     }
     assert metrics_table(metrics, ["cat", "dog\n", "owl"]).splitlines() == [
         "accuracy         0.5000",
+        "roc_auc               -",
         "by_size.small.0       1",
         "by_size.small.1  0.2500",
         "",
-        "class  images   right  most often taken for",
-        "cat         3  66.7 %  owl (1)",
-        r"dog\n       0       -  -",
-        r"owl         2   0.0 %  dog\n (2)",
+        "class  images  recall      F1  most often taken for",
+        "cat         3  66.7 %  80.0 %  owl (1)",
+        r"dog\n       0       -   0.0 %  -",
+        r"owl         2   0.0 %       -  dog\n (2)",
     ]
     assert metrics_table({"accuracy": 1.0}, ["cat"]) == "accuracy  1.0000\n"
 

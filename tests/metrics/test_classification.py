@@ -11,13 +11,17 @@ from hypothesis.extra import numpy as hnp
 
 from allencv_al.common import ConfigurationError
 from allencv_al.metrics import (
+    AveragePrecision,
+    BalancedAccuracy,
     CategoricalAccuracy,
     ConfusionMatrix,
     ExpectedCalibrationError,
     MacroF1,
     Metric,
     PerClassAccuracy,
+    RocAuc,
 )
+from allencv_al.metrics.classification import log_odds, per_class_f1, per_class_precision
 
 
 @st.composite
@@ -197,3 +201,98 @@ def test_full_confidence_is_in_the_last_bin() -> None:
     metric = ExpectedCalibrationError(inputs="probs")
     metric(probs, torch.tensor([0, 1]))
     assert metric.get_metric() == pytest.approx(0.48, abs=1e-6)
+
+
+@given(predictions())
+def test_scores_of_classes_equal_scikit_learn(data: tuple[np.ndarray, np.ndarray]) -> None:
+    from sklearn.metrics import precision_recall_fscore_support, recall_score
+
+    scores, gold = data
+    predicted, classes = scores.argmax(1), range(scores.shape[1])
+    balanced, confusion = BalancedAccuracy(), ConfusionMatrix()
+    for metric in (balanced, confusion):
+        metric(torch.from_numpy(scores), torch.from_numpy(gold))
+    # balanced_accuracy_score warns of classes that are predicted only
+    recalls = recall_score(gold, predicted, labels=np.unique(gold), average=None)
+    assert balanced.get_metric() == pytest.approx(np.mean(recalls))
+    counts = confusion.state()
+    assert counts is not None
+    precision, _, f1, _ = precision_recall_fscore_support(
+        gold, predicted, labels=classes, zero_division=np.nan
+    )
+    for found, expected in ((per_class_precision(counts), precision), (per_class_f1(counts), f1)):
+        np.testing.assert_allclose(np.array(found, float), expected)
+
+
+def test_balanced_accuracy_of_one_class_throughout_is_chance() -> None:
+    from sklearn.metrics import balanced_accuracy_score
+
+    gold = np.repeat([0, 1], [95, 5])
+    metric = BalancedAccuracy()
+    metric(torch.tensor([[1.0, 0.0]] * 100), torch.from_numpy(gold))
+    assert metric.get_metric() == balanced_accuracy_score(gold, np.zeros(100)) == 0.5
+
+
+def areas(logits: np.ndarray, gold: np.ndarray, inputs: str = "logits") -> np.ndarray:
+    """Return ROC AUC and average precision of each class, `[2, C]`, NaN where undefined."""
+    found = []
+    for name in ("roc_auc", "average_precision"):
+        metric = Metric.from_params({"type": name, "inputs": inputs})
+        for begin in range(0, len(gold), 50):
+            rows = slice(begin, begin + 50)
+            metric(torch.from_numpy(logits[rows]), torch.from_numpy(gold[rows]))
+        found.append(metric.get_metric())
+    return np.array(found, float)
+
+
+def oracle_areas(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    return np.array(
+        [
+            [function(gold == index, column) for index, column in enumerate(scores.T)]
+            for function in (roc_auc_score, average_precision_score)
+        ]
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3, 20])
+def test_areas_under_curves_equal_scikit_learn(classes: int) -> None:
+    from scipy.special import softmax
+
+    generator = np.random.default_rng(classes)
+    gold = np.concatenate([np.arange(classes), generator.integers(classes, size=700)])
+    logits = generator.normal(size=(len(gold), classes)) + 2 * np.eye(classes)[gold]
+    probs = softmax(logits, axis=1)
+    odds = np.log(probs) - np.log1p(-probs)
+    # The same cells, so every digit is the same
+    cells = np.floor(1024 * odds)
+    np.testing.assert_allclose(areas(logits, gold), oracle_areas(cells, gold))
+    np.testing.assert_allclose(areas(probs, gold, "probs"), oracle_areas(cells, gold))
+    # Of exact scores: a few pairs of images lie in one cell
+    np.testing.assert_allclose(areas(logits, gold), oracle_areas(odds, gold), atol=2e-3)
+
+
+def test_counts_of_many_classes_stay_below_8_megabytes() -> None:
+    metric = RocAuc()
+    metric(torch.randn(64, 3000), torch.arange(64))
+    state = metric.state()
+    assert state is not None and state.numel() * state.element_size() <= 8 << 20
+
+
+def test_log_odds_keep_their_digits_where_probabilities_are_1() -> None:
+    logits = torch.tensor([[40.0, 0.0], [0.0, -30.0]], dtype=torch.float64)
+    assert log_odds(logits).tolist() == [[40.0, pytest.approx(-40.0)], [30.0, pytest.approx(-30.0)]]
+
+
+def test_areas_of_classes_without_images_or_others_are_undefined() -> None:
+    logits, gold = torch.randn(9, 3), torch.tensor([0] * 9)
+    for metric, expected in ((RocAuc(), [None] * 3), (AveragePrecision(), [1.0, None, None])):
+        metric(logits, gold)
+        assert metric.get_metric() == expected
+
+
+def test_a_nan_has_the_lowest_score() -> None:
+    metric = RocAuc()
+    metric(torch.tensor([[torch.nan, 0.0], [0.0, 0.0]]), torch.tensor([0, 1]))
+    assert metric.get_metric() == [0.0, 1.0]

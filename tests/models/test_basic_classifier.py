@@ -230,7 +230,19 @@ def test_evaluation_metrics_equal_scikit_learn() -> None:
     ]
     assert list(metrics["per_class_accuracy"]) == list(CLASSES)
     assert list(metrics["per_class_accuracy"].values()) == [*map(pytest.approx, recall), None]
+    areas = metrics["per_class_roc_auc"].values()
+    assert metrics["roc_auc"] == pytest.approx(np.mean([area for area in areas if area]))
+    assert list(areas)[6] is None and metrics["per_class_average_precision"]["gnu"] is None
     assert 0 < metrics["expected_calibration_error"] < 1
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_images_of_one_class_have_no_areas_under_curves() -> None:
+    model = build().eval()
+    images, labels = batch()
+    model(images, torch.zeros_like(labels))
+    metrics = model.get_metrics(reset=True)
+    assert metrics["roc_auc"] is None and metrics["average_precision"] == 1.0
     json.dumps(metrics, allow_nan=False)
 
 
@@ -243,21 +255,23 @@ def test_training_metrics_are_apart_and_cheap() -> None:
     model.eval()(images.flip(0), labels)
     model.get_metrics(reset=True)
     assert model.train().get_metrics() == {"accuracy": training}
-    assert set(model.metric_state()) == {
-        "_accuracy",
-        "_validation_accuracy",
-        "_confusion_matrix",
-        "_calibration_error",
-    }
+    assert set(model.metric_state()) == {"_accuracy"}
 
 
 def test_an_evaluation_without_batches_has_metrics() -> None:
     metrics = build().eval().get_metrics(reset=True)
     assert metrics == {
         "accuracy": 0.0,
+        "balanced_accuracy": 0.0,
         "macro_f1": 0.0,
+        "roc_auc": 0.0,
+        "average_precision": 0.0,
         "expected_calibration_error": 0.0,
         "per_class_accuracy": dict.fromkeys(CLASSES[:3]),
+        "per_class_precision": dict.fromkeys(CLASSES[:3]),
+        "per_class_f1": dict.fromkeys(CLASSES[:3]),
+        "per_class_roc_auc": dict.fromkeys(CLASSES[:3]),
+        "per_class_average_precision": dict.fromkeys(CLASSES[:3]),
         "confusion_matrix": [[0] * 3] * 3,
     }
 

@@ -11,8 +11,8 @@ from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.metrics.classification import (
     ConfusionMatrix,
     ExpectedCalibrationError,
+    balanced_accuracy,
     macro_f1,
-    per_class_accuracy,
 )
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.softmax import softmax
@@ -42,10 +42,9 @@ def measure_test(outputs: TestOutputs) -> tuple[dict[str, float | None], list[li
 
 def metrics_of_counts(counts: torch.Tensor) -> dict[str, float | None]:
     """Return the metrics of a confusion matrix, int64 `[C, C]`, with at least one count."""
-    recalls = [recall for recall in per_class_accuracy(counts) if recall is not None]
     return {
         "accuracy": int(counts.diagonal().sum()) / int(counts.sum()),  # torch has float32 for it
-        "balanced_accuracy": float(np.mean(recalls)),
+        "balanced_accuracy": balanced_accuracy(counts),
         "macro_f1": macro_f1(counts),
     }
 

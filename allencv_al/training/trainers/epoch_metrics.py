@@ -183,6 +183,11 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
 def require_numbers(metrics: Mapping[str, Any], names: Sequence[str]) -> None:
     """Raise a ConfigurationError if one of these metrics is there but is not one number."""
     for name in names:
+        if name in metrics and metrics[name] is None:
+            raise ConfigurationError(
+                f"validation_metric: {name!r} is not defined for the validation images, which may "
+                "be of one class alone; take another metric, or other validation images"
+            )
         if name in metrics and name not in scalars(metrics):
             raise ConfigurationError(
                 f"validation_metric: {name!r} is not one number, so no epoch can be the best by "
