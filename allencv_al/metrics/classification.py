@@ -214,9 +214,9 @@ class AveragePrecision(RocAuc):
     """For each class the area under its precision-recall curve (PR AUC) against all others, `[C]`.
 
     The mean over the images of the class of the precision among all images that score as high, as
-    scikit-learn's `average_precision_score`: no line is drawn between the points of the curve, which
-    would be too optimistic (Davis and Goadrich 2006). By chance it is the share of the class. None
-    for a class without images. Scores lie in the cells of `roc_auc`.
+    scikit-learn's `average_precision_score`: no line is drawn between the points of the curve,
+    which would be too optimistic (Davis and Goadrich 2006). By chance it is the share of the class.
+    None for a class without images. Scores lie in the cells of `roc_auc`.
 
     Args:
         inputs: Whether the predictions are logits, or probabilities that sum to 1.
