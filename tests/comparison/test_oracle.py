@@ -17,6 +17,7 @@ from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.comparison.comparison import compare
 from allencv_al.comparison.oracle import Oracle
+from allencv_al.comparison.report.comparison_tables import bounds_table
 from allencv_al.comparison.statistics import summarize
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.base import QueryStrategy
@@ -74,6 +75,7 @@ def test_a_comparison_shows_it_apart(config: dict[str, Any], tmp_path: Path) -> 
     assert bound.aubc_mean >= max(found.aubc_mean for found in summary.strategies)
     text = (tmp_path / "c" / "results.md").read_text(encoding="utf-8")
     assert "best looks at the test images: an upper bound" in text
+    assert "| best | 2 | " in text and "| Upper bound | Seeds | AUBC % | Final % | margin |" in text
     assert "best" in (tmp_path / "c" / "results.csv").read_text(encoding="utf-8")
 
 
@@ -85,8 +87,13 @@ def test_the_share_of_the_gain_is_that_of_the_areas() -> None:
         ]
 
     everything = [*curves("random", 0.5), *curves("margin", 0.6), *curves("oracle", 0.7)]
-    (bound,) = summarize(everything, oracles=["oracle"]).bounds
+    summary = summarize(everything, oracles=["oracle"])
+    (bound,) = summary.bounds
     assert bound.gain_shares == {"margin": pytest.approx(0.5)}
     assert "Of its gain over random the strategies took: margin 50%." in bound.note("random")
+    table = bounds_table(summary)
+    assert table is not None and table.columns[-1] == "margin"
+    assert table.rows == [["oracle", "3", "75.00", "80.00", "50.0%"]]
+    assert bounds_table(summarize(everything)) is None
     (alone,) = summarize(everything[3:], oracles=["oracle"]).bounds
     assert alone.gain_shares == {} and "took" not in alone.note(None)

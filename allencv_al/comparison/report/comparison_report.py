@@ -13,6 +13,7 @@ from allencv_al.active_learning.rounds.curves import Curve, aubc
 from allencv_al.comparison.report.comparison_tables import (
     accuracy_table,
     aubc_table,
+    bounds_table,
     penalty_table,
     savings_table,
     thirds_table,
@@ -34,6 +35,7 @@ _SECTIONS = {
     "aubc": "Which is better",
     "thirds": "Few labels or many",
     "savings": "Labels saved",
+    "bounds": "Possible gain",
     "penalty": "Pairwise wins",
     "profile": "Distance to the best",
     "runs": "Runs and costs",
@@ -82,6 +84,7 @@ def write_comparison_report(
         "aubc": aubc_table(summary),
         "thirds": thirds_table(summary),
         "savings": savings_table(summary),
+        "bounds": bounds_table(summary),
         "penalty": penalty_table(summary),
         "profile": _profile_chart(summary),
         "runs": _run_table(summary, curves),

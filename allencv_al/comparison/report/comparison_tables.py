@@ -96,6 +96,35 @@ def savings_table(summary: ComparisonSummary) -> TextTable | None:
     return TextTable(caption, columns, rows)
 
 
+def bounds_table(summary: ComparisonSummary) -> TextTable | None:
+    """Return what oracles reached, and the share of their gain that each strategy took.
+
+    None without oracles.
+    """
+    if not summary.bounds:
+        return None
+    names = [one.strategy for one in summary.ranked() if one.strategy != summary.baseline]
+    rows = [
+        [
+            bound.strategy,
+            str(len(bound.seeds)),
+            formats.mean_sd(bound.aubc_mean, None),
+            formats.mean_sd(float(bound.mean_curve[-1]), None),
+            *(formats.percent(bound.gain_shares.get(name)) for name in names),
+        ]
+        for bound in summary.bounds
+    ]
+    shares = dict.fromkeys(
+        names, f"Share of the bound's gain over {summary.baseline} that it took, of the AUBC"
+    )
+    return TextTable(
+        "Upper bounds, which look at the test images, and the share of their gain taken",
+        ["Upper bound", "Seeds", "AUBC %", "Final %", *names],
+        rows,
+        shares,
+    )
+
+
 def penalty_table(summary: ComparisonSummary) -> TextTable:
     """Return the penalty matrix, with the strategies ordered by AUBC."""
     penalty = summary.penalty

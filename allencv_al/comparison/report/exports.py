@@ -15,6 +15,7 @@ from allencv_al.comparison.report.comparison_report import ComparisonContext, co
 from allencv_al.comparison.report.comparison_tables import (
     accuracy_table,
     aubc_table,
+    bounds_table,
     penalty_table,
     savings_table,
     thirds_table,
@@ -110,6 +111,7 @@ def _latex_lines(summary: ComparisonSummary, context: ComparisonContext) -> Iter
         thirds_table(summary),
         accuracy_table(summary, context.metric),
         savings_table(summary),
+        bounds_table(summary),
         penalty_table(summary),
     ):
         if table is not None:

@@ -13,6 +13,7 @@ from allencv_al.comparison.report.comparison_report import ComparisonContext
 from allencv_al.comparison.report.comparison_tables import (
     accuracy_table,
     aubc_table,
+    bounds_table,
     penalty_table,
     savings_table,
     thirds_table,
@@ -85,6 +86,13 @@ def _lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[s
             f"times as many {summary.baseline} needs, with {intervals}."
         )
         yield from markdown_table(savings, text)
+    bounds = bounds_table(summary)
+    if bounds is not None:
+        text = (
+            f"What a strategy that looks at the test images reached, and the share of its gain "
+            f"over {summary.baseline} that each strategy took."
+        )
+        yield from markdown_table(bounds, text)
     yield from markdown_table(
         penalty_table(summary),
         "Share of the label counts at which the row was significantly better than the column "

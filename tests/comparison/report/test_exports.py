@@ -62,6 +62,22 @@ def test_latex_has_every_table_with_balanced_braces_and_no_bare_sign(tmp_path: P
     assert all(row.endswith(r" \\") for row in rows)
 
 
+def test_latex_has_the_upper_bound_apart(tmp_path: Path) -> None:
+    runs = [
+        Curve(name, seed, np.array([10, 20]), np.array([height, height]))
+        for name, height in (("random", 0.5), ("margin", 0.6), ("oracle", 0.7))
+        for seed in range(2)
+    ]
+    write_exports(
+        tmp_path, ["latex"], [], summarize(runs, oracles=["oracle"]), ComparisonContext("c")
+    )
+    text = (tmp_path / "results.tex").read_text()
+    assert r"Upper bound & Seeds & AUBC \% & Final \% & margin \\" in text
+    assert [line for line in text.splitlines() if "oracle" in line] == [
+        r"    oracle & 2 & 70.00 & 70.00 & 50.0\% \\"
+    ]
+
+
 def test_a_table_of_latex_is_that_of_booktabs() -> None:
     table = TextTable("A & B", ["x", "y %"], [["a\nb", "−1.0 ± 2 × 3"]])
     assert list(latex_table(table)) == [

@@ -106,6 +106,75 @@ def test_dropout_changes_the_prediction_as_often_as_it_does_by_definition() -> N
     assert np.mean(np.abs(found - expected)[rows.order[places]] > 20) < 0.1 and counted > 100
 
 
+class SetMasks(np.random.RandomState):
+    """Draws given masks, so that scikit-activeml drops the same values."""
+
+    def __init__(self, masks: list[NDArray]) -> None:
+        super().__init__(0)
+        self._masks = masks
+
+    def choice(self, values: list[bool], size: tuple[int, ...], p: list[float]) -> NDArray:
+        assert values == [True, False] and p == [0.75, 0.25]
+        return self._masks.pop(0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_drop_query_has_the_candidates_of_scikit_activeml(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skactiveml import base
+    from skactiveml.classifier import SklearnClassifier
+    from skactiveml.pool import DropQuery as Theirs
+    from sklearn.linear_model import LogisticRegression
+
+    known, count, passes, width = 40, 5, 5, 48  # so many that no row is dropped whole
+    generator = np.random.default_rng(seed)
+    centers = np.abs(generator.normal(size=(CLASSES, width)))
+    truth = generator.integers(0, CLASSES, 700)
+    rows = centers[truth] + 1.2 * generator.normal(size=(700, width))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)  # both cluster rows of length 1
+    rows = rows.astype(np.float32)
+    labels = np.where(np.arange(700) < known, truth, np.nan)
+    # Theirs does not scale up what is kept, which only biases would show
+    linear = LogisticRegression(C=5, fit_intercept=False)
+    model = SklearnClassifier(linear, classes=range(CLASSES)).fit(rows, labels)
+    logits = model.estimator_.decision_function(rows)
+    pool = Pool(
+        [f"{index}.png" for index in range(known, 700)],
+        logits=logits[known:].astype(np.float32),
+        embeddings=rows[known:],
+        labeled_embeddings=rows[:known],
+        labeled_logits=logits[:known].astype(np.float32),
+        labeled_labels=truth[:known],
+    )
+    canonical = CanonicalRows(pool, seed)
+    masks = []
+    ours = np.random.default_rng(seed)
+    for _ in range(passes):
+        mask = np.empty((len(pool), width), bool)
+        mask[canonical.order] = ours.random(mask.shape, np.float32) < 0.75
+        masks.append(mask)
+    # It takes no generator as it is, but seeds its own from it
+    monkeypatch.setattr(base, "check_random_state", lambda *_: SetMasks(masks))
+    picks, utilities = Theirs(n_dropout_samples=passes).query(
+        rows, labels, model, fit_clf=False, batch_size=count, return_utilities=True
+    )
+    expected = np.flatnonzero(np.isfinite(utilities[0, known:]))
+    strategy = DropQuery(passes=passes)
+    layer = recovered_last_layer(pool, canonical)
+    found, *_ = strategy._candidates(pool, canonical, layer, count, seed)
+    assert 25 * count < len(expected) < 600, "the majority decides, not the rule for few"
+    assert set(canonical.order[found]) == set(expected)
+
+    def distance_to(chosen: NDArray) -> float:
+        gaps = np.linalg.norm(rows[known:][expected][:, None] - rows[chosen], axis=2)
+        return float(gaps.min(axis=1).mean())
+
+    selection = strategy.select(pool, count, seed)
+    own = np.array([int(name.removesuffix(".png")) for name in selection.ids])
+    assert distance_to(own) < 1.05 * distance_to(picks)
+
+
 def test_drop_query_prefers_items_that_most_passes_change() -> None:
     pool, *_ = make_pool(600)
     selection = DropQuery(passes=9).select(pool, 2, 0)
