@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, is_machine_fault
 from allencv_al.common.files.paths import absent
 from allencv_al.common.files.tables import cell_text, read_table
 
@@ -27,6 +28,12 @@ LAYOUT = (
 _VECTORS = ("embeddings", "embedding", "vectors", "features")
 _IDS = ("ids", "id", "paths", "path")
 _LABELS = ("labels", "label")
+
+# What NumPy and zipfile raise for damaged, encrypted or foreign files
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, TypeError, RuntimeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -73,25 +80,30 @@ def read_vectors(path: Path) -> VectorTable:
     if read is None:
         raise DataError(f"{path}: expected {LAYOUT}")
     try:
-        vectors, ids, labels = read(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        vectors, given, labels = read(path)
+        ids = [_label(id) or "" for id in given]
+    except _UNREADABLE as error:
+        if is_machine_fault(error):
+            raise
         raise DataError(f"{path}: cannot be read: {error}; expected {LAYOUT}") from error
-    return _checked(path, np.asarray(vectors), list(map(str, ids)), labels)
+    return _checked(path, np.asarray(vectors), ids, labels)
 
 
 _Parts = tuple[Any, Iterable[Any], Sequence[str | None] | None]
 
 
 def _read_npz(path: Path) -> _Parts:
-    with np.load(path, allow_pickle=False) as arrays:
-        names = {kind: _first(arrays, kind) for kind in (_VECTORS, _IDS, _LABELS)}
-        if names[_VECTORS] is None or names[_IDS] is None:
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        raise DataError(f"{path}: it is an .npy file by another name; expected {LAYOUT}")
+    with loaded as arrays:
+        vectors, ids, labels = (_first(arrays, kind) for kind in (_VECTORS, _IDS, _LABELS))
+        if vectors is None or ids is None:
             raise DataError(f"{path}: expected {LAYOUT}; found the arrays {', '.join(arrays)}")
-        labels = names[_LABELS]
         return (
-            arrays[names[_VECTORS]],
-            arrays[names[_IDS]],
-            None if labels is None else [_label(value) for value in arrays[labels].tolist()],
+            arrays[vectors],
+            _column(path, ids, arrays[ids]),
+            None if labels is None else list(map(_label, _column(path, labels, arrays[labels]))),
         )
 
 
@@ -103,7 +115,10 @@ def _read_npy(path: Path) -> _Parts:
     table.require(table_path, ("id",))
     ids = [cell_text(row.values, "id") for row in table.rows]
     labels = [_label(cell_text(row.values, "label")) for row in table.rows]
-    return np.load(path, allow_pickle=False), ids, labels
+    loaded = np.load(path, allow_pickle=False)
+    if not isinstance(loaded, np.ndarray):
+        raise DataError(f"{path}: it is an .npz file by another name; expected {LAYOUT}")
+    return loaded, ids, labels
 
 
 def _read_parquet(path: Path) -> _Parts:
@@ -132,8 +147,18 @@ def _first(names: Iterable[str] | Mapping[str, Any], wanted: Sequence[str]) -> s
     return next((name for name in wanted if name in names), None)
 
 
+def _column(path: Path, name: str, values: NDArray[Any]) -> list[Any]:
+    if values.ndim != 1:
+        raise DataError(f"{path}: expected {name} [N], found {name} {list(values.shape)}")
+    found: list[Any] = values.tolist()
+    return found
+
+
 def _label(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
+    """Return a cell as text; None for an empty one, which pandas writes as NaN."""
+    if isinstance(value, bytes):
+        value = value.decode()
+    return None if value is None or value == "" or value != value else str(value)
 
 
 def _checked(
@@ -150,7 +175,11 @@ def _checked(
             f"{path}: expected as many ids and labels as vectors, found {len(vectors)} vectors, "
             f"{len(ids)} ids and {len(labels)} labels"
         )
-    rows = np.ascontiguousarray(vectors, np.float32)
+    unnamed = [row for row, id in enumerate(ids) if not id][:5]
+    if unnamed:
+        raise DataError(f"{path}: expected an id for each vector, found none in the rows {unnamed}")
+    with np.errstate(over="ignore"):  # infinite then, and reported as such
+        rows = np.ascontiguousarray(vectors, np.float32)
     odd = [ids[row] for row in np.flatnonzero(~np.isfinite(rows).all(axis=1))[:5]]
     if odd:
         raise DataError(f"{path}: expected finite numbers, found others in the vectors of {odd}")

@@ -17,7 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from allencv_al.common.errors import WeightsError
+from allencv_al.common.errors import WeightsError, is_machine_fault
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import listed
 
@@ -124,6 +124,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path, device="cpu")
     except (SafetensorError, OSError) as error:
+        if is_machine_fault(error):
+            raise
         raise WeightsError(f"{path}: not a safetensors file: {error}") from error
     return tensors
 
@@ -142,6 +144,8 @@ def _read_torch(path: Path) -> Any:
             with torch.serialization.safe_globals([(_stand_in(name), name) for name in replaced]):
                 return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file raises whatever its bytes lead to
+            if is_machine_fault(error):
+                raise
             refused = _REFUSED.search(str(error))
             if refused is None or refused[1] in replaced:
                 raise _unreadable(path, error, replaced) from error

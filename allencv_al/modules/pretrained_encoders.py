@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from allencv_al.common.errors import AllenCVError
+from allencv_al.common.errors import AllenCVError, WeightsError
 from allencv_al.common.files.paths import expanded
 from allencv_al.modules.packaged_weights import PACKAGES, PREFIX, packaged_weights
 
@@ -134,20 +135,25 @@ class EncoderName:
         import timm
         from timm.data.config import resolve_data_config
 
-        if not timm.is_model(self.model):
+        if not is_timm_model(self.model):
             return None
         known = timm.get_pretrained_cfg(self.model)
         settings = {} if known is None else dataclasses.asdict(known)
         settings |= self._given()
-        data: dict[str, Any] = resolve_data_config(pretrained_cfg=settings)  # type: ignore[no-untyped-call]
-        height, width = data["input_size"][1:]
-        return Preprocessing(
-            height=height,
-            width=width,
-            resize=math.floor(max(height, width) / data["crop_pct"]),
-            mean=tuple(data["mean"]),
-            std=tuple(data["std"]),
-        )
+        try:
+            data: dict[str, Any] = resolve_data_config(pretrained_cfg=settings)  # type: ignore[no-untyped-call]
+            _, height, width = map(operator.index, data["input_size"])
+            return Preprocessing(
+                height=height,
+                width=width,
+                resize=math.floor(max(height, width) / data["crop_pct"]),
+                mean=tuple(map(float, data["mean"])),
+                std=tuple(map(float, data["std"])),
+            )
+        except (ArithmeticError, AssertionError, KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{self.weights}: its config.json has a pretrained_cfg that is not timm's: {error}"
+            ) from error
 
     def _given(self) -> dict[str, Any]:
         """Return what is known of the weights in a package or a folder, in timm's names."""
@@ -177,6 +183,23 @@ class EncoderName:
             return None
         crop, resize = preset.crop_size[0], preset.resize_size[0]
         return Preprocessing(crop, crop, resize, tuple(preset.mean), tuple(preset.std))
+
+
+def is_timm_model(model: str) -> bool:
+    """Return whether timm has a network of this name, and weights of its tag (`resnet18.a1_in1k`).
+
+    Args:
+        model: The name.
+    """
+    import timm
+
+    if not timm.is_model(model):
+        return False
+    try:
+        timm.get_pretrained_cfg(model)
+    except RuntimeError:  # its word for an unknown tag
+        return False
+    return True
 
 
 def complete_preprocessing(config: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from allencv_al.common.errors import ConfigurationError, WeightsError
 from allencv_al.common.names import did_you_mean
+from allencv_al.modules.pretrained_encoders import is_timm_model
 from allencv_al.modules.weights import NameMap, downloading_enabled, reading_enabled, unreachable
 
 
@@ -16,8 +17,13 @@ def known_model(model: str) -> Iterator[tuple[str, str]]:
     """Yield the problem with the name of a network; a joint rule of the encoders."""
     import timm  # 2 seconds, which no command waits for whose config has no such encoder
 
-    if not timm.is_model(model):
-        yield "model", f'timm has no model "{model}"{did_you_mean(model, timm.list_models())}'
+    if is_timm_model(model):
+        return
+    network = model.partition(".")[0]
+    names = timm.list_models()
+    if timm.is_model(network):
+        names = timm.list_models(f"{network}.*", pretrained=True)
+    yield "model", f'timm has no model "{model}"{did_you_mean(model, names)}'
 
 
 def build_network(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,11 @@ def test_without_pyarrow_the_message_names_the_extra(
         ({"embeddings": VECTORS, "ids": IDS, "labels": ["a"]}, r"3 vectors, 3 ids and 1 labels"),
         ({"embeddings": VECTORS * [1, 1, 1, np.nan], "ids": IDS}, r"finite numbers.*a\.png"),
         ({"embeddings": np.array([[{}]]), "ids": ["a"]}, r"cannot be read: Object arrays"),
+        ({"embeddings": VECTORS, "ids": "a"}, r"expected ids \[N\], found ids \[\]$"),
+        ({"embeddings": VECTORS, "ids": IDS, "labels": [["a"]] * 3}, r"found labels \[3, 1\]$"),
+        ({"embeddings": VECTORS, "ids": ["a", "", "c"]}, r"found none in the rows \[1\]$"),
+        ({"embeddings": VECTORS, "ids": [b"a", b"\xff", b"c"]}, r"cannot be read: 'utf-8' codec"),
+        ({"embeddings": VECTORS * 1e300, "ids": IDS}, r"expected finite numbers"),
     ],
 )
 def test_a_wrong_file_is_one_message(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
@@ -93,6 +99,47 @@ def test_a_damaged_file_is_one_message(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"no vectors")
     with pytest.raises(DataError, match=rf"{name}: "):
         read_vectors(tmp_path / name)
+
+
+def test_bytes_are_text_and_nan_is_no_label(tmp_path: Path) -> None:
+    ids = [id.encode() for id in IDS]
+    path = npz(tmp_path, embeddings=VECTORS, ids=ids, labels=[1.0, np.nan, 2.0])
+    table = read_vectors(path)
+    assert list(table.ids) == IDS
+    assert list(table.labels) == ["1.0", None, "2.0"]
+
+
+def test_a_damaged_compressed_array_is_one_message(tmp_path: Path) -> None:
+    path = tmp_path / "v.npz"
+    np.savez_compressed(path, embeddings=VECTORS, ids=IDS)
+    content = bytearray(path.read_bytes())
+    content[90:110] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_vectors(path)
+
+
+def test_a_file_under_the_suffix_of_the_other_layout_is_named(tmp_path: Path) -> None:
+    npz(tmp_path, embeddings=VECTORS, ids=IDS).rename(tmp_path / "other.npy")
+    (tmp_path / "other.csv").write_text("id\na\nb\nc\n")
+    with pytest.raises(DataError, match=r"it is an \.npz file"):
+        read_vectors(tmp_path / "other.npy")
+    np.save(tmp_path / "v.npy", VECTORS)
+    with pytest.raises(DataError, match=r"it is an \.npy file"):
+        read_vectors((tmp_path / "v.npy").rename(tmp_path / "v.npz"))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE])
+def test_a_fault_of_the_machine_is_not_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "of the machine")
+
+    path = npz(tmp_path, embeddings=VECTORS, ids=IDS)
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(OSError, match="of the machine"):
+        read_vectors(path)
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import errno
 import json
 import pathlib
 import warnings
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -179,3 +181,18 @@ def test_sources_are_told_from_published_names(tmp_path: Path) -> None:
     local = ["w.pth", "package:efficientnet_lite0", "some/folder", "~/w", str(tmp_path)]
     assert all(map(is_source, local))
     assert not any(map(is_source, ["DEFAULT", "IMAGENET1K_V1"]))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_broken_disk_is_not_called_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / f"weights{suffix}"
+    save_file(state(), path) if suffix == ".safetensors" else torch.save(state(), path)
+    monkeypatch.setattr(torch, "load", fail)
+    monkeypatch.setattr(safetensors.torch, "load_file", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        read_file(path)

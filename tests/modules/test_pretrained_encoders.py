@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from allencv_al.common.config.params import Params
+from allencv_al.common.errors import WeightsError
 from allencv_al.modules.pretrained_encoders import EncoderName, Preprocessing
 
 LITE0 = {"type": "timm", "model": "tf_efficientnet_lite0"}
@@ -85,6 +86,7 @@ def test_both_readers_are_completed_and_other_transforms_stay() -> None:
         {"type": "cifar_resnet"},
         {"type": "timm", "model": "no_model"},
         {"type": "timm", "model": 3},
+        {"type": "timm", "model": "resnet18.no_tag"},
         {"type": "torchvision", "model": "no_model"},
         {"type": "timm", "model": "resnet18", "weights_file": "package:none"},
     ],
@@ -110,6 +112,25 @@ def test_numbers_of_a_folder_of_weights_are_its_own(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": settings}))
     found = EncoderName("timm", "resnet18", str(tmp_path)).preprocessing()
     assert found == Preprocessing(160, 160, 200, (0.1,) * 3, (0.2,) * 3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"input_size": "large"},
+        {"input_size": [3, 160]},
+        {"input_size": [3, 0.5, 160]},
+        {"crop_pct": "much"},
+        {"mean": "gray"},
+        {"std": ["dark"] * 3},
+    ],
+)
+def test_wrong_numbers_in_a_folder_of_weights_are_its_fault(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": settings}))
+    with pytest.raises(WeightsError, match=rf"{tmp_path}: .*pretrained_cfg"):
+        EncoderName("timm", "resnet18", str(tmp_path)).preprocessing()
 
 
 @pytest.mark.parametrize(

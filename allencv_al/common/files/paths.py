@@ -187,13 +187,14 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def user_cache_folder() -> Path:
-    """Return the folder of this program in the user's cache folder; it may not exist yet."""
-    home = Path.home()
-    if sys.platform == "darwin":
-        caches = home / "Library" / "Caches"
-    elif sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return caches / "allencv_al"
+def user_cache_folder() -> Path | None:
+    """Return the folder of this program in the user's cache folder; it may not exist yet.
+
+    A user without a home folder, as in many containers, has none.
+    """
+    variable, default = {
+        "darwin": ("", "~/Library/Caches"),
+        "win32": ("LOCALAPPDATA", "~/AppData/Local"),
+    }.get(sys.platform, ("XDG_CACHE_HOME", "~/.cache"))
+    caches = Path(os.environ.get(variable) or expanded(default))
+    return caches / "allencv_al" if caches.is_absolute() else None

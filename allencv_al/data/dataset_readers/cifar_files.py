@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, is_machine_fault
 from allencv_al.common.files.paths import split_path
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
@@ -232,6 +232,8 @@ class CifarReader(DatasetReader):
                     else:
                         files.others.append(name)
         except _DAMAGED as error:
+            if is_machine_fault(error):
+                raise
             raise DataError(f"{path}: the archive is damaged or cut short: {error}") from error
         return files
 
@@ -295,4 +297,6 @@ def file_content(path: Path) -> NDArray[np.uint8]:
         with opener(path) as stream:
             return np.frombuffer(stream.read(), dtype=np.uint8)
     except _DAMAGED as error:
+        if is_machine_fault(error):
+            raise
         raise DataError(f"{path}: it is damaged or cut short: {error}") from error

@@ -155,4 +155,6 @@ def _values(file: Path, dimensions: int) -> NDArray[np.uint8]:
             f"{file}: expected {sizes} bytes behind its head, found {len(data) - head}; the file "
             "is damaged or cut short"
         )
+    if 0 in shape[1:]:
+        raise DataError(f"{file}: expected images with pixels, found {' x '.join(map(str, shape))}")
     return data[head:].reshape(shape)

@@ -83,6 +83,9 @@ class VectorsOfImages(ImageClassificationDirectory):
         super().__init__(unlabeled="always")
         self._table = table
         self._rows = {id: row for row, id in enumerate(table.ids)}
+        if len(self._rows) < len(table):
+            twice = [id for row, id in enumerate(table.ids) if self._rows[id] != row][:5]
+            raise DataError(f"the file of vectors has more than one for {', '.join(twice)}")
 
     @overrides
     def image_shape(self) -> tuple[int, int | None, int | None]:

@@ -21,7 +21,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -118,7 +117,7 @@ class EmbeddingStore:
         """Return what the store holds, the last used encoder first."""
         found = []
         for folder in self._folders():
-            blocks = [block for block in map(_read_header, _blocks_in(folder)) if block is not None]
+            blocks = list(_readable(folder))
             times = [_used(block.path) for block in blocks]
             rows, size = sum(b.rows for b in blocks), sum(block.size for block in blocks)
             about = _about(folder)
@@ -126,10 +125,18 @@ class EmbeddingStore:
         return sorted(found, key=lambda one: -one.last_used)
 
     def clear(self) -> int:
-        """Remove all embeddings and digests; return how many bytes that were."""
+        """Remove all embeddings and digests; return how many bytes that were.
+
+        Raises:
+            OSError: Something cannot be removed.
+        """
         freed = sum(encoder.size for encoder in self.encoders())
         for folder in self._folders():
-            shutil.rmtree(folder, ignore_errors=True)
+            # The record goes last: without it a rest would belong to no encoder
+            for file in sorted(folder.iterdir(), key=lambda file: file.name == _ABOUT):
+                file.unlink(missing_ok=True)
+            with suppress(OSError):  # another process has put something in since
+                folder.rmdir()
         for file in self.folder.glob(f"{_MEMO}*"):
             file.unlink(missing_ok=True)
         return freed
@@ -185,8 +192,12 @@ class StoredRows:
         """Read which images the blocks hold; rows are read and checked when they are asked for."""
         self._index = {}
         for path in _blocks_in(self._folder):
-            block = _read_header(path)
-            digests = b"" if block is None else _read_part(path, block.rows * DIGEST_BYTES)
+            try:
+                block = _read_header(path)
+                digests = b"" if block is None else _read_part(path, block.rows * DIGEST_BYTES)
+            except OSError as error:
+                _skip(path, error)
+                continue
             if block is None or len(digests) < block.rows * DIGEST_BYTES:
                 _discard(path, "it is cut off, or no block")
                 continue
@@ -209,7 +220,11 @@ class StoredRows:
                 block, row = self._index[digest]
                 wanted.setdefault(block.path, (block, []))[1].append((position, row))
         for block, places in wanted.values():
-            rows = _read_rows(block)
+            try:
+                rows = _read_rows(block)
+            except OSError as error:
+                _skip(block.path, error)
+                continue
             if rows is None:
                 continue
             with suppress(OSError):
@@ -279,13 +294,15 @@ def store_at(place: str | None = None) -> EmbeddingStore | None:
 
     Args:
         place: A folder, or `off`. Default: the variable `ALLENCV_AL_EMBEDDING_CACHE`, else a folder
-            in the user's cache folder.
+            in the user's cache folder, or none for a user without a home folder.
 
     Raises:
         ConfigurationError: The variable `ALLENCV_AL_EMBEDDING_CACHE_GB`, the limit of its size in
             gigabytes, is no number above 0.
     """
-    text = place or os.environ.get(VARIABLE) or str(user_cache_folder() / "embeddings")
+    caches = user_cache_folder()
+    default = OFF if caches is None else str(caches / "embeddings")
+    text = place or os.environ.get(VARIABLE) or default
     if text == OFF:
         return None
     limit = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_GB)
@@ -293,6 +310,14 @@ def store_at(place: str | None = None) -> EmbeddingStore | None:
         if 0 < float(limit) < float("inf"):
             return EmbeddingStore(expanded(text).absolute(), float(limit) * _GIGABYTE)
     raise ConfigurationError(f'{LIMIT_VARIABLE}: expected a number above 0, found "{limit}"')
+
+
+def _readable(folder: Path) -> Iterator[_Block]:
+    for path in _blocks_in(folder):
+        with suppress(OSError):
+            block = _read_header(path)
+            if block is not None:
+                yield block
 
 
 def _blocks_in(folder: Path) -> list[Path]:
@@ -303,31 +328,30 @@ def _blocks_in(folder: Path) -> list[Path]:
 
 
 def _read_header(path: Path) -> _Block | None:
+    """Return the block of a file, None if it holds none; raise OSError if it cannot be read."""
+    with path.open("rb") as file:
+        text = file.read(_HEADER_BYTES)
     try:
-        with path.open("rb") as file:
-            header = json.loads(file.read(_HEADER_BYTES))
-        if header["format"] != _MAGIC or path.stat().st_size < _HEADER_BYTES:
+        header = json.loads(text)
+        if header["format"] != _MAGIC or len(text) < _HEADER_BYTES:
             return None
-        return _Block(path, int(header["rows"]), int(header["width"]), str(header["sha256"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        block = _Block(path, int(header["rows"]), int(header["width"]), str(header["sha256"]))
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
+    return block if min(block.rows, block.width) >= 0 else None
 
 
 def _read_part(path: Path, length: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(_HEADER_BYTES)
-            return file.read(length)
-    except OSError:
-        return b""
+    with path.open("rb") as file:
+        file.seek(_HEADER_BYTES)
+        return file.read(length)
 
 
 def _read_rows(block: _Block) -> FloatRows | None:
     """Return the rows of a block; None, and no block, if they are not what was written."""
     body = _read_part(block.path, block.size)
     if hashlib.sha256(body).hexdigest() != block.digest:
-        if block.path.exists():  # else another process has made room
-            _discard(block.path, "its content is not what was written")
+        _discard(block.path, "its content is not what was written")
         return None
     rows = np.frombuffer(body, "<f4", offset=block.rows * DIGEST_BYTES)
     return rows.reshape(block.rows, block.width).astype(np.float32, copy=False)
@@ -337,6 +361,12 @@ def _discard(path: Path, why: str) -> None:
     logger.warning("%s: %s; its images are encoded again", path, why)
     with suppress(OSError):
         path.unlink()
+
+
+def _skip(path: Path, error: OSError) -> None:
+    """Leave a block where it is: another process has removed it, or it may be read again later."""
+    if path.exists():
+        logger.warning("%s: %s; its images are encoded again", path, error.strerror or error)
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.atomic_file import make_folder, write_bytes
+from allencv_al.common.files.paths import expanded
 from allencv_al.service.web.access import (
     ALL_SCOPES,
     DigestAccess,
@@ -52,11 +53,17 @@ class StoredToken:
 
 
 def default_path() -> Path:
-    """Return the user's token file: `ALLENCV_AL_TOKENS`, or one in the settings folder."""
+    """Return the user's token file: `ALLENCV_AL_TOKENS`, or one in the settings folder.
+
+    Raises:
+        ConfigurationError: The user has no home folder, and the variable is not set.
+    """
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE])
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "allencv-al" / "tokens.json"
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or expanded("~/.config"))
+    if base.parts[:1] == ("~",):
+        raise ConfigurationError(f"tokens: no home folder is known; {VARIABLE} names their file")
+    return base / "allencv-al" / "tokens.json"
 
 
 class TokenFile:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import lzma
 from pathlib import Path
@@ -113,3 +114,25 @@ def test_mnist_is_read(shared_data: Path):
     counts = [dataset.labels().count(str(digit)) for digit in range(10)]
     assert counts == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert pixels(dataset[0]).shape == (28, 28, 3)
+
+
+def test_images_without_pixels_are_refused(tmp_path: Path):
+    write(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(IMAGES[:, :0]))
+    with pytest.raises(DataError, match="expected images with pixels, found 3 x 0 x 5"):
+        IdxReader().read(tmp_path)
+
+
+def test_a_broken_disk_is_not_called_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    write(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.with_suffix(".gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    monkeypatch.setattr(gzip, "open", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        IdxReader().read(tmp_path)

@@ -60,3 +60,5 @@ def test_without_network_the_message_says_what_to_do(monkeypatch: pytest.MonkeyP
 def test_unknown_models_are_config_faults() -> None:
     with pytest.raises(ConfigurationError, match=r'model: timm has no model "resnet10x"'):
         Im2ImEncoder.from_params({"type": "timm", "model": "resnet10x"})
+    with pytest.raises(ConfigurationError, match=r'"resnet18.a1_in2k"; did you mean "resnet18.a1_'):
+        Im2ImEncoder.from_params({"type": "timm", "model": "resnet18.a1_in2k"})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,40 @@ def test_the_same_work_waits_for_its_turn(tmp_path: Path) -> None:
             order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_a_user_without_a_home_folder_has_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ALLENCV_AL_EMBEDDING_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(Path, "expanduser", _raise(RuntimeError("no home folder")))
+    assert store_at() is None
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says its specification
+    assert store_at() is None
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("moment", ["refresh", "read"])
+def test_a_block_that_cannot_be_read_now_is_kept_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, moment: str
+) -> None:
+    stored = EmbeddingStore(tmp_path).encoder(KEY, {})
+    stored.append(digests("a"), rows_of(1))
+    with monkeypatch.context() as patched:
+        if moment == "read":
+            stored.refresh()
+        patched.setattr(Path, "open", _raise(OSError(number, "not now")))
+        if moment == "refresh":
+            stored.refresh()
+        assert list(stored.read(digests("a"))) == []
+    assert found(stored, ["a"]) == {"a": [1, 1.5]}
+
+
+def _raise(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_the_place_of_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

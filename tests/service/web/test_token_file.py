@@ -85,3 +85,14 @@ def test_the_place_can_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("ALLENCV_AL_TOKENS")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert default_path() == tmp_path / "allencv-al" / "tokens.json"
+
+
+def test_a_user_without_a_home_folder_is_told_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(_: Path) -> Path:
+        raise RuntimeError("no home folder")
+
+    for name in ("ALLENCV_AL_TOKENS", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    with pytest.raises(ConfigurationError, match="ALLENCV_AL_TOKENS names their file"):
+        default_path()
