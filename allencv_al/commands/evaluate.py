@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input_file",
         metavar="DATA",
-        help="the labeled images: a folder or file for the archive's dataset reader",
+        help="the labeled images: a folder or file for the archive's dataset reader; for one of "
+        "class folders also a table of labels; or the folder in which label keeps its labels",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the metrics as JSON instead of a table"
@@ -126,7 +127,7 @@ def _class_names(model: Model) -> list[str]:
 def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
     from allencv_al.data.dataset_readers.base import Dataset
 
-    found = reader.read(path)
+    found = _read(reader, path)
     labeled = [instance for instance in found if instance.label is not None]
     if not labeled:
         raise DataError(f"{path}: none of its {len(found)} images is labeled")
@@ -134,6 +135,23 @@ def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
         return found
     logger.warning("skipped %d unlabeled images", len(found) - len(labeled))
     return Dataset(reader, labeled, found.skipped, found.unreadable)
+
+
+def _read(reader: DatasetReader, path: str) -> Dataset:
+    """Read with the reader; labels of the labeling page, which it may not know, as tables."""
+    from allencv_al.common.files.paths import split_path
+    from allencv_al.data.dataset_readers.base import Dataset
+    from allencv_al.data.dataset_readers.image_classification_directory import (
+        ImageClassificationDirectory,
+    )
+    from allencv_al.labels.sessions.labeling_store import LABELING_NAME
+    from allencv_al.selection.known_labels import read_labeled
+
+    location, _ = split_path(path)
+    is_table = location.is_file() and isinstance(reader, ImageClassificationDirectory)
+    if is_table or (location / LABELING_NAME).is_file():
+        return Dataset(reader, read_labeled(path, []))
+    return reader.read(path)
 
 
 def _audited_images(dataset: Dataset) -> Dataset | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -238,9 +240,11 @@ def _print_progress(store: LabelingStore, table: Path | None) -> None:
     sys.stderr.write(f"{', '.join(parts)}\n")
     _print_conflicting_copies(store, batch.batch)
     if table is not None and table.is_file():
+        near = table.relative_to(here) if table.is_relative_to(here := Path.cwd()) else table
+        keys = {"dataset_reader.type": "manifest", "train_data_path": str(near)}
         sys.stderr.write(
-            f"{table} holds the labels; train on it with dataset_reader manifest, or give it to "
-            "select --labeled\n"
+            f"labels: {near}; to train on them: allencv-al train CONFIG -s RUN "
+            f"-o {shlex.quote(json.dumps(keys, ensure_ascii=False))}\n"
         )
 
 

@@ -98,4 +98,9 @@ def _summary(metrics: dict[str, object], folder: Path) -> str:
         )
         images = metrics["audit_labels"]
         lines.append(f"audit: accuracy {value} % ({low} to {high} %) by {images} images")
+    elif not lines:
+        lines.append(
+            "accuracy: not measured; give validation_data_path or validation_fraction, or label an "
+            "audit sample (label --audit 50)"
+        )
     return "\n".join([*lines, f"model: {folder / 'model.tar.gz'}"]) + "\n"

@@ -36,6 +36,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._total = total
         self._unit = unit
         self._done = self._already = already
+        self._printed: int | None = None  # how many were done at the last line
         self._started = self._last_line = time.monotonic()
         self._bar = _RichBar(description, total, unit, already) if sys.stderr.isatty() else None
 
@@ -63,10 +64,11 @@ class Progress(AbstractContextManager["Progress"]):
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._last_line != self._started:
+        elif self._printed not in (None, self._done):
             self._print_line("")  # something was said before, so say how it ended
 
     def _print_line(self, note: str) -> None:
+        self._printed = self._done
         seconds = max(time.monotonic() - self._started, 1e-9)  # a clock may not have moved yet
         new = self._done - self._already
         total = f"/{self._total}" if self._total is not None else ""

@@ -270,11 +270,15 @@ def _power_notes(comparisons: Mapping[str, BaselineComparison]) -> list[str]:
         ]
     smallest = 2.0 ** (1 - fewest)  # of 2^n sign patterns two are the most extreme
     if fewest < alone:
+        of_several = (
+            f"{corrected} seeds for {len(comparisons)} comparisons after Holm's correction "
+            f"({alone} without)"
+        )
+        needed = of_several if len(comparisons) > 1 else f"{alone} seeds"
         return [
             f"With {fewest} paired seeds the smallest two-sided p of Wilcoxon's test is "
             f"{smallest:.3g}, so it cannot reach 0.05 however clear the difference is: it needs "
-            f"at least {corrected} seeds for {len(comparisons)} comparisons after Holm's "
-            f"correction ({alone} without)."
+            f"at least {needed}."
         ]
     if fewest < corrected:
         return [

@@ -19,6 +19,8 @@ from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import AUDIT, USE, is_audit
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
+CLASSES_IN_REASONS = ("predicted", "runner_up", "class")
+"""The keys of a strategy's reason whose value is one of the model's classes."""
 
 # The last column is never empty: Excel leaves out empty cells at the end of a row, and then rows
 # differ in length.
@@ -137,11 +139,15 @@ def reason_text(reason: Mapping[str, Any]) -> str:
 def pick_text(pick: PickedImage, count: int) -> str:
     """Return the reason for a pick in one line: `pick 3 of 20, score 0.12; cluster: 4`.
 
+    Annotators read it before they answer, so it names no class: what the model believes is hidden
+    until they ask for its guess.
+
     Args:
         pick: The picked image.
         count: The number of picks.
     """
-    more = reason_text({key: value for key, value in pick.reason.items() if key != "rank"})
+    hidden = {"rank", *CLASSES_IN_REASONS}
+    more = reason_text({key: value for key, value in pick.reason.items() if key not in hidden})
     text = f"pick {pick.rank} of {count}, score {pick.score:.4g}"
     return f"{text}; {more}" if more else text
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allencv_al.labels.label_table import CLASSES_IN_REASONS
+
 
 @dataclass(frozen=True)
 class Picks:
@@ -63,7 +65,7 @@ def named_reason(
         labeled: The ids of the labeled items, in the order of `labeled_embeddings`.
     """
     items = dict(enumerate(labeled))
-    names = {"predicted": classes, "runner_up": classes, "nearest_labeled": items}
+    names = {**dict.fromkeys(CLASSES_IN_REASONS, classes), "nearest_labeled": items}
     return {
         key: names[key].get(value, value) if key in names else value
         for key, value in reason.items()

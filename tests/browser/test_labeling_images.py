@@ -115,7 +115,7 @@ def test_a_server_that_was_stopped_is_said(new_page: Any, make_labeling: MakeLab
     for _ in range(2):
         press(page, "1")
     page.keyboard.press("1")
-    expect(page.locator("#end-title")).to_have_text("All images are labeled")
+    expect(page.locator("#end-title")).to_have_text("All 3 images are labeled")
     expect(page.locator("#end-text")).to_contain_text(f"{labeling.folder}/labels.csv")
     labeling.stop()
     asked: list[str] = []
@@ -130,7 +130,7 @@ def test_a_server_that_was_stopped_is_said(new_page: Any, make_labeling: MakeLab
     assert asked == [], "and in the end no more"
     labeling.start()
     page.get_by_role("button", name="Try again").click()
-    expect(page.locator("#end-title")).to_have_text("All images are labeled")
+    expect(page.locator("#end-title")).to_have_text("All 3 images are labeled")
 
 
 def test_back_leads_to_the_view_before(new_page: Any, make_labeling: MakeLabeling) -> None:

@@ -249,7 +249,7 @@ def test_skipped_images_come_back_at_the_end(
     page.get_by_role("button", name="Look at them again").click()
     expect(page.locator("#file-name")).to_have_text(skipped)
     page.keyboard.press("2")
-    page.wait_for_selector("text=All images are labeled")
+    page.wait_for_selector("text=All 3 images are labeled")
     assert labeling.said()[skipped] == "dog"
 
 
@@ -387,5 +387,5 @@ def test_it_is_accessible_and_fits(
     page.keyboard.press("l")
     for _ in range(3):
         page.keyboard.press("1")
-    page.wait_for_selector("text=All images are labeled")
+    page.wait_for_selector("text=All 4 images are labeled")
     assert_accessible(page)

@@ -51,6 +51,24 @@ def test_people_get_a_table(
     ]
 
 
+def test_labels_of_the_page_measure_a_model_of_class_folders(
+    tiny_run: Path,
+    pictures: Path,
+    served: list[Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = pictures.parent / "labels.csv"
+    rows = [f"{file},{file.parent.name}" for file in sorted(pictures.rglob("*.png"))]
+    table.write_text("\n".join(["path,label", *rows, ""]))
+    by_folders = run(capsys, str(tiny_run), str(pictures))
+    assert run(capsys, str(tiny_run), str(table)) == by_folders
+    # One image is labeled on the page, as Cat
+    assert main(["label", str(pictures), "--classes", "Cat"]) == 130
+    capsys.readouterr()
+    metrics = run(capsys, str(tiny_run), str(pictures.with_name("pictures-labels")))
+    assert np.sum(metrics["confusion_matrix"], axis=1).tolist() == [1, 0, 0]
+
+
 def test_the_table_says_what_each_class_is_taken_for() -> None:
     metrics = {
         "accuracy": 0.5,

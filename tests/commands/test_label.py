@@ -21,6 +21,7 @@ def test_a_folder_is_labeled_and_labeled_on(
     said = capsys.readouterr().err
     assert "http://127.0.0.1:8010/" in said and "1 of 7 images are labeled" in said
     folder = pictures.with_name("pictures-labels")
+    assert 'allencv-al train CONFIG -s RUN -o \'{"dataset_reader.type": "manifest"' in said
     order = items(folder)
     assert sorted(order) == sorted(
         path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png")

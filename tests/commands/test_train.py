@@ -41,6 +41,15 @@ def test_the_scores_and_the_model_are_printed(
     assert calls == [({"a": {"b": 1}}, run, options)]
 
 
+def test_a_model_that_nothing_measured_is_said(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training_run, "train", lambda *_, **__: {"training_accuracy": 1.0})
+    assert main(["train", config, "-s", str(tmp_path / "run")]) == 0
+    first, _model = capsys.readouterr().out.splitlines()
+    assert first.startswith("accuracy: not measured; give validation_data_path or ")
+
+
 def test_a_run_needs_a_folder_and_a_dry_run_none(
     config: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

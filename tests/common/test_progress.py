@@ -48,6 +48,15 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Terminal]:
     return use
 
 
+def test_a_line_at_the_end_is_not_said_twice(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress("reading", 2, "images") as shown:
+        clock.now += 20
+        shown.advance(2)
+    assert capsys.readouterr().err == "reading: 2/2 images, 0.1 images/s\n"
+
+
 def test_short_work_says_nothing_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track(range(1000), total=1000, description="reading", unit="images")) == list(
         range(1000)

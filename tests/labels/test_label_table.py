@@ -17,6 +17,7 @@ from allencv_al.labels.label_table import (
     PickedImage,
     check_replaceable,
     has_place_in_table,
+    pick_text,
     write_label_table,
 )
 
@@ -89,6 +90,12 @@ def test_the_reader_manifest_reads_the_filled_table(tmp_path: Path, name: str) -
     assert not any(
         row["path"].startswith(("=", "@", "-")) for row in rows_of(tmp_path / "to_label.csv")
     )
+
+
+def test_the_text_of_a_pick_hides_what_the_model_believes() -> None:
+    reason = {"rank": 2, "predicted": "cat", "probability": 0.5, "runner_up": "dog", "class": "emu"}
+    pick = PickedImage(3, Instance("a.png", b""), 0.25, "cat", 0.5, reason)
+    assert pick_text(pick, 20) == "pick 3 of 20, score 0.25; probability: 0.5"
 
 
 def test_what_is_labeled_makes_the_table_a_whole_training_set(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_a_selection_is_immutable() -> None:
 
 def test_numbers_of_classes_and_of_labeled_items_become_names() -> None:
     reason = {"rank": 0, "predicted": 1, "runner_up": 0, "nearest_labeled": 2, "distance": 0.5}
+    assert named_reason({"class": 1, "run": 4}, {1: "dog"}, []) == {"class": "dog", "run": 4}
     assert named_reason(reason, {0: "cat", 1: "dog"}, ["a", "b", "c"]) == {
         "rank": 0,
         "predicted": "dog",

@@ -54,7 +54,8 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
         chosen = len(known.keys() - audit)
         size = min(size, args.query_size if is_other else max(0, args.query_size - chosen))
     seed = (before or {}).get("seed", 0) if args.seed is None else args.seed
-    items = _ordered(args, pool, left, size, seed) if size else []
+    labeled = [] if batch is None else _labeled(store, batch.batch, pool)
+    items = _ordered(args, pool, left, labeled, size, seed) if size else []
     per_image = args.labels_per_image or (1 if batch is None else batch.labels_per_image)
     audited = [item for item in pool if item.id in audit]
     if not is_other:
@@ -94,6 +95,17 @@ def _blind(items: Sequence[Instance]) -> list[NewItem]:
     return [NewItem(item.id, _image(item)) for item in shuffled]
 
 
+def _labeled(store: LabelingStore, batch: int, pool: Sequence[Instance]) -> list[Instance]:
+    """Return the images that models may learn from, for strategies that keep away from them."""
+    audit = store.audit.ids()
+    labels = {final.id: final.label for final in store.agreed_labels(batch)}
+    return [
+        replace(item, label=label)
+        for item in pool
+        if (label := labels.get(item.id)) is not None and item.id not in audit
+    ]
+
+
 def _order(args: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
     """Return the requested order; empty if none is requested."""
     if args.strategy is None and args.seed is None:
@@ -124,6 +136,7 @@ def _ordered(
     args: argparse.Namespace,
     pool: Sequence[Instance],
     left: Sequence[Instance],
+    labeled: Sequence[Instance],
     size: int,
     seed: int,
 ) -> list[NewItem]:
@@ -132,7 +145,7 @@ def _ordered(
     from allencv_al.labels.sessions.items import NewItem
 
     if args.query_size is not None or args.strategy is not None:
-        items = _picked(args, left, size, seed)
+        items = _picked(args, left, labeled, size, seed)
     else:
         shuffled = list(left)
         random.Random(seed).shuffle(shuffled)
@@ -161,12 +174,12 @@ def _log_order(
     new = sum(item.id not in known for item in items)
     if is_other:
         by = "by chance" if args.strategy is None else f"by {args.strategy}"
-        logger.warning(
+        logger.info(
             "new order, %s: %d images come next (%d of them new), then those that waited before",
             *(by, len(items), new),
         )
     elif new:
-        logger.warning("added %d images to the %d of this labeling", new, len(known))
+        logger.info("added %d images to the %d of this labeling", new, len(known))
     elif args.query_size is not None and args.query_size < len(known):
         logger.warning(
             "this labeling has %d images already, which is more than --query-size %d; none is "
@@ -186,7 +199,11 @@ def _warn_about_missing_files(store: LabelingStore, batch: int) -> None:
 
 
 def _picked(
-    args: argparse.Namespace, pool: Sequence[Instance], size: int, seed: int
+    args: argparse.Namespace,
+    pool: Sequence[Instance],
+    labeled: Sequence[Instance],
+    size: int,
+    seed: int,
 ) -> list[NewItem]:
     """Return the picks of the strategy, in order, with their reasons."""
     from allencv_al.commands.select import read_strategy
@@ -197,10 +214,10 @@ def _picked(
     from allencv_al.selection.selector import SampleSelector
 
     strategy = read_strategy(args.strategy or "random", args.archive is None)
-    predictors = _predictors(args, bool(strategy.needs))
+    predictors = _predictors(args, bool(strategy.needs), labeled)
     options = ScoringOptions(store=store_at(args.embedding_cache))
     selector = SampleSelector(predictors, strategy, options)
-    found = selector.select(pool, size, seed=seed)
+    found = selector.select(pool, size, labeled, seed)
     for id, cause in list(found.unreadable.items())[:_MOST_NAMED]:
         logger.warning("%s: %s", id, cause)
     if len(found.unreadable) > _MOST_NAMED:
@@ -212,7 +229,9 @@ def _picked(
     return [NewItem.picked(pick, len(picks)) for pick in picks]
 
 
-def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
+def _predictors(
+    args: argparse.Namespace, is_needed: bool, labeled: Sequence[Instance]
+) -> list[Predictor]:
     if not is_needed:
         return []
     if args.archive is None and args.embeddings is None:
@@ -223,7 +242,7 @@ def _predictors(args: argparse.Namespace, is_needed: bool) -> list[Predictor]:
     if args.archive is None:
         from allencv_al.commands.select import cold_predictor
 
-        return [cold_predictor(args, [])]
+        return [cold_predictor(args, labeled)]
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.predictor import Predictor
 

@@ -69,7 +69,7 @@ class ImageClassificationDirectory(DatasetReader):
     @overrides
     def _read(self, path: Path) -> Iterable[Instance | Skipped]:
         if not path.is_dir():
-            found = "a file" if path.exists() else "nothing"
+            found = 'a file; "type": "manifest" reads tables' if path.exists() else "nothing"
             raise DataError(f"{path}: expected a folder with one folder per class, found {found}")
         return self._instances(path)
 

@@ -101,6 +101,26 @@ def test_a_model_that_was_trained_again_is_another_one(
     assert len(items(pictures.with_name("pictures-labels"))) == 3
 
 
+def test_a_strategy_keeps_away_from_what_is_labeled(
+    served: list[Any], pictures: Path, tiny_run: Path
+) -> None:
+    command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
+    folder = pictures.with_name("pictures-labels")
+    assert main([*command, "--strategy", "random", "-k", "1"]) == 130
+    [labeled] = items(folder)
+    assert main([*command, "--strategy", "k_center", "-k", "2"]) == 130
+    from allencv_al.predictors import Predictor
+    from allencv_al.selection.select_inputs import read_pool
+    from allencv_al.selection.selector import SampleSelector
+
+    selector = SampleSelector(Predictor.from_path(tiny_run), "k_center")
+    pool = read_pool(str(pictures))
+    expected = selector.select(pool, 2, {labeled: "Cat"}).ids
+    assert items(folder) == [labeled, *expected]
+    alone = selector.select([item for item in pool if item.id != labeled], 2).ids
+    assert expected != alone, "this test could not fail"
+
+
 def test_equal_files_and_files_that_are_gone_are_said(
     served: list[Any], pictures: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -62,8 +62,8 @@ function content(session, outbox, isGone, acts) {
 }
 
 function ofFolder({ progress, folder }, buttons) {
-  const title = progress.unsure + progress.unreadable > 0 ? "No image is left" : "All images are labeled";
-  return { title, text: `${labeledText(progress)} The labels are in ${folder}/labels.csv. You can close this page, or review them.`, buttons };
+  const title = progress.unsure + progress.unreadable > 0 ? "No image is left" : `All ${count(progress.total, "image")} are labeled`;
+  return { title, text: `${labeledText(progress)} The labels are in ${folder}/labels.csv, to train on. You can close this page, or review them.`, buttons };
 }
 
 /** Return a sentence with the number of images with and without a label. */
