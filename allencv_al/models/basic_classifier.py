@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from annotated_types import Ge
+from numpy.typing import NDArray
 from overrides import overrides
 from torch import Tensor
 from torch.nn import functional as F
@@ -58,7 +60,7 @@ def _smoothing_rule(loss: str, label_smoothing: float) -> Iterator[tuple[str, st
 
 
 def _weights_rule(
-    class_weights: list[float] | dict[str, float] | None,
+    class_weights: list[float] | dict[str, float] | str | None,
 ) -> Iterator[tuple[str, str]]:
     # By name, classes that are not named have weight 1: the vocabulary decides
     if isinstance(class_weights, list) and not any(class_weights):
@@ -96,6 +98,9 @@ class BasicImageClassifier(Model):
             et al. 2015, arXiv:1512.00567); in the loss of evaluation too.
         class_weights: Weight of each class in the loss: a list in the vocabulary's (sorted) order,
             or by class name, where a class that is not named has weight 1; one of them above 0.
+            "balanced" gives all classes with training images the same sum of weights, N / (C * n)
+            for one of C classes with n of N images (scikit-learn's `class_weight`), in each round
+            of active learning anew; a class without images has 1. Archives keep these weights.
         regularizer: Penalties that training adds to the loss.
         weights_file: Weights of encoder and linear layer to begin with: the `model.safetensors` of
             a run of ours, or a checkpoint whose names the encoder knows (torchvision's for
@@ -122,7 +127,7 @@ class BasicImageClassifier(Model):
         label_namespace: str = "labels",
         initializer: InitializerApplicator | None = None,
         label_smoothing: DropProbability = 0.0,
-        class_weights: list[_Weight] | dict[str, _Weight] | None = None,
+        class_weights: list[_Weight] | dict[str, _Weight] | Literal["balanced"] | None = None,
         regularizer: RegularizerApplicator | None = None,
         weights_file: Path | None = None,
         loss: Literal["cross_entropy", "multi_margin"] = "cross_entropy",
@@ -154,7 +159,10 @@ class BasicImageClassifier(Model):
         self._dropout = torch.nn.Dropout(dropout) if dropout else None
         self._classification_layer = torch.nn.Linear(width, self._num_labels)
         self._class_weights: Tensor | None
-        self.register_buffer("_class_weights", self._weight_tensor(class_weights), persistent=False)
+        # Weights of the config come from there again; those of the training labels do not
+        self.balances_classes = class_weights == "balanced"
+        weights = self._weight_tensor(class_weights)
+        self.register_buffer("_class_weights", weights, persistent=self.balances_classes)
         self._accuracy = CategoricalAccuracy()  # of training: cheap enough for every step
         # In no checkpoint: an evaluation is begun anew
         self._evaluation = ClassifierMetrics(self._num_labels)
@@ -163,6 +171,7 @@ class BasicImageClassifier(Model):
             initializer(self)
 
     takes_embeddings = True
+    loss_buffers = frozenset({"_class_weights"})
 
     @property
     def linear_layer(self) -> torch.nn.Linear:
@@ -182,6 +191,17 @@ class BasicImageClassifier(Model):
     @overrides
     def embedding_is_fixed(self) -> bool:
         return _is_fixed(self._im2im_encoder, self._im2vec_encoder)
+
+    @overrides
+    def balance_classes(self, labels: NDArray[np.int64]) -> None:
+        if not self.balances_classes or self._class_weights is None:
+            return
+        counts = np.bincount(labels, minlength=self._num_labels)
+        present = counts > 0
+        weights = np.ones(self._num_labels)
+        weights[present] = counts.sum() / (present.sum() * counts[present])
+        with torch.no_grad():
+            self._class_weights.copy_(torch.from_numpy(weights))
 
     @overrides
     def embed(self, image: Tensor) -> Tensor:
@@ -316,9 +336,13 @@ class BasicImageClassifier(Model):
         names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
         return [names.get(index, str(index)) for index in range(self._num_labels)]
 
-    def _weight_tensor(self, weights: list[float] | dict[str, float] | None) -> Tensor | None:
+    def _weight_tensor(
+        self, weights: list[float] | dict[str, float] | Literal["balanced"] | None
+    ) -> Tensor | None:
         if weights is None:
             return None
+        if weights == "balanced":  # until there are training images
+            return torch.ones(self._num_labels)
         names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
         if isinstance(weights, dict):
             weights = {class_name(name): weight for name, weight in weights.items()}
@@ -349,7 +373,11 @@ class BasicImageClassifier(Model):
         )
         rules = encoder.name_maps if isinstance(encoder, NetworkEncoder) else ()
         whole = [rule.inside(place, "_classification_layer.") for rule in rules if rule.head]
-        load_weights(self, read_weights(path), str(path), whole)
+        weights = read_weights(path)
+        weights.pop("_class_weights", None)  # those of other training images
+        if self.balances_classes and self._class_weights is not None:
+            weights["_class_weights"] = self._class_weights
+        load_weights(self, weights, str(path), whole)
 
 
 def _is_fixed(im2im_encoder: Im2ImEncoder | None, im2vec_encoder: Im2VecEncoder) -> bool:

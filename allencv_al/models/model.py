@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from allencv_al.common import Registrable
@@ -133,6 +134,12 @@ class Model(torch.nn.Module, Registrable):
     takes_embeddings: ClassVar[bool] = False
     """Whether `forward` takes `embedding=` (what `embed` returned) in place of `image=`."""
 
+    balances_classes: bool = False
+    """Whether the weights of the classes in the loss depend on the training labels."""
+
+    loss_buffers: ClassVar[frozenset[str]] = frozenset()
+    """Names in the state of tensors that only the loss depends on, no output."""
+
     def __init__(self, vocab: Vocabulary, regularizer: RegularizerApplicator | None = None) -> None:
         super().__init__()
         self.vocab = vocab
@@ -168,6 +175,13 @@ class Model(torch.nn.Module, Registrable):
         encoded once, however often the rest is trained.
         """
         return False
+
+    def balance_classes(self, labels: NDArray[np.int64]) -> None:
+        """Set the weights of the classes in the loss, where `balances_classes`.
+
+        Args:
+            labels: Class indices of the images that the model is about to be trained on, `[N]`.
+        """
 
     def loss_weight(self, inputs: Mapping[str, Any], items: int) -> Tensor | float:
         """Return what the loss of a batch counts in the mean over several batches.

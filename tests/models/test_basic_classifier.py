@@ -146,6 +146,40 @@ def test_label_smoothing_and_class_weights_are_torchs() -> None:
     assert torch.allclose(outputs["loss"], expected)
 
 
+def test_balanced_class_weights_are_scikit_learns() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    model = build(4, class_weights="balanced")
+    labels = np.array([0] * 90 + [1] * 9 + [3])  # one image of a class, and a class without any
+    assert model.class_weights is not None and model.class_weights.tolist() == [1.0] * 4
+    model.balance_classes(labels)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels)
+    np.testing.assert_allclose(model.class_weights[[0, 1, 3]], expected)
+    assert model.class_weights[2] == 1.0
+    model.balance_classes(np.array([0, 1, 2, 3]))  # the next round
+    assert model.class_weights.tolist() == [1.0] * 4
+
+
+def test_weights_of_the_config_do_not_depend_on_labels() -> None:
+    for weights in (None, [1.0, 2.0, 0.5]):
+        model = build(class_weights=weights)
+        model.balance_classes(np.array([0, 0, 1]))
+        assert weights is None or model.get_buffer("_class_weights").tolist() == weights
+
+
+def test_balanced_weights_are_kept_and_not_taken_from_a_weights_file(tmp_path: Path) -> None:
+    balanced = build(class_weights="balanced")
+    balanced.balance_classes(np.array([0, 0, 0, 1]))
+    path = tmp_path / "model.safetensors"
+    save_file(balanced.state_dict(), path)
+    assert build(weights_file=path).class_weights is None
+    other = build(class_weights="balanced", weights_file=path)
+    assert other.get_buffer("_class_weights").tolist() == [1.0] * 3
+    other.load_state_dict(balanced.state_dict())
+    weights = [value.item() for value in other.get_buffer("_class_weights")]
+    assert weights == pytest.approx([4 / 6, 2.0, 1.0])
+
+
 def test_class_weights_by_name() -> None:
     by_name = build(class_weights={"cat": 3.0})
     by_index = build(class_weights=[1.0, 1.0, 3.0])

@@ -353,3 +353,22 @@ def test_a_table_that_is_half_filled_in_trains_on_what_it_has(
     config["data_loader"] = {"batch_size": 3}
     assert train(Params(config), tmp_path / "run")["test_accuracy"] == 1.0
     assert "4 of 8 training images have no label: left out" in caplog.text
+
+
+@pytest.mark.parametrize("trainer", ["gradient_descent", "logistic_regression"])
+def test_an_archive_keeps_balanced_class_weights(
+    config: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], trainer: str
+) -> None:
+    for number in range(1, 4):  # one image of the class is left
+        (tmp_path / "train/bright" / f"{number}.png").unlink()
+    config["model"]["class_weights"] = "balanced"
+    config["trainer"] = {"type": trainer, "cuda_device": -1}
+    if trainer == "gradient_descent":
+        config["trainer"]["num_epochs"] = 1
+    metrics = train(Params(config), tmp_path / "run")
+    model = load_archive(tmp_path / "run").model
+    assert model.get_buffer("_class_weights").tolist() == [5 / 2, 5 / 8]
+    main(["evaluate", str(tmp_path / "run"), str(tmp_path / "test"), "--json"])
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["loss"] == pytest.approx(metrics["test_loss"])
+    assert measured["per_class_f1"] == metrics["test_per_class_f1"]

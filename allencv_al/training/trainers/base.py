@@ -12,6 +12,7 @@ import torch
 from overrides import overrides
 
 from allencv_al.common import Registrable
+from allencv_al.data.batch import label_indices
 from allencv_al.models.model import device_fault
 
 if TYPE_CHECKING:
@@ -102,6 +103,12 @@ class Trainer(Registrable):
         Args:
             replaced: Returns a loader of embeddings in place of one of images.
         """
+
+    def balance_classes(self, data_loader: DataLoader) -> None:
+        """Set the model's class weights by the labels of training images, if it asks for that."""
+        if self.model.balances_classes:
+            labels = np.array(label_indices(data_loader.dataset, self.model.vocab), np.int64)
+            self.model.balance_classes(labels[labels >= 0])
 
     def fit_embedding_scaling(self, data_loader: DataLoader) -> None:
         """Fit the model's `embedding_scaling` to training images, if it has had no other fit.

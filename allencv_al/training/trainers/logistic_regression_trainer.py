@@ -44,10 +44,6 @@ _NO_POOL = (
     "trainer.prior: label_spreading needs the embeddings of unlabeled images, which active "
     'learning with cache_embeddings has; take "auto" or "class_means"'
 )
-_TWO_WEIGHTS = (
-    "trainer.balance_classes: the model has class_weights, which weigh the classes too; leave one "
-    "of them out"
-)
 
 
 @Trainer.register("logistic_regression")
@@ -81,7 +77,6 @@ class LogisticRegressionTrainer(Trainer):
             1904.04717), for active learning with an encoder that does not train. "auto" takes the
             one of them with the smallest log-loss on labels that were held out; with one image of
             some class label_spreading, or class_means without a pool.
-        balance_classes: Whether each class weighs the same in the loss, however many labels it has.
         standardize: Whether each value of the embedding is scaled to mean 0 and deviation 1 over
             the training images first, which makes `inverse_regularization` mean the same for every
             encoder. The scaling becomes part of the layer.
@@ -122,7 +117,6 @@ class LogisticRegressionTrainer(Trainer):
         cuda_device: int | Literal["auto"] | None = "auto",
         *,
         prior: Literal["none", "class_means", "label_spreading", "auto"] = "none",
-        balance_classes: bool = False,
         pool_embeddings: PoolEmbeddings | None = None,
     ) -> None:
         super().__init__(model, serialization_dir, resolve_device(cuda_device))
@@ -130,8 +124,6 @@ class LogisticRegressionTrainer(Trainer):
             raise ConfigurationError(f"trainer: {fault}")
         if prior == "label_spreading" and pool_embeddings is None:
             raise ConfigurationError(_NO_POOL)
-        if balance_classes and getattr(model, "class_weights", None) is not None:
-            raise ConfigurationError(_TWO_WEIGHTS)
         layer = getattr(model, "linear_layer", None)
         assert isinstance(layer, torch.nn.Linear)
         self.data_loader = data_loader
@@ -142,7 +134,6 @@ class LogisticRegressionTrainer(Trainer):
         self._max_iterations = max_iterations
         self._tolerance = tolerance
         self._prior = prior
-        self._balance_classes = balance_classes
         self._pool = pool_embeddings
 
     @classmethod
@@ -165,6 +156,7 @@ class LogisticRegressionTrainer(Trainer):
     @overrides
     def train(self, recover: bool = False) -> dict[str, Any]:
         ids, features, labels = self._collect()
+        self.model.balance_classes(labels)
         choices = self._fit(ids, features, labels)
         if self.serialization_dir is not None:
             write_environment(self.serialization_dir, device=device_name(self.device))
@@ -227,7 +219,7 @@ class LogisticRegressionTrainer(Trainer):
             return {}
         mean, scale = self._scaling(features)
         labeled = LabeledEmbeddings(
-            ids, (features - mean) / scale, indices, self._weights_of(classes, indices)
+            ids, (features - mean) / scale, indices, self._weights_of(classes)
         )
         fitter = HeadFitter(labeled, self._pool, self._max_iterations, self._tolerance)
         head = fitter.fit(self._priors(), self._strengths(len(classes)))
@@ -254,11 +246,8 @@ class LogisticRegressionTrainer(Trainer):
         # scikit-learn penalizes the difference of the two weights, which is twice either of them
         return [self._inverse_regularization / (2 if classes == 2 else 1)]
 
-    def _weights_of(self, classes: Labels, indices: Labels) -> NDArray[np.float64]:
+    def _weights_of(self, classes: Labels) -> NDArray[np.float64]:
         """Return the weight of each class that has images, in the sum of losses."""
-        if self._balance_classes:
-            counts = np.bincount(indices)
-            return len(indices) / (len(classes) * counts.astype(np.float64))
         weights = self._class_weights()
         if weights is None:
             return np.ones(len(classes))

@@ -193,6 +193,7 @@ class TrainingLoop(EpochTrainer):
             random = self._recover() or random
         elif self.checkpointer is not None:
             self.checkpointer.check_unused()
+        self.balance_classes(self.data_loader)
         self.fit_embedding_scaling(self.data_loader)
         self._check_metric()
         self.callbacks.on_start(self)

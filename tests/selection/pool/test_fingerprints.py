@@ -18,10 +18,13 @@ from torch import nn
 
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance, Sample
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models import Model
 from allencv_al.selection.pool.fingerprints import (
     decoding_fingerprint,
     describe,
     digest,
+    embedding_fingerprint,
     weights_fingerprint,
 )
 
@@ -187,3 +190,17 @@ def test_what_refers_to_itself_is_described() -> None:
 def test_a_digest_tells_where_texts_end() -> None:
     assert digest("ab", "c") != digest("a", "bc") != digest("abc")
     assert len(digest()) == 64
+
+
+def test_class_weights_from_labels_change_no_embedding() -> None:
+    model = Model.from_params(
+        {
+            "type": "basic_image_classifier",
+            "im2vec_encoder": {"type": "pool", "input_channels": 3},
+            "class_weights": "balanced",
+        },
+        vocab=Vocabulary({"labels": {"cat": 1, "dog": 1}}),
+    )
+    before = embedding_fingerprint(model)
+    model.balance_classes(np.array([0, 0, 0, 1]))
+    assert embedding_fingerprint(model) == before
