@@ -281,3 +281,22 @@ def test_runs_of_one_name_that_differ_are_not_merged(
     words = ["compare", "--runs", str(tmp_path / "one"), str(tmp_path / "two")]
     assert main([*words, "-s", str(tmp_path / "merged")]) == 2
     assert "random, seed 0: differs in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (5, "active_learning: expected"),
+        ([1], "active_learning: expected"),
+        ({"conditions": [3]}, "active_learning.conditions: expected"),
+        ({"annotator": 5}, "active_learning.annotator: expected"),
+    ],
+)
+def test_conditions_for_a_wrong_block_leave_it_to_the_check(
+    run: Run, config: dict[str, Any], block: Any, message: str
+) -> None:
+    own = config["active_learning"]
+    config["active_learning"] = {**own, **block} if isinstance(block, dict) else block
+    code, _, err = run("--pool-size", "5", "--label-noise", "0.1", "--dry-run")
+    assert (code, "Traceback" in err) == (2, False)
+    assert message in err

@@ -131,18 +131,25 @@ _CONDITIONS = {
 
 
 def with_conditions(config: Mapping[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """Return a config with the conditions that the arguments name, in place of its own."""
+    """Return a config with the conditions that the arguments name, in place of its own.
+
+    A block that is no object stays as it is: the check of the config reports it.
+    """
     changes = {
         key: getattr(args, name)
         for name, key in _CONDITIONS.items()
         if getattr(args, name) is not None
     }
-    block = dict(config.get("active_learning") or {})
-    if changes:
-        block["conditions"] = {**(block.get("conditions") or {}), **changes}
-    if args.label_noise is not None:
-        annotator = block.get("annotator") or {"type": "ground_truth"}
-        annotator = {"type": annotator} if isinstance(annotator, str) else dict(annotator)
+    own = config.get("active_learning")
+    if not isinstance(own, Mapping | None):
+        return dict(config)
+    block = dict(own or {})
+    conditions = block.get("conditions") or {}
+    if changes and isinstance(conditions, Mapping):
+        block["conditions"] = {**conditions, **changes}
+    annotator = block.get("annotator") or {"type": "ground_truth"}
+    annotator = {"type": annotator} if isinstance(annotator, str) else annotator
+    if args.label_noise is not None and isinstance(annotator, Mapping):
         seed = {} if args.conditions_seed is None else {"seed": args.conditions_seed}
         block["annotator"] = {**annotator, "noise": args.label_noise, **seed}
     return {**config, "active_learning": block} if block else dict(config)

@@ -206,7 +206,15 @@ class LogisticRegressionTrainer(Trainer):
                 labels.append(tensors["label"].cpu())
         if not features:
             raise TrainingError("the data loader gave no batches: is there any training data?")
-        return ids, torch.cat(features).numpy(), torch.cat(labels).numpy()
+        rows = torch.cat(features).numpy()
+        odd = np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist()
+        if odd:
+            raise TrainingError(
+                f"the embeddings of {len(odd)} of {len(ids)} images hold NaN or infinity "
+                f"({', '.join(ids[row] for row in odd[:3])}); are the encoder's weights whole, and "
+                "is its input normalized as it was trained?"
+            )
+        return ids, rows, torch.cat(labels).numpy()
 
     def _fit(self, ids: Sequence[str], features: Features, labels: Labels) -> dict[str, Any]:
         """Set the layer; return what was chosen, where anything was to choose."""

@@ -225,3 +225,12 @@ def test_numbers_out_of_range_are_faults_of_the_config(name: str) -> None:
 
     faults = check(LogisticRegressionTrainer, {name: 0})
     assert [fault.path for fault in faults] == [name]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_embeddings_that_are_no_numbers_are_named(value: float) -> None:
+    loader = Images((0, 1, 2))
+    loader.pixels[8, 1] = value
+    trainer = LogisticRegressionTrainer(model(), loader, prior="auto")  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match=r"1 of 60 images hold NaN or infinity \(1/1\)"):
+        trainer.train()
