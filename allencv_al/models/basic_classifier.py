@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.common.config.configurable import Rule
 from allencv_al.common.errors import ConfigurationFaults
 from allencv_al.common.feature_scaling import FeatureScalingKind
 from allencv_al.common.names import class_name, did_you_mean
@@ -115,7 +116,7 @@ class BasicImageClassifier(Model):
         WeightsError: The weights file is absent or does not fit.
     """
 
-    joint_rules = (_smoothing_rule, _weights_rule)
+    joint_rules: ClassVar[tuple[Rule, ...]] = (_smoothing_rule, _weights_rule)
 
     def __init__(
         self,
@@ -287,7 +288,7 @@ class BasicImageClassifier(Model):
     @classmethod
     @overrides
     def fixed_embedding_in(cls, config: ConfigView, image_shape: ImageShape) -> bool:
-        if not config.sound("im2im_encoder", "im2vec_encoder"):
+        if not config.sound(*_encoders_in(config)):
             return False
         try:
             with torch.device("meta"):
@@ -396,9 +397,9 @@ def _is_frozen(encoder: torch.nn.Module) -> bool:
 
 
 def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
-    names = [name for name in _ENCODERS if config.get(name) is not None]
+    names = _encoders_in(config)
     try:
-        if config.sound(*_ENCODERS):
+        if config.sound(*names):
             _build_encoders(config, image_shape)
         elif config.sound(names[0]):  # the faults of the other one are known
             config.build(names[0], **input_sizes(image_shape))
@@ -406,6 +407,11 @@ def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault
         yield from error.faults
     except _MisfitError as error:
         yield config.fault(error.name, str(error))
+
+
+def _encoders_in(config: ConfigView) -> list[str]:
+    """Return the encoders of a config; a subclass may take one of them only."""
+    return [name for name in _ENCODERS if config.get(name) is not None] or [_ENCODERS[-1]]
 
 
 class _MisfitError(ConfigurationError):

@@ -124,7 +124,8 @@ class Model(torch.nn.Module, Registrable):
     """
 
     builtin: ClassVar[dict[str, str]] = {
-        "basic_image_classifier": "allencv_al.models.basic_classifier"
+        "basic_image_classifier": "allencv_al.models.basic_classifier",
+        "zero_shot_classifier": "allencv_al.models.zero_shot_classifier",
     }
     injected = ("vocab", "serialization_dir", "image_shape")
 

@@ -20,7 +20,7 @@ from allencv_al.modules.packaged_weights import PACKAGES, PREFIX, packaged_weigh
 OFFLINE = "offline"
 """Name of the network whose weights the extra `[offline]` installs."""
 
-LIBRARIES = ("timm", "torchvision")
+LIBRARIES = ("timm", "torchvision", "open_clip")
 
 _WORD = "pretrained"  # the transform that is completed
 _READERS = ("dataset_reader", "validation_dataset_reader")
@@ -74,8 +74,8 @@ class EncoderName:
     """A pretrained network: its library, its name there, and its weights if not the published ones.
 
     Args:
-        library: `timm` or `torchvision`.
-        model: Name of the network in the library.
+        library: `timm`, `torchvision` or `open_clip`.
+        model: Name of the network in the library; empty where a folder of weights says it.
         weights: A source of weights, or the name of published ones; None for the library's default.
     """
 
@@ -85,11 +85,12 @@ class EncoderName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the network of `timm:NAME`, `torchvision:NAME`, a torchvision name, or `offline`.
+        """Return the network of `LIBRARY:NAME`, a torchvision name, or `offline`.
 
         Args:
             text: The name; a source of weights may stand behind a further colon:
-                `timm:resnet18:weights.pth`, `squeezenet1_1:~/squeezenet.pth`.
+                `timm:resnet18:weights.pth`, `squeezenet1_1:~/squeezenet.pth`. A folder instead
+                of a name of open_clip is its weights.
         """
         if text == OFFLINE:
             name, package = next(iter(PACKAGES.items()))
@@ -97,6 +98,8 @@ class EncoderName:
         library, _, rest = text.partition(":")
         if library not in LIBRARIES:
             library, rest = "torchvision", text
+        if library == "open_clip" and expanded(rest).is_dir():
+            return cls(library, "", rest)
         model, _, weights = rest.partition(":")
         return cls(library, model, weights or None)
 
@@ -110,6 +113,8 @@ class EncoderName:
             weights = encoder.get("weights_file")
         if kind == "pretrained_resnet":
             kind, model = "torchvision", encoder.get("resnet_model")
+        if kind == "open_clip" and not isinstance(model, str):
+            model = ""  # said by a folder of weights
         if kind not in LIBRARIES or not isinstance(model, str):
             return None
         return cls(str(kind), model, None if weights is None else str(weights))
@@ -120,11 +125,15 @@ class EncoderName:
         Raises:
             WeightsError: The `config.json` in the folder of its weights cannot be read.
         """
+        if self.library == "open_clip":
+            return self._of_open_clip()
         return self._of_timm() if self.library == "timm" else self._of_torchvision()
 
     def config(self) -> dict[str, Any]:
         """Return the config of a frozen encoder with pretrained weights."""
         config: dict[str, Any] = {"type": self.library, "model": self.model, "requires_grad": False}
+        if self.library == "open_clip":
+            return {**config, "model": self.model or None, "weights": self.weights}
         if self.library == "torchvision":
             return {**config, "weights": self.weights or _PUBLISHED}
         if self.weights is None:
@@ -168,6 +177,18 @@ class EncoderName:
         config = folder_config(folder).get("pretrained_cfg")
         return config if isinstance(config, dict) else {}
 
+    def _of_open_clip(self) -> Preprocessing | None:
+        from allencv_al.modules.im2vec_encoders.open_clip_vectors import image_settings
+
+        found = image_settings(self.model or None, self.weights)
+        if found is None:
+            return None
+        size = found["size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        mean, std = tuple(found["mean"]), tuple(found["std"])
+        # "squash" (SigLIP) and "longest" would keep the borders; here images are cropped
+        return Preprocessing(height, width, max(height, width), mean, std)
+
     def _of_torchvision(self) -> Preprocessing | None:
         from torchvision import models
 
@@ -205,10 +226,14 @@ def is_timm_model(model: str) -> bool:
 def complete_preprocessing(config: dict[str, Any]) -> None:
     """Write the numbers of a pretrained network into each transform `pretrained` of a config.
 
+    Likewise what the folder of an `open_clip` model says of its layers, into the encoder: an
+    archive then needs no folder.
+
     Args:
         config: The config of an experiment; it is changed. What has no network, or none that is
             known, stays as it is: the check of the config reports it.
     """
+    _complete_model(config.get("model"))
     for key in _READERS:
         reader = config.get(key)
         steps = reader.get("augmentation") if isinstance(reader, dict) else None
@@ -221,6 +246,24 @@ def complete_preprocessing(config: dict[str, Any]) -> None:
             found = _preprocessing_for(given.get("model"), config.get("model"))
             if found is not None:
                 steps[index] = found.transform(_with_size(given, config.get("model")))
+
+
+def _complete_model(model: object) -> None:
+    encoder = model.get("im2vec_encoder") if isinstance(model, Mapping) else None
+    if not isinstance(encoder, dict) or encoder.get("type") != "open_clip":
+        return
+    weights = encoder.get("weights")
+    if encoder.get("model") is not None or not isinstance(weights, str):
+        return
+    folder = expanded(weights)
+    if not folder.is_dir():
+        return
+    from allencv_al.modules.im2vec_encoders.open_clip_vectors import folder_settings, image_part
+
+    try:
+        encoder["model"] = image_part(folder_settings(folder)["model_cfg"])
+    except AllenCVError:  # the check of the encoder reports it
+        return
 
 
 def _with_size(given: Mapping[str, Any], model: object) -> Mapping[str, Any]:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder as Im2VecEncoder
     from allencv_al.modules.im2vec_encoders.base import VectorEncoder as VectorEncoder
     from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder as FlattenEncoder
+    from allencv_al.modules.im2vec_encoders.open_clip_vectors import (
+        OpenClipEncoder as OpenClipEncoder,
+    )
     from allencv_al.modules.im2vec_encoders.pooling import PoolEncoder as PoolEncoder
     from allencv_al.modules.im2vec_encoders.timm_vectors import (
         TimmVectorEncoder as TimmVectorEncoder,
@@ -23,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "FlattenEncoder": "allencv_al.modules.im2vec_encoders.flatten",
         "Im2VecEncoder": "allencv_al.modules.im2vec_encoders.base",
+        "OpenClipEncoder": "allencv_al.modules.im2vec_encoders.open_clip_vectors",
         "PoolEncoder": "allencv_al.modules.im2vec_encoders.pooling",
         "TimmVectorEncoder": "allencv_al.modules.im2vec_encoders.timm_vectors",
         "TorchvisionVectorEncoder": "allencv_al.modules.im2vec_encoders.torchvision_vectors",

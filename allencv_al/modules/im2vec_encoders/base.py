@@ -26,6 +26,7 @@ class Im2VecEncoder(torch.nn.Module, Registrable):
 
     builtin: ClassVar[dict[str, str]] = {
         "flatten": f"{_FOLDER}.flatten",
+        "open_clip": f"{_FOLDER}.open_clip_vectors",
         "pool": f"{_FOLDER}.pooling",
         "timm": f"{_FOLDER}.timm_vectors",
         "torchvision": f"{_FOLDER}.torchvision_vectors",

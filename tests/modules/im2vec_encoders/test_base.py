@@ -17,11 +17,13 @@ FROM_MAPS: dict[str, dict[str, object]] = {
     "flatten": FLATTEN,
     "pool": {"type": "pool", "input_channels": 4, "mode": "generalized_mean"},
 }
+SIZE = 160
+_VISION = {"image_size": SIZE, "layers": 2, "width": 16, "head_width": 8, "patch_size": 32}
 FROM_IMAGES: dict[str, dict[str, object]] = {
+    "open_clip": {"type": "open_clip", "model": {"embed_dim": 12, "vision_cfg": _VISION}},
     "timm": {"type": "timm", "model": "test_vit"},
     "torchvision": {"type": "torchvision", "model": "shufflenet_v2_x0_5"},
 }
-SIZE = 160
 
 
 def build(name: str, **changes: object) -> VectorEncoder:
