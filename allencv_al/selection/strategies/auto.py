@@ -18,9 +18,9 @@ class Auto(QueryStrategy):
     """Chooses by what measured best at each number of labels, with nothing to set.
 
     Before the first label: typical items of as many clusters as are asked for (`typiclust`), on
-    scaled embeddings. From then on `bait`, whose probabilities are calibrated in every round: with
-    few labels they are nearly equal, so that items are chosen that cover the pool; the better the
-    model knows the pool, the more the uncertain ones count.
+    scaled embeddings. From then on `bait`, whose probabilities are as sure as the labels allow:
+    with few labels they are nearly equal, so that items are chosen that cover the pool; the better
+    the model knows the pool, the more the uncertain ones count.
 
     Args:
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same

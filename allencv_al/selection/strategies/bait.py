@@ -16,7 +16,7 @@ from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, PositiveInt, QueryStrategy
-from allencv_al.selection.strategies.shared.calibration import fitted_temperature
+from allencv_al.selection.strategies.shared.calibration import steady_temperature
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
 from allencv_al.selection.strategies.shared.fisher_cover import FisherCover, ScaledBlocks
 from allencv_al.selection.strategies.shared.softmax import softmax
@@ -55,8 +55,9 @@ class Bait(QueryStrategy):
         top_classes: For `full`: how many of the likeliest classes of an item count. Null: all.
         regularization: λ, as a share of the trace of F.
         oversampling: Items chosen first, as a multiple of those asked for; 2 in the paper.
-        temperature: Divisor of the logits before softmax. Null: the one that calibrates the model,
-            estimated from the labels, and at most 1.
+        temperature: Divisor of the logits before softmax. Null: the one at which the model is as
+            sure of the pool as a ridge classifier of the labels, whatever the sharpness of its own
+            logits is.
         scaling: The scaling of the embeddings, by the statistics of the pool.
         max_references: The number of items whose information counts as the pool's; of a larger pool
             a random sample.
@@ -95,9 +96,7 @@ class Bait(QueryStrategy):
         assert pool.logits is not None and pool.labeled_logits is not None
         self._check_size(pool)
         rows = CanonicalRows(pool, seed, self.scaling)
-        # Labels that were asked for are harder than the pool, and the estimate is too high then:
-        # above 1 it would make all items alike, and outliers as good as any
-        temperature = self.temperature or min(fitted_temperature(pool, rows), 1.0)
+        temperature = self.temperature or steady_temperature(pool, rows)
         candidates = min(len(pool), max(self.max_candidates, count))
         references = min(len(pool), self.max_references)
         looked_at = max(candidates, references)

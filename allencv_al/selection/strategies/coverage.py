@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,9 @@ _UNCERTAINTIES: dict[str, type[UncertaintyStrategy]] = {
     "entropy": Entropy,
     "least_confidence": LeastConfidence,
 }
+
+
+_MOST_HALVINGS = 8  # to a radius of 1/256, far below the distances of different images
 
 
 class CoverageStrategy(QueryStrategy):
@@ -75,25 +79,33 @@ class CoverageStrategy(QueryStrategy):
         references = min(len(pool), self.max_references)
         candidates = min(len(pool), max(self.max_candidates, count))
         weights = self._weights(pool, rows)
-        coverage = KernelCoverage(
-            rows,
-            references,
-            self._kernel(pool, rows, seed),
-            None if weights is None else weights[rows.order[:references]],
-        )
+        if weights is not None:
+            weights = weights[rows.order[:references]]
         scale = len(pool) / references
         picks: list[int] = []
         gains: list[float] = []
         reasons: list[dict[str, Any]] = []
-        for position, gain in lazy_greedy(coverage, candidates, count):
-            picks.append(position)
-            gains.append(gain * scale)
-            reasons.append({**self._reason(gain * scale), "coverage": coverage.share()})
+        kernels = self._kernels(pool, rows, seed)
+        for number, kernel in enumerate(kernels, 1):
+            coverage = KernelCoverage(rows, references, kernel, weights)
+            for position in picks:
+                coverage.choose(position)
+            last = number == len(kernels)
+            if not last and coverage.share() == 1:
+                continue
+            for position, gain in lazy_greedy(coverage, candidates, count - len(picks), picks):
+                if gain <= 0 and not last:
+                    break
+                picks.append(position)
+                gains.append(gain * scale)
+                reasons.append({**self._reason(gain * scale), "coverage": coverage.share()})
+            if len(picks) == count:
+                break
         return Picks(rows.order[picks], np.array(gains, np.float32), tuple(reasons))
 
     @abstractmethod
-    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
-        """Return the kernel k."""
+    def _kernels(self, pool: Pool, rows: CanonicalRows, seed: int) -> Sequence[Kernel]:
+        """Return the kernel k, and those that take its place in turn once nothing gains by it."""
 
     def _weights(self, pool: Pool, rows: CanonicalRows) -> NDArray[np.float32] | None:
         """Return the weight of the coverage of each item, `[N]`; None for 1."""
@@ -108,7 +120,8 @@ class ProbCover(CoverageStrategy):
     """Takes the item with the most uncovered items nearer than a radius; for a cold start.
 
     An item is covered if a labeled or picked item is nearer than the radius. Once all are covered,
-    picks are random. Yehuda, Dekel, Hacohen & Weinshall, "Active learning through a covering lens",
+    a radius of its own choice is halved; picks by a given `radius` are random, as in the paper.
+    Yehuda, Dekel, Hacohen & Weinshall, "Active learning through a covering lens",
     NeurIPS 2022, arXiv 2205.11320.
 
     Args:
@@ -148,13 +161,12 @@ class ProbCover(CoverageStrategy):
         self.num_classes = num_classes
 
     @overrides
-    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
-        radius = self.radius
-        if radius is None:
-            classes = self.num_classes or _classes_of(pool)
-            radius = pure_radius(rows, classes, self.purity, seed)
-        square = radius**2
-        return Kernel(radius, lambda distances: (distances < square).astype(np.float32))
+    def _kernels(self, pool: Pool, rows: CanonicalRows, seed: int) -> Sequence[Kernel]:
+        if self.radius is not None:
+            return [_ball(self.radius)]
+        classes = self.num_classes or _classes_of(pool)
+        radius = pure_radius(rows, classes, self.purity, seed)
+        return [_ball(radius / 2**halvings) for halvings in range(_MOST_HALVINGS + 1)]
 
     @overrides
     def _reason(self, gain: float) -> dict[str, Any]:
@@ -201,7 +213,7 @@ class MaxHerding(CoverageStrategy):
         self.neighbor = neighbor
 
     @overrides
-    def _kernel(self, pool: Pool, rows: CanonicalRows, seed: int) -> Kernel:
+    def _kernels(self, pool: Pool, rows: CanonicalRows, seed: int) -> Sequence[Kernel]:
         bandwidth = self.bandwidth or self._fitted_bandwidth(rows)
         factor = -0.5 / bandwidth**2
 
@@ -209,7 +221,7 @@ class MaxHerding(CoverageStrategy):
             distances *= factor
             return np.exp(distances, out=distances)
 
-        return Kernel(bandwidth, gaussian)
+        return [Kernel(bandwidth, gaussian)]
 
     def _fitted_bandwidth(self, rows: CanonicalRows) -> float:
         return neighbor_distance(rows, self.neighbor)
@@ -274,6 +286,11 @@ class UncertaintyHerding(MaxHerding):
         # The paper's kernel is exp(-d²/h²), so σ = h/√2. Labeled near duplicates would make a
         # kernel that covers nothing but themselves
         return max(least / math.sqrt(2), neighbor_distance(rows, 1))
+
+
+def _ball(radius: float) -> Kernel:
+    square = radius**2
+    return Kernel(radius, lambda distances: (distances < square).astype(np.float32))
 
 
 def _scaling_for(distance: float | None) -> FeatureScalingKind:

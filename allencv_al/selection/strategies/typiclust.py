@@ -26,6 +26,7 @@ from allencv_al.selection.strategies.shared.distances import squared_norms
 _EPSILON = 1e-5  # the paper's: identical neighbors make no infinite typicality
 _SPARE = 12  # neighbors kept beyond those counted, so that removals rarely force a new search
 _ROWS_PER_BLOCK = 256
+_SMALL_CLUSTER = 5  # the paper's
 
 
 class ClusterTypicality:
@@ -120,8 +121,9 @@ class TypiClust(QueryStrategy):
 
     Args:
         max_clusters: The largest number of clusters; 500 in the paper.
-        min_cluster_size: The largest size (labeled items included) of clusters that are left out;
-            5 in the paper.
+        min_cluster_size: The largest size (labeled items included) of clusters that come last; 5 in
+            the paper. Null: 5, but at most half of the mean size, which is small where labels are
+            many for the pool.
         neighbors: The number of neighbors whose distances count; 20 in the paper.
         scaling: The scaling of the embeddings, by the statistics of the pool; `none` in the paper,
             whose embeddings have length 1.
@@ -136,7 +138,7 @@ class TypiClust(QueryStrategy):
     def __init__(
         self,
         max_clusters: PositiveInt = 500,
-        min_cluster_size: Annotated[int, Ge(0)] = 5,
+        min_cluster_size: Annotated[int, Ge(0)] | None = None,
         neighbors: PositiveInt = 20,
         scaling: FeatureScalingKind = "standardize_l2",
         memory_budget_mb: PositiveFloat = 512.0,
@@ -179,8 +181,12 @@ class TypiClust(QueryStrategy):
         """Return the clusters to take from in turn, and those to take from after them."""
         sizes = labeled + unlabeled
         order = [c for c in np.lexsort((-sizes, labeled)).tolist() if unlabeled[c]]
-        large = [cluster for cluster in order if sizes[cluster] > self.min_cluster_size]
-        return large, [cluster for cluster in order if sizes[cluster] <= self.min_cluster_size]
+        least = self.min_cluster_size
+        if least is None:
+            # Else nearly all would be too small, and the few large ones be emptied first
+            least = min(_SMALL_CLUSTER, int(sizes.mean() / 2))
+        large = [cluster for cluster in order if sizes[cluster] > least]
+        return large, [cluster for cluster in order if sizes[cluster] <= least]
 
 
 class _Supply:

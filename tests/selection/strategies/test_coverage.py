@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,6 +125,27 @@ def test_clusters_far_apart_are_covered_largest_first(strategy: ProbCover | MaxH
 def test_prob_cover_counts_what_each_pick_newly_covers() -> None:
     selection = ProbCover(radius=3.0).select(blobs([20, 50, 30, 40]), 5, SEED)
     assert [reason["newly_covered"] for reason in selection.reasons] == [50, 40, 30, 20, 0]
+
+
+def test_prob_cover_halves_its_own_radius_once_all_is_covered() -> None:
+    pool = blobs([20, 50, 30, 40])
+    selection = ProbCover(num_classes=4).select(pool, 12, SEED)
+    newly = [reason["newly_covered"] for reason in selection.reasons]
+    assert len({id.split("/")[0] for id in selection.ids[:4]}) == 4 and sum(newly[:4]) == 140
+    coverage = [reason["coverage"] for reason in selection.reasons]
+    assert coverage[3] == 1 > coverage[4], "of a smaller radius"
+    assert min(newly) > 0
+    # Labels that cover the pool by the first radius change nothing else
+    labeled = replace(pool, labeled_embeddings=pool.embeddings[[5, 40, 80, 120]])
+    reasons = ProbCover(num_classes=4).select(labeled, 3, SEED).reasons
+    assert all(reason["newly_covered"] > 0 for reason in reasons)
+
+
+def test_prob_cover_takes_each_item_once_where_all_coincide() -> None:
+    pool = Pool([f"{index}.png" for index in range(9)], embeddings=np.ones((9, 3), np.float32))
+    selection = ProbCover().select(pool, 9, SEED)
+    assert len(set(selection.ids)) == 9
+    assert [reason["newly_covered"] for reason in selection.reasons] == [9] + [0] * 8
 
 
 def test_what_is_labeled_need_not_be_covered_again() -> None:

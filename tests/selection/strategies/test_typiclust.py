@@ -77,7 +77,7 @@ def test_clusters_with_fewer_labeled_items_come_first() -> None:
 
 
 def test_small_clusters_come_after_all_others_are_used_up() -> None:
-    selection = TypiClust(max_clusters=3).select(blobs([6, 5, 8]), 19)
+    selection = TypiClust(max_clusters=3, min_cluster_size=5).select(blobs([6, 5, 8]), 19)
     clusters = [id.split("/")[0] for id in selection.ids]
     assert clusters == ["2", "0"] * 6 + ["2"] * 2 + ["1"] * 5
 
@@ -91,3 +91,18 @@ def test_of_a_huge_cluster_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(typiclust, "_LARGEST_LOOKED_AT", 16)
     selection = TypiClust(max_clusters=2).select(blobs([60, 50]), 110)
     assert len(set(selection.ids)) == 110
+
+
+def test_clusters_with_the_fewest_labels_come_first_also_where_all_are_small() -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(80, 6)).astype(np.float32)
+    pool = Pool(
+        [f"{index}.png" for index in range(60)], embeddings=rows[:60], labeled_embeddings=rows[60:]
+    )
+
+    def labels(strategy: TypiClust) -> list[int]:
+        reasons = strategy.select(pool, 8, 0).reasons
+        return [reason["labeled_in_cluster"] for reason in reasons]
+
+    assert labels(TypiClust()) == [0] * 8
+    assert labels(TypiClust(min_cluster_size=5)) != [0] * 8, "the paper's limit leaves them out"

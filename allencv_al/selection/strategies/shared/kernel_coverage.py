@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ class KernelCoverage:
 
 
 def lazy_greedy(
-    coverage: KernelCoverage, candidates: int, count: int
+    coverage: KernelCoverage, candidates: int, count: int, taken: Sequence[int] = ()
 ) -> Iterator[tuple[int, float]]:
     """Yield the items that raise the coverage most, one after another, with their gains.
 
@@ -119,8 +119,10 @@ def lazy_greedy(
         coverage: The coverage to raise.
         candidates: The number of items that may be chosen, the first in canonical order.
         count: The number of items to choose.
+        taken: Candidates that are not to be chosen.
     """
     bounds = coverage.gains(np.arange(candidates))
+    bounds[list(taken)] = -np.inf
     evaluated_for = np.zeros(candidates, np.int64)
     for pick in range(count):
         look = _FIRST_LOOK

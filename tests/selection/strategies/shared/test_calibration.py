@@ -9,7 +9,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from allencv_al.selection.pool.unlabeled_pool import Pool
-from allencv_al.selection.strategies.shared.calibration import _ridge, fitted_temperature
+from allencv_al.selection.strategies.shared.calibration import (
+    _ridge,
+    fitted_temperature,
+    steady_temperature,
+)
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
 
 CLASSES, WIDTH, COUNT = 4, 20, 3000
@@ -73,6 +77,38 @@ def test_labels_that_mean_nothing_make_probabilities_equal() -> None:
 def test_without_labels_logits_stay_as_they_are(labels: np.ndarray | None) -> None:
     pool, _ = pool_and_truth(40)
     assert fitted(replace(pool, labeled_labels=labels)) == 1.0
+
+
+def steady(pool: Pool) -> float:
+    return steady_temperature(pool, CanonicalRows(pool, 0, "standardize_l2"))
+
+
+def test_a_steady_temperature_makes_sharper_logits_as_sure_as_others() -> None:
+    pool, _ = pool_and_truth(100)
+    assert pool.logits is not None
+    sharper = replace(pool, logits=4 * pool.logits)
+    assert steady(sharper) == pytest.approx(4 * steady(pool), rel=1e-3)
+
+
+def test_a_steady_temperature_grows_less_than_the_accuracy_falls_on_hard_labels() -> None:
+    """Labels of the hardest items: calibrated on them, the model would seem to know little."""
+    pool, truth = pool_and_truth(200)
+    assert pool.logits is not None and pool.embeddings is not None
+    ordered = np.sort(pool.logits, axis=1)
+    hard = np.argsort(ordered[:, -1] - ordered[:, -2])[:200]
+    asked = replace(pool, labeled_embeddings=pool.embeddings[hard], labeled_labels=truth[hard])
+    assert fitted(asked) / fitted(pool) > 1.5 * steady(asked) / steady(pool)
+
+
+def test_a_steady_temperature_makes_the_model_surer_with_more_labels() -> None:
+    few, many = (pool_and_truth(count)[0] for count in (8, 200))
+    assert confidence(few, steady(few)) < confidence(many, steady(many))
+
+
+@pytest.mark.parametrize("labels", [None, np.array([1]), np.full(40, -1)])
+def test_without_labels_a_steady_temperature_changes_nothing(labels: np.ndarray | None) -> None:
+    pool, _ = pool_and_truth(40)
+    assert steady(replace(pool, labeled_labels=labels)) == 1.0
 
 
 def test_predictions_without_an_item_are_those_of_a_refit() -> None:
