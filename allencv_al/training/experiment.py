@@ -170,6 +170,7 @@ class Experiment(FromParams):
         yield from _validation_faults(config)
         yield from _shape_faults(config)
         yield from unused_key_faults(config)
+        yield from _sampling_faults(config)
 
     def read(self) -> Datasets:
         """List the images of every data set; with lazy readers none is decoded.
@@ -432,6 +433,21 @@ def _split_faults(config: ConfigView) -> Iterator[Fault]:
         else:
             if groups != 1:
                 yield config.fault("group_by", f"expected one group in brackets, found {groups}")
+
+
+def _sampling_faults(config: ConfigView) -> Iterator[Fault]:
+    """Yield a `class_sampling` that the trainer does not use, or that corrects twice."""
+    loader, trainer, model = (config.child(name) for name in ("data_loader", "trainer", "model"))
+    sampling = None if loader is None else loader.get("class_sampling")
+    if loader is None or sampling in (None, "natural") or not loader.sound("class_sampling"):
+        return
+    trainer_class = None if trainer is None else subclass_of(trainer.cls, Trainer)
+    if trainer_class is not None and not trainer_class.learns_from_batches:
+        message = 'the trainer learns from all images at once; set model.class_weights: "balanced"'
+        yield loader.fault("class_sampling", message)
+    elif model is not None and model.get("class_weights") == "balanced":
+        message = f'"{sampling}" and model.class_weights "balanced" correct twice; leave one out'
+        yield loader.fault("class_sampling", message)
 
 
 def _sample_faults(config: ConfigView) -> Iterator[Fault]:

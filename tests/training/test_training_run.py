@@ -372,3 +372,29 @@ def test_an_archive_keeps_balanced_class_weights(
     measured = json.loads(capsys.readouterr().out)
     assert measured["loss"] == pytest.approx(metrics["test_loss"])
     assert measured["per_class_f1"] == metrics["test_per_class_f1"]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "weights", "problem"),
+    [
+        ("gradient_descent", "balanced", "correct twice"),
+        ("logistic_regression", None, "learns from all images at once"),
+    ],
+)
+def test_a_sampling_that_does_not_help_is_a_fault(
+    config: dict[str, Any], trainer: str, weights: str | None, problem: str
+) -> None:
+    config["data_loader"]["class_sampling"] = "balanced"
+    config["trainer"] = {"type": trainer}
+    config["model"]["class_weights"] = weights
+    with pytest.raises(ConfigurationError, match=f"data_loader.class_sampling: .*{problem}"):
+        check_experiment(Params(config), "config")
+
+
+def test_sampled_classes_train_alike_twice(config: dict[str, Any], tmp_path: Path) -> None:
+    for number in range(1, 4):
+        (tmp_path / "train/bright" / f"{number}.png").unlink()
+    config["data_loader"]["class_sampling"] = "square_root"
+    first, second = (train(Params(config), tmp_path / name) for name in ("one", "two"))
+    assert first["training_loss"] == second["training_loss"]
+    assert first["test_balanced_accuracy"] == 1.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -37,20 +37,23 @@ class BatchSlot:
         pass_index: Number of the pass over the dataset, from 0; it seeds the augmentation of its
             items.
         positions: The positions of its items in the dataset, int64 `[B]`.
+        repeats: Number of times that each item stood in the pass before, int64 `[B]`; it seeds,
+            too. None where every item stands once.
     """
 
     index: int
     pass_index: int
     positions: NDArray[np.int64]
+    repeats: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOrder:
     """The order of an endless stream of passes over a dataset, cut into batches and epochs.
 
-    Every pass has an order of its own, f(seed, pass), in which every item stands once. An epoch is
-    one pass, or, with `batches_per_epoch`, so many batches of the stream: the next epoch
-    continues where it ended.
+    Every pass has an order of its own, f(seed, pass), in which every item stands once, unless
+    `quotas` say otherwise. An epoch is one pass, or, with `batches_per_epoch`, so many batches of
+    the stream: the next epoch continues where it ended.
 
     Args:
         size: Number of items.
@@ -60,6 +63,8 @@ class BatchOrder:
         drop_last: Whether to leave out a last batch with fewer items.
         batches_per_epoch: Batches in an epoch; None for one pass.
         merge_single: Whether a last batch of one item joins the batch before it.
+        quotas: Positions of the items of each class, and how many items of it a pass draws, `size`
+            in all. None draws every item once.
     """
 
     size: int
@@ -69,6 +74,7 @@ class BatchOrder:
     drop_last: bool = False
     batches_per_epoch: int | None = None
     merge_single: bool = False
+    quotas: Sequence[tuple[NDArray[np.int64], int]] | None = field(default=None, compare=False)
 
     @property
     def batches_per_pass(self) -> int:
@@ -102,16 +108,20 @@ class BatchOrder:
 
     def _slots(self, offset: int, length: int, start: int, per_pass: int) -> Iterator[BatchSlot]:
         order, of_pass = np.empty(0, np.int64), -1
+        repeats: NDArray[np.int64] | None = None
         for index in range(start, length):
             # Passes follow one another in one stream, wherever epochs end
             pass_index, place = divmod(offset + index, per_pass)
             if pass_index != of_pass:
                 order, of_pass = self.order(pass_index), pass_index
+                repeats = None if self.quotas is None else _repeats(order)
             first = place * self.batch_size
             end = first + self.batch_size
             if self._merges and place == per_pass - 1:
                 end = self.size
-            yield BatchSlot(index, pass_index, order[first:end])
+            rows = slice(first, end)
+            part = None if repeats is None else repeats[rows]
+            yield BatchSlot(index, pass_index, order[rows], part)
 
     def order(self, pass_index: int) -> NDArray[np.int64]:
         """Return the positions of all items in the order of one pass.
@@ -123,7 +133,55 @@ class BatchOrder:
         if not self.shuffle:
             return np.arange(self.size, dtype=np.int64)
         bits = np.random.PCG64(np.random.SeedSequence([self.seed & _SEED_BITS, pass_index]))
-        return np.argsort(bits.random_raw(self.size), kind="stable").astype(np.int64, copy=False)
+        if self.quotas is None:
+            return _permutation(bits, self.size)
+        drawn = np.concatenate([_drawn(bits, *quota) for quota in self.quotas])
+        return drawn[_permutation(bits, len(drawn))]
+
+
+def class_quotas(labels: Sequence[str | None], power: float) -> list[tuple[NDArray[np.int64], int]]:
+    """Return the items of each class, and how many of them a pass over all items draws.
+
+    A class of n items gets a share proportional to n to the power; the rest of the rounding goes to
+    the classes with the largest fractions.
+
+    Args:
+        labels: The label of each item.
+        power: 0 gives each class the same share, 1 its own.
+    """
+    members: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        members.setdefault(label or "", []).append(place)
+    names = sorted(members)
+    sizes = np.array([len(members[name]) for name in names])
+    exact = len(labels) * sizes**power / (sizes**power).sum()
+    counts = np.floor(exact).astype(np.int64)
+    rest = len(labels) - int(counts.sum())
+    counts[np.argsort(counts - exact, kind="stable")[:rest]] += 1
+    places = [np.array(members[name], np.int64) for name in names]
+    return list(zip(places, counts.tolist(), strict=True))
+
+
+def _permutation(bits: np.random.PCG64, size: int) -> NDArray[np.int64]:
+    return np.argsort(bits.random_raw(size), kind="stable").astype(np.int64, copy=False)
+
+
+def _drawn(bits: np.random.PCG64, items: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return so many items: all of them as often as it takes, and a random part of them once."""
+    times = -(-count // len(items))
+    rows = [items[_permutation(bits, len(items))] for _ in range(times)]
+    return np.concatenate([np.empty(0, np.int64), *rows])[:count]
+
+
+def _repeats(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how often each entry stands before its place."""
+    by_item = np.argsort(order, kind="stable")
+    ordered = order[by_item]
+    begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    lengths = np.diff(np.r_[begins, len(order)])
+    repeats = np.empty_like(order)
+    repeats[by_item] = np.arange(len(order)) - np.repeat(begins, lengths)
+    return repeats
 
 
 class DataLoader(Registrable):

@@ -33,6 +33,9 @@ _Load = Callable[[Instance, int], Sample]
 
 _MOST_DECODERS = 16
 
+# An item that a pass draws again is augmented as in another pass, which no training reaches
+_TURNS = 1 << 32
+
 
 class Fetcher(Protocol):
     """Makes the batch of a slot; the same slot gives the same batch anywhere."""
@@ -78,9 +81,9 @@ class ItemFetcher:
         """Begin the batch of `slot`, without the items that cannot be read."""
         reader = self._dataset.reader
         if not self._is_foreign:
-            return self._put_together(slot, mapper, self._seeded(reader.load, slot))
+            return self._put_together(slot, mapper, reader.load)
         if _is_foreign(type(reader).load):  # decoding is a part of it
-            return partial(self._put_together, slot, map, self._alone(reader.load, slot))
+            return partial(self._put_together, slot, map, _alone(reader.load))
 
         def decode(position: int) -> Sample | Exception:
             try:
@@ -88,42 +91,30 @@ class ItemFetcher:
             except Exception as error:  # said in the order of the items
                 return error
 
-        positions = slot.positions.tolist()
-        decoded = dict(zip(positions, mapper(decode, positions), strict=True))
-        by_id = {self._dataset[place].id: sample for place, sample in decoded.items()}
+        decoded = deque(mapper(decode, slot.positions.tolist()))
 
         def transform(instance: Instance, seed: int) -> Sample:
-            sample = by_id.pop(instance.id)
+            sample = decoded.popleft()  # one after the other, in the order of the slot
             if isinstance(sample, Exception):
                 raise sample
             return reader.pipeline.apply(sample, seed)
 
-        return partial(self._put_together, slot, map, self._alone(transform, slot))
+        return partial(self._put_together, slot, map, _alone(transform))
 
-    def _seeded(self, load: _Load, slot: BatchSlot) -> Callable[[Instance], Sample]:
-        def seeded(instance: Instance) -> Sample:
-            return load(instance, item_seed(self._seed, slot.pass_index, instance.id))
-
-        return seeded
-
-    def _alone(self, load: _Load, slot: BatchSlot) -> Callable[[Instance], Sample]:
-        def alone(instance: Instance, seed: int) -> Sample:
-            with seeded_globals(seed):
-                return load(instance, seed)
-
-        return self._seeded(alone, slot)
-
-    def _put_together(
-        self, slot: BatchSlot, mapper: Mapper, load_one: Callable[[Instance], Sample]
-    ) -> Batch:
-        def load(position: int) -> Sample | UnreadableImage:
-            return self._load(self._dataset[position], load_one)
-
+    def _put_together(self, slot: BatchSlot, mapper: Mapper, load_one: _Load) -> Batch:
         positions = slot.positions.tolist()
+        repeats = [0] * len(positions) if slot.repeats is None else slot.repeats.tolist()
+
+        def load(place: int) -> Sample | UnreadableImage:
+            instance = self._dataset[positions[place]]
+            turn = slot.pass_index + repeats[place] * _TURNS
+            return self._load(instance, item_seed(self._seed, turn, instance.id), load_one)
+
         instances: list[Instance] = []
         samples: list[Sample] = []
         unreadable: list[UnreadableImage] = []
-        for position, loaded in zip(positions, mapper(load, positions), strict=True):
+        places = range(len(positions))
+        for position, loaded in zip(positions, mapper(load, places), strict=True):
             if isinstance(loaded, UnreadableImage):
                 unreadable.append(loaded)
             else:
@@ -131,11 +122,9 @@ class ItemFetcher:
                 samples.append(loaded)
         return collate(instances, samples, self._vocab, unreadable, slot.index)
 
-    def _load(
-        self, instance: Instance, load: Callable[[Instance], Sample]
-    ) -> Sample | UnreadableImage:
+    def _load(self, instance: Instance, seed: int, load: _Load) -> Sample | UnreadableImage:
         try:
-            return load(instance)
+            return load(instance, seed)
         except ImageDecodeError as error:
             if self._dataset.reader.on_error == "raise":
                 raise
@@ -148,6 +137,14 @@ class ItemFetcher:
                 raise explained from error
             error.add_note(f"while the image of the item {instance.id!r} was loaded")
             raise
+
+
+def _alone(load: _Load) -> _Load:
+    def alone(instance: Instance, seed: int) -> Sample:
+        with seeded_globals(seed):
+            return load(instance, seed)
+
+    return alone
 
 
 class ResidentFetcher:

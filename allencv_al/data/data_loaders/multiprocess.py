@@ -14,7 +14,7 @@ from overrides import overrides
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.batch import Batch, label_indices
-from allencv_al.data.data_loaders.base import BatchOrder, BatchSlot, DataLoader
+from allencv_al.data.data_loaders.base import BatchOrder, BatchSlot, DataLoader, class_quotas
 from allencv_al.data.data_loaders.fetch import (
     ResidentFetcher,
     decoder_count,
@@ -48,6 +48,11 @@ def _one_length(
         yield "instances_per_epoch", "expected it or batches_per_epoch, found both"
 
 
+def _sampling_shuffles(class_sampling: str, shuffle: bool) -> Iterator[tuple[str, str]]:
+    if class_sampling != "natural" and not shuffle:
+        yield "class_sampling", f'"{class_sampling}" draws at random; set shuffle to true'
+
+
 @DataLoader.register("basic")
 @DataLoader.register("multiprocess")
 class MultiprocessDataLoader(DataLoader):
@@ -74,6 +79,12 @@ class MultiprocessDataLoader(DataLoader):
         batch_size: Items per batch.
         shuffle: Whether every pass is in a new random order, else in the dataset's. (AllenNLP 2
             shuffles only if told to.)
+        class_sampling: Share of each class among the images of a pass, which draws as many images
+            as there are: "natural", every image once; "balanced", the same share for each class;
+            "square_root", in between, by the square root of its number of images (Mahajan et al.
+            2018, arXiv:1805.00932). Images of a rare class then come several times a pass, each
+            time with an augmentation of its own; of a frequent class a new random part comes, each
+            image once. Data that measures always is "natural".
         drop_last: Whether to leave out the last batch of a pass if it has fewer items. Without it
             a last batch of one item joins the batch before it where a model that is trained has
             batch norms, which may have no statistics of a single item.
@@ -104,7 +115,7 @@ class MultiprocessDataLoader(DataLoader):
         DataError: A label is not in the vocabulary.
     """
 
-    joint_rules = (_prefetch_of_workers, _one_length)
+    joint_rules = (_prefetch_of_workers, _one_length, _sampling_shuffles)
 
     def __init__(
         self,
@@ -126,12 +137,15 @@ class MultiprocessDataLoader(DataLoader):
         track_epoch: bool = False,
         quiet: bool = False,
         evaluating: bool = False,
+        *,
+        class_sampling: Literal["natural", "square_root", "balanced"] = "natural",
     ) -> None:
         super().__init__(dataset)
         if instances_per_epoch is not None:
             batches_per_epoch = -(-instances_per_epoch // batch_size)
         if evaluating:
             shuffle, drop_last, batches_per_epoch = False, False, None
+            class_sampling = "natural"
         if vocab is not None:
             _check_labels(dataset, vocab)
         self.batch_size = batch_size
@@ -139,6 +153,10 @@ class MultiprocessDataLoader(DataLoader):
         self._order = BatchOrder(
             len(dataset), batch_size, shuffle, seed, drop_last, batches_per_epoch
         )
+        if class_sampling != "natural" and len(dataset):
+            power = 0.5 if class_sampling == "square_root" else 0.0
+            quotas = class_quotas([instance.label for instance in dataset], power)
+            self._order = replace(self._order, quotas=quotas)
         _check_not_empty(self._order)
         self._fetch = make_fetcher(dataset, vocab, seed)
         self._num_workers = num_workers

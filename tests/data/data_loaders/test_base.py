@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from allencv_al.common import ConfigurationError
 from allencv_al.common.errors import ConfigurationFaults
 from allencv_al.data.data_loaders import DataLoader, MultiprocessDataLoader
-from allencv_al.data.data_loaders.base import BatchOrder
+from allencv_al.data.data_loaders.base import BatchOrder, class_quotas
 from allencv_al.data.dataset_readers.base import Dataset
 from tests.data.data_loaders.conftest import (
     VOCAB,
@@ -226,3 +226,46 @@ def test_numbers_out_of_range_are_faults_of_the_config(
         MultiprocessDataLoader(in_memory(5), VOCAB, **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationFaults, match=f"  {name}: expected"):
         DataLoader.from_params(options, dataset=in_memory(5), vocab=VOCAB)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), st.sampled_from([0.0, 0.5, 1.0]))
+def test_a_pass_draws_as_many_items_of_each_class_as_its_quota(
+    labels: list[str], power: float
+) -> None:
+    quotas = class_quotas(labels, power)
+    order = BatchOrder(len(labels), 4, seed=1, quotas=quotas)
+    places = order.order(0)
+    assert len(places) == len(labels)
+    assert places.tolist() == order.order(0).tolist()
+    sizes = Counter(labels)
+    total = sum(size**power for size in sizes.values())
+    drawn = Counter(labels[place] for place in places)
+    for name, size in sizes.items():
+        assert abs(drawn[name] - len(labels) * size**power / total) < 1
+        # No image comes again before all others of its class have come
+        times = Counter(place for place in places.tolist() if labels[place] == name)
+        assert max(times.values(), default=0) <= -(-drawn[name] // size)
+
+
+def test_every_image_of_a_frequent_class_comes_in_some_pass() -> None:
+    labels = ["often"] * 18 + ["rare"] * 2
+    order = BatchOrder(20, 4, seed=5, quotas=class_quotas(labels, 0))
+    assert {place for index in range(20) for place in order.order(index)} == set(range(20))
+    assert order.order(0).tolist() != order.order(1).tolist()
+
+
+@given(st.lists(st.sampled_from("ab"), min_size=1, max_size=30), st.integers(0, 3))
+def test_repeats_count_within_a_pass(labels: list[str], epoch: int) -> None:
+    order = BatchOrder(len(labels), 4, quotas=class_quotas(labels, 0))
+    seen: Counter[int] = Counter()
+    for slot in order.slots(epoch):
+        assert slot.repeats is not None
+        for place, repeat in zip(slot.positions.tolist(), slot.repeats.tolist(), strict=True):
+            assert repeat == seen[place]
+            seen[place] += 1
+    for start in range(len(order)):
+        rest = [slot.repeats for slot in order.slots(epoch, start)]
+        whole = [slot.repeats for slot in order.slots(epoch)][start:]
+        assert [r.tolist() for r in rest if r is not None] == [
+            r.tolist() for r in whole if r is not None
+        ]

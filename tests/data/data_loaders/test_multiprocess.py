@@ -15,7 +15,7 @@ import torch
 from overrides import overrides
 from PIL import Image
 
-from allencv_al.common.errors import DataError, ImageDecodeError
+from allencv_al.common.errors import ConfigurationError, DataError, ImageDecodeError
 from allencv_al.common.seeding import item_seed, random_state, restore_random_state
 from allencv_al.data.data_loaders import DataLoader, MultiprocessDataLoader
 from allencv_al.data.dataset_readers.base import Dataset
@@ -417,3 +417,54 @@ def test_a_bug_in_a_transform_comes_up_with_the_name_of_the_item(
 
 
 # -- Configs ----------------------------------------------------------------------------------
+
+
+# -- Shares of classes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["in_memory", "on_disk"])
+def test_a_rare_image_comes_often_and_augmented_anew(
+    source: str, request: pytest.FixtureRequest, make_loader: MakeLoader
+) -> None:
+    whole = request.getfixturevalue(source)(13)
+    dataset = Dataset(whole.reader, list(whole)[5:])  # one cat, seven dogs
+    options = {"class_sampling": "balanced", "seed": 3}
+    epochs = {
+        name: [contents(loader, epoch) for epoch in (0, 1)]
+        for name, way in WAYS.items()
+        for loader in [make_loader(dataset, **way, **options)]
+    }
+    for name in WAYS:
+        assert epochs[name] == epochs["on demand"], name
+    loader = make_loader(dataset, **options)
+    assert contents(loader, 1, start=2) == epochs["threads"][1][2:]
+    cats = [
+        _bytes(image)
+        for epoch in (0, 1)
+        for batch in loader.batches(epoch)
+        for image, label in zip(batch.tensors["image"], batch.tensors["label"], strict=True)
+        if label == VOCAB.get_token_index("cat")
+    ]
+    assert len(cats) == len(set(cats)) == 8
+
+
+def test_a_transform_of_the_users_own_sees_each_repeat(on_disk: MakeDataset) -> None:
+    whole = on_disk(13, reader=ListedReader([GlobalSpeckle()]), broken=[6])
+    dataset = Dataset(whole.reader, list(whole)[5:])
+    dataset.reader.max_unreadable = 1.0
+    loader = MultiprocessDataLoader(dataset, VOCAB, batch_size=8, class_sampling="balanced")
+    (batch,) = loader.batches(0)
+    images = [_bytes(image) for image in batch.tensors["image"]]
+    assert batch.ids.count("005.png") == 4 and len(set(images)) == len(images)
+
+
+def test_data_that_measures_is_never_sampled(in_memory: MakeDataset) -> None:
+    loader = MultiprocessDataLoader(
+        in_memory(11), VOCAB, class_sampling="balanced", evaluating=True
+    )
+    assert ids(loader) == [f"{index:03d}" for index in range(11)]
+
+
+def test_sampling_in_order_is_a_fault(in_memory: MakeDataset) -> None:
+    with pytest.raises(ConfigurationError, match=r"class_sampling: .*; set shuffle to true"):
+        MultiprocessDataLoader(in_memory(11), VOCAB, class_sampling="balanced", shuffle=False)
