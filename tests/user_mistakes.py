@@ -70,7 +70,6 @@ def write_images(folder: Path) -> None:
 def config(folder: Path, base: str) -> dict[str, Any]:
     reader = {"type": "image_classification_directory"}
     block = {
-        "pool_data_path": str(folder / "pool"),
         "strategy": "random",
         "query_size": 2,
         "annotator": "ground_truth",
@@ -80,6 +79,7 @@ def config(folder: Path, base: str) -> dict[str, Any]:
         "dataset_reader": {**reader, "augmentation": [{"type": "normalize"}]},
         "validation_dataset_reader": {**reader, "augmentation": [{"type": "normalize"}]},
         "train_data_path": str(folder / "train"),
+        "pool_data_path": str(folder / "pool"),
         "validation_data_path": str(folder / "validation"),
         "model": {
             "type": "basic_image_classifier",

@@ -16,7 +16,6 @@ from allencv_al.common import Params
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.targets import Target, subclass_of
 from allencv_al.common.errors import ConfigurationError, Fault
-from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.experiment import Experiment, image_shape_in
@@ -108,13 +107,6 @@ class ActiveLearningExperiment(Experiment):
                 "the loop learns from all labels of a round: leave it out, or measure by "
                 "active_learning.audit",
             )
-        path = block.get("pool_data_path") if block is not None else None
-        reader = config.child("dataset_reader")
-        reader_class = None if reader is None else subclass_of(reader.cls, DatasetReader)
-        if isinstance(path, str) and reader_class is not None:
-            message = reader_class.path_fault(path) if path else 'expected a path, found ""'
-            if message is not None:
-                yield config.fault("active_learning.pool_data_path", message)
         if block is None or block.get("cache_embeddings") is True:
             yield from _chance_faults(config)
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.common.errors import DataError
-from allencv_al.common.files.paths import expanded
 from allencv_al.common.names import listed
 from allencv_al.data.dataset_readers.base import Dataset
-from allencv_al.data.dataset_readers.image_files import count_images
 from allencv_al.data.id_hash import id_hashes
-from allencv_al.data.instance import Instance, encodable
+from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
 from allencv_al.training.datasets import check_labels, only_known
+from allencv_al.training.unlabeled_images import (
+    check_distinct,
+    counted,
+    read_pool,
+    shared_images,
+    without_images_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +82,14 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         test = None if test is None else settings.conditions.test(test, train)
         train = settings.conditions.pool(train)
     sources = [train]
-    if settings.pool_data_path is not None:
-        pool = _read_pool(experiment, settings.pool_data_path)
-        sources.append(_without_images_of(datasets.train, pool))
+    if experiment.pool_data_path is not None:
+        keeps_labels = settings.annotator.needs_known_labels
+        pool = read_pool(experiment.dataset_reader, experiment.pool_data_path, keeps_labels)
+        sources.append(without_images_of(datasets.train, "train_data_path", pool))
+        check_distinct(*sources)
     measured = test if test is not None else datasets.validation
     data = LoopData(sources, measured, datasets.validation, test is None)
     items = data.items()
-    _check_distinct(sources)
     for name, dataset in ((name_of_test, test), ("validation_data_path", datasets.validation)):
         if dataset is not None:
             _check_apart(name, dataset, items)
@@ -144,55 +148,11 @@ def _split(
     )
 
 
-def _read_pool(experiment: ActiveLearningExperiment, path: str) -> Dataset:
-    """Return the images at `pool_data_path`; of a folder all image files, for any reader."""
-    reader = experiment.dataset_reader
-    hidden = not experiment.settings.annotator.needs_known_labels
-    folder = expanded(path)
-    if hidden and folder.is_dir():
-        names, skipped = count_images(folder)
-        if names:
-            logger.info("%s: %d images; skipped: %s", folder, len(names), skipped)
-            return Dataset(reader, [Instance(encodable(name), folder / name) for name in names])
-    dataset = reader.read(path)
-    if not hidden:
-        return dataset
-    instances = [replace(instance, label=None) for instance in dataset]
-    return Dataset(reader, instances, dataset.skipped, dataset.unreadable)
-
-
-def _without_images_of(train: Dataset, pool: Dataset) -> Dataset:
-    """Return the pool without the images of `train`: a table often lists files of that folder."""
-    same = set(_shared(train, pool))
-    if not same:
-        return pool
-    logger.info(
-        "active_learning.pool_data_path: left out %s at train_data_path too",
-        _count(list(same), "image that is", "images that are"),
-    )
-    kept = [instance for instance in pool if instance.id not in same]
-    return Dataset(pool.reader, kept, pool.skipped, pool.unreadable)
-
-
-def _check_distinct(sources: Sequence[Dataset]) -> None:
-    if len(sources) < 2:
-        return  # a reader's ids are distinct
-    first, second = sources
-    known = {instance.id for instance in first}
-    twice = [instance.id for instance in second if instance.id in known]
-    if twice:
-        raise DataError(
-            f"active_learning.pool_data_path: {_count(twice, 'id is', 'ids are')} at "
-            f"train_data_path too: {listed(twice)}; rename the files, or put them into a folder of "
-            "their own there"
-        )
-
-
 def _check_apart(name: str, dataset: Dataset, items: Iterable[Instance]) -> None:
-    both = _shared(items, dataset)
+    both = shared_images(items, dataset)
     if both:
         raise DataError(
-            f"{name}: {_count(both, 'image that measures is', 'images that measure are')} in the "
+            f"{name}: {counted(both, 'image that measures is', 'images that measure are')} in the "
             f"pool too: {listed(both)}; what measures must not be learned from"
         )
 
@@ -202,27 +162,6 @@ def _check_labeled(items: Sequence[Instance]) -> None:
     if bare:
         raise DataError(
             f"active_learning.annotator: it gives the labels that the data has, and "
-            f"{_count(bare, 'image has', 'images have')} none: {listed(bare)}; expected all to be "
+            f"{counted(bare, 'image has', 'images have')} none: {listed(bare)}; expected all to be "
             'labeled, or an annotator that asks people, such as "file"'
         )
-
-
-def _shared(first: Iterable[Instance], second: Iterable[Instance]) -> list[str]:
-    """Return the ids in `second` of images that are in `first`, too."""
-    places = {place for item in first if (place := _place(item)) is not None}
-    return [item.id for item in second if _place(item) in places]
-
-
-def _place(instance: Instance) -> str | None:
-    """Return a key that is equal for two instances of one image; None if there is none."""
-    image = instance.image
-    if isinstance(image, str | Path):
-        return str(Path(image).resolve())
-    if isinstance(image, np.ndarray):  # of two data sets, ids alone may be the same by chance
-        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
-        return f"{digest} {instance.id}"
-    return None
-
-
-def _count(ids: Sequence[str], one: str, more: str) -> str:
-    return f"{len(ids)} {one if len(ids) == 1 else more}"

@@ -56,9 +56,9 @@ CHANGEABLE = (
     "active_learning.audit",
     "active_learning.budget",
     "active_learning.classes",
-    "active_learning.pool_data_path",
     "active_learning.query_size",
     "active_learning.stop",
+    "pool_data_path",
 )
 
 

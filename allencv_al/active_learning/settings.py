@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Interval
 from overrides import overrides
@@ -81,7 +81,7 @@ class ActiveLearningSettings(FromParams):
 
     The images at `train_data_path` are the pool. With the annotator `ground_truth` their labels are
     hidden until they are asked for; with any other, those that have a label already are learned
-    from, and the others are the pool.
+    from, and the others are the pool. Further ones come from the config's `pool_data_path`.
 
     Args:
         strategy: The query strategy. Default: `margin`.
@@ -105,10 +105,6 @@ class ActiveLearningSettings(FromParams):
         test_fraction: Measure on this share of the items at `train_data_path`, held out by class
             and anew for each seed, instead of on `test_data_path`. Without either, on
             `validation_data_path`.
-        pool_data_path: Further unlabeled images: a folder with images at any depth, or what
-            `dataset_reader` reads. Labels they may have are not looked at, unless the annotator is
-            `ground_truth`. Unlabeled images at `train_data_path` are in the pool without it, and
-            images that are there too are left out here.
         classes: The names of all classes, where the data does not show them; labels of other names
             are then refused.
         conditions: Changes of the images at `train_data_path` and of the test images, to see what a
@@ -126,6 +122,9 @@ class ActiveLearningSettings(FromParams):
     """
 
     joint_rules = (_check_classes,)
+    instead: ClassVar[Mapping[str, str]] = {
+        "pool_data_path": "it stands beside train_data_path, where train reads it too"
+    }
 
     def __init__(
         self,
@@ -141,7 +140,6 @@ class ActiveLearningSettings(FromParams):
         stop: list[StopRule] | None = None,
         evaluate_pool: bool = True,
         test_fraction: Annotated[float, Interval(gt=0, lt=1)] | None = None,
-        pool_data_path: str | None = None,
         classes: list[str] | None = None,
         conditions: PoolConditions | None = None,
         cache_embeddings: bool = True,
@@ -163,7 +161,6 @@ class ActiveLearningSettings(FromParams):
         self.stop = list(stop or [])
         self.evaluate_pool = evaluate_pool
         self.test_fraction = test_fraction
-        self.pool_data_path = pool_data_path
         self.classes = None if classes is None else [class_name(name) for name in classes]
         self.conditions = conditions
         self.cache_embeddings = cache_embeddings

@@ -96,8 +96,7 @@ def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, sour
 def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
     """Yield the labeled images of a run that are in the pool or still at their paths."""
     config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    block = config.get("active_learning") or {}
-    roots = [config.get("train_data_path"), block.get("pool_data_path")]
+    roots = [config.get("train_data_path"), config.get("pool_data_path")]
     by_id = {instance.id: instance for instance in pool}
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         labels, audit = LabelStore(database).labels(), AuditStore(database).ids()

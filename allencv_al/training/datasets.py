@@ -36,12 +36,14 @@ class Datasets:
         validation: The images that choose the best epoch.
         test: The images that measure the result.
         audit: Training images that a table marks as an audit sample: they measure, too.
+        unlabeled: Images of which a model may learn what images look like.
     """
 
     train: Dataset
     validation: Dataset | None
     test: Dataset | None
     audit: Dataset | None = None
+    unlabeled: Dataset | None = None
 
     def for_samples(self) -> Dataset | None:
         """Return the data set for sample images: not the training images."""

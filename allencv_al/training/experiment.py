@@ -45,7 +45,13 @@ from allencv_al.training.datasets import (
     without_audit,
 )
 from allencv_al.training.trainers.base import Trainer
-from allencv_al.training.validation_split import fold_count, with_validation
+from allencv_al.training.unlabeled_images import (
+    TrainingPool,
+    pool_images,
+    read_pool,
+    unlabeled_images,
+)
+from allencv_al.training.validation_split import split_faults, with_validation
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +69,12 @@ class Experiment(FromParams):
             that its table marks with `audit` in the column `use` are not learned; they measure the
             finished model, which writes `audit_*` into metrics.json.
         trainer: The trainer.
+        pool_data_path: Further images to learn from without a label: a folder with images at any
+            depth, or what `dataset_reader` reads, such as all images of which a table at
+            `train_data_path` lists the labeled ones. With an encoder that does not train, `train`
+            takes statistics of embeddings from them, and spreads labels over them; unlabeled rows
+            at `train_data_path` count without it. `active-learn` chooses from them what to label.
+            Labels that they have are not looked at, unless the annotator is `ground_truth`.
         validation_dataset_reader: The reader of validation and test images, usually without random
             transforms; predictions use it too. Default: `dataset_reader`.
         validation_data_path: Images that choose the best epoch and stop training early.
@@ -99,6 +111,7 @@ class Experiment(FromParams):
         model: Lazy[Model],
         train_data_path: str,
         trainer: Lazy[Trainer],
+        pool_data_path: str | None = None,
         validation_dataset_reader: DatasetReader | None = None,
         validation_data_path: str | None = None,
         validation_fraction: Annotated[float, Interval(gt=0, lt=1)] | None = None,
@@ -123,6 +136,7 @@ class Experiment(FromParams):
             "validation": validation_data_path,
             "test": test_data_path,
         }
+        self.pool_data_path = pool_data_path
         self.validation_split = (validation_fraction, validation_fold, group_by)
         self.evaluate_on_test = evaluate_on_test
         self.vocabulary_names: list[Split] = datasets_for_vocab_creation or ["train"]
@@ -165,7 +179,7 @@ class Experiment(FromParams):
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
-        yield from _split_faults(config)
+        yield from split_faults(config)
         yield from _sample_faults(config)
         yield from _validation_faults(config)
         yield from _shape_faults(config)
@@ -215,14 +229,17 @@ class Experiment(FromParams):
         Raises:
             DataError: A data set is empty, or its labels are meaningless.
         """
-        datasets = without_audit(self.read(), self.validation_dataset_reader)
-        datasets = self._split(only_labeled(datasets))
+        found, reader = self.read(), self.validation_dataset_reader
+        datasets = self._split(only_labeled(without_audit(found, reader)))
         vocabulary = self.make_vocabulary(datasets)
         validation, test = (
             None if data is None else only_known(data, vocabulary, f"{name}_data_path")
             for name, data in (("validation", datasets.validation), ("test", datasets.test))
         )
-        return replace(datasets, validation=validation, test=test), vocabulary
+        pool = read_pool(self.dataset_reader, self.pool_data_path) if self.pool_data_path else None
+        unlabeled = unlabeled_images(found, pool, reader)
+        datasets = replace(datasets, validation=validation, test=test, unlabeled=unlabeled)
+        return datasets, vocabulary
 
     def _split(self, datasets: Datasets) -> Datasets:
         fraction, fold, group_by = self.validation_split
@@ -242,7 +259,7 @@ class Experiment(FromParams):
         datasets, vocabulary = self.prepare()
         names = [f"{name}_data_path" for name in SPLITS]
         sets = (datasets.train, datasets.validation, datasets.test)
-        check_files(dict(zip(names, sets, strict=True)))
+        check_files({**dict(zip(names, sets, strict=True)), "pool_data_path": datasets.unlabeled})
         with without_downloads():
             model = self.make_model(vocabulary)
         train, *others = (
@@ -250,7 +267,8 @@ class Experiment(FromParams):
             for data in sets
         )
         assert train is not None
-        self.make_trainer(model, train, others[0], None)
+        pool = TrainingPool.of(self.make_pool_loader(datasets, vocabulary), model, self.seeds[2])
+        self.make_trainer(model, train, others[0], None, pool_embeddings=pool)
 
     def make_vocabulary(self, datasets: Datasets, classes: Iterable[str] = ()) -> Vocabulary:
         """Number the labels of the data sets; no image is decoded.
@@ -290,6 +308,11 @@ class Experiment(FromParams):
         return loader.construct(
             dataset=dataset, vocab=vocabulary, seed=self.seeds[0], evaluating=not training
         )
+
+    def make_pool_loader(self, datasets: Datasets, vocabulary: Vocabulary) -> DataLoader | None:
+        """Build the loader of all images to learn from; None if all of them are labeled."""
+        images = pool_images(datasets, self.validation_dataset_reader)
+        return None if images is None else self.make_loader(images, vocabulary, training=False)
 
     def make_trainer(
         self,
@@ -390,13 +413,13 @@ def dry_run(params: Params, source: str, experiment: type[Any]) -> None:
 
 
 def _path_faults(config: dict[str, Any]) -> Iterator[Fault]:
-    for name in SPLITS:
+    for name in (*SPLITS, "pool"):
         key = f"{name}_data_path"
         path = config.get(key)
         if not isinstance(path, str):
             continue
         reader = config.get("dataset_reader")
-        if name != "train" and config.get("validation_dataset_reader") is not None:
+        if name in ("validation", "test") and config.get("validation_dataset_reader") is not None:
             reader = config["validation_dataset_reader"]
         message = _reader_class(reader).path_fault(path) if path else 'expected a path, found ""'
         if message is not None:
@@ -410,29 +433,6 @@ def _reader_class(config: Any) -> type[DatasetReader]:
     except ConfigurationError:
         return DatasetReader  # the check of the reader itself reports its name
     return subclass_of(found, DatasetReader) or DatasetReader
-
-
-def _split_faults(config: ConfigView) -> Iterator[Fault]:
-    fraction, fold = config.get("validation_fraction"), config.get("validation_fold")
-    if fraction is None:
-        for name in ("validation_fold", "group_by"):
-            if config.get(name) is not None:
-                yield config.fault(name, "needs validation_fraction, found none")
-    elif config.get("validation_data_path") is not None:
-        yield config.fault("validation_fraction", "expected it or validation_data_path, found both")
-    sound = config.sound("validation_fraction") and config.sound("validation_fold")
-    if fraction is not None and fold is not None and sound and fold >= fold_count(fraction):
-        most = fold_count(fraction) - 1
-        yield config.fault("validation_fold", f"expected 0 to {most}, found {fold}")
-    pattern = config.get("group_by")
-    if isinstance(pattern, str):
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            yield config.fault("group_by", f"no regular expression: {error}")
-        else:
-            if groups != 1:
-                yield config.fault("group_by", f"expected one group in brackets, found {groups}")
 
 
 def _sampling_faults(config: ConfigView) -> Iterator[Fault]:

@@ -35,6 +35,7 @@ from allencv_al.training.run_plots import write_confusion_matrix
 from allencv_al.training.run_records import check_same_data, write_data_record
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.trainers.training_loop import DEFAULT_EPOCHS
+from allencv_al.training.unlabeled_images import TrainingPool
 
 logger = logging.getLogger(__name__)
 
@@ -101,9 +102,13 @@ def train(
         if recover:
             check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)
         model = experiment.make_model(vocabulary, folder)
-        trainer = experiment.make_trainer(model, loaders.train, loaders.validation, folder)
-        if encoded is not None:
-            trainer.replace_loaders(lambda loader: encoded(loader, trainer.model, "auto"))
+        embedded = None if encoded is None else lambda loader: encoded(loader, model, "auto")
+        pool = TrainingPool.of(loaders.pool, model, experiment.seeds[2], embedded)
+        trainer = experiment.make_trainer(
+            model, loaders.train, loaders.validation, folder, pool_embeddings=pool
+        )
+        if embedded is not None:
+            trainer.replace_loaders(embedded)
         # All that can fail early has not: only now the run that was there is removed
         run_folder.begin()
         if not (
@@ -178,6 +183,7 @@ class _Loaders:
             None if dataset is None else experiment.make_loader(dataset, vocabulary, training=False)
             for dataset in (datasets.validation, datasets.test)
         )
+        self.pool = experiment.make_pool_loader(datasets, vocabulary)
         self.audit = None
         if datasets.audit is not None:
             # Without labels: one of a class that the model does not know is wrong, not an error
@@ -186,7 +192,7 @@ class _Loaders:
             self.audit = experiment.make_loader(dataset, vocabulary, training=False)
 
     def all(self) -> list[DataLoader]:
-        loaders = (self.train, self.validation, self.test, self.audit)
+        loaders = (self.train, self.validation, self.test, self.pool, self.audit)
         return [loader for loader in loaders if loader is not None]
 
 
@@ -218,5 +224,6 @@ def _list_unreadable(folder: Path, loaders: Iterable[DataLoader]) -> None:
         for bad in loader.unreadable.values()
     ]
     if lines:
+        lines = list(dict.fromkeys(lines))  # a labeled image is in the pool, too
         atomic_file.write_text(folder / UNREADABLE_NAME, "\n".join(lines) + "\n")
         logger.warning("%d unreadable images: see %s", len(lines), folder / UNREADABLE_NAME)

@@ -405,7 +405,7 @@ def test_the_pool_may_grow_between_two_calls(
     assert picks_of(second)[:3] == picks_of(first)[:3]
     assert second[3].notes == second[-1].notes == ("there is nothing left to label",)
     more = make_digits(tmp_path / "more", per_class=1, first=10)
-    config["active_learning"]["pool_data_path"] = str(more)
+    config["pool_data_path"] = str(more)
     third = run(config, tmp_path / "run", recover=True)
     assert [record.labels for record in third][-2:] == [15, 18]
 

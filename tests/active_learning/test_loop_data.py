@@ -18,7 +18,6 @@ from allencv_al.active_learning.loop_data import LoopData, read_loop_data
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset
-from allencv_al.data.instance import Instance
 
 MakeConfig = Callable[..., dict[str, Any]]
 MakeDigits = Callable[..., Path]
@@ -136,19 +135,6 @@ def test_what_is_held_out_must_not_be_in_the_pool_under_another_name(
         read(linear_config(data))
 
 
-def test_pixels_that_are_the_same_record_count_as_one_image() -> None:
-    from allencv_al.active_learning.loop_data import _shared
-
-    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    ours = [Instance("batch.bin:1", pixels), Instance("batch.bin:2", pixels + 1)]
-    theirs = [
-        Instance("batch.bin:2", np.asfortranarray(pixels + 1)),
-        Instance("batch.bin:1", pixels + 7),  # the same name in another data set
-        Instance("test.bin:4", pixels),  # a picture may be there twice
-    ]
-    assert _shared(ours, theirs) == ["batch.bin:2"]
-
-
 # --- two sources ----------------------------------------------------------------------------------
 
 
@@ -156,11 +142,11 @@ def test_unlabeled_images_join_the_pool_and_their_folders_tell_nothing(
     linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path
 ) -> None:
     more = make_digits(tmp_path / "more", per_class=3, first=20)
-    data = read(linear_config(pool_data_path=str(more), annotator="file"))
+    data = read(linear_config(_pool_data_path=str(more), annotator="file"))
     assert [len(source) for source in data.sources] == [36, 9]
     assert {item.label for item in data.sources[1]} == {None}
     assert None not in {item.label for item in data.sources[0]}
-    data = read(linear_config(pool_data_path=str(more)))  # ground_truth
+    data = read(linear_config(_pool_data_path=str(more)))  # ground_truth
     assert {item.label for item in data.sources[1]} == {"one", "two", "zero"}
 
 
@@ -169,9 +155,9 @@ def test_an_id_means_one_image(
 ) -> None:
     train = make_digits(tmp_path / "a", per_class=3)
     more = make_digits(tmp_path / "b", per_class=1)
-    message = "active_learning.pool_data_path: 3 ids are at train_data_path too: one/001.png, "
+    message = "pool_data_path: 3 ids are at train_data_path too: one/001.png, "
     with pytest.raises(DataError, match=re.escape(message)):
-        read(linear_config(train, pool_data_path=str(more), test_fraction=None))
+        read(linear_config(train, _pool_data_path=str(more), test_fraction=None))
 
 
 def test_images_with_labels_are_left_out_of_the_folder_that_holds_all(
@@ -182,7 +168,7 @@ def test_images_with_labels_are_left_out_of_the_folder_that_holds_all(
     labeled = make_digits(photos / "labeled", per_class=2)
     make_digits(photos / "others", per_class=2, first=5)
     others = sorted(str(file.relative_to(photos)) for file in photos.glob("others/*/*.png"))
-    settings: dict[str, Any] = {"pool_data_path": str(photos), "annotator": "file"}
+    settings: dict[str, Any] = {"_pool_data_path": str(photos), "annotator": "file"}
     config = linear_config(labeled, **settings, test_fraction=None)
     with caplog.at_level("INFO"):
         assert sorted(item.id for item in read(config).sources[1]) == others
@@ -221,7 +207,7 @@ def test_a_path_that_is_no_folder_of_images_is_named(
 ) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: found no images"):
-        read(linear_config(pool_data_path=str(tmp_path / "empty")))
+        read(linear_config(_pool_data_path=str(tmp_path / "empty")))
 
 
 def test_test_images_of_other_classes_measure_nothing(
@@ -253,7 +239,7 @@ def test_a_folder_of_images_is_a_pool_whatever_the_reader(
     pool.mkdir()
     for number, file in enumerate(sorted(photos.rglob("*.png"))[1:4]):
         shutil.copy(file, pool / f"{number}.png")
-    config = linear_config(table, pool_data_path=str(pool), test_fraction=None, annotator="file")
+    config = linear_config(table, _pool_data_path=str(pool), test_fraction=None, annotator="file")
     config["dataset_reader"] = {**config["dataset_reader"], "type": "manifest"}
     data = read(config)
     assert [(item.id, item.label) for item in data.items()] == [

@@ -20,7 +20,7 @@ def test_a_right_block_has_no_faults(
 ) -> None:
     assert faults_of(linear_config()) == {}
     assert faults_of(network_config(strategy="badge", retrain="warm")) == {}
-    assert faults_of(linear_config(pool_data_path=str(digits))) == {}
+    assert faults_of(linear_config(_pool_data_path=str(digits))) == {}
     bare = linear_config()
     del bare["active_learning"]
     assert faults_of(bare) == {}
@@ -58,8 +58,9 @@ def test_a_right_block_has_no_faults(
             "initial.strategy",
             "there is no model yet",
         ),
-        ("pool_data_path", "/no/such", "pool_data_path", "found none at /no/such"),
-        ("pool_data_path", "", "pool_data_path", 'expected a path, found ""'),
+        ("_pool_data_path", "/no/such", "pool_data_path", "found none at /no/such"),
+        ("_pool_data_path", "", "pool_data_path", 'expected a path, found ""'),
+        ("pool_data_path", "photos", "pool_data_path", "it stands beside train_data_path"),
         ("query_sise", 3, "query_sise", 'unknown key; did you mean "query_size"?'),
         ("strategy", "margni", "strategy", 'did you mean "margin"'),
         ("retrain", "hot", "retrain", "expected"),
@@ -84,7 +85,7 @@ def test_all_faults_are_told_at_once(linear_config: MakeConfig) -> None:
         budget=0,
         initial={"size": 0, "strategy": "entropy"},
         perturb=-1,
-        pool_data_path="/no/such",
+        _pool_data_path="/no/such",
         stratgy="margin",
         stop=[{"type": "plateau", "metric": "acuracy", "patience": 0}],
         _test_data_path="/none",

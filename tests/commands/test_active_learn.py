@@ -111,7 +111,7 @@ def test_training_on_everything_reads_the_same_file(project: Project) -> None:
     ("change", "message"),
     [
         ({"train_data_path": "/no/such"}, "train_data_path: expected a file or a folder, found"),
-        ({"active_learning.pool_data_path": "/no/such"}, "pool_data_path: expected a file or"),
+        ({"pool_data_path": "/no/such"}, "pool_data_path: expected a file or"),
         ({"active_learning.strategy": "bald"}, "active_learning.strategy: needs an ensemble"),
         ({"active_learning.classes": ["cat", "dog"]}, "the data has labels that are none of them"),
         ({"active_learning.query_sise": 2}, 'did you mean "query_size"?'),

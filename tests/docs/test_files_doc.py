@@ -43,7 +43,7 @@ def comparison(digits: Path) -> Path:
     options = ["--strategies", "random,margin", "--seeds", "2", "--workers", "1", "-s", str(folder)]
     overrides = {
         "active_learning.budget": 30,
-        "active_learning.pool_data_path": None,
+        "pool_data_path": None,
         "active_learning.test_fraction": 0.9,
     }
     arguments = ["-V", f"TRAIN_PATH={digits}", "-o", json.dumps(overrides), *options]

@@ -44,7 +44,7 @@ class CachedEmbeddings:
         self._store = store
         self._options = options
         self.cost = EncodingCost()
-        paths = [experiment.paths["train"], experiment.settings.pool_data_path]
+        paths = [experiment.paths["train"], experiment.pool_data_path]
         self._sources = [
             self._embedded(source, path or "")
             for source, path in zip(data.sources, paths, strict=False)

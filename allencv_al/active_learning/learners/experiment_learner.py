@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -104,7 +104,7 @@ class ExperimentLearner(Learner):
         check_files(
             {
                 "train_data_path": self._data.sources[0],
-                "active_learning.pool_data_path": dict(enumerate(self._data.sources)).get(1),
+                "pool_data_path": dict(enumerate(self._data.sources)).get(1),
                 "validation_data_path": self._data.validation,
                 "test_data_path": None if self._data.test_is_validation else self._data.test,
             }
@@ -322,7 +322,7 @@ class ExperimentLearner(Learner):
         validation = self._data.validation
         validation_loader = None if validation is None else self._loader(validation, training=False)
         try:
-            defaults = {**defaults, "pool_embeddings": self._pool}
+            defaults = {**defaults, "pool_embeddings": self._pool_embeddings()}
             trainer = experiment.make_trainer(model, loader, validation_loader, folder, **defaults)
             recover = folder is not None and any(folder.iterdir())
             return trainer.train(recover=recover)
@@ -383,6 +383,10 @@ class ExperimentLearner(Learner):
         self._initial.update({name: fitted[name] for name in scaling_names(model)})
         if was_fitted:
             set_state(model, before)
+
+    def _pool_embeddings(self) -> Callable[[], PoolEmbeddings] | None:
+        pool = self._pool
+        return None if pool is None else lambda: pool
 
     def _options(self, description: str | None = None) -> ScoringOptions:
         samples, seed = self._settings.mc_samples, self._experiment.seeds[2]

@@ -18,7 +18,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 
 # Keys of the block `active_learning` that a pipeline decides itself
 _DECIDED_BY_PIPELINE = (
-    *("shrink", "perturb", "test_fraction", "pool_data_path", "cache_embeddings"),
+    *("shrink", "perturb", "test_fraction", "cache_embeddings"),
     *("mc_samples", "precision", "target_size"),
 )
 OFFERED = frozenset({"logits", "embeddings", "labeled_embeddings", "labeled_logits"})

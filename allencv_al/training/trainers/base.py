@@ -14,6 +14,7 @@ from overrides import overrides
 from allencv_al.common import Registrable
 from allencv_al.data.batch import label_indices
 from allencv_al.models.model import device_fault
+from allencv_al.training.unlabeled_images import embed_images
 
 if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView, Fault
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from allencv_al.models.model import Model
     from allencv_al.models.precision import StepPrecision
     from allencv_al.training.checkpoints.checkpointer import Checkpointer
+    from allencv_al.training.heads.label_spreading import PoolEmbeddings
     from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
     from allencv_al.training.momentum_schedulers import MomentumScheduler
     from allencv_al.training.trainers.epoch_metrics import MetricTracker
@@ -40,6 +42,7 @@ class Trainer(Registrable):
         model: The model; it is moved to `device`.
         serialization_dir: Folder of the run; None writes nothing.
         device: Device of the training.
+        pool_embeddings: Returns the embeddings of all images to learn from, labeled or not.
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
@@ -69,11 +72,16 @@ class Trainer(Registrable):
     """Keys of the model that this trainer does not use, and what to do instead."""
 
     def __init__(
-        self, model: Model, serialization_dir: str | Path | None, device: torch.device
+        self,
+        model: Model,
+        serialization_dir: str | Path | None,
+        device: torch.device,
+        pool_embeddings: Callable[[], PoolEmbeddings] | None = None,
     ) -> None:
         self.model = model.to(device)
         self.serialization_dir = None if serialization_dir is None else Path(serialization_dir)
         self.device = device
+        self.pool_embeddings = pool_embeddings
         # Whether the model has its final weights, and best.safetensors has them: an archive of
         # them can be made even if what `train` does after that fails.
         self.has_result = False
@@ -111,24 +119,19 @@ class Trainer(Registrable):
             self.model.balance_classes(labels[labels >= 0])
 
     def fit_embedding_scaling(self, data_loader: DataLoader) -> None:
-        """Fit the model's `embedding_scaling` to training images, if it has had no other fit.
+        """Fit the model's `embedding_scaling` to the pool, if it has had no fit before.
 
-        The learner of active learning fits it to the pool before any training. With fewer than 5
-        images a class the mean stays 0 and the deviation 1: those of so few images cost up to 11
-        points of accuracy (docs/results/heads.md).
+        Without a pool it is fitted to the training images. With fewer than 5 images a class the
+        mean stays 0 and the deviation 1: those of so few images cost up to 11 points of accuracy
+        (docs/results/heads.md).
         """
         scaling = self.model.embedding_scaling
         if scaling is None or scaling.fitted:
             return
-        self.model.eval()
-        found = []
-        with torch.no_grad(), scaling.bypassed():
-            for batch in data_loader.batches(0):
-                tensors = data_loader.to_device(batch, self.device)
-                rows = tensors.get("embedding")
-                rows = self.model.embed(tensors["image"]) if rows is None else rows
-                found.append(rows.float().cpu().numpy())
-        embeddings = np.concatenate(found) if found else np.empty((0, 0), np.float32)
+        if self.pool_embeddings is None:
+            _, embeddings = embed_images(self.model, data_loader)
+        else:
+            embeddings = self.pool_embeddings().embeddings
         layer = getattr(self.model, "linear_layer", None)
         classes = layer.out_features if isinstance(layer, torch.nn.Linear) else 1
         if len(embeddings) >= _LEAST_IMAGES * classes:

@@ -41,8 +41,9 @@ def _standardize_rule(standardize: bool, prior: str) -> Iterator[tuple[str, str]
 
 
 _NO_POOL = (
-    "trainer.prior: label_spreading needs the embeddings of unlabeled images, which active "
-    'learning with cache_embeddings has; take "auto" or "class_means"'
+    "trainer.prior: label_spreading needs the embeddings of unlabeled images: give pool_data_path "
+    "or rows without a label at train_data_path (in active learning cache_embeddings, too), or "
+    'take "auto" or "class_means"'
 )
 
 
@@ -74,7 +75,7 @@ class LogisticRegressionTrainer(Trainer):
             prediction is the class with the nearest mean (SimpleShot, 1911.04623);
             "label_spreading", the same with means over all images of the pool, whose classes come
             from label spreading over the graph of neighbors (Zhou et al. 2004; Iscen et al.,
-            1904.04717), for active learning with an encoder that does not train. "auto" takes the
+            1904.04717): unlabeled images and those of `pool_data_path`. "auto" takes the
             one of them with the smallest log-loss on labels that were held out; with one image of
             some class label_spreading, or class_means without a pool.
         standardize: Whether each value of the embedding is scaled to mean 0 and deviation 1 over
@@ -84,7 +85,7 @@ class LogisticRegressionTrainer(Trainer):
         tolerance: The largest gradient at which it stops.
         cuda_device: Device that encodes images: -1 is the CPU, n the n-th GPU, "auto" the first GPU
             if there is one.
-        pool_embeddings: All images that may be labeled.
+        pool_embeddings: Returns the embeddings of all images to learn from, labeled or not.
 
     Raises:
         ConfigurationError: The encoder trains, or the model has no such layer.
@@ -117,9 +118,9 @@ class LogisticRegressionTrainer(Trainer):
         cuda_device: int | Literal["auto"] | None = "auto",
         *,
         prior: Literal["none", "class_means", "label_spreading", "auto"] = "none",
-        pool_embeddings: PoolEmbeddings | None = None,
+        pool_embeddings: Callable[[], PoolEmbeddings] | None = None,
     ) -> None:
-        super().__init__(model, serialization_dir, resolve_device(cuda_device))
+        super().__init__(model, serialization_dir, resolve_device(cuda_device), pool_embeddings)
         if fault := self.model_fault(model):
             raise ConfigurationError(f"trainer: {fault}")
         if prior == "label_spreading" and pool_embeddings is None:
@@ -134,7 +135,6 @@ class LogisticRegressionTrainer(Trainer):
         self._max_iterations = max_iterations
         self._tolerance = tolerance
         self._prior = prior
-        self._pool = pool_embeddings
 
     @classmethod
     @overrides
@@ -229,8 +229,12 @@ class LogisticRegressionTrainer(Trainer):
         labeled = LabeledEmbeddings(
             ids, (features - mean) / scale, indices, self._weights_of(classes)
         )
-        fitter = HeadFitter(labeled, self._pool, self._max_iterations, self._tolerance)
-        head = fitter.fit(self._priors(), self._strengths(len(classes)))
+        priors = self._priors()
+        pool = None
+        if self.pool_embeddings is not None and "label_spreading" in priors:
+            pool = self.pool_embeddings()
+        fitter = HeadFitter(labeled, pool, self._max_iterations, self._tolerance)
+        head = fitter.fit(priors, self._strengths(len(classes)))
         weights[classes] = head.layer.weights / scale
         biases[classes] = head.layer.biases - weights[classes] @ mean
         self._set_layer(weights, biases)
@@ -245,7 +249,7 @@ class LogisticRegressionTrainer(Trainer):
     def _priors(self) -> Sequence[Prior]:
         if self._prior != "auto":
             return [self._prior]
-        from_pool: list[Prior] = [] if self._pool is None else ["label_spreading"]
+        from_pool: list[Prior] = [] if self.pool_embeddings is None else ["label_spreading"]
         return [*from_pool, "class_means", "none"]
 
     def _strengths(self, classes: int) -> list[float] | None:

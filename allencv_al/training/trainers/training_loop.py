@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, flushed_denormals, resolve_device
 from allencv_al.models.precision import Precision, StepPrecision, deterministic_algorithms
 from allencv_al.training.evaluation import FirstBatch, evaluate
+from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.interruption import (
     SignalReceivedError,
     SignalWatch,
@@ -85,6 +86,7 @@ class TrainingLoop(EpochTrainer):
         deterministic: Whether to use only operations that give the same bits each time, which a
             GPU needs for recovery to be exact. Slower there.
         grad_scaling: Whether to scale the loss under fp16.
+        pool_embeddings: Returns the embeddings of all images to learn from, labeled or not.
     """
 
     callbacks: CallbackList
@@ -106,8 +108,9 @@ class TrainingLoop(EpochTrainer):
         channels_last: bool | None = None,
         deterministic: bool = False,
         grad_scaling: bool = True,
+        pool_embeddings: Callable[[], PoolEmbeddings] | None = None,
     ) -> None:
-        super().__init__(model, serialization_dir, resolve_device(cuda_device))
+        super().__init__(model, serialization_dir, resolve_device(cuda_device), pool_embeddings)
         self.data_loader = data_loader
         self.validation_data_loader = validation_data_loader
         self.num_epochs = num_epochs

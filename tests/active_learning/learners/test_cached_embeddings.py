@@ -154,9 +154,7 @@ def test_only_what_comes_into_the_pool_is_encoded(
     assert len(counts.decoded) == 12
     counts.reset()
     make_digits(data, per_class=1, first=4)
-    config["active_learning"]["pool_data_path"] = str(
-        make_digits(tmp_path / "more", per_class=2, first=10)
-    )
+    config["pool_data_path"] = str(make_digits(tmp_path / "more", per_class=2, first=10))
     records = run(config, tmp_path / "run", recover=True)
     assert len(counts.decoded) == 3 + 6
     assert records[-1].labels == 21
