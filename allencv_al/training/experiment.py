@@ -423,7 +423,7 @@ def _path_faults(config: dict[str, Any]) -> Iterator[Fault]:
             reader = config["validation_dataset_reader"]
         message = _reader_class(reader).path_fault(path) if path else 'expected a path, found ""'
         if message is not None:
-            yield Fault(key, message)
+            yield Fault(key, message if name == "train" else f"{message}; null does without")
 
 
 def _reader_class(config: Any) -> type[DatasetReader]:

@@ -85,6 +85,8 @@ def test_data_paths_must_exist(tutorial: dict[str, Any], tmp_path: Path) -> None
     found = faults_of(tutorial)
     assert str(tmp_path / "absent") in found["train_data_path"]
     assert set(found) == {"train_data_path", "validation_data_path"}
+    assert found["validation_data_path"].endswith("null does without")
+    assert "null" not in found["train_data_path"]
 
 
 def test_a_test_evaluation_needs_a_test_path(tutorial: dict[str, Any]) -> None:
