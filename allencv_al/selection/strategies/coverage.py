@@ -52,8 +52,7 @@ class CoverageStrategy(QueryStrategy):
         max_references: The number of items whose coverage counts; of a larger pool a random sample,
             with scores scaled up to the pool.
         max_candidates: The number of items that may be picked; of a larger pool a random sample.
-        scaling: The scaling of the embeddings, by the statistics of the pool. Null:
-            `standardize_l2`, or `none` where a distance is given, in the units of the embeddings.
+        scaling: The scaling of the embeddings, by the statistics of the pool.
         memory_budget_mb: Memory for a block of intermediate results, in MiB; the result is the same
             for every value. Distances are computed in blocks of 256 items and the references,
             10 MB each, whatever it is.
@@ -65,7 +64,7 @@ class CoverageStrategy(QueryStrategy):
         self,
         max_references: PositiveInt = 10_000,
         max_candidates: PositiveInt = 50_000,
-        scaling: FeatureScalingKind | None = None,
+        scaling: FeatureScalingKind = "standardize_l2",
         memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
         super().__init__(memory_budget_mb)
@@ -75,7 +74,7 @@ class CoverageStrategy(QueryStrategy):
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
-        rows = CanonicalRows(pool, seed, self.scaling or _scaling_for(None))
+        rows = CanonicalRows(pool, seed, self.scaling)
         references = min(len(pool), self.max_references)
         candidates = min(len(pool), max(self.max_candidates, count))
         weights = self._weights(pool, rows)

@@ -65,7 +65,7 @@ def steady_temperature(pool: Pool, rows: CanonicalRows) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Scores:
-    """What a ridge classifier and the model say.
+    """Scores of a ridge classifier and of the model, for the same items.
 
     Args:
         left_out: Ridge scores of each labeled item without it, `[L, C]`.
