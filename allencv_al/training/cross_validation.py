@@ -11,8 +11,8 @@ from typing import Any
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.atomic_file import write_json
-from allencv_al.training.run_folder import METRICS_NAME
-from allencv_al.training.training_run import train
+from allencv_al.training.run_folder import METRICS_NAME, check_run_folder
+from allencv_al.training.training_run import WITHOUT_EFFECT, train
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def cross_validate(
         What folds.json holds: `folds`, the metrics of each, `mean` and `deviation` by metric.
 
     Raises:
-        ConfigurationError: The config says what validates.
+        ConfigurationError: The config says what validates, or a fold that is done has another one.
         ConfigurationFaults: The config is wrong; nothing was read or written.
         AllenCVError: Any other error that a user can fix.
     """
@@ -62,13 +62,22 @@ def cross_validate(
             "once; leave it out"
         )
     folder = Path(serialization_dir)
+    runs = [
+        (
+            folder / f"fold-{fold}",
+            Params({**config, "validation_fraction": 1 / folds, "validation_fold": fold}),
+        )
+        for fold in range(folds)
+    ]
+    done = {place for place, _ in runs if recover and (place / METRICS_NAME).is_file()}
+    for place, changed in runs:
+        if place in done:  # a mean over folds of several configs would say nothing
+            check_run_folder(place, changed, recover, force, WITHOUT_EFFECT)
     found = []
-    for fold in range(folds):
-        place = folder / f"fold-{fold}"
-        if recover and (place / METRICS_NAME).is_file():
+    for fold, (place, changed) in enumerate(runs):
+        if place in done:
             found.append(json.loads((place / METRICS_NAME).read_text(encoding="utf-8")))
             continue
-        changed = Params({**config, "validation_fraction": 1 / folds, "validation_fold": fold})
         logger.info("fold %d of %d", fold + 1, folds)
         found.append(train(changed, place, recover and place.is_dir(), force, source))
     names = [name for name, value in found[0].items() if _is_figure(name, value)]

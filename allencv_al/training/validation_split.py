@@ -92,6 +92,12 @@ def with_validation(
         rest = 1 - whole * fraction
         chosen, shares = fold, [fraction] * whole + ([rest] if rest > 1e-6 else [])
     parts = stratified_parts(train.labels(), groups, shares, seed)
+    if fold is not None and not set(range(whole)).issubset(parts.tolist()):
+        # Told by the first fold, not after all folds that have images
+        raise DataError(
+            f"expected at least an image for each of {whole} folds, found {len(train)} images in "
+            f"{len(set(groups))} groups; take fewer folds"
+        )
     kept = [item for item, part in zip(train, parts, strict=True) if part != chosen]
     taken = [item for item, part in zip(train, parts, strict=True) if part == chosen]
     if not kept or not taken:

@@ -12,7 +12,7 @@ import pytest
 
 from allencv_al.__main__ import main
 from allencv_al.common import Params
-from allencv_al.common.errors import ConfigurationError
+from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.training.cross_validation import FOLDS_NAME, cross_validate
 
 MakeConfig = Callable[..., dict[str, Any]]
@@ -40,6 +40,29 @@ def test_the_mean_of_the_folds_is_told_and_done_folds_are_kept(
     assert archive.stat().st_mtime_ns == before
     again = json.loads((folder / FOLDS_NAME).read_text())
     assert [one["best_validation_accuracy"] for one in again["folds"]] == values
+
+
+def test_folds_of_another_config_are_not_averaged(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = linear_config()
+    del config["active_learning"]
+    cross_validate(Params(config), tmp_path, 3)
+    with pytest.raises(ConfigurationError, match="validation_fraction"):
+        cross_validate(Params(config), tmp_path, 2, recover=True)
+    config["random_seed"] = 7
+    with pytest.raises(ConfigurationError, match="random_seed"):
+        cross_validate(Params(config), tmp_path, 3, recover=True)
+
+
+def test_more_folds_than_images_are_refused_by_the_first(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = linear_config()
+    del config["active_learning"]
+    with pytest.raises(DataError, match=r"an image for each of 500 folds.*take fewer folds"):
+        cross_validate(Params(config), tmp_path, 500)
+    assert len(list(tmp_path.glob("fold-*"))) <= 1
 
 
 def test_a_config_that_says_what_validates_is_refused(
