@@ -88,7 +88,7 @@ class DatasetRanking:
             for place, (name, mean) in enumerate(zip(self.strategies, self.mean_ranks, strict=True))
         ]
         columns = ["Strategy", "Mean rank", *self.data_sets]
-        return TextTable("Strategies over data sets", columns, rows)
+        return TextTable("Mean ranks", columns, rows)
 
     def finding(self) -> str:
         """Return the result of the tests in a sentence or two."""

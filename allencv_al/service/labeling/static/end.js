@@ -113,7 +113,7 @@ async function finishBatch(acts) {
 function curve(rounds) {
   const points = rounds.filter((one) => one.accuracy !== null);
   if (points.length < 2) return [];
-  const [width, height, pad] = [520, 220, 44];
+  const [width, height, pad] = [520, 220, 52]; // "100 %" fits at the left
   const labels = points.map((one) => one.labels);
   const accuracies = points.map((one) => one.accuracy);
   const low = Math.max(0, Math.floor(10 * Math.min(...accuracies)) / 10);
