@@ -14,6 +14,7 @@ import pytest
 
 from allencv_al.__main__ import main
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.metrics.classifier_metrics import ClassifierMetrics
 from allencv_al.service.pipeline.sql_client import create_database
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -78,6 +79,11 @@ def keys_of(value: Any, name: str = "") -> Iterator[str]:
             yield from keys_of(part, f"{name}[]")
     else:
         yield name
+
+
+def test_the_metrics_of_a_classifier() -> None:
+    found = ClassifierMetrics(6).values([f"class {index}" for index in range(6)])
+    assert {"loss", *found} == SECTIONS["Metrics of a classifier"]
 
 
 def test_the_columns_of_results_csv(comparison: Path) -> None:
