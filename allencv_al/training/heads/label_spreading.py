@@ -44,17 +44,21 @@ class PoolEmbeddings:
         self.scale = scale
         self._rows = {id: row for row, id in enumerate(ids)}
         self._order = np.random.default_rng(seed).permutation(len(ids))
+        self._base: _Base | None = None
         self._graph: PoolGraph | None = None
 
     def graph(self, labeled: Sequence[str]) -> PoolGraph:
-        """Return the graph of the pool; of a large one, of its labeled images and some others."""
-        rows = np.arange(len(self._order))
-        if len(rows) > _MOST_NODES:
-            known = [self._rows[id] for id in labeled if id in self._rows]
-            others = self._order[~np.isin(self._order, known)]
-            rows = np.sort(np.concatenate([known, others[: max(0, _MOST_NODES - len(known))]]))
-        if self._graph is None or not np.array_equal(rows, self._graph.rows):
-            self._graph = PoolGraph(self, rows.astype(np.int64))
+        """Return the graph of the pool; of a large one, of some images and the labeled ones.
+
+        The neighbors of those some are searched once; a later call only searches for those of
+        labeled images that are not among them.
+        """
+        if self._base is None:
+            self._base = _Base(self.embeddings, np.sort(self._order[:_MOST_NODES]))
+        known = np.asarray([self._rows[id] for id in labeled if id in self._rows], np.int64)
+        others = np.setdiff1d(known, self._base.rows)
+        if self._graph is None or not np.array_equal(others, self._graph.rows[len(self._base) :]):
+            self._graph = PoolGraph(self, self._base, others)
         return self._graph
 
     def row(self, id: str) -> int:
@@ -62,20 +66,43 @@ class PoolEmbeddings:
         return self._rows.get(id, -1)
 
 
+class _Base:
+    """Some images of a pool with the nearest neighbors of each among them."""
+
+    def __init__(self, embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        self.rows = rows
+        chosen = np.asarray(embeddings[rows], np.float32)
+        # Cosines of centered embeddings; other scalings of the model do not change the graph
+        self.scaling = FeatureScaling.fit("center_l2", chosen)
+        self.features = self.scaling.apply(chosen)
+        self.neighbors = nearest_neighbors(self.features)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 class PoolGraph:
     """The graph of the nearest neighbors in a pool.
 
     Args:
         pool: The pool.
-        rows: Those that take part, sorted, `[N]`.
+        base: Images whose neighbors are known.
+        others: Further rows that take part.
     """
 
-    def __init__(self, pool: PoolEmbeddings, rows: NDArray[np.int64]) -> None:
-        self.rows = rows
+    def __init__(self, pool: PoolEmbeddings, base: _Base, others: NDArray[np.int64]) -> None:
+        self.rows = np.concatenate([base.rows, others])
         self._pool = pool
-        chosen = np.asarray(pool.embeddings[rows], np.float32)
-        # Cosines of centered embeddings; other scalings of the model do not change the graph
-        self._graph = neighbor_graph(FeatureScaling.fit("center_l2", chosen).apply(chosen))
+        self._nodes = {row: node for node, row in enumerate(self.rows.tolist())}
+        columns, values = base.neighbors
+        if len(others):
+            chosen = np.asarray(pool.embeddings[others], np.float32)
+            features = np.concatenate([base.features, base.scaling.apply(chosen)])
+            found = nearest_neighbors(features, first=len(base))
+            columns, values = (
+                np.concatenate(pair) for pair in zip((columns, values), found, strict=True)
+            )
+        self._graph = graph_of_neighbors(columns, values)
 
     def assign(self, labeled: Sequence[str], targets: Array) -> Array:
         """Return the class of each node by label spreading, times its certainty: `[N, C]`.
@@ -84,10 +111,8 @@ class PoolGraph:
             labeled: The labeled images, `[L]`.
             targets: Their classes, one-hot `[L, C]`; they stay as they are.
         """
-        rows = np.asarray([self._pool.row(id) for id in labeled], np.int64)
-        nodes = np.searchsorted(self.rows, rows)
-        known = np.isin(rows, self.rows)
-        nodes, targets = nodes[known], targets[known]
+        found = np.asarray([self._nodes.get(self._pool.row(id), -1) for id in labeled], np.int64)
+        nodes, targets = found[found >= 0], targets[found >= 0]
         assigned = assign_classes(spread_labels(self._graph, nodes, targets))
         assigned[nodes] = targets
         return assigned
@@ -105,24 +130,47 @@ class PoolGraph:
 
 
 def neighbor_graph(features: NDArray[np.float32]) -> csr_matrix:
-    """Return `D^-1/2 W D^-1/2` of the 10 nearest neighbors of unit vectors `[N, D]`.
+    """Return the graph of the 10 nearest neighbors of unit vectors `[N, D]`."""
+    return graph_of_neighbors(*nearest_neighbors(features))
 
-    `W` is `max(cosine, 0)^3` from an image to each of its neighbors, plus its transpose (Iscen et
-    al., 1904.04717).
+
+def nearest_neighbors(
+    features: NDArray[np.float32], first: int = 0
+) -> tuple[NDArray[np.int64], Array]:
+    """Return the 10 nearest neighbors of unit vectors `[N, D]`, and their `max(cosine, 0)^3`.
+
+    Args:
+        features: Those to search among.
+        first: The first row whose neighbors are searched.
     """
-    from scipy.sparse import csr_matrix, diags
-
     count = len(features)
     neighbors = min(_NEIGHBORS, count - 1)
-    columns = np.empty((count, neighbors), np.int64)
-    values = np.empty((count, neighbors), np.float64)
-    for start in range(0, count, _BLOCK_ROWS):
+    columns = np.empty((count - first, neighbors), np.int64)
+    values = np.empty((count - first, neighbors), np.float64)
+    for start in range(first, count, _BLOCK_ROWS):
         cosines = features[start : start + _BLOCK_ROWS] @ features.T
         here = np.arange(len(cosines))
         cosines[here, start + here] = -np.inf  # no image is its own neighbor
         found = np.argpartition(-cosines, neighbors - 1, axis=1)[:, :neighbors]
-        columns[start + here] = found
-        values[start + here] = np.maximum(np.take_along_axis(cosines, found, axis=1), 0) ** _POWER
+        place = start - first + here
+        columns[place] = found
+        values[place] = np.maximum(np.take_along_axis(cosines, found, axis=1), 0) ** _POWER
+    return columns, values
+
+
+def graph_of_neighbors(columns: NDArray[np.int64], values: Array) -> csr_matrix:
+    """Return `D^-1/2 W D^-1/2` of the neighbors of N images.
+
+    `W` has the values of an image and each of its neighbors, plus its transpose (Iscen et al.,
+    1904.04717).
+
+    Args:
+        columns: The neighbors of each image, `[N, K]`.
+        values: Their weights, `[N, K]`.
+    """
+    from scipy.sparse import csr_matrix, diags
+
+    count, neighbors = columns.shape
     rows = np.repeat(np.arange(count), neighbors)
     graph = csr_matrix((values.ravel(), (rows, columns.ravel())), shape=(count, count))
     graph = graph + graph.T
