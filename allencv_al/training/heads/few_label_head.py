@@ -20,7 +20,7 @@ from allencv_al.training.heads.softmax_regression import (
     log_loss,
 )
 
-Prior: TypeAlias = Literal["none", "class_means", "label_spreading"]
+Prior: TypeAlias = Literal["none", "class_means", "label_spreading", "texts"]
 Rows: TypeAlias = NDArray[np.int64]
 
 # C in units of 1 / (mean squared norm), so that it means the same for every encoder; from strong
@@ -32,6 +32,8 @@ _DEFAULT_STRENGTH: dict[Prior, float] = {
     "class_means": 10.0,
     "label_spreading": 10.0,
 }
+_CLAP_SHARES = (0.01, 0.1, 1.0, 10.0)  # of CLAP's strength
+_LEAST_FACTOR = 1e-3  # without any penalty there may be no minimum
 _MOST_FOLDS = 5
 # Small folds differ much, so they are drawn several times; large ones take long and agree
 _FOLDS_IN_ALL = ((200, 10), (2000, 5))
@@ -44,7 +46,7 @@ class LabeledEmbeddings:
     Args:
         ids: The images, `[N]`.
         features: Inputs of the last layer, `[N, D]`.
-        labels: Class indices 0 to C - 1, each with an image, `[N]`.
+        labels: Class indices 0 to C - 1, `[N]`; only the prior "texts" has classes without images.
         class_weights: `[C]`, not all of them 0.
     """
 
@@ -80,6 +82,7 @@ class HeadFitter:
         pool: All images that may be labeled, for the prior `label_spreading`.
         max_iterations: See `SoftmaxRegression.fit`.
         tolerance: Likewise.
+        text_layer: The layer of the prior "texts".
     """
 
     def __init__(
@@ -88,8 +91,10 @@ class HeadFitter:
         pool: PoolEmbeddings | None = None,
         max_iterations: int = 1000,
         tolerance: float = 1e-4,
+        text_layer: LinearLayer | None = None,
     ) -> None:
         self._labeled = labeled
+        self._text_layer = text_layer
         self._targets = labeled.targets
         self._pool = pool
         self._unit = mean_squared_norm(labeled.features)
@@ -110,22 +115,56 @@ class HeadFitter:
             strengths: Values of `inverse_regularization`, small ones first; None for those of a
                 grid in units of the features' mean squared norm.
         """
-        grid = [c / self._unit for c in _STRENGTHS] if strengths is None else list(strengths)
-        prior, strength, loss = priors[0], grid[0], None
-        if strengths is None:
-            strength = _DEFAULT_STRENGTH[prior] / self._unit
-        if len(priors) * len(grid) > 1 and np.bincount(self._labeled.labels).min() > 1:
-            losses = {name: self._held_out_losses(name, grid) for name in priors}
+        grids = {name: self._grid(name) if strengths is None else strengths for name in priors}
+        prior, loss = priors[0], None
+        strength = self._default(prior) if strengths is None else strengths[0]
+        counts = np.bincount(self._labeled.labels, minlength=len(self._labeled.class_weights))
+        if sum(map(len, grids.values())) > 1 and counts.min() > 1:
+            losses = {name: self._held_out_losses(name, grids[name]) for name in priors}
             prior = min(priors, key=lambda name: losses[name].min())
-            strength = grid[int(losses[prior].argmin())]
+            strength = grids[prior][int(losses[prior].argmin())]
             loss = float(losses[prior].min())
-        layer = self._fit(strength, self.prior_layer(prior))
+        layer = self._fit(strength, self.prior_layer(prior), class_penalties=self._penalties(prior))
         return FittedHead(layer, prior, strength, loss)
+
+    def _default(self, prior: Prior) -> float:
+        if prior != "texts":
+            return _DEFAULT_STRENGTH[prior] / self._unit
+        assert self._text_layer is not None
+        # CLAP's: its penalty is a mean over classes, beside a mean loss, of vectors of length 1
+        return (
+            len(self._targets[0])
+            * mean_squared_norm(self._text_layer.weights)
+            / (2 * len(self._targets))
+        )
+
+    def _grid(self, prior: Prior) -> list[float]:
+        if prior == "texts":
+            return [share * self._default(prior) for share in _CLAP_SHARES]
+        return [c / self._unit for c in _STRENGTHS]
+
+    def _penalties(self, prior: Prior, rows: Rows | None = None) -> Array | None:
+        """Return CLAP's factors `[C]`: the mean probability that the texts give a class's images.
+
+        So images that the texts know well change little. A class without images keeps its texts.
+        """
+        if prior != "texts":
+            return None
+        assert self._text_layer is not None
+        every = np.arange(len(self._targets)) if rows is None else rows
+        targets = self._targets[every]
+        logits = self._text_layer.logits(self._labeled.features[every])
+        right = np.exp(-log_loss(logits, self._labeled.labels[every]))
+        counts = targets.sum(axis=0)
+        factors = (targets * right[:, None]).sum(axis=0) / np.maximum(counts, 1)
+        return np.where(counts > 0, np.maximum(factors, _LEAST_FACTOR), np.inf)
 
     def prior_layer(self, prior: Prior, rows: Rows | None = None) -> LinearLayer | None:
         """Return the layer that a penalty pulls to, from the labels of some rows."""
         if prior == "none":
             return None
+        if prior == "texts":
+            return self._text_layer
         every = np.arange(len(self._targets)) if rows is None else rows
         features, targets = self._labeled.features[every], self._targets[every]
         means = class_means(features, targets)
@@ -142,10 +181,12 @@ class HeadFitter:
         weights = self._labeled.class_weights[self._labeled.labels]
         losses, total = np.zeros(len(grid)), 0.0
         for kept, held in stratified_folds(self._labeled.labels):
-            base = self.prior_layer(prior, kept)
+            base, factors = self.prior_layer(prior, kept), self._penalties(prior, kept)
             layer = None
             for place, strength in enumerate(grid):
-                layer = self._fit(strength, base, kept, layer, tolerance=self._rough)
+                layer = self._fit(
+                    strength, base, kept, layer, tolerance=self._rough, class_penalties=factors
+                )
                 logits = layer.logits(self._labeled.features[held])
                 found = log_loss(logits, self._labeled.labels[held])
                 losses[place] += (found * weights[held]).sum()

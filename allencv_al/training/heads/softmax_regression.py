@@ -54,6 +54,7 @@ class SoftmaxRegression:
         start: LinearLayer | None = None,
         max_iterations: int = 1000,
         tolerance: float = 1e-4,
+        class_penalties: Array | None = None,
     ) -> LinearLayer:
         """Return the layer that minimizes `C * sum of losses + |W - W0|^2 / 2`, by L-BFGS.
 
@@ -68,6 +69,8 @@ class SoftmaxRegression:
             start: Start of the search: it changes the time, not the result.
             max_iterations: The most iterations.
             tolerance: The largest gradient of the mean loss at which the search stops.
+            class_penalties: Factors `[C]` of each class's part of the penalty of a prior; infinity
+                keeps the class's part of the layer as the prior has it. 1 by default.
         """
         from scipy.optimize import minimize  # 0.1 s, which no config check should pay
 
@@ -79,6 +82,10 @@ class SoftmaxRegression:
         strength = 1.0 / (inverse_regularization * total * self._unit**2)
         shape = (targets.shape[1], inputs.shape[1])
         split = shape[0] * shape[1]
+        factors = np.ones(shape[0]) if class_penalties is None else class_penalties
+        by_value = np.concatenate([np.repeat(factors, shape[1]), factors])
+        kept = np.isinf(by_value)
+        by_value = np.where(kept, 0.0, by_value) * strength
 
         def objective(values: Array) -> tuple[float, Array]:
             weights, biases = values[:split].reshape(shape), values[split:]
@@ -90,8 +97,10 @@ class SoftmaxRegression:
             slope = (row_weights * exponentials / sums - targets) / total
             penalized = values if prior is not None else values[:split]
             gradient = np.concatenate([(slope.T @ inputs).ravel(), slope.sum(axis=0)])
-            gradient[: len(penalized)] += strength * penalized
-            return loss / total + strength * (penalized @ penalized) / 2, gradient
+            pull = by_value[: len(penalized)] * penalized
+            gradient[: len(penalized)] += pull
+            gradient[kept] = 0.0  # they begin at the prior
+            return loss / total + (pull @ penalized) / 2, gradient
 
         found = minimize(
             objective,

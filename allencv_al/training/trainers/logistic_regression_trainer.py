@@ -22,6 +22,7 @@ from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.heads.few_label_head import HeadFitter, LabeledEmbeddings, Prior
 from allencv_al.training.heads.label_spreading import PoolEmbeddings
+from allencv_al.training.heads.softmax_regression import LinearLayer
 from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix
 from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
@@ -44,6 +45,9 @@ _NO_POOL = (
     "trainer.prior: label_spreading needs the embeddings of unlabeled images: give pool_data_path "
     "or rows without a label at train_data_path (in active learning cache_embeddings, too), or "
     'take "auto" or "class_means"'
+)
+_NO_TEXTS = (
+    'trainer.prior: "texts" is for the model zero_shot_classifier; take "auto" or "class_means"'
 )
 
 
@@ -77,7 +81,13 @@ class LogisticRegressionTrainer(Trainer):
             from label spreading over the graph of neighbors (Zhou et al. 2004; Iscen et al.,
             1904.04717): unlabeled images and those of `pool_data_path`. "auto" takes the
             one of them with the smallest log-loss on labels that were held out; with one image of
-            some class label_spreading, or class_means without a pool.
+            some class label_spreading, or class_means without a pool. "texts" is the layer that a
+            `zero_shot_classifier` begins with: a class is pulled to it by the mean probability that
+            its images have there, with the strength of CLAP (Silva-Rodríguez et al.,
+            arXiv:2312.12730) where nothing can be held out; a class without images keeps it. For
+            such a model "auto" has it as a candidate, and takes it with fewer than two images of
+            some class. Unlike in CLAP, vectors of classes keep no length 1, so the problem stays
+            convex and is solved exactly.
         standardize: Whether each value of the embedding is scaled to mean 0 and deviation 1 over
             the training images first, which makes `inverse_regularization` mean the same for every
             encoder. The scaling becomes part of the layer.
@@ -117,7 +127,7 @@ class LogisticRegressionTrainer(Trainer):
         tolerance: Annotated[float, Gt(0)] = 1e-4,
         cuda_device: int | Literal["auto"] | None = "auto",
         *,
-        prior: Literal["none", "class_means", "label_spreading", "auto"] = "none",
+        prior: Literal["none", "class_means", "label_spreading", "texts", "auto"] = "none",
         pool_embeddings: Callable[[], PoolEmbeddings] | None = None,
     ) -> None:
         super().__init__(model, serialization_dir, resolve_device(cuda_device), pool_embeddings)
@@ -125,6 +135,8 @@ class LogisticRegressionTrainer(Trainer):
             raise ConfigurationError(f"trainer: {fault}")
         if prior == "label_spreading" and pool_embeddings is None:
             raise ConfigurationError(_NO_POOL)
+        if prior == "texts" and not isinstance(getattr(model, "text_layer", None), torch.Tensor):
+            raise ConfigurationError(_NO_TEXTS)
         layer = getattr(model, "linear_layer", None)
         assert isinstance(layer, torch.nn.Linear)
         self.data_loader = data_loader
@@ -221,7 +233,10 @@ class LogisticRegressionTrainer(Trainer):
         classes, indices = np.unique(labels, return_inverse=True)
         weights = np.zeros((self._layer.out_features, self._layer.in_features))
         biases = np.full(self._layer.out_features, _ABSENT_BIAS)
-        if len(classes) == 1:
+        texts = self._text_layer() if self._prior in ("texts", "auto") else None
+        if texts is not None:
+            classes, indices = np.arange(len(biases)), labels
+        elif len(classes) == 1:
             biases[classes] = 0.0
             self._set_layer(weights, biases)
             return {}
@@ -229,11 +244,12 @@ class LogisticRegressionTrainer(Trainer):
         labeled = LabeledEmbeddings(
             ids, (features - mean) / scale, indices, self._weights_of(classes)
         )
-        priors = self._priors()
+        is_sparse = texts is not None and np.bincount(labels, minlength=len(classes)).min() < 2
+        priors = self._priors(is_sparse)
         pool = None
         if self.pool_embeddings is not None and "label_spreading" in priors:
             pool = self.pool_embeddings()
-        fitter = HeadFitter(labeled, pool, self._max_iterations, self._tolerance)
+        fitter = HeadFitter(labeled, pool, self._max_iterations, self._tolerance, texts)
         head = fitter.fit(priors, self._strengths(len(classes)))
         weights[classes] = head.layer.weights / scale
         biases[classes] = head.layer.biases - weights[classes] @ mean
@@ -246,11 +262,20 @@ class LogisticRegressionTrainer(Trainer):
             "held_out_log_loss": head.log_loss,
         }
 
-    def _priors(self) -> Sequence[Prior]:
+    def _text_layer(self) -> LinearLayer | None:
+        layer = getattr(self.model, "text_layer", None)
+        if not isinstance(layer, torch.Tensor):
+            return None
+        return LinearLayer(layer.cpu().double().numpy(), np.zeros(len(layer)))
+
+    def _priors(self, only_texts: bool) -> Sequence[Prior]:
         if self._prior != "auto":
             return [self._prior]
+        if only_texts:
+            return ["texts"]
         from_pool: list[Prior] = [] if self.pool_embeddings is None else ["label_spreading"]
-        return [*from_pool, "class_means", "none"]
+        from_texts: list[Prior] = [] if self._text_layer() is None else ["texts"]
+        return [*from_texts, *from_pool, "class_means", "none"]
 
     def _strengths(self, classes: int) -> list[float] | None:
         if self._inverse_regularization == "auto":

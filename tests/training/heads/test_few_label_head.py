@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from allencv_al.training.heads.few_label_head import (
     HeadFitter,
@@ -11,7 +12,7 @@ from allencv_al.training.heads.few_label_head import (
     stratified_folds,
 )
 from allencv_al.training.heads.label_spreading import PoolEmbeddings
-from allencv_al.training.heads.softmax_regression import log_loss
+from allencv_al.training.heads.softmax_regression import LinearLayer, log_loss
 
 
 def draw(per_class, width=20, noise=1.0, seed=0, classes=3):
@@ -119,3 +120,39 @@ def test_a_label_outside_the_pool_still_makes_a_class():
     embeddings = PoolEmbeddings(pool.ids, pool.features.astype(np.float32))
     head = HeadFitter(labeled, embeddings).fit(["label_spreading"], None)
     assert set(head.layer.logits(pool.features).argmax(axis=1)) == {0, 1, 2}
+
+
+def test_the_prior_of_texts_is_the_minimum_of_claps_loss() -> None:
+    """Twin by torch: the loss of CLAP, with biases, and without the length 1 of class vectors."""
+    generator = np.random.default_rng(2)
+    scale, classes, width = 5.0, 4, 6
+    features = generator.normal(size=(9, width))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    texts = generator.normal(size=(classes, width))
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    labels = np.array([0, 0, 1, 1, 2, 0, 1, 2, 0])  # none of the last class
+    labeled = LabeledEmbeddings([str(i) for i in range(9)], features, labels, np.ones(classes))
+    text_layer = LinearLayer(scale * texts, np.zeros(classes))
+    fitter = HeadFitter(labeled, tolerance=1e-9, text_layer=text_layer)
+    found = fitter.fit(["texts"], None)
+    assert found.prior == "texts"
+    assert found.log_loss is None
+    np.testing.assert_array_equal(found.layer.weights[3], text_layer.weights[3])
+
+    x, y, t = torch.tensor(features), torch.tensor(labels), torch.tensor(texts)
+    zero_shot = (scale * x @ t.T).softmax(dim=1)[torch.arange(9), y]
+    alpha = torch.stack([zero_shot[y == c].mean() for c in range(3)])
+
+    def claps_loss(w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        logits = scale * (x @ w.T + b)
+        distances = (w - t).square().sum(dim=1) + b.square()
+        fit = torch.nn.functional.cross_entropy(logits, y)
+        return fit + (alpha * distances[:3]).sum() / classes
+
+    w = torch.tensor(found.layer.weights / scale, requires_grad=True)
+    b = torch.tensor(found.layer.biases / scale, requires_grad=True)
+    claps_loss(w, b).backward()
+    assert w.grad is not None
+    assert b.grad is not None
+    np.testing.assert_allclose(w.grad[:3], 0.0, atol=1e-5)
+    np.testing.assert_allclose(b.grad[:3], 0.0, atol=1e-5)

@@ -58,6 +58,23 @@ def test_a_prior_shifts_what_the_penalty_pulls_to(width):
     np.testing.assert_allclose(slope, 0.0, atol=1e-4)
 
 
+def test_classes_are_pulled_to_the_prior_by_their_own_factors():
+    features, _, targets = draw(40, 4)
+    generator = np.random.default_rng(1)
+    prior = LinearLayer(generator.normal(size=(3, 4)), generator.normal(size=3))
+    factors = np.array([0.3, 4.0, np.inf])
+    layer = SoftmaxRegression(features, targets).fit(
+        0.5, prior, tolerance=1e-8, class_penalties=factors
+    )
+    logits = layer.logits(features)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    slope = (p - targets).T @ features
+    pull = factors[:2, None] * (layer.weights - prior.weights)[:2] / 0.5
+    np.testing.assert_allclose(slope[:2] + pull, 0.0, atol=1e-4)
+    np.testing.assert_array_equal(layer.weights[2], prior.weights[2])
+    assert layer.biases[2] == prior.biases[2]
+
+
 @pytest.mark.parametrize("with_prior", [False, True])
 @pytest.mark.parametrize("width", [4, 60], ids=["more images", "more values"])
 def test_the_start_does_not_change_the_result(width, with_prior):

@@ -172,9 +172,16 @@ def test_few_images_without_a_pool_have_no_mean(caplog: pytest.LogCaptureFixture
     assert "19 images are too few for a mean" in caplog.text
 
 
-def test_label_spreading_without_a_pool_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="embeddings of unlabeled images"):
-        LogisticRegressionTrainer(model(), Images((0, 1)), cuda_device=-1, prior="label_spreading")
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ("label_spreading", "embeddings of unlabeled images"),
+        ("texts", "is for the model zero_shot_classifier"),
+    ],
+)
+def test_a_prior_without_what_it_is_made_of_is_refused(prior: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        LogisticRegressionTrainer(model(), Images((0, 1)), cuda_device=-1, prior=prior)
 
 
 def test_standardizing_beside_a_prior_is_a_fault_of_the_config() -> None:
@@ -234,3 +241,21 @@ def test_embeddings_that_are_no_numbers_are_named(value: float) -> None:
     trainer = LogisticRegressionTrainer(model(), loader, prior="auto")  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match=r"1 of 60 images hold NaN or infinity \(1/1\)"):
         trainer.train()
+
+
+@pytest.mark.parametrize("prior", ["texts", "auto"])
+def test_a_class_without_labels_keeps_its_text(prior: Any) -> None:
+    loader = Images((0, 1, 2, 3))
+    means = np.stack([loader.pixels[loader.labels == c].mean(axis=0) for c in range(4)])
+    texts = 8 * torch.from_numpy(means - means.mean(axis=0))
+    trained = model()
+    trained.register_buffer("text_layer", texts)
+    seen = Images((0, 1, 2))
+    trainer = LogisticRegressionTrainer(
+        trained, seen, prior=prior, inverse_regularization="auto", cuda_device=-1
+    )
+    assert trainer.train()["prior"] == "texts"
+    layer = trained.linear_layer
+    np.testing.assert_allclose(layer.weight[3].detach(), texts[3])
+    assert probabilities(trainer, loader)[:, 3].mean() > 0.01  # 1e-13 without a text
+    assert not torch.equal(layer.weight[:3].detach(), texts[:3])
