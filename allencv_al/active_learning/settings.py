@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval
 from overrides import overrides
@@ -122,9 +122,6 @@ class ActiveLearningSettings(FromParams):
     """
 
     joint_rules = (_check_classes,)
-    instead: ClassVar[Mapping[str, str]] = {
-        "pool_data_path": "it stands beside train_data_path, where train reads it too"
-    }
 
     def __init__(
         self,

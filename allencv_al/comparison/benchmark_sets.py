@@ -75,6 +75,8 @@ def _cifar10(place: Path, _: Path) -> DataPaths:
 
 
 def _mnist(place: Path, _: Path) -> DataPaths:
+    if place.is_file():
+        raise DataError(f"{place}: expected a folder, found a file")
     names = [path.name for path in place.iterdir()] if place.is_dir() else []
     if not names:
         download_mnist(place)

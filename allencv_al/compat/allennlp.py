@@ -1,4 +1,4 @@
-"""Experiment configs in the spelling of AllenNLP 0.9, translated into today's before any check.
+"""Experiment configs in the spelling of AllenNLP 0.9 or 0.1, translated before any check.
 
 `common/config/params.py` calls `translate` for every config of an experiment: of a file, of an
 archive, and of a run that is recovered.
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 _MOVED = {
     "iterator": "data_loader",
     "validation_iterator": "validation_data_loader",
+    "active_learning.pool_data_path": "pool_data_path",
     "trainer.shuffle": "data_loader.shuffle",
     "trainer.use_amp": "trainer.precision",
     "trainer.num_serialized_models_to_keep": "trainer.checkpointer.keep_most_recent_by_count",

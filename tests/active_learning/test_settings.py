@@ -60,7 +60,6 @@ def test_a_right_block_has_no_faults(
         ),
         ("_pool_data_path", "/no/such", "pool_data_path", "found none at /no/such"),
         ("_pool_data_path", "", "pool_data_path", 'expected a path, found ""'),
-        ("pool_data_path", "photos", "pool_data_path", "it stands beside train_data_path"),
         ("query_sise", 3, "query_sise", 'unknown key; did you mean "query_size"?'),
         ("strategy", "margni", "strategy", 'did you mean "margin"'),
         ("retrain", "hot", "retrain", "expected"),

@@ -75,6 +75,13 @@ def test_data_that_cannot_be_fetched_are_described(name: str, tmp_path: Path) ->
             find_data(name, place, tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_a_file_where_a_folder_is_expected_is_described(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"expected a folder.*found a file"):
+        find_data(name, tmp_path / "file", tmp_path / "run")
+
+
 def test_cifar_10_and_mnist_are_found_where_they_are(shared_data: Path, tmp_path: Path) -> None:
     cifar10 = find_data("cifar10", shared_data / "cifar10", tmp_path)
     assert cifar10.test == f"{shared_data / 'cifar10'}::test"

@@ -94,6 +94,10 @@ def test_overrides_in_the_old_spelling_change_an_old_config() -> None:
     ("config", "place"),
     [
         ({"iterator": {}, "data_loader": {}}, "iterator"),
+        (
+            {"active_learning": {"pool_data_path": "a"}, "pool_data_path": "b"},
+            "active_learning.pool_data_path",
+        ),
         ({"trainer": {"use_amp": True, "precision": "fp32"}}, "trainer.use_amp"),
         (
             {
@@ -127,6 +131,11 @@ def test_an_old_and_a_new_key_of_one_thing_are_a_fault(config: dict[str, Any], p
     ("old", "new"),
     [
         ({"trainer": "default"}, {"trainer": {"type": "gradient_descent"}}),
+        (
+            {"active_learning": {"pool_data_path": "a"}},
+            {"active_learning": {}, "pool_data_path": "a"},
+        ),
+        ({"active_learning": {"pool_data_path": None}}, {"active_learning": {}}),
         ({"trainer": {"use_amp": False}}, {"trainer": {}}),
         ({"trainer": {"use_amp": True, "precision": "auto"}}, {"trainer": {"precision": "mixed"}}),
         ({"trainer": {"num_serialized_models_to_keep": None}}, {"trainer": {}}),
