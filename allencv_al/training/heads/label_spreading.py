@@ -98,10 +98,9 @@ class PoolGraph:
         if len(others):
             chosen = np.asarray(pool.embeddings[others], np.float32)
             features = np.concatenate([base.features, base.scaling.apply(chosen)])
-            found = nearest_neighbors(features, first=len(base))
-            columns, values = (
-                np.concatenate(pair) for pair in zip((columns, values), found, strict=True)
-            )
+            more_columns, more_values = nearest_neighbors(features, first=len(base))
+            columns = np.concatenate([columns, more_columns])
+            values = np.concatenate([values, more_values])
         self._graph = graph_of_neighbors(columns, values)
 
     def assign(self, labeled: Sequence[str], targets: Array) -> Array:
