@@ -91,6 +91,11 @@ def _parts(encoder: str, image_size: int | None) -> tuple[Im2VecEncoder, Dataset
 
 
 def _network(name: EncoderName) -> Im2VecEncoder:
+    if name.library == "open_clip" and name.weights is None:  # which has no default ones
+        raise ConfigurationError(
+            f"--embeddings open_clip:{name.model}: names no weights; expected "
+            f"open_clip:{name.model}:WEIGHTS or open_clip:FOLDER"
+        )
     try:
         network: Im2VecEncoder = Im2VecEncoder.from_params(name.config())
     except ConfigurationFaults as error:
@@ -108,8 +113,8 @@ def _network(name: EncoderName) -> Im2VecEncoder:
 
 def _remedy(name: EncoderName) -> str:
     """Return how to give weights that were fetched elsewhere."""
-    if name.library == "timm":
-        return f"name a file or folder with them: timm:{name.model}:FOLDER"
+    if name.library != "torchvision":
+        return f"name a file or folder with them: {name.library}:{name.model}:FOLDER"
     url = models.get_model_weights(name.model)[_PUBLISHED].url
     return f"fetch {url} elsewhere, and name the file: {name.model}:{url.rpartition('/')[2]}"
 

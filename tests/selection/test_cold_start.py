@@ -184,3 +184,8 @@ def test_a_strategy_that_needs_a_model_is_refused_with_names_of_others(
 def test_a_wrapper_of_one_that_needs_no_model_is_fine() -> None:
     config = {"type": "subsample", "size": 9, "strategy": "typiclust"}
     check_needs_no_model(QueryStrategy.from_params(config), "--strategy")
+
+
+def test_a_model_of_open_clip_needs_the_name_of_its_weights() -> None:
+    with pytest.raises(ConfigurationError, match="names no weights; expected open_clip:ViT-B-32:"):
+        embedding_predictor("open_clip:ViT-B-32")
