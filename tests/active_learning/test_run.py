@@ -57,7 +57,7 @@ def test_rounds_take_their_numbers_even_where_folders_are_gone(
 ) -> None:
     """What counts is the database; a person may have removed what looks like leftovers."""
     run(linear_config(budget=8), tmp_path)
-    shutil.rmtree(tmp_path / "embeddings")
+    shutil.rmtree(tmp_path / "rounds" / "0001")
     assert [r.labels for r in run(linear_config(), tmp_path, recover=True)] == [0, 4, 8, 12]
 
 

@@ -76,7 +76,9 @@ def test_without_any_label_the_table_of_select_is_what_is_trained_on(
     rows = [f"photos/unlabeled/{label}{n}.jpg,{label}" for label in ("cat", "dog") for n in (0, 1)]
     Path("to_label.csv").write_text("\n".join(["path,label", *rows, "photos/unlabeled/cat2.jpg,"]))
     Path("photos.jsonnet").write_text(README.block("jsonnet", "photos/train"))
-    [overrides] = re.findall(r"-o '(.*)'", CHOOSE.block("bash", '"validation_data_path": null'))
+    [overrides] = re.findall(
+        r"-o '(.*)'", CHOOSE.block("bash", '"validation_data_path": null'), re.DOTALL
+    )
     params = Params.from_file("photos.jsonnet", overrides)
     params["model"]["im2vec_encoder"]["weights_file"] = None
     train(params, Path("runs/photos"))

@@ -122,8 +122,12 @@ def test_the_contact_sheet_is_a_picture(
 def test_the_summary_says_how_many_and_how_long(
     archive: str, pool: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    select(capsys, archive, "pool", "-k", "4")
+    main(["select", archive, "pool", "-k", "4"])
+    capsys.readouterr()
     main(["select", archive, "pool", "-k", "4"])
     shown = capsys.readouterr().err
     assert "pool: 12 images; labeled: 0 images" in shown
-    assert "images/s), chose 4 in 0." in shown
+    assert "embeddings: 0 encoded, 12 from" in shown  # the first command encoded them
+    assert ", chose 4 in 0." in shown
+    main(["select", archive, "pool", "-k", "4", "--embedding-cache", "off"])
+    assert "images/s), chose 4 in 0." in capsys.readouterr().err

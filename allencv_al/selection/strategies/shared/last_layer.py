@@ -46,6 +46,7 @@ def recovered_last_layer(pool: Pool, rows: CanonicalRows) -> LastLayer:
         inputs.append(np.asarray(pool.labeled_embeddings[:_FIT_ROWS], np.float64))
         outputs.append(np.asarray(pool.labeled_logits[:_FIT_ROWS], np.float64))
     x, z = np.concatenate(inputs), np.concatenate(outputs)
+    z -= z[:, :1]  # exactly the same for logits that differ by a constant; then the rest of it
     z -= z.mean(axis=1, keepdims=True)
     mean, center = x.mean(axis=0), z.mean(axis=0)
     x -= mean
