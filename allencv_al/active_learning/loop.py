@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.rounds.pool_figures import PoolFigures
 from allencv_al.active_learning.rounds.round_metrics import (
     class_entropy,
+    finite_metrics,
+    finite_numbers,
     predicted_classes,
     redundancy,
     test_figures,
@@ -227,7 +228,7 @@ class ActiveLearningLoop:
         return {
             "labels": len(labels),
             "classes": self.learner.class_names(),
-            "training": {name: value for name, value in metrics.items() if _is_number(value)},
+            "training": finite_numbers(metrics),
         }
 
     def _test(self, round: int) -> dict[str, Any]:
@@ -235,7 +236,7 @@ class ActiveLearningLoop:
         outputs = self.learner.test()
         figures = test_figures(outputs, self.learner.class_names())
         return {
-            "metrics": _finite(figures.metrics),
+            "metrics": finite_metrics(figures.metrics),
             "confusion_matrix": figures.confusion_matrix,
             "classes": list(figures.classes),
             "unreadable": dict(outputs.unreadable) if isinstance(outputs, TestOutputs) else {},
@@ -248,7 +249,7 @@ class ActiveLearningLoop:
         )
         metrics.update(self.audit.measure(self.labels.current(), outputs))
         return {
-            "metrics": _finite(metrics),
+            "metrics": finite_metrics(metrics),
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),
         }
@@ -271,7 +272,7 @@ class ActiveLearningLoop:
             "metrics": {},
         }
         if chosen.embeddings is not None:
-            detail["metrics"] = _finite({"redundancy": redundancy(chosen.embeddings)})
+            detail["metrics"] = finite_metrics({"redundancy": redundancy(chosen.embeddings)})
         if chosen.logits is not None and labels:
             names = self.learner.class_names()
             detail["predicted"] = predicted_classes(chosen.logits, names)
@@ -521,15 +522,3 @@ def _by_id(queries: Sequence[Query], values: Sequence[Any]) -> dict[str, Any]:
 
 def _items(count: int) -> str:
     return "1 item" if count == 1 else f"{count} items"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and math.isfinite(value)
-
-
-def _finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Return the metrics with None for NaN and infinities, which JSON cannot hold."""
-    return {
-        name: value if value is None or math.isfinite(value) else None
-        for name, value in metrics.items()
-    }

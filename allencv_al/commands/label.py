@@ -211,7 +211,7 @@ def _serve(args: argparse.Namespace, store: LabelingStore, folder: Path, table: 
     finally:
         for keeper in keepers:
             keeper.close()
-        _print_progress(store, table)
+        _print_progress(store, table, Path(args.source))
 
 
 def _access(args: argparse.Namespace, tokens: dict[str, Path]) -> Access:
@@ -228,7 +228,7 @@ def _access(args: argparse.Namespace, tokens: dict[str, Path]) -> Access:
     )
 
 
-def _print_progress(store: LabelingStore, table: Path | None) -> None:
+def _print_progress(store: LabelingStore, table: Path | None, source: Path) -> None:
     batch = store.items.batch()
     if batch is None:
         return
@@ -241,7 +241,14 @@ def _print_progress(store: LabelingStore, table: Path | None) -> None:
     _print_conflicting_copies(store, batch.batch)
     if table is not None and table.is_file():
         near = table.relative_to(here) if table.is_relative_to(here := Path.cwd()) else table
-        keys = {"dataset_reader.type": "manifest", "train_data_path": str(near)}
+        keys: dict[str, str | None] = {
+            "dataset_reader.type": "manifest",
+            "train_data_path": str(near),
+        }
+        if store.audit.ids():  # measures the model, so that validation images need not exist
+            keys["validation_data_path"] = None
+        if source.is_dir():
+            keys["pool_data_path"] = str(source)
         sys.stderr.write(
             f"labels: {near}; to train on them: allencv-al train CONFIG -s RUN "
             f"-o {shlex.quote(json.dumps(keys, ensure_ascii=False))}\n"

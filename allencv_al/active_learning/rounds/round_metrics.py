@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,3 +107,20 @@ def top_probabilities(logits: FloatArray) -> list[float]:
     """Return the probability of the likeliest class of each row."""
     values: list[float] = softmax(logits, 1.0)[0].max(axis=1).tolist()
     return values
+
+
+def finite_metrics(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the metrics with None for NaN and infinities, which JSON cannot hold."""
+    return {
+        name: value if value is None or math.isfinite(value) else None
+        for name, value in metrics.items()
+    }
+
+
+def finite_numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the values that are finite numbers."""
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, float | int) and math.isfinite(value)
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +188,18 @@ def test_an_audit_is_asked_for_first_and_without_guesses(
     assert all(not item.guess for item in waiting if item.id in grown)
 
 
-def test_the_table_marks_the_audit(served: list[Any], pictures: Path) -> None:
+def test_the_table_marks_the_audit(
+    served: list[Any], pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = pictures.with_name("pictures-labels")
     assert main(["label", str(pictures), "--classes", "Cat", "--audit", "2"]) == 130
+    [keys] = re.findall(r"-o '(.*)'", capsys.readouterr().err)
+    # The audit measures the model: the printed command works without validation images
+    assert json.loads(keys) == {
+        "dataset_reader.type": "manifest",
+        "train_data_path": str(folder / "labels.csv"),
+        "validation_data_path": None,
+        "pool_data_path": str(pictures),
+    }
     assert (folder / "labels.csv").read_text().splitlines()[0] == "path,label,use"
     assert ",Cat,audit" in (folder / "labels.csv").read_text()
