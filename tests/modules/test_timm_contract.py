@@ -73,6 +73,18 @@ def map_problem(name: str) -> str | None:
     return None
 
 
+def ends_of(module: str) -> list[str]:
+    """Return the first and the last network of a family, by name."""
+    names = timm.list_models(module=module)
+    return sorted({names[0], names[-1]}) if names else []
+
+
+def check_vectors(names: list[str]) -> None:
+    refused = {name: problem for name in names if (problem := vector_problem(name))}
+    assert set(refused) == documented("give no vector") & set(names), refused
+    assert all("not a vector" in problem for problem in refused.values())
+
+
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_network_is_a_vector(name: str) -> None:
     assert vector_problem(name) is None
@@ -91,18 +103,22 @@ def test_a_network_has_a_map_or_is_refused_with_the_reason(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("module", list_modules())
+def test_a_family_is_vectors_or_documented(module: str) -> None:
+    check_vectors(ends_of(module))
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("module", list_modules())
 def test_every_network_is_a_vector_or_documented(module: str) -> None:
-    names = timm.list_models(module=module)
-    refused = {name: problem for name in names if (problem := vector_problem(name))}
-    assert set(refused) == documented("give no vector") & set(names), refused
-    assert all("not a vector" in problem for problem in refused.values())
+    check_vectors(timm.list_models(module=module))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("module", list_modules())
 def test_a_family_has_maps_or_is_documented(module: str) -> None:
-    names = timm.list_models(module=module)
-    ends = {names[0], names[-1]} if names else set()
+    ends = ends_of(module)
     refused = all(map_problem(name) for name in ends)
     assert not ends or refused == (module in documented("are without a feature map"))
