@@ -63,9 +63,13 @@ def build_network(
         arguments["img_size"] = img_size
     while True:
         try:
-            return _create(model, download, arguments | wishes)
+            network = _create(model, download, arguments | wishes)
         except _RefusedOptionError as refused:
             del wishes[refused.option]
+            continue
+        if "dynamic_img_size" not in wishes or _takes_own_size(network):
+            return network
+        del wishes["dynamic_img_size"]
 
 
 def published_names(network: torch.nn.Module) -> NameMap:
@@ -94,6 +98,18 @@ def image_size(network: torch.nn.Module, img_size: int | None) -> tuple[int, int
         return img_size, img_size
     _, height, width = network_config(network).get("input_size", (3, 224, 224))
     return int(height), int(width)
+
+
+def _takes_own_size(network: torch.nn.Module) -> bool:
+    """Return whether the patches of a network of dynamic sizes divide the size that it is for.
+
+    Two of SigLIP are for 384 pixels with patches of 14: only a network of fixed size takes these.
+    """
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    if not isinstance(patch, tuple):
+        return True
+    sides = image_size(network, None)
+    return all(side % one == 0 for side, one in zip(sides, patch, strict=True))
 
 
 class _RefusedOptionError(Exception):

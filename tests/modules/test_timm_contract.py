@@ -30,6 +30,7 @@ SAMPLE = (
     "test_efficientnet",
     "test_mambaout",
     "test_vit4",
+    "vit_so400m_patch14_siglip_384",  # 384 is no multiple of 14
     "vit_tiny_patch16_224",
 )
 
