@@ -242,7 +242,7 @@ def test_the_layouts_of_files_are_named(name: str) -> None:
     ],
     ids=["signed 16", "10 bits in 32", "0..2", "NaN", "infinite", "-1..1"],
 )
-def test_values_whose_white_nobody_can_tell_are_refused_with_their_range(
+def test_values_of_unknown_white_are_refused_with_their_range(
     values: np.ndarray,
 ) -> None:
     with pytest.raises(ImageDecodeError, match=r"gray from .* to .*, expected 0\.\."):

@@ -186,7 +186,7 @@ def test_the_program_can_give_at_construct_what_the_config_lacks() -> None:
     assert [lazy.construct(extra="y").text for lazy in whole.parts or []] == ["by"]
 
 
-def test_what_nobody_gives_is_a_fault_of_construct() -> None:
+def test_an_injected_value_that_is_missing_is_a_fault_of_construct() -> None:
     whole = Whole.from_params({"part": {"string": "a"}})
     with pytest.raises(ConfigurationFaults, match=r"part\.extra: missing key"):
         whole.part.construct()

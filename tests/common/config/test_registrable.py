@@ -45,7 +45,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "class Other: pass\n"
     )
     (tmp_path / name / "broken.py").write_text("1 / 0")
-    (tmp_path / name / "needy.py").write_text("import a_package_that_nobody_has")
+    (tmp_path / name / "needy.py").write_text("import an_absent_package")
     monkeypatch.syspath_prepend(tmp_path)
     yield name
     for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name]:
@@ -293,8 +293,7 @@ def test_built_in_names_are_imported_when_asked_for(tabled: type[Registrable], m
 
 def test_a_name_whose_extra_is_not_installed_is_a_fault(tabled: type[Registrable]) -> None:
     assert message_of(tabled, "needy") == (
-        'the gadget "needy" needs what is not installed: '
-        "No module named 'a_package_that_nobody_has'"
+        "the gadget \"needy\" needs what is not installed: No module named 'an_absent_package'"
     )
 
 

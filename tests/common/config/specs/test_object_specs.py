@@ -267,7 +267,7 @@ def test_a_class_that_reads_its_own_parameters_is_open() -> None:
 
 def test_a_name_whose_extra_is_not_installed_is_left_out() -> None:
     class Family(Registrable):
-        builtin = {"needy": "a_package_that_nobody_has.module"}  # noqa: RUF012
+        builtin = {"needy": "an_absent_package.module"}  # noqa: RUF012
 
     @Family.register("ready")
     class Ready(Family):
