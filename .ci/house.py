@@ -1,4 +1,4 @@
-"""Check the layout of the package: circles of imports, names used twice, crowded folders.
+"""Check the layout of the package: circles, names used twice, crowded folders, long files.
 
 Usage: python .ci/house.py [--once]
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 PACKAGE = "allencv_al"
 MOST_FILES = 16
+MOST_LINES = 500
 # Files that play the same part in twin folders
 TWINS = {"__init__", "__main__", "base", "app"}
 # One file per subcommand, and per query strategy
@@ -26,16 +27,23 @@ FAMILIES = {"commands", "strategies"}
 def main(arguments: list[str]) -> int:
     """Print each problem; return 1 if there is one."""
     root = Path(__file__).resolve().parent.parent
-    trees = {
-        _module(path.relative_to(root)): ast.parse(path.read_text(encoding="utf-8"))
+    texts = {
+        _module(path.relative_to(root)): path.read_text(encoding="utf-8")
         for path in sorted((root / PACKAGE).rglob("*.py"))
     }
+    trees = {name: ast.parse(text) for name, text in texts.items()}
     packages = {
         _module(path.parent.relative_to(root)) for path in (root / PACKAGE).rglob("__init__.py")
     }
     graph = {name: set(_imports(name, tree, trees)) - {name} for name, tree in trees.items()}
     modules = set(trees) - packages
-    problems = [*_circles(graph), *_classes(trees), *_modules(modules), *_folders(modules)]
+    problems = [
+        *_circles(graph),
+        *_classes(trees),
+        *_modules(modules),
+        *_folders(modules),
+        *_lengths(texts),
+    ]
     for problem in problems:
         print(problem)
     if "--once" in arguments:
@@ -100,6 +108,13 @@ def _folders(modules: set[str]) -> Iterator[str]:
     for folder, count in sorted(counts.items()):
         if count > MOST_FILES and folder.rpartition(".")[2] not in FAMILIES:
             yield f"{folder}: {count} files side by side; expected at most {MOST_FILES}"
+
+
+def _lengths(texts: dict[str, str]) -> Iterator[str]:
+    for name, text in texts.items():
+        count = len(text.splitlines())
+        if count > MOST_LINES:
+            yield f"{name}: {count} lines; expected at most {MOST_LINES}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,23 +16,21 @@ from allencv_al.active_learning.rounds.round_metrics import (
     class_entropy,
     finite_metrics,
     finite_numbers,
-    predicted_classes,
-    redundancy,
+    query_detail,
     test_figures,
-    top_probabilities,
 )
 from allencv_al.active_learning.rounds.round_outputs import RoundOutputs, outputs_for
 from allencv_al.active_learning.rounds.round_record import RoundRecord, read_record, read_records
+from allencv_al.active_learning.run_items import RunItems
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.active_learning.stop_rules.base import first_reason
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.atomic_file import make_folder, sweep_temporaries
-from allencv_al.common.names import listed
+from allencv_al.common.names import counted
 from allencv_al.common.seeding import item_seed
-from allencv_al.common.user_mistakes import wrong_result
-from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators.base import LabelRequest, WaitingForLabels, checked_answers
 from allencv_al.labels.annotators.file import KEPT_NAME
-from allencv_al.labels.label_store import UNTOLD, LabelStore, NewLabel
+from allencv_al.labels.label_store import UNTOLD, LabelStore
 from allencv_al.labels.run_database import Query, RoundStore, RunDatabase, State
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.selection import Selection, named_reason
@@ -42,7 +39,6 @@ from allencv_al.selection.strategies.base import QueryStrategy, selected
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
-_TRIAL_FOLDER = "trial"
 
 
 def _nothing(*_: Any) -> None:
@@ -99,7 +95,7 @@ class ActiveLearningLoop:
         self._seed = seed
         self.hooks = hooks or LoopHooks()
         self.is_partial = False  # whether a round may continue with some of its labels
-        self._items = {item.id: item for item in learner.items}
+        self._items = RunItems(learner, self.labels, self.audit)
         self._outputs = RoundOutputs(learner, settings.target_size, seed, self._bring_back)
         self._figures = PoolFigures(learner, settings, self._round_folder)
 
@@ -111,10 +107,12 @@ class ActiveLearningLoop:
             DataError: Labeled items are no longer in the data.
         """
         self.learner.check(self.settings.strategy.needs)
-        self._take_known_labels()
+        self._check_trials()
+        if not self.settings.annotator.needs_known_labels:  # else it reveals them only when asked
+            self._items.store_labels_of_data()
         is_cold = self.settings.retrain == "cold"
         self.audit.draw(self.labels.current(), bool(self._trained()), is_cold)
-        self.items_of([*self.labels.labels(), *self.asked()])
+        self._items.of([*self.labels.labels(), *self.asked()])  # raises if some are gone
         round = self._open_round()
         for folder in (self._round_folder(round), *self._round_folder(round).glob("*/")):
             sweep_temporaries(folder)  # of a process that was killed in this round
@@ -136,22 +134,6 @@ class ActiveLearningLoop:
         if trained := self._trained():
             self._outputs.have_model(trained[-1])
 
-    def items_of(self, ids: Sequence[str]) -> list[Instance]:
-        """Return the items with these ids.
-
-        Raises:
-            DataError: Some are no longer in the data; they are named.
-        """
-        gone = [id for id in ids if id not in self._items]
-        if gone:
-            verb, them = ("is", "it") if len(gone) == 1 else ("are", "them")
-            raise DataError(
-                f"{_items(len(gone))} of this run {verb} no longer in its data: {listed(gone)}; "
-                f"bring {them} back, or take {them} out of the run with --drop ID (--drop-missing "
-                "for all)"
-            )
-        return [self._items[id] for id in ids]
-
     def asked(self) -> list[str]:
         """Return the queried items without a label, in the order of picking."""
         last = self.rounds.last()
@@ -163,20 +145,34 @@ class ActiveLearningLoop:
 
     def missing(self) -> list[str]:
         """Return the labeled or queried items that are no longer in the data."""
-        return [id for id in (*self.labels.labels(), *self.asked()) if id not in self._items]
+        return self._items.gone([*self.labels.labels(), *self.asked()])
+
+    def _check_trials(self) -> None:
+        """Refuse a strategy that tries out batches where there is nothing to try them on."""
+        strategies = [self.settings.strategy]
+        if self.settings.initial is not None:
+            strategies.append(self.settings.initial.strategy)
+        if not any(strategy.needs_trials for strategy in strategies):
+            return
+        if not self.settings.annotator.needs_known_labels or not self.learner.measures():
+            raise ConfigurationError(
+                "active_learning.strategy: it looks at true labels and test images, so it expects "
+                "the annotator ground_truth, and test_data_path or test_fraction"
+            )
 
     # -- A round ------------------------------------------------------------------------------
 
     def _open_round(self) -> int:
         last = self.rounds.last()
         if last is None:
-            return 1 if self._training_labels() else 0  # round 0 chooses what is labeled first
+            # Round 0 trains nothing: it chooses what is labeled first
+            return 1 if self._items.training_labels() else 0
         round, state = last
         return round + 1 if state is State.INGEST else round
 
     def _go_through(self, round: int) -> bool:
         """Finish the round; return whether another follows."""
-        labels = self._training_labels()
+        labels = self._items.training_labels()
         if self.learner.set_classes(set(self.labels.labels().values())):
             self._outputs.begin(None)
         chosen = self.rounds.is_finished(round, State.SELECT)
@@ -261,23 +257,18 @@ class ActiveLearningLoop:
         strategy = self._strategy(labels)
         selection, outputs = self._choose(round, labels, strategy)
         if not selection.ids:
-            reason = f"none of the {_items(len(self._pool_ids()))} that are left can be read"
+            left = counted(len(self._items.pool()), "item")
+            reason = f"none of the {left} that are left can be read"
             return {"reason": reason, "unreadable": dict(outputs.unreadable)}
-        chosen = outputs.rows(selection.ids)
-        detail: dict[str, Any] = {
+        names = self.learner.class_names()
+        detail = {
             "seconds": time.perf_counter() - started,
             "peak_mb": selection.peak_bytes / _MEGABYTE,
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),
-            "metrics": {},
+            **query_detail(outputs.rows(selection.ids), names, is_trained=bool(labels)),
         }
-        if chosen.embeddings is not None:
-            detail["metrics"] = finite_metrics({"redundancy": redundancy(chosen.embeddings)})
-        if chosen.logits is not None and labels:
-            names = self.learner.class_names()
-            detail["predicted"] = predicted_classes(chosen.logits, names)
-            detail["probabilities"] = top_probabilities(chosen.logits)
-        classes = dict(enumerate(self.learner.class_names()))
+        classes = dict(enumerate(names))
         labeled = self._outputs.labeled_ids(labels, strategy.needs)
         queries = [
             Query(rank, id, float(score), named_reason(reason, classes, labeled))
@@ -310,9 +301,8 @@ class ActiveLearningLoop:
             self.rounds.finish(round, State.WAITING_FOR_LABELS, {"seconds": seconds})
         self.hooks.on_point("WAITING_FOR_LABELS recorded")
         given = [label.label for label in found if label.label not in (None, UNTOLD)]
-        if self.learner.set_classes(
-            set(given)
-        ):  # unknown classes are refused before they are stored
+        # Before the labels are stored, so that a class that is refused leaves no trace
+        if self.learner.set_classes(set(given)):
             self._outputs.begin(None)
         batch = [label.label for label in found if label.id not in self.audit.held_out]
         counts = {name: batch.count(name) for name in sorted(set(given)) if name in batch}
@@ -336,29 +326,8 @@ class ActiveLearningLoop:
         """Return what is asked for with a query to measure the model, within the budget."""
         answered = self.labels.current()
         budget = self.settings.budget
-        left = len(self._items) if budget is None else budget - self._spent() - picks
+        left = len(self._items) if budget is None else budget - self._items.labeled() - picks
         return self.audit.queries(answered, first_rank=picks, most=max(left, 0))
-
-    def _training_labels(self) -> dict[str, str]:
-        return self.audit.training_labels(self.labels.labels())
-
-    def _spent(self) -> int:
-        """Return the number of labels so far, those of the audit included."""
-        return len(self.labels.labels())
-
-    def _take_known_labels(self) -> None:
-        """Store the labels in the data, unless the annotator reveals them only when asked."""
-        if self.settings.annotator.needs_known_labels:
-            return
-        known = {event.id for event in self.labels.events()}
-        new = [item for item in self.learner.items if item.label is not None]
-        found = [
-            NewLabel(item.id, item.label, "dataset", 0, "dataset")
-            for item in new
-            if item.id not in known
-        ]
-        if found:
-            self.labels.add(found)
 
     def _strategy(self, labels: dict[str, str]) -> QueryStrategy:
         if labels:
@@ -381,37 +350,23 @@ class ActiveLearningLoop:
             return size
         waiting = len(self.audit.queries(self.labels.current(), 0, settings.budget))
         # At least one, should a grown audit take all that is left
-        return max(1, min(size, settings.budget - self._spent() - waiting))
+        return max(1, min(size, settings.budget - self._items.labeled() - waiting))
 
     def _reason_to_stop(self, labels: dict[str, str]) -> str | None:
         budget = self.settings.budget
-        if budget is not None and self._spent() >= budget:
+        if budget is not None and self._items.labeled() >= budget:
             return f"the budget of {budget} labels is spent"
-        if not self._pool_ids():
+        if not self._items.pool():
             return "there is nothing left to label"
         if not (labels and self.settings.stop):
             return None
         measured = [record for record in self.records() if record.labels]
-        for rule in self.settings.stop:
-            reason = rule.reason_to_stop(measured)
-            if reason is None:
-                continue
-            if not isinstance(reason, str) or not reason.strip():
-                wanted = "the reason to stop, a sentence, or None to continue"
-                raise wrong_result(rule, "reason_to_stop", wanted, reason)
-            return reason
-        return None
-
-    def _pool_ids(self) -> list[str]:
-        """Return the ids of the pool: items without a label event."""
-        answered = self.labels.current()
-        held_out = self.audit.held_out
-        return [id for id in self._items if id not in answered and id not in held_out]
+        return first_reason(self.settings.stop, measured)
 
     def _needs_of_round(self, labels: dict[str, str]) -> frozenset[str]:
         """Return the outputs that this round needs, for the strategy, stop rules and metrics."""
         budget = self.settings.budget
-        last = budget is not None and self._spent() >= budget
+        last = budget is not None and self._items.labeled() >= budget
         needs = frozenset[str]() if last else outputs_for(self.settings.strategy.needs)
         return needs | self._figures.needs()
 
@@ -423,11 +378,11 @@ class ActiveLearningLoop:
         else:
             self._outputs.begin(None)
             needs = outputs_for(self._strategy(labels).needs)
-        return self._outputs.of_pool(self._pool_ids(), needs, self._round_folder(round))
+        return self._outputs.of_pool(self._items.pool(), needs, self._round_folder(round))
 
     def _bring_back(self, round: int) -> None:
         """Restore the model of a round in the learner."""
-        labels, folder = self._training_labels(), self._round_folder(round)
+        labels, folder = self._items.training_labels(), self._round_folder(round)
         if self.rounds.detail(round, State.TRAIN)["classes"] == self.learner.class_names():
             self.learner.restore(round, labels, folder)
         else:
@@ -440,13 +395,13 @@ class ActiveLearningLoop:
         """Return the selection among the readable items, and the outputs it was made from."""
         outputs = self._outputs_of_pool(round, labels)
         if strategy.needs_trials:
-            strategy = strategy.with_trial(lambda ids: self._accuracy_with(ids, round))
+            strategy = strategy.with_trial(lambda ids: self._trial_accuracy(ids, round))
         seed = item_seed(self._seed, round, "select") >> 1  # within a signed 64-bit integer
         while True:
             pool = self._outputs.strategy_pool(outputs, labels, strategy.needs)
             selection = selected(strategy, pool, self._query_size(labels), seed)
-            if strategy.needs_trials:
-                self._bring_back(round)
+            if strategy.needs_trials and labels:
+                self._outputs.have_model(round)
             bad = self.learner.unreadable(selection.ids)
             if not bad:
                 return selection, outputs
@@ -454,29 +409,10 @@ class ActiveLearningLoop:
             left = outputs.rows([id for id in outputs.ids if id not in bad])
             outputs = replace(left, unreadable={**outputs.unreadable, **bad})
 
-    def _accuracy_with(self, ids: Sequence[str], round: int) -> float:
-        """Return the test accuracy of a model that is trained with the true labels of `ids`, too.
-
-        Raises:
-            ConfigurationError: There are no true labels, or no test images.
-        """
-        truth = {id: self._items[id].label for id in ids}
-        if not self.settings.annotator.needs_known_labels or not self.learner.measures():
-            raise ConfigurationError(
-                "active_learning.strategy: it looks at true labels and test images, so it expects "
-                "the annotator ground_truth, and test_data_path or test_fraction"
-            )
-        folder = self._round_folder(round) / _TRIAL_FOLDER
-        shutil.rmtree(folder, ignore_errors=True)
-        make_folder(folder)
-        labels = {**self._training_labels(), **{id: name for id, name in truth.items() if name}}
-        try:
-            self.learner.train(round, labels, folder)
-            outputs = self.learner.test()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        figures = test_figures(outputs, self.learner.class_names())
-        return float(figures.metrics["accuracy"] or 0.0)
+    def _trial_accuracy(self, ids: Sequence[str], round: int) -> float:
+        """Return the test accuracy of a model that is also trained on `ids`, truly labeled."""
+        labels = {**self._items.training_labels(), **self._items.true_labels(ids)}
+        return self._outputs.trial_accuracy(round, labels, self._round_folder(round))
 
     def _request(self, round: int) -> LabelRequest:
         detail = self.rounds.detail(round, State.SELECT)
@@ -486,7 +422,7 @@ class ActiveLearningLoop:
         ids = [query.id for query in queries]
         return LabelRequest(
             round=round,
-            items=self.items_of(ids),
+            items=self._items.of(ids),
             queries=queries,
             classes=self.settings.classes or self.learner.data_classes() or None,
             folder=self.folder,
@@ -509,7 +445,7 @@ class ActiveLearningLoop:
             "round %d: %s%d labels%s%s",
             round,
             "trained on " if record.labels else "",
-            record.labels or self._spent(),
+            record.labels or self._items.labeled(),
             "" if accuracy is None else f", accuracy {accuracy:.4f}",
             "" if audited is None else f", accuracy {audited}",
         )
@@ -518,7 +454,3 @@ class ActiveLearningLoop:
 
 def _by_id(queries: Sequence[Query], values: Sequence[Any]) -> dict[str, Any]:
     return {query.id: value for query, value in zip(queries, values, strict=False)}
-
-
-def _items(count: int) -> str:
-    return "1 item" if count == 1 else f"{count} items"

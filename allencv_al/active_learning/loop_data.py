@@ -10,7 +10,7 @@ import numpy as np
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.common.errors import DataError
-from allencv_al.common.names import listed
+from allencv_al.common.names import counted, listed
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.id_hash import id_hashes
 from allencv_al.data.instance import Instance
@@ -19,7 +19,6 @@ from allencv_al.labels.audit_sample import is_audit
 from allencv_al.training.datasets import check_labels, only_known
 from allencv_al.training.unlabeled_images import (
     check_distinct,
-    counted,
     read_pool,
     shared_images,
     without_images_of,
@@ -151,17 +150,19 @@ def _split(
 def _check_apart(name: str, dataset: Dataset, items: Iterable[Instance]) -> None:
     both = shared_images(items, dataset)
     if both:
+        images = counted(len(both), "image that measures is", "images that measure are")
         raise DataError(
-            f"{name}: {counted(both, 'image that measures is', 'images that measure are')} in the "
-            f"pool too: {listed(both)}; what measures must not be learned from"
+            f"{name}: {images} in the pool too: {listed(both)}; what measures must not be learned "
+            "from"
         )
 
 
 def _check_labeled(items: Sequence[Instance]) -> None:
     bare = [item.id for item in items if item.label is None]
     if bare:
+        images = counted(len(bare), "image has", "images have")
         raise DataError(
-            f"active_learning.annotator: it gives the labels that the data has, and "
-            f"{counted(bare, 'image has', 'images have')} none: {listed(bare)}; expected all to be "
-            'labeled, or an annotator that asks people, such as "file"'
+            f"active_learning.annotator: it gives the labels that the data has, and {images} none: "
+            f"{listed(bare)}; expected all to be labeled, or an annotator that asks people, such "
+            'as "file"'
         )

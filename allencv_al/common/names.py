@@ -1,4 +1,4 @@
-"""Names: one spelling of each class, similar and misspelt ones, and many in a message."""
+"""Names: one spelling of each class, similar and misspelt ones, numbers of them in a message."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def listed(names: Sequence[object], most: int = _MOST_LISTED) -> str:
     """Return the first few names, and how many more there are: `a, b, c and 7 more`, or `none`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(map(str, names[:most])) or "none") + more
+
+
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """Return a number with its noun, and what follows it: `1 image`, `3 images`.
+
+    Args:
+        count: The number.
+        one: The words behind 1.
+        more: The words behind any other number. Default: `one` with an "s".
+    """
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
 
 
 def with_article(noun: str) -> str:

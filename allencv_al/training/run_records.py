@@ -27,7 +27,7 @@ import torch
 from allencv_al.common.errors import CheckpointError, DataError
 from allencv_al.common.files import atomic_file
 from allencv_al.common.files.atomic_file import write_json
-from allencv_al.common.names import listed
+from allencv_al.common.names import counted, listed
 from allencv_al.common.user_code import changed_code
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
@@ -235,8 +235,7 @@ def _changes(name: str, before: Record, now: Record) -> Iterator[str]:
         ("with another label", relabeled),
     ):
         if ids:
-            images = "1 image" if len(ids) == 1 else f"{len(ids)} images"
-            yield f"{name}: {images} {what}: {listed(ids)}"
+            yield f"{name}: {counted(len(ids), 'image')} {what}: {listed(ids)}"
 
 
 def _class_changes(before: Vocabulary, now: Vocabulary) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.paths import expanded
-from allencv_al.common.names import listed
+from allencv_al.common.names import counted, listed
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.dataset_readers.image_files import count_images
@@ -97,7 +97,7 @@ def without_images_of(other: Dataset, name: str, pool: Dataset) -> Dataset:
         return pool
     logger.info(
         "pool_data_path: left out %s at %s too",
-        counted(list(same), "image that is", "images that are"),
+        counted(len(same), "image that is", "images that are"),
         name,
     )
     kept = [instance for instance in pool if instance.id not in same]
@@ -114,7 +114,7 @@ def check_distinct(train: Iterable[Instance], pool: Iterable[Instance]) -> None:
     twice = [instance.id for instance in pool if instance.id in known]
     if twice:
         raise DataError(
-            f"pool_data_path: {counted(twice, 'id is', 'ids are')} at train_data_path too: "
+            f"pool_data_path: {counted(len(twice), 'id is', 'ids are')} at train_data_path too: "
             f"{listed(twice)}; rename the files, or put them into a folder of their own there"
         )
 
@@ -134,11 +134,6 @@ def _place(instance: Instance) -> str | None:
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest()
         return f"{digest} {instance.id}"
     return None
-
-
-def counted(ids: Sequence[str], one: str, more: str) -> str:
-    """Return a number of ids with the words behind it."""
-    return f"{len(ids)} {one if len(ids) == 1 else more}"
 
 
 def pool_images(datasets: Datasets, reader: DatasetReader) -> Dataset | None:

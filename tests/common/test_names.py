@@ -6,6 +6,7 @@ import pytest
 
 from allencv_al.common.names import (
     class_name,
+    counted,
     did_you_mean,
     similar_names,
     snake_case,
@@ -48,6 +49,12 @@ def test_the_nearest_names(name: str, expected: str) -> None:
 
 def test_at_most_three_names() -> None:
     assert did_you_mean("adam", ["adamw", "adamx", "adamy", "adamz"]).count(" or ") == 2
+
+
+def test_a_number_with_its_noun() -> None:
+    assert [counted(count, "image") for count in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert counted(1, "image is", "images are") == "1 image is"
+    assert counted(3, "image is", "images are") == "3 images are"
 
 
 def test_articles() -> None:

@@ -19,6 +19,7 @@ from allencv_al.comparison.comparison import compare
 from allencv_al.comparison.oracle import Oracle
 from allencv_al.comparison.report.comparison_tables import bounds_table
 from allencv_al.comparison.statistics import summarize
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.base import QueryStrategy
 
@@ -62,6 +63,8 @@ def test_the_accuracy_that_it_saw_is_that_of_the_next_round(
 def test_a_run_without_test_images_is_refused(linear_config: MakeConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="expects the annotator ground_truth, and test"):
         run(linear_config(strategy=ORACLE, test_fraction=None), tmp_path)
+    with RunDatabase(tmp_path / DATABASE_NAME, create=False) as database:
+        assert RoundStore(database).last() is None, "it is refused before anything is labeled"
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -16,6 +16,7 @@ from allencv_al.metrics.classification import (
     balanced_accuracy,
     macro_f1,
 )
+from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.softmax import softmax
 
@@ -90,6 +91,25 @@ def redundancy(embeddings: FloatArray) -> float | None:
         distances[place] = np.inf
         nearest.append(distances.min())
     return float(np.mean(nearest))
+
+
+def query_detail(
+    chosen: PoolOutputs, class_names: Sequence[str], is_trained: bool
+) -> dict[str, Any]:
+    """Return the metrics and predictions of a query, as its state records them.
+
+    Args:
+        chosen: The outputs of the model for the items of the query, in the order of picking.
+        class_names: The names of the classes, in the order of the columns of logits.
+        is_trained: Whether the logits are those of a trained model.
+    """
+    detail: dict[str, Any] = {"metrics": {}}
+    if chosen.embeddings is not None:
+        detail["metrics"] = finite_metrics({"redundancy": redundancy(chosen.embeddings)})
+    if chosen.logits is not None and is_trained:
+        detail["predicted"] = predicted_classes(chosen.logits, class_names)
+        detail["probabilities"] = top_probabilities(chosen.logits)
+    return detail
 
 
 def column_names(names: Sequence[str], columns: int) -> list[str]:

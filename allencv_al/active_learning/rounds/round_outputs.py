@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allencv_al.active_learning.learners.base import Learner
+from allencv_al.active_learning.rounds.round_metrics import test_figures
+from allencv_al.common.files.atomic_file import make_folder
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import Pool
 
 OUTPUTS_NAME = "outputs"
+_TRIAL_NAME = "trial"
 
 
 def outputs_for(needs: Collection[str]) -> frozenset[str]:
@@ -53,7 +56,7 @@ class RoundOutputs:
 
     def begin(self, round: int | None) -> None:
         """Note that the loaded model is that of a round, and forget all outputs."""
-        self._round = round
+        self._round = self._loaded = round
         self._pool: PoolOutputs | None = None
         self._needs: frozenset[str] = frozenset()
         self._labeled: PoolOutputs | None = None
@@ -62,9 +65,32 @@ class RoundOutputs:
 
     def have_model(self, round: int) -> None:
         """Load the model of a round, unless it is loaded already."""
-        if self._round != round:
+        if self._loaded != round:
             self._bring_back(round)
+            self._loaded = round
+        if self._round != round:  # else a trial took its place, and the outputs are those of before
             self.begin(round)
+
+    def trial_accuracy(self, round: int, labels: Mapping[str, str], folder: Path) -> float:
+        """Return the test accuracy of a model that is trained on other labels.
+
+        `have_model` is to be called after the last trial; the outputs of the round's model stay.
+
+        Args:
+            round: The round.
+            labels: Class name by item id.
+            folder: The folder of the round.
+        """
+        folder = folder / _TRIAL_NAME
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed in a trial
+        make_folder(folder)
+        self._loaded = None
+        try:
+            self._learner.train(round, labels, folder)
+            figures = test_figures(self._learner.test(), self._learner.class_names())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return float(figures.metrics["accuracy"] or 0.0)
 
     def of_pool(self, ids: Sequence[str], needs: frozenset[str], folder: Path) -> PoolOutputs:
         """Return the outputs of the model for the pool.

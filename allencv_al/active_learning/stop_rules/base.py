@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.common.config.registrable import Registrable
+from allencv_al.common.user_mistakes import wrong_result
 
 
 class StopRule(Registrable):
@@ -32,3 +33,24 @@ class StopRule(Registrable):
             rounds: The trained and measured rounds in order, at least one.
         """
         raise NotImplementedError
+
+
+def first_reason(rules: Sequence[StopRule], rounds: Sequence[RoundRecord]) -> str | None:
+    """Return the reason of the first rule that stops the run; None if no rule does.
+
+    Args:
+        rules: The rules, in the order of the config.
+        rounds: The trained and measured rounds in order, at least one.
+
+    Raises:
+        UserCodeError: A rule returns something else than a reason or None.
+    """
+    for rule in rules:
+        reason = rule.reason_to_stop(rounds)
+        if reason is None:
+            continue
+        if not isinstance(reason, str) or not reason.strip():
+            wanted = "the reason to stop, a sentence, or None to continue"
+            raise wrong_result(rule, "reason_to_stop", wanted, reason)
+        return reason
+    return None

@@ -13,7 +13,7 @@ from overrides import overrides
 from allencv_al.common.errors import DataError, ImageDecodeError, raise_problems
 from allencv_al.common.files.atomic_file import remove, write_bytes
 from allencv_al.common.files.json_values import repr_json
-from allencv_al.common.names import listed
+from allencv_al.common.names import counted, listed
 from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators.base import (
     TO_ADD_A_CLASS,
@@ -111,8 +111,8 @@ class FileAnnotator(Annotator):
         left = len(request.items) - len(table.labels)
         if left and request.is_partial and table.labels:
             details = "".join(f"\n  {problem}" for problem in table.wrong)
-            verb = "goes" if left == 1 else "go"
-            logger.warning("%s: %s %s back to the pool%s", path, _images(left), verb, details)
+            images = counted(left, "image goes", "images go")
+            logger.warning("%s: %s back to the pool%s", path, images, details)
         elif table.wrong:
             raise_problems(path, table.wrong, _after_problems(table, request))
         elif table.empty:
@@ -146,10 +146,10 @@ def _with_file(pick: PickedImage, folder: Path) -> Instance:
 
 
 def _first_message(path: Path, request: LabelRequest) -> str:
-    count = len(request.items)
+    images = counted(len(request.items), "image")
+    verb = "waits" if len(request.items) == 1 else "wait"
     return (
-        f"{_images(count)} of round {request.round} {'waits' if count == 1 else 'wait'} for "
-        "labels:\n"
+        f"{images} of round {request.round} {verb} for labels:\n"
         f"  1. Open {path} in a spreadsheet or an editor. Each row is an image; the column "
         f'"path" says where it is.\n'
         f'  2. Fill in the column "{LABEL}": {_choices(request.classes)}.\n'
@@ -158,11 +158,11 @@ def _first_message(path: Path, request: LabelRequest) -> str:
 
 
 def _next_message(path: Path, table: FilledTable, request: LabelRequest) -> str:
-    lines = listed(table.empty, _LINES_SHOWN)
+    images = counted(len(request.items), "image")
+    lines = f"{'line' if len(table.empty) == 1 else 'lines'} {listed(table.empty, _LINES_SHOWN)}"
     return (
-        f"{path}: {len(table.labels)} of {_images(len(request.items))} of round {request.round} "
-        f"have a label, {len(table.empty)} wait for one: line{'s'[: len(table.empty) > 1]} "
-        f"{lines}.\n"
+        f"{path}: {len(table.labels)} of {images} of round {request.round} have a label, "
+        f"{len(table.empty)} wait for one: {lines}.\n"
         f'Fill in the column "{LABEL}": {_choices(request.classes)}. Then run the same command '
         f"again; what is filled in stays.{_offer(table)}"
     )
@@ -183,10 +183,6 @@ def _offer(table: FilledTable) -> str:
         f"\nOr add --partial to continue with {len(table.labels)} of them; the others return to "
         "the pool."
     )
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
 
 
 def _choices(classes: Sequence[str] | None) -> str:

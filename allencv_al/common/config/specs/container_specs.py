@@ -22,6 +22,7 @@ from allencv_al.common.config.specs.type_specs import (
 )
 from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import counted
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class TupleSpec(TypeSpec):
         if not self.resembles(value):
             yield self.expected(value, path)
         elif len(value) != len(self.items):
-            count = "1 value" if len(value) == 1 else f"{len(value)} values"
+            count = counted(len(value), "value")
             yield Fault(path, f"expected {self}, found {count}: {repr_json(value)}")
         else:
             for index, (item, inner) in enumerate(zip(self.items, value, strict=True)):
