@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allencv_al.commands.registries import FOR_PYTHON_ONLY, REGISTRIES, load_registry
+from allencv_al.commands.registries import REGISTRIES, load_registry
 from allencv_al.commands.shared.arguments import (
     add_include_package,
     add_overrides,
@@ -139,8 +139,6 @@ def _family(name: str) -> type[Registrable]:
 def _list_families() -> str:
     lines = []
     for name, base in _families().items():
-        if name in FOR_PYTHON_ONLY:
-            continue
         try:
             known = ", ".join(base.list_available()) or "(none registered)"
         except ConfigurationError as error:  # an error of one family must not hide the others
@@ -167,8 +165,6 @@ def _list_names(base: type[Registrable]) -> str:
             text = str(error)
         default = " (default)" if name == base.default_implementation else ""
         lines += [f"  {name}{default}", _wrap(text, "      ")]
-    if base.registry_name() in FOR_PYTHON_ONLY:
-        lines += ["", "For the code of models; configs do not name these."]
     return "\n".join(lines) + "\n"
 
 

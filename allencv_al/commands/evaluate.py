@@ -115,13 +115,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.json:
         sys.stdout.write(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     else:
-        sys.stdout.write(metrics_table(metrics, _class_names(archive.model)))
+        sys.stdout.write(metrics_table(metrics, archive.model.class_names()))
     return 0
-
-
-def _class_names(model: Model) -> list[str]:
-    namespace = getattr(model, "_label_namespace", "labels")
-    return list(model.vocab.get_index_to_token_vocabulary(namespace).values())
 
 
 def _labeled_images(reader: DatasetReader, path: str) -> Dataset:

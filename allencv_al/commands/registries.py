@@ -35,9 +35,6 @@ REGISTRIES = {
     "predictor": "allencv_al.predictors.predictor:Predictor",
 }
 
-FOR_PYTHON_ONLY = frozenset({"metric"})
-"""Families without a config key, used by the code of models."""
-
 
 def load_registry(name: str) -> type[Registrable]:
     """Import and return the base class of a family."""

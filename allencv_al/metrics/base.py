@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,49 +12,78 @@ from allencv_al.common import Registrable
 
 _PACKAGE = "allencv_al.metrics"
 
-MetricValue = float | list[float | None] | list[list[int]]
+MetricValue = (
+    float | None | list[float | None] | list[list[int]] | dict[str, float] | dict[str, list[float]]
+)
 """The value of a metric: JSON; None if it is undefined."""
+
+MetricInput = Literal["classes", "labels", "numbers", "boxes", "value"]
+"""The predictions and gold values that a metric takes; `Metric.takes` explains them."""
 
 
 class Metric(Registrable):
     """One or several numbers over all batches since the last reset.
 
-    A call adds a batch on its device without synchronizing; only `get_metric` synchronizes.
-    Without any batch every number is 0.
+    A call adds a batch on its device without synchronizing; only `get_metric` synchronizes, and a
+    call with a mask. Without any batch every number is 0.
     """
 
     builtin: ClassVar[dict[str, str]] = {
+        "auc": f"{_PACKAGE}.fbeta",
+        "average": f"{_PACKAGE}.numbers",
         "average_precision": f"{_PACKAGE}.classification",
         "balanced_accuracy": f"{_PACKAGE}.classification",
+        "boolean_accuracy": f"{_PACKAGE}.numbers",
         "categorical_accuracy": f"{_PACKAGE}.classification",
         "confusion_matrix": f"{_PACKAGE}.classification",
+        "covariance": f"{_PACKAGE}.numbers",
+        "entropy": f"{_PACKAGE}.classification",
         "expected_calibration_error": f"{_PACKAGE}.classification",
+        "f1": f"{_PACKAGE}.fbeta",
+        "fbeta": f"{_PACKAGE}.fbeta",
+        "fbeta_multi_label": f"{_PACKAGE}.fbeta",
+        "frequency_weighted_iou": f"{_PACKAGE}.segmentation",
         "macro_f1": f"{_PACKAGE}.classification",
+        "mean_absolute_error": f"{_PACKAGE}.numbers",
+        "mean_average_precision": f"{_PACKAGE}.mean_average_precision",
+        "mean_dice": f"{_PACKAGE}.segmentation",
+        "miou": f"{_PACKAGE}.segmentation",
+        "pearson_correlation": f"{_PACKAGE}.numbers",
         "per_class_accuracy": f"{_PACKAGE}.classification",
+        "per_class_dice": f"{_PACKAGE}.segmentation",
+        "per_class_iou": f"{_PACKAGE}.segmentation",
         "roc_auc": f"{_PACKAGE}.classification",
+        "spearman_correlation": f"{_PACKAGE}.numbers",
     }
+
+    takes: ClassVar[MetricInput] = "classes"
+    """The kind of its inputs: "classes", scores `[..., C]` and class indices `[...]` (of images, or
+    of pixels); "labels", scores `[..., L]` and for each label 0 or 1; "numbers", two tensors of
+    one shape; "boxes", lists of the boxes of images; "value", a number of the model's own code."""
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
         self._range = ClassRange()
 
-    def __call__(self, predictions: Tensor, gold: Tensor) -> None:
+    def __call__(self, predictions: Any, gold: Any = None, mask: Tensor | None = None) -> None:
         """Add a batch.
 
         Args:
-            predictions: Logits or probabilities `[B, C]`, float.
-            gold: Class indices `[B]`, int64, from 0 to below C.
+            predictions: Logits or probabilities `[..., C]`, float.
+            gold: Class indices `[...]`, int64, from 0 to below C.
+            mask: The items that count, bool `[...]`; all by default.
 
         Raises:
             ValueError: The shapes do not match, or a class index is out of range. On a GPU,
                 `get_metric` and `state` find such an index, since they synchronize.
         """
-        if predictions.ndim != 2 or gold.shape != predictions.shape[:1]:
-            raise ValueError(
-                f"{type(self).__name__}: expected predictions [B, C] and gold [B], found "
-                f"{list(predictions.shape)} and {list(gold.shape)}"
-            )
-        self._update(predictions.detach(), self._range.add(gold, predictions.shape[1]))
+        if predictions.ndim < 2 or gold.shape != predictions.shape[:-1]:
+            raise self._misfit("predictions [..., C] and gold [...]", predictions, gold)
+        predictions = predictions.detach()
+        if predictions.ndim > 2:
+            predictions, gold = predictions.flatten(0, -2), gold.flatten()
+        predictions, gold = self._masked(predictions, gold, mask)
+        self._update(predictions, self._range.add(gold, predictions.shape[1]))
 
     def get_metric(self, reset: bool = False) -> MetricValue:
         """Return the value so far.
@@ -88,6 +117,21 @@ class Metric(Registrable):
         # Batches that still wait would be added to the restored sums
         self._settle()
         self._sums = None if state is None else state.clone()
+
+    def _masked(
+        self, predictions: Tensor, gold: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the rows of both that a mask of as many items selects."""
+        if mask is None:
+            return predictions, gold
+        if mask.numel() != len(gold):
+            raise self._misfit("a mask with a value for each gold one", mask, gold)
+        kept = mask.flatten().bool()
+        return predictions[kept], gold[kept]
+
+    def _misfit(self, expected: str, *found: Tensor) -> ValueError:
+        shapes = " and ".join(str(list(tensor.shape)) for tensor in found)
+        return ValueError(f"{type(self).__name__}: expected {expected}, found {shapes}")
 
     @abstractmethod
     def _update(self, predictions: Tensor, gold: Tensor) -> None:

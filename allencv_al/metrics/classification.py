@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -86,13 +86,30 @@ class CategoricalAccuracy(Metric):
 class ConfusionMatrix(Metric):
     """Counts `[C, C]`: row = the class of the image, column = the class predicted."""
 
+    def count(
+        self, predicted: Tensor, gold: Tensor, num_classes: int, mask: Tensor | None = None
+    ) -> None:
+        """Add predicted classes instead of scores, without waiting for the device.
+
+        Args:
+            predicted: Class indices, int64, of any shape.
+            gold: The right ones, of the same shape.
+            num_classes: C.
+            mask: The items that count, bool, of the same shape; all by default.
+
+        Raises:
+            ValueError: A gold index that counts is none of a class; see `__call__`.
+        """
+        weights = torch.ones_like(gold) if mask is None else mask.to(torch.int64)
+        gold = self._range.add(gold if mask is None else gold.where(mask, 0), num_classes)
+        counts = self._sums_like((num_classes, num_classes), torch.int64, predicted)
+        # index_add_, because bincount waits for the device.
+        cells = (gold * num_classes + predicted).flatten()
+        counts.view(-1).index_add_(0, cells, weights.flatten())
+
     @overrides
     def _update(self, predictions: Tensor, gold: Tensor) -> None:
-        num_classes = predictions.shape[1]
-        counts = self._sums_like((num_classes, num_classes), torch.int64, predictions)
-        cells = gold * num_classes + predictions.argmax(-1)
-        # index_add_, because bincount waits for the device.
-        counts.view(-1).index_add_(0, cells, torch.ones_like(cells))
+        self.count(predictions.argmax(-1), gold, predictions.shape[1])
 
     @overrides
     def _value(self, sums: Tensor | None) -> MetricValue:
@@ -324,3 +341,40 @@ class ExpectedCalibrationError(Metric):
             return 0.0
         counts, confidence, correct = sums.T
         return float((correct - confidence).abs().sum() / counts.sum())
+
+
+@Metric.register("entropy")
+class MeanEntropy(Metric):
+    """The mean entropy of the predicted distributions, in nats; gold values are not needed.
+
+    The mean over all items (AllenNLP's is the mean over batches of their means, which depends on
+    how items are cut into batches).
+    """
+
+    @overrides
+    def __call__(self, predictions: Any, gold: Any = None, mask: Tensor | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            predictions: Logits `[..., C]`.
+            gold: Class indices `[...]`; not needed.
+            mask: The items that count, bool `[...]`; all by default.
+
+        Raises:
+            ValueError: The shapes do not match.
+        """
+        if gold is None:
+            gold = torch.zeros(predictions.shape[:-1], dtype=torch.int64, device=predictions.device)
+        super().__call__(predictions, gold, mask)
+
+    @overrides
+    def _update(self, predictions: Tensor, gold: Tensor) -> None:
+        sums = self._sums_like((2,), torch.float64, predictions)
+        log_probs = predictions.double().log_softmax(-1)
+        # A logit of -inf has the probability 0, and 0 * log 0 counts 0
+        sums[0].sub_(torch.nan_to_num(log_probs.exp() * log_probs, nan=0.0).sum())
+        sums[1].add_(len(gold))
+
+    @overrides
+    def _value(self, sums: Tensor | None) -> float:
+        return float(sums[0] / sums[1]) if sums is not None and sums[1] else 0.0

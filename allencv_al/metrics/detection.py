@@ -8,7 +8,7 @@ neither missed nor, if it is detected, wrong (PASCAL VOC, Everingham et al. 2010
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,13 @@ from pycocotools import mask as coco_mask
 from allencv_al.metrics.scores import mean_of_known, ratios
 
 COCO_RANGE = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+COCO_AREAS = {
+    "all": (0.0, np.inf),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, np.inf),
+}
+"""Areas of boxes in square pixels; both ends belong to a range, as in COCO."""
 
 _MOST_OF_CLASS = 100  # detections of an image that AP counts; the limit of COCO's leaderboard
 _MOST_IN_ALL = 1_000  # detections of an image, of all classes
@@ -48,18 +55,22 @@ class Boxes:
         objects: The class of each, `[n]`.
         scores: The score of each, `[n]`; 0 for true boxes.
         difficult: Whether each is ignored, `[n]`; false for a detector's.
+        crowd: Whether each is a region of many objects, `[n]`: ignored, and matched by detections
+            of which it covers enough, as COCO's `iscrowd`. Default: none.
     """
 
     boxes: _Array
     objects: NDArray[np.int64]
     scores: _Array
     difficult: NDArray[np.bool_]
+    crowd: NDArray[np.bool_] | None = None
 
     def best_first(self) -> Boxes:
         """Return the boxes by falling score, at most the best 1,000."""
         order = np.argsort(-self.scores, kind="stable")[:_MOST_IN_ALL]
         return Boxes(
-            self.boxes[order], self.objects[order], self.scores[order], self.difficult[order]
+            *(self.boxes[order], self.objects[order], self.scores[order], self.difficult[order]),
+            crowd=None if self.crowd is None else self.crowd[order],
         )
 
 
@@ -105,6 +116,42 @@ def detection_scores(
     }
 
 
+def coco_summary(images: Sequence[tuple[Boxes, Boxes]], classes: Sequence[int]) -> dict[str, Any]:
+    """Return the figures of COCO's evaluation of boxes.
+
+    `mAP` over the IoUs of `COCO_RANGE`, `AP50` and `AP75` at one of them, `AR100`, the mean recall
+    over these IoUs, and `mAP_small`, `mAP_medium`, `mAP_large` by the area of the box (COCO's own
+    files give that of the object's outline instead). `per_class_AP` has the AP of each class. None
+    where there is no box to find; such classes are left out of the means.
+
+    Args:
+        images: The detected and the true boxes of each image.
+        classes: The numbers of all classes.
+    """
+    images = [(found.best_first(), truth) for found, truth in images]
+    evaluation = _DetectionEvaluation(images, classes, COCO_AREAS)
+    # [IoU, recall, class, area, limit], -1 without boxes
+    precision = evaluation.eval["precision"][..., 0]
+    of_all = precision[..., 0]
+    at = {name: COCO_RANGE.index(iou) for name, iou in (("AP50", 0.5), ("AP75", 0.75))}
+    return {
+        "mAP": _mean_known(of_all),
+        **{name: _mean_known(of_all[place]) for name, place in at.items()},
+        "AR100": _mean_known(evaluation.eval["recall"][..., 0, 0]),
+        **{
+            f"mAP_{name}": _mean_known(precision[..., place])
+            for place, name in enumerate(COCO_AREAS)
+            if name != "all"
+        },
+        "per_class_AP": [_mean_known(of_all[:, :, place]) for place in range(len(classes))],
+    }
+
+
+def _mean_known(values: _Array) -> float | None:
+    known = values[values > -1]
+    return round(float(known.mean()), _DIGITS) if known.size else None
+
+
 class _DetectionEvaluation(_silent_cocoeval().COCOeval):  # type: ignore[misc]  # has no types
     """COCO's evaluation of boxes, at once for all classes and IoU thresholds.
 
@@ -114,16 +161,24 @@ class _DetectionEvaluation(_silent_cocoeval().COCOeval):  # type: ignore[misc]  
     Args:
         images: The detected and the true boxes of each image.
         classes: The numbers of all classes.
+        areas: Ranges of areas of boxes, by name.
     """
 
-    def __init__(self, images: Sequence[tuple[Boxes, Boxes]], classes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        images: Sequence[tuple[Boxes, Boxes]],
+        classes: Sequence[int],
+        areas: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         super().__init__(iouType="bbox")
         self._images = images
         self.params.imgIds = list(range(len(images)))
         self.params.catIds = list(classes)
         self.params.iouThrs = np.array(COCO_RANGE)
         self.params.maxDets = [_MOST_OF_CLASS, _MOST_IN_ALL]
-        self.params.areaRng, self.params.areaRngLbl = [[0, np.inf]], ["all"]
+        areas = areas or {"all": COCO_AREAS["all"]}
+        self.params.areaRng = [list(bounds) for bounds in areas.values()]
+        self.params.areaRngLbl = list(areas)
         self.evaluate()
         self.accumulate()
 
@@ -159,17 +214,17 @@ class _DetectionEvaluation(_silent_cocoeval().COCOeval):  # type: ignore[misc]  
                         {
                             "id": place + 1,  # 0 means "no match"
                             "bbox": box,
-                            "area": 0,  # AP by size of box is not reported
+                            "area": box[2] * box[3],
                             "score": float(boxes.scores[place]),
                             "difficult": bool(boxes.difficult[place]),
-                            "iscrowd": 0,
+                            "iscrowd": int(boxes.crowd is not None and boxes.crowd[place]),
                         }
                     )
 
     def evaluateImg(self, imgId: int, catId: int, aRng: list[float], maxDet: int) -> Any:  # noqa: N802, N803
         # Only here, after the IoUs are computed, which differ for crowds
         for box in self._gts[imgId, catId]:
-            box["ignore"] = box["iscrowd"] = int(box["difficult"])
+            box["ignore"] = box["iscrowd"] = int(box["difficult"] or box["iscrowd"])
         return super().evaluateImg(imgId, catId, aRng, maxDet)
 
 

@@ -26,7 +26,7 @@ from allencv_al.metrics.base import within_classes
 from allencv_al.metrics.classification import CategoricalAccuracy
 from allencv_al.metrics.classifier_metrics import ClassifierMetrics
 from allencv_al.models.embedding_scaling import EmbeddingScaling
-from allencv_al.models.model import Model
+from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.feedforward import Count, DropProbability
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
@@ -108,6 +108,8 @@ class BasicImageClassifier(Model):
             `pretrained_resnet` and `torchvision`; akamaster's CIFAR-10 ResNets for
             `cifar_resnet`). Its classes must be the vocabulary's, in its order. To take the
             encoder alone, give the encoder the file.
+        metrics: Registered metrics beside those above: a list, or an object that gives each a name.
+            In training too.
         image_shape: Channels, height and width of the images, None for a size that varies.
 
     Raises:
@@ -133,9 +135,10 @@ class BasicImageClassifier(Model):
         weights_file: Path | None = None,
         loss: Literal["cross_entropy", "multi_margin"] = "cross_entropy",
         embedding_scaling: FeatureScalingKind = "none",
+        metrics: AddableMetrics = None,
         image_shape: ImageShape | None = None,
     ) -> None:
-        super().__init__(vocab, regularizer)
+        super().__init__(vocab, regularizer, metrics)
         shape = image_shape or _UNKNOWN_IMAGES
         self._im2im_encoder: Im2ImEncoder | None = None
         if im2im_encoder is not None:
@@ -172,6 +175,7 @@ class BasicImageClassifier(Model):
             initializer(self)
 
     takes_embeddings = True
+    metric_inputs = frozenset({"classes"})
     loss_buffers = frozenset({"_class_weights"})
 
     @property
@@ -260,7 +264,7 @@ class BasicImageClassifier(Model):
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Add `prediction`, the class index `[B]`, and `class`, the list of class names."""
         prediction = outputs["probs"].argmax(dim=-1)
-        names = self._class_names()
+        names = self.class_names()
         outputs["prediction"] = prediction
         outputs["class"] = [names[index] for index in prediction.tolist()]
         return outputs
@@ -269,7 +273,7 @@ class BasicImageClassifier(Model):
     def get_metrics(self, reset: bool = False) -> dict[str, Any]:
         if self.training:
             return {"accuracy": self._accuracy.get_metric(reset)}
-        return self._evaluation.values(self._class_names(), reset)
+        return self._evaluation.values(self.class_names(), reset)
 
     @classmethod
     @overrides
@@ -331,8 +335,10 @@ class BasicImageClassifier(Model):
 
     def _count(self, logits: Tensor, label: Tensor) -> None:
         (self._accuracy if self.training else self._evaluation)(logits, label)
+        self.count_metrics("classes", logits, label)
 
-    def _class_names(self) -> list[str]:
+    @overrides
+    def class_names(self) -> list[str]:
         """Return the names by index; a class beyond the vocabulary has only its number."""
         names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
         return [names.get(index, str(index)) for index in range(self._num_labels)]

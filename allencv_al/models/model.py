@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -18,7 +18,8 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.json_values import not_json
 from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.metrics.base import Metric
+from allencv_al.metrics.added_metrics import AddedMetrics
+from allencv_al.metrics.base import Metric, MetricInput
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
@@ -112,6 +113,10 @@ def _flushes_denormals() -> bool:
     return bool(torch.full((1,), 1e-38, dtype=torch.float32).mul(0.01) == 0)
 
 
+AddableMetrics = list[Metric] | dict[str, Metric] | None
+"""Metrics that a config adds: a list of registered names or objects, or names for them."""
+
+
 class Model(torch.nn.Module, Registrable):
     """A network with its loss and its metrics.
 
@@ -121,6 +126,11 @@ class Model(torch.nn.Module, Registrable):
     Args:
         vocab: The names of the classes.
         regularizer: Penalties that training adds to the loss.
+        metrics: Registered metrics beside the model's own: a list, or an object that gives each
+            a name. They get what the model passes to `count_metrics`.
+
+    Raises:
+        ConfigurationError: Two metrics have one name, or the model has not what one takes.
     """
 
     builtin: ClassVar[dict[str, str]] = {
@@ -138,13 +148,22 @@ class Model(torch.nn.Module, Registrable):
     balances_classes: bool = False
     """Whether the weights of the classes in the loss depend on the training labels."""
 
+    metric_inputs: ClassVar[frozenset[MetricInput]] = frozenset()
+    """The kinds of inputs that the model gives to metrics of a config; see `Metric.takes`."""
+
     loss_buffers: ClassVar[frozenset[str]] = frozenset()
     """Names in the state of tensors that only the loss depends on, no output."""
 
-    def __init__(self, vocab: Vocabulary, regularizer: RegularizerApplicator | None = None) -> None:
+    def __init__(
+        self,
+        vocab: Vocabulary,
+        regularizer: RegularizerApplicator | None = None,
+        metrics: AddableMetrics = None,
+    ) -> None:
         super().__init__()
         self.vocab = vocab
         self._regularizer = regularizer
+        self._added_metrics = AddedMetrics(metrics, self.metric_inputs)
 
     @abstractmethod
     def forward(self, image: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
@@ -226,7 +245,7 @@ class Model(torch.nn.Module, Registrable):
         return {}
 
     def collect_metrics(self, reset: bool = False) -> dict[str, Any]:
-        """Return what `get_metrics` returns; tensors and arrays as numbers or lists.
+        """Return what `get_metrics` returns and the metrics of the config; tensors as numbers.
 
         Raises:
             UserCodeError: It is no dictionary, or not JSON.
@@ -234,12 +253,34 @@ class Model(torch.nn.Module, Registrable):
         found = self.get_metrics(reset=reset)
         if not isinstance(found, Mapping):
             raise wrong_result(self, "get_metrics", "a dictionary of metrics", found)
-        metrics = {name: _number_of(value) for name, value in found.items()}
+        added = self._added_metrics.values(self.training, self.class_names, reset)
+        metrics = {name: _number_of(value) for name, value in {**found, **added}.items()}
         odd = not_json(metrics)
         if odd is not None:
             place, value = odd
             raise wrong_result(self, "get_metrics", f"JSON as the metric {place}", value)
         return metrics
+
+    def count_metrics(
+        self,
+        kind: MetricInput,
+        predictions: Any,
+        gold: Any = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        """Add a batch to the metrics of the config that take inputs of this kind.
+
+        Args:
+            kind: What the inputs are, one of `metric_inputs`; see `Metric.takes`.
+            predictions: The predictions.
+            gold: The gold values.
+            mask: The items that count; all by default.
+        """
+        self._added_metrics(self.training, kind, predictions, gold, mask)
+
+    def class_names(self) -> Sequence[str]:
+        """Return a name for each class, by index; those of the vocabulary by default."""
+        return list(self.vocab.get_index_to_token_vocabulary().values())
 
     def metric_state(self) -> dict[str, Tensor]:
         """Return the sums behind the metrics; a mid-epoch checkpoint needs them."""
@@ -292,7 +333,9 @@ class Model(torch.nn.Module, Registrable):
         return False
 
     def _metrics(self) -> dict[str, Metric]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, Metric)}
+        own = {name: value for name, value in vars(self).items() if isinstance(value, Metric)}
+        added = self._added_metrics.of_training()
+        return own | {f"metrics.{name}": metric for name, metric in added.items()}
 
 
 def _number_of(value: Any) -> Any:

@@ -16,7 +16,7 @@ from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.basic_classifier import BasicImageClassifier
-from allencv_al.models.model import Model
+from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
 from allencv_al.modules.im2vec_encoders.open_clip_vectors import OpenClipEncoder
 from allencv_al.modules.image_shape import ImageShape
@@ -64,6 +64,7 @@ class ZeroShotClassifier(BasicImageClassifier):
             seven that CLIP's authors recommend for photographs.
         class_descriptions: By class, the word or words to put into the prompts, one or several.
             By default the class's name, with blanks for `_`: `boxer, a breed of dog` says more.
+        metrics: Registered metrics beside those of `basic_image_classifier`.
         image_shape: Channels, height and width of the images, None for a size that varies.
 
     Raises:
@@ -79,9 +80,12 @@ class ZeroShotClassifier(BasicImageClassifier):
         im2vec_encoder: Lazy[Im2VecEncoder],
         prompts: Annotated[list[str], MinLen(1)] = list(_PROMPTS),  # noqa: B006  never changed
         class_descriptions: dict[str, str | Annotated[list[str], MinLen(1)]] | None = None,
+        metrics: AddableMetrics = None,
         image_shape: ImageShape | None = None,
     ) -> None:
-        super().__init__(vocab, im2vec_encoder, embedding_scaling="l2", image_shape=image_shape)
+        super().__init__(
+            vocab, im2vec_encoder, embedding_scaling="l2", metrics=metrics, image_shape=image_shape
+        )
         layer = self.linear_layer
         self._text_layer: Tensor
         # Saved with the weights: rounds of training are pulled to it, also after a restart

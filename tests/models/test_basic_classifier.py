@@ -292,6 +292,20 @@ def test_training_metrics_are_apart_and_cheap() -> None:
     assert set(model.metric_state()) == {"_accuracy"}
 
 
+def test_metrics_of_the_config_stand_beside_its_own() -> None:
+    model = build(metrics=["macro_f1", {"type": "f1", "positive_label": 0}])
+    images, gold = batch()
+    model(images, gold)
+    training = model.collect_metrics()
+    assert list(training) == ["accuracy", "macro_f1", "f1_precision", "f1_recall", "f1"]
+    other = build(metrics=["macro_f1", {"type": "f1", "positive_label": 0}])
+    other.load_metric_state(model.metric_state())
+    assert other.collect_metrics() == training, "a mid-epoch checkpoint holds their sums"
+    model.eval()(images, gold)
+    found = model.collect_metrics(reset=True)
+    assert found["f1"] == found["per_class_f1"]["ant"]
+
+
 def test_an_evaluation_without_batches_has_metrics() -> None:
     metrics = build().eval().get_metrics(reset=True)
     assert metrics == {

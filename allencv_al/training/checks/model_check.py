@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CLASSES = 10  # more than 5, so that the model reports its top-5 accuracy too
-_APPLICATORS = ("initializer", "regularizer")
+_CHECKED_BY_BUILDING = ("initializer", "regularizer", "metrics")
 
 
 def parameter_group_faults(
@@ -215,8 +215,8 @@ def _names(model: Model) -> tuple[list[str], list[str]]:
 
 
 def _applicator_faults(model: ConfigView, message: str) -> Iterator[Fault]:
-    """Yield the faults of initializer and regularizer; others depend on the data's classes."""
-    for name in _APPLICATORS:
+    """Yield the faults of initializer, regularizer, metrics; others depend on the data."""
+    for name in _CHECKED_BY_BUILDING:
         _, found, cause = message.partition(f"{name}: ")
         if found and name in model.names:
             yield model.fault(name, cause.splitlines()[0])
@@ -259,7 +259,7 @@ def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:
         return
     if not type(built).__module__.startswith("allencv_al."):
         return
-    known = sorted({"loss", *scalars(built.eval().get_metrics(reset=True))})
+    known = sorted({"loss", *scalars(built.eval().collect_metrics(reset=True))})
     try:
         wanted = parse_metric_names([names] if isinstance(names, str) else names)
     except ConfigurationError:  # reported by the trainer's own check
