@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 
 from allencv_al.common.errors import ConfigurationError
 
-Network = TypeVar("Network", bound=torch.nn.Module)
-
 Precision = Literal["auto", "fp32", "bf16", "fp16", "mixed"]
 
-logger = logging.getLogger(__name__)
-
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-# Layers whose weights autocast converts
-_CONVERTED = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)
 # Names that torch.cpu.get_capabilities gives to bfloat16 matrix instructions (x86, then Arm)
 _NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16")
 
@@ -84,35 +76,13 @@ class StepPrecision:
         self.name = precision
         # bf16 has the range of fp32, so that only fp16 needs a scaler
         self.is_mixed = precision != "fp32"
+        self.dtype = _DTYPES.get(precision)
         self._autocast: AbstractContextManager[object] = nullcontext()
         if self.is_mixed:
-            self._autocast = torch.autocast(device.type, _DTYPES[precision])
+            self._autocast = torch.autocast(device.type, self.dtype)
         self.scaler: torch.amp.GradScaler | None = None
         if precision == "fp16" and grad_scaling:
             self.scaler = torch.amp.GradScaler(device.type)
-
-    def for_inference(self, model: Network) -> Network:
-        """Return the model, or a copy for this format in eval mode that must not be trained.
-
-        In the copy the weights of plain convolutions and linear layers lie in the format, and in
-        the memory order, in which autocast wants them: it would convert them anew for each batch.
-        All else stays float32, so the copy computes what autocast alone would, to the last bit.
-
-        Args:
-            model: The model, on the device; it is not changed.
-        """
-        if not self.is_mixed:
-            return model
-        try:
-            converted = copy.deepcopy(model)
-        except Exception as error:  # a part of a user's own that cannot be copied: slower, no more
-            logger.debug("%s cannot be copied: %s", type(model).__name__, error)
-            return model
-        for module in converted.modules():
-            # A subclass may compute with its weights in its own way, which needs their precision
-            if type(module) in _CONVERTED:
-                module.to(_DTYPES[self.name])
-        return converted.to(memory_format=torch.channels_last).eval()
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the forward pass runs; it is not reentrant."""

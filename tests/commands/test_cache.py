@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from fixtures.encoded_images import note_encoded
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.models.basic_classifier import BasicImageClassifier
 
 MakeConfig = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note the sizes of the batches that are encoded."""
-    sizes: list[int] = []
-    embed = BasicImageClassifier.embed
-
-    def noted(self: BasicImageClassifier, image: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(image))
-        return embed(self, image)
-
-    monkeypatch.setattr(BasicImageClassifier, "embed", noted)
-    yield sizes
+    return note_encoded(monkeypatch)
 
 
 def picks(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:

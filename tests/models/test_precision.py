@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-
+import pytest
 import torch
 
-from allencv_al.models.precision import StepPrecision
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.models.precision import StepPrecision, has_native_bf16
+
+CPU = torch.device("cpu")
 
 
-class Scaled(torch.nn.Linear):
-    """A layer that computes with its weights in a way of its own."""
+def test_auto_takes_bf16_only_where_the_device_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    assert not has_native_bf16(CPU)
+    assert StepPrecision("auto", CPU).name == "fp32"
+    capabilities = {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert StepPrecision("auto", CPU).name == "bf16"
 
 
-def test_a_copy_for_inference_computes_what_autocast_does() -> None:
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Flatten()
-    )
-    network.extend([torch.nn.Linear(8 * 36, 5), Scaled(5, 5)])
-    precision = StepPrecision("bf16", torch.device("cpu"))
-    copy = precision.for_inference(network.eval())
-    images = torch.randn(4, 3, 8, 8)
-    with torch.no_grad(), precision.autocast():
-        assert torch.equal(copy(images), network(images))
-    kinds = [next(part.parameters()).dtype for part in copy if list(part.parameters())]
-    assert kinds == [torch.bfloat16, torch.float32, torch.bfloat16, torch.float32]
-    assert {value.dtype for value in network.parameters()} == {torch.float32}
+def test_mixed_is_bf16_on_a_cpu_which_refuses_fp16() -> None:
+    assert StepPrecision("mixed", CPU).name == "bf16"
+    with pytest.raises(ConfigurationError, match="fp16 needs a GPU"):
+        StepPrecision("fp16", CPU)
 
 
-def test_what_cannot_be_copied_runs_as_it_is() -> None:
-    network = torch.nn.Linear(2, 2)
-    network.lock = threading.Lock()  # type: ignore[assignment]
-    precision = StepPrecision("bf16", torch.device("cpu"))
-    assert precision.for_inference(network) is network
-    assert StepPrecision("fp32", torch.device("cpu")).for_inference(network) is network
+def test_products_are_in_the_format_within_autocast() -> None:
+    layer = torch.nn.Linear(2, 2)
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        precision = StepPrecision(name, CPU)
+        with precision.autocast():
+            assert layer(torch.ones(1, 2)).dtype == dtype
+        assert layer.weight.dtype == torch.float32

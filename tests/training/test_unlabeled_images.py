@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from fixtures.encoded_images import note_encoded
 
 from allencv_al.__main__ import main
 from allencv_al.common import Params
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
 from allencv_al.models.archive import load_archive
-from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.training_run import train
 from allencv_al.training.unlabeled_images import shared_images
@@ -127,14 +126,7 @@ def _pixels(file: Path) -> np.ndarray:
 def test_the_next_training_encodes_no_image_again(
     linear_config: MakeConfig, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded: list[int] = []
-    embed = BasicImageClassifier.embed
-
-    def counted(self: BasicImageClassifier, image: torch.Tensor) -> torch.Tensor:
-        encoded.append(len(image))
-        return embed(self, image)
-
-    monkeypatch.setattr(BasicImageClassifier, "embed", counted)
+    encoded = note_encoded(monkeypatch)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config_of(linear_config, table_of(photos, labeled=1), photos)))
     cache = ["--embedding-cache", str(tmp_path / "cache")]

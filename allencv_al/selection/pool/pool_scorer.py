@@ -13,6 +13,7 @@ from torch import Tensor
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import listed
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
+from allencv_al.models.inference_copy import inference_copy
 from allencv_al.models.model import Model, model_outputs
 from allencv_al.models.precision import Precision, StepPrecision
 from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of
@@ -30,7 +31,7 @@ OUTPUTS = ("logits", "mc_logits", "embeddings")
 """Outputs that can be computed for a pool."""
 
 _MOST_CLASSES = 10
-_FORMAT = 1  # increase it when the same models and options give other numbers
+_FORMAT = 2  # increase it when the same models and options give other numbers
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class PoolScorer:
         self._precisions = [
             StepPrecision(precision, device_of(model), grad_scaling=False) for model in self._models
         ]
-        self._encoders = self._models
+        self._encoders: dict[int, Model] = {}
         self._dropout = ConsistentDropout(self._models[0], seed)
         self._shares_embedding: bool | None = None
 
@@ -156,10 +157,7 @@ class PoolScorer:
             batch_size: Images per batch.
         """
         first = self.predictors[0]
-        self._encoders = [
-            precision.for_inference(model) if model.takes_embeddings else model
-            for model, precision in zip(self._models, self._precisions, strict=True)
-        ]
+        self._encoders = {}  # the models may have been trained since
         readers = [
             self.predictors[self._reader_of.index(place)].dataset_reader
             for place in range(len(self._decodings))
@@ -179,6 +177,7 @@ class PoolScorer:
 
     def _of_dropout(self, image: Tensor) -> dict[str, Tensor]:
         model = self._models[0]
+        self._encoder(0, image)  # a copy must be made before dropout is changed
         plain = {name for name in self.needs if name != "mc_logits"}
         with self._dropout as dropout:
             if self._shares_embedding is None:
@@ -225,15 +224,26 @@ class PoolScorer:
         model, precision = self._models[number], self._precisions[number]
         if not needs:
             return {}
-        if not (precision.is_mixed and model.takes_embeddings):
+        if not model.takes_embeddings:
             with precision.autocast():
                 return model_outputs(model, image, needs)
+        encoder = self._encoder(number, image)
         with precision.autocast():
-            embeddings = self._encoders[number].embed(image).float()
+            embeddings = encoder.embed(image).float()
         outputs = {"embeddings": embeddings}
         if "logits" in needs:
             outputs["logits"] = model(embedding=embeddings)["logits"]
-        return outputs
+        return {name: rows for name, rows in outputs.items() if name in needs}
+
+    def _encoder(self, number: int, image: Tensor) -> Model:
+        """Return what embeds images for a model; made for the first batch, as there may be none."""
+        model = self._models[number]
+        if not model.takes_embeddings:
+            return model
+        if number not in self._encoders:
+            shape = tuple(image.shape[1:])
+            self._encoders[number] = inference_copy(model, self._precisions[number], shape)
+        return self._encoders[number]
 
 
 def log_mean_probability(members: Tensor) -> Tensor:

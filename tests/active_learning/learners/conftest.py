@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from fixtures.encoded_images import note_encoded
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
@@ -13,7 +13,6 @@ from allencv_al.active_learning.run import make_learner
 from allencv_al.common import Params
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
-from allencv_al.models.basic_classifier import BasicImageClassifier
 
 
 @pytest.fixture
@@ -32,29 +31,28 @@ def learner_of() -> Callable[..., ExperimentLearner]:
 class Counts:
     """What was decoded, and how many images were encoded."""
 
-    def __init__(self) -> None:
+    def __init__(self, batches: list[int]) -> None:
         self.decoded: list[str] = []
-        self.encoded = 0
+        self._batches = batches
+
+    @property
+    def encoded(self) -> int:
+        return sum(self._batches)
 
     def reset(self) -> None:
         self.decoded.clear()
-        self.encoded = 0
+        self._batches.clear()
 
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     """Count the images that readers decode and models encode."""
-    found = Counts()
-    decode, embed = DatasetReader.decode, BasicImageClassifier.embed
+    found = Counts(note_encoded(monkeypatch))
+    decode = DatasetReader.decode
 
     def counted_decode(self: DatasetReader, instance: Instance) -> Any:
         found.decoded.append(instance.id)
         return decode(self, instance)
 
-    def counted_embed(self: BasicImageClassifier, image: torch.Tensor) -> torch.Tensor:
-        found.encoded += len(image)
-        return embed(self, image)
-
     monkeypatch.setattr(DatasetReader, "decode", counted_decode)
-    monkeypatch.setattr(BasicImageClassifier, "embed", counted_embed)
     return found

@@ -95,6 +95,17 @@ def test_an_ensemble_gives_members_and_their_mean_probability(
     assert np.allclose(outputs.embeddings, members[0].embed(dataset), atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_embeddings_of_an_ensemble_are_those_of_its_first_model(
+    make: Make, dataset: Dataset, precision: Any
+) -> None:
+    options = replace(QUIET, precision=precision)
+    members = [make(seed=seed) for seed in (1, 2)]
+    both = compute_outputs(members, dataset, {"logits", "embeddings"}, options=options)
+    first = compute_outputs(members[0], dataset, {"embeddings"}, options=options)
+    assert np.array_equal(both.embeddings, first.embeddings)  # type: ignore[arg-type]
+
+
 def test_an_ensemble_of_one_model_is_that_model(make: Make, dataset: Dataset) -> None:
     one = compute_outputs(make(), dataset, {"logits"}, options=QUIET)
     same(compute_outputs([make()], dataset, {"logits"}, options=QUIET), one)

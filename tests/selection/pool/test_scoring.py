@@ -105,8 +105,10 @@ def test_each_image_is_encoded_as_often_as_it_must_be(
 
     predictor.model.get_submodule("_im2im_encoder").register_forward_hook(count)
     compute_outputs(predictor, dataset, needs, options=QUIET)
-    probe = 1 if "mc_logits" in needs else 0  # one image, to see where the dropout is
-    assert images == encoded * len(dataset) + probe
+    probes = 2  # of noise, to fold the batch norms
+    if "mc_logits" in needs:
+        probes += 1  # of an image, to see where the dropout is
+    assert images == encoded * len(dataset) + probes
 
 
 def test_each_image_is_decoded_once(make: Make, dataset: Dataset, decoded: Any) -> None:

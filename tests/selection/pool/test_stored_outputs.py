@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.encoded_images import note_encoded
 from PIL import Image
 
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
-from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.predictors import Predictor
 from allencv_al.selection import PoolOutputs, ScoringOptions, compute_outputs
 from allencv_al.selection.pool.embedding_store import EmbeddingStore, StoredRows
@@ -42,15 +42,7 @@ def options(tmp_path: Path) -> ScoringOptions:
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note the sizes of the batches that are encoded."""
-    sizes: list[int] = []
-    embed = BasicImageClassifier.embed
-
-    def noted(self: BasicImageClassifier, image: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(image))
-        return embed(self, image)
-
-    monkeypatch.setattr(BasicImageClassifier, "embed", noted)
-    return sizes
+    return note_encoded(monkeypatch)
 
 
 def same(one: PoolOutputs, other: PoolOutputs, exact: bool = False) -> None:

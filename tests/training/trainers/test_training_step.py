@@ -15,7 +15,7 @@ from allencv_al.common.errors import TrainingError
 from allencv_al.data.batch import Batch
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.basic_classifier import BasicImageClassifier
-from allencv_al.models.precision import StepPrecision, has_native_bf16
+from allencv_al.models.precision import StepPrecision
 from allencv_al.modules.im2vec_encoders.flatten import FlattenEncoder
 from allencv_al.modules.regularizers import L2Regularizer, RegularizerApplicator
 from allencv_al.training.callbacks import TrainerCallback
@@ -36,16 +36,6 @@ def test_bf16_learns_as_fp32_does(make_trainer: Make) -> None:
     assert losses[0] != losses[1]
 
 
-def test_auto_takes_bf16_only_where_the_device_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
-    assert not has_native_bf16(cpu)
-    assert StepPrecision("auto", cpu).name == "fp32"
-    capabilities = {"avx512_bf16": True}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert StepPrecision("auto", cpu).name == "bf16"
-
-
 def test_fp16_on_the_cpu_is_refused(make_trainer: Make) -> None:
     with pytest.raises(ConfigurationError, match="fp16 needs a GPU"):
         make_trainer(precision="fp16")
@@ -64,10 +54,6 @@ def test_deterministic_holds_for_the_training_only(
     make_trainer(num_epochs=1, deterministic=True, callbacks=[Lazy(Look)]).train()
     assert seen == [True]
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_mixed_precision_is_bf16_on_a_cpu(make_trainer: Make) -> None:
-    assert make_trainer(precision="mixed").precision.name == "bf16"
 
 
 def test_a_step_does_things_in_the_order_of_allennlp(
