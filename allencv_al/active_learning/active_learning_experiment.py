@@ -11,7 +11,11 @@ import torch
 from overrides import overrides
 
 from allencv_al.active_learning.learners.base import Learner
-from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
+from allencv_al.active_learning.settings import (
+    ActiveLearningSettings,
+    first_query_faults,
+    name_in,
+)
 from allencv_al.common import Params
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.config.targets import Target, subclass_of
@@ -107,6 +111,11 @@ class ActiveLearningExperiment(Experiment):
                 "the loop learns from all labels of a round: leave it out, or measure by "
                 "active_learning.audit",
             )
+        if block is not None:
+            model = config.child("model")
+            model_class = None if model is None else subclass_of(model.cls, Model)
+            predicts = model_class is not None and model_class.predicts_untrained
+            yield from first_query_faults(block, predicts)
         if block is None or block.get("cache_embeddings") is True:
             yield from _chance_faults(config)
 

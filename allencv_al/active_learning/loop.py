@@ -149,10 +149,9 @@ class ActiveLearningLoop:
 
     def _check_trials(self) -> None:
         """Refuse a strategy that tries out batches where there is nothing to try them on."""
-        strategies = [self.settings.strategy]
-        if self.settings.initial is not None:
-            strategies.append(self.settings.initial.strategy)
-        if not any(strategy.needs_trials for strategy in strategies):
+        initial = self.settings.initial
+        strategies = [self.settings.strategy, initial and initial.strategy]
+        if not any(strategy and strategy.needs_trials for strategy in strategies):
             return
         if not self.settings.annotator.needs_known_labels or not self.learner.measures():
             raise ConfigurationError(
@@ -260,13 +259,13 @@ class ActiveLearningLoop:
             left = counted(len(self._items.pool()), "item")
             reason = f"none of the {left} that are left can be read"
             return {"reason": reason, "unreadable": dict(outputs.unreadable)}
-        names = self.learner.class_names()
+        names, predicts = self.learner.class_names(), self.learner.predicts_untrained()
         detail = {
             "seconds": time.perf_counter() - started,
             "peak_mb": selection.peak_bytes / _MEGABYTE,
             "pool_size": len(outputs.ids),
             "unreadable": dict(outputs.unreadable),
-            **query_detail(outputs.rows(selection.ids), names, is_trained=bool(labels)),
+            **query_detail(outputs.rows(selection.ids), names, bool(labels) or predicts),
         }
         classes = dict(enumerate(names))
         labeled = self._outputs.labeled_ids(labels, strategy.needs)
@@ -330,16 +329,7 @@ class ActiveLearningLoop:
         return self.audit.queries(answered, first_rank=picks, most=max(left, 0))
 
     def _strategy(self, labels: dict[str, str]) -> QueryStrategy:
-        if labels:
-            return self.settings.strategy
-        if self.settings.initial is not None:
-            return self.settings.initial.strategy
-        own = self.settings.strategy
-        first = own.before_labels()
-        # Embeddings of an encoder that has yet to learn say little
-        if first is not own and self.learner.embeddings_stay():
-            return first
-        return QueryStrategy.from_params("random")
+        return self.settings.strategy if labels else self.settings.first_strategy(self.learner)
 
     def _query_size(self, labels: dict[str, str]) -> int:
         settings = self.settings

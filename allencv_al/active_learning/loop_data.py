@@ -72,7 +72,7 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
             missing that the annotator is to give.
     """
     settings = experiment.settings
-    datasets = experiment.read_unchecked()
+    datasets = experiment.read()
     train, test, name_of_test = datasets.train, datasets.test, "test_data_path"
     if settings.test_fraction is not None:
         train, test = _split(train, experiment, settings.test_fraction)

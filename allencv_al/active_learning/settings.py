@@ -24,19 +24,37 @@ from allencv_al.selection.strategies.base import QueryStrategy, needs_of
 Retrain = Literal["cold", "warm", "shrink_perturb"]
 
 DEFAULT_QUERY_SIZE = 20
-# Outputs available without a trained model
-WITHOUT_MODEL = frozenset({"embeddings", "labeled_embeddings"})
+# Outputs of a model before it is trained that mean something
+_UNTRAINED = frozenset({"embeddings", "labeled_embeddings"})
+# Of one that knows its classes by their names: as many typical items of each
+_FIRST_BY_NAMES = {"type": "class_balanced", "strategy": "typiclust"}
 
 
-def _problem_without_model(strategy: QueryStrategy | None) -> str | None:
-    needs = needs_of(strategy.before_labels()) if strategy else frozenset()
-    more = sorted(needs - WITHOUT_MODEL)
+def _first_query_problem(strategy: QueryStrategy, predicts_untrained: bool) -> str | None:
+    offered = _UNTRAINED | ({"logits", "labeled_logits"} if predicts_untrained else set())
+    more = needs_of(strategy.before_labels()) - offered
     if not more:
         return None
     return (
-        f"there is no model yet, and this strategy needs its {', '.join(more)}; choose one that "
-        "needs none (random), or only embeddings (typiclust, k_center, max_herding)"
+        f"there is no model yet, and this strategy needs its {', '.join(sorted(more))}; choose one "
+        "that needs none (random), or only embeddings (typiclust, k_center, max_herding), or a "
+        "model that knows classes by their names (zero_shot_classifier)"
     )
+
+
+def first_query_faults(block: ConfigView, predicts_untrained: bool) -> Iterator[Fault]:
+    """Yield a strategy for the initial query that needs a trained model.
+
+    Args:
+        block: The block `active_learning`.
+        predicts_untrained: Whether the initial model predicts classes.
+    """
+    initial = block.child("initial")
+    if initial is None or initial.get("strategy") is None or not initial.sound("strategy"):
+        return
+    problem = _first_query_problem(initial.build("strategy"), predicts_untrained)
+    if problem:
+        yield initial.fault("strategy", problem)
 
 
 def _check_classes(classes: Sequence[str] | None) -> Iterator[tuple[str, str]]:
@@ -55,25 +73,14 @@ class InitialQuery(FromParams):
     Args:
         size: Number of items.
         strategy: Strategy for the initial query: one that needs no model, such as `random`, or with
-            a pretrained encoder `typiclust`, `k_center`, `max_herding`, `prob_cover`. Default:
-            `random`.
+            a pretrained encoder `typiclust`, `k_center`, `max_herding`, `prob_cover`; also one that
+            needs logits with the model `zero_shot_classifier`, which predicts before it is trained.
+            Default: `random`, with that model `typiclust` within `class_balanced`.
     """
 
     def __init__(self, size: Annotated[int, Ge(1)], strategy: QueryStrategy | None = None) -> None:
-        problem = _problem_without_model(strategy)
-        if problem:
-            raise ConfigurationError(f"strategy: {problem}")
         self.size = size
-        self.strategy = (strategy or QueryStrategy.from_params("random")).before_labels()
-
-    @classmethod
-    @overrides
-    def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
-        problem = (
-            _problem_without_model(config.build("strategy")) if config.sound("strategy") else None
-        )
-        if problem:
-            yield config.fault("strategy", problem)
+        self.strategy = strategy
 
 
 class ActiveLearningSettings(FromParams):
@@ -88,7 +95,8 @@ class ActiveLearningSettings(FromParams):
         query_size: Number of items per query.
         initial: The items that are labeled first, where nothing is labeled yet. Default:
             `query_size` of them at random, or as `strategy` chooses first where it has a way to
-            (`auto`) and the encoder does not train.
+            (`auto`) and the encoder does not train. The model `zero_shot_classifier` knows the
+            classes by their names: as many typical items of each predicted class.
         budget: Maximum number of labels, including the initial ones and those of the audit; null:
             all items.
         audit: Random images that measure the model and are never trained on. Default: none, except
@@ -165,6 +173,29 @@ class ActiveLearningSettings(FromParams):
         self.mc_samples = mc_samples
         self.target_size = target_size
         self.learner = learner or Lazy(Learner.from_params)
+
+    def first_strategy(self, learner: Learner) -> QueryStrategy:
+        """Return the strategy that chooses while nothing is labeled.
+
+        Args:
+            learner: The learner with the initial model.
+
+        Raises:
+            ConfigurationError: `initial` needs outputs that only a trained model has.
+        """
+        predicts = learner.predicts_untrained()
+        if self.initial is not None and self.initial.strategy is not None:
+            problem = _first_query_problem(self.initial.strategy, predicts)
+            if problem:
+                raise ConfigurationError(f"active_learning.initial.strategy: {problem}")
+            return self.initial.strategy.before_labels()
+        if predicts:
+            return QueryStrategy.from_params(dict(_FIRST_BY_NAMES))
+        first = self.strategy.before_labels()
+        # Embeddings of an encoder that has yet to learn say little
+        if self.initial is None and first is not self.strategy and learner.embeddings_stay():
+            return first
+        return QueryStrategy.from_params("random")
 
     def draws_test_items(self) -> bool:
         """Return whether a seed decides which images measure, so that no path says which."""

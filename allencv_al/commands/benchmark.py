@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="offline",
         metavar="NAME",
         help="offline (the extra [offline]), timm:NAME or a torchvision name, each with :WEIGHTS "
-        "behind it or else the published weights, or pixels (default: %(default)s)",
+        "behind it or else the published weights, open_clip:NAME:WEIGHTS, or pixels "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--image-size",

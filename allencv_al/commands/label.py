@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_names,
         default=[],
         metavar="A,B",
-        help="the first classes; annotators can add others on the page",
+        help="the first classes (default: those of --archive); annotators can add others on the "
+        "page",
     )
     parser.add_argument(
         "-s",
@@ -88,8 +89,13 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--embeddings",
         metavar="MODEL[:WEIGHTS]",
-        help="instead of --archive: offline, timm:NAME, a torchvision name, or a file of "
-        "vectors, as for select",
+        help="instead of --archive: offline, timm:NAME, open_clip:NAME:WEIGHTS, a torchvision "
+        "name, or a file of vectors, as for select",
+    )
+    group.add_argument(
+        "--by-class",
+        action="store_true",
+        help="show one class that --archive predicts after the other, the surest images first",
     )
     group.add_argument(
         "-k",
@@ -131,6 +137,8 @@ def _check_options(args: argparse.Namespace) -> None:
         )
     if args.archive is not None and args.embeddings is not None:
         raise ConfigurationError("label: expected --archive or --embeddings, found both")
+    if args.by_class and args.archive is None:
+        raise ConfigurationError("label: --by-class needs the predictions of an --archive")
     if args.strategy is None and (args.archive is not None or args.embeddings is not None):
         args.strategy = "margin" if args.archive is not None else "typiclust"
     if args.archive is not None and not args.archive.exists():
@@ -144,6 +152,7 @@ def _check_run_options(args: argparse.Namespace, source: Path) -> None:
         "--labels-per-image": args.labels_per_image is not None,
         "--audit": args.audit is not None,
         "--strategy": args.strategy is not None,
+        "--by-class": args.by_class,
         "--query-size": args.query_size is not None,
         "--seed": args.seed is not None,
     }

@@ -145,6 +145,9 @@ class Model(torch.nn.Module, Registrable):
     takes_embeddings: ClassVar[bool] = False
     """Whether `forward` takes `embedding=` (what `embed` returned) in place of `image=`."""
 
+    predicts_untrained: ClassVar[bool] = False
+    """Whether the initial weights predict classes, as vectors of the classes' names do."""
+
     balances_classes: bool = False
     """Whether the weights of the classes in the loss depend on the training labels."""
 

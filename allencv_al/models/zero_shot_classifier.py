@@ -73,6 +73,7 @@ class ZeroShotClassifier(BasicImageClassifier):
     """
 
     joint_rules = (_have_places,)
+    predicts_untrained = True
 
     def __init__(
         self,

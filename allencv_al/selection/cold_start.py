@@ -49,8 +49,9 @@ def embedding_predictor(
         encoder: The source of embeddings: `offline` (the network that the extra `[offline]`
             installs), `timm:NAME`, `torchvision:NAME` or a torchvision name alone, each with
             `:WEIGHTS` behind it for weights in a file, a folder or a package (by default those
-            that the library publishes, downloaded once); or a file of vectors (`.npz`, `.npy`,
-            `.parquet`) whose ids are those of the images.
+            that the library publishes, downloaded once); `open_clip:NAME:WEIGHTS`, or
+            `open_clip:FOLDER`; or a file of vectors (`.npz`, `.npy`, `.parquet`) whose ids are
+            those of the images.
         image_size: Height and width of the images after scaling and cropping. Default: those that
             the network was trained with.
         classes: The classes of the labeled images, if any.

@@ -56,20 +56,14 @@ class Datasets:
 
 
 def check_labels(datasets: Datasets) -> None:
-    """Raise where training or evaluation is meaningless; warn where it may be.
+    """Raise where the labels make evaluation meaningless; warn where they may make training so.
 
     Raises:
-        DataError: No training image has a class, or a data set that measures shares no class with
-            the training images.
+        DataError: A data set that measures shares no class with the training images.
     """
     known = _classes(datasets.train)
-    if not known:
-        if any(instance.mask is not None or instance.boxes for instance in datasets.train):
-            return  # masks or boxes, for a model of the user's own
-        raise DataError(
-            "train_data_path: no image has a class, so there is nothing to learn; expected one "
-            "folder for each class below it (or labels in the manifest)"
-        )
+    if not known:  # `check_learnable` judges that, once it is known who learns
+        return
     if len(known) == 1:
         logger.warning("all training images are of one class, %s: any model is right", *known)
     labeled = sum(label is not None for label in datasets.train.labels())
@@ -85,25 +79,42 @@ def check_labels(datasets: Datasets) -> None:
             _check_measuring(name, dataset.labels(), known)
 
 
+def check_learnable(datasets: Datasets) -> None:
+    """Raise where no training image has a class, a mask or boxes.
+
+    Args:
+        datasets: The data sets, with the audited images apart.
+
+    Raises:
+        DataError: None has; the message says what would be right.
+    """
+    if _classes(datasets.train):
+        return
+    if any(instance.mask is not None or instance.boxes for instance in datasets.train):
+        return  # for a model of the user's own
+    if datasets.audit is not None:
+        raise DataError(
+            f"train_data_path: all {len(datasets.audit)} labeled images are of the audit sample, "
+            "which only measures; label other images to learn from"
+        )
+    raise DataError(
+        "train_data_path: no image has a class, so there is nothing to learn; expected one "
+        "folder for each class below it (or labels in the manifest), or the trainer no_op and the "
+        "names of the classes in vocabulary.tokens_to_add"
+    )
+
+
 def without_audit(datasets: Datasets, reader: DatasetReader) -> Datasets:
     """Return the data sets with the audited images apart: in `audit`, not where models learn.
 
     Args:
         datasets: The data sets.
         reader: The reader of images that measure.
-
-    Raises:
-        DataError: No other labeled training image is left.
     """
     audited = [item for item in datasets.train if is_audit(item) and item.label is not None]
     train = _unaudited(datasets.train)
     if train is datasets.train:
         return datasets
-    if not _classes(train):
-        raise DataError(
-            f"train_data_path: all {len(audited)} labeled images are of the audit sample, which "
-            "only measures; label other images to learn from"
-        )
     validation = datasets.validation and _unaudited(datasets.validation)
     audit = Dataset(reader, audited) if audited else None
     return replace(datasets, train=train, validation=validation, audit=audit)

@@ -23,7 +23,7 @@ from allencv_al.common.seeding import seeded_globals
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers import DatasetReader
 from allencv_al.data.dataset_readers.base import Dataset
-from allencv_al.data.instance import Instance
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.modules.image_shape import ImageShape
@@ -40,6 +40,7 @@ from allencv_al.training.datasets import (
     Split,
     check_files,
     check_labels,
+    check_learnable,
     only_known,
     only_labeled,
     without_audit,
@@ -190,14 +191,8 @@ class Experiment(FromParams):
         """List the images of every data set; with lazy readers none is decoded.
 
         Raises:
-            DataError: A data set is empty, or its labels are meaningless.
+            DataError: A data set is empty.
         """
-        datasets = self.read_unchecked()
-        check_labels(datasets)
-        return datasets
-
-    def read_unchecked(self) -> Datasets:
-        """Do what `read` does, without checking labels: there may be none yet."""
         train = self.paths["train"]
         assert train is not None
         self._warn_of_what_measures_wrongly()
@@ -226,12 +221,18 @@ class Experiment(FromParams):
     def prepare(self) -> tuple[Datasets, Vocabulary]:
         """Return the data sets with their labeled images, and the vocabulary of their labels.
 
+        Without any label the training images stay as they are, if the config names the classes: a
+        trainer that learns nothing needs no more.
+
         Raises:
-            DataError: A data set is empty, or its labels are meaningless.
+            DataError: A data set is empty, its labels are meaningless, or no class has a name.
         """
         found, reader = self.read(), self.validation_dataset_reader
+        check_labels(found)
         datasets = self._split(only_labeled(without_audit(found, reader)))
         vocabulary = self.make_vocabulary(datasets)
+        if not vocabulary.get_vocab_size(LABEL_NAMESPACE):
+            check_learnable(datasets)
         validation, test = (
             None if data is None else only_known(data, vocabulary, f"{name}_data_path")
             for name, data in (("validation", datasets.validation), ("test", datasets.test))
@@ -245,6 +246,7 @@ class Experiment(FromParams):
         fraction, fold, group_by = self.validation_split
         if fraction is None:
             return datasets
+        check_learnable(datasets)  # else there is nothing to validate by
         reader, seed = self.validation_dataset_reader, self.seeds[0]
         train, validation = with_validation(datasets.train, reader, fraction, fold, group_by, seed)
         logger.info("%d training and %d validation images", len(train), len(validation))
@@ -268,7 +270,8 @@ class Experiment(FromParams):
         )
         assert train is not None
         pool = TrainingPool.of(self.make_pool_loader(datasets, vocabulary), model, self.seeds[2])
-        self.make_trainer(model, train, others[0], None, pool_embeddings=pool)
+        trainer = self.make_trainer(model, train, others[0], None, pool_embeddings=pool)
+        trainer.check_data(datasets)
 
     def make_vocabulary(self, datasets: Datasets, classes: Iterable[str] = ()) -> Vocabulary:
         """Number the labels of the data sets; no image is decoded.

@@ -138,6 +138,7 @@ def curve_of_config(params: Params, source: str, **options: Any) -> LearningRate
     trainer = experiment.make_trainer(model, loader, None, None)
     if not isinstance(trainer, GradientDescentTrainer):
         raise ConfigurationError("trainer: find-lr needs a trainer with an optimizer")
+    trainer.check_data(datasets)
     trainer.balance_classes(loader)
     return try_learning_rates(trainer, loader, **options)
 

@@ -107,6 +107,7 @@ def train(
         trainer = experiment.make_trainer(
             model, loaders.train, loaders.validation, folder, pool_embeddings=pool
         )
+        trainer.check_data(datasets)
         if embedded is not None:
             trainer.replace_loaders(embedded)
         # All that can fail early has not: only now the run that was there is removed

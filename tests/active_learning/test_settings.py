@@ -9,8 +9,24 @@ from typing import Any
 import pytest
 from fixtures.loop_faults import faults_of
 
+from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.settings import ActiveLearningSettings, InitialQuery
 from allencv_al.common.errors import ConfigurationError
+from allencv_al.selection.strategies.base import QueryStrategy, name_of
+
+
+class _Untrained(Learner):
+    """A learner whose initial model predicts, or does not; its embeddings stay."""
+
+    def __init__(self, predicts: bool) -> None:
+        self._predicts = predicts
+
+    def predicts_untrained(self) -> bool:
+        return self._predicts
+
+    def embeddings_stay(self) -> bool:
+        return True
+
 
 MakeConfig = Callable[..., dict[str, Any]]
 
@@ -102,3 +118,44 @@ def test_in_python_a_wrong_value_is_an_error_too() -> None:
         ActiveLearningSettings(query_size=0)
     with pytest.raises(ConfigurationError, match="size: expected int >= 1"):
         InitialQuery(0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "initial", "predicts", "first"),
+    [
+        ("margin", None, False, "random"),
+        ("auto", None, False, "typiclust"),
+        ("auto", {"size": 4}, False, "random"),
+        ("auto", {"size": 4, "strategy": "k_center"}, True, "k_center"),
+        ("auto", {"size": 4, "strategy": "margin"}, True, "margin"),
+        ("auto", {"size": 4}, True, "class_balanced"),
+        ("margin", None, True, "class_balanced"),
+    ],
+)
+def test_the_first_strategy_follows_from_what_the_initial_model_can(
+    strategy: str, initial: dict[str, Any] | None, predicts: bool, first: str
+) -> None:
+    query = None if initial is None else InitialQuery.from_params(dict(initial))
+    settings = ActiveLearningSettings(QueryStrategy.from_params(strategy), initial=query)
+    assert name_of(settings.first_strategy(_Untrained(predicts))) == first
+
+
+@pytest.mark.parametrize(("strategy", "predicts"), [("margin", False), ("bald", True)])
+def test_in_python_a_first_strategy_that_needs_a_trained_model_is_refused(
+    strategy: str, predicts: bool
+) -> None:
+    settings = ActiveLearningSettings(initial=InitialQuery(4, QueryStrategy.from_params(strategy)))
+    with pytest.raises(ConfigurationError, match=r"initial\.strategy: there is no model yet"):
+        settings.first_strategy(_Untrained(predicts))
+
+
+def test_a_model_that_knows_classes_by_names_may_choose_first_by_its_predictions(
+    linear_config: MakeConfig,
+) -> None:
+    config = linear_config(initial={"size": 4, "strategy": "margin"})
+    assert list(faults_of(config)) == ["initial.strategy"]
+    config["model"] = {
+        "type": "zero_shot_classifier",
+        "im2vec_encoder": {"type": "open_clip", "model": "ViT-B-32", "weights": "openai"},
+    }
+    assert "initial.strategy" not in faults_of(config)

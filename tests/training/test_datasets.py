@@ -11,7 +11,13 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.training.datasets import Datasets, check_labels, only_known, only_labeled
+from allencv_al.training.datasets import (
+    Datasets,
+    check_labels,
+    check_learnable,
+    only_known,
+    only_labeled,
+)
 
 
 class _Nothing(DatasetReader):
@@ -41,7 +47,8 @@ def test_sound_labels_pass_in_silence(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="no image has a class"):
-        check([None, None])
+        check_learnable(Datasets(dataset([None, None]), dataset(["cat"]), None))
+    check([None, None], ["cat"])  # no one may want to learn
 
 
 def test_no_class_in_common_is_an_error() -> None:

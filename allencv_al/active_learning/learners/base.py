@@ -160,6 +160,10 @@ class Learner(Registrable):
         """Return whether an item has the same embedding in every round."""
         return False
 
+    def predicts_untrained(self) -> bool:
+        """Return whether the initial model predicts classes, as one that knows their names does."""
+        return False
+
     def offers(self, output: str) -> bool:
         """Return whether `infer` gives this output at little more cost than logits alone."""
         return output == "logits"

@@ -176,6 +176,10 @@ class ExperimentLearner(Learner):
         return self.model.embedding_is_fixed()
 
     @overrides
+    def predicts_untrained(self) -> bool:
+        return bool(self.class_names()) and self.model.predicts_untrained
+
+    @overrides
     def offers(self, output: str) -> bool:
         return output == "logits" or (output == "embeddings" and self.model.takes_embeddings)
 

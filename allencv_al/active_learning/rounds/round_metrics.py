@@ -93,20 +93,18 @@ def redundancy(embeddings: FloatArray) -> float | None:
     return float(np.mean(nearest))
 
 
-def query_detail(
-    chosen: PoolOutputs, class_names: Sequence[str], is_trained: bool
-) -> dict[str, Any]:
+def query_detail(chosen: PoolOutputs, class_names: Sequence[str], predicts: bool) -> dict[str, Any]:
     """Return the metrics and predictions of a query, as its state records them.
 
     Args:
         chosen: The outputs of the model for the items of the query, in the order of picking.
         class_names: The names of the classes, in the order of the columns of logits.
-        is_trained: Whether the logits are those of a trained model.
+        predicts: Whether the logits mean something: those of a trained model do.
     """
     detail: dict[str, Any] = {"metrics": {}}
     if chosen.embeddings is not None:
         detail["metrics"] = finite_metrics({"redundancy": redundancy(chosen.embeddings)})
-    if chosen.logits is not None and is_trained:
+    if chosen.logits is not None and predicts:
         detail["predicted"] = predicted_classes(chosen.logits, class_names)
         detail["probabilities"] = top_probabilities(chosen.logits)
     return detail

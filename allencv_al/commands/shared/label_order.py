@@ -38,8 +38,6 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
         ConfigurationError: The strategy needs a model, and none is given.
     """
     store.classes.add(args.classes, _OWNER)
-    if len(store.classes.all()) < 1:
-        logger.info("no classes yet: add them on the page, or by --classes cat,dog")
     _draw_audit(store, args.audit, pool)
     known, batch = store.items.numbers(), store.items.batch()
     before = store.ordering()
@@ -55,7 +53,9 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
         size = min(size, args.query_size if is_other else max(0, args.query_size - chosen))
     seed = (before or {}).get("seed", 0) if args.seed is None else args.seed
     labeled = [] if batch is None else _labeled(store, batch.batch, pool)
-    items = _ordered(args, pool, left, labeled, size, seed) if size else []
+    items = _ordered(store, args, pool, left, labeled, size, seed) if size else []
+    if not store.classes.all():
+        logger.info("no classes yet: add them on the page, or by --classes cat,dog")
     per_image = args.labels_per_image or (1 if batch is None else batch.labels_per_image)
     audited = [item for item in pool if item.id in audit]
     if not is_other:
@@ -111,7 +111,8 @@ def _order(args: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any
     if args.strategy is None and args.seed is None:
         return {}
     seed = before.get("seed", 0) if args.seed is None else args.seed
-    return {"strategy": args.strategy, "model": _model(args), "seed": seed}
+    order = {"strategy": args.strategy, "model": _model(args), "seed": seed}
+    return order | ({"by_class": True} if args.by_class else {})
 
 
 def _model(args: argparse.Namespace) -> str | None:
@@ -133,6 +134,7 @@ def _model(args: argparse.Namespace) -> str | None:
 
 
 def _ordered(
+    store: LabelingStore,
     args: argparse.Namespace,
     pool: Sequence[Instance],
     left: Sequence[Instance],
@@ -145,7 +147,7 @@ def _ordered(
     from allencv_al.labels.sessions.items import NewItem
 
     if args.query_size is not None or args.strategy is not None:
-        items = _picked(args, left, labeled, size, seed)
+        items = _picked(store, args, left, labeled, size, seed)
     else:
         shuffled = list(left)
         random.Random(seed).shuffle(shuffled)
@@ -199,22 +201,27 @@ def _warn_about_missing_files(store: LabelingStore, batch: int) -> None:
 
 
 def _picked(
+    store: LabelingStore,
     args: argparse.Namespace,
     pool: Sequence[Instance],
     labeled: Sequence[Instance],
     size: int,
     seed: int,
 ) -> list[NewItem]:
-    """Return the picks of the strategy, in order, with their reasons."""
+    """Return the picks of the strategy, in order, with their reasons.
+
+    A labeling without classes gets those of the model.
+    """
     from allencv_al.commands.select import read_strategy
-    from allencv_al.labels.label_table import PickedImage
+    from allencv_al.commands.shared.select_results import picked_images
     from allencv_al.labels.sessions.items import NewItem
     from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.selection.pool.pool_scorer import ScoringOptions
     from allencv_al.selection.selector import SampleSelector
 
     strategy = read_strategy(args.strategy or "random", args.archive is None)
-    predictors = _predictors(args, bool(strategy.needs), labeled)
+    # The page shows the guesses of an archive in any order
+    predictors = _predictors(args, bool(strategy.needs or args.archive), labeled)
     options = ScoringOptions(store=store_at(args.embedding_cache))
     selector = SampleSelector(predictors, strategy, options)
     found = selector.select(pool, size, labeled, seed)
@@ -222,10 +229,12 @@ def _picked(
         logger.warning("%s: %s", id, cause)
     if len(found.unreadable) > _MOST_NAMED:
         logger.warning("skipped %d unreadable images", len(found.unreadable))
-    picks = [
-        PickedImage(rank, one.instance, one.score, one.predicted, one.probability, one.reason)
-        for rank, one in enumerate(found.picks, start=1)
-    ]
+    if args.archive is not None and not store.classes.all():
+        names = predictors[0].model.vocab.get_token_to_index_vocabulary()
+        store.classes.add(list(names), _OWNER)
+    picks = picked_images(found, labeled, predictors if args.archive else (), options)
+    if args.by_class:
+        picks.sort(key=lambda pick: (pick.predicted or "", -(pick.probability or 0.0)))
     return [NewItem.picked(pick, len(picks)) for pick in picks]
 
 

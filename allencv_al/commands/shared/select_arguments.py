@@ -65,7 +65,8 @@ def _add_cold_start(parser: argparse.ArgumentParser, pool: argparse.Action) -> N
         metavar="MODEL[:WEIGHTS]",
         help="instead of ARCHIVE: offline (the network of the extra [offline]), timm:NAME or a "
         "torchvision name, whose weights are downloaded once, with :WEIGHTS behind it a file or "
-        "folder of weights; or a file of vectors with ids (.npz, .npy, .parquet)",
+        "folder of weights; open_clip:NAME:WEIGHTS or open_clip:FOLDER; or a file of vectors with "
+        "ids (.npz, .npy, .parquet)",
     )
     group.add_argument(
         "--image-size",

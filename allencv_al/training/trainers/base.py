@@ -14,6 +14,7 @@ from overrides import overrides
 from allencv_al.common import Registrable
 from allencv_al.data.batch import label_indices
 from allencv_al.models.model import device_fault
+from allencv_al.training.datasets import check_learnable
 from allencv_al.training.unlabeled_images import embed_images
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from allencv_al.models.model import Model
     from allencv_al.models.precision import StepPrecision
     from allencv_al.training.checkpoints.checkpointer import Checkpointer
+    from allencv_al.training.datasets import Datasets
     from allencv_al.training.heads.label_spreading import PoolEmbeddings
     from allencv_al.training.learning_rate_schedulers import LearningRateScheduler
     from allencv_al.training.momentum_schedulers import MomentumScheduler
@@ -102,6 +104,17 @@ class Trainer(Registrable):
             model: The model, perhaps on the `meta` device.
         """
         return None
+
+    def check_data(self, datasets: Datasets) -> None:
+        """Raise if the data sets hold nothing that this trainer can learn.
+
+        Args:
+            datasets: The data sets, with the audited images apart.
+
+        Raises:
+            DataError: No training image has a class, a mask or boxes.
+        """
+        check_learnable(datasets)
 
     def replace_loaders(self, replaced: Callable[[DataLoader], DataLoader]) -> None:
         """Replace the data loaders, if the trainer needs each image's embedding once.

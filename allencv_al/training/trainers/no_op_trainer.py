@@ -12,6 +12,7 @@ from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
+from allencv_al.training.datasets import Datasets
 from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
 
@@ -22,7 +23,8 @@ class NoOpTrainer(Trainer):
 
     Options that only training uses (the data, a regularizer, dropout) have no effect, so that the
     config of a training works unchanged; class weights and label smoothing are part of the
-    evaluated loss.
+    evaluated loss. No image needs a label where the config names the classes
+    (`vocabulary: { tokens_to_add: { labels: ["cat", "dog"] } }`).
 
     Args:
         model: The model.
@@ -44,6 +46,10 @@ class NoOpTrainer(Trainer):
         cuda_device: int | Literal["auto"] | None = "auto",
     ) -> None:
         super().__init__(model, serialization_dir, resolve_device(cuda_device))
+
+    @overrides
+    def check_data(self, datasets: Datasets) -> None:
+        """Accept data sets without labels: there is nothing to learn."""
 
     @overrides
     def train(self, recover: bool = False) -> dict[str, Any]:
