@@ -59,6 +59,7 @@ _MOVED = {
     ("data.dataset_readers", "data.dataset_readers"): (
         "dataset=base path_rows=image_tables skipped=image_files split_rows=image_tables"
     ),
+    ("data.dataset_readers", "data.dataset_readers.objects"): "image_annotation",
     ("data.dataset_readers", "data"): "decode_instance=instance instance_ids=instance",
     ("data.dataset_readers", "common.files"): "split_path=paths",
     ("data", "data"): "sample=instance",

@@ -57,8 +57,9 @@ class Batch:
     - `mask`: int64 `[B, H, W]`, class index per pixel; only if every item has a mask.
     - `boxes`: a list of B float32 tensors `[n, 4]` (x_min, y_min, x_max, y_max in pixels), because
       n differs from image to image; `box_labels`: a list of B int64 tensors `[n]`; `keypoints`: a
-      list of B float32 tensors `[n, 2]` (x, y) or `[n, 3]` (x, y, visibility). Each only if every
-      item has it.
+      list of B float32 tensors `[n, 2]` (x, y) or `[n, 3]` (x, y, visibility), or `[n, K, 2]` or
+      `[n, K, 3]` where each object has K of them. Each only if every item has it; an image without
+      objects has tensors without rows.
 
     Args:
         tensors: See above. Empty if no item of the batch could be read.
@@ -203,20 +204,22 @@ def _add_places(
             for instance, row in zip(instances, names, strict=True)
         ]
     if len(points) == len(samples):
-        columns = max((array.shape[1] for array in points if array.size), default=2)
-        tensors["keypoints"] = [_float_rows(_widened(array, columns), columns) for array in points]
+        rows = [array.shape[1:] for array in points if array.size] or [(2,)]
+        shape = (*rows[0][:-1], max(row[-1] for row in rows))
+        tensors["keypoints"] = [_float_rows(_widened(array, shape[-1]), *shape) for array in points]
 
 
 def _widened(points: NDArray[Any], columns: int) -> NDArray[Any]:
     """Return keypoints with a visibility column: those without one count as visible."""
-    if points.shape[1] == columns or not points.size:
+    if points.shape[-1] == columns or not points.size:
         return points
     # 2 is visible, as COCO numbers it
-    return np.column_stack([points, np.full(len(points), 2, points.dtype)])
+    visible = np.full((*points.shape[:-1], 1), 2, points.dtype)
+    return np.concatenate([points, visible], axis=-1)
 
 
-def _float_rows(array: NDArray[Any], columns: int) -> Tensor:
-    return torch.tensor(array, dtype=torch.float32).reshape(-1, columns)
+def _float_rows(array: NDArray[Any], *row: int) -> Tensor:
+    return torch.tensor(array, dtype=torch.float32).reshape(len(array), *row)
 
 
 def _index(instance: Instance, label: str, vocab: Vocabulary) -> int:

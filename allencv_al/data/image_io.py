@@ -8,10 +8,12 @@ damaged files Pillow's decoders raise `OSError`, `ValueError`, `SyntaxError`, `R
 from __future__ import annotations
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +23,7 @@ from PIL import Image, ImageFile
 
 from allencv_al.common.errors import ImageDecodeError, machine_fault
 from allencv_al.data.image_formats import FormatError, cicp, load, opened
-from allencv_al.data.image_pixels import WIDE_GRAY, on_white, rgb_pixels, upright
+from allencv_al.data.image_pixels import WIDE_GRAY, on_white, orientation, rgb_pixels, upright
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ DEFAULT_MAX_PIXELS = 64_000_000  # phones take photographs of 48 and 50 million
 
 # A JPEG that is decoded at a part of its size takes little memory, but its file is read as a whole
 _MOST_REDUCED = 4
+
+_LATE_EXIF_BYTES = 1 << 16
 
 _FORMATS_OF_PAGES = ("TIFF", "GIF", "PNG", "WEBP", "AVIF")
 _PAGES = "it has several pages or frames, and the first one was read"
@@ -121,6 +125,42 @@ def image_size(source: str | Path | bytes) -> tuple[int, int]:
     """
     with _decoding(source), opened(source) as image:
         return image.size
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFrame:
+    """The size of an image as its file stores it, and the turn that makes it upright.
+
+    Args:
+        width: Width of the stored pixels.
+        height: Height of the stored pixels.
+        orientation: EXIF orientation, 1..8; 1 where the stored pixels are upright.
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height as `load_image` returns the image."""
+        # 5 to 8 exchange rows and columns
+        return (self.height, self.width) if self.orientation > 4 else (self.width, self.height)
+
+
+def image_frame(source: str | Path | bytes) -> ImageFrame:
+    """Return size and orientation as the header of an image says, nothing decoded.
+
+    Args:
+        source: A path, or the bytes of a file.
+
+    Raises:
+        ImageDecodeError: It is empty, or none of the known raster formats.
+        OSError: The machine cannot read any file.
+    """
+    with _decoding(source), opened(source) as image:
+        turned = image.format != "PNG" or "exif" in image.info or _has_late_exif(image)
+        return ImageFrame(*image.size, orientation(image) if turned else 1)
 
 
 def load_mask(
@@ -246,6 +286,18 @@ def _wide_kind(image: Image.Image) -> str | None:
     if image.mode in WIDE_GRAY or any(";16" in str(tile.args) for tile in tiles[:1]):
         return "values of more than 8 bits were scaled to 8 bits"
     return None
+
+
+def _has_late_exif(image: Image.Image) -> bool:
+    """Return whether a PNG may have its EXIF behind its pixels, where Pillow decodes them first."""
+    stream = image.fp if isinstance(image, ImageFile.ImageFile) else None
+    if stream is None:
+        return True
+    place = stream.tell()
+    stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LATE_EXIF_BYTES))
+    tail = stream.read()
+    stream.seek(place)
+    return b"eXIf" in tail
 
 
 def _has_pages(image: Image.Image) -> bool:

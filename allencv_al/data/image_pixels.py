@@ -235,16 +235,21 @@ def _to_xyz(chromaticities: tuple[float, ...]) -> _Matrix:
     return adapted
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """Return a loaded image turned as its EXIF orientation says."""
-    # After load(): TIFF turns itself there and drops its tag, PNG may hold its EXIF at the end.
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image, 1 (upright) where it has none that can be read."""
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
+        found = image.getexif().get(_ORIENTATION_TAG)
     except Exception as error:  # damaged EXIF beside sound pixels: the picture is worth having
         if is_machine_fault(error):
             raise
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+        return 1
+    return found if isinstance(found, int) and found in _UPRIGHT else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return a loaded image turned as its EXIF orientation says."""
+    # After load(): TIFF turns itself there and drops its tag, PNG may hold its EXIF at the end.
+    method = _UPRIGHT.get(orientation(image))
     return image if method is None else image.transpose(method)
 
 

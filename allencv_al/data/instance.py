@@ -32,6 +32,8 @@ UNNAMED = "image"
 """Id of an instance until its reader has numbered it."""
 
 Image = NDArray[np.uint8] | NDArray[np.float32]
+Point = tuple[float, float] | tuple[float, float, float]
+Points = tuple[Point, ...]
 
 # Pillow lets other threads run while it decodes, so threads are enough; the images stay in one
 # process and are never copied.
@@ -50,7 +52,8 @@ class Instance:
         mask: Class indices per pixel: a file, or an integer array `[H, W]`.
         boxes: Boxes as `(x_min, y_min, x_max, y_max)` in pixels of the upright image.
         box_labels: One class name per box, in its one spelling too.
-        keypoints: Points as `(x, y)` in pixels of the upright image, or `(x, y, visibility)`.
+        keypoints: Points as `(x, y)` in pixels of the upright image, or `(x, y, visibility)`; or
+            one tuple of as many points for each object, in the order of the boxes if there are any.
         metadata: Anything else the reader knows, carried along untouched.
     """
 
@@ -60,7 +63,7 @@ class Instance:
     mask: Path | NDArray[np.integer[Any]] | None = None
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
     box_labels: tuple[str, ...] | None = None
-    keypoints: tuple[tuple[float, float] | tuple[float, float, float], ...] | None = None
+    keypoints: Points | tuple[Points, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -151,7 +154,9 @@ class Sample:
         boxes: float32 `[n, 4]`, each `x_min, y_min, x_max, y_max` in pixels.
         box_labels: One class name per box.
         keypoints: float32 `[n, 2]`, each `x, y` in pixels, or `[n, 3]` with the visibility (0
-            absent, 1 hidden, 2 visible); points outside the image are kept.
+            absent, 1 hidden, 2 visible); `[n, K, 2]` or `[n, K, 3]` where each of n objects has K
+            of them. A point that leaves the image becomes 0, 0, 0 if it has a visibility, as COCO
+            writes absent ones, else it is kept.
     """
 
     image: Image
@@ -197,7 +202,7 @@ def decode_instance(instance: Instance, reading: Reading) -> Sample:
         mask=None if instance.mask is None else _fitting_mask(instance, image, reading.max_pixels),
         boxes=None if instance.boxes is None else _clipped_boxes(instance, image),
         box_labels=None if instance.box_labels is None else list(instance.box_labels),
-        keypoints=_points(instance.keypoints),
+        keypoints=_point_rows(instance.keypoints),
     )
 
 
@@ -241,11 +246,12 @@ def _clipped_boxes(instance: Instance, image: NDArray[np.uint8]) -> NDArray[np.f
     return clipped
 
 
-def _points(points: tuple[tuple[float, ...], ...] | None) -> NDArray[np.float32] | None:
+def _point_rows(points: Points | tuple[Points, ...] | None) -> NDArray[np.float32] | None:
     if points is None:
         return None
-    columns = len(points[0]) if points else 2
-    return np.asarray(points, dtype=np.float32).reshape(-1, columns)
+    if not points:
+        return np.zeros((0, 2), dtype=np.float32)
+    return np.asarray(points, dtype=np.float32)
 
 
 def decode_all(

@@ -143,12 +143,15 @@ class DatasetReader(Registrable):
     builtin: ClassVar[dict[str, str]] = {
         "cifar_binary": f"{_HERE}.cifar_binary",
         "cifar_python": f"{_HERE}.cifar_python",
+        "coco": f"{_HERE}.objects.coco",
         "idx": f"{_HERE}.idx",
-        "image_annotation": f"{_HERE}.image_annotation",
+        "image_annotation": f"{_HERE}.objects.image_annotation",
         "image_classification_directory": f"{_HERE}.image_classification_directory",
         "manifest": f"{_HERE}.manifest",
         "paired_image": f"{_HERE}.paired_image",
+        "pascal_voc": f"{_HERE}.objects.pascal_voc",
         "vectors": f"{_HERE}.vectors",
+        "yolo": f"{_HERE}.objects.yolo",
     }
 
     layout: ClassVar[str] = "images in the layout that its `_read` describes"
@@ -338,14 +341,19 @@ ImageDatasetReader = DatasetReader
 
 
 def _log_found(path: str | Path, instances: list[Instance], skipped: SkippedCount) -> None:
-    labels = [instance.label for instance in instances if instance.label is not None]
-    boxes = (name for instance in instances for name in instance.box_labels or ())
-    warn_about_similar_names(path, Counter([*labels, *boxes]))
+    names = [instance.label for instance in instances if instance.label is not None]
+    names.extend(name for instance in instances for name in instance.box_labels or ())
+    warn_about_similar_names(path, Counter(names))
     logger.info(
         "%s: %d images, %d of them labeled, %d classes; skipped: %s",
         path,
         len(instances),
-        len(labels),
-        len(set(labels)),
+        sum(map(_is_labeled, instances)),
+        len(set(names)),
         skipped,
     )
+
+
+def _is_labeled(instance: Instance) -> bool:
+    parts = (instance.label, instance.mask, instance.boxes, instance.keypoints)
+    return any(part is not None for part in parts)

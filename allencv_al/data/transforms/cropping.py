@@ -99,6 +99,7 @@ class RandomResizedCrop(FixedSize):
     """
 
     library_class = "RandomResizedCrop"
+    scales_pixels = True
 
     scale: Annotated[Range, FromTo(0, 1)] = (0.08, 1.0)
     ratio: Annotated[Range, FromTo(above=0)] = (0.75, 4 / 3)
@@ -126,6 +127,7 @@ class RandomBBoxSafeCrop(FixedSize):
     """
 
     library_class = "RandomSizedBBoxSafeCrop"
+    scales_pixels = True
 
     erosion_rate: Share = 0.0
     interpolation: Interpolation = "linear"

@@ -70,6 +70,7 @@ class Resize(_Smooth, FixedSize):
 
     draws_at_random: ClassVar[bool] = False
     library_class = "Resize"
+    scales_pixels = True
 
     interpolation: ScalingInterpolation = "linear"
     p: Share = 1.0
@@ -95,6 +96,7 @@ class _MaxSize(_Smooth):
     # The library's own SmallestMaxSize and LongestMaxSize truncate: a side of 374 scaled by 256/374
     # can come out as 255, and a crop of 256 after it fails.
     library_class = "Resize"
+    scales_pixels = True
 
     max_size: Pixels = 1024
     interpolation: ScalingInterpolation = "linear"

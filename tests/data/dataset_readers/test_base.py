@@ -313,9 +313,9 @@ def test_every_registered_reader_is_found_built_and_documented():
 
     names = set(DatasetReader.builtin)
     assert names == {
-        *("cifar_binary", "cifar_python", "idx", "image_annotation"),
+        *("cifar_binary", "cifar_python", "coco", "idx", "image_annotation"),
         "image_classification_directory",
-        *("manifest", "paired_image", "vectors"),
+        *("manifest", "paired_image", "pascal_voc", "vectors", "yolo"),
     }
     for name in names:
         reader = DatasetReader.from_params({"type": name, **NEEDED.get(name, {})})

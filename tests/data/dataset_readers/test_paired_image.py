@@ -99,3 +99,50 @@ def test_a_mask_is_found_in_the_other_form_and_case(tmp_path: Path, write_image)
         "c.PNG": "c.PNG",
     }
     assert dataset.skipped == {}
+
+
+def test_a_palette_of_pascal_voc_gives_indices_and_void(tmp_path: Path, write_image):
+    """Its colors are 3 bits of the index each, black for 0 and cream for 255."""
+    write_image("images/a.jpg", size=(3, 2))
+    mask = Image.fromarray(np.array([[0, 255, 15], [20, 15, 255]], np.uint8), mode="P")
+    colors = [
+        sum(((index >> 3 * bit + channel) & 1) << 7 - bit for bit in range(3))
+        for index in range(256)
+        for channel in range(3)
+    ]
+    mask.putpalette(colors)
+    (tmp_path / "masks").mkdir()
+    mask.save(tmp_path / "masks" / "a.png")
+    assert Image.open(tmp_path / "masks" / "a.png").convert("RGB").getpixel((2, 0)) == (
+        192,
+        128,
+        128,
+    )
+    reader = PairedImageReader(num_classes=21)
+    found = reader.load(reader.read(tmp_path)[0], 0).mask
+    assert found is not None and found.tolist() == [[0, 255, 15], [20, 15, 255]]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"num_classes": 2}, "0 to 1, or 255 for pixels without a class .* is 2.*, found 2, 7"),
+        ({"num_classes": 7}, "0 to 6, or 255 for pixels without a class .*, found 7"),
+        ({"num_classes": 8, "ignore_index": None}, "0 to 7 .*, found 255"),
+        ({"num_classes": 8, "ignore_index": 0}, "0 to 7 .*, found 255"),
+        ({"num_classes": 8}, None),
+        ({}, None),
+    ],
+)
+def test_a_class_beyond_the_last_one_is_an_error_that_names_the_mask(
+    options, found, tmp_path: Path, write_image
+):
+    write_image("images/a.png", size=(3, 2))
+    write_mask(tmp_path / "masks" / "a.png", [[0, 1, 7], [2, 255, 7]])
+    reader = PairedImageReader(**options)
+    instance = reader.read(tmp_path)[0]
+    if found is None:
+        assert reader.load(instance, 0).mask is not None
+    else:
+        with pytest.raises(DataError, match=rf"masks.a\.png: expected class indices {found}"):
+            reader.load(instance, 0)

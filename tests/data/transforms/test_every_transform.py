@@ -5,12 +5,19 @@ from __future__ import annotations
 import copy
 import pickle
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.transform_samples import ARGUMENTS, NAMES, built, full_sample, outcome, picture
+from fixtures.transform_samples import (
+    ARGUMENTS,
+    MOVING,
+    NAMES,
+    built,
+    full_sample,
+    outcome,
+    picture,
+)
 
 from allencv_al.common.config.config_check import check
 from allencv_al.common.config.registrable import FromParams
@@ -268,49 +275,7 @@ def test_good_configs_have_no_faults(name: str) -> None:
     assert check(Holder, {"augmentation": [{"type": name, **ARGUMENTS.get(name, {})}]}) == []
 
 
-# Labels move with the picture
-
-
-def geometric() -> Iterator[str]:
-    for name in NAMES:
-        if name == "flip" or getattr(ImageTransform.by_name(name), "moves_labels", False):
-            yield name
-
-
-@pytest.mark.parametrize("name", list(geometric()))
-@pytest.mark.parametrize("seed", range(5))
-def test_a_painted_block_its_mask_box_and_point_move_together(name: str, seed: int) -> None:
-    sample = full_sample()
-    result = built(name, p=1).apply(sample, np.random.default_rng(seed))
-    assert result.mask is not None
-    assert result.boxes is not None
-    assert result.keypoints is not None
-    block = result.image[:, :, 0] > 120
-    marked = result.mask == 7
-    differing = np.count_nonzero(block != marked)
-    assert set(np.unique(result.mask)) <= {0, 7}
-    rows, columns = np.nonzero(marked)
-    if not len(rows):
-        assert len(result.boxes) == 0
-        return
-    edge = 4 * np.sqrt(len(rows))  # about as many pixels as the block has on its outline
-    assert differing <= 0.8 * edge
-    ((x, y),) = result.keypoints
-    inside = rows.min() > 0 and columns.min() > 0
-    inside &= rows.max() < block.shape[0] - 1 and columns.max() < block.shape[1] - 1
-    if inside:  # else a part of the block is cut off, and its middle is elsewhere
-        assert abs(x - columns.mean()) < 2
-        assert abs(y - rows.mean()) < 2
-    x_min, y_min, x_max, y_max = result.boxes[0]
-    # A turned box is bound by its corners: never smaller than the block, up to sqrt(2) as large.
-    slack = 0.25 * max(x_max - x_min, y_max - y_min) if name in ("rotate", "affine") else 1.5
-    assert columns.min() - slack <= x_min <= columns.min() + 1.5
-    assert rows.min() - slack <= y_min <= rows.min() + 1.5
-    assert columns.max() - 0.5 <= x_max <= columns.max() + 1 + slack
-    assert rows.max() - 0.5 <= y_max <= rows.max() + 1 + slack
-
-
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*geometric(), "pretrained"}))
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*MOVING, "pretrained"}))
 def test_what_moves_no_pixel_moves_no_label(name: str) -> None:
     sample = full_sample()
     result = built(name, p=1).apply(sample, np.random.default_rng(0))

@@ -9,10 +9,12 @@ import pytest
 from allencv_al.common import ConfigurationError
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import DataError
+from allencv_al.data.batch import collate
 from allencv_al.data.dataset_readers import DatasetReader, ImageAnnotationReader
+from allencv_al.data.vocabulary import Vocabulary
 
-CAT = {"bbox": [0, 1, 2, 3], "class": "cat", "keypoints": [[1, 2]]}
-DOG = {"bbox": [2.5, 0, 6, 4], "class": "dog", "keypoints": [[3.5, 0]]}
+CAT = {"bbox": [0, 1, 2, 2], "class": "cat", "keypoints": [[1, 2]]}
+DOG = {"bbox": [2.5, 0, 3.5, 4], "class": "dog", "keypoints": [[3.5, 0]]}
 
 
 def write(file: Path, content: Any) -> Path:
@@ -66,7 +68,7 @@ def test_every_name_option_is_honored(tmp_path: Path, write_image):
     (instance,) = reader.read(tmp_path)
     assert instance.boxes == ((0, 0, 1, 1),)
     assert instance.box_labels == ("7",)
-    assert instance.keypoints == ((1, 1), (2, 3))
+    assert instance.keypoints == (((1, 1), (2, 3)),)
 
 
 def test_what_is_not_asked_for_is_not_read(tmp_path: Path, write_image):
@@ -74,22 +76,83 @@ def test_what_is_not_asked_for_is_not_read(tmp_path: Path, write_image):
     write(tmp_path / "annotations/a.json", {"objects": [{"keypoints": [[1, 2]], "bbox": "odd"}]})
     (instance,) = ImageAnnotationReader(bbox=False, keypoints=True).read(tmp_path)
     assert (instance.boxes, instance.box_labels) == (None, None)
-    assert instance.keypoints == ((1, 2),)
+    assert instance.keypoints == (((1, 2),),)
     write(tmp_path / "annotations/a.json", {"objects": [{"bbox": [0, 0, 1, 1]}]})
     (instance,) = ImageAnnotationReader(bbox_class=False).read(tmp_path)
     assert (instance.boxes, instance.box_labels) == (((0, 0, 1, 1),), None)
 
 
-def test_an_image_without_annotation_differs_from_one_without_objects(
-    tmp_path: Path, write_image, caplog
-):
+def test_an_image_without_annotation_is_one_without_objects(tmp_path: Path, write_image, caplog):
     for name in "ab":
         write_image(f"images/{name}.jpg")
     write(tmp_path / "annotations/b.json", {"objects": []})
-    a, b = ImageAnnotationReader().read(tmp_path)
-    assert (a.boxes, a.box_labels) == (None, None)
-    assert (b.boxes, b.box_labels) == ((), ())
+    a, b = ImageAnnotationReader(keypoints=True).read(tmp_path)
+    assert (a.boxes, a.box_labels, a.keypoints) == (b.boxes, b.box_labels, b.keypoints) == ((),) * 3
     assert "1 images have no .json file, the first of them images/a.jpg" in caplog.text
+    a, b = ImageAnnotationReader(unannotated="unlabeled").read(tmp_path)
+    assert (a.boxes, a.box_labels, b.boxes) == (None, None, ())
+    with pytest.raises(DataError, match=r"images/a\.jpg: no \.json file"):
+        ImageAnnotationReader(unannotated="error").read(tmp_path)
+
+
+def test_images_with_and_without_objects_share_a_batch(tmp_path: Path, write_image):
+    for name in "ab":
+        write_image(f"images/{name}.jpg")
+    write(tmp_path / "annotations/a.json", {"objects": [CAT, DOG]})
+    reader = ImageAnnotationReader(keypoints=True)
+    dataset = reader.read(tmp_path)
+    vocab = Vocabulary.from_instances(dataset)
+    batch = collate(list(dataset), [reader.load(one, 0) for one in dataset], vocab)
+    assert [tuple(boxes.shape) for boxes in batch.tensors["boxes"]] == [(2, 4), (0, 4)]
+    assert [labels.tolist() for labels in batch.tensors["box_labels"]] == [[0, 1], []]
+    assert [tuple(points.shape) for points in batch.tensors["keypoints"]] == [(2, 1, 2), (0, 1, 2)]
+
+
+def test_a_box_that_fits_in_the_other_format_only_is_an_error(tmp_path: Path, write_image):
+    """The file of AllenCV's own fixture, and the corners of the same box."""
+    write_image("images/a.jpg", size=(640, 427))
+    file = tmp_path / "annotations/a.json"
+    write(file, {"objects": [{"bbox": [88, 106, 466, 179], "class": "x"}]})
+    (instance,) = ImageAnnotationReader().read(tmp_path)
+    assert instance.boxes == ((88, 106, 554, 285),)
+    write(file, {"objects": [{"bbox": [200, 106, 500, 179], "class": "x"}]})
+    with pytest.raises(DataError) as error:
+        ImageAnnotationReader().read(tmp_path)
+    assert str(error.value).splitlines()[1] == (
+        f"  {file}: objects[0].bbox: [200, 106, 500, 179] fits into the 640x427 pixels of the "
+        "image as x_min, y_min, x_max, y_max, but not as x_min, y_min, width, height; set "
+        'bbox_format of the dataset reader to "pascal_voc"'
+    )
+    (instance,) = ImageAnnotationReader(bbox_format="pascal_voc").read(tmp_path)
+    assert instance.boxes == ((200, 106, 500, 179),)
+    write(file, {"objects": [{"bbox": [200, 106, 50, 79], "class": "x"}]})
+    with pytest.raises(DataError, match='set bbox_format of the dataset reader to "coco"'):
+        ImageAnnotationReader(bbox_format="pascal_voc").read(tmp_path)
+
+
+def test_boxes_that_fit_in_both_formats_are_reported_unless_the_format_is_given(
+    tmp_path: Path, write_image, caplog
+):
+    write_image("images/a.jpg", size=(640, 427))
+    file = tmp_path / "annotations/a.json"
+    both, one = [{"bbox": box, "class": "x"} for box in ([88, 106, 466, 179], [88, 106, 66, 79])]
+    write(file, {"objects": [both]})
+    ImageAnnotationReader(bbox_format="coco").read(tmp_path)
+    assert caplog.text == ""
+    ImageAnnotationReader().read(tmp_path)
+    assert 'set bbox_format to "coco" or "pascal_voc"' in caplog.text
+    caplog.clear()
+    write(file, {"objects": [both, one]})
+    ImageAnnotationReader().read(tmp_path)
+    assert caplog.text == ""
+
+
+def test_an_annotation_without_an_image_is_counted(tmp_path: Path, write_image):
+    write_image("images/a.jpg")
+    for name in ("a", "deep/b"):
+        write(tmp_path / f"annotations/{name}.json", {"objects": []})
+    dataset = ImageAnnotationReader().read(tmp_path)
+    assert dataset.skipped == {"annotation without an image": 1}
 
 
 def test_a_flip_moves_boxes_and_keypoints_with_the_image(tmp_path: Path, write_image):
@@ -105,21 +168,21 @@ def test_a_flip_moves_boxes_and_keypoints_with_the_image(tmp_path: Path, write_i
     sample = reader.load(reader.read(tmp_path)[0], 0)
     assert sample.boxes is not None and sample.boxes.tolist() == [[0, 1, 2, 3], [2.5, 0, 6, 4]]
     assert sample.box_labels == ["cat", "dog"]
-    assert sample.keypoints is not None and sample.keypoints[:, 0].tolist() == [1, 3.5]
+    assert sample.keypoints is not None and sample.keypoints[:, 0, 0].tolist() == [1, 3.5]
 
 
 BAD_OBJECTS = [
-    ({"class": "cat"}, ".bbox: expected four numbers x_min, y_min, x_max, y_max, found nothing"),
+    ({"class": "cat"}, ".bbox: expected four numbers x_min, y_min, width, height, found nothing"),
     ({"bbox": [1, 2, 3], "class": "x"}, ".bbox: expected four numbers"),
     ({"bbox": [1, 2, "3", 4], "class": "x"}, ".bbox: expected four numbers"),
     ({"bbox": [1, 2, True, 4], "class": "x"}, ".bbox: expected four numbers"),
     ({"bbox": {"x": 1}, "class": "x"}, ".bbox: expected four numbers"),
-    ({"bbox": [3, 0, 3, 4], "class": "x"}, ".bbox: expected x_min < x_max and y_min < y_max"),
-    ({"bbox": [0, 5, 3, 4], "class": "x"}, ".bbox: expected x_min < x_max and y_min < y_max"),
-    ({"bbox": [0, 0, 3, 4]}, ".class: expected a class name, found nothing"),
-    ({"bbox": [0, 0, 3, 4], "class": ""}, ".class: expected a class name"),
+    ({"bbox": [3, 0, -1, 4], "class": "x"}, ".bbox: expected width and height from 0 on, found"),
+    ({**CAT, "bbox": [7, 0, 2, 4]}, ".bbox: expected a box inside the 6x4 pixels of the"),
+    ({"bbox": [1, 0, 3, 4]}, ".class: expected a class name, found nothing"),
+    ({"bbox": [1, 0, 3, 4], "class": ""}, ".class: expected a class name"),
     (
-        {"bbox": [0, 0, 3, 4], "class": "x"},
+        {"bbox": [1, 0, 3, 4], "class": "x"},
         ".keypoints: expected 1 keypoints [x, y] or [x, y, visibility], found nothing",
     ),
     ({**CAT, "keypoints": [[1, 2], [3, 4]]}, ".keypoints: expected 1 keypoints [x, y] or"),
@@ -172,15 +235,20 @@ def test_an_annotation_that_is_not_utf8_is_named(tmp_path: Path, write_image):
         ImageAnnotationReader().read(tmp_path)
 
 
-def test_boxes_over_the_border_are_cut_and_boxes_outside_refused(tmp_path: Path, write_image):
+def test_boxes_over_the_border_are_cut_and_those_without_area_left_out(
+    tmp_path: Path, write_image, caplog
+):
     write_image("a.png", size=(6, 4))
-    reader = ImageAnnotationReader()
-    write(tmp_path / "a.json", [{"bbox": [-2, 1, 8, 5], "class": "x"}])
-    sample = reader.load(reader.read(tmp_path)[0], 0)
+    reader = ImageAnnotationReader(keypoints=True)
+    boxes = {"cut": [-2, 1, 10, 4], "flat": [2, 1, 0, 2]}
+    points = {"cut": [[1, 1]], "flat": [[2, 2]]}
+    objects = [{"bbox": boxes[n], "class": n, "keypoints": points[n]} for n in ("flat", "cut")]
+    write(tmp_path / "a.json", objects)
+    (instance,) = reader.read(tmp_path)
+    assert instance.box_labels == ("cut",) and instance.keypoints == (((1, 1),),)
+    sample = reader.load(instance, 0)
     assert sample.boxes is not None and sample.boxes.tolist() == [[0, 1, 6, 4]]
-    write(tmp_path / "a.json", [{"bbox": [6, 1, 8, 3], "class": "x"}])
-    with pytest.raises(DataError, match=r"a\.png.*\n.*boxes\[0\]"):
-        reader.load(reader.read(tmp_path)[0], 0)
+    assert f"left out: 1, the first of them {tmp_path / 'a.json'}: objects[0].bbox" in caplog.text
 
 
 def test_num_keypoints_is_checked():
@@ -203,10 +271,10 @@ def test_the_visibility_of_coco_keypoints_is_kept(points: Any, tmp_path: Path, w
         }
     )
     (instance,) = reader.read(tmp_path)
-    assert instance.keypoints == ((1, 2, 2), (0, 0, 0))
+    assert instance.keypoints == (((1, 2, 2), (0, 0, 0)),)
     sample = reader.load(instance, 0)
     assert sample.keypoints is not None
-    assert sample.keypoints[:, [0, 2]].tolist() == [[1, 2], [0, 0]]
+    assert sample.keypoints.tolist() == [[[1, 1, 2], [0, 0, 0]]]
 
 
 def test_keypoints_without_visibility_beside_others_are_visible(tmp_path: Path, write_image):
@@ -214,7 +282,7 @@ def test_keypoints_without_visibility_beside_others_are_visible(tmp_path: Path, 
         write_image(tmp_path / f"images/{name}.png")
         write(tmp_path / f"annotations/{name}.json", {"objects": [{**CAT, "keypoints": points}]})
     instances = ImageAnnotationReader(keypoints=True).read(tmp_path)
-    assert [i.keypoints for i in instances] == [((1, 2, 2),), ((3, 4, 1),)]
+    assert [i.keypoints for i in instances] == [(((1, 2, 2),),), (((3, 4, 1),),)]
 
 
 def test_class_names_and_files_in_other_spellings_are_the_same(tmp_path: Path, write_image):

@@ -1,0 +1,1 @@
+"""Readers of images with objects: boxes, their classes, keypoints."""

@@ -1,0 +1,256 @@
+"""Objects that a file names in an image, checked against the image and made an instance of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+from allencv_al.common.errors import ImageDecodeError, raise_problems
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.progress import track
+from allencv_al.data.image_io import ImageFrame, image_frame
+from allencv_al.data.instance import MAX_THREADS, Instance, Points
+
+logger = logging.getLogger(__name__)
+
+Box = tuple[float, float, float, float]
+
+Coordinates = Literal["auto", "upright", "stored"]
+
+# Rounding to whole pixels, or counting from 1, takes a box over the border by this much
+BORDER_SLACK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedObject:
+    """One object of an annotation.
+
+    Args:
+        place: Its place in the file, for messages: `objects[2]`.
+        box: `x_min, y_min, x_max, y_max` in pixels; None if boxes are not read.
+        name: Class name; None if classes are not read.
+        points: Its keypoints.
+        ignored: Whether it is neither learned nor judged: a crowd, or too difficult.
+    """
+
+    place: str
+    box: Box | None = None
+    name: str | None = None
+    points: Points = ()
+    ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The objects of one image.
+
+    Args:
+        file: The file that names them.
+        objects: The objects, in the order of the file.
+        size: Width and height of the image as the file has them, if it does.
+        metadata: Further values for the instance.
+    """
+
+    file: str
+    objects: Sequence[AnnotatedObject] = ()
+    size: tuple[int, int] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ObjectInstances:
+    """Makes instances of annotated images; collects what is wrong with all of them.
+
+    A box without area is left out, as no model can learn it. One outside the image is a problem,
+    because it is measured in something else than this image. One over the border is cut when the
+    image is decoded.
+
+    Args:
+        coordinates: Pixels that boxes refer to where an image has an EXIF orientation.
+        boxes: Whether the instances have boxes.
+        box_labels: Whether their boxes have class names.
+        keypoints: Whether they have keypoints, one group for each object.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates = "upright",
+        boxes: bool = True,
+        box_labels: bool = True,
+        keypoints: bool = False,
+    ) -> None:
+        self.problems: list[str] = []
+        self._coordinates = coordinates
+        self._boxes = boxes
+        self._box_labels = boxes and box_labels
+        self._keypoints = keypoints
+        self._flat: list[str] = []
+
+    def make(
+        self, id: str, image: Path, annotation: Annotation, frame: ImageFrame | None
+    ) -> Instance:
+        """Return the instance of an image.
+
+        Args:
+            id: The image's id.
+            image: Its file.
+            annotation: Its objects.
+            frame: Its size and turn; None if it cannot be read, so that nothing is checked.
+        """
+        turn = self._turn(image, annotation, frame)
+        kept: list[AnnotatedObject] = []
+        ignored: list[AnnotatedObject] = []
+        boxes: list[Box] = []
+        for one in annotation.objects:
+            box = None if one.box is None else turn(one.box)
+            if box is not None and self._is_flat(annotation, one, box):
+                continue
+            if box is not None and frame is not None:
+                self._check_inside(annotation, one, box, frame)
+            (ignored if one.ignored else kept).append(one)
+            if box is not None and not one.ignored:
+                boxes.append(box)
+        metadata = dict(annotation.metadata)
+        if ignored:
+            metadata["ignored_boxes"] = tuple(turn(one.box) for one in ignored if one.box)
+            metadata["ignored_labels"] = tuple(one.name for one in ignored)
+        return Instance(
+            id=id,
+            image=image,
+            boxes=tuple(boxes) if self._boxes else None,
+            box_labels=tuple(one.name or "" for one in kept) if self._box_labels else None,
+            keypoints=tuple(one.points for one in kept) if self._keypoints else None,
+            metadata=metadata,
+        )
+
+    def finish(self, where: object) -> None:
+        """Raise if there was a problem, and log the number of boxes that were left out.
+
+        Args:
+            where: The path that was read.
+
+        Raises:
+            DataError: It lists the problems of all images.
+        """
+        raise_problems(where, self.problems)
+        if self._flat:
+            logger.warning(
+                "%s: boxes without area were left out: %d, the first of them %s",
+                *(where, len(self._flat), self._flat[0]),
+            )
+
+    def _is_flat(self, annotation: Annotation, one: AnnotatedObject, box: Box) -> bool:
+        x_min, y_min, x_max, y_max = box
+        if x_max > x_min and y_max > y_min:
+            return False
+        self._flat.append(f"{annotation.file}: {one.place}")
+        return True
+
+    def _check_inside(
+        self, annotation: Annotation, one: AnnotatedObject, box: Box, frame: ImageFrame
+    ) -> None:
+        width, height = frame.upright_size
+        x_min, y_min, x_max, y_max = box
+        if x_min >= width or y_min >= height or x_max <= 0 or y_max <= 0:
+            self.problems.append(
+                f"{annotation.file}: {one.place}: expected a box inside the {width}x{height} "
+                f"pixels of the image, found {shown_box(box)} (x_min, y_min, x_max, y_max)"
+            )
+
+    def _turn(
+        self, image: Path, annotation: Annotation, frame: ImageFrame | None
+    ) -> Callable[[Box], Box]:
+        """Return the function that takes a box of the annotation to the upright image."""
+        if frame is None:
+            return _same
+        stored = (frame.width, frame.height)
+        size = annotation.size
+        if size is not None and size not in (stored, frame.upright_size):
+            found = "x".join(map(str, size))
+            self.problems.append(
+                f"{annotation.file}: its boxes are those of an image of {found} pixels, but "
+                f"{image} has {frame.width}x{frame.height}"
+            )
+            return _same
+        if frame.orientation == 1 or self._coordinates == "upright":
+            return _same
+        if self._coordinates == "auto" and annotation.objects:
+            if size is not None and stored != frame.upright_size:
+                return turned_upright(frame) if size == stored else _same
+            self.problems.append(
+                f"{annotation.file}: {image} has the EXIF orientation {frame.orientation}, and its "
+                "size does not show which pixels the boxes refer to; set coordinates to "
+                '"upright" (as labeling programs in browsers show the image) or "stored" (as '
+                "OpenCV and Pillow read it with the orientation ignored)"
+            )
+            return _same
+        return turned_upright(frame)
+
+
+def turned_upright(frame: ImageFrame) -> Callable[[Box], Box]:
+    """Return the function that takes a box of the stored pixels to the upright image."""
+    width, height, orientation = frame.width, frame.height, frame.orientation
+
+    def turn(box: Box) -> Box:
+        x_min, y_min, x_max, y_max = box
+        if orientation in (2, 3, 7, 8):  # the left edge of the file is not the upper or left one
+            x_min, x_max = width - x_max, width - x_min
+        if orientation in (3, 4, 6, 7):
+            y_min, y_max = height - y_max, height - y_min
+        if orientation > 4:
+            return y_min, x_min, y_max, x_max
+        return x_min, y_min, x_max, y_max
+
+    return turn
+
+
+def image_frames(files: Sequence[Path]) -> list[ImageFrame | None]:
+    """Return size and turn of each image from its header; None for one that cannot be read.
+
+    Args:
+        files: The images; read in parallel.
+
+    Raises:
+        OSError: The machine cannot read any file.
+    """
+
+    def frame(file: Path) -> ImageFrame | None:
+        try:
+            return image_frame(file)
+        except ImageDecodeError:  # counted where it is decoded, by `on_error`
+            return None
+
+    with ThreadPoolExecutor(MAX_THREADS) as threads:
+        return list(track(threads.map(frame, files), len(files), "Reading sizes", "images"))
+
+
+def numbers_of(value: Any, count: int) -> TypeGuard[list[float]]:
+    """Return whether a value of JSON is a list of that many finite numbers."""
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(
+            isinstance(number, int | float)
+            and not isinstance(number, bool)
+            and math.isfinite(number)
+            for number in value
+        )
+    )
+
+
+def shown_box(box: Iterable[float]) -> str:
+    """Return the numbers of a box for a message."""
+    return "[" + ", ".join(f"{number:g}" for number in box) + "]"
+
+
+def short(value: Any) -> str:
+    """Return a value of JSON for a message."""
+    return "nothing" if value is None else repr_json(value)
+
+
+def _same(box: Box) -> Box:
+    return box
