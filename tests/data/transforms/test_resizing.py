@@ -22,7 +22,7 @@ def test_resize_by_whole_factors() -> None:
         result,
         NUMBERS.repeat(2, axis=0).repeat(3, axis=1),
         [[3, 0, 9, 4]],
-        [[0, 0], [15, 6]],
+        [[1, 0.5], [16, 6.5]],  # the middles of what the pixels became
     )
 
 
@@ -62,7 +62,7 @@ def test_smallest_max_size_moves_labels() -> None:
         max_size=8,
         interpolation="nearest",
     )
-    check(result, NUMBERS.repeat(2, axis=0).repeat(2, axis=1), [[2, 0, 6, 4]], [[10, 6]])
+    check(result, NUMBERS.repeat(2, axis=0).repeat(2, axis=1), [[2, 0, 6, 4]], [[10.5, 6.5]])
 
 
 @pytest.mark.parametrize(("side", "as_if"), [(20, "area"), (200, "linear")])
