@@ -71,7 +71,7 @@ class RunItems:
 
     def store_labels_of_data(self) -> None:
         """Store the labels that the data has, of the items without a label event."""
-        # Undone events count, too: a label that was taken back must not return at a restart
+        # Undone events count, too: an undone label must not return at a restart
         known = {event.id for event in self._labels.events()}
         found = [
             NewLabel(item.id, item.label, "dataset", 0, "dataset")

@@ -59,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_STRATEGIES,
         help="as for compare (default: %(default)s)",
     )
+    _add_protocol(parser)
+    comparing.add_comparison(parser)
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the config of the one set, for compare, train or a file of your own, and stop",
+    )
+    arguments.add_include_package(parser)
+    arguments.add_run_folder(parser, "a comparison per set, and ranking.md of several")
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments in which a run may differ from the published protocol."""
     comparing.add_seeds(parser, DEFAULT_SEEDS)
     parser.add_argument(
         "--query-size",
@@ -79,14 +92,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images, drawn anew in each round, that a strategy chooses from (default: 1000 for "
         "mnist and cifar10, as in BoSS; all for the others)",
     )
-    comparing.add_comparison(parser)
-    parser.add_argument(
-        "--print-config",
-        action="store_true",
-        help="print the config of the one set, for compare, train or a file of your own, and stop",
-    )
-    arguments.add_include_package(parser)
-    arguments.add_run_folder(parser, "a comparison per set, and ranking.md of several")
 
 
 def run(args: argparse.Namespace) -> int:

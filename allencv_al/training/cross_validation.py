@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,25 +51,8 @@ def cross_validate(
         ConfigurationFaults: The config is wrong; nothing was read or written.
         AllenCVError: Any other error that a user can fix.
     """
-    config = params.as_dict()
-    given = [
-        name
-        for name in ("validation_data_path", "validation_fraction", "validation_fold")
-        if config.get(name) is not None
-    ]
-    if given:
-        raise ConfigurationError(
-            f"{source}: {', '.join(given)}: with --folds each part of the images validates "
-            "once; leave it out"
-        )
     folder = Path(serialization_dir)
-    runs = [
-        (
-            folder / f"fold-{fold}",
-            Params({**config, "validation_fraction": 1 / folds, "validation_fold": fold}),
-        )
-        for fold in range(folds)
-    ]
+    runs = _runs(params.as_dict(), folds, folder, source)
     done = {place for place, _ in runs if recover and (place / METRICS_NAME).is_file()}
     for place, changed in runs:
         if place in done:  # a mean over folds of several configs would say nothing
@@ -80,17 +64,39 @@ def cross_validate(
             continue
         logger.info("fold %d of %d", fold + 1, folds)
         found.append(train(changed, place, recover and place.is_dir(), force, source))
+    result = {"folds": found, **_mean_and_deviation(found)}
+    write_json(folder / FOLDS_NAME, result)
+    return result
+
+
+def _runs(
+    config: Mapping[str, Any], folds: int, folder: Path, source: str
+) -> list[tuple[Path, Params]]:
+    """Return the run directory and the config of each fold."""
+    keys = ("validation_data_path", "validation_fraction", "validation_fold")
+    given = [name for name in keys if config.get(name) is not None]
+    if given:
+        raise ConfigurationError(
+            f"{source}: {', '.join(given)}: with --folds each part of the images validates "
+            "once; leave it out"
+        )
+    changes = [{"validation_fraction": 1 / folds, "validation_fold": k} for k in range(folds)]
+    return [
+        (folder / f"fold-{fold}", Params({**config, **change}))
+        for fold, change in enumerate(changes)
+    ]
+
+
+def _mean_and_deviation(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation of each figure, over the folds that have it."""
     names = [name for name, value in found[0].items() if _is_figure(name, value)]
     columns = {name: [float(one[name]) for one in found if name in one] for name in names}
-    result = {
-        "folds": found,
+    return {
         "mean": {name: statistics.fmean(values) for name, values in columns.items()},
         "deviation": {
             name: statistics.stdev(values) for name, values in columns.items() if len(values) > 1
         },
     }
-    write_json(folder / FOLDS_NAME, result)
-    return result
 
 
 def _is_figure(name: str, value: Any) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,24 +113,18 @@ def train(
             trainer.replace_loaders(embedded)
         # All that can fail early has not: only now the run that was there is removed
         run_folder.begin()
-        if not (
-            recover and has_checkpoints(folder)
-        ):  # else the saved one is the same: `check_same_data` compared it
+        # That of a recovered run is the same: `check_same_data` compared it
+        if not (recover and has_checkpoints(folder)):
             vocabulary.save_to_files(folder / VOCABULARY_NAME)
         if trainer.goes_on:
             write_data_record(folder, learned)
-        try:
+        with loaders.closed_at_the_end(folder):
             metrics = _train_and_archive(trainer, experiment, datasets, folder, recover)
             if experiment.evaluate_on_test and loaders.test is not None:
                 metrics.update(_test(trainer, loaders.test, vocabulary, folder))
             if datasets.audit is not None and loaders.audit is not None:
                 metrics.update(_audit(trainer, loaders.audit, datasets.audit))
             atomic_file.write_json(folder / METRICS_NAME, metrics)
-        finally:
-            # Workers end, also after an error; then the list of unreadable images is complete
-            for loader in loaders.all():
-                loader.close()
-            _list_unreadable(folder, loaders.all())
     return metrics
 
 
@@ -178,6 +173,8 @@ def _epochs(config: Mapping[str, Any]) -> int:
 
 
 class _Loaders:
+    """The data loaders of a run, one for each of its datasets."""
+
     def __init__(self, experiment: Experiment, datasets: Datasets, vocabulary: Vocabulary) -> None:
         self.train = experiment.make_loader(datasets.train, vocabulary, training=True)
         self.validation, self.test = (
@@ -192,9 +189,22 @@ class _Loaders:
             dataset = Dataset(datasets.audit.reader, images)
             self.audit = experiment.make_loader(dataset, vocabulary, training=False)
 
-    def all(self) -> list[DataLoader]:
-        loaders = (self.train, self.validation, self.test, self.pool, self.audit)
-        return [loader for loader in loaders if loader is not None]
+    @contextmanager
+    def closed_at_the_end(self, folder: Path) -> Iterator[None]:
+        """Close all loaders, also after an error, and write the list of unreadable images.
+
+        Args:
+            folder: The folder of the run.
+        """
+        every = (self.train, self.validation, self.test, self.pool, self.audit)
+        loaders = [loader for loader in every if loader is not None]
+        try:
+            yield
+        finally:
+            for loader in loaders:
+                loader.close()
+            # Only now: workers report what they could not read until they end
+            _list_unreadable(folder, loaders)
 
 
 def _test(

@@ -68,6 +68,19 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         "commas: every query in picks.csv, results.parquet (extra [parquet]), results.tex, "
         "learning_curves.pdf and .svg",
     )
+    _add_conditions(parser)
+
+
+def _exports(text: str) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    wrong = [kind for kind in kinds if kind not in EXPORTS]
+    if wrong or not kinds:
+        raise argparse.ArgumentTypeError(f'expected some of {", ".join(EXPORTS)}, found "{text}"')
+    return kinds
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that `with_conditions` reads."""
     group = parser.add_argument_group(
         "conditions", "The pool made harder or smaller, the same for all runs."
     )
@@ -110,14 +123,6 @@ def add_comparison(parser: argparse.ArgumentParser) -> None:
         metavar="SEED",
         help="seed of these draws (default: that of the config, else 0)",
     )
-
-
-def _exports(text: str) -> tuple[str, ...]:
-    kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    wrong = [kind for kind in kinds if kind not in EXPORTS]
-    if wrong or not kinds:
-        raise argparse.ArgumentTypeError(f'expected some of {", ".join(EXPORTS)}, found "{text}"')
-    return kinds
 
 
 _CONDITIONS = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from overrides import overrides
 
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.common.errors import DataError
@@ -268,6 +269,36 @@ class DataLoader(Registrable):
         limit = self.dataset.reader.max_unreadable
         if new and len(self.unreadable) > limit * total:
             raise DataError(_too_many(list(self.unreadable.values()), total, limit))
+
+
+class OrderedLoader(DataLoader):
+    """A loader whose batches are those of a `BatchOrder`.
+
+    Args:
+        dataset: The instances of a reader.
+        order: The assignment of items to batches.
+    """
+
+    def __init__(self, dataset: Dataset, order: BatchOrder) -> None:
+        super().__init__(dataset)
+        self.order = order
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether every pass is in a new random order."""
+        return self.order.shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self.order = replace(self.order, shuffle=shuffle)
+
+    @overrides
+    def avoid_single_items(self) -> None:
+        self.order = replace(self.order, merge_single=True)
+
+    @overrides
+    def __len__(self) -> int:
+        return len(self.order)
 
 
 def _too_many(unreadable: list[UnreadableImage], total: int, limit: float) -> str:

@@ -14,7 +14,13 @@ from overrides import overrides
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.batch import Batch, label_indices
-from allencv_al.data.data_loaders.base import BatchOrder, BatchSlot, DataLoader, class_quotas
+from allencv_al.data.data_loaders.base import (
+    BatchOrder,
+    BatchSlot,
+    DataLoader,
+    OrderedLoader,
+    class_quotas,
+)
 from allencv_al.data.data_loaders.fetch import (
     ResidentFetcher,
     decoder_count,
@@ -55,7 +61,7 @@ def _sampling_shuffles(class_sampling: str, shuffle: bool) -> Iterator[tuple[str
 
 @DataLoader.register("basic")
 @DataLoader.register("multiprocess")
-class MultiprocessDataLoader(DataLoader):
+class MultiprocessDataLoader(OrderedLoader):
     """Shuffle the items of a dataset, decode them ahead and put them into batches.
 
     Every pass over the dataset has an order of its own over all items, whatever their order in the
@@ -140,7 +146,6 @@ class MultiprocessDataLoader(DataLoader):
         *,
         class_sampling: Literal["natural", "square_root", "balanced"] = "natural",
     ) -> None:
-        super().__init__(dataset)
         if instances_per_epoch is not None:
             batches_per_epoch = -(-instances_per_epoch // batch_size)
         if evaluating:
@@ -148,16 +153,15 @@ class MultiprocessDataLoader(DataLoader):
             class_sampling = "natural"
         if vocab is not None:
             _check_labels(dataset, vocab)
-        self.batch_size = batch_size
-        self.seed = seed
-        self._order = BatchOrder(
-            len(dataset), batch_size, shuffle, seed, drop_last, batches_per_epoch
-        )
+        order = BatchOrder(len(dataset), batch_size, shuffle, seed, drop_last, batches_per_epoch)
         if class_sampling != "natural" and len(dataset):
             power = 0.5 if class_sampling == "square_root" else 0.0
             quotas = class_quotas([instance.label for instance in dataset], power)
-            self._order = replace(self._order, quotas=quotas)
-        _check_not_empty(self._order)
+            order = replace(order, quotas=quotas)
+        _check_not_empty(order)
+        super().__init__(dataset, order)
+        self.batch_size = batch_size
+        self.seed = seed
         self._fetch = make_fetcher(dataset, vocab, seed)
         self._num_workers = num_workers
         self._prefetch_factor = prefetch_factor
@@ -166,31 +170,9 @@ class MultiprocessDataLoader(DataLoader):
         self._worker_timeout = worker_timeout
         self._idle: list[WorkerPool] = []
 
-    @property
-    def order(self) -> BatchOrder:
-        """The assignment of items to batches."""
-        return self._order
-
-    @property
-    def shuffle(self) -> bool:
-        """Whether every pass is in a new random order."""
-        return self._order.shuffle
-
-    @shuffle.setter
-    def shuffle(self, shuffle: bool) -> None:
-        self._order = replace(self._order, shuffle=shuffle)
-
-    @overrides
-    def avoid_single_items(self) -> None:
-        self._order = replace(self._order, merge_single=True)
-
-    @overrides
-    def __len__(self) -> int:
-        return len(self._order)
-
     @overrides
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        return self._readable(self._made(self._order.slots(epoch, start)))
+        return self._readable(self._made(self.order.slots(epoch, start)))
 
     @overrides
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.data.batch import Batch, label_indices
-from allencv_al.data.data_loaders.base import BatchOrder, DataLoader
+from allencv_al.data.data_loaders.base import BatchOrder, DataLoader, OrderedLoader
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.models.model import Model
 from allencv_al.models.precision import Precision
@@ -22,7 +21,7 @@ from allencv_al.selection.pool.pool_scorer import ScoringOptions
 from allencv_al.selection.pool.stored_outputs import stored_embeddings
 
 
-class EmbeddingLoader(DataLoader):
+class EmbeddingLoader(OrderedLoader):
     """The batches of a loader, with embeddings in place of its images.
 
     Args:
@@ -39,34 +38,20 @@ class EmbeddingLoader(DataLoader):
         labels: Tensor,
         scaling: EmbeddingScaling | None = None,
     ) -> None:
-        super().__init__(loader.dataset)
+        # A user's loader may have no such order: its items come in batches of 32 then
+        if isinstance(loader, OrderedLoader):
+            order = loader.order
+        else:
+            order = BatchOrder(len(loader.dataset), 32)
+        super().__init__(loader.dataset, order)
         self._embeddings = embeddings
         self._labels = labels
         self._scaling = scaling
         self._ids: Sequence[str] = [instance.id for instance in loader.dataset]
-        order = getattr(loader, "order", None)  # a user's loader may have none
-        self._order = order if isinstance(order, BatchOrder) else BatchOrder(len(self._ids), 32)
-
-    @property
-    def shuffle(self) -> bool:
-        """Whether every pass is in a new random order."""
-        return self._order.shuffle
-
-    @shuffle.setter
-    def shuffle(self, shuffle: bool) -> None:
-        self._order = replace(self._order, shuffle=shuffle)
-
-    @overrides
-    def avoid_single_items(self) -> None:
-        self._order = replace(self._order, merge_single=True)
-
-    @overrides
-    def __len__(self) -> int:
-        return len(self._order)
 
     @overrides
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        for slot in self._order.slots(epoch, start):
+        for slot in self.order.slots(epoch, start):
             places = torch.from_numpy(slot.positions)
             tensors = {
                 "embedding": self._embeddings.index_select(0, places),

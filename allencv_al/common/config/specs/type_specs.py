@@ -59,9 +59,9 @@ class TypeSpec(ABC):
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         """Yield everything that is wrong with `value`."""
 
-    @abstractmethod
     def build(self, value: Any, path: str, scope: Scope) -> Any:
-        """Return the Python value for a `value` without faults."""
+        """Return the Python value for a `value` without faults; by default the value itself."""
+        return value
 
     @abstractmethod
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -187,10 +187,6 @@ class UnresolvedSpec(TypeSpec):
             )
 
     @overrides
-    def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return value
-
-    @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"not": {}}
 
@@ -285,10 +281,6 @@ class LiteralSpec(TypeSpec):
             yield Fault(path, f"{self.expected(value, path).message}{near}")
 
     @overrides
-    def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return value
-
-    @overrides
     def resembles(self, value: Any) -> bool:
         return any(type(value) is type(choice) for choice in self.choices)
 
@@ -361,10 +353,6 @@ class InstanceSpec(TypeSpec):
             right = not isinstance(value, (str, int, float, list, Mapping, type(None)))
         if not right:
             yield self.expected(value, path)
-
-    @overrides
-    def build(self, value: Any, path: str, scope: Scope) -> Any:
-        return value
 
     @overrides
     def json_schema(self, definitions: dict[str, Any]) -> dict[str, Any]:
