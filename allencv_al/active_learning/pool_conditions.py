@@ -67,6 +67,7 @@ class PoolConditions(FromParams):
             DataError: Fewer than two classes would be known, or one is called `unknown`.
         """
         items = list(dataset)
+        # Drawn from the whole data: the size of the pool must not change which classes are unknown
         unknown = self._unknown_of(items)
         if self.size is not None:
             items = self._in_equal_shares(items, self.size)
@@ -112,6 +113,7 @@ class PoolConditions(FromParams):
         turns: list[tuple[int, int, int]] = []
         for number, places in enumerate(self._by_class(items).values()):
             turns += [(turn, number, place) for turn, place in enumerate(places)]
+        # In turns over the classes: one that runs out leaves its share to the others
         kept = sorted(place for _, _, place in sorted(turns)[:size])
         return [items[place] for place in kept]
 
@@ -137,6 +139,7 @@ class PoolConditions(FromParams):
     def _copies(self, items: Sequence[Instance]) -> Iterator[Instance]:
         order = canonical_order((f"copied/{item.id}" for item in items), self.seed).tolist()
         for number in range(round(self.duplicates * len(items)) if items else 0):
+            # A share above 1 copies each image once before any is copied twice
             turn, place = divmod(number, len(items))
             item = items[order[place]]
             yield replace(item, id=f"{item.id}{COPY_MARK}{turn + 1}")

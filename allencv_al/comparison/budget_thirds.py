@@ -61,6 +61,7 @@ def budget_thirds(table: CurveTable, baseline: str | None) -> tuple[BudgetThird,
     """
     if len(table.labels) < len(THIRDS):
         return ()
+    # Counts that three does not divide: the first thirds have one more
     parts = np.array_split(np.arange(len(table.labels)), len(THIRDS))
     return tuple(
         BudgetThird(

@@ -115,6 +115,7 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
     for folder in folders:
         for run in _runs_in(folder):
             known = runs.setdefault((run.strategy, run.seed), run)
+            # setdefault returned what was put in: the first of this name and seed
             if known is run:
                 continue
             if strategy_of(known.config) != strategy_of(run.config) or not _same(known, run):
@@ -129,6 +130,7 @@ def _runs_in(folder: Path) -> list[FinishedRun]:
     plan = Plan.read(folder)
     if plan is None:
         return [read_folder(folder)]
+    # A comparison keeps one environment for all its cells
     environment = read_environment(folder)
     runs, missing = [], []
     for name in plan.strategies:

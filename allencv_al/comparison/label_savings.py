@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from allencv_al.active_learning.rounds.curves import CurveTable, FloatArray
 from allencv_al.comparison.significance import Bootstrap
 
+# The finest of these steps that gives few levels, so that tables have round accuracies
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 _MOST_LEVELS = 5
 # Levels that differ by rounding alone are equal
@@ -69,6 +70,7 @@ def labels_to_reach(level: float, labels: NDArray[np.int64], values: FloatArray)
     first = reached.argmax(axis=1)  # of True, and 0 without any: masked at the end
     rows, before = np.arange(len(values)), np.maximum(first - 1, 0)
     rise = values[rows, first] - values[rows, before]
+    # Curves need not rise: at the first count, and on a flat step, the count itself is taken
     share = np.where(rise > 0, (level - values[rows, before]) / np.where(rise > 0, rise, 1), 1.0)
     needed = labels[before] + np.clip(share, 0, 1) * (labels[first] - labels[before])
     return np.where(reached.any(axis=1), needed, np.inf)

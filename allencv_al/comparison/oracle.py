@@ -27,6 +27,7 @@ from allencv_al.selection.strategies.shared.batch_parts import chosen_by, part_s
 
 ORACLE = "oracle"
 _DEFAULT = ("random", "margin", "k_center", "badge", "bait", "typiclust", "alfa_mix", "drop_query")
+# Sizes of the parts as in BoSS: from 4 batches to 5,000 items
 _LARGEST_PART = 5000
 
 
@@ -76,11 +77,13 @@ class Oracle(QueryStrategy):
         found: list[tuple[float, Picks]] = []
         for number in range(self.candidates):
             strategy = self.strategies[number % len(self.strategies)]
+            # Else two turns of one strategy would propose nearly the same batch
             own = part_seed(seed, f"oracle {number}")
             part = _random_part(pool, count, own)
             picks = chosen_by(pick_among(strategy, pool, part, count, own), name_of(strategy))
             accuracy = self._trial([pool.ids[index] for index in picks.indices.tolist()])
             found.append((accuracy, picks))
+        # Of equal accuracies the first, so that a repeated run takes the same batch
         accuracy, best = max(found, key=lambda one: one[0])
         reasons = tuple({**reason, "test_accuracy": accuracy} for reason in best.reasons)
         return Picks(best.indices, np.full(count, accuracy, np.float32), reasons)
@@ -152,6 +155,7 @@ def _upper_bound(
         if baseline is None or name == baseline or name in oracles:
             continue
         seeds = table.common_seeds(oracle, baseline, name)
+        # Of the seeds that all three have: a harder seed must not count for one of them only
         shares[name] = _share(table, (baseline, name, oracle), seeds) if seeds else None
     rows = table.values[oracle]
     return UpperBound(

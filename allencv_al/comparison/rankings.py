@@ -29,6 +29,7 @@ class PenaltyMatrix:
     @property
     def penalties(self) -> FloatArray:
         """The mean of each column over the other strategies, `[S]`; small is good."""
+        # A strategy is not compared with itself; one alone has no others
         others = max(len(self.strategies) - 1, 1)
         means: FloatArray = self.shares.sum(axis=0) / others
         return means
@@ -69,6 +70,7 @@ class PerformanceProfile:
     def factors(self, points: int = 101) -> FloatArray:
         """Return factors to draw the profile at, from 1 to the 99th percentile of the ratios."""
         finite = self.ratios[np.isfinite(self.ratios)]
+        # A single very bad problem would press the others' curves to the left edge
         top = float(np.percentile(finite, 99)) if finite.size else 1.0
         return np.linspace(1.0, max(top, 1.05), points)
 

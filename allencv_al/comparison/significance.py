@@ -204,6 +204,7 @@ def _signed_rank(differences: FloatArray) -> tuple[float, float]:
     smaller = min(positive, int(ranks.sum()) - positive)
     # chances[s]: the share of the 2^n sign patterns whose positive ranks sum to s
     chances = np.zeros(int(ranks.sum()) + 1)
+    # Shares, not counts: 2^n is beyond the whole numbers of a float from 54 seeds on
     chances[0] = 1.0
     for rank in ranks:
         shifted = np.zeros_like(chances)

@@ -154,6 +154,7 @@ def summarize(
     table = tabulate([curve for curve in curves if curve.strategy not in oracles])
     known = baseline if baseline in table.seeds else None
     comparisons = _comparisons(table, known)
+    # With the oracles, whose label counts may differ: the others' table must not depend on them
     bounds = upper_bounds(tabulate(curves), oracles, known)
     return ComparisonSummary(
         baseline=known,
@@ -268,6 +269,7 @@ def _power_notes(comparisons: Mapping[str, BaselineComparison]) -> list[str]:
             "With one paired seed there is no spread and no test: a difference may be luck. The "
             f"t test needs 2 seeds or more, Wilcoxon's at least {alone} to reach p < 0.05."
         ]
+    # Wilcoxon's test sees signs and ranks only, so no difference is large enough for few seeds
     smallest = 2.0 ** (1 - fewest)  # of 2^n sign patterns two are the most extreme
     if fewest < alone:
         of_several = (

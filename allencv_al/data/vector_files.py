@@ -130,6 +130,7 @@ def _read_parquet(path: Path) -> _Parts:
         ) from None
     try:
         table = parquet.read_table(path)
+    # One of `_UNREADABLE`, which cannot name a class of an extra
     except ArrowInvalid as error:
         raise ValueError(error) from error
     vectors, ids, labels = (_first(table.column_names, kind) for kind in (_VECTORS, _IDS, _LABELS))
@@ -156,6 +157,7 @@ def _column(path: Path, name: str, values: NDArray[Any]) -> list[Any]:
 
 def _label(value: Any) -> str | None:
     """Return a cell as text; None for an empty one, which pandas writes as NaN."""
+    # NumPy's type S, which HDF5 tools write
     if isinstance(value, bytes):
         value = value.decode()
     return None if value is None or value == "" or value != value else str(value)

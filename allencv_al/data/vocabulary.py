@@ -371,6 +371,7 @@ class Vocabulary(Registrable):
             noted[token] = noted.get(token, 0) + count
 
     def _require_padding(self, namespace: str, padded: bool) -> None:
+        # Padding would move the index of every token, and with it the meaning of each logit
         if namespace in self._tokens and self.is_padded(namespace) != padded:
             found, wanted = ("padded", "not padded") if not padded else ("not padded", "padded")
             raise ConfigurationError(
@@ -422,6 +423,7 @@ def _spelled(token: str) -> str:
 def _spelled_once(tokens: list[str]) -> list[str]:
     """Return the tokens of a saved vocabulary in their one spelling, where they stay distinct."""
     spelled = [*map(_spelled, tokens)]
+    # An old vocabulary may have two spellings of one name, and a model has a logit for each
     return spelled if len(set(spelled)) == len(tokens) else tokens
 
 
@@ -436,6 +438,7 @@ def _counted_once(counts: Mapping[str, int]) -> Mapping[str, int]:
 
 def _most_frequent(counts: Mapping[str, int], least: int, largest: int | None) -> list[str]:
     taken = [token for token, count in counts.items() if count >= least]
+    # By name among equally frequent ones: a limit must not depend on the order of the data
     taken.sort(key=lambda token: (-counts[token], token))
     return taken[:largest]
 
@@ -454,6 +457,7 @@ def _limit_faults(limits: int | Mapping[str, int] | None) -> Iterator[str]:
             yield f"expected a positive number{place}, found {limit}"
 
 
+# The class is its own family: each name is another way to make one
 Vocabulary.register("from_instances", constructor="from_instances")(Vocabulary)
 Vocabulary.register("from_files", constructor="from_files")(Vocabulary)
 Vocabulary.register("extend", constructor="from_files_and_instances")(Vocabulary)

@@ -96,6 +96,7 @@ def _foreign_names(directory: Path) -> list[str]:
     """Return the names of what would be lost if a vocabulary took the folder's place."""
     if not directory.is_dir():
         return [directory.name]
+    # No vocabulary, so what is there is of another origin
     if not (directory / NON_PADDED_FILE).is_file():
         return [file.name for file in directory.iterdir()]
     return [
@@ -109,6 +110,7 @@ def _encode(tokens: Iterable[str], namespace: str) -> bytes:
     lines = []
     for token in tokens:
         line = _escaped(token)
+        # A token that holds an escape itself would be read back as another one
         if _unescaped(line) != token:
             raise ConfigurationError(
                 f"the token {token!r} of the vocabulary namespace {namespace!r} cannot be saved: "

@@ -139,9 +139,11 @@ class RoundStore:
             AssertionError: The state is finished already; two processes on one run would cause it.
             DataError: An id, a score or a label cannot be stored.
         """
+        # Before the transaction: what cannot be stored must not leave half of a state
         text = strict_json(detail or {})
         rows = [_query_row(round, query) for query in queries]
         with self._database.transaction() as connection:
+            # Within the transaction: another process may have come first
             if self.is_finished(round, state):
                 raise AssertionError(
                     f"{self._database.path}: round {round} has finished {state} before"

@@ -106,6 +106,7 @@ def archive_model(
     folder = Path(serialization_dir)
     weights_path = folder / (BEST_WEIGHTS_NAME if weights == "best" else weights)
     contents = read_run_folder(folder, weights_path)
+    # Read once before it is packed: a damaged weights file must not become an archive
     _read_tensors(contents)
     _warn_of_unloadable(contents)
     path = folder / ARCHIVE_NAME if archive_path is None else Path(archive_path)
@@ -158,6 +159,7 @@ def load_archive(
         check_pictures(validation_reader, contents.source)
         extras = {"vocab": vocabulary, "image_shape": reader.image_shape()}
         check_size(
+            # On the meta device: a few bytes of config can name a model of terabytes
             lambda: _build(Model, params.duplicate(), "model", contents.source, **extras),
             _numbers_of(contents, given),
             contents.source,

@@ -204,6 +204,7 @@ class BasicImageClassifier(Model):
         counts = np.bincount(labels, minlength=self._num_labels)
         present = counts > 0
         weights = np.ones(self._num_labels)
+        # Absent classes do not count, so the mean weight of the images is 1
         weights[present] = counts.sum() / (present.sum() * counts[present])
         with torch.no_grad():
             self._class_weights.copy_(torch.from_numpy(weights))
@@ -308,6 +309,7 @@ class BasicImageClassifier(Model):
         vectors = self.embed(image) if embedding is None else embedding  # type: ignore[arg-type]
         if self._dropout is not None:
             vectors = self._dropout(vectors)
+        # Half precision ends here: a softmax of it would lose its small probabilities
         logits = self._classification_layer(vectors).float()
         outputs = {"logits": logits, "probs": logits.softmax(dim=-1)}
         if label is not None:
@@ -495,6 +497,7 @@ def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> i
 
 def _count_from(encoder: Im2ImEncoder | Im2VecEncoder, method: str) -> int:
     count = getattr(encoder, method)()
+    # A bool is an int, and no size
     if type(count) is not int or count < 1:
         raise wrong_result(encoder, method, "an int of at least 1", count)
     return count

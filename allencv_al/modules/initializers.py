@@ -259,6 +259,7 @@ class LstmHiddenBias(Initializer):
             raise ValueError("expected one dimension, four gates of equal size")
         size = len(parameter) // 4
         init.zeros_(parameter)
+        # Torch's order of the gates: input, forget, cell, output
         parameter.data[size : 2 * size] = 1.0
 
 

@@ -91,6 +91,7 @@ def unreachable(url: str) -> str | None:
         url: An address that a library publishes weights at.
     """
     try:
+        # HEAD: whether it is there, without hundreds of megabytes
         request = urllib.request.Request(url, method="HEAD")  # noqa: S310  none of a config's
         with urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER):  # noqa: S310
             return None

@@ -101,6 +101,7 @@ def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
     with RunDatabase(folder / DATABASE_NAME, create=False) as database:
         labels, audit = LabelStore(database).labels(), AuditStore(database).ids()
     for id, label in labels.items():
+        # Ids of a folder are paths below it
         files = [expanded(root) / id for root in roots if root]
         file = next((file for file in files if file.is_file()), None)
         if file is not None:
@@ -116,6 +117,7 @@ class _Table:
         self._location = location
         self._split = split
         self._pool = {instance.id: instance for instance in pool}
+        # Programs on macOS write file names in decomposed Unicode, tables usually not
         self._composed = {class_name(instance.id): instance for instance in pool}
         self._problems: list[str] = []
         self._absent: list[str] = []
@@ -129,6 +131,7 @@ class _Table:
                 self._problems.append(f"{row.place}: {row.problem}")
             if instance is None or instance.label is None:
                 continue
+            # By the file, not by its name: two rows may name one file by different paths
             label, place = labels.setdefault(_key(instance), (instance.label, row.place))
             if place == row.place:
                 found.append(instance)

@@ -148,6 +148,7 @@ class SampleSelector:
         instances = list(instances_of(images, self.predictors[0] if self.predictors else None))
         known = labeled_instances(labeled or (), instances)
         taken = {instance.id for instance in known}
+        # By id: an image that is listed twice is a candidate once
         candidates = {item.id: item for item in instances if item.id not in taken}
         outputs = self._compute(list(candidates.values()), self._needs & _COMPUTED, folder, "pool")
         of_labeled, labels = self._of_labeled(known, folder)
@@ -195,6 +196,7 @@ class SampleSelector:
         if self._needs & {"embeddings", "labeled_embeddings", "labeled_logits"}:
             wanted = {"embeddings", *(["logits"] if "labeled_logits" in self._needs else [])}
             outputs = self._compute(known, wanted, folder, "labeled")
+            # Rows and class indices must be of the same images
             known = [instance for instance in known if instance.id not in outputs.unreadable]
         return outputs, class_indices(known, self.predictors[0].model.vocab)
 
@@ -270,6 +272,7 @@ def _choose(
         if not len(pool):
             return Selection((), np.empty(0, np.float32), (), 0.0, 0)
         chosen = selected(strategy, pool, query_size, seed)
+        # Outputs were computed from decoded images, so whatever was chosen can be read
         if needs_of(strategy) & _COMPUTED or readable.all_of(chosen.ids):
             return chosen
         kept = [place for place, id in enumerate(pool.ids) if id not in readable.unreadable]

@@ -115,6 +115,7 @@ def without_audit(datasets: Datasets, reader: DatasetReader) -> Datasets:
     train = _unaudited(datasets.train)
     if train is datasets.train:
         return datasets
+    # Validation chooses the best epoch, and so would make the audit too good
     validation = datasets.validation and _unaudited(datasets.validation)
     audit = Dataset(reader, audited) if audited else None
     return replace(datasets, train=train, validation=validation, audit=audit)
@@ -181,6 +182,7 @@ def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
         f"{place}: {sum(unknown.values())} of {len(dataset)} images are of classes that the model "
         f"does not know: {listed(named, _MOST_NAMED)}"
     )
+    # Nothing would be left to measure with
     if len(unknown) == len(counts):
         hint = vocabulary.describe_unknown(next(iter(unknown)), LABEL_NAMESPACE)
         raise DataError(f"{message}; the label {hint}")
@@ -243,6 +245,7 @@ def _check_measuring(name: str, labels: Sequence[str | None], known: set[str]) -
         f"{name}_data_path: classes that no training image has: {shown} (training images: "
         f"{classes}){hint}"
     )
+    # Some classes are new: it may be meant. If all are, the paths or the spelling must be wrong
     if found & known:
         logger.warning("%s", message)
     else:

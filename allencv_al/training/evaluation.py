@@ -157,6 +157,7 @@ class _Evaluation:
                 self._loss_weights.append(self._model.loss_weight(part, len(ids)))
             if self._on_batch is not None:
                 self._on_batch(ids, outputs)
+            # Only what went through: after a failure the same items come again, in smaller parts
             begin += len(ids)
 
     def metrics(self) -> dict[str, Any]:

@@ -172,6 +172,7 @@ class Experiment(FromParams):
     @classmethod
     def from_checked(cls, params: Params) -> Self:
         """Build the parts that need no data, from a config that `check_experiment` accepted."""
+        # Not `from_params`, which would check all of it a second time
         built: Self = ObjectSpec(cls).build(params.as_dict(), "", Scope())
         return built
 
@@ -285,6 +286,7 @@ class Experiment(FromParams):
         # The classes of boxes have no images that could be left out
         others = [dataset for dataset in datasets.present() if dataset not in chosen]
         instances += [item for dataset in others for item in dataset if item.label is None]
+        # A vocabulary is made of instances: these stand for classes that have none yet
         named = [Instance(id=f"class {name}", image=b"", label=name) for name in classes]
         return self._vocabulary.construct(instances=[*instances, *named])
 

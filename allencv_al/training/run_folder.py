@@ -69,9 +69,8 @@ def check_run_folder(
     _check_place(folder)
     if folder.exists():
         check_not_locked(folder)
-    if not (
-        folder / _ASIDE
-    ).exists():  # left by a killed process: `opened_run_folder` restores first
+    # One that a killed process left is restored first, by `opened_run_folder`
+    if not (folder / _ASIDE).exists():
         _check_content(folder, params, recover, force, changeable)
 
 

@@ -40,6 +40,7 @@ def read_pool(reader: DatasetReader, path: str, keeps_labels: bool = False) -> D
         DataError: No image is there.
     """
     folder = expanded(path)
+    # A reader of class folders would take the folders of a pool for classes
     if not keeps_labels and folder.is_dir():
         names, skipped = count_images(folder)
         if names:

@@ -137,6 +137,7 @@ def run_lines(records: Sequence[RoundRecord], target: float | None = None) -> li
             curve.strategy,
             curve.labels.astype(np.float64),
             curve.values,
+            # The band belongs to the audit's line alone: the test set's interval is not drawn
             low.values if low is not None and metric == "audit_accuracy" else None,
             high.values if high is not None and metric == "audit_accuracy" else None,
         )

@@ -154,6 +154,7 @@ def _named_by(constructor: Callable[..., Any], extras: dict[str, Any]) -> dict[s
         signature = signature_of(constructor)
         return {k: v for k, v in extras.items() if signature.takes(k)}
     parameters = inspect.signature(constructor).parameters
+    # Whatever is given reaches a constructor with **options
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return extras
     return {name: value for name, value in extras.items() if name in parameters}

@@ -69,6 +69,7 @@ class Params(MutableMapping[str, Any]):
         self.params: dict[str, Any] = params.params if isinstance(params, Params) else plain(params)
         self.history = history
         if not history and _OF_EXPERIMENTS in self.params:
+            # By name, as this floor knows no higher one
             for name in translators:
                 translate: Callable[[dict[str, Any]], None] = pkgutil.resolve_name(name)
                 translate(self.params)
@@ -265,6 +266,7 @@ class Params(MutableMapping[str, Any]):
     @classmethod
     def _view(cls, params: dict[str, Any], history: str) -> Params:
         """Return `params` as `Params`, not a copy: what is set in it is set in the whole."""
+        # Past the constructor, which copies and translates
         view = cls.__new__(cls)
         view.params = params
         view.history = history
@@ -291,6 +293,7 @@ def parse_overrides(
     try:
         value = json.loads(evaluate_snippet("--overrides", overrides, known))
     except ConfigurationError as error:
+        # Only a faulty text needs the hint; other errors say themselves what is wrong
         if not str(error.__cause__).startswith("STATIC ERROR"):
             raise
         raise ConfigurationError(f"{error}; {hint}") from error

@@ -98,6 +98,7 @@ def _import(name: str, asked_for: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
+        # The module itself is absent; one that it imports is a fault of its own, reported below
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             if name.endswith(".py"):
                 raise _no_module_name(name) from error

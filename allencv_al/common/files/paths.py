@@ -46,6 +46,7 @@ def existing_path(path: Path) -> Path:
         return found
     if text.isascii():
         return path
+    # macOS writes names decomposed, most tables have them composed
     for form in ("NFC", "NFD"):
         found = Path(unicodedata.normalize(form, text))
         if _exists(found):
@@ -70,6 +71,7 @@ def written_path(text: str, folder: Path | None = None) -> Path:
     path = existing_path(_joined(folder, text))
     if _exists(path):
         return path
+    # What spreadsheets and chats add: blanks that are none, curly quotes around a path
     for plain in (text.strip(_STRIPPED), text.strip(_STRIPPED).translate(_PLAIN)):
         found = existing_path(_joined(folder, plain)) if plain and plain != text else path
         if _exists(found):

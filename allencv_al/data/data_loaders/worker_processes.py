@@ -65,6 +65,7 @@ class WorkerPool:
         self._slots = _Slots()
         loader: TorchLoader[Any] = TorchLoader(
             _Fetching(fetch),
+            # Torch's loader neither batches nor collates: a slot gives a whole batch
             batch_size=None,
             sampler=self._slots,
             num_workers=num_workers,
@@ -94,6 +95,7 @@ class WorkerPool:
         """
         self._slots.pending = slots
         self._patience.begin()
+        # Errors come as values: a traceback would keep the iterator, and with it the processes
         results = _outcome(self._workers.start)
         self._patience.watch(results)
         while not isinstance(results, BaseException):
@@ -114,6 +116,7 @@ class WorkerPool:
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, _OutOfPatienceError):
             return TrainingError(_stalled_message(error.seconds, self.processes))
+        # Torch raises a RuntimeError for a dead worker without saying how it died
         ended = [process for process in self.processes if process.exitcode is not None]
         if not isinstance(error, RuntimeError) or not ended:
             return error

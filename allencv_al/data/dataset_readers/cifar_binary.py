@@ -122,6 +122,7 @@ class CifarBinary(CifarReader):
             for place, (key, level) in enumerate(levels.items())
         }
         pixels = images_of(records[:, len(levels) :])
+        # The other level is kept as metadata; CIFAR-10 has none
         both = zip(*labels.values(), strict=True) if len(labels) > 1 else repeat(())
         for index, (image, found) in enumerate(zip(pixels, both, strict=False)):
             metadata = dict(zip(labels, found, strict=False))
@@ -144,6 +145,7 @@ def _count_by_sizes(files: CifarFiles) -> int | None:
         for count in LEVELS
         if all(data.size % _record_bytes(count) == 0 for data in files.batches.values())
     ]
+    # Records of both sizes fill a file of 3073 x 3074 bytes, so sizes may fit both
     if len(fits) == 1:
         return fits[0]
     names = {*files.batches, *files.others, *files.meta}

@@ -143,6 +143,7 @@ class CifarReader(DatasetReader):
         single = source.is_file() and not _is_archive(source)
         if single and part is not None:
             raise DataError(f"{source}: it is one batch file, so nothing can stand behind ::")
+        # The path says more than the reader, which serves several paths
         choice = part or self.split
         if choice is None and not single:
             files = self._content(source, "train")
@@ -219,6 +220,8 @@ class CifarReader(DatasetReader):
         files = CifarFiles()
         try:
             with tarfile.open(path) as archive:
+                # In the order of the archive, without seeking back: a packed one would be unpacked
+                # again
                 for member in archive:
                     name = Path(member.name).name
                     # Links are no files: they could lead to any place of this machine.
@@ -291,6 +294,7 @@ def file_content(path: Path) -> NDArray[np.uint8]:
     if path.stat().st_size == 0:
         raise DataError(f"{path}: it is empty (0 bytes)")
     if plain_name(path.name) == path.name:
+        # Mapped: a batch that is not shown takes no memory
         return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
     opener = gzip.open if path.name.endswith(".gz") else lzma.open
     try:

@@ -112,6 +112,7 @@ def holds_python_batches(path: Path) -> bool:
 
 
 def _checked(name: str, batch: dict[str, Any]) -> dict[str, Any]:
+    # Another file of this shape is not CIFAR, and its pixels would be misread
     unknown = sorted(set(batch) - _KEYS)
     if unknown:
         raise DataError(f"{name}: expected only the keys {sorted(_KEYS)}, found {unknown[:5]}")

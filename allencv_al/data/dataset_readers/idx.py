@@ -130,6 +130,7 @@ def _labels_beside(file: Path) -> Path | None:
     match = _IMAGES.fullmatch(plain_name(file.name))
     if match is None:
         return None
+    # Copies rename one of the two files, so the other spelling is looked for, too
     for point in (match["point"], "-", "."):
         for extension in ("", ".gz", ".xz"):
             candidate = file.with_name(f"{match['set']}-labels{point}idx1-ubyte{extension}")
@@ -148,6 +149,7 @@ def _values(file: Path, dimensions: int) -> NDArray[np.uint8]:
             f"{file}: expected an IDX file of unsigned bytes in {dimensions} dimensions (it begins "
             f"with 0 0 {_UBYTE} {dimensions}), found {' '.join(map(str, magic)) or 'nothing'}"
         )
+    # As Python's numbers: a product of sizes from a damaged file must not overflow
     shape = [int(size) for size in data[4:head].view(">u4")]
     if len(data) - head != math.prod(shape):
         sizes = " x ".join(map(str, shape))

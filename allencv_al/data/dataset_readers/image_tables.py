@@ -85,6 +85,7 @@ def file_of_row(row: Row, folder: Path) -> tuple[str, Path]:
     """
     if row.problem is not None:
         raise ValueError(row.problem)
+    # `image_path` first, where a table has both, as `predict` writes it
     for name in reversed(PATH_COLUMNS):
         if not isinstance(row.values.get(name), str | None):
             raise ValueError(f"{name}: expected a text, found {repr_json(row.values[name])}")
@@ -153,6 +154,7 @@ def rows_of_split(table: Table, column: str, split: str | None, where: Path) -> 
             f"{where}: no rows of split {repr_json(split)}; {_found(table, column, counts)}"
         )
     if left_out:
+        # Rows of no split at all were hardly left out on purpose
         level = logging.WARNING if "" in left_out else logging.INFO
         logger.log(
             level,

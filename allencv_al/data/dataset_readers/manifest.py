@@ -113,6 +113,7 @@ class ManifestReader(DatasetReader):
         checked = _CheckedRows(location, self.columns, self.check_files)
         rows = rows_of_split(table, self.columns.split, part or self.split, location)
         instances = [instance for row in rows if (instance := checked.instance(row)) is not None]
+        # All at once: a table of thousands of rows is corrected in one go
         raise_problems(location, checked.problems)
         return instances
 
@@ -126,6 +127,7 @@ class ManifestReader(DatasetReader):
         found = listed_columns(table.columns)
         hint = did_you_mean(label, [name for name in table.columns if name != self.columns.path])
         message = f'no column "{label}", so no image has a label; found {found}'
+        # A column that the config names must be there; a table without the usual one has no labels
         if label != _LABEL:
             raise DataError(f"{path}: {message}{hint}")
         logger.warning("%s: %s%s; label_column of the reader names it", path, message, hint)
@@ -170,6 +172,8 @@ class _CheckedRows:
         return Instance(id, file, label or None, metadata=metadata)
 
     def _id_of(self, file: Path, written: str) -> str:
+        # Found under another spelling or by another root: the id is that of the file, so that it
+        # stays
         is_other = class_name(str(self._folder / written)) != class_name(str(file))
         folder = self._folder
         if Path(written).is_absolute():

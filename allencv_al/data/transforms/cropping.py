@@ -140,8 +140,10 @@ class RandomBBoxSafeCrop(FixedSize):
         height, width = sample.image.shape[:2]
         left, top, right, bottom = params["crop_coords"]
         if self.erosion_rate == 0 and sample.boxes is not None and len(sample.boxes):
+            # Rounded up: a box must not lose its last fraction of a pixel
             right = max(right, math.ceil(sample.boxes[:, 2].max()))
             bottom = max(bottom, math.ceil(sample.boxes[:, 3].max()))
+        # At least one pixel of the image, whatever rounding has left
         left, top = min(left, width - 1), min(top, height - 1)
         right, bottom = min(max(right, left + 1), width), min(max(bottom, top + 1), height)
         params["crop_coords"] = (left, top, right, bottom)

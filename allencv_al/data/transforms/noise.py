@@ -38,6 +38,7 @@ class GaussianBlur(AlbumentationsTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Below 3 a kernel blurs nothing, and OpenCV takes odd widths only
         given = self.blur_limit
         low, high = self.widths = (3, given) if isinstance(given, int) else given
         if not (3 <= low <= high and low % 2 == high % 2 == 1):
@@ -56,6 +57,7 @@ class GaussianBlur(AlbumentationsTransform):
         if sample.image.dtype == np.uint8:
             return super().fire(sample, generator)
         low, high = sample.image.min(), sample.image.max()
+        # An image of one value has no span to divide by
         span = max(high - low, np.float32(1e-6))
         inside = dataclasses.replace(sample, image=(sample.image - low) / span)
         blurred = super().fire(inside, generator)

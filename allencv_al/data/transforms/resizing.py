@@ -34,6 +34,7 @@ class _Smooth(AlbumentationsTransform):
     def draw(self, transform: Any, sample: Sample) -> dict[str, Any]:
         if self.interpolation == "smooth":
             height, width = sample.image.shape[:2]
+            # Averaging an area needs several pixels of the source for each of the result
             enlarges = transform.height > height or transform.width > width
             transform.interpolation = interpolation_number("linear" if enlarges else "area")
         return super().draw(transform, sample)

@@ -94,12 +94,14 @@ class FileAnnotator(Annotator):
         elif path.exists():
             content = path.read_bytes()
             labels = self._labels(path, content, request)
+            # The table is removed before the loop records the labels: a kill in between finds these
             write_bytes(kept, content)
         else:
             folder = request.round_folder / IMAGES_NAME
             picks = [replace(pick, instance=_with_file(pick, folder)) for pick in request.picks()]
             write_label_table(path, picks)
             raise WaitingForLabels(_first_message(path, request))
+        # A table that was edited while it was read stays: its changes were not taken in
         if path.is_file() and path.read_bytes() == content:
             remove(path)
         return labels
@@ -107,6 +109,7 @@ class FileAnnotator(Annotator):
     def _labels(self, path: Path, content: bytes, request: LabelRequest) -> list[NewLabel]:
         table = read_filled_table(path, content, request, (request.folder / self.path).parent)
         if request.classes is None:
+            # Without a list of classes any text is a class, also a slip of the keyboard
             table = without_typos(table, request.seen)
         left = len(request.items) - len(table.labels)
         if left and request.is_partial and table.labels:

@@ -122,6 +122,7 @@ def _json_format(path: Path, text: str) -> str:
     try:
         value = parse_json(text)
     except ValueError as error:
+        # A broken line must not decide the format: the first sound one does
         rows = parse_table(text, str(path), (), is_json=True).rows  # one object a line?
         sound = next((row for row in rows if row.problem is None), None)
         if sound is None and path.suffix.lower() == ".json":
@@ -191,5 +192,6 @@ def _foreign_json(value: Any) -> str | None:
 
 def _foreign_text(text: str) -> str | None:
     """Return the name of a known but unsupported text format, or None."""
+    # Declarations and comments stand before the first tag, which names the format
     head = re.sub(r"^\s*(<\?xml[^>]*\?>|<!--.*?-->|\s)*", "", text[:4096], flags=re.DOTALL)
     return next((name for pattern, name in _XML if re.match(pattern, head)), None)

@@ -65,6 +65,7 @@ def import_entries(
         _check_one_annotator(annotator, decided)
     problems: list[str] = []
     new = 0
+    # One transaction around all answers: problems of the last entry roll back the first
     with (
         LabelingStore(folder / LABELING_NAME, create=False) as store,
         store.database.transaction(),
@@ -77,6 +78,7 @@ def import_entries(
             except DataError as error:
                 problems.append(f"{answer.place}: {repr_json(answer.entry.id)}: {error}")
         raise_problems("what was to be imported", problems)
+        # Also of answers that were there: a file may add the mark to a labeling without it
         into.mark_audit(answers)
     # Also without new answers: an earlier import may have been killed here. A run writes its own.
     if decided and not (folder / DATABASE_NAME).is_file():
@@ -145,6 +147,7 @@ class _Import:
         """Add an answer; return whether it was new."""
         new = answer.new
         known = self._votes.get((new.item, new.annotator))
+        # The same file again, or an answer that stands already: a new event would say nothing new
         if new.client_key in self._keys or known == answer.vote:
             return False
         self._store.answers.add(new, is_imported=True)
@@ -193,6 +196,7 @@ def _newest(answers: Sequence[_EntryAnswer], problems: list[str]) -> Iterator[_E
         groups[answer.new.item, answer.new.annotator].append(answer)
     for group in groups.values():
         times = [answer.entry.time for answer in group]
+        # Times do not matter where all say the same
         if len({answer.vote for answer in group}) == 1:
             yield group[0]
             continue

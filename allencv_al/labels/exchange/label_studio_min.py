@@ -81,6 +81,7 @@ def _entries_of(row: Any, place: str) -> Iterator[LabelEntry]:
     entry = _entry_of(row, place)
     if OURS in row:
         number = row.get(_TASK_ID)
+        # As we wrote it, so there is nothing that only the raw object holds
         if isinstance(number, int) and _new_row(number, entry) == row:
             yield entry
             return
@@ -103,6 +104,8 @@ def _entry_of(row: Any, place: str) -> LabelEntry:
 
 def _data_of(row: Mapping[str, Any]) -> dict[str, Any]:
     keys = list(row)
+    # The task's data stand before its id, and controls behind it: the one sign that tells them
+    # apart
     before = keys[: keys.index(_TASK_ID)] if _TASK_ID in keys else keys
     return {key: row[key] for key in keys if key in before or key in (KEY, ID)}
 

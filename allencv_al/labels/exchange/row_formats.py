@@ -31,6 +31,7 @@ def to_csv(entries: Sequence[LabelEntry]) -> str:
     columns = [*FIELDS, *dict.fromkeys(name for row in rows for name in row if name not in FIELDS)]
     if not any(row.get("use") for row in rows):
         columns.remove("use")
+    # Last, as its cells are long; sorting is stable, so the other columns stay in order
     columns.sort(key=lambda name: name == _EXTRA)
     return csv_text(columns, rows, line_end="\r\n")
 
@@ -53,6 +54,7 @@ def from_csv(text: str, where: str) -> list[LabelEntry]:
         return _entries_of(table, where, entries_of_table_row)
     table.require(where, ("id", *IMAGE_COLUMNS))
     found = _entries_of(table, where, _entry_of_row)
+    # After the rows: their own faults say more than a missing column
     table.require(where, SAYING[:2])
     return found
 
@@ -108,6 +110,7 @@ def _of_prodigy(values: Mapping[str, Any]) -> dict[str, Any]:
     Format: https://prodi.gy/docs/api-interfaces
     """
     found, answer = dict(values), values[_ANSWER]
+    # A column of the user's own with that name
     if answer not in ("accept", "reject", "ignore"):
         return found
     chosen = found.get("accept")
@@ -116,6 +119,7 @@ def _of_prodigy(values: Mapping[str, Any]) -> dict[str, Any]:
     if answer != "accept":
         found |= {"label": None, "kind": None}
     image, meta = found.get("image"), found.get("meta")
+    # Prodigy inlines images; the file it read is in `meta`
     if isinstance(image, str) and image.startswith("data:"):
         found["image"] = meta.get("file") if isinstance(meta, dict) else None
     people = (found.get(name) for name in ("annotator", "_annotator_id", "_session_id"))
@@ -164,6 +168,7 @@ def _csv_row(entry: LabelEntry) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
+    # repr has all digits of a float, so that a time reads back as it was
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 

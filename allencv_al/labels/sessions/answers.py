@@ -137,6 +137,7 @@ class AnswerStore:
             found = connection.execute(
                 f"{SELECT_ANSWER} WHERE e.event_id = ?", (event_id,)
             ).fetchone()
+            # Decisions of reviews are undone by `ReviewStore.undo`, all of one call together
             if found is None or found[4] != annotator or found[5] != PAGE:
                 raise LabelConflict(f"there is no answer {event_id} of {annotator}")
             item = found[1]
@@ -253,12 +254,14 @@ def _check_takes_answer(
         "WHERE s.item = ? AND s.annotator = ?",
         (new.item, new.annotator),
     ).fetchone()
+    # Two windows of one annotator show the same image: the second must not overwrite in silence
     if is_first and mine is not None and mine[0] != LabelKind.SKIP:
         raise LabelConflict(
             f"you have answered this image in another window meanwhile ({mine[1] or mine[0]}), and "
             "that answer stands"
         )
     [(answers,)] = connection.execute("SELECT answers FROM item WHERE item = ?", (new.item,))
+    # Who has answered already may change the answer: that adds none
     if mine is None and answers >= labels_per_image:
         raise LabelConflict("another annotator has labeled this image meanwhile")
 
@@ -268,6 +271,7 @@ def _set_standing(
 ) -> None:
     """Record the event in force of an annotator and an item; None if there is none any longer."""
     connection.execute("DELETE FROM standing WHERE item = ? AND annotator = ?", (item, annotator))
+    # No event has the number None: then nothing is inserted
     connection.execute(
         "INSERT INTO standing SELECT ?, ?, event_id, kind, CAST(label AS INTEGER) "
         "FROM label_event WHERE event_id = ?",

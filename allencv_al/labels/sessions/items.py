@@ -140,6 +140,7 @@ class ItemStore:
         """
         _check(items)
         with self._database.transaction() as connection:
+            # IS, not =: the batch of a folder has no round, and NULL equals nothing
             row = connection.execute(
                 f"{_SELECT_BATCH} WHERE round IS ? ORDER BY batch DESC LIMIT 1", (round,)
             ).fetchone()
@@ -184,6 +185,7 @@ class ItemStore:
         _check(items)
         with self._database.transaction() as connection:
             self._add_items(connection, batch, items)
+            # Skipped images keep their place: who skipped one has seen it
             waiting = [
                 number
                 for (number,) in connection.execute(
@@ -195,6 +197,7 @@ class ItemStore:
             numbers = dict(
                 connection.execute("SELECT id, item FROM item WHERE batch = ?", (batch,))
             )
+            # Behind all ranks that were given: answered images keep theirs, which reviews page by
             [(rank,)] = connection.execute("SELECT max(rank) FROM item WHERE batch = ?", (batch,))
             first = [numbers[item.id] for item in items]
             chosen = set(first)
@@ -271,6 +274,7 @@ class ItemStore:
     def _add_items(
         self, connection: sqlite3.Connection, batch: int, items: Sequence[NewItem]
     ) -> None:
+        # An image is in one batch only, as its label events carry the batch
         known = dict(connection.execute("SELECT id, batch FROM item"))
         foreign = [item.id for item in items if known.get(item.id, batch) != batch]
         if foreign:
@@ -295,6 +299,7 @@ class ItemStore:
         if isinstance(item.image, bytes):
             return None, item.image
         path = os.path.abspath(item.image)  # noqa: PTH100  resolve() would follow links
+        # Relative, so that a project that is moved as a whole finds its images again
         return (os.path.relpath(path, self._folder) if _is_near(path, self._folder) else path), None
 
 
@@ -346,6 +351,7 @@ def _check(items: Sequence[NewItem]) -> None:
 def _problems(items: Sequence[NewItem]) -> Iterator[str]:
     seen: set[str] = set()
     for item in items:
+        # A file name that is no Unicode text (surrogates) cannot be stored in SQLite
         if not is_encodable(item.id) or not is_encodable(str(item.image)[:1_000]):
             yield f"{item.id!a}: expected Unicode text as a name"
         elif item.id in seen:

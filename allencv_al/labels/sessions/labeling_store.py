@@ -123,12 +123,14 @@ class LabelingStore:
             connection.execute("UPDATE labeling SET ordering = ?", (json.dumps(dict(options)),))
 
     def _labeling_row(self) -> tuple[Any, ...]:
+        # Files of older versions have no such table: they get an id when they are asked for one
         table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'labeling'"
         columns = "SELECT id, ordering FROM labeling"
         if self.database.rows(table) and (rows := self.database.rows(columns)):
             return rows[0]
         with self.database.transaction() as connection:
             connection.execute(CREATE_LABELING)
+            # Of two processes that come here at once the first gives the id
             connection.execute(
                 "INSERT OR IGNORE INTO labeling VALUES (1, ?, NULL)", (uuid.uuid4().hex,)
             )
@@ -172,6 +174,7 @@ class LabelingStore:
             )
             if left and not allow_skips:
                 return False
+            # Skipped images may stay without a label; untouched ones and conflicts may not
             if left > skipped:
                 raise LabelConflict(_missing(left - skipped - conflicts, conflicts))
             connection.execute("UPDATE batch SET is_open = 0 WHERE batch = ?", (batch,))
@@ -185,12 +188,15 @@ class LabelingStore:
         answers, decisions = self.answers.in_force(numbers), self.reviews.decisions(numbers)
         found = []
         for item in items:
+            # What has no agreed label counts as skipped: it goes back without one
             kind = item.kind or LabelKind.SKIP
             same = (
                 answer
                 for answer in answers[item.item]
                 if (answer.kind, answer.class_id) == (kind, item.class_id)
             )
+            # Author and time are those of the decision, or of the first answer that agrees with the
+            # result
             answer = decisions.get(item.item) or next(same, None)
             found.append(
                 AgreedLabel(
@@ -237,6 +243,7 @@ class LabelingStore:
         if machine == platform.node():
             # A heartbeat in the future means that the clock was set back; the process decides
             return str(url) if age <= _SILENT_SECONDS and process.is_running(pid) else None
+        # Of another machine no process can be asked for; its clock may be off in either direction
         return str(url) if abs(age) <= _SILENT_SECONDS else None
 
     def claim_server(self, url: str) -> None:
@@ -250,6 +257,7 @@ class LabelingStore:
     def release_server(self) -> None:
         """Record that the server of this process has ended."""
         with self.database.transaction() as connection:
+            # Only the own entry: another server may have taken over meanwhile
             connection.execute("DELETE FROM server WHERE pid = ?", (os.getpid(),))
 
 

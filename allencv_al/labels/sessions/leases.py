@@ -53,6 +53,7 @@ class LeaseStore:
         """
         now = self._clock()
         with self._database.transaction() as connection:
+            # Within the transaction of the new leases, so that no image is free to two annotators
             connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
             # A longer lease means that the clock was set back, which must not lock images
             connection.execute(
@@ -69,6 +70,7 @@ class LeaseStore:
             elsewhere = f"AND i.item NOT IN ({', '.join(str(int(item)) for item in but)})"
             share = self._share(connection, count, values)
             rows: list[tuple[Any, ...]] = []
+            # A page that is loaded again gets the images back that it holds already
             for which in (_MINE, _OTHERS):
                 rows += connection.execute(
                     f"{SELECT_ITEM} {_STANDING} WHERE {which} AND {standing} {_IS_FREE} "
@@ -109,6 +111,7 @@ class LeaseStore:
         [(others,)] = connection.execute(
             "SELECT count(DISTINCT annotator) FROM lease WHERE annotator != :who", values
         )
+        # Near the end of a batch no page may hold all that is left while the others wait
         people = 1 + int(others)
         [(left,)] = connection.execute(_LEFT, {**values, "enough": count * people})
         return min(count, max(1, int(left) // people))

@@ -88,6 +88,7 @@ class ReviewStore:
             ("(i.batch, i.rank) > (SELECT batch, rank FROM item WHERE item = :after)", after),
         )
         conditions = [sql for sql, value in filters if value is not None]
+        # Pages continue behind an image, not at a number: answers that come in shift no page
         where = " AND ".join(["(i.kind IS NOT NULL OR i.answers > 0)", *conditions])
         rows = self._database.rows(
             f"{SELECT_ITEM} WHERE {where} ORDER BY i.batch, i.rank LIMIT :limit",
@@ -129,6 +130,7 @@ class ReviewStore:
         if kind in (LabelKind.SKIP, LabelKind.UNDO):
             raise DataError(f"a review decides for a class, unsure or unreadable, found {kind}")
         with self._database.transaction() as connection:
+            # An image that was given twice is decided once
             numbers = dict.fromkeys(items)
             for item in numbers:
                 labels_per_image = check_is_open(connection, item)

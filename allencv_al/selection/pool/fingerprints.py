@@ -25,6 +25,7 @@ def digest(*texts: str) -> str:
     hasher = hashlib.sha256()
     for text in texts:
         content = text.encode("utf-8", "surrogateescape")
+        # With the length, so that ("ab", "c") and ("a", "bc") differ
         hasher.update(len(content).to_bytes(8, "big") + content)
     return hasher.hexdigest()
 
@@ -38,8 +39,10 @@ def weights_fingerprint(
         module: The network.
         tensors: The part of its state that matters; by default all of it.
     """
+    # Addresses in memory differ from process to process
     hasher = hashlib.sha256(_ADDRESS.sub("", repr(module)).encode())
     for name, tensor in sorted((module.state_dict() if tensors is None else tensors).items()):
+        # The bits themselves: -0.0, NaN and half precision count as what they are
         values = tensor.detach().cpu().contiguous()
         hasher.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         hasher.update(values.reshape(-1).view(torch.uint8).numpy().data)
@@ -89,6 +92,7 @@ def describe(value: Any, _within: tuple[int, ...] = ()) -> str:
     """
     if isinstance(value, _PLAIN):
         return repr(value)
+    # An object that refers to itself would be described without end
     if id(value) in _within:
         return "<itself>"
     within = (*_within, id(value))

@@ -188,6 +188,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
                 block[_IDS] = _line(list(ids))
                 block |= {_array_file(name): _bytes_of(array) for name, array in arrays.items()}
             lengths = {name: self._write(name, content) for name, content in block.items()}
+            # Lengths in bytes: what a killed process wrote behind them is cut off by the next block
             index = replace(index, rows=index.rows + len(ids), lengths={**index.lengths, **lengths})
             # After the data: a kill before this line leaves the old index, which ignores the block
             atomic_file.write_json(self.folder / _INDEX, asdict(index))
@@ -216,6 +217,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
                 process.lock(lock, wait=True)
             except OSError as error:  # some network file systems have no locks
                 logger.debug("%s: cannot be locked: %s", self.folder, error)
+            # Keeps the file, and with it the lock, open
             stack.pop_all()
         return lock
 
@@ -266,6 +268,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
         path = self.folder / _INDEX
         try:
             index = _Index(**json.loads(path.read_bytes()))
+            # The index comes from a file that others may have written
             if any(Path(name).name != name for name in [*index.lengths, *index.arrays]):
                 raise ValueError("a file outside the folder")
         except FileNotFoundError:
@@ -306,6 +309,7 @@ class OutputStore(AbstractContextManager["OutputStore"]):
     def _check_length(self, name: str, length: int) -> None:
         path = self.folder / name
         found = path.stat().st_size if path.exists() else 0
+        # Longer is no fault: a process may be writing the next block right now
         if found < length:
             raise self._damaged(name, f"expected {length} bytes, found {found}")
 
@@ -331,6 +335,7 @@ def _array_file(name: str) -> str:
 
 
 def _line(value: Any) -> bytes:
+    # ASCII: names that are no Unicode text are stored as escapes
     return (json.dumps(value) + "\n").encode("ascii")
 
 

@@ -96,6 +96,7 @@ class PoolScorer:
     ) -> None:
         _check(predictors, needs, mc_samples)
         alone = len(predictors) == 1
+        # The embeddings of an ensemble are those of its first model
         if alone or set(needs) <= {"embeddings"}:
             predictors = predictors[:1]
         self.predictors = tuple(predictors)
@@ -104,6 +105,7 @@ class PoolScorer:
         self.seed = seed
         self._models: list[Model] = [predictor.model for predictor in self.predictors]
         decodings = [decoding_fingerprint(predictor.dataset_reader) for predictor in predictors]
+        # Members with the same transforms share one decoded image
         self._decodings = list(dict.fromkeys(decodings))
         self._reader_of = [self._decodings.index(decoding) for decoding in decodings]
         self._precisions = [
@@ -202,6 +204,7 @@ class PoolScorer:
 
     def _drops_behind(self, image: Tensor) -> bool:
         """Return whether all dropout comes after the embedding."""
+        # Counts the dropout layers that run on the way to the embedding
         calls = self._dropout.calls
         self._models[0].embed(image)
         return self._dropout.calls == calls
@@ -210,6 +213,7 @@ class PoolScorer:
         outputs: dict[str, Tensor] = {}
         logits: list[Tensor] = []
         for number, (model, place) in enumerate(zip(self._models, self._reader_of, strict=True)):
+            # Embeddings of the first model only: those of different networks do not compare
             needs = {"logits", "embeddings"} & {"logits", *(self.needs if number == 0 else ())}
             image = images[place].to(device_of(model))
             outputs |= self._outputs(number, image, needs)

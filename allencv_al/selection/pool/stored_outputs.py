@@ -73,6 +73,7 @@ def _stored_embeddings(
         stored.turn(_work(instances)),
     ):
         outputs = work.run(digests)
+    # Only what was written can have made the store too large
     if work.cost.encoded:
         store.trim()
     cost = EncodingCost(work.cost.encoded, work.cost.known, time.monotonic() - started)
@@ -123,6 +124,7 @@ class _Encoding:
         self._first: dict[bytes, int] = {}
 
     def run(self, digests: ImageDigests) -> PoolOutputs:
+        # Another process may have encoded the same images while this one waited for its turn
         self._stored.refresh()
         with GrowingOutputs(self._options.memory_limit_mb) as grown:
             self._encode(self._parts(digests), digests, grown, len(self._instances))
@@ -192,6 +194,7 @@ class _Encoding:
         for row, id in enumerate(ids):
             key = self._key_of[id]
             instance = self._instances[self._first[key]]
+            # A key without a digest stands for this call alone
             if len(key) == DIGEST_BYTES and digests.is_unchanged(instance):
                 kept.append((row, key))
         if not (self._keeps and kept):
@@ -200,6 +203,7 @@ class _Encoding:
         try:
             self._stored.append(keys, rows[list(numbers)])
         except OSError as error:
+            # A full disk costs the store, not the embeddings of this call
             self._keeps = False
             logger.warning(
                 "embeddings cannot be kept (%s: %s): this call goes on without; "
@@ -239,6 +243,7 @@ class _Rows:
         for positions, rows in stored.read(keys):
             for position in positions.tolist():
                 found[keys[position]] = len(found)
+            # Rows are found by number, so they need no ids
             self._grown.append([""] * len(rows), {"embeddings": rows}, {})
         return found
 
@@ -339,6 +344,7 @@ def outputs_of_embeddings(
         seed: Seed of their dropout masks.
     """
     assert known.embeddings is not None
+    # The caller may be in the middle of a training
     was_training = model.training
     model.eval()
     try:

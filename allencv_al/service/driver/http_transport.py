@@ -54,8 +54,10 @@ class HTTPTransport:
         self._headers = {"Content-Type": "application/json"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
+        # No retries of the library's: a request without a key must not be sent twice
         self._pool = urllib3.PoolManager(
             retries=False,
+            # No limit of reading: the answer comes when the training ends, perhaps after days
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=None),
             socket_options=[*HTTPConnection.default_socket_options, *_keep_alive()],
         )
@@ -83,6 +85,7 @@ class HTTPTransport:
                     logger.info("waiting for %s: %s", self.name, cause or "it is busy")
                     logged = now
                 time.sleep(pause)
+                # Short at first, as pipelines restart in seconds, and then of little load
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     def get(self, path: str) -> dict[str, Any]:
@@ -108,6 +111,7 @@ class HTTPTransport:
         """Return status and body of an answer, and the cause if there is none."""
         method = "GET" if content is None else "POST"
         try:
+            # A redirect would carry the token to another address
             found = self._pool.request(
                 method, f"{self._url}{path}", body=content, headers=headers, redirect=False
             )
@@ -146,6 +150,7 @@ def _is_busy(status: int, answer: Any) -> bool:
 
 
 def _cause(error: BaseException) -> str:
+    # The library wraps the system's error, whose text says what is wrong (refused, no route)
     while error.__context__ is not None and not isinstance(error, OSError):
         error = error.__context__
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

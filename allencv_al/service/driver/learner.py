@@ -46,6 +46,7 @@ from allencv_al.service.web.web_settings import is_loopback
 logger = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "ALLENCV_AL_PIPELINE_TOKEN"  # noqa: S105  a name
+# Key and checkpoint of a round: what a loop that was killed needs to ask for the same again
 ROUND_NAME = "pipeline.json"
 _PROTOCOL = 1
 
@@ -127,6 +128,7 @@ class PipelineLearner(Learner):
                 raise DataError(f"{name}: expected a pipeline of protocol {_PROTOCOL}")
             self._records = self._find_records(experiment, records)
         except BaseException:
+            # Else the port and the thread of the transport would stay until the process ends
             self._transport.close(is_done=False)
             raise
         self.items = self._records.items
@@ -177,11 +179,13 @@ class PipelineLearner(Learner):
 
     @overrides
     def knows_labels(self) -> bool:
+        # The pipeline keeps all labels or none: the first record tells for all
         return not any(item.label == UNTOLD for item in self.items[:1])
 
     @overrides
     def set_classes(self, labels: Collection[str]) -> bool:
         known = self.class_names()
+        # A class cannot be added: the columns of the pipeline's logits are its own
         others = sorted(set(labels) - {*known, UNTOLD})
         if known and others:
             raise DataError(
@@ -196,10 +200,13 @@ class PipelineLearner(Learner):
         # Before the first request: after a kill, the same key and checkpoint are sent again
         if not path.is_file():
             write_json(path, self._new_round(round))
+        # That of the loop, not what the pipeline wrote last: another experiment may train in
+        # between
         before = _checkpoint_in(folder.parent / f"{round - 1:04d}" / ROUND_NAME)
         self._take_up(round, folder)
         records = self._records.index_of
         body: dict[str, Any] = {
+            # Sorted, so that the same labels in another order are the same request
             "labeled": sorted(records[id] for id in labels),
             "resume_from": before if self._settings.retrain == "warm" else None,
             "ckpt_file": self._checkpoint,
@@ -230,11 +237,14 @@ class PipelineLearner(Learner):
     @overrides
     def infer(self, ids: Sequence[str], needs: Collection[str], folder: Path | None) -> PoolOutputs:
         if not needs:
+            # The strategy needs no outputs: no request, which for a large pool may take hours
             return PoolOutputs(list(ids))
         if self._checkpoint is None:
             raise DataError("infer: the pipeline has no checkpoint before the first training")
         index_of = self._records.index_of
         blocks = list(self._infer_blocks(sorted((index_of[id], id) for id in ids), needs))
+        # Asked by index, in blocks that are the same for any order of `ids`; put back into order
+        # here
         order = {id: place for place, id in enumerate(id for found, _, _ in blocks for id in found)}
         places = np.asarray([order[id] for id in ids], np.int64)
         logits = stacked([block for _, block, _ in blocks], self._width)[places]
@@ -258,6 +268,7 @@ class PipelineLearner(Learner):
 
     def _find_records(self, experiment: PipelineExperiment, count: int | None) -> Records:
         named = self._info.get("class_labels") or {}
+        # Classes without a name in between keep their numbers, since columns are counted
         size = max((int(number) for number in named), default=-1) + 1
         classes = [named.get(str(number), str(number)) for number in range(size)]
         classes = classes or list(experiment.settings.classes or ())
@@ -301,8 +312,10 @@ class PipelineLearner(Learner):
         self._checkpoint = self._kept["checkpoint"]
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        # Loops of the protocol count from 0, and rounds that train from 1
         body = {**body, "cur_loop": self._round - 1}
         text = json.dumps(body, sort_keys=True)
+        # With the body in the key: the same route is asked several times a round, for other records
         asked = hashlib.sha256(text.encode()).hexdigest()[:16]
         answer = self._transport.call(path, body, f"{self._kept['key']}{path}/{asked}")
         for note in answer.get("warnings") or ():

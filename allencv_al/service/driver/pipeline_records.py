@@ -46,6 +46,7 @@ def read_records(state: Any, classes: Sequence[str]) -> Records:
     """
     values = _by_index(state)
     names = [_name(value) for value in values.values()]
+    # Names are ids if they tell all records apart; otherwise the indices are
     named = all(names) and len(set(names)) == len(names)
     ids = [str(name) if named else str(index) for index, name in zip(values, names, strict=True)]
     labels = {
@@ -63,6 +64,7 @@ def read_records(state: Any, classes: Sequence[str]) -> Records:
     items = [
         Instance(
             id=id,
+            # A relative path is relative to the pipeline's folder, which may be on another machine
             image=Path(name) if name and Path(name).is_absolute() else b"",
             label=classes_of.get(id),
         )
@@ -95,6 +97,7 @@ def with_images(records: Records, images: Sequence[Instance]) -> Records:
                 f"train_data_path: expected the {len(ids)} records of the pipeline, found "
                 f"{len(images)} images; missing: {listed(missing)}"
             )
+        # Records without names: as many images in the reader's order must be the same ones
         order = dict(zip(ids, images, strict=True))
         items = [_joined(item, order[item.id]) for item in records.items]
         index_of = {item.id: records.index_of[id] for id, item in zip(ids, items, strict=True)}

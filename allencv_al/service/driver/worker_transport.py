@@ -24,6 +24,7 @@ UNKNOWN = "unknown_worker"
 _POLL_SECONDS = 15.0  # how long a poll waits for a task; below the timeouts of usual proxies
 _LOG_SECONDS = 30.0  # between messages about a pending answer
 _FAREWELL_SECONDS = 3.0  # how long `close` waits for the worker to hear that the loop has ended
+# The outputs of a block of records come in one body
 _MAX_BODY_BYTES = 256 * 2**20
 
 State = Literal["STARTED", "WAITING", "FETCHED", "FINISHED", "PAUSED"]
@@ -102,11 +103,13 @@ class WorkerTransport:
     """
 
     def __init__(self, host: str, port: int, token: str | None) -> None:
+        # Only on the loopback address without a token: the learner's check refuses any other
         access = OpenAccess() if token is None else TokenAccess({token: Identity("worker")})
         settings = WebSettings(
             host=host, port=port, access=access, max_body_bytes=_MAX_BODY_BYTES, max_json_depth=64
         )
         self.name = "the worker"
+        # Guards all fields below: requests come in threads of the server
         self._changed = threading.Condition()
         self._worker: str | None = None
         self._task: WorkerTask | None = None
@@ -132,6 +135,7 @@ class WorkerTransport:
         with self._changed:
             if self._end is not None:
                 return
+            # Told once: a second close must not turn a pause into an end
             self._end = "FINISHED" if is_done else "PAUSED"
             self._changed.notify_all()
             if self._worker is not None:
@@ -167,6 +171,8 @@ class WorkerTransport:
         def start_experiment(body: StartRequest) -> StartAnswer:
             """Register a worker."""
             with self._changed:
+                # The newest worker is the one that is wanted: the one before may hang, or have lost
+                # its network
                 self._worker = uuid.uuid4().hex
                 self.name = f"the worker {body.name}" if body.name else "the worker"
                 self._changed.notify_all()
@@ -201,6 +207,7 @@ class WorkerTransport:
             self._check(worker)
             self._changed.wait_for(has_news, _POLL_SECONDS)
             self._check(worker)  # another worker may have registered meanwhile
+            # Handed out again at each poll until it is answered: the worker may have been restarted
             if self._task is not None and self._result is None:
                 return NextTaskAnswer(state="FETCHED", task=self._task)
             if self._end is not None:

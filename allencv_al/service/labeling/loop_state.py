@@ -43,6 +43,7 @@ class LoopState:
         database = self._opened()
         if database is None:
             return LoopStateAnswer(state="absent", rounds=[], files=[])
+        # Two numbers by index: pages poll every three seconds, and records take long to build
         [newest] = database.rows(
             "SELECT (SELECT coalesce(max(sequence), 0) FROM round_state), "
             "(SELECT coalesce(max(event_id), 0) FROM label_event)"
@@ -54,6 +55,7 @@ class LoopState:
         last = rounds.last()
         if last is not None and last[1] is State.DONE:
             return self._answer("finished")
+        # The lock of the run is held by a living process alone: a killed loop shows as absent
         if not (self._is_here or is_locked(self._folder)):
             return self._answer("absent")
         return self._answer("waiting" if batch_is_open else "training")

@@ -132,6 +132,7 @@ class Presenter:
             except OSError:  # a missing file has no version; requesting the image tells the page
                 pass
             else:
+                # A file that was replaced under its name is another image to a browser's cache
                 version = f"{version}-{status.st_mtime_ns:x}-{status.st_size:x}"
         return {
             size: f"api/images/i{item.item}?size={size}&v={version}" for size in ("full", "thumb")
@@ -164,6 +165,7 @@ def number_of(id: str) -> int:
         LabelConflict: The id has another form.
     """
     found = _NUMBER.match(id)
+    # SQLite takes no whole number beyond 64 bits, which 16 digits never are
     if found is None or len(id) > 17:
         raise LabelConflict(f"there is nothing that is called {id[:40]!r}")
     return int(found[1])

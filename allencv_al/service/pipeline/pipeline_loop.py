@@ -94,10 +94,13 @@ class PipelineLoop:
         size = self._size()
         before, chosen = self._records(size)
         labeled = sorted([*before, *chosen])
+        # Before a phase begins: the first is a training, which may take hours
         self._check_loop_before(before, size)
         if self._request.selected is not None:  # only now: a refused selection must not be stored
             self._storage.write_json(self._request.selected_path(self._loop), chosen)
+        # A phase counts as done for these records alone: other ones are another training
         asked = _digest([labeled, size])
+        # Recorded as begun and so no longer as done: training, test and inference follow anew
         if not self._has_model(asked):
             self._state.begin(self._loop, TRAIN)
         unlabeled = sorted(set(range(size)) - set(labeled))
@@ -124,6 +127,7 @@ class PipelineLoop:
     def _once(self, phase: str, asked: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         found = self._state.phase(self._loop, phase, asked)
         paths = {} if found is None else self._paths(found)
+        # Also where its files are gone: they are what the request is for
         if found is None or not all(map(self._storage.exists, paths.values())):
             self._on_phase(phase)
             self._state.begin(self._loop, phase)
@@ -145,6 +149,7 @@ class PipelineLoop:
 
     def _has_model(self, asked: str) -> bool:
         """Return whether the remaining phases can load the model of the finished training."""
+        # Test and inference load the checkpoint: it matters where one of them is still to come
         finished = [self._state.phase(self._loop, phase, asked) for phase in PHASES]
         if finished[0] is None or None not in finished:
             return True  # it is trained anyway, or not needed
@@ -162,6 +167,8 @@ class PipelineLoop:
             return
         finished = self._state.finished(loop)
         if finished is None:
+            # Another machine wrote to the same storage: its results count, though nothing is
+            # recorded here
             if self._is_stored(loop, len(before) == size):
                 return
             finished = {}
@@ -227,10 +234,12 @@ class PipelineLoop:
         artifacts: dict[str, Any] = {}
         if self._loop > 0:
             resume_from = self._checkpoint_of(self._loop - 1)
+            # Before the function of the user: it would train from its first weights without a word
             self._need_checkpoint(resume_from)
         elif self._functions.has_state:
             artifacts["data_map"] = self._keep("data_map", self._functions.state())
         payload = {"labeled": labeled, "resume_from": resume_from, "ckpt_file": self._checkpoint}
+        # Noted before and after: a kill in between leaves a checkpoint that is known as unfinished
         began = self._checkpoints.begin(self._checkpoint, self._request.prefix)
         with self._checkpoints.needed(resume_from or self._checkpoint) as warnings:
             trained = self._functions.train(payload, self._loop)
@@ -269,6 +278,7 @@ class PipelineLoop:
         stem = self._request.path(f"infer_outputs_{self._loop}")
         outputs = self._functions.infer_or_database(payload, self._loop)
         if isinstance(outputs, Path):
+            # The function wrote its outputs to a database of its own, which is kept as it is
             address = self._storage.write_file(f"{stem}.db", outputs)
             return {"artifacts": {"infer_outputs": address}, "count": len(unlabeled)}
         if task == REGRESSION:

@@ -176,6 +176,7 @@ class PipelineRoutes:
             """
             request = self._loop_request(body)
             with ExitStack() as held:
+                # Held until the loop ends; a job's thread takes it over by `pop_all`
                 held.enter_context(busy(self._folder, f"loop {request.loop}"))
                 if "respond-async" not in flask.request.headers.get("Prefer", ""):
                     return self._run(request, body)
@@ -227,6 +228,7 @@ class PipelineRoutes:
             return act() if key is None else self._answers.once(key, route, body, answer, act)
 
     def _loop_request(self, body: messages.OneLoopRequest) -> LoopRequest:
+        # Else a caller could have the token sent to an address of theirs
         if body.callback_url not in (None, self._callback_url):
             raise PipelineError(
                 422,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _HERE = "allencv_al.training.learning_rate_schedulers"
+# The two names that schedules of AllenNLP have for it
 _WARMUPS = ("num_warmup_steps", "warmup_steps")
 
 
@@ -282,6 +283,7 @@ class StepwiseScheduler(LearningRateScheduler):
 
     @overrides
     def step_batch(self, batch_num_total: int | None = None) -> None:
+        # A caller without a counter of its own, as in AllenNLP
         if batch_num_total is None:
             batch_num_total = self.last_batch_num_total + 1
         self.last_batch_num_total = batch_num_total

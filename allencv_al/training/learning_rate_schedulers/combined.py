@@ -97,6 +97,7 @@ class Combined(StepwiseScheduler):
             batch_num_total = self.last_batch_num_total + 1
         self.last_batch_num_total = batch_num_total
         if self.current is not None:
+            # Each schedule counts its own steps, as if it were alone
             self.current.step_batch(batch_num_total - self.first_step)
 
     @overrides

@@ -51,6 +51,7 @@ class Cosine(LearningRateScheduler):
     @overrides
     def get_values(self) -> list[float]:
         cycle, epoch, length = self._place()
+        # 1 at the first epoch of a cycle, and never quite 0 at its last: the restart comes there
         height = (1 + math.cos(math.pi * epoch / length)) / 2
         return [
             self.eta_min + (base * self.eta_mul**cycle - self.eta_min) * height

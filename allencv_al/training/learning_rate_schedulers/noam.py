@@ -52,4 +52,5 @@ class Noam(StepwiseScheduler):
     def get_values(self) -> list[float]:
         step = max(1, self.last_batch_num_total)  # before the first step: 0 ** -0.5 is no number
         slope = min(step**-0.5, step * self.warmup_steps**-1.5)
+        # One rate for all groups: the formula has none of theirs in it
         return [self.factor * self.model_size**-0.5 * slope] * len(self.base_values)

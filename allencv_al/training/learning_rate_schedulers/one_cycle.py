@@ -68,6 +68,7 @@ class OneCycle(StepwiseScheduler):
         self.momenta = (max_momentum, base_momentum) if cycle_momentum else None
         self._require_momentum()
         first, last = 1 / div_factor, 1 / div_factor / final_div_factor
+        # A fraction of a step is kept, as PyTorch does: rounding would shift the peak
         rise = pct_start * self.total_steps - 1
         # Each phase: the step it ends at (from 0), the part of the peak it starts and ends with.
         self.phases = [(rise, first, 1.0), (self.total_steps - 1.0, 1.0, last)]
@@ -89,6 +90,7 @@ class OneCycle(StepwiseScheduler):
             return
         phase, progress = self._place()
         top, bottom = self.momenta
+        # The momentum falls while the rate rises; in the third phase it stays at the top
         start, end = [(top, bottom), (bottom, top), (top, top)][phase]
         momentum = self._anneal(start, end, progress)
         for group in self.optimizer.param_groups:

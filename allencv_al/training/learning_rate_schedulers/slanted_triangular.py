@@ -103,11 +103,13 @@ class SlantedTriangular(LearningRateScheduler):
     @property
     def freezing(self) -> bool:
         """Whether some groups still wait for their epoch."""
+        # The last group, the default one, is empty under gradual unfreezing
         named = len(self.optimizer.param_groups) - 1
         return self.gradual_unfreezing and self._trained_groups < named
 
     @property
     def _trained_groups(self) -> int:
+        # One group in the first epoch, before which `last_epoch` is -1
         return self.last_epoch + 2
 
     @overrides
@@ -128,6 +130,7 @@ class SlantedTriangular(LearningRateScheduler):
         epoch_steps = self._epoch_steps()
         if self.freezing:
             return self.epoch_ends[-1], epoch_steps
+        # The last triangle begins with the epoch that frees the last group
         frozen_epochs = len(self.optimizer.param_groups) - 2 if self.gradual_unfreezing else 0
         first = self.epoch_ends[frozen_epochs]
         return first, self.num_epochs * epoch_steps - first
@@ -136,6 +139,7 @@ class SlantedTriangular(LearningRateScheduler):
         finished = len(self.epoch_ends) - 1
         if finished:
             return self.epoch_ends[-1] // finished
+        # In the first epoch no number was counted yet; more steps than planned widen the triangle
         return max(self.num_steps_per_epoch or 1, self.last_batch_num_total)
 
     @overrides
@@ -168,6 +172,7 @@ class SlantedTriangular(LearningRateScheduler):
 
     def _switch_gradients(self) -> None:
         named = self.optimizer.param_groups[:-1]
+        # From the last layers, which know the task least, to the first ones
         for place, group in enumerate(reversed(named)):
             for parameter in group["params"]:
                 _set_trainable(parameter, place < self._trained_groups)

@@ -191,6 +191,7 @@ def make_parameter_groups(
     for rule in rules:
         names = [name for name in trainable if rule.holds(name)]
         members = {name: trainable.pop(name) for name in names}
+        # A frozen parameter is in no group: weight decay would still move it
         if rule.freezes:
             for parameter in members.values():
                 parameter.requires_grad_(False)

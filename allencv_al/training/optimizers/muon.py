@@ -62,6 +62,7 @@ class _Muon(torch.optim.Optimizer):
                 loss = closure()
         for group in self.param_groups:
             due = [p for p in group["params"] if p.grad is not None]
+            # Orthogonalizing means nothing for biases and the weights of norms
             matrices = [p for p in due if p.ndim >= 2 and group["use_muon"]]
             others = [p for p in due if p.ndim < 2 or not group["use_muon"]]
             self._step_matrices(matrices, group)
@@ -97,6 +98,7 @@ class _Muon(torch.optim.Optimizer):
         states = [self.state[p] for p in parameters]
         for parameter, state in zip(parameters, states, strict=True):
             if "step" not in state:
+                # A tensor on the CPU, as torch's function for AdamW counts steps
                 state["step"] = torch.tensor(0.0)
                 state["exp_avg"] = torch.zeros_like(parameter)
                 state["exp_avg_sq"] = torch.zeros_like(parameter)
@@ -180,6 +182,7 @@ def orthogonalize(
 def lr_factor(adjustment: LrAdjustment, rows: int, columns: int) -> float:
     """Return what the learning rate of a matrix is multiplied by."""
     if adjustment == "match_rms_adamw":
+        # Updates of AdamW have a root mean square of about 0.2 (Liu et al. 2025, arXiv:2502.16982)
         return 0.2 * math.sqrt(max(rows, columns))
     ratio = rows / columns
     return math.sqrt(ratio if adjustment == "spectral_unclamped" else max(1.0, ratio))

@@ -173,6 +173,7 @@ class LogisticRegressionTrainer(Trainer):
         if self.serialization_dir is not None:
             write_environment(self.serialization_dir, device=device_name(self.device))
             weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
+            # Before anything is measured: an image that cannot be read must not cost the model
             write_weights(self.serialization_dir / BEST_WEIGHTS, weights)
         self.has_result = True
         metrics: dict[str, Any] = {
@@ -234,6 +235,7 @@ class LogisticRegressionTrainer(Trainer):
         weights = np.zeros((self._layer.out_features, self._layer.in_features))
         biases = np.full(self._layer.out_features, _ABSENT_BIAS)
         texts = self._text_layer() if self._prior in ("texts", "auto") else None
+        # Texts know all classes, also those without an image
         if texts is not None:
             classes, indices = np.arange(len(biases)), labels
         elif len(classes) == 1:
@@ -244,6 +246,7 @@ class LogisticRegressionTrainer(Trainer):
         labeled = LabeledEmbeddings(
             ids, (features - mean) / scale, indices, self._weights_of(classes)
         )
+        # Held-out images choose the prior, and a class of one image has none to hold out
         is_sparse = texts is not None and np.bincount(labels, minlength=len(classes)).min() < 2
         priors = self._priors(is_sparse)
         pool = None
@@ -251,6 +254,7 @@ class LogisticRegressionTrainer(Trainer):
             pool = self.pool_embeddings()
         fitter = HeadFitter(labeled, pool, self._max_iterations, self._tolerance, texts)
         head = fitter.fit(priors, self._strengths(len(classes)))
+        # The layer sees plain embeddings: the standardization becomes a part of it
         weights[classes] = head.layer.weights / scale
         biases[classes] = head.layer.biases - weights[classes] @ mean
         self._set_layer(weights, biases)
