@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.configurable import Rule
-from allencv_al.common.errors import ConfigurationFaults
 from allencv_al.common.feature_scaling import FeatureScalingKind
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.common.user_mistakes import wrong_result
@@ -26,6 +25,13 @@ from allencv_al.metrics.base import within_classes
 from allencv_al.metrics.classification import CategoricalAccuracy
 from allencv_al.metrics.classifier_metrics import ClassifierMetrics
 from allencv_al.models.embedding_scaling import EmbeddingScaling
+from allencv_al.models.encoder_chain import (
+    chain_faults,
+    chain_is_fixed,
+    count_from,
+    is_fixed,
+    map_shape,
+)
 from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.feedforward import Count, DropProbability
 from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
@@ -41,15 +47,10 @@ from allencv_al.modules.weights import (
     reading_enabled,
 )
 
-# What draws anew for each batch in training mode
-_CHANCE = (torch.nn.modules.dropout._DropoutNd,)
-
-
 _MOVING_STATISTICS = (
     '"{}" needs the mean of all embeddings, which an encoder that trains keeps changing; '
     'freeze the encoder (requires_grad: false), or take "l2"'
 )
-_ENCODERS = ("im2im_encoder", "im2vec_encoder")
 _UNKNOWN_IMAGES: ImageShape = (3, None, None)
 _ALL_ZERO = "expected a weight above 0 for one class at least, found only 0"
 _Weight = Annotated[float, Ge(0)]
@@ -143,8 +144,8 @@ class BasicImageClassifier(Model):
         self._im2im_encoder: Im2ImEncoder | None = None
         if im2im_encoder is not None:
             self._im2im_encoder = Lazy.wrap(im2im_encoder).construct(**input_sizes(shape))
-            channels = _count_from(self._im2im_encoder, "get_input_channels")
-            shape = _map_shape(self._im2im_encoder, image_shape or (channels, None, None))
+            channels = count_from(self._im2im_encoder, "get_input_channels")
+            shape = map_shape(self._im2im_encoder, image_shape or (channels, None, None))
         self._im2vec_encoder = Lazy.wrap(im2vec_encoder).construct(**input_sizes(shape))
         if im2im_encoder is not None or image_shape is not None:
             self._im2vec_encoder.check_input(*shape)
@@ -152,7 +153,7 @@ class BasicImageClassifier(Model):
         self._num_labels = _label_count(vocab, label_namespace, num_labels)
         self._label_smoothing = label_smoothing
         self._loss = loss
-        width = _count_from(self._im2vec_encoder, "get_output_dim")
+        width = count_from(self._im2vec_encoder, "get_output_dim")
         self._embedding_scaling = None
         if embedding_scaling != "none":
             self._embedding_scaling = EmbeddingScaling(embedding_scaling, width)
@@ -195,7 +196,7 @@ class BasicImageClassifier(Model):
 
     @overrides
     def embedding_is_fixed(self) -> bool:
-        return _is_fixed(self._im2im_encoder, self._im2vec_encoder)
+        return is_fixed(self._im2im_encoder, self._im2vec_encoder)
 
     @overrides
     def balance_classes(self, labels: NDArray[np.int64]) -> None:
@@ -284,22 +285,12 @@ class BasicImageClassifier(Model):
     @classmethod
     @overrides
     def shape_faults(cls, config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
-        # A list, because a generator must not be left while the default device is "meta".
-        with torch.device("meta"):
-            faults = list(_chain_faults(config, image_shape))
-        faults = faults or list(_scaling_faults(config, image_shape))
-        yield from faults
+        yield from chain_faults(config, image_shape) or _scaling_faults(config, image_shape)
 
     @classmethod
     @overrides
     def fixed_embedding_in(cls, config: ConfigView, image_shape: ImageShape) -> bool:
-        if not config.sound(*_encoders_in(config)):
-            return False
-        try:
-            with torch.device("meta"):
-                return _is_fixed(*_build_encoders(config, image_shape))
-        except ConfigurationError:  # `shape_faults` tells
-            return False
+        return chain_is_fixed(config, image_shape)
 
     def _outputs(
         self, image: Tensor | None, label: Tensor | None, embedding: Tensor | None = None
@@ -389,85 +380,6 @@ class BasicImageClassifier(Model):
         load_weights(self, weights, str(path), whole)
 
 
-def _is_fixed(im2im_encoder: Im2ImEncoder | None, im2vec_encoder: Im2VecEncoder) -> bool:
-    """Return whether neither a parameter that trains nor chance stands before the linear layer."""
-    if im2im_encoder is not None and not _is_frozen(im2im_encoder):
-        return False
-    return _is_frozen(im2vec_encoder) or (
-        not any(parameter.requires_grad for parameter in im2vec_encoder.parameters())
-        and not any(True for _ in im2vec_encoder.buffers())
-        and not any(isinstance(module, _CHANCE) for module in im2vec_encoder.modules())
-    )
-
-
-def _is_frozen(encoder: torch.nn.Module) -> bool:
-    return isinstance(encoder, NetworkEncoder) and encoder.frozen
-
-
-def _chain_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
-    names = _encoders_in(config)
-    try:
-        if config.sound(*names):
-            _build_encoders(config, image_shape)
-        elif config.sound(names[0]):  # the faults of the other one are known
-            config.build(names[0], **input_sizes(image_shape))
-    except ConfigurationFaults as error:
-        yield from error.faults
-    except _MisfitError as error:
-        yield config.fault(error.name, str(error))
-
-
-def _encoders_in(config: ConfigView) -> list[str]:
-    """Return the encoders of a config; a subclass may take one of them only."""
-    return [name for name in _ENCODERS if config.get(name) is not None] or [_ENCODERS[-1]]
-
-
-class _MisfitError(ConfigurationError):
-    """An encoder does not fit what comes in.
-
-    Args:
-        name: The encoder's name among the arguments.
-        message: The problem.
-    """
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
-
-
-def _build_encoders(
-    config: ConfigView, image_shape: ImageShape
-) -> tuple[Im2ImEncoder | None, Im2VecEncoder]:
-    """Return the encoders of a config without faults in them.
-
-    Raises:
-        ConfigurationFaults: One of them cannot be built.
-        _MisfitError: One does not fit what comes in.
-    """
-    shape, name = image_shape, ""
-    im2im_encoder: Im2ImEncoder | None = None
-    try:
-        if config.get("im2im_encoder") is not None:
-            name = "im2im_encoder"
-            im2im_encoder = config.build(name, **input_sizes(shape))
-            shape = _map_shape(im2im_encoder, shape)
-        name = "im2vec_encoder"
-        im2vec_encoder: Im2VecEncoder = config.build(name, **input_sizes(shape))
-        im2vec_encoder.check_input(*shape)
-    except ConfigurationFaults:
-        raise
-    except ConfigurationError as error:
-        raise _MisfitError(name, str(error)) from error
-    return im2im_encoder, im2vec_encoder
-
-
-def _map_shape(encoder: Im2ImEncoder, image_shape: ImageShape) -> ImageShape:
-    shape: object = encoder.output_shape(*image_shape)
-    if not isinstance(shape, tuple) or len(shape) != 3:
-        raise wrong_result(encoder, "output_shape", "(channels, height, width)", shape)
-    return shape
-
-
 def _scaling_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
     if not config.sound("embedding_scaling"):
         return
@@ -493,11 +405,3 @@ def _label_count(vocab: Vocabulary, namespace: str, num_labels: int | None) -> i
             f"found {num_labels}"
         )
     return num_labels
-
-
-def _count_from(encoder: Im2ImEncoder | Im2VecEncoder, method: str) -> int:
-    count = getattr(encoder, method)()
-    # A bool is an int, and no size
-    if type(count) is not int or count < 1:
-        raise wrong_result(encoder, method, "an int of at least 1", count)
-    return count
