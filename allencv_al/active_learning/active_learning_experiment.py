@@ -174,6 +174,7 @@ def without_secrets(params: Params) -> Params:
     """Return the config that the files of a run hold: secrets are replaced."""
     config = copy.deepcopy(params.as_dict())
     for key in experiment_class(params).secrets:
+        # A config may lack any part of the path, or have another value there
         *above, name = key.split(".")
         place: Any = config
         for part in above:

@@ -240,6 +240,7 @@ def plain_classes(arguments: Iterable[Argument]) -> list[type]:
     found: dict[type, None] = {}
     waiting = [spec_of(argument.annotation) for argument in arguments]
     while waiting:
+        # Breadth first, so that parts are described in the order in which a reader meets them
         spec = waiting.pop(0)
         waiting += spec.parts
         if isinstance(spec, ObjectSpec) and spec.cls.has_registry():

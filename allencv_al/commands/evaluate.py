@@ -173,6 +173,7 @@ def _interval(
     from allencv_al.training.evaluation import evaluate_audit
 
     truth = {item.id: item.label for item in audited if item.label is not None}
+    # Without labels: one of a class that the model does not know is wrong, not an error
     images = [replace(item, label=None) for item in audited]
     loader = _data_loader(archive, Dataset(audited.reader, images), batch_size)
     return evaluate_audit(archive.model, loader, truth, cuda_device)
@@ -256,6 +257,7 @@ def _class_rows(
     for index, (name, counts) in enumerate(zip(names, matrix, strict=True)):
         total = sum(counts)
         wrong = [0 if place == index else count for place, count in enumerate(counts)]
+        # The first of equals, in the order of the classes
         worst = max(range(len(names)), key=wrong.__getitem__)
         rows.append(
             (

@@ -67,6 +67,7 @@ def _digits(place: Path, _: Path) -> DataPaths:
 
 def _cifar10(place: Path, _: Path) -> DataPaths:
     source = place
+    # Anything that lies there is the user's, and is read or refused, but never written over
     if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         source = download_cifar10(place)
     elif (place / FILE_NAME).is_file():

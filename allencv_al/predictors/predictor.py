@@ -156,6 +156,7 @@ class Predictor(Registrable):
                 f"predict: expected one image, found a {type(image).__name__}; "
                 "for many use predict_logits, embed, iterate or outcomes"
             )
+        # One way for all: what one image gives is what it gives in a batch of many
         return next(iter(self.outcomes([image], batch_size=1))).unwrap()
 
     def predict_json(self, inputs: Mapping[str, Any]) -> JsonDict:
@@ -210,6 +211,7 @@ class Predictor(Registrable):
         Returns:
             For each, in their order, a prediction or the error in its place.
         """
+        # Each was decoded alone, as number 0; outcomes are numbered by their place here
         numbered = [replace(item, index=index) for index, item in enumerate(items)]
         return self._inference(max(len(items), 1)).computed(numbered, self._predict_batch)
 
@@ -305,6 +307,7 @@ class Predictor(Registrable):
         Raises:
             AllenCVError: The input is such an error, or a request that is wrong.
         """
+        # An input that could not even be read: it keeps its place among the outcomes
         if isinstance(item, AllenCVError):
             raise item
         if isinstance(item, Instance):

@@ -104,6 +104,7 @@ def _network(name: EncoderName) -> Im2VecEncoder:
     except WeightsError as error:
         if name.weights is not None:
             raise
+        # The library's own words say which address failed
         cause = error if error.__cause__ is None else error.__cause__
         raise WeightsError(
             f"the weights of {name.model} are not on this machine and cannot be downloaded "
@@ -116,6 +117,7 @@ def _remedy(name: EncoderName) -> str:
     """Return how to give weights that were fetched elsewhere."""
     if name.library != "torchvision":
         return f"name a file or folder with them: {name.library}:{name.model}:FOLDER"
+    # The file is known by its name in the address, as torchvision stores it
     url = models.get_model_weights(name.model)[_PUBLISHED].url
     return f"fetch {url} elsewhere, and name the file: {name.model}:{url.rpartition('/')[2]}"
 

@@ -101,6 +101,7 @@ class CachedEmbeddings:
             return np.asarray(arrays[0][places[:, 1]])
         taken = np.empty((len(places), arrays[0].shape[1]), np.float32)
         for number, array in enumerate(arrays):
+            # Source by source: a row of a memory-mapped array is read from the disk where it lies
             here = places[:, 0] == number
             taken[here] = array[places[here, 1]]
         return taken

@@ -142,6 +142,7 @@ class ExperimentLearner(Learner):
             )
         self._shown_classes |= new
         self._vocabulary = vocabulary
+        # Built anew with a wider last layer; embeddings come from the store again
         self._model, self._cached = None, None
         return True
 
@@ -234,6 +235,7 @@ class ExperimentLearner(Learner):
             outputs = compute_outputs(predictor, dataset, {"logits"}, options=options)
         by_id = {instance.id: instance for instance in dataset}
         found = [by_id[id] for id in outputs.ids]
+        # Images without a label, or that cannot be read, measure nothing
         labeled = [place for place, instance in enumerate(found) if instance.label is not None]
         assert outputs.logits is not None
         labels = np.asarray(label_indices([found[i] for i in labeled], self._vocabulary), np.int64)
@@ -256,6 +258,7 @@ class ExperimentLearner(Learner):
     def write_archive(self, folder: Path) -> Path:
         self._vocabulary.save_to_files(folder / VOCABULARY_NAME)
         state = self.model.state_dict()
+        # Clones, because safetensors refuses tensors that share memory
         weights = {name: value.detach().cpu().clone() for name, value in state.items()}
         write_weights(folder / BEST_WEIGHTS, weights)
         shown = self._data.test if self._data.validation is None else self._data.validation
@@ -291,6 +294,7 @@ class ExperimentLearner(Learner):
         vocabulary = self._vocabulary
         if not self.class_names():  # no class is named yet, but a layer needs a width
             vocabulary = self._make_vocabulary(_NO_CLASS_YET)
+        # The same initial weights in every run of the seed, whenever the model is built
         seed_everything(*self._experiment.seeds)
         self._model = self._experiment.make_model(vocabulary).to(self._experiment.device)
         self._model.eval()
@@ -328,6 +332,7 @@ class ExperimentLearner(Learner):
         try:
             defaults = {**defaults, "pool_embeddings": self._pool_embeddings()}
             trainer = experiment.make_trainer(model, loader, validation_loader, folder, **defaults)
+            # What a killed training has left there: checkpoints, or nothing
             recover = folder is not None and any(folder.iterdir())
             return trainer.train(recover=recover)
         finally:
@@ -339,6 +344,7 @@ class ExperimentLearner(Learner):
         instances = [replace(self._by_id[id], label=label) for id, label in labels.items()]
         cached = self._cached_embeddings()
         if cached is not None:
+            # An image that was labeled and can no longer be read has no embedding to learn from
             instances = [instance for instance in instances if cached.has(instance.id)]
         return self._data.dataset_of(instances)
 

@@ -66,6 +66,7 @@ def curve_from_records(
     """
     points = {
         record.labels: value
+        # Of two rounds with as many labels, such as after skips only, the later one counts
         for record in sorted(records, key=lambda record: record.round)
         if record.labels > 0
         and (value := record.metrics.get(metric)) is not None
@@ -88,6 +89,7 @@ def aubc(curve: Curve, log_x: bool = False) -> float:
 
 def mean_height(labels: IntArray, values: FloatArray, log_x: bool = False) -> FloatArray:
     """Return the `aubc` of each row of `values`, `[..., R]` at the label counts `labels`, `[R]`."""
+    # One point has no area, and its height is its value
     if len(labels) == 1:
         height: FloatArray = values[..., 0]
         return height
@@ -162,6 +164,7 @@ def _shared_labels(curves: Sequence[Curve]) -> IntArray:
             f"{last.strategy}, seed {last.seed} ends at {end} labels, where {first.strategy}, "
             f"seed {first.seed} has not begun ({start}): they cannot be compared"
         )
+    # All counts that any run measured, within the part that all have
     union = np.unique(np.concatenate([curve.labels for curve in curves]))
     return union[(union >= start) & (union <= end)]
 

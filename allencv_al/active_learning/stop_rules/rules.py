@@ -89,6 +89,7 @@ class TargetMetric(StopRule):
     @overrides
     def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
         values = [_score(record, self.metric) for record in rounds[-self.patience :]]
+        # Scores are turned so that higher is better, and so is the target
         target = -self.value if self.metric in _FALLING else self.value
         if len(values) < self.patience or not all(v is not None and v >= target for v in values):
             return None
@@ -126,6 +127,7 @@ class Plateau(StopRule):
         if len(known) <= self.patience:
             return None
         before, lately = max(known[: -self.patience]), max(known[-self.patience :])
+        # Nothing was known before: there is no value to have stagnated at
         if before == -math.inf or (lately > before and lately - before >= self.min_delta):
             return None
         return (
@@ -205,6 +207,7 @@ class ForecastRule(StopRule):
         if len(rounds) < self.patience:
             return None
         low = 0
+        # Each forecast as it was made then: a single unlucky fit must not end a run
         for last in range(len(rounds) - self.patience + 1, len(rounds) + 1):
             found = forecast_of_run(rounds[:last], self.target)
             if found is None or found.low is None or found.low <= self.labels:

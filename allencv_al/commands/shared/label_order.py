@@ -90,6 +90,7 @@ def _blind(items: Sequence[Instance]) -> list[NewItem]:
     """Return items without reason and guess, in a random order."""
     from allencv_al.labels.sessions.items import NewItem
 
+    # From one order, whatever that of the pool, so that a second call asks in the same one
     shuffled = sorted(items, key=lambda item: item.id)
     random.Random(_AUDIT_SEED).shuffle(shuffled)
     return [NewItem(item.id, _image(item)) for item in shuffled]

@@ -159,6 +159,7 @@ def _with_classes(
     known = {pick.id: pick for pick in picks}
     images = [pick.instance for pick in known.values()]
     quiet = replace(options, description=None)
+    # Of the picks alone: a strategy that looks at no logits left those of the pool uncomputed
     outputs = compute_outputs(classifiers, images, {"logits"}, None, quiet)
     names = _class_names(classifiers)
     assert outputs.logits is not None
@@ -182,6 +183,7 @@ def _reason(
     pick: SelectedImage, labeled: Sequence[str], names: Mapping[int, str]
 ) -> dict[str, Any]:
     """Return the reason text, with class names instead of indices."""
+    # What has a column of its own is not repeated in the reason
     known = {"rank"} if pick.predicted is None else {"rank", "predicted", "probability"}
     kept = {name: value for name, value in pick.reason.items() if name not in known}
     return named_reason(kept, names, labeled)

@@ -234,6 +234,7 @@ def _at(found: StrategySummary, place: int) -> str:
 
 
 def _some_places(count: int) -> list[int]:
+    # First and last count always, and between them so many that the table fits a page
     spaced = np.linspace(0, count - 1, min(count, _MOST_LABEL_COUNTS))
     return [int(place) for place in np.rint(spaced)]
 

@@ -97,6 +97,7 @@ def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
+    # Runs may have metrics that others lack: their cells are null
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
     stream = io.BytesIO()

@@ -74,6 +74,7 @@ class Band(FromParams):
         if self.take is not None:
             return scores if self.take == "highest" else -scores
         outside = np.maximum(np.maximum(self.over - scores, scores - self.under), 0)
+        # Limits are exclusive; within the band chance decides, outside of it the distance
         on_border = (scores <= self.over) | (scores >= self.under)
         return np.where(on_border, -outside, draws)
 
@@ -103,10 +104,12 @@ class Bands(QueryStrategy):
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
         shares = np.asarray([band.num_items for band in self.bands], np.float64)
         available = np.full(len(shares), len(pool), np.int64)
+        # A smaller batch is divided in the proportions of `num_items`
         places = apportion(shares, np.zeros(len(shares), np.int64), available, count)
         taken = np.zeros(len(pool), bool)
         parts: list[Picks] = []
         for number, band in enumerate(self.bands):
+            # Bands pick in turn: an item that two of them want goes to the first
             found = self._pick_of_band(pool, band, places.count(number), seed + number, taken)
             taken[found.indices] = True
             parts.append(found)
@@ -131,4 +134,5 @@ class Bands(QueryStrategy):
         if name == "entropy":
             return Entropy(memory_budget_mb=budget).score(pool).astype(np.float64)
         strategy = LeastConfidence if name == "confidence" else Margin
+        # Our scores are high where a model is unsure, those of the files where it is sure
         return 1 - strategy(memory_budget_mb=budget).score(pool).astype(np.float64)

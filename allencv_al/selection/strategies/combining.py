@@ -241,6 +241,7 @@ class Switch(QueryStrategy):
         self.before, self.after = before, after
         self.when, self.threshold = when, threshold
         self.radius, self.num_classes = radius, num_classes
+        # The number of classes is the width of the logits, unless it is given
         own: set[str] = set() if num_classes is not None else {"logits"}
         if when == "coverage":
             own = {"embeddings", "labeled_embeddings"}

@@ -85,9 +85,11 @@ class Subsample(WrappingStrategy):
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
         share = 1.0 if self.fraction is None else self.fraction
         wanted = math.ceil(share * len(pool)) if self.size is None else self.size
+        # At least as many as are asked for, or the batch would be short
         size = min(max(wanted, count), len(pool))
         own_seed = part_seed(seed, "subsample")
         remaining = highest(id_uniforms(pool.ids, own_seed), size, pool, own_seed)
+        # Sorted: a strategy must not see the order of the draw
         return pick_among(self.strategy, pool, np.sort(remaining), count, seed)
 
 
@@ -187,6 +189,7 @@ class Deduplicate(WrappingStrategy):
             accepted = np.concatenate([accepted, new])
             if len(accepted) < count:
                 left = self._far_from(embeddings, left, np.asarray(embeddings[new]), distance)
+                # Also where `distance` is 0 and rounding keeps an item apart from itself
                 left = left[~np.isin(left, new)]
             # With many near duplicates, larger requests need fewer repetitions
             mostly_near = 2 * len(new) < len(found.indices)
@@ -207,6 +210,7 @@ class Deduplicate(WrappingStrategy):
             return 0.0
         order = canonical_order(pool.ids, part_seed(seed, "deduplicate"))
         nearest = nearest_other(embeddings, order[:_QUANTILE_SAMPLE], self.memory_budget_mb)
+        # A distance that occurs: interpolation would depend on how the sample is rounded
         return float(np.quantile(nearest, self.quantile, method="lower"))
 
     def _far_from(

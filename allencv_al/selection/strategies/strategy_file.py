@@ -111,6 +111,7 @@ def _entry_problems(name: Any, entry: Any, mode: str) -> Iterator[str]:
         if key not in _KEYS[mode]:
             yield f"{key}: expected one of {', '.join(_KEYS[mode])}"
     count = entry.get("n_rec")
+    # YAML reads yes and on as true, and a bool is an int
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         yield f"n_rec: expected a whole number from 1, found {count!r:.80}"
     if score == "random":
@@ -142,4 +143,5 @@ def _band(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def _score(name: Any) -> str:
     """Return the score of `confidence` and of `confidence_1`."""
     score, _, number = str(name).rpartition("_")
+    # A key may stand once only, so that files number the bands of one score
     return score if score and number.isdecimal() else str(name)

@@ -73,7 +73,9 @@ def _odds_of_the_others(shifts: FloatArray) -> FloatArray:
     """
     odds: FloatArray = np.exp(shifts)
     likeliest = shifts == 0
+    # The 1 of the likeliest class goes without rounding: 1 - p would lose the digits of small odds
     odds -= likeliest
+    # Of tied classes one is the likeliest, and the others are its rivals
     tied = np.flatnonzero(likeliest.sum(axis=0) > 1)
     if len(tied):
         odds[:, tied] += likeliest[:, tied]
@@ -150,6 +152,7 @@ class Entropy(UncertaintyStrategy):
     @overrides
     def _score_block(self, odds: FloatArray, shifts: FloatArray) -> FloatArray:
         rest = odds.sum(axis=0)
+        # log1p keeps the entropy of a sure model, whose rest may be 1e-20
         entropies: FloatArray = np.log1p(rest) - (odds * shifts).sum(axis=0) / (1 + rest)
         classes = len(odds)
         if self.normalize and classes > 1:

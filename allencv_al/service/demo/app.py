@@ -177,6 +177,7 @@ def _add_routes(
         if number >= len(samples):
             raise WebError(404, "not_found", f"there are {len(samples)} samples, from 0 on")
         content = samples[number]
+        # Samples carry no names, so that the first bytes tell
         kind = "image/png" if content.startswith(_PNG) else "image/jpeg"
         return flask.Response(content, mimetype=kind)
 
@@ -220,6 +221,7 @@ def _json(value: object, timing: str) -> flask.Response:
 
 def _timing(predictions: Sequence[Prediction]) -> str:
     decode = sum(prediction.decode_seconds for prediction in predictions)
+    # Images of a batch share one run of the model
     model = max((prediction.model_seconds for prediction in predictions), default=0.0)
     return f"decode;dur={1000 * decode:.1f}, model;dur={1000 * model:.1f}"
 

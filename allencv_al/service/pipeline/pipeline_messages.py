@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+# Up to here a whole number is exact in JSON as JavaScript reads it
 Index = Annotated[int, Field(ge=0, le=2**53)]
 Loop = Annotated[int, Field(ge=0, le=10**6)]
 

@@ -103,6 +103,7 @@ class WebApp(flask.Flask):
         self._error_answer = error_answer
         self.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
         self.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
+        # A file and a field for each image
         self.config["MAX_FORM_PARTS"] = 2 * settings.max_images
         # Fields in the order of the models, which is that of the documentation
         self.json.sort_keys = False  # type: ignore[attr-defined]
@@ -194,6 +195,7 @@ class WebApp(flask.Flask):
         root = folder.resolve()
 
         def show(name: str) -> Response:
+            # Neither ".." nor a link leads out of the folder
             path = contained(root, name)
             if path is None:
                 raise NotFound
@@ -223,6 +225,7 @@ class WebApp(flask.Flask):
         if is_open:
             self._open.add(name)
         self._scopes[name] = scope
+        # Without Flask's own answer to OPTIONS, which no guard would see
         self.add_url_rule(rule, name, view, methods=[method], provide_automatic_options=False)
 
     def body_limit(self, environ: dict[str, Any]) -> int | None:
@@ -233,6 +236,7 @@ class WebApp(flask.Flask):
         """
         with self.request_context(environ):
             try:
+                # Not counted: the same request passes the guards once more with its body
                 if self._answer_of_guards(is_counted=False) is not None:
                     return None
             except WebError:
@@ -252,9 +256,11 @@ class WebApp(flask.Flask):
         if asked is not None:
             return asked
         check_origin(request, self.settings)
+        # None for an address that does not exist, which must not be told to callers without a token
         name = request.endpoint
         g.identity = None
         try:
+            # With open access the identity is that of everybody
             if name not in self._open or not self.settings.access.needs_token:
                 g.identity = identity_of(
                     request, self.settings, self._cookie, self._attempts, is_counted

@@ -139,6 +139,7 @@ def _operation(operation: Operation, error: type[BaseModel]) -> OpenAPIOperation
 
 
 def _other(status: int, error: type[BaseModel]) -> Response:
+    # Answers that are no errors have bodies of their own, if any
     content = None if status < _FIRST_ERROR else _json(error)
     return Response(description=_MEANINGS[status], content=content)
 

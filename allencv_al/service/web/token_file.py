@@ -97,6 +97,7 @@ class TokenFile:
         stored = StoredToken(
             id=secrets.token_hex(_ID_CHARACTERS // 2),
             name=name,
+            # The token itself is shown once and stored nowhere
             digest=digest_of(token).hex(),
             scopes=tuple(scopes),
             created=now,
@@ -173,8 +174,11 @@ class FileAccess(DigestAccess):
         stamp = None
         with suppress(OSError):
             status = self._file.path.stat()
+            # The file is replaced at each change: two changes within a tick of the clock differ in
+            # the inode
             stamp = (status.st_mtime_ns, status.st_ino)
         with self._lock:
+            # Without the file there may be no token left: that must not be taken from memory
             if stamp != self._stamp or stamp is None:
                 self._tokens = self._file.tokens()
                 self._stamp = stamp

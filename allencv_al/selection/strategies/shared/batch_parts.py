@@ -41,10 +41,12 @@ def apportion(
     share, left = shares[order].astype(np.float64), available[order].astype(np.int64)
     weight = np.full(len(share), _AFTER_ALL_SHARES)
     np.divide(1.0, share, out=weight, where=share > 0)
+    # Webster's rule (Sainte-Laguë): the half rounds quotas to the nearest, and favors no size
     have = counts[order] + 0.5
     priority = np.where(left > 0, have * weight, np.inf)
     sequence: list[int] = []
     for _ in range(places):
+        # The first of equals, in the order that `first_of_ties` gave
         winner = int(priority.argmin())
         have[winner] += 1
         left[winner] -= 1
@@ -87,6 +89,7 @@ def pick_among(
     count = min(count, len(among))
     if count <= 0:
         return Picks.none()
+    # Only the arrays that are read are cut: those of a large pool are memory-mapped files
     part = pool if len(among) == len(pool) else _with_needed(pool, strategy.needs).take(among)
     picks = strategy.pick(part, count, seed)
     indices = picks.indices if part is pool else among[picks.indices]

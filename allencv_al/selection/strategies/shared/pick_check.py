@@ -85,6 +85,7 @@ def checked_selection(strategy: object, selection: Any, pool: Pool, query_size: 
             f"{strategy}: select returned ids that are not in the pool: {listed(foreign)}"
         )
     indices = np.asarray([places[id] for id in selection.ids], np.int64)
+    # An overridden select passes the checks of _pick, in the words of select
     picks = Picks(indices, selection.scores, tuple(selection.reasons))
     checked_picks(strategy, picks, pool, min(query_size, len(pool)), "select")
     return selection

@@ -86,6 +86,7 @@ class UserFunction:
             loop: Loop number.
             logdir: Folder for the function's logs.
         """
+        # Copied: a function may change its lists, and the request is needed again for the record
         fresh = {
             key: list(value) if isinstance(value, list) else value for key, value in payload.items()
         }
@@ -119,6 +120,7 @@ class UserFunction:
         elif convention == "args":
             self._first_gets_args = first is not None and first != "args"
         elif convention == "auto" and is_other and first is not None:
+            # A function of one parameter with a name of its own takes the whole payload
             alone = required in ([first], []) and not named
             self._takes_payload = alone and first not in _CONFIG_NAMES and required == [first]
             self._first_gets_args = not self._takes_payload and (

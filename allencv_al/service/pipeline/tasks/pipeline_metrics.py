@@ -59,6 +59,7 @@ def metrics_of(
         PipelineError: The two do not match, or are no values of this task (422).
     """
     seen = task_of(predictions, labels)
+    # Boxes have a form that nothing else has, whatever the request says
     task = DETECTION if seen == DETECTION else task or seen
     if task == DETECTION:
         return {"task": task, **detection_metrics(predictions, labels, class_labels)}
