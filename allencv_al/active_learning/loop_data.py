@@ -78,12 +78,14 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         train, test = _split(train, experiment, settings.test_fraction)
         name_of_test = "active_learning.test_fraction"
     if settings.conditions is not None:
+        # Before the pool is changed: unknown classes are drawn from all of it
         test = None if test is None else settings.conditions.test(test, train)
         train = settings.conditions.pool(train)
     sources = [train]
     if experiment.pool_data_path is not None:
         keeps_labels = settings.annotator.needs_known_labels
         pool = read_pool(experiment.dataset_reader, experiment.pool_data_path, keeps_labels)
+        # An image that a table at train_data_path lists may lie in the folder of the pool
         sources.append(without_images_of(datasets.train, "train_data_path", pool))
         check_distinct(*sources)
     measured = test if test is not None else datasets.validation

@@ -141,6 +141,7 @@ def active_learn(
                 learner, experiment.settings, database, folder, experiment.seeds[0]
             )
             files = None
+            # Comparisons write none: their cells are records only
             if options.files:
                 write_environment(folder, code=user_code(written.as_dict()))
                 files = RunFiles(folder, written, learner, experiment.settings)
@@ -198,6 +199,7 @@ def is_waiting(folder: Path) -> bool:
     if not path.is_file():
         return False
     with RunDatabase(path, create=False) as database:
+        # Chosen and not answered; a later state means that the labels are there
         last = RoundStore(database).last()
     return last is not None and last[1] is State.SELECT
 

@@ -185,6 +185,7 @@ def _pool(text: str) -> list[Instance]:
     from allencv_al.selection.select_inputs import read_pool
 
     pool = [item for item in read_pool(text) if item.label is None]
+    # The database and the addresses of the page hold Unicode text only
     named = [item for item in pool if is_encodable(str(item.image))]
     if len(named) < len(pool):
         left = [item.id for item in pool if not is_encodable(str(item.image))]

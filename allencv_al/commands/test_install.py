@@ -91,6 +91,7 @@ def _check_decoding() -> str:
     _require(np.array_equal(load_image(file.getvalue()), pixels), "a PNG file")
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
+    # A JPEG has other pixels than what was saved, and their number is what counts here
     _require(load_image(file.getvalue()).shape == pixels.shape, "a JPEG file")
     return " (PNG, JPEG)"
 

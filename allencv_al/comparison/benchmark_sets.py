@@ -279,6 +279,7 @@ def benchmark_config(
     """
     found = SETS[name]
     query_size = query_size or found.query_size
+    # With those of the first, random query
     labels = query_size * (1 + (rounds or found.rounds))
     parts = found.parts or _parts_of_images(name, found, encoder, image_size)
     config: dict[str, Any] = {
@@ -335,6 +336,7 @@ def encoder_config(text: str) -> dict[str, Any] | None:
     if text == "pixels":
         return None
     if text == "offline":
+        # Its weights come with a package, so that a benchmark runs without the internet
         text = "timm:tf_efficientnet_lite0:package:efficientnet_lite0"
     kind, _, rest = text.partition(":")
     if kind == "timm":

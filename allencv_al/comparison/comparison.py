@@ -255,6 +255,7 @@ def _run(cells: Sequence[Cell], embeddings: Path, options: ComparisonOptions) ->
         return {}
     worker_options = WorkerOptions(embeddings, options.threads, options.packages)
     title = f"comparing {len(left)} runs"
+    # In rounds, as runs may take hours each
     with Progress(title, _rounds_of(left), "rounds") as progress:
         return run_cells(left, options.workers, worker_options, partial(progress.advance, 1))
 
@@ -291,6 +292,7 @@ def _learner(cells: Sequence[Cell], embeddings: Path, metric: str) -> Iterator[L
         _check_learner(learner, cells, metric)
         yield learner
     finally:
+        # Not done: a pipeline waits for the runs
         learner.close(is_done=False)
 
 

@@ -121,6 +121,7 @@ def rank_over_data_sets(heights: Mapping[str, Mapping[str, float]]) -> DatasetRa
         if all(name in found for found in heights.values())
     ]
     values = np.array([[heights[data_set][name] for data_set in data_sets] for name in shared])
+    # Ties share the mean of their ranks
     ranks = stats.rankdata(-values, axis=0) if shared else values
     order = np.argsort(ranks.mean(axis=1), kind="stable") if shared else np.arange(0)
     count, sets = len(shared), len(data_sets)

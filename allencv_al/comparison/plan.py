@@ -42,6 +42,7 @@ class Plan:
         # The strategy of the config is not run, unless it is among `strategies`
         block = {**(config.get("active_learning") or {}), "strategy": None}
         shared = user_code({**config, "active_learning": block})
+        # The empty name stands for code that all runs use
         return cls(dict(strategies), list(seeds), {"": shared, **_code_of(strategies)})
 
     @classmethod

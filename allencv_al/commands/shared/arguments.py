@@ -44,6 +44,7 @@ def seeds(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        # A slip such as 1-1000000000 must not fill the memory
         if last < first or last - first > _MOST_SEEDS:
             raise argparse.ArgumentTypeError(
                 f'expected a number of seeds, or seeds such as 3-7 or 2,5,9-11, found "{text}"'

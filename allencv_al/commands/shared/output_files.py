@@ -63,6 +63,7 @@ def output_faults(
             problem = f"{path} is an input, and would be replaced; name another file"
         elif problem is None and _is_image_below(path, locations):
             problem = f"{path} is one of the input images, and would be replaced"
+        # Links count as what they lead to: the second output would replace the first
         first = taken.setdefault(os.path.realpath(path), option)
         if problem is None and first != option and not _is_special(path):
             problem = f"{path} is also the file of {first}; name another one"
@@ -93,6 +94,7 @@ def _problem(path: Path) -> str | None:
             return f"expected a file, found the folder {path}"
         if _is_special(path):
             return None
+        # Folders that are absent will be made: the nearest one that exists must allow it
         folder = next(parent for parent in path.absolute().parents if parent.exists())
     except (OSError, ValueError) as error:  # the name is too long, or holds NUL
         reason = getattr(error, "strerror", None) or error
@@ -105,6 +107,7 @@ def _problem(path: Path) -> str | None:
 
 
 def _is_special(path: Path) -> bool:
+    # /dev/stdout, a pipe: nothing is replaced there
     return path.exists() and not path.is_file()
 
 

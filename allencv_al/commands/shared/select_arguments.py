@@ -146,6 +146,7 @@ class _Embeddings(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, values)
+        # argparse gives the one positional argument to ARCHIVE; `select` moves it to POOL
         self._pool.required = False
 
 

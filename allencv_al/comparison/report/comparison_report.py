@@ -175,6 +175,7 @@ def _profile_chart(summary: ComparisonSummary) -> PageChart | None:
 def _run_table(summary: ComparisonSummary, curves: Sequence[Curve]) -> TextTable:
     names = [bound.strategy for bound in summary.bounds]
     names += [found.strategy for found in summary.ranked()]
+    # In the order of the tables, bounds first
     rank = {name: place for place, name in enumerate(names)}
     rows = [
         (

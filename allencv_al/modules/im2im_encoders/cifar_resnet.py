@@ -30,6 +30,7 @@ _AKAMASTER_NAMES = NameMap(
 
 
 def _depth_of_blocks(depth: int) -> Iterator[tuple[str, str]]:
+    # Three stages of n blocks with two convolutions each, the first one and the linear layer
     if depth < 8 or depth % 6 != 2:
         yield "depth", f"expected 6n + 2 (8, 14, 20, 32, 44, 56, 110 ...), found {depth}"
 
@@ -85,6 +86,7 @@ class CifarResnetEncoder(FeatureEncoder):
         )
         for module in model.modules():
             if isinstance(module, torch.nn.Conv2d):
+                # The paper's own (He et al. 2015, arXiv:1502.01852)
                 torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         super().__init__(model, input_channels, requires_grad, (_AKAMASTER_NAMES,))
         self.read_weights_file(weights_file)
@@ -112,6 +114,7 @@ class _ZeroPaddedShortcut(torch.nn.Module):
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
+        # Half before and half behind, as the published weights were trained
         front = (after - before) // 2
         self.padding = (0, 0, 0, 0, front, after - before - front)
 

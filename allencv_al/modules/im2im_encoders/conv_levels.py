@@ -71,6 +71,7 @@ class ConvLevelsEncoder(FeatureEncoder):
         before = input_channels
         for level in range(num_levels):
             channels = base_channels * 2**level
+            # 1 x 1: it only changes the number of channels
             layers.append(_convolve(kind, before, channels, 1))
             layers += [
                 unit(kind, channels, kernel_size, activation or ReLU())
@@ -87,6 +88,7 @@ class _Residual(torch.nn.Module):
     ) -> None:
         super().__init__()
         layers: list[torch.nn.Module] = []
+        # A bottleneck with the norm first (He et al. 2016, arXiv:1603.05027)
         for size in (1, kernel, 1):
             layers.append(torch.nn.BatchNorm2d(channels))
             layers += _plain(kind, channels, size, activation)

@@ -57,12 +57,14 @@ class ResnetEncoder(FeatureEncoder):
         part = feature_part(resnet_model, build_classifier(resnet_model))
         part = part.up_to(_STEM + num_layers)
         model = part.sequential()
+        # A part of the network here, as in AllenCV, though pooling is an im2vec encoder's
         if do_last_layer_pooling:
             model.append(torch.nn.AdaptiveAvgPool2d(1))
         super().__init__(model, 3, requires_grad, (part.name_map("torchvision"),))
         if weights_file is not None:
             self.read_weights_file(weights_file)
         elif pretrained and reading_enabled():
+            # V1 as in AllenCV: V2 came later and gives other features
             tensors = published_weights(resnet_model, "IMAGENET1K_V1")
             if tensors is not None:
                 load_weights(self, tensors, f"torchvision's {resnet_model}", self.name_maps)

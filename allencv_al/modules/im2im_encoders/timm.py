@@ -61,4 +61,5 @@ class TimmEncoder(FeatureEncoder):
         features = self.model.forward_features(image)  # type: ignore[operator]
         if not isinstance(features, Tensor):
             raise ConfigurationError(f"{type(self).__name__} gives several maps, not a feature map")
+        # Swin and its kin keep channels last
         return features.permute(0, 3, 1, 2) if self._channels_last_output else features
