@@ -320,9 +320,8 @@ def _event(
 
 def _from_row(row: Sequence[Any]) -> LabelEvent:
     id, label, annotator, round, source, kind, *rest = row[1:]
-    label = (
-        None if label is None else class_name(label)
-    )  # files of version 0.1 may hold other spellings
+    # Files of version 0.1 may hold other spellings
+    label = None if label is None else class_name(label)
     return LabelEvent(row[0], id, label, annotator, round, source, LabelKind(kind), *rest)
 
 

@@ -89,6 +89,7 @@ class ConfigView:
             built = self._spec(name).build(self.values[name], join(self.path, name), scope)
         else:
             built = self.get(name)
+        # A rule looks at the object itself, which for a lazy part exists only once it is built
         return built.construct(**scope.extras) if isinstance(built, Lazy) else built
 
     def child(self, name: str) -> ConfigView | None:
@@ -182,6 +183,7 @@ def check_call(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
         if name in limited and isinstance(value, _CONFIG_VALUES)
         for fault in limited[name].faults(value, name, Scope())
     ]
+    # `hidden_channels.2` is a fault of hidden_channels, which no rule may look at
     refused = {fault.path.partition(".")[0] for fault in faults}
     # Rules see defaults as they see what was given: one value may be wrong beside a default only
     for name, argument in arguments.items():

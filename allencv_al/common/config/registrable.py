@@ -110,6 +110,7 @@ class FromParams(Configurable):
         for name, argument in signature_of(cast(Hashable, type(self))).arguments.items():
             if name in self.injected:
                 continue
+            # An attribute of the parameter's name, public or private, is taken for the argument
             kept = next((key for key in (name, f"_{name}") if key in vars(self)), None)
             if kept is not None:
                 found[name] = vars(self)[kept]
@@ -317,6 +318,7 @@ def _builtin_of(base: type[Registrable]) -> Mapping[str, str]:
     """Return the table of the family itself: a family within a family does not inherit it."""
     table: Mapping[str, str] = vars(base).get("builtin", {})
     if base.__module__.startswith(_OWN_PACKAGE):
+        # Only for families of this package: a user's family may have the same name
         table = {**table, **components_above.get(base.registry_name(), {})}
     return table
 

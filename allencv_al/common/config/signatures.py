@@ -246,6 +246,7 @@ def _read(
     skip_first: bool,
 ) -> tuple[dict[str, Argument], bool]:
     """Return the parameters of a constructor, and whether it has `**kwargs`."""
+    # A decorated constructor has the parameters of what it wraps
     function = inspect.unwrap(function)
     parameters = list(inspect.signature(function).parameters.values())
     if skip_first:
@@ -295,9 +296,8 @@ def _namespaces(
     name: str, function: Callable[..., Any], owner: type | None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the names that an annotation may use: of its module, and of its class."""
-    for base in (
-        owner.__mro__ if owner else ()
-    ):  # a dataclass inherits fields, not a constructor, from its module
+    # A dataclass inherits fields, not a constructor: their names are those of the base's module
+    for base in owner.__mro__ if owner else ():
         if "__dataclass_fields__" in vars(owner) and name in vars(base).get("__annotations__", {}):
             return _module_names(base.__module__), vars(base)
     unwrapped = getattr(function, "__func__", function)

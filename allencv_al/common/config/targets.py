@@ -79,6 +79,7 @@ class Target:
     @property
     def is_custom(self) -> bool:
         """Whether the class reads its own parameters, so that nothing can be said beforehand."""
+        # By a mark, since `FromParams` is above this module
         own = getattr(getattr(self.cls, "from_params", None), "__func__", None)
         return own is not None and not getattr(own, _BY_SIGNATURE, False)
 
@@ -263,6 +264,7 @@ def _located(message: str, path: str, signature: Signature) -> list[Fault]:
     Each line is a fault of its own if it begins with an argument, or a place inside one.
     """
     parts = [line.partition(": ") for line in message.splitlines()]
+    # Every line names an argument: each is a fault of its own
     if parts and all(colon and _argument(name) in signature.arguments for name, colon, _ in parts):
         return [Fault(join(path, name), rest) for name, _, rest in parts]
     name, colon, rest = message.partition(": ")

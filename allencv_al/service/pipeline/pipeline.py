@@ -206,9 +206,8 @@ class Pipeline:
 
 def _access(token: str | None, token_file: str | Path | None) -> Access:
     if token_file is not None:
-        return FileAccess(
-            TokenFile(Path(token_file).absolute())
-        )  # a function may change the current folder
+        # Absolute, since a function may change the current folder
+        return FileAccess(TokenFile(Path(token_file).absolute()))
     return OpenAccess() if token is None else TokenAccess({token: Identity("")})
 
 

@@ -49,11 +49,8 @@ _LENGTHS = re.compile(rb"(?im)^(content-length|transfer-encoding)[ \t]*:([^\r\n]
 _TWO_LENGTHS = "expected one Content-Length or one Transfer-Encoding, found several"
 _NOT_IN_1_0 = "HTTP/1.0 has no Transfer-Encoding; send Content-Length"
 _LONG_CHUNK = "the line with the size of a chunk, or the trailer, is too long"
-_OWN_FAULTS = (
-    _TWO_LENGTHS,
-    _NOT_IN_1_0,
-    _LONG_CHUNK,
-)  # messages of waitress repeat parts of the request
+# Other messages are waitress's, which repeat parts of the request
+_OWN_FAULTS = (_TWO_LENGTHS, _NOT_IN_1_0, _LONG_CHUNK)
 
 
 class _DiskFullError(Error):  # type: ignore[misc]

@@ -108,9 +108,8 @@ def document(
     for item in dumped["paths"].values():
         for operation_dump in item.values():
             for parameter in operation_dump.get("parameters", ()):
-                for (
-                    name
-                ) in _OF_QUERIES_ONLY:  # the library writes them as false for path parameters too
+                # The library writes them as false for path parameters too
+                for name in _OF_QUERIES_ONLY:
                     parameter.pop(name, None)
     if needs_token:
         dumped.setdefault("components", {})["securitySchemes"] = {

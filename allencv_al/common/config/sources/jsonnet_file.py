@@ -141,6 +141,7 @@ def _run(name: str, job: dict[str, Any]) -> dict[str, str]:
     found = importlib.util.find_spec("_jsonnet")
     if found is None or found.origin is None:
         raise ModuleNotFoundError("No module named '_jsonnet'; install jsonnet", name="_jsonnet")
+    # The worker starts without site packages (-I -S, 15 ms): it is told where jsonnet lies
     packages = str(Path(found.origin).parent)
     command = [sys.executable, "-I", "-S", str(_WORKER), packages, str(SECONDS)]
     try:
@@ -253,6 +254,7 @@ def apply_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> 
 
 def _set(config: dict[str, Any], dotted: str, value: Any, with_hint: bool) -> Fault | None:
     parts = [part.replace("\\.", ".") for part in _DOT.split(dotted)]
+    # A key that is there, else one that may be new in an object that is there
     *parents, last = _names_in(config, parts) or _names_in(config, parts, new=True) or parts
     holder: Any = config
     for depth, part in enumerate(parents):
@@ -313,6 +315,7 @@ def _names_in(holder: Any, parts: list[str], new: bool = False) -> list[str] | N
 def _has(holder: Any, part: str) -> bool:
     if isinstance(holder, dict):
         return part in holder
+    # Longer digits would be read for nothing: no list is so long
     is_index = part.isdecimal() and len(part) < 10
     return isinstance(holder, list) and is_index and int(part) < len(holder)
 

@@ -97,6 +97,7 @@ def limited(spec: TypeSpec, metadata: Iterable[Any]) -> TypeSpec:
                 finite = True
 
     def within(part: TypeSpec) -> TypeSpec:
+        # Limits around a union hold for each of its types that they fit
         if isinstance(part, UnionSpec):
             return UnionSpec(tuple(map(within, part.options)))
         if part in (ScalarSpec(int), ScalarSpec(float)):
@@ -229,6 +230,7 @@ def makes_specs(make: ClassMaker) -> ClassMaker:
 
     So the specs of objects, which need the specs of their arguments, can stand above this module.
     """
+    # In the order of imports; each is for classes that no other one takes
     _CLASS_MAKERS.append(make)
     return make
 

@@ -69,6 +69,7 @@ class UnionSpec(TypeSpec):
             judged.append((option, list(option.faults(value, path, scope))))
             if not judged[-1][1]:
                 return judged[-1]
+        # The option that is right in most: its faults lie deepest
         return max(judged, key=lambda pair: _depths(pair[1]))
 
     @overrides
@@ -152,6 +153,7 @@ class ListSpec(TypeSpec):
                     message = f"expected a value without parts, found {repr_json(inner)}"
                     yield Fault(join(path, index), message)
         try:
+            # By text: lists and objects cannot be hashed
             texts = [json.dumps(inner, sort_keys=True, default=dict) for inner in value]
         except (TypeError, ValueError, RecursionError):
             return  # objects from Python code: the set itself leaves doubles out

@@ -89,6 +89,7 @@ def _definition(
     key: str, target: Target, name: str | None, definitions: dict[str, Any]
 ) -> dict[str, Any]:
     if key not in definitions:
+        # Before its content, which may refer back to it
         definitions[key] = {}
         definitions[key] = _target_schema(target, name, definitions)
     return {"$ref": f"#/$defs/{key}"}
@@ -165,6 +166,7 @@ class ObjectSpec(TypeSpec):
         value = self.cls.expand_shorthand(value)
         if not isinstance(value, Mapping):
             return None, {}, [self.expected(value, path)]
+        # A copy, from which `type` is taken out
         arguments = dict(value.params if isinstance(value, Params) else value)
         if "_pretrained" in arguments:
             return None, arguments, [Fault(join(path, "_pretrained"), _NO_PRETRAINED)]

@@ -150,9 +150,8 @@ def as_numbers(values: Sequence[Any], what: str) -> NDArray[np.float64]:
     found = []
     for value in values:
         value = as_array(value)
-        if (
-            isinstance(value, list | tuple) and len(value) == 1
-        ):  # a row of [N, 1], as networks predict
+        # A row of [N, 1], as networks predict
+        if isinstance(value, list | tuple) and len(value) == 1:
             value = as_array(value[0])
         if isinstance(value, np.ndarray | np.generic) and np.size(value) == 1:
             value = value.item()
