@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -15,12 +13,11 @@ from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.rounds.round_metrics import predicted_classes, top_probabilities
 from allencv_al.common.config.registrable import FromParams
 from allencv_al.common.errors import ConfigurationError
-from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import AuditStore, is_audit
+from allencv_al.labels.copies import copies_of_images
 from allencv_al.labels.database import Database
 from allencv_al.labels.label_store import UNTOLD, LabelEvent, LabelKind
 from allencv_al.labels.run_database import Query
-from allencv_al.labels.sessions.copies import copies_of
 from allencv_al.metrics.accuracy_interval import (
     AccuracyEstimate,
     mean_confidence,
@@ -117,7 +114,7 @@ class RunAudit:
             if new:
                 logger.info("audit: drew %d of %d images", len(new), len(self._candidates))
         self.ids = frozenset(self._store.ids())
-        self.held_out = self.ids | _copies(self._learner.items, self.ids)
+        self.held_out = self.ids | copies_of_images(self._learner.items, self.ids).keys()
         if len(self.held_out) > len(self.ids):
             logger.info(
                 "audit: %d copies of its images are not asked for",
@@ -191,28 +188,6 @@ class RunAudit:
 
 def _is_of_data(event: LabelEvent) -> bool:
     return event.source == "dataset"
-
-
-def _copies(items: Iterable[Instance], ids: Collection[str]) -> set[str]:
-    """Return the items with the same content as one of `ids`, which are not among them."""
-    if not ids:
-        return set()
-    ordered = sorted(items, key=lambda item: item.id not in ids)  # the sample counts as original
-    files = {item.id: Path(item.image) for item in ordered if isinstance(item.image, str | Path)}
-    found = copies_of(files)
-    first: dict[bytes, str] = {}
-    for item in ordered:
-        content = _content(item.image)
-        if content is not None and first.setdefault(content, item.id) != item.id:
-            found[item.id] = first[content]
-    return {copy for copy, original in found.items() if original in ids and copy not in ids}
-
-
-def _content(image: object) -> bytes | None:
-    """Return a digest of an image that is no file; None without content."""
-    if isinstance(image, np.ndarray):
-        return hashlib.sha256(np.ascontiguousarray(image).data).digest()
-    return hashlib.sha256(image).digest() if isinstance(image, bytes) and image else None
 
 
 def audit_text(metrics: Mapping[str, float | None]) -> str | None:

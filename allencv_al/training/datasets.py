@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
+from allencv_al.labels.copies import copies_of_images
 
 logger = logging.getLogger(__name__)
 
@@ -107,22 +108,31 @@ def check_learnable(datasets: Datasets) -> None:
 def without_audit(datasets: Datasets, reader: DatasetReader) -> Datasets:
     """Return the data sets with the audited images apart: in `audit`, not where models learn.
 
+    Byte-equal copies of audited images are in neither.
+
     Args:
         datasets: The data sets.
         reader: The reader of images that measure.
     """
-    audited = [item for item in datasets.train if is_audit(item) and item.label is not None]
-    train = _unaudited(datasets.train)
-    if train is datasets.train:
+    marked = [item for item in datasets.train if is_audit(item)]
+    if not marked:
         return datasets
+    audited = [item for item in marked if item.label is not None]
+    copies = copies_of_images(datasets.train, {item.id for item in marked})
+    if copies:
+        logger.warning(
+            "train_data_path: %d images are byte-equal to audited ones: not learned (%s)",
+            *(len(copies), listed([f"{copy} to {of}" for copy, of in copies.items()], _MOST_NAMED)),
+        )
+    train = _unaudited(datasets.train, copies)
     # Validation chooses the best epoch, and so would make the audit too good
     validation = datasets.validation and _unaudited(datasets.validation)
     audit = Dataset(reader, audited) if audited else None
     return replace(datasets, train=train, validation=validation, audit=audit)
 
 
-def _unaudited(dataset: Dataset) -> Dataset:
-    kept = [item for item in dataset if not is_audit(item)]
+def _unaudited(dataset: Dataset, copies: Collection[str] = ()) -> Dataset:
+    kept = [item for item in dataset if not is_audit(item) and item.id not in copies]
     if len(kept) == len(dataset):
         return dataset
     return Dataset(dataset.reader, kept, dataset.skipped, dataset.unreadable)

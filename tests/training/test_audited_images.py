@@ -48,6 +48,25 @@ def test_audited_images_are_apart(linear_config: MakeConfig, table: Path) -> Non
     assert "unknown" not in vocabulary.get_token_to_index_vocabulary()
 
 
+def test_copies_of_audited_images_are_not_learned(
+    linear_config: MakeConfig,
+    table: Path,
+    digits: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    audited, other = sorted(digits.rglob("*.png"))[:2]
+    for name, of in (("twin.png", audited), ("copy of a training image.png", other)):
+        (tmp_path / name).write_bytes(of.read_bytes())
+        with table.open("a") as file:
+            file.write(f"{tmp_path / name},train,{of.parent.name}\n")
+    config = config_of(linear_config, table)
+    datasets, _ = Experiment.from_checked(Params(config)).prepare()
+    assert len(datasets.train) == 46
+    assert "twin.png" not in {Path(str(item.image)).name for item in datasets.train}
+    assert "1 images are byte-equal to audited ones: not learned" in caplog.text
+
+
 def test_they_measure_the_model_and_evaluate_agrees(
     linear_config: MakeConfig, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

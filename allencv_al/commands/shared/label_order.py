@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _OWNER = "the command line"
 _MOST_NAMED = 3
+_IS_WHOLE = "whole_folder"
 _AUDIT_SEED = 0  # not --seed: another order must not draw another sample
 
 logger = logging.getLogger(__name__)
@@ -40,18 +41,24 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     store.classes.add(args.classes, _OWNER)
     _draw_audit(store, args.audit, pool)
     known, batch = store.items.numbers(), store.items.batch()
-    before = store.ordering()
-    order = _order(args, before or {})
+    stored = store.ordering()
+    # Not part of the order: whether all images of the folder are asked for
+    was_whole = stored is None or bool(stored.pop(_IS_WHOLE, False))
+    before = stored or {}
+    order = _order(args, before)
     # With another order, labeled images are done and all others are ranked again
     is_other = bool(known and before and order and order != before)
     taken = store.items.answered() if is_other else known
     audit = store.audit.ids()
-    left = [item for item in pool if item.id not in taken and item.id not in audit]
-    size = len(left)
+    held_out = audit | _copies_of_audit(pool, audit)
+    left = [item for item in pool if item.id not in taken and item.id not in held_out]
+    size, is_whole = len(left), args.query_size is None
     if args.query_size is not None:  # besides the audit
         chosen = len(known.keys() - audit)
         size = min(size, args.query_size if is_other else max(0, args.query_size - chosen))
-    seed = (before or {}).get("seed", 0) if args.seed is None else args.seed
+    elif known and not was_whole and args.audit is not None and not is_other:
+        size, is_whole = 0, False  # more images for the audit, not all that were never asked for
+    seed = before.get("seed", 0) if args.seed is None else args.seed
     labeled = [] if batch is None else _labeled(store, batch.batch, pool)
     items = _ordered(store, args, pool, left, labeled, size, seed) if size else []
     if not store.classes.all():
@@ -66,8 +73,8 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     if is_other or (any(item.id not in known for item in waiting) and known):
         # The audit first: also images that waited in the order of a strategy lose their guesses
         store.items.ask_first(batch.batch, [*waiting, *(items if is_other else ())])
-    if order or before is None:
-        store.set_ordering(order or {"strategy": None, "model": None, "seed": 0})
+    order = order or before or {"strategy": None, "model": None, "seed": 0}
+    store.set_ordering({**order, _IS_WHOLE: is_whole})
     if known:
         _log_order(args, known, items, is_other)
     _warn_about_missing_files(store, batch.batch)
@@ -84,6 +91,16 @@ def _draw_audit(store: LabelingStore, size: int | None, pool: Sequence[Instance]
     new = store.audit.draw([item.id for item in pool], size or 0, _AUDIT_SEED)
     if new:
         logger.info("audit: drew %d of %d images, which are asked for first", len(new), len(pool))
+
+
+def _copies_of_audit(pool: Sequence[Instance], audit: Collection[str]) -> set[str]:
+    """Return the images that would tell a model an image of the audit, which are not asked for."""
+    from allencv_al.labels.copies import copies_of_images
+
+    copies = copies_of_images(pool, audit)
+    if copies:
+        logger.info("audit: %d byte-equal copies of its images are not asked for", len(copies))
+    return set(copies)
 
 
 def _blind(items: Sequence[Instance]) -> list[NewItem]:
@@ -144,7 +161,7 @@ def _ordered(
     seed: int,
 ) -> list[NewItem]:
     """Return the next `size` images, in labeling order."""
-    from allencv_al.labels.sessions.copies import copies_of
+    from allencv_al.labels.copies import copies_of
     from allencv_al.labels.sessions.items import NewItem
 
     if args.query_size is not None or args.strategy is not None:

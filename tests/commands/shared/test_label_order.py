@@ -188,6 +188,41 @@ def test_an_audit_is_asked_for_first_and_without_guesses(
     assert all(not item.guess for item in waiting if item.id in grown)
 
 
+def test_a_larger_audit_alone_asks_for_no_other_image(served: list[Any], pictures: Path) -> None:
+    command = ["label", str(pictures), "--classes", "Cat", "--audit"]
+    folder = pictures.with_name("pictures-labels")
+    assert main([*command, "1", "-k", "2"]) == 130
+    first = set(items(folder))
+    assert main([*command, "3"]) == 130
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        audit = store.audit.ids()
+    assert len(audit) == 3
+    assert set(items(folder)) == first | audit, "five images would be all that are left"
+    assert main(command[:-1]) == 130
+    assert len(items(folder)) == 7, "without an audit or a number, all"
+    Path(pictures / "later.png").write_bytes((pictures / items(folder)[0]).read_bytes() + b"0")
+    assert main([*command, "3"]) == 130
+    assert len(items(folder)) == 8, "a whole folder stays whole"
+
+
+def test_copies_of_audited_images_are_not_asked_for(
+    served: list[Any], pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = ["label", str(pictures), "--classes", "Cat", "--audit", "2"]
+    assert main(command) == 130
+    folder = pictures.with_name("pictures-labels")
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        audit = store.audit.ids()
+    copy = "copy of an audited one.png"
+    (pictures / copy).write_bytes((pictures / sorted(audit)[0]).read_bytes())
+    assert main(command) == 130
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        grown = store.audit.ids()
+    assert copy not in grown, "another name would be drawn: choose one for this test"
+    assert copy not in items(folder)
+    assert "audit: 1 byte-equal copies of its images are not asked for" in caplog.text
+
+
 def test_the_table_marks_the_audit(
     served: list[Any], pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
