@@ -11,6 +11,7 @@ from typing import Any
 
 from allencv_al.active_learning.audit import RunAudit, audit_text
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
+from allencv_al.active_learning.rounds.forecast import forecast_text
 from allencv_al.active_learning.rounds.pool_figures import PoolFigures
 from allencv_al.active_learning.rounds.round_metrics import (
     class_entropy,
@@ -23,7 +24,7 @@ from allencv_al.active_learning.rounds.round_outputs import RoundOutputs, output
 from allencv_al.active_learning.rounds.round_record import RoundRecord, read_record, read_records
 from allencv_al.active_learning.run_items import RunItems
 from allencv_al.active_learning.settings import ActiveLearningSettings
-from allencv_al.active_learning.stop_rules.base import first_reason
+from allencv_al.active_learning.stop_rules.base import first_reason, target_accuracy
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.atomic_file import make_folder, sweep_temporaries
 from allencv_al.common.names import counted
@@ -439,6 +440,11 @@ class ActiveLearningLoop:
             "" if accuracy is None else f", accuracy {accuracy:.4f}",
             "" if audited is None else f", accuracy {audited}",
         )
+        target = target_accuracy(self.settings.stop)
+        if record.labels and (audited is not None or target is not None):
+            text = forecast_text(self.records(), target, self.labels.median_seconds())
+            if text:
+                logger.info("forecast: %s", text)
         self.hooks.on_round(record)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import statistics
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from allencv_al.active_learning.report.run_report import (
 )
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
-from allencv_al.active_learning.stop_rules.rules import ForecastRule, TargetMetric
+from allencv_al.active_learning.stop_rules.base import target_accuracy
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 from allencv_al.common.files.atomic_file import write_text
@@ -41,7 +40,6 @@ LABELS_NAME = "labels.csv"
 SHEET_NAME = "picks.png"
 TEST_ITEMS_NAME = "test_images.csv"
 THUMBNAIL_SIDE = 96  # pixels
-_ACCURACIES = ("accuracy", "audit_accuracy", "audit_low")
 _SECONDS_BETWEEN = 60.0  # rounds on embeddings may take about a second
 
 
@@ -82,7 +80,7 @@ class RunFiles:
         records = loop.records()
         if with_model and any(record.labels for record in records):
             self._learner.write_archive(self._folder)
-        lines = run_lines(records, self._target())
+        lines = run_lines(records, target_accuracy(self._settings.stop))
         if lines:
             text = ChartText(title=self._folder.name)
             write_line_chart(self._folder / CURVE_NAME, lines, text)
@@ -108,21 +106,11 @@ class RunFiles:
             else "the pipeline",
             retrain=self._settings.retrain,
             test_items=None if matrix is None else sum(map(sum, matrix)),
-            target=self._target(),
-            seconds_per_label=_pace(labels),
+            target=target_accuracy(self._settings.stop),
+            seconds_per_label=labels.median_seconds(),
             config=config,
             environment=read_environment(self._folder),
         )
-
-    def _target(self) -> float | None:
-        """Return the accuracy that a stop rule aims at, if any."""
-        targets = [
-            rule.target if isinstance(rule, ForecastRule) else rule.value
-            for rule in self._settings.stop
-            if isinstance(rule, ForecastRule)
-            or (isinstance(rule, TargetMetric) and rule.metric in _ACCURACIES)
-        ]
-        return max(targets, default=None)
 
     def _write_labels(self, labels: Mapping[str, str], audit: Collection[str]) -> None:
         """Write all current labels as a table for the reader `manifest`."""
@@ -156,12 +144,6 @@ class RunFiles:
             return thumbnail_png_bytes(item, THUMBNAIL_SIDE)
         except AllenCVError:
             return None
-
-
-def _pace(labels: LabelStore) -> float | None:
-    """Return the median seconds that annotators spent on a label; None if none was measured."""
-    spent = [event.seconds for event in labels.events() if event.seconds is not None]
-    return statistics.median(spent) if spent else None
 
 
 def _has_image(item: Instance) -> bool:

@@ -79,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate the model; write the metrics as a table or as JSON."""
     from allencv_al.common.files.atomic_file import write_json
+    from allencv_al.metrics.accuracy_interval import with_intervals
     from allencv_al.models.archive import load_archive
     from allencv_al.predictors.prediction_json import to_json_value
     from allencv_al.selection.pool.embedding_loader import stored_loader
@@ -100,8 +101,12 @@ def run(args: argparse.Namespace) -> int:
     loader = _data_loader(archive, dataset, args.batch_size)
     encoded = stored_loader(loader, archive.model, store_at(args.embedding_cache), args.precision)
     with _predictions(args.predictions_output_file, archive.model, dataset) as on_batch:
-        metrics = to_json_value(
-            evaluate(archive.model, encoded, args.cuda_device, args.precision, on_batch=on_batch)
+        metrics = with_intervals(
+            to_json_value(
+                evaluate(
+                    archive.model, encoded, args.cuda_device, args.precision, on_batch=on_batch
+                )
+            )
         )
     if audited is not None:
         metrics.update(_interval(archive, audited, args.batch_size, args.cuda_device))

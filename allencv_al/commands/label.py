@@ -292,9 +292,10 @@ def _names(text: str) -> list[str]:
 
 _EPILOG = """\
 Labels are stored at once in DIR/labeling.sqlite, and written to DIR/labels.csv for the dataset
-reader "manifest". The same command resumes the labeling; images added to the folder
-since then come last. A larger -k adds images up to N. With another strategy, model or seed, the
-images without an answer are reordered, and with -k the first N of them come next; none is removed.
+reader "manifest". The same command resumes the labeling; images added to the folder since then come
+last. A larger -k adds images up to N; a larger --audit without -k adds images to the audit alone.
+With another strategy, model or seed, the images without an answer are reordered, and with -k the
+first N of them come next; none is removed.
 
 Number keys choose a class, z undoes the last answer, ? shows all keys. Several annotators may label
 at once; no two get the same image, unless --labels-per-image is set.

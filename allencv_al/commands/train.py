@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allencv_al.commands.shared import arguments
 
 if TYPE_CHECKING:
     from allencv_al.common import Params
+    from allencv_al.training.training_run import Encoded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,21 +45,27 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.folds is not None:
         return _cross_validate(args, params)
-    from allencv_al.selection.pool.embedding_loader import stored_loader
-    from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.training.training_run import train
 
-    store = store_at(args.embedding_cache)
     metrics = train(
         params,
         args.serialization_dir,
         recover=args.recover,
         force=args.force,
         source=str(args.param_path),
-        encoded=lambda loader, model, precision: stored_loader(loader, model, store, precision),
+        encoded=_encoded(args),
     )
     sys.stdout.write(_summary(metrics, args.serialization_dir))
     return 0
+
+
+def _encoded(args: argparse.Namespace) -> Encoded:
+    """Return what makes loaders of embeddings, by the store of the command line."""
+    from allencv_al.selection.pool.embedding_loader import stored_loader
+    from allencv_al.selection.pool.embedding_store import store_at
+
+    store = store_at(args.embedding_cache)
+    return lambda loader, model, precision: stored_loader(loader, model, store, precision)
 
 
 def _cross_validate(args: argparse.Namespace, params: Params) -> int:
@@ -74,6 +81,7 @@ def _cross_validate(args: argparse.Namespace, params: Params) -> int:
         recover=args.recover,
         force=args.force,
         source=str(args.param_path),
+        encoded=_encoded(args),
     )
     lines = [
         f"{name}: {value:.4f} (deviation {found['deviation'][name]:.4f} over {args.folds} folds)"
@@ -84,23 +92,33 @@ def _cross_validate(args: argparse.Namespace, params: Params) -> int:
     return 0
 
 
-def _summary(metrics: dict[str, object], folder: Path) -> str:
+def _summary(metrics: dict[str, Any], folder: Path) -> str:
+    from allencv_al.metrics.accuracy_interval import AccuracyEstimate
+
     wanted = ("best_epoch", "best_validation_accuracy", "test_accuracy", "test_loss")
     lines = [
-        f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}"
+        f"{name}: {value:.4f}{_interval(metrics, name)}"
+        if isinstance(value, float)
+        else f"{name}: {value}"
         for name in wanted
         if (value := metrics.get(name)) is not None
     ]
     if metrics.get("audit_labels"):
-        value, low, high = (
-            f"{100 * float(str(metrics[f'audit_{name}'])):.1f}"
-            for name in ("accuracy", "low", "high")
-        )
-        images = metrics["audit_labels"]
-        lines.append(f"audit: accuracy {value} % ({low} to {high} %) by {images} images")
+        value, low, high = (metrics[f"audit_{name}"] for name in ("accuracy", "low", "high"))
+        estimate = AccuracyEstimate(value, low, high, metrics["audit_labels"])
+        lines.append(f"audit: accuracy {estimate} by {estimate.labels} images")
     elif not lines:
         lines.append(
             "accuracy: not measured; give validation_data_path or validation_fraction, or label an "
             "audit sample (label --audit 50)"
         )
     return "\n".join([*lines, f"model: {folder / 'model.tar.gz'}"]) + "\n"
+
+
+def _interval(metrics: dict[str, Any], name: str) -> str:
+    """Return the interval of an accuracy, in brackets; empty where there is none."""
+    low, high = (metrics.get(f"{name}_{end}") for end in ("low", "high"))
+    if low is None or high is None:
+        return ""
+    images = metrics[name.replace("accuracy", "images")]
+    return f" ({low:.4f} to {high:.4f} by {images} images)"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -233,6 +234,11 @@ class LabelStore:
                 event.id, None, annotator, event.round, event.source, kind=LabelKind.UNDO
             )
             return _append(connection, new, event_id)
+
+    def median_seconds(self) -> float | None:
+        """Return the median time that annotators spent on an answer; None if none was measured."""
+        rows = self._database.rows("SELECT seconds FROM label_event WHERE seconds IS NOT NULL")
+        return statistics.median(seconds for (seconds,) in rows) if rows else None
 
     def events(self, after: int = 0) -> list[LabelEvent]:
         """Return all events, oldest first.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -104,6 +106,29 @@ def sample_accuracy(
         size = math.inf if not left else size * (population - 1) / left
     low, high = wilson_interval(value, size, level)
     return AccuracyEstimate(value, low, high, labels, weight)
+
+
+def with_intervals(metrics: Mapping[str, Any], level: float = 0.95) -> dict[str, Any]:
+    """Return metrics with the ends of the interval behind each accuracy.
+
+    An accuracy whose confusion matrix, of the same prefix, tells the number of images (`accuracy`,
+    `best_validation_accuracy` ...) is followed by `..._accuracy_low`, `..._accuracy_high` and
+    `..._images`. The interval is that of random images of the same kind: `wilson_interval`.
+
+    Args:
+        metrics: Metrics as JSON values.
+        level: Probability with which such an interval contains the accuracy.
+    """
+    found: dict[str, Any] = {}
+    for name, value in metrics.items():
+        found[name] = value
+        prefix = name.removesuffix("accuracy")
+        counts = metrics.get(f"{prefix}confusion_matrix")
+        images = sum(map(sum, counts)) if name != prefix and isinstance(counts, list) else 0
+        if images and isinstance(value, float):
+            low, high = wilson_interval(value, images, level)
+            found |= {f"{name}_low": low, f"{name}_high": high, f"{prefix}images": images}
+    return found
 
 
 def mean_confidence(probabilities: ArrayLike) -> float | None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.atomic_file import write_json
-from allencv_al.training.run_folder import METRICS_NAME, check_run_folder
-from allencv_al.training.training_run import WITHOUT_EFFECT, train
+from allencv_al.training.run_folder import METRICS_NAME, check_run_folder, read_config
+from allencv_al.training.training_run import WITHOUT_EFFECT, Encoded, train
 
 logger = logging.getLogger(__name__)
 
 FOLDS_NAME = "folds.json"
+_FOLD = "fold-"
 
 
 def cross_validate(
@@ -27,6 +29,7 @@ def cross_validate(
     recover: bool = False,
     force: bool = False,
     source: str = "the configuration",
+    encoded: Encoded | None = None,
 ) -> dict[str, Any]:
     """Train once for each fold, which validates, on the others; return mean and deviation.
 
@@ -40,8 +43,9 @@ def cross_validate(
             figures.
         folds: Number of folds, from 2.
         recover: Keep the folds that are done, and resume the one that was interrupted.
-        force: Replace the folds in the folder.
+        force: Replace the folds in the folder, also those of a larger number of folds.
         source: The name of the config in messages.
+        encoded: See `train`; without it each fold encodes all images anew.
 
     Returns:
         What folds.json holds: `folds`, the metrics of each, `mean` and `deviation` by metric.
@@ -63,7 +67,9 @@ def cross_validate(
             found.append(json.loads((place / METRICS_NAME).read_text(encoding="utf-8")))
             continue
         logger.info("fold %d of %d", fold + 1, folds)
-        found.append(train(changed, place, recover and place.is_dir(), force, source))
+        found.append(train(changed, place, recover and place.is_dir(), force, source, encoded))
+        if force and not fold:  # the config works: what another one left goes with its fold 0
+            _remove_others(folder, {place for place, _ in runs})
     result = {"folds": found, **_mean_and_deviation(found)}
     write_json(folder / FOLDS_NAME, result)
     return result
@@ -82,7 +88,7 @@ def _runs(
         )
     changes = [{"validation_fraction": 1 / folds, "validation_fold": k} for k in range(folds)]
     return [
-        (folder / f"fold-{fold}", Params({**config, **change}))
+        (folder / f"{_FOLD}{fold}", Params({**config, **change}))
         for fold, change in enumerate(changes)
     ]
 
@@ -99,6 +105,17 @@ def _mean_and_deviation(found: Sequence[Mapping[str, Any]]) -> dict[str, dict[st
     }
 
 
+def _remove_others(folder: Path, folds: Collection[Path]) -> None:
+    """Remove the folds that are none of `folds`, and the figures of all."""
+    (folder / FOLDS_NAME).unlink(missing_ok=True)
+    for other in folder.glob(f"{_FOLD}*"):
+        is_number = other.name.removeprefix(_FOLD).isdecimal()
+        if other not in folds and is_number and read_config(other) is not None:
+            logger.info("%s: removed, there are %d folds now", other, len(folds))
+            shutil.rmtree(other)
+
+
 def _is_figure(name: str, value: Any) -> bool:
     is_number = isinstance(value, float | int) and not isinstance(value, bool)
+    is_number = is_number and not name.endswith(("_low", "_high", "_images"))
     return is_number and name.startswith(("best_validation_", "test_", "audit_"))

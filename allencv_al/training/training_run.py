@@ -17,7 +17,7 @@ from allencv_al.common.seeding import seed_everything
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.metrics.accuracy_interval import AccuracyEstimate
+from allencv_al.metrics.accuracy_interval import AccuracyEstimate, with_intervals
 from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model
 from allencv_al.models.precision import Precision
@@ -124,6 +124,7 @@ def train(
                 metrics.update(_test(trainer, loaders.test, vocabulary, folder))
             if datasets.audit is not None and loaders.audit is not None:
                 metrics.update(_audit(trainer, loaders.audit, datasets.audit))
+            metrics = with_intervals(metrics)
             atomic_file.write_json(folder / METRICS_NAME, metrics)
     return metrics
 

@@ -92,6 +92,27 @@ def test_each_round_is_measured_on_images_that_none_trains_on(
         assert audit_text(record.metrics) is not None
 
 
+def test_the_log_tells_accuracy_and_forecast(
+    linear_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    asked = []
+
+    def tell(records: list[RoundRecord], target: float | None, pace: float | None) -> str:
+        asked.append((len(records), target, pace))
+        return "so many"
+
+    monkeypatch.setattr("allencv_al.active_learning.loop.forecast_text", tell)
+    stop = [{"type": "target_metric", "metric": "audit_accuracy", "value": 0.99}]
+    run(linear_config(budget=16, audit={"size": 8}, stop=stop), tmp_path)
+    assert asked == [(2, 0.99, None), (3, 0.99, None)]
+    assert caplog.text.count("by 8 audited images") == 2
+    assert caplog.text.count("forecast: so many") == 2
+
+
 def test_a_repeated_run_draws_the_same_audit_and_picks(
     linear_config: MakeConfig, tmp_path: Path
 ) -> None:

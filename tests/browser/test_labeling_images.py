@@ -151,6 +151,29 @@ def test_back_leads_to_the_view_before(new_page: Any, make_labeling: MakeLabelin
     expect(page.locator("#file-name")).not_to_be_empty()
 
 
+def test_the_accuracy_and_the_forecast_are_shown_beside_the_image(
+    new_page: Any, make_labeling: MakeLabeling
+) -> None:
+    labeling = make_labeling(2, round=6)
+    audited = "87.9 % (80.5 to 92.8 %) by 100 audited images"
+    rounds = [{"round": 5, "labels": 90, "accuracy": 0.879, "audited": audited}]
+    forecast = "95 % needs 640 (530 to 750) labels more, about 21 minutes at your pace."
+
+    def audit(route: Any) -> None:
+        session = route.fetch().json()
+        session["loop"] = {"state": "waiting", "rounds": rounds, "forecast": forecast, "files": []}
+        route.fulfill(json=session)
+
+    for width, height in ((1280, 800), (390, 844)):
+        page = new_page(width, height)
+        page.route("**/api/session", audit)
+        enter(page, labeling)
+        standing = page.locator("#standing")
+        expect(standing).to_have_text(f"Accuracy: {audited}. {forecast}")
+        for place in (standing, page.locator("#undo"), page.locator("#image")):
+            expect(place).to_be_in_viewport(ratio=0.9)
+
+
 def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
     new_page: Any, make_labeling: MakeLabeling
 ) -> None:
@@ -163,7 +186,12 @@ def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
         session = route.fetch().json()
         rounds = [{"round": n, "labels": 8 * n, "accuracy": 0.6 + n / 10} for n in (1, 2, 3)]
         files = ["labels.csv", "model.tar.gz", "report.html"]
-        session["loop"] = {"state": "finished", "rounds": rounds, "files": files}
+        session["loop"] = {
+            "state": "finished",
+            "rounds": rounds,
+            "forecast": "95 % needs 100 (90 to 110) labels more.",
+            "files": files,
+        }
         session["batch"]["state"] = "done"
         route.fulfill(json=session)
 
@@ -174,6 +202,7 @@ def test_a_loop_that_is_done_is_said_and_not_asked_any_more(
     expect(page.locator("#end-title")).to_have_text("The loop is done")
     text = page.locator("#end-text")
     expect(text).to_contain_text("Accuracy is 90.0 % with 24 labels")
+    expect(text).to_contain_text("95 % needs 100 (90 to 110) labels more.")
     for name in ("labels.csv", "model.tar.gz", "report.html"):
         expect(text).to_contain_text(f"{labeling.folder}/{name}")
     for _ in range(8):

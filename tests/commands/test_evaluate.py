@@ -39,9 +39,11 @@ def test_people_get_a_table(
     assert main(["evaluate", str(tiny_run), str(pictures)]) == 0
     first, second = capsys.readouterr().out.split("\n\n")
     shown = dict(line.split() for line in first.splitlines())
+    assert shown.pop("images") == "7"
     assert shown == {
         name: f"{value:.4f}" for name, value in metrics.items() if isinstance(value, float)
     }
+    assert metrics["accuracy_low"] < metrics["accuracy"] < metrics["accuracy_high"]
     rows = [line.split() for line in second.splitlines()]
     assert [row[:2] for row in rows] == [
         ["class", "images"],

@@ -12,6 +12,7 @@ from allencv_al.metrics.accuracy_interval import (
     mean_confidence,
     sample_accuracy,
     wilson_interval,
+    with_intervals,
 )
 
 
@@ -117,3 +118,21 @@ def test_few_labels_do_not_trust_the_confidence() -> None:
 def test_mean_confidence() -> None:
     assert mean_confidence([0.5, 1.0]) == 0.75
     assert mean_confidence([]) is None
+
+
+def test_accuracies_get_an_interval_where_their_images_are_counted() -> None:
+    metrics = {
+        "accuracy": 0.75,
+        "confusion_matrix": [[5, 1], [2, 4]],
+        "test_loss": 1.0,
+        "test_accuracy": 0.0,
+        "test_confusion_matrix": [],
+        "training_accuracy": 0.9,
+        "test_top_5_accuracy": 1.0,
+    }
+    found = with_intervals(metrics)
+    low, high = found.pop("accuracy_low"), found.pop("accuracy_high")
+    assert (low, high) == wilson_interval(0.75, 12)
+    assert found.pop("images") == 12
+    assert found == metrics, "no images, no matrix, or another measure: no interval"
+    assert list(with_intervals(metrics))[:2] == ["accuracy", "accuracy_low"]

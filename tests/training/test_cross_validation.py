@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,36 @@ def test_folds_of_another_config_are_not_averaged(
     config["random_seed"] = 7
     with pytest.raises(ConfigurationError, match="random_seed"):
         cross_validate(Params(config), tmp_path, 3, recover=True)
+
+
+def test_fewer_folds_replace_all_of_a_larger_number(
+    linear_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = linear_config()
+    del config["active_learning"]
+    cross_validate(Params(config), tmp_path, 3)
+    (tmp_path / "fold-notes").mkdir()
+    (tmp_path / "fold-7").mkdir()  # of another program: it holds no run
+    cross_validate(Params(config), tmp_path, 2, force=True)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["fold-0", "fold-1", "fold-7", "fold-notes", "folds.json"]
+    assert len(json.loads((tmp_path / FOLDS_NAME).read_text())["folds"]) == 2
+    with pytest.raises(ConfigurationError, match="holds files already"):
+        cross_validate(Params(config), tmp_path, 3)
+
+
+def test_each_fold_takes_embeddings_from_the_store(
+    linear_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = linear_config()
+    del config["active_learning"]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    for number in ("2", "3"):
+        assert main(["train", str(path), "-s", str(tmp_path / number), "--folds", number]) == 0
+    encoded = [int(n) for n in re.findall(r"embeddings: (\d+) encoded", caplog.text)]
+    assert len(encoded) >= 2 + 3
+    assert sum(encoded) == 60, "the network sees each of the 60 images once"
 
 
 def test_more_folds_than_images_are_refused_by_the_first(

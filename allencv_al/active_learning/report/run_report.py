@@ -18,7 +18,7 @@ from allencv_al.active_learning.report.round_tables import (
     time_table,
 )
 from allencv_al.active_learning.rounds.curves import curve_from_records
-from allencv_al.active_learning.rounds.forecast import forecast_of_run
+from allencv_al.active_learning.rounds.forecast import forecast_of_run, forecast_text
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
@@ -110,7 +110,9 @@ def write_run_report(
         pool_size=max((record.pool_size for record in ordered), default=0),
         retraining=_RETRAINING.get(context.retrain, ""),
         progress=_progress(ordered, context),
-        forecast=_forecast_text(ordered, context),
+        forecast=forecast_text(
+            ordered, context.target, context.seconds_per_label, says_why_not=True
+        ),
         has_pictures=thumbnail is not None,
         **content,
     )
@@ -198,13 +200,6 @@ def _figures(records: Sequence[RoundRecord]) -> dict[str, str]:
         "Rounds": formats.count(len([record for record in records if record.labels])),
         "Computing time": formats.duration(machine_seconds(records)) if records else "",
     }
-
-
-def _forecast_text(records: Sequence[RoundRecord], context: RunContext) -> str:
-    found = forecast_of_run(records, context.target)
-    if found is None or (found.refusal is not None and context.target is None):
-        return ""  # no target was given, and there is nothing to tell
-    return found.text(context.seconds_per_label)
 
 
 def _audited(records: Sequence[RoundRecord]) -> Mapping[str, float | None] | None:

@@ -51,11 +51,13 @@ class Forecast:
         if self.labels is None or self.low is None:
             return f"How many labels {target} needs cannot be told: {self.refusal}."
         more, low = self.labels - self.now, max(self.low - self.now, 0)
-        high = "more" if self.high is None else f"{self.high - self.now:,}"
+        ends = (
+            f"{low:,} to {self.high - self.now:,}" if self.high is not None else f"at least {low:,}"
+        )
         time = ""
         if seconds_per_label is not None:
             time = f", about {_duration(more * seconds_per_label)} at your pace"
-        return f"{target} needs {more:,} ({low:,} to {high}) labels more{time}."
+        return f"{target} needs {more:,} ({ends}) labels more{time}."
 
 
 def forecast(
@@ -131,6 +133,26 @@ def forecast_of_run(records: Sequence[RoundRecord], target: float | None = None)
         error = math.sqrt(spread / images) if images else 0.0
         return forecast(curve.labels, curve.values, goal, error)
     return None
+
+
+def forecast_text(
+    records: Sequence[RoundRecord],
+    target: float | None = None,
+    seconds_per_label: float | None = None,
+    says_why_not: bool = False,
+) -> str:
+    """Return the forecast of a run as a sentence; empty where there is none.
+
+    Args:
+        records: The rounds of the run, in order.
+        target: See `forecast_of_run`.
+        seconds_per_label: The annotators' pace; None if unknown.
+        says_why_not: Whether to return why there is no forecast for a `target`.
+    """
+    found = forecast_of_run(records, target)
+    if found is None or (found.refusal is not None and not (says_why_not and target is not None)):
+        return ""
+    return found.text(seconds_per_label)
 
 
 def _images(records: Sequence[RoundRecord], metric: str) -> int:

@@ -34,6 +34,18 @@ class StopRule(Registrable):
         """
         raise NotImplementedError
 
+    def aims_at(self) -> float | None:
+        """Return the accuracy that the run aims at by this rule; None by default.
+
+        Forecasts tell the labels that it needs.
+        """
+        return None
+
+
+def target_accuracy(rules: Sequence[StopRule]) -> float | None:
+    """Return the highest accuracy that one of the rules aims at; None without any."""
+    return max((target for rule in rules if (target := rule.aims_at()) is not None), default=None)
+
 
 def first_reason(rules: Sequence[StopRule], rounds: Sequence[RoundRecord]) -> str | None:
     """Return the reason of the first rule that stops the run; None if no rule does.

@@ -17,6 +17,8 @@ from allencv_al.common.names import did_you_mean
 
 # Of these, less is better
 _FALLING = frozenset({"negative_log_likelihood", "expected_calibration_error", "coverage_radius"})
+# Of these, a target is one of the accuracy, which a forecast can be made for
+_ACCURACIES = frozenset({"accuracy", "audit_accuracy", "audit_low"})
 # Of the batch that a round asks for, which a rule is to decide first
 _TOO_LATE = frozenset({"redundancy", "batch_class_entropy"})
 _KNOWN = tuple(name for name in METRICS if name not in _TOO_LATE)
@@ -85,6 +87,10 @@ class TargetMetric(StopRule):
         self.value = value
         self.metric = metric
         self.patience = patience
+
+    @overrides
+    def aims_at(self) -> float | None:
+        return self.value if self.metric in _ACCURACIES else None
 
     @overrides
     def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:
@@ -201,6 +207,10 @@ class ForecastRule(StopRule):
         self.target = target
         self.labels = labels
         self.patience = patience
+
+    @overrides
+    def aims_at(self) -> float | None:
+        return self.target
 
     @overrides
     def reason_to_stop(self, rounds: Sequence[RoundRecord]) -> str | None:

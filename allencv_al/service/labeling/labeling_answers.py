@@ -104,6 +104,9 @@ class LoopStateAnswer(BaseModel):
 
     state: Literal["waiting", "training", "finished", "absent"]
     rounds: list[RoundAnswer]
+    forecast: str = Field(
+        default="", description="The labels that a target needs; empty without one."
+    )
     files: list[str] = Field(description="The files for people that the run directory has by now.")
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from allencv_al.active_learning.audit import audit_text
-from allencv_al.active_learning.rounds.round_record import read_records
+from allencv_al.active_learning.rounds.forecast import forecast_text
+from allencv_al.active_learning.rounds.round_record import RoundRecord, read_records
+from allencv_al.active_learning.stop_rules.base import StopRule, target_accuracy
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.run_lock import is_locked
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
 from allencv_al.service.labeling.labeling_answers import LoopStateAnswer, RoundAnswer
+from allencv_al.training.run_folder import read_config
 
 _PRESENT_SECONDS = 10.0  # a page that polled since counts as open; it polls every three seconds
 _FILES = ("labels.csv", "model.tar.gz", "report.html")
@@ -33,6 +37,7 @@ class LoopState:
         self._database: RunDatabase | None = None
         self._seen: tuple[int, int] | None = None
         self._rounds: list[RoundAnswer] = []
+        self._forecast = ""
 
     def read(self, batch_is_open: bool) -> LoopStateAnswer:
         """Return the rounds and the current state of the loop.
@@ -49,7 +54,10 @@ class LoopState:
             "(SELECT coalesce(max(event_id), 0) FROM label_event)"
         )
         if newest != self._seen:
-            self._rounds = _rounds(database)
+            records = read_records(RoundStore(database), LabelStore(database))
+            self._rounds = _rounds(records)
+            pace = LabelStore(database).median_seconds()
+            self._forecast = forecast_text(records, _target(self._folder), pace)
             self._seen = (newest[0], newest[1])
         rounds = RoundStore(database)
         last = rounds.last()
@@ -69,7 +77,9 @@ class LoopState:
         self, state: Literal["waiting", "training", "finished", "absent"]
     ) -> LoopStateAnswer:
         files = [name for name in _FILES if (self._folder / name).is_file()]
-        return LoopStateAnswer(state=state, rounds=self._rounds, files=files)
+        return LoopStateAnswer(
+            state=state, rounds=self._rounds, forecast=self._forecast, files=files
+        )
 
     def _opened(self) -> RunDatabase | None:
         path = self._folder / DATABASE_NAME
@@ -105,8 +115,17 @@ class Audience:
         return {name for name, asked in self._asked.items() if asked > since}
 
 
-def _rounds(database: RunDatabase) -> list[RoundAnswer]:
-    records = read_records(RoundStore(database), LabelStore(database))
+def _target(folder: Path) -> float | None:
+    """Return the accuracy that a stop rule of the run aims at."""
+    block = (read_config(folder) or {}).get("active_learning")
+    rules = (block.get("stop") if isinstance(block, Mapping) else None) or ()
+    try:
+        return target_accuracy([StopRule.from_params(rule) for rule in rules])
+    except ConfigurationError:  # of a package that only the loop's process has imported
+        return None
+
+
+def _rounds(records: Sequence[RoundRecord]) -> list[RoundAnswer]:
     return [
         RoundAnswer(
             round=record.round,

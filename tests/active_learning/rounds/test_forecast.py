@@ -13,6 +13,7 @@ from allencv_al.active_learning.rounds.forecast import (
     Forecast,
     forecast,
     forecast_of_run,
+    forecast_text,
 )
 from allencv_al.active_learning.rounds.round_record import RoundRecord
 
@@ -76,7 +77,7 @@ def test_the_sentence() -> None:
     assert found.text(2.0) == (
         "95 % needs 640 (530 to 750) labels more, about 21 minutes at your pace."
     )
-    assert Forecast(0.95, 160, 800, 690).text() == "95 % needs 640 (530 to more) labels more."
+    assert Forecast(0.95, 160, 800, 690).text() == "95 % needs 640 (at least 530) labels more."
     assert Forecast(0.9, 5, refusal="it is early").text() == (
         "How many labels 90 % needs cannot be told: it is early."
     )
@@ -103,3 +104,15 @@ def test_a_run_is_forecast_by_its_audit_before_its_test_set() -> None:
     assert found == forecast(LABELS, rising, found.target, error)
     assert forecast_of_run(_records(audited), 0.8) is None, "it is reached"
     assert forecast_of_run([]) is None
+
+
+def test_a_run_tells_its_forecast_or_why_there_is_none() -> None:
+    rising = (1 - 2 * LABELS.astype(float) ** -0.5).tolist()
+    records = _records({"accuracy": rising})
+    found = forecast_of_run(records, 0.88)
+    assert found is not None
+    assert forecast_text(records, 0.88, 2.0) == found.text(2.0)
+    early = records[:2]
+    assert forecast_text(early, 0.88) == ""
+    assert forecast_text(early, 0.88, says_why_not=True).endswith("2 rounds, and 5 are needed.")
+    assert forecast_text(early, says_why_not=True) == "", "nobody asked"

@@ -8,6 +8,7 @@ import pytest
 
 from allencv_al.active_learning.rounds.round_record import METRICS, RoundRecord
 from allencv_al.active_learning.stop_rules import StopRule
+from allencv_al.active_learning.stop_rules.base import target_accuracy
 from allencv_al.common.config.config_check import check
 from allencv_al.common.errors import ConfigurationError
 
@@ -175,3 +176,15 @@ def test_a_wrong_rule_is_a_fault_with_a_path(
 def test_rules_take_every_metric_that_is_known_in_time(metric: str) -> None:
     assert check(StopRule, {"type": "plateau", "metric": metric}) == []
     assert check(StopRule, {"type": "target_metric", "metric": metric, "value": 0.5}) == []
+
+
+def test_an_accuracy_that_rules_aim_at_is_the_target_of_forecasts() -> None:
+    rules = [
+        make("budget", labels=10),
+        make("target_metric", metric="audit_low", value=0.9),
+        make("target_metric", metric="macro_f1", value=0.99),
+        make("forecast", target=0.95, labels=100),
+    ]
+    assert target_accuracy(rules) == 0.95
+    assert target_accuracy(rules[:3]) == 0.9
+    assert target_accuracy(rules[:1]) is None

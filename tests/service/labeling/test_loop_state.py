@@ -1,11 +1,57 @@
-"""A loop that is done waits for the pages that are open."""
+"""The state of a loop for its page; a loop that is done waits for the pages that are open."""
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 import time
+from pathlib import Path
 
-from allencv_al.service.labeling.loop_state import Audience
+import pytest
+
+from allencv_al.labels.label_store import LabelStore, NewLabel
+from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase, State
+from allencv_al.service.labeling.loop_state import Audience, LoopState
+
+
+def write_run(folder: Path, stop: list[object]) -> None:
+    """Write a run of six audited rounds, whose errors fall by a factor in each."""
+    with RunDatabase(folder / DATABASE_NAME) as database:
+        rounds = RoundStore(database)
+        LabelStore(database).add(
+            [NewLabel(f"{n}.png", "a", "Anna", 0, "x", seconds=3.0) for n in (1, 2)]
+        )
+        for number in range(1, 7):
+            rounds.finish(
+                number, State.TRAIN, {"labels": 100 * number, "classes": ["a"], "seconds": 1.0}
+            )
+            accuracy = 1 - 0.5 * math.exp(-number / 3)
+            metrics = {"audit_accuracy": accuracy, "audit_low": accuracy - 0.1}
+            metrics |= {"audit_high": 1.0, "audit_labels": 4000.0}
+            rounds.finish(number, State.INFER, {"metrics": metrics, "seconds": 1.0})
+    config = {"trainer": "logistic_regression", "active_learning": {"stop": stop}}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_the_page_gets_accuracy_and_forecast(tmp_path: Path) -> None:
+    write_run(tmp_path, [{"type": "target_metric", "metric": "audit_accuracy", "value": 0.95}])
+    state = LoopState(tmp_path, is_here=True)
+    found = state.read(batch_is_open=True)
+    state.close()
+    assert found.rounds[-1].audited == "93.2 % (83.2 to 100.0 %) by 4000 audited images"
+    assert found.forecast.startswith("95 % needs ")
+    assert found.forecast.endswith(" at your pace.")
+
+
+@pytest.mark.parametrize("stop", [[], ["of_another_package"]])
+def test_without_a_target_that_is_known_half_of_the_errors_are_forecast(
+    stop: list[object], tmp_path: Path
+) -> None:
+    write_run(tmp_path, stop)
+    state = LoopState(tmp_path, is_here=True)
+    assert state.read(batch_is_open=True).forecast.startswith("96.62 % needs ")
+    state.close()
 
 
 def seconds_of_waiting(audience: Audience) -> float:

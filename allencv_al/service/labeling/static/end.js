@@ -8,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 /** Show the next steps. `acts` has lookAtSkipped, review and refresh. */
 export function showEnd(session, outbox, isGone, acts) {
   const { title, text, buttons } = content(session, outbox, isGone, acts);
-  const key = JSON.stringify([title, text, session.loop?.rounds]);
+  const key = JSON.stringify([title, text, session.loop]);
   if (byId("view-end").dataset.key === key) return; // nothing new: keep the focus where it is
   byId("view-end").dataset.key = key;
   byId("end-title").textContent = title;
@@ -75,12 +75,20 @@ function labeledText(progress) {
   return `${parts.join("; ")}.`;
 }
 
-/** Return a sentence with the accuracy and its gain since the first round. */
+/** Return sentences with the accuracy of the last model, and the labels that the target needs. */
+export function standingOf(loop) {
+  const last = loop?.rounds.filter((one) => one.accuracy !== null).at(-1);
+  if (!last) return "";
+  const accuracy = last.audited ?? percent(last.accuracy);
+  return `Accuracy: ${accuracy}. ${loop.forecast}`.trim().replaceAll(" %", "\u00a0%");
+}
+
+/** Return sentences with the accuracy, its gain since the first round, and the forecast. */
 function resultOf(loop) {
   const measured = loop.rounds.filter((one) => one.accuracy !== null);
   const gained = measured.length > 1 ? measured.at(-1).accuracy - measured[0].accuracy : null;
   const audited = measured.at(-1)?.audited ? ` In the audit: ${measured.at(-1).audited}.` : "";
-  return measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.${audited}` : "";
+  return measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.${audited} ${loop.forecast}`.trim() : "";
 }
 
 function ofLoop(loop, batch, folder) {

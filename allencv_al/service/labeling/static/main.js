@@ -3,7 +3,7 @@
 import { listenToTheme } from "../theme.js";
 import { annotatorName, get, setAnnotatorName, setLabeling } from "./api.js";
 import { button, byId, count, element, showHint, showNotice } from "./dom.js";
-import { showEnd, whereLabelsAre } from "./end.js";
+import { showEnd, standingOf, whereLabelsAre } from "./end.js";
 import { meanings, nameOf } from "./keys.js";
 import { Labeler, paceText, whoLabels } from "./labeler.js";
 import { Outbox } from "./outbox.js";
@@ -81,6 +81,9 @@ function showProgress(progress) {
   const round = session?.batch.round ?? null;
   byId("counts").textContent = `${round === null ? "" : `Round ${round}: `}${shown.done} of ${shown.total}`;
   byId("pace").textContent = paceText(shown);
+  const standing = standingOf(session?.loop);
+  if (byId("standing").textContent !== standing) byId("standing").textContent = standing;
+  byId("standing").hidden = standing === "";
 }
 
 function showOutbox() {
