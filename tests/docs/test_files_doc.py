@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from allencv_al.__main__ import main
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.metrics.accuracy_interval import with_intervals
 from allencv_al.metrics.classifier_metrics import ClassifierMetrics
 from allencv_al.service.pipeline.sql_client import create_database
 
@@ -82,7 +84,9 @@ def keys_of(value: Any, name: str = "") -> Iterator[str]:
 
 
 def test_the_metrics_of_a_classifier() -> None:
-    found = ClassifierMetrics(6).values([f"class {index}" for index in range(6)])
+    metrics = ClassifierMetrics(6)
+    metrics(torch.eye(6), torch.arange(6))
+    found = with_intervals(metrics.values([f"class {index}" for index in range(6)]))
     assert {"loss", *found} == SECTIONS["Metrics of a classifier"]
 
 
