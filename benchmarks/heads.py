@@ -20,24 +20,31 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import numpy as np
+import torch
 
 from allencv_al.common.feature_scaling import FeatureScaling, FeatureScalingKind
-from allencv_al.training.heads.few_label_head import HeadFitter, LabeledEmbeddings
+from allencv_al.models.nearest_neighbors_classifier import NeighborVote
+from allencv_al.training.heads.few_label_head import HeadFitter, LabeledEmbeddings, Prior
 from allencv_al.training.heads.label_spreading import PoolEmbeddings
-from allencv_al.training.heads.softmax_regression import LinearLayer, SoftmaxRegression, log_loss
+from allencv_al.training.heads.softmax_regression import SoftmaxRegression, log_loss
+
+Logits: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 LABELS = (1, 2, 5, 10, 20, 50)
 KINDS = get_args(FeatureScalingKind)
 POOL, TEST = 2000, 1000
 OLD = "standardize, C=0.01"  # the configs of version 0.1
 AUTO = "center_l2, auto"
+PRIORS: list[Prior] = ["label_spreading", "class_means", "discriminant_analysis"]  # as the trainer
 
 
 class Set(NamedTuple):
@@ -105,52 +112,56 @@ def pools(data: Set, kinds: tuple[FeatureScalingKind, ...]) -> dict[str, PoolEmb
     }
 
 
-def layers(
-    data: Set, scaled: dict[str, PoolEmbeddings], chosen: np.ndarray
+def heads(
+    data: Set, scaled: dict[str, PoolEmbeddings], chosen: np.ndarray, wanted: str
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield name, kind of scaling and layer (or classifier) of each head."""
+    """Yield name, kind of scaling and logits (a function) of each head that is wanted."""
     labels = data.labels[chosen]
     ids = [str(row) for row in chosen]
     for kind, pool in scaled.items():
         features = pool.scale(data.pool[chosen]).astype(np.float64)
         labeled = LabeledEmbeddings(ids, features, labels, np.ones(data.classes))
-        fitter = HeadFitter(labeled, pool)
-        yield f"{kind}, logistic", kind, fitter.fit(["none"], None).layer
+        made = {f"{kind}, logistic": partial(fitted, labeled, pool, ["none"])}
         if kind == "standardize":
-            problem = SoftmaxRegression(features, labeled.targets)
-            yield OLD, kind, problem.fit(0.01 / (2 if data.classes == 2 else 1))
+            made[OLD] = partial(weakly_regularized, labeled)
         if kind == "center_l2":
-            yield f"{kind}, class means", kind, fitter.fit(["class_means"], None).layer
-            yield f"{kind}, label spreading", kind, fitter.fit(["label_spreading"], None).layer
-            priors = ["label_spreading", "class_means", "none"]
-            yield AUTO, kind, fitter.fit(priors, None).layer
-            if len(scaled) > 1:
-                yield from peers(features, labels, kind)
+            for prior in PRIORS:
+                made[f"{kind}, {prior.replace('_', ' ')}"] = partial(fitted, labeled, pool, [prior])
+            made[AUTO] = partial(fitted, labeled, pool, [*PRIORS, "none"])
+            for prior in ("class_means", "discriminant_analysis"):
+                made[f"{kind}, {prior.replace('_', ' ')} alone"] = partial(alone, labeled, prior)
+            made[f"{kind}, nearest neighbors"] = partial(neighbors, labeled)
+        for name, make in made.items():
+            if re.search(wanted, name):
+                yield name, kind, make()
 
 
-def peers(features: np.ndarray, labels: np.ndarray, kind: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield the heads that scikit-learn has and this package has not."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.neighbors import KNeighborsClassifier
-
-    few = np.bincount(labels).min()
-    nearest = KNeighborsClassifier(n_neighbors=1 if few < 5 else 5, weights="distance")
-    yield f"{kind}, 1 or 5 neighbors", kind, nearest.fit(features, labels)
-    if few >= 2:
-        # In the span of the labeled images; the other directions hold nothing
-        basis = np.linalg.svd(features, full_matrices=False)[2]
-        analysis = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-        analysis.fit(features @ basis.T, labels)
-        weights, biases = analysis.coef_ @ basis, analysis.intercept_
-        if len(weights) == 1:
-            weights, biases = (
-                np.concatenate([-weights, weights]) / 2,
-                np.array([-1, 1]) * biases / 2,
-            )
-        yield f"{kind}, discriminant analysis", kind, LinearLayer(weights, biases)
+def fitted(labeled: LabeledEmbeddings, pool: PoolEmbeddings, priors: list[Prior]) -> Logits:
+    """Return the logits of `logistic_regression`."""
+    return HeadFitter(labeled, pool).fit(priors, None).layer.logits
 
 
-def measure(data: Set, seeds: int, labels: list[int], is_whole: bool) -> Iterator[dict[str, Any]]:
+def weakly_regularized(labeled: LabeledEmbeddings) -> Logits:
+    """Return the logits of the trainer with the configs of version 0.1."""
+    problem = SoftmaxRegression(labeled.features, labeled.targets)
+    return problem.fit(0.01 / (2 if len(labeled.class_weights) == 2 else 1)).logits
+
+
+def alone(labeled: LabeledEmbeddings, prior: Prior) -> Logits:
+    """Return the logits of the trainers `class_means` and `discriminant_analysis`."""
+    return HeadFitter(labeled).closed_form(prior)[0].logits
+
+
+def neighbors(labeled: LabeledEmbeddings) -> Logits:
+    """Return the logits of the model `nearest_neighbors_classifier`."""
+    vote = NeighborVote(labeled.features.shape[1], len(labeled.class_weights), 20, 0.1)
+    vote.store(torch.from_numpy(labeled.features), torch.from_numpy(labeled.labels))
+    return lambda features: vote(torch.from_numpy(features)).numpy()
+
+
+def measure(
+    data: Set, seeds: int, labels: list[int], is_whole: bool, wanted: str
+) -> Iterator[dict[str, Any]]:
     """Yield accuracy and log-loss of each head, for each draw of labels."""
     pool = "balanced" if is_whole else "unbalanced"
     scaled = pools(data, KINDS if is_whole else ("center_l2",))
@@ -167,12 +178,9 @@ def measure(data: Set, seeds: int, labels: list[int], is_whole: bool) -> Iterato
                 generator.permutation(np.flatnonzero(data.labels == label))[:per_class]
                 for label in range(data.classes)
             ]
-            for name, kind, head in layers(data, scaled, np.concatenate(order)):
-                if isinstance(head, LinearLayer):
-                    logits = head.logits(tests[kind])
-                    found, loss = logits.argmax(axis=1), log_loss(logits, data.test_labels).mean()
-                else:
-                    found, loss = head.predict(tests[kind]), math.nan
+            for name, kind, logits_of in heads(data, scaled, np.concatenate(order), wanted):
+                logits = logits_of(tests[kind])
+                found, loss = logits.argmax(axis=1), log_loss(logits, data.test_labels).mean()
                 right = found == data.test_labels
                 by_class = [right[data.test_labels == c].mean() for c in range(data.classes)]
                 yield {
@@ -223,7 +231,7 @@ def table(
         for count in labels:
             found = [cells[pool, name, head, str(count), value] for name in sets]
             found = [values for values in found if len(values) > 1]
-            if not found or any(math.isnan(value) for values in found for value in values):
+            if not found:
                 shown.append("")
                 continue
             mean = statistics.mean(statistics.mean(values) for values in found)
@@ -246,6 +254,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="JSON lines: read, and extended by the new ones")
     parser.add_argument("--seeds", type=int, default=10, help="draws of labels (default: 10)")
     parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS), help="a class")
+    parser.add_argument("--heads", default="", help="regular expression of names (default: all)")
     options = parser.parse_args()
     if options.encode:
         encode(options.encode, *options.features)
@@ -257,7 +266,7 @@ def main() -> None:
         data = read_set(path)
         for is_whole in (True, False):
             part = data if is_whole else unbalanced(data)
-            new = list(measure(part, options.seeds, options.labels, is_whole))
+            new = list(measure(part, options.seeds, options.labels, is_whole, options.heads))
             rows += new
             if options.rows:
                 with options.rows.open("a") as file:

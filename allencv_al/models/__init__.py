@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from allencv_al.models.archive import load_archive as load_archive
     from allencv_al.models.basic_classifier import BasicImageClassifier as BasicImageClassifier
     from allencv_al.models.model import Model as Model
+    from allencv_al.models.nearest_neighbors_classifier import (
+        NearestNeighborsClassifier as NearestNeighborsClassifier,
+    )
     from allencv_al.models.zero_shot_classifier import ZeroShotClassifier as ZeroShotClassifier
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -20,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "Archive": "allencv_al.models.archive",
         "BasicImageClassifier": "allencv_al.models.basic_classifier",
         "Model": "allencv_al.models.model",
+        "NearestNeighborsClassifier": "allencv_al.models.nearest_neighbors_classifier",
         "ZeroShotClassifier": "allencv_al.models.zero_shot_classifier",
         "archive_model": "allencv_al.models.archive",
         "load_archive": "allencv_al.models.archive",

@@ -162,7 +162,8 @@ class BasicImageClassifier(Model):
                 message = _MOVING_STATISTICS.format(embedding_scaling)
                 raise ConfigurationError(f"embedding_scaling: {message}")
         self._dropout = torch.nn.Dropout(dropout) if dropout else None
-        self._classification_layer = torch.nn.Linear(width, self._num_labels)
+        self._width = width
+        self._classification_layer = self.make_head(width, self._num_labels)
         self._class_weights: Tensor | None
         # Weights of the config come from there again; those of the training labels do not
         self.balances_classes = class_weights == "balanced"
@@ -177,12 +178,17 @@ class BasicImageClassifier(Model):
 
     takes_embeddings = True
     metric_inputs = frozenset({"classes"})
-    loss_buffers = frozenset({"_class_weights"})
+    head_buffers = frozenset({"_class_weights"})
+
+    def make_head(self, width: int, classes: int) -> torch.nn.Module:
+        """Return the module from embeddings `[B, width]` to logits `[B, classes]`."""
+        return torch.nn.Linear(width, classes)
 
     @property
-    def linear_layer(self) -> torch.nn.Linear:
-        """The last layer, from an embedding to logits."""
-        return self._classification_layer
+    def linear_layer(self) -> torch.nn.Linear | None:
+        """The last layer, from an embedding to logits, where it is a linear one."""
+        layer = self._classification_layer
+        return layer if isinstance(layer, torch.nn.Linear) else None
 
     @property
     def class_weights(self) -> Tensor | None:
@@ -215,7 +221,7 @@ class BasicImageClassifier(Model):
         if self._im2im_encoder is not None:
             image = self._im2im_encoder(image)
         vectors: Tensor = self._im2vec_encoder(image)
-        expected = (len(image), self._classification_layer.in_features)
+        expected = (len(image), self._width)
         if not isinstance(vectors, Tensor) or vectors.shape != expected:
             wanted = "vectors [B, D], here {} x {}".format(*expected)
             raise wrong_result(self._im2vec_encoder, "forward", wanted, vectors)
@@ -301,7 +307,7 @@ class BasicImageClassifier(Model):
         if self._dropout is not None:
             vectors = self._dropout(vectors)
         # Half precision ends here: a softmax of it would lose its small probabilities
-        logits = self._classification_layer(vectors).float()
+        logits: Tensor = self._classification_layer(vectors).float()
         outputs = {"logits": logits, "probs": logits.softmax(dim=-1)}
         if label is not None:
             outputs |= self._losses(logits, label)

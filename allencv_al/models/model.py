@@ -135,6 +135,7 @@ class Model(torch.nn.Module, Registrable):
 
     builtin: ClassVar[dict[str, str]] = {
         "basic_image_classifier": "allencv_al.models.basic_classifier",
+        "nearest_neighbors_classifier": "allencv_al.models.nearest_neighbors_classifier",
         "zero_shot_classifier": "allencv_al.models.zero_shot_classifier",
     }
     injected = ("vocab", "serialization_dir", "image_shape")
@@ -154,8 +155,8 @@ class Model(torch.nn.Module, Registrable):
     metric_inputs: ClassVar[frozenset[MetricInput]] = frozenset()
     """The kinds of inputs that the model gives to metrics of a config; see `Metric.takes`."""
 
-    loss_buffers: ClassVar[frozenset[str]] = frozenset()
-    """Names in the state of tensors that only the loss depends on, no output."""
+    head_buffers: ClassVar[frozenset[str]] = frozenset()
+    """Names of buffers that training sets, and on which no embedding depends."""
 
     def __init__(
         self,

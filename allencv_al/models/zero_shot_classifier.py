@@ -88,6 +88,7 @@ class ZeroShotClassifier(BasicImageClassifier):
             vocab, im2vec_encoder, embedding_scaling="l2", metrics=metrics, image_shape=image_shape
         )
         layer = self.linear_layer
+        assert layer is not None
         self._text_layer: Tensor
         # Saved with the weights: rounds of training are pulled to it, also after a restart
         self.register_buffer("_text_layer", torch.zeros_like(layer.weight))

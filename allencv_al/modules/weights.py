@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -245,6 +245,25 @@ def source_name(source: Path | str) -> str:
     return f"{source} (of {architecture})" if architecture else str(source)
 
 
+class RowBuffers(torch.nn.Module):
+    """A module whose buffers have as many rows as the state that is loaded into them."""
+
+    def rows_fault(self) -> str | None:
+        """Return why the rows of a state do not fit each other, None where they do."""
+        return None
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        for name, buffer in list(self.named_buffers(recurse=False)):
+            given = state_dict.get(prefix + name)
+            if given is not None and given.shape[1:] == buffer.shape[1:]:
+                setattr(self, name, buffer.new_empty(given.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if (fault := self.rows_fault()) is not None:
+            raise WeightsError(f"{prefix.removesuffix('.')}: {fault}")
+
+
 def load_weights(
     module: torch.nn.Module,
     tensors: Mapping[str, Tensor],
@@ -267,7 +286,7 @@ def load_weights(
         WeightsError: None fits. The message is about the rule that came nearest, and names the
             missing and unexpected keys and those of another shape.
     """
-    own, rules = module.state_dict(), (OUR_NAMES, *name_maps)
+    own, rules = _expected(module, tensors), (OUR_NAMES, *name_maps)
     best: _Candidate | None = None
     for prefix, below in _below_prefixes(tensors):
         found = [_Candidate.of(own, below, rule, prefix) for rule in rules]
@@ -285,6 +304,17 @@ def load_weights(
         *(len(best.tensors), source, best.rule.origin),
         f", below {best.prefix}" if best.prefix else "",
     )
+
+
+def _expected(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a module's state, with tensors in place of the buffers that take their rows."""
+    own: dict[str, Tensor] = module.state_dict()
+    for path, part in module.named_modules():
+        if isinstance(part, RowBuffers):
+            for name, buffer in part.named_buffers(path, recurse=False):
+                if name in tensors and tensors[name].shape[1:] == buffer.shape[1:]:
+                    own[name] = tensors[name]
+    return own
 
 
 @dataclass(frozen=True)

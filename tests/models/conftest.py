@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.archive_files import CONFIG, VOCABULARY, WEIGHTS
+from fixtures.loop_projects import project as project
 
 from allencv_al.models.archive_contents import write_archive
 

@@ -22,7 +22,7 @@ from allencv_al.training.callbacks.standard_callbacks import (
 )
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import is_of_a_run
-from allencv_al.training.trainers import logistic_regression_trainer
+from allencv_al.training.trainers import head_trainer
 from allencv_al.training.training_run import train
 
 
@@ -216,7 +216,7 @@ def test_a_callback_that_fails_at_the_end_costs_neither_model_nor_pictures(
     ("trainer", "module", "measured"),
     [
         ("gradient_descent", run_module, "test"),
-        ("logistic_regression", logistic_regression_trainer, "validation"),
+        ("logistic_regression", head_trainer, "validation"),
     ],
 )
 def test_images_that_cannot_be_measured_cost_no_model(

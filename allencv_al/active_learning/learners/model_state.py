@@ -22,7 +22,7 @@ def trained_state(model: Model) -> Weights:
     state = model.state_dict()
     if model.embedding_is_fixed():
         trained = {name for name, value in model.named_parameters() if value.requires_grad}
-        trained |= scaling_names(model)
+        trained |= scaling_names(model) | model.head_buffers
         state = {name: value for name, value in state.items() if name in trained}
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 

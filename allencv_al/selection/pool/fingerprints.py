@@ -58,7 +58,7 @@ def embedding_fingerprint(model: Model) -> str:
     if not model.embedding_is_fixed():
         return weights_fingerprint(model)
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
-    left_out = trained | model.loss_buffers
+    left_out = trained | model.head_buffers
     scaling = model.embedding_scaling
     is_bypassed = scaling is not None and scaling.is_bypassed
     if is_bypassed:

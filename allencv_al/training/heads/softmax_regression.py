@@ -42,7 +42,7 @@ class SoftmaxRegression:
         self._targets = targets
         # Fewer images than values: a solution lies in the span of the images, so the search is
         # over as many values as there are images, and exact
-        self._basis = _row_space(features) if len(features) < features.shape[1] else None
+        self._basis = principal_axes(features)[1] if len(features) < features.shape[1] else None
         coordinates = features if self._basis is None else features @ self._basis
         self._coordinates = coordinates / self._unit
 
@@ -132,12 +132,16 @@ class SoftmaxRegression:
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
-def _row_space(features: Array) -> Array:
-    """Return an orthonormal basis `[D, R]` of the span of the rows."""
-    values, vectors = np.linalg.eigh(features @ features.T)
+def principal_axes(rows: Array) -> tuple[Array, Array]:
+    """Return the nonzero eigenvalues `[R]` of `rows^T rows`, and their eigenvectors `[D, R]`.
+
+    With fewer rows than columns they come from the smaller matrix `rows rows^T`.
+    """
+    is_wide = len(rows) < rows.shape[1]
+    values, vectors = np.linalg.eigh(rows @ rows.T if is_wide else rows.T @ rows)
     kept = values > _RANK_TOLERANCE * max(values[-1], 0.0) if len(values) else values > 0
-    basis: Array = features.T @ (vectors[:, kept] / np.sqrt(values[kept]))
-    return basis
+    values, vectors = values[kept], vectors[:, kept]
+    return values, rows.T @ (vectors / np.sqrt(values)) if is_wide else vectors
 
 
 def log_loss(logits: Array, labels: NDArray[np.int64]) -> Array:

@@ -13,6 +13,7 @@ from overrides import overrides
 
 from allencv_al.common import Registrable
 from allencv_al.data.batch import label_indices
+from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.models.model import device_fault
 from allencv_al.training.datasets import check_learnable
 from allencv_al.training.unlabeled_images import embed_images
@@ -48,8 +49,11 @@ class Trainer(Registrable):
     """
 
     builtin: ClassVar[Mapping[str, str]] = {
+        "class_means": f"{_HERE}.closed_form_trainers",
+        "discriminant_analysis": f"{_HERE}.closed_form_trainers",
         "gradient_descent": f"{_HERE}.gradient_descent_trainer",
         "logistic_regression": f"{_HERE}.logistic_regression_trainer",
+        "nearest_neighbors": f"{_HERE}.closed_form_trainers",
         "no_op": f"{_HERE}.no_op_trainer",
     }
     default_implementation = "gradient_descent"
@@ -145,8 +149,7 @@ class Trainer(Registrable):
             _, embeddings = embed_images(self.model, data_loader)
         else:
             embeddings = self.pool_embeddings().embeddings
-        layer = getattr(self.model, "linear_layer", None)
-        classes = layer.out_features if isinstance(layer, torch.nn.Linear) else 1
+        classes = max(self.model.vocab.get_vocab_size(LABEL_NAMESPACE), 1)
         if len(embeddings) >= _LEAST_IMAGES * classes:
             scaling.fit(embeddings)
             return

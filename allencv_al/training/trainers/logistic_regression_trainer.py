@@ -12,27 +12,25 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 from overrides import overrides
 
-from allencv_al.common.errors import ConfigurationError, TrainingError
+from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.feature_scaling import FeatureScaling, FeatureScalingKind
-from allencv_al.common.files.atomic_file import write_json
 from allencv_al.data.data_loaders import DataLoader
-from allencv_al.models.model import Model, resolve_device
-from allencv_al.training.checkpoints.checkpoint_files import write_weights
-from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
-from allencv_al.training.evaluation import evaluate
-from allencv_al.training.heads.few_label_head import HeadFitter, LabeledEmbeddings, Prior
+from allencv_al.models.model import Model
+from allencv_al.training.heads.few_label_head import (
+    FROM_POOL,
+    HeadFitter,
+    LabeledEmbeddings,
+    Prior,
+)
 from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.heads.softmax_regression import LinearLayer
-from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matrix
-from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
-from allencv_al.training.trainers.epoch_metrics import with_prefix
-
-# softmax of it is 1e-13 beside the logits of a regularized fit: never predicted, finite in the loss
-_ABSENT_BIAS = -30.0
-
-Features = NDArray[np.float32]
-Labels = NDArray[np.int64]
+from allencv_al.training.trainers.head_trainer import (
+    Features,
+    HeadTrainer,
+    Labels,
+    LinearHeadTrainer,
+)
 
 
 def _standardize_rule(standardize: bool, prior: str) -> Iterator[tuple[str, str]]:
@@ -52,7 +50,7 @@ _NO_TEXTS = (
 
 
 @Trainer.register("logistic_regression")
-class LogisticRegressionTrainer(Trainer):
+class LogisticRegressionTrainer(LinearHeadTrainer):
     """Fit the last linear layer by multinomial logistic regression; for a frozen encoder.
 
     What `gradient_descent` approaches in many epochs, this finds in one pass over the images and a
@@ -79,9 +77,12 @@ class LogisticRegressionTrainer(Trainer):
             prediction is the class with the nearest mean (SimpleShot, 1911.04623);
             "label_spreading", the same with means over all images of the pool, whose classes come
             from label spreading over the graph of neighbors (Zhou et al. 2004; Iscen et al.,
-            1904.04717): unlabeled images and those of `pool_data_path`. "auto" takes the
-            one of them with the smallest log-loss on labels that were held out; with one image of
-            some class label_spreading, or class_means without a pool. "texts" is the layer that a
+            1904.04717): unlabeled images and those of `pool_data_path`;
+            "discriminant_analysis", the one for these means, or those of the labeled images without
+            a pool, where directions in which labeled images of one class differ count less (see the
+            trainer of this name). "auto" takes the one of them with the smallest log-loss on labels
+            that were held out; with one image of some class label_spreading, or class_means without
+            a pool. "texts" is the layer that a
             `zero_shot_classifier` begins with: a class is pulled to it by the mean probability that
             its images have there, with the strength of CLAP (Silva-Rodríguez et al.,
             arXiv:2312.12730) where nothing can be held out; a class without images keeps it. For
@@ -102,16 +103,9 @@ class LogisticRegressionTrainer(Trainer):
     """
 
     joint_rules = (_standardize_rule,)
-    goes_on: ClassVar[bool] = False
-    sets_linear_layer = True
-
     unused_model_keys: ClassVar[Mapping[str, str]] = {
-        "dropout": "the trainer logistic_regression drops nothing: leave it out",
-        "label_smoothing": "the trainer logistic_regression has no label smoothing: leave it out, "
-        'or train by "gradient_descent"',
-        "loss": "the trainer logistic_regression minimizes the cross-entropy: leave it out, or "
-        'train by "gradient_descent"',
-        "regularizer": "the trainer logistic_regression has a penalty of its own: leave it out and "
+        **HeadTrainer.unused_model_keys,
+        "regularizer": "its trainer has a penalty of its own: leave it out and "
         "set trainer.inverse_regularization",
     }
 
@@ -127,120 +121,32 @@ class LogisticRegressionTrainer(Trainer):
         tolerance: Annotated[float, Gt(0)] = 1e-4,
         cuda_device: int | Literal["auto"] | None = "auto",
         *,
-        prior: Literal["none", "class_means", "label_spreading", "texts", "auto"] = "none",
+        prior: Prior | Literal["auto"] = "none",
         pool_embeddings: Callable[[], PoolEmbeddings] | None = None,
     ) -> None:
-        super().__init__(model, serialization_dir, resolve_device(cuda_device), pool_embeddings)
-        if fault := self.model_fault(model):
-            raise ConfigurationError(f"trainer: {fault}")
+        super().__init__(
+            *(model, data_loader, validation_data_loader, serialization_dir, cuda_device),
+            pool_embeddings,
+        )
         if prior == "label_spreading" and pool_embeddings is None:
             raise ConfigurationError(_NO_POOL)
         if prior == "texts" and not isinstance(getattr(model, "text_layer", None), torch.Tensor):
             raise ConfigurationError(_NO_TEXTS)
-        layer = getattr(model, "linear_layer", None)
-        assert isinstance(layer, torch.nn.Linear)
-        self.data_loader = data_loader
-        self.validation_data_loader = validation_data_loader
-        self._layer = layer
         self._inverse_regularization = inverse_regularization
         self._standardize = standardize
         self._max_iterations = max_iterations
         self._tolerance = tolerance
         self._prior = prior
 
-    @classmethod
     @overrides
-    def model_fault(cls, model: Model) -> str | None:
-        layer = getattr(model, "linear_layer", None)
-        if isinstance(layer, torch.nn.Linear) and model.embedding_is_fixed():
-            return None
-        return (
-            "logistic_regression trains the last layer alone, so it expects an encoder that does "
-            "not train (requires_grad: false); found one that does, or a model without linear_layer"
-        )
-
-    @overrides
-    def replace_loaders(self, replaced: Callable[[DataLoader], DataLoader]) -> None:
-        self.data_loader = replaced(self.data_loader)
-        if self.validation_data_loader is not None:
-            self.validation_data_loader = replaced(self.validation_data_loader)
-
-    @overrides
-    def train(self, recover: bool = False) -> dict[str, Any]:
-        ids, features, labels = self._collect()
-        self.model.balance_classes(labels)
-        choices = self._fit(ids, features, labels)
-        if self.serialization_dir is not None:
-            write_environment(self.serialization_dir, device=device_name(self.device))
-            weights = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
-            # Before anything is measured: an image that cannot be read must not cost the model
-            write_weights(self.serialization_dir / BEST_WEIGHTS, weights)
-        self.has_result = True
-        metrics: dict[str, Any] = {
-            "training_images": len(labels),
-            **choices,
-            **with_prefix("training", self._measure_training(features, labels)),
-        }
-        if self.validation_data_loader is not None:
-            found = evaluate(self.model, self.validation_data_loader, self.device, description=None)
-            metrics.update(with_prefix("validation", found))
-            metrics.update(with_prefix("best_validation", found))
-            self._draw_confusion(found)
-        if self.serialization_dir is not None:
-            write_json(self.serialization_dir / "metrics.json", metrics)
-        return metrics
-
-    def _draw_confusion(self, found: dict[str, Any]) -> None:
-        matrix = found.get("confusion_matrix")
-        if self.serialization_dir is not None and matrix is not None:
-            path = self.serialization_dir / CONFUSION_MATRIX
-            write_confusion_matrix(path, matrix, self.model.vocab, "validation")
-
-    def _collect(self) -> tuple[list[str], Features, Labels]:
-        """Return ids, embeddings `[N, D]` and class indices `[N]` of the training images."""
-        ids: list[str] = []
-        features: list[torch.Tensor] = []
-        labels: list[torch.Tensor] = []
-        self.fit_embedding_scaling(self.data_loader)
-        self.model.eval()
-        with torch.no_grad():
-            for batch in self.data_loader.batches(0):
-                tensors = self.data_loader.to_device(batch, self.device)
-                if "label" not in tensors:
-                    raise TrainingError(
-                        f"no label for one of {', '.join(batch.ids[:3])} ...; training needs "
-                        "labeled images"
-                    )
-                embedding = tensors.get("embedding")
-                if embedding is None:
-                    embedding = self.model.embed(tensors["image"])
-                ids += batch.ids
-                features.append(embedding.float().cpu())
-                labels.append(tensors["label"].cpu())
-        if not features:
-            raise TrainingError("the data loader gave no batches: is there any training data?")
-        rows = torch.cat(features).numpy()
-        odd = np.flatnonzero(~np.isfinite(rows).all(axis=1)).tolist()
-        if odd:
-            raise TrainingError(
-                f"the embeddings of {len(odd)} of {len(ids)} images hold NaN or infinity "
-                f"({', '.join(ids[row] for row in odd[:3])}); are the encoder's weights whole, and "
-                "is its input normalized as it was trained?"
-            )
-        return ids, rows, torch.cat(labels).numpy()
-
-    def _fit(self, ids: Sequence[str], features: Features, labels: Labels) -> dict[str, Any]:
-        """Set the layer; return what was chosen, where anything was to choose."""
+    def fit(self, ids: Sequence[str], features: Features, labels: Labels) -> dict[str, Any]:
         classes, indices = np.unique(labels, return_inverse=True)
-        weights = np.zeros((self._layer.out_features, self._layer.in_features))
-        biases = np.full(self._layer.out_features, _ABSENT_BIAS)
         texts = self._text_layer() if self._prior in ("texts", "auto") else None
         # Texts know all classes, also those without an image
         if texts is not None:
-            classes, indices = np.arange(len(biases)), labels
+            classes, indices = np.arange(self.linear_layer.out_features), labels
         elif len(classes) == 1:
-            biases[classes] = 0.0
-            self._set_layer(weights, biases)
+            self.set_only_class(classes)
             return {}
         mean, scale = self._scaling(features)
         labeled = LabeledEmbeddings(
@@ -250,14 +156,13 @@ class LogisticRegressionTrainer(Trainer):
         is_sparse = texts is not None and np.bincount(labels, minlength=len(classes)).min() < 2
         priors = self._priors(is_sparse)
         pool = None
-        if self.pool_embeddings is not None and "label_spreading" in priors:
+        if self.pool_embeddings is not None and not FROM_POOL.isdisjoint(priors):
             pool = self.pool_embeddings()
         fitter = HeadFitter(labeled, pool, self._max_iterations, self._tolerance, texts)
         head = fitter.fit(priors, self._strengths(len(classes)))
         # The layer sees plain embeddings: the standardization becomes a part of it
-        weights[classes] = head.layer.weights / scale
-        biases[classes] = head.layer.biases - weights[classes] @ mean
-        self._set_layer(weights, biases)
+        weights = head.layer.weights / scale
+        self.set_layer(classes, LinearLayer(weights, head.layer.biases - weights @ mean))
         if self._prior != "auto" and self._inverse_regularization != "auto":
             return {}
         return {
@@ -279,7 +184,7 @@ class LogisticRegressionTrainer(Trainer):
             return ["texts"]
         from_pool: list[Prior] = [] if self.pool_embeddings is None else ["label_spreading"]
         from_texts: list[Prior] = [] if self._text_layer() is None else ["texts"]
-        return [*from_texts, *from_pool, "class_means", "none"]
+        return [*from_texts, *from_pool, "class_means", "discriminant_analysis", "none"]
 
     def _strengths(self, classes: int) -> list[float] | None:
         if self._inverse_regularization == "auto":
@@ -289,7 +194,7 @@ class LogisticRegressionTrainer(Trainer):
 
     def _weights_of(self, classes: Labels) -> NDArray[np.float64]:
         """Return the weight of each class that has images, in the sum of losses."""
-        weights = self._class_weights()
+        weights = self.class_weights()
         if weights is None:
             return np.ones(len(classes))
         found = weights.numpy().astype(np.float64)[classes]
@@ -303,23 +208,3 @@ class LogisticRegressionTrainer(Trainer):
         kind: FeatureScalingKind = "standardize" if self._standardize else "none"
         scaling = FeatureScaling.fit(kind, features)
         return scaling.mean, scaling.deviation
-
-    def _class_weights(self) -> torch.Tensor | None:
-        weights = getattr(self.model, "class_weights", None)
-        return weights.cpu() if isinstance(weights, torch.Tensor) else None
-
-    def _set_layer(self, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> None:
-        with torch.no_grad():
-            self._layer.weight.copy_(torch.from_numpy(weights))
-            self._layer.bias.copy_(torch.from_numpy(biases))
-
-    def _measure_training(self, features: Features, labels: Labels) -> dict[str, float]:
-        weights = self._layer.weight.detach().cpu()
-        logits = torch.from_numpy(features) @ weights.T + self._layer.bias.detach().cpu()
-        gold = torch.from_numpy(labels)
-        right = (logits.argmax(dim=1) == gold).float().mean()
-        class_weights = self._class_weights()
-        loss = torch.nn.functional.cross_entropy(logits, gold, class_weights)
-        if class_weights is not None and not class_weights[gold].any():
-            loss = torch.zeros(())  # nothing weighs, and torch divides by the weights
-        return {"accuracy": float(right), "loss": float(loss)}

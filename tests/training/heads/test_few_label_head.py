@@ -156,3 +156,64 @@ def test_the_prior_of_texts_is_the_minimum_of_claps_loss() -> None:
     assert b.grad is not None
     np.testing.assert_allclose(w.grad[:3], 0.0, atol=1e-5)
     np.testing.assert_allclose(b.grad[:3], 0.0, atol=1e-5)
+
+
+def stretched(per_class, seed=0):
+    """Return images that differ within a class along some directions much more than others."""
+    labeled = draw(per_class, noise=0.0, seed=seed)
+    generator = np.random.default_rng(100 + seed)
+    noise = generator.normal(size=labeled.features.shape) * np.geomspace(0.1, 8, 20)
+    return LabeledEmbeddings(
+        labeled.ids, labeled.features + noise, labeled.labels, labeled.class_weights
+    )
+
+
+def test_discriminant_analysis_is_chosen_where_classes_are_stretched():
+    labeled, test = stretched(8), stretched(200, seed=3)
+    head = HeadFitter(labeled).fit(["class_means", "discriminant_analysis"], None)
+    assert head.prior == "discriminant_analysis"
+    other = HeadFitter(labeled).fit(["class_means"], None)
+    accuracy = [
+        (fit.layer.logits(test.features).argmax(axis=1) == test.labels).mean()
+        for fit in (head, other)
+    ]
+    assert accuracy[0] > accuracy[1]
+
+
+@pytest.mark.parametrize("prior", ["class_means", "discriminant_analysis"])
+def test_a_closed_form_has_the_probabilities_with_the_smallest_held_out_loss(prior):
+    labeled = stretched(6)
+    fitter = HeadFitter(labeled)
+    layer, loss = fitter.closed_form(prior)
+    bare = fitter.prior_layer(prior)
+    factor = (layer.weights / bare.weights).mean()
+    np.testing.assert_allclose(layer.biases, factor * bare.biases)
+    losses = {}
+    for tried in (0.1, 1.0, 10.0, factor):
+        found = [
+            log_loss(
+                tried * fitter.prior_layer(prior, kept).logits(labeled.features[held]),
+                labeled.labels[held],
+            )
+            for kept, held in stratified_folds(labeled.labels)
+        ]
+        losses[tried] = np.concatenate(found).mean()
+    assert loss == pytest.approx(losses[factor])
+    assert loss <= min(losses.values()) + 1e-12
+
+
+def test_with_a_pool_discriminant_analysis_takes_the_means_of_it():
+    pool = draw(60, noise=1.4)
+    rows = np.array([0, 1, 60, 61, 120, 121])
+    labeled = LabeledEmbeddings(
+        [pool.ids[row] for row in rows], pool.features[rows], pool.labels[rows], np.ones(3)
+    )
+    fitter = HeadFitter(labeled, PoolEmbeddings(pool.ids, pool.features.astype(np.float32)))
+    alone = HeadFitter(labeled).prior_layer("discriminant_analysis")
+    found = fitter.prior_layer("discriminant_analysis")
+    test = draw(100, noise=1.4, seed=3)
+    accuracy = [
+        (layer.logits(test.features).argmax(axis=1) == test.labels).mean()
+        for layer in (found, alone)
+    ]
+    assert accuracy[0] > accuracy[1]
