@@ -22,7 +22,8 @@ from allencv_al.common.config.targets import Target, subclass_of
 from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.modules.weights import without_downloads
-from allencv_al.training.experiment import Experiment, image_shape_in
+from allencv_al.training.checks.experiment_rules import image_shape_in
+from allencv_al.training.experiment import Experiment
 from allencv_al.training.trainers.base import Trainer
 
 NOT_KEPT = "(not kept)"

@@ -80,7 +80,7 @@ class FBetaMultiLabelMeasure(FBetaMeasure):
     """The scores of `fbeta` where an image has any number of labels.
 
     Predictions are probabilities `[..., L]`; gold values `[..., L]` are 1 for a label of the image,
-    0 for one that it has not, and -1 for one that nobody has looked for, which does not count.
+    0 for one that it has not, and -1 for one that was not looked for, which does not count.
 
     Args:
         beta: Weight of the recall beside the precision.

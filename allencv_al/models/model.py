@@ -275,7 +275,7 @@ class Model(torch.nn.Module, Registrable):
         """Add a batch to the metrics of the config that take inputs of this kind.
 
         Args:
-            kind: What the inputs are, one of `metric_inputs`; see `Metric.takes`.
+            kind: The kind of the inputs, one of `metric_inputs`; see `Metric.takes`.
             predictions: The predictions.
             gold: The gold values.
             mask: The items that count; all by default.

@@ -26,14 +26,17 @@ from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
-from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.archive_samples import MAX_SAMPLES
-from allencv_al.training.checks.model_check import (
-    build_on_meta,
-    model_faults,
-    unused_key_faults,
+from allencv_al.training.checks.experiment_rules import (
+    image_shape_in,
+    sample_faults,
+    sampling_faults,
+    shape_faults,
+    split_faults,
+    validation_faults,
 )
+from allencv_al.training.checks.model_check import build_on_meta, unused_key_faults
 from allencv_al.training.datasets import (
     SPLITS,
     Datasets,
@@ -52,7 +55,7 @@ from allencv_al.training.unlabeled_images import (
     read_pool,
     unlabeled_images,
 )
-from allencv_al.training.validation_split import split_faults, with_validation
+from allencv_al.training.validation_split import with_validation
 
 logger = logging.getLogger(__name__)
 
@@ -182,11 +185,11 @@ class Experiment(FromParams):
         if config.get("evaluate_on_test") is True and config.get("test_data_path") is None:
             yield config.fault("evaluate_on_test", "needs test_data_path, found none")
         yield from split_faults(config)
-        yield from _sample_faults(config)
-        yield from _validation_faults(config)
-        yield from _shape_faults(config)
+        yield from sample_faults(config)
+        yield from validation_faults(config)
+        yield from shape_faults(config)
         yield from unused_key_faults(config)
-        yield from _sampling_faults(config)
+        yield from sampling_faults(config)
 
     def read(self) -> Datasets:
         """List the images of every data set; with lazy readers none is decoded.
@@ -438,61 +441,3 @@ def _reader_class(config: Any) -> type[DatasetReader]:
     except ConfigurationError:
         return DatasetReader  # the check of the reader itself reports its name
     return subclass_of(found, DatasetReader) or DatasetReader
-
-
-def _sampling_faults(config: ConfigView) -> Iterator[Fault]:
-    """Yield a `class_sampling` that the trainer does not use, or that corrects twice."""
-    loader, trainer, model = (config.child(name) for name in ("data_loader", "trainer", "model"))
-    sampling = None if loader is None else loader.get("class_sampling")
-    if loader is None or sampling in (None, "natural") or not loader.sound("class_sampling"):
-        return
-    trainer_class = None if trainer is None else subclass_of(trainer.cls, Trainer)
-    if trainer_class is not None and not trainer_class.learns_from_batches:
-        message = 'the trainer learns from all images at once; set model.class_weights: "balanced"'
-        yield loader.fault("class_sampling", message)
-    elif model is not None and model.get("class_weights") == "balanced":
-        message = f'"{sampling}" and model.class_weights "balanced" correct twice; leave one out'
-        yield loader.fault("class_sampling", message)
-
-
-def _sample_faults(config: ConfigView) -> Iterator[Fault]:
-    names = ("validation_data_path", "validation_fraction", "test_data_path")
-    if config.get("archive_samples") and all(config.get(name) is None for name in names):
-        yield config.fault("archive_samples", "needs validation_data_path, found none")
-
-
-def _shape_faults(config: ConfigView) -> Iterator[Fault]:
-    model = config.child("model")
-    model_class = None if model is None else subclass_of(model.cls, Model)
-    if model is None or model_class is None:
-        return
-    shape: ImageShape = (3, None, None)
-    try:
-        shape = image_shape_in(config)
-    except ConfigurationError as error:
-        yield config.fault("dataset_reader", str(error))
-    misfits = list(model_class.shape_faults(model, shape))
-    yield from misfits or model_faults(config, shape)
-
-
-def image_shape_in(config: ConfigView) -> ImageShape:
-    """Return channels, height and width of an experiment's training images, None where they vary.
-
-    Raises:
-        ConfigurationError: A transform cannot take the images before it.
-    """
-    if not config.sound("dataset_reader") or "dataset_reader" not in config.names:
-        return 3, None, None
-    shape: ImageShape = config.build("dataset_reader").image_shape()
-    return shape
-
-
-def _validation_faults(config: ConfigView) -> Iterator[Fault]:
-    """Yield the options that need validation data, where the config has none."""
-    trainer = config.child("trainer")
-    names = ("validation_data_path", "validation_fraction")
-    if trainer is None or any(config.get(name) is not None for name in names):
-        return
-    for name in ("patience", "validation_metric"):
-        if trainer.values.get(name) is not None:
-            yield trainer.fault(name, "needs validation_data_path, found none")

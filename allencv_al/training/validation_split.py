@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allencv_al.common.config.config_check import ConfigView
-from allencv_al.common.errors import DataError, Fault
+from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.id_hash import id_hashes
 from allencv_al.data.instance import Instance
@@ -123,27 +122,3 @@ def _group(item: Instance, group_by: str | None) -> str:
         return f"group {given}" if given else f"id {item.id}"
     found = re.search(group_by, item.id)
     return f"id {item.id}" if found is None else f"group {found[1]}"
-
-
-def split_faults(config: ConfigView) -> Iterator[Fault]:
-    """Yield the faults of `validation_fraction` and of the keys that belong to it."""
-    fraction, fold = config.get("validation_fraction"), config.get("validation_fold")
-    if fraction is None:
-        for name in ("validation_fold", "group_by"):
-            if config.get(name) is not None:
-                yield config.fault(name, "needs validation_fraction, found none")
-    elif config.get("validation_data_path") is not None:
-        yield config.fault("validation_fraction", "expected it or validation_data_path, found both")
-    sound = config.sound("validation_fraction") and config.sound("validation_fold")
-    if fraction is not None and fold is not None and sound and fold >= fold_count(fraction):
-        most = fold_count(fraction) - 1
-        yield config.fault("validation_fold", f"expected 0 to {most}, found {fold}")
-    pattern = config.get("group_by")
-    if isinstance(pattern, str):
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            yield config.fault("group_by", f"no regular expression: {error}")
-        else:
-            if groups != 1:
-                yield config.fault("group_by", f"expected one group in brackets, found {groups}")

@@ -1,32 +1,78 @@
-"""Which encoders give an image the same embedding for good."""
+"""The encoders of a config, one behind the other: where they do not fit, and what is fixed."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import pytest
 import torch
 
-from allencv_al.common import Params
-from allencv_al.models.encoder_chain import is_fixed
-from allencv_al.modules.im2im_encoders.base import Im2ImEncoder
-from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder
+from allencv_al.common.config.config_check import ConfigView
+from allencv_al.common.config.specs.annotations import spec_of
+from allencv_al.common.config.specs.type_specs import Scope
+from allencv_al.common.user_mistakes import UserCodeError
+from allencv_al.models.encoder_chain import chain_faults, chain_is_fixed, is_fixed, map_shape
+from allencv_al.models.model import Model
+from allencv_al.modules.im2im_encoders import Im2ImEncoder
+from allencv_al.modules.im2vec_encoders import PoolEncoder
 
-POOL = {"type": "pool", "input_channels": 64}
-RESNET = {"type": "cifar_resnet", "depth": 8}
-
-
-def vectors(**config: Any) -> Im2VecEncoder:
-    return Im2VecEncoder.from_params(Params(config))
-
-
-@pytest.mark.parametrize("requires_grad", [True, False])
-def test_a_map_that_trains_changes_embeddings(requires_grad: bool) -> None:
-    maps = Im2ImEncoder.from_params(Params({**RESNET, "requires_grad": requires_grad}))
-    assert is_fixed(maps, vectors(**POOL)) is not requires_grad
+IMAGES = (3, 32, 32)
+FROZEN = {"type": "cifar_resnet", "depth": 8, "requires_grad": False}
 
 
-def test_chance_or_statistics_before_the_layer_change_embeddings() -> None:
-    assert is_fixed(None, vectors(**POOL))
-    for part in (torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(64, affine=False)):
-        encoder = vectors(**POOL)
-        encoder.part = part
-        assert not is_fixed(None, encoder)
+def view(**encoders: Any) -> ConfigView:
+    config = {"type": "basic_image_classifier", **encoders}
+    found = spec_of(Model).view(config, "model", Scope(assume_injected=True))
+    assert found is not None
+    return found
+
+
+def pool(channels: int) -> dict[str, Any]:
+    return {"type": "pool", "input_channels": channels}
+
+
+@pytest.mark.parametrize(
+    ("encoders", "place"),
+    [
+        ({"im2im_encoder": FROZEN, "im2vec_encoder": pool(64)}, None),
+        ({"im2im_encoder": FROZEN, "im2vec_encoder": pool(32)}, "model.im2vec_encoder"),
+        ({"im2im_encoder": {**FROZEN, "input_channels": 1}, "im2vec_encoder": pool(64)}, "model"),
+        ({"im2vec_encoder": pool(3)}, None),
+        ({"im2vec_encoder": pool(4)}, "model.im2vec_encoder"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_is_the_place_of_the_fault(
+    encoders: dict[str, Any], place: str | None
+) -> None:
+    faults = chain_faults(view(**encoders), IMAGES)
+    assert [fault.path.startswith(str(place)) for fault in faults] == [True] * (place is not None)
+    assert torch.get_default_device().type == "cpu"
+
+
+def test_an_encoder_with_a_fault_of_its_own_is_not_built() -> None:
+    wrong = view(im2im_encoder={**FROZEN, "input_channels": 1}, im2vec_encoder={"type": "pol"})
+    assert not wrong.sound("im2vec_encoder")
+    assert chain_faults(wrong, IMAGES) == [], "its own fault is told where its type is checked"
+    assert not chain_is_fixed(wrong, IMAGES), "an encoder with a fault is never built"
+
+
+def test_an_image_has_one_embedding_where_all_before_it_is_frozen() -> None:
+    thawed = {**FROZEN, "requires_grad": True}
+    assert chain_is_fixed(view(im2im_encoder=FROZEN, im2vec_encoder=pool(64)), IMAGES)
+    assert not chain_is_fixed(view(im2im_encoder=thawed, im2vec_encoder=pool(64)), IMAGES)
+    assert is_fixed(None, PoolEncoder(3))
+
+
+def test_a_map_of_the_wrong_form_names_the_users_class() -> None:
+    class Mine(Im2ImEncoder):
+        def output_shape(self, channels: int, height: int | None, width: int | None) -> Any:
+            return [channels]
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image
+
+        def get_input_channels(self) -> int:
+            return 3
+
+    with pytest.raises(UserCodeError, match=r"Mine.output_shape: .*\(channels, height, width\)"):
+        map_shape(Mine(), IMAGES)
