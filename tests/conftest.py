@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from fixtures.digit_runs import digits as digits
@@ -26,8 +26,34 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
 
+# The smallest PNG: one white pixel
+_BLANK_PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c63f80f0001010100b138f6140000000049454e44ae426082"
+)
+
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Write blank pictures, unless the test is of pictures (`draws`) or slow, and so of all.
+
+    Drawing them takes five sixths of a tiny training. A hook, and no fixture, so that it holds for
+    fixtures of every scope.
+    """
+    if item.get_closest_marker("draws") or item.get_closest_marker("slow"):
+        return (yield)
+    from markupsafe import Markup
+
+    from allencv_al.common import figures
+    from allencv_al.reports import line_chart
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_drawn", lambda *_, **__: _BLANK_PICTURE)
+        patch.setattr(line_chart, "_page_drawing", lambda *_: Markup())
+        return (yield)
 
 
 def _skip_or_fail(reason: str, what: str) -> NoReturn:

@@ -70,6 +70,7 @@ def check_each_point(attempts: Attempts) -> None:
     assert {tuple(attempt["codes"]) for attempt in attempts} == {(-signal.SIGKILL, 0)}
 
 
+@pytest.mark.slow
 def test_kills_at_every_point_of_one_run(trained_config: dict[str, Any], tmp_path: Path) -> None:
     job = {"mode": "everywhere", "config": trained_config, "folder": tmp_path}
     (found,) = killed(job)

@@ -20,6 +20,7 @@ from allencv_al.training.run_folder import is_of_a_run
 # --- a run ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.draws
 def test_a_run_leaves_labels_a_report_a_curve_and_a_model(project: Project) -> None:
     assert project.run() == 0
     folder = project.run_folder

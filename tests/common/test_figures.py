@@ -16,6 +16,8 @@ from allencv_al.common.figures import write_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+pytestmark = pytest.mark.draws
+
 DRAW_ALL = """
 import os, sys
 from pathlib import Path
@@ -33,19 +35,33 @@ write_contact_sheet(folder / "4.png", [], "none")
 LearningRateCurve([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]).write_picture(folder / "5.png")
 assert os.environ["MPLBACKEND"] == sys.argv[2]
 """
+DRAW_ONE = """
+import os, sys
+from pathlib import Path
+from allencv_al.common.figures import write_figure
+
+assert write_figure(Path(sys.argv[1], "1.png"), lambda figure: figure.add_subplot())
+assert os.environ["MPLBACKEND"] == sys.argv[2]
+"""
 
 
 def dot(figure: Figure) -> None:
     figure.add_subplot().plot([1], [1], marker=".")
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
-def test_a_backend_that_is_not_there_is_not_asked_for(tmp_path: Path, backend: str) -> None:
-    command = [sys.executable, "-c", DRAW_ALL, str(tmp_path), backend]
+@pytest.mark.parametrize(
+    ("backend", "program", "count"),
+    [("nonsense", DRAW_ALL, 5), ("module://matplotlib_inline.backend_inline", DRAW_ONE, 1)],
+)
+def test_a_backend_that_is_not_there_is_not_asked_for(
+    tmp_path: Path, backend: str, program: str, count: int
+) -> None:
+    command = [sys.executable, "-c", program, str(tmp_path), backend]
     environment = {**os.environ, "MPLBACKEND": backend}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{n}.png" for n in range(1, 6)]
+    names = [f"{number}.png" for number in range(1, count + 1)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     for path in tmp_path.iterdir():
         Image.open(path).load()
 

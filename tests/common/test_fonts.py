@@ -13,6 +13,8 @@ from allencv_al.common.fonts import further_fonts, own_font, runs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+pytestmark = pytest.mark.draws
+
 # Two words of one length in each script: as boxes they would look alike
 SCRIPTS = {
     "Chinese": ("猫狗", "鸟鱼"),

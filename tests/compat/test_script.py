@@ -200,7 +200,7 @@ LOOP = {"experiment_id": "e", "project_id": "p", "cur_loop": 0, "user_id": "u", 
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found: int = listener.getsockname()[1]
     return found
@@ -311,6 +311,7 @@ def test_a_loop_can_be_tried_without_a_server(tmp_path: Path) -> None:
     assert (stored / "infer_outputs_0.db").is_file()
 
 
+@pytest.mark.slow
 def test_the_example_of_scans_runs_loop_after_loop(tmp_path: Path, port: int) -> None:
     folder = project(tmp_path, SCANS_PROCESSES, SCANS_MAIN)
     for part, count in (("train", 8), ("test", 4)):

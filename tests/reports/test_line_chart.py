@@ -22,6 +22,8 @@ from allencv_al.reports.line_chart import (
 )
 from allencv_al.reports.page import STYLE
 
+pytestmark = pytest.mark.draws
+
 LIGHT = STYLE.partition("@media")[0]
 
 

@@ -11,6 +11,8 @@ from PIL import Image
 
 from allencv_al.training.learning_rate_finder import LearningRateCurve
 
+pytestmark = pytest.mark.draws
+
 
 def curve(losses: np.ndarray) -> LearningRateCurve:  # type: ignore[type-arg]
     rates = np.geomspace(1e-5, 10, len(losses))

@@ -22,6 +22,8 @@ from allencv_al.training.run_plots import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+pytestmark = pytest.mark.draws
+
 Make = Callable[..., Any]
 
 

@@ -52,6 +52,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.draws
 def test_a_run_leaves_everything_about_it(config: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     metrics = train(Params(config), run)

@@ -150,7 +150,7 @@ MISTAKES = {
         ),
         (
             GOOD.replace("super().__init__(vocab)", "torch.nn.Module.__init__(self)"),
-            "'_regularizer'",
+            "does its __init__ call super().__init__(...)?",
         ),
         (GOOD.replace("192", "3"), "Mine.forward: RuntimeError: mat1 and mat2 shapes"),
     ],

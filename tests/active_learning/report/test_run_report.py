@@ -12,6 +12,8 @@ import pytest
 from allencv_al.active_learning.report.run_report import RunContext, run_lines, write_run_report
 from allencv_al.active_learning.rounds.round_record import Pick, RoundRecord
 
+pytestmark = pytest.mark.draws
+
 ENVIRONMENT = {
     "platform": "Linux <6>",
     "processors": 2,

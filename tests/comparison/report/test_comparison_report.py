@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fixtures.comparison_context import CONTEXT, STRATEGIES
 
 from allencv_al.active_learning.rounds.curves import Curve
@@ -19,6 +20,8 @@ from allencv_al.comparison.report.result_tables import (
     write_results_markdown,
 )
 from allencv_al.comparison.statistics import summarize
+
+pytestmark = pytest.mark.draws
 
 
 def test_it_is_there_for_one_seed_and_one_strategy_and_says_what_is_missing(

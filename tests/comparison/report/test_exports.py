@@ -18,6 +18,8 @@ from allencv_al.comparison.report.exports import check_exports, latex_table, wri
 from allencv_al.comparison.statistics import summarize
 from allencv_al.reports.page import TextTable
 
+pytestmark = pytest.mark.draws
+
 LABELS = (10, 20, 30)
 NAMES = ("random", "50 % & more_{x}")
 

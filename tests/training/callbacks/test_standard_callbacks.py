@@ -173,6 +173,7 @@ def end(folder: Path, metrics: dict[str, Any], **options: Any) -> None:
     callback.on_end(TRAINER, metrics=metrics, epoch=1, **options)
 
 
+@pytest.mark.draws
 def test_curves_are_drawn_and_a_matrix_where_one_was_counted(tmp_path: Path) -> None:
     end(tmp_path, {})
     assert width(tmp_path / TRAINING_CURVES) > 100
