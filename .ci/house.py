@@ -1,4 +1,5 @@
-"""Check the layout of the package: circles, names used twice, crowded folders, long files.
+"""Check the layout of the package: circles, names used twice, crowded folders, long files,
+modules without tests.
 
 Usage: python .ci/house.py [--once]
 
@@ -22,6 +23,8 @@ MOST_LINES = 500
 TWINS = {"__init__", "__main__", "base", "app"}
 # One file per subcommand, and per query strategy
 FAMILIES = {"commands", "strategies"}
+# Models without behavior; the tests of the routes read them
+UNTESTED = {"allencv_al.service.labeling.labeling_answers"}
 
 
 def main(arguments: list[str]) -> int:
@@ -43,6 +46,7 @@ def main(arguments: list[str]) -> int:
         *_modules(modules),
         *_folders(modules),
         *_lengths(texts),
+        *_tests(modules, root),
     ]
     for problem in problems:
         print(problem)
@@ -115,6 +119,14 @@ def _lengths(texts: dict[str, str]) -> Iterator[str]:
         count = len(text.splitlines())
         if count > MOST_LINES:
             yield f"{name}: {count} lines; expected at most {MOST_LINES}"
+
+
+def _tests(modules: set[str], root: Path) -> Iterator[str]:
+    for module in sorted(modules - UNTESTED):
+        folder, _, name = module.partition(".")[2].rpartition(".")
+        path = Path("tests", *folder.split("."), f"test_{name}.py")
+        if name != "__main__" and not (root / path).is_file():
+            yield f"{module}: expected its tests in {path}, found no such file"
 
 
 if __name__ == "__main__":

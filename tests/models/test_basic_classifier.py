@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -239,45 +238,6 @@ def test_class_names_come_from_the_models_namespace() -> None:
     )
     outputs = {"probs": torch.eye(4)}
     assert model.make_output_human_readable(outputs)["class"] == ["ant", "bee", "2", "3"]
-
-
-def test_evaluation_metrics_equal_scikit_learn() -> None:
-    from sklearn.metrics import confusion_matrix, f1_score, top_k_accuracy_score
-
-    count = 7
-    model = build(count).eval()
-    images, labels = batch(40, count)
-    labels[labels == 6] = 5  # a class without images
-    probs = torch.cat(
-        [model(i, j)["probs"] for i, j in zip(images.split(16), labels.split(16), strict=True)]
-    )
-    predicted, gold = probs.argmax(-1).numpy(), labels.numpy()
-    metrics = model.get_metrics(reset=True)
-    assert metrics["accuracy"] == pytest.approx(np.mean(predicted == gold))
-    top = top_k_accuracy_score(gold, probs.detach().numpy(), k=5, labels=range(count))
-    assert metrics["top_5_accuracy"] == pytest.approx(top)
-    assert metrics["macro_f1"] == pytest.approx(f1_score(gold, predicted, average="macro"))
-    matrix = confusion_matrix(gold, predicted, labels=range(count))
-    assert metrics["confusion_matrix"] == matrix.tolist()
-    recall = [
-        hit / total for hit, total in zip(matrix.diagonal()[:6], matrix.sum(1)[:6], strict=True)
-    ]
-    assert list(metrics["per_class_accuracy"]) == list(CLASSES)
-    assert list(metrics["per_class_accuracy"].values()) == [*map(pytest.approx, recall), None]
-    areas = metrics["per_class_roc_auc"].values()
-    assert metrics["roc_auc"] == pytest.approx(np.mean([area for area in areas if area]))
-    assert list(areas)[6] is None and metrics["per_class_average_precision"]["gnu"] is None
-    assert 0 < metrics["expected_calibration_error"] < 1
-    json.dumps(metrics, allow_nan=False)
-
-
-def test_images_of_one_class_have_no_areas_under_curves() -> None:
-    model = build().eval()
-    images, labels = batch()
-    model(images, torch.zeros_like(labels))
-    metrics = model.get_metrics(reset=True)
-    assert metrics["roc_auc"] is None and metrics["average_precision"] == 1.0
-    json.dumps(metrics, allow_nan=False)
 
 
 def test_training_metrics_are_apart_and_cheap() -> None:

@@ -1,4 +1,4 @@
-"""Archives that ask for time, memory or folders that nobody gave them."""
+"""Archives that ask for time, memory or folders that they were not given."""
 
 from __future__ import annotations
 

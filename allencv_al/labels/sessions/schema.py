@@ -37,9 +37,9 @@
 
     server          one row while a server runs: url, machine, pid, heartbeat
 
-    labeling        one row, created when first needed: id of the labeling and the options that its
-                    images are ordered by. Not part of the schema: files of version 0.1 lack it, and
-                    older versions ignore it.
+    labeling        one row, created when first needed. Not part of the schema: files of version
+                    0.1 lack it, and older versions ignore it.
+      id            of the labeling   ordering    options that its images are ordered by, as JSON
 
 `item.answers ... is_conflict` and `standing` follow from the events, and are written in the same
 transaction.

@@ -12,8 +12,6 @@ import pytest
 from PIL import Image
 
 from allencv_al.__main__ import main
-from allencv_al.common.errors import DataError
-from allencv_al.data.sample_data import image_folders
 from allencv_al.data.sample_data.digits import write_digits
 
 SPLIT_SHA256 = "9ec970af4a75637f857ee41573016063705e12a8e021084c85a9e0e6b20403d3"
@@ -66,59 +64,6 @@ def test_the_split_never_changes(written: Path):
     """A change of the split changes every accuracy that was ever reported on it."""
     names = "\n".join(tree(written))
     assert hashlib.sha256(names.encode()).hexdigest() == SPLIT_SHA256
-
-
-def test_a_second_run_changes_nothing(written: Path):
-    before = {file: file.stat().st_mtime_ns for file in written.rglob("*")}
-    assert write_digits(written) == written
-    assert {file: file.stat().st_mtime_ns for file in written.rglob("*")} == before
-
-
-def test_an_interrupted_run_is_completed(written: Path, tmp_path: Path, monkeypatch):
-    folder = tmp_path / "data"
-    write_split = image_folders._write_split
-    calls: list[Path] = []
-
-    def interrupted(target: Path, images: image_folders.Images) -> None:
-        calls.append(target)
-        write_split(target, dict(list(images.items())[:20]) if len(calls) == 2 else images)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(image_folders, "_write_split", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_digits(folder)
-    assert [p.name for p in folder.iterdir()] == ["train"]
-    (folder / ".tmp-killed").mkdir()  # what kill -9 leaves
-    monkeypatch.setattr(image_folders, "_write_split", write_split)
-    write_digits(folder)
-    assert tree(folder) == tree(written)
-    assert sorted(p.name for p in folder.iterdir()) == ["test", "train", "validation"]
-
-
-def test_an_empty_folder_is_filled(tmp_path: Path, written: Path):
-    assert tree(write_digits(tmp_path)) == tree(written)
-
-
-def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path: Path):
-    (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(DataError, match=r"expected an empty folder, found thesis\.txt"):
-        write_digits(tmp_path)
-    assert tree(tmp_path) == {"thesis.txt": b"precious"}
-
-
-def test_a_split_folder_of_someone_elses_is_refused(tmp_path: Path):
-    (tmp_path / "train" / "cat").mkdir(parents=True)
-    (tmp_path / "train" / "cat" / "a.png").touch()
-    with pytest.raises(DataError, match="found 1 files; remove the folder"):
-        write_digits(tmp_path)
-    assert list(tree(tmp_path)) == ["train/cat/a.png"]
-
-
-def test_a_file_is_no_folder(tmp_path: Path):
-    (tmp_path / "x").touch()
-    with pytest.raises(DataError, match="found a file"):
-        write_digits(tmp_path / "x")
 
 
 def test_without_a_split_all_digits_lie_in_one_folder(tmp_path: Path, written: Path, capsys):

@@ -10,7 +10,6 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from allencv_al.__main__ import main
-from allencv_al.common.errors import DataError
 from allencv_al.data.sample_data.photographs import COUNTS, write_photographs
 
 ORIGINALS = {"flower": "flower.jpg", "temple": "china.jpg"}
@@ -44,15 +43,6 @@ def test_no_pixel_is_in_both_splits(written: Path, name: str) -> None:
 
 def test_it_is_the_same_on_every_machine(written: Path) -> None:
     assert places(written / "train", "temple")[:2] == [(104, 71), (231, 102)]
-
-
-def test_what_is_there_is_kept_and_something_else_refused(written: Path, tmp_path: Path) -> None:
-    before = {file: file.stat().st_mtime_ns for file in written.rglob("*.png")}
-    assert write_photographs(written) == written
-    assert {file: file.stat().st_mtime_ns for file in written.rglob("*.png")} == before
-    (tmp_path / "mine.txt").touch()
-    with pytest.raises(DataError, match=r"expected an empty folder, found mine\.txt"):
-        write_photographs(tmp_path)
 
 
 def test_the_command_says_what_a_config_needs(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixtures.linear_pools import CLASSES, WIDTH, make_linear_pool
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -13,42 +14,6 @@ from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.strategies.feature_changes import AlfaMix, DropQuery
 from allencv_al.selection.strategies.shared.canonical_rows import CanonicalRows
 from allencv_al.selection.strategies.shared.last_layer import recovered_last_layer
-
-CLASSES, WIDTH = 4, 12
-
-
-def make_pool(count: int = 300, seed: int = 0) -> tuple[Pool, NDArray, NDArray]:
-    """Return a pool with the weights and biases of its last layer."""
-    generator = np.random.default_rng(seed)
-    weights = generator.normal(size=(CLASSES, WIDTH))
-    biases = generator.normal(size=CLASSES)
-    rows = np.abs(generator.normal(size=(count + 9, WIDTH)))
-    logits = rows @ weights.T + biases
-    pool = Pool(
-        [f"{index}.png" for index in range(count)],
-        logits=logits[:count].astype(np.float32),
-        embeddings=rows[:count].astype(np.float32),
-        labeled_embeddings=rows[count:].astype(np.float32),
-        labeled_logits=logits[count:].astype(np.float32),
-        labeled_labels=np.arange(9) % 3,  # one class has no label
-    )
-    return pool, weights, biases
-
-
-def test_the_last_layer_is_recovered_up_to_a_constant_of_each_item() -> None:
-    pool, weights, biases = make_pool()
-    layer = recovered_last_layer(pool, CanonicalRows(pool, 0))
-    np.testing.assert_allclose(layer.weights, weights - weights.mean(axis=0), atol=1e-5)
-    np.testing.assert_allclose(layer.biases, biases - biases.mean(), atol=1e-5)
-
-
-def test_with_fewer_items_than_dimensions_it_still_gives_their_logits() -> None:
-    pool, *_ = make_pool(5)
-    pool = replace(pool, labeled_embeddings=None, labeled_logits=None)
-    layer = recovered_last_layer(pool, CanonicalRows(pool, 0))
-    found = pool.embeddings @ layer.weights.T + layer.biases
-    centered = pool.logits - pool.logits.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(found, centered, atol=1e-4)
 
 
 def mixes(pool: Pool, weights: NDArray, biases: NDArray, share: float) -> NDArray:
@@ -72,7 +37,7 @@ def mixes(pool: Pool, weights: NDArray, biases: NDArray, share: float) -> NDArra
 @pytest.mark.parametrize("share", [0.2, 0.7])
 @pytest.mark.parametrize("seed", range(3))
 def test_candidates_of_alfa_mix_are_those_of_the_mixes(share: float, seed: int) -> None:
-    pool, weights, biases = make_pool(400, seed)
+    pool, weights, biases = make_linear_pool(400, seed)
     rows = CanonicalRows(pool, 0)
     strategy = AlfaMix(share=share, min_candidates=1)
     found, *_ = strategy._candidates(pool, rows, recovered_last_layer(pool, rows), 1, 0)
@@ -82,14 +47,14 @@ def test_candidates_of_alfa_mix_are_those_of_the_mixes(share: float, seed: int) 
 
 
 def test_alfa_mix_adds_those_that_change_most_easily() -> None:
-    pool, *_ = make_pool()
+    pool, *_ = make_linear_pool()
     selection = AlfaMix(share=1e-6).select(pool, 10, 0)
     changes = [reason["change"] for reason in selection.reasons]
     assert len(changes) == 10 and max(changes) < 0.5
 
 
 def test_dropout_changes_the_prediction_as_often_as_it_does_by_definition() -> None:
-    pool, weights, biases = make_pool()
+    pool, weights, biases = make_linear_pool()
     rows = CanonicalRows(pool, 0)
     layer = recovered_last_layer(pool, rows)
     places, _, reason = DropQuery(passes=200)._candidates(pool, rows, layer, 1, 0)
@@ -176,13 +141,13 @@ def test_drop_query_has_the_candidates_of_scikit_activeml(
 
 
 def test_drop_query_prefers_items_that_most_passes_change() -> None:
-    pool, *_ = make_pool(600)
+    pool, *_ = make_linear_pool(600)
     selection = DropQuery(passes=9).select(pool, 2, 0)
     assert all(reason["changed_passes"] >= 5 for reason in selection.reasons)
 
 
 def test_too_few_candidates_are_filled_up_at_random() -> None:
-    pool, *_ = make_pool(30)
+    pool, *_ = make_linear_pool(30)
     certain = replace(pool, logits=np.eye(CLASSES, dtype=np.float32)[np.zeros(30, int)] * 50)
     labeled = np.eye(CLASSES, dtype=np.float32)[np.zeros(9, int)] * 50
     selection = DropQuery().select(replace(certain, labeled_logits=labeled), 12, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,19 +74,6 @@ def test_a_model_may_stay_in_memory(
     assert "need a single long-lived worker" in caplog.text
 
 
-def test_a_file_of_an_earlier_training_is_not_taken_for_the_models(
-    in_memory: InMemory, make_pipeline: MakePipeline, tmp_path: Path
-) -> None:
-    pipeline = in_memory.pipeline(make_pipeline)
-    old = tmp_path / "log" / "ckpt_0"
-    old.write_text("of last year")
-    os.utime(old, (1, 1))
-    training = checkpoints.Checkpoints({"EXPT_DIR": str(tmp_path / "log")}, tmp_path / "state")
-    assert training.end("ckpt_0", "e", old.stat().st_ctime + 10) is None
-    assert training.end("ckpt_0", "e", old.stat().st_ctime) == old
-    assert loop(pipeline, 0).status_code == 200
-
-
 def test_a_model_that_was_in_memory_is_trained_again_by_another_process(
     in_memory: InMemory, make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +92,7 @@ def test_a_model_that_was_in_memory_is_trained_again_by_another_process(
     assert loop(second, 1).status_code == 200
     assert in_memory.calls == ["train 6 from ckpt_0", "test", "infer 54"]
     in_memory.calls.clear()
-    assert loop(second, 1).status_code == 200 and in_memory.calls == []  # nobody needs it now
+    assert loop(second, 1).status_code == 200 and in_memory.calls == []  # it is not needed now
 
 
 def test_another_worker_says_that_it_may_lack_the_model(
@@ -176,7 +162,7 @@ def test_a_loop_that_was_never_begun_is_not_skipped(
     folder = tmp_path / "log" / "storage" / "p" / "e"
     folder.mkdir(parents=True)
     (folder / "selected_indices_0.json").write_text("[0, 1, 2]")
-    (tmp_path / "log" / "ckpt_0").write_text("of somebody")
+    (tmp_path / "log" / "ckpt_0").write_text("of another run")
     found = loop(pipeline, 1)
     assert found.status_code == 409 and "lacks train and test and infer" in found.text
     assert functions.calls == [] and not (folder / "selected_indices_1.json").exists()

@@ -131,19 +131,6 @@ def test_what_functions_do_wrong_is_said(
     assert part in error_of(found, status)["message"]
 
 
-def test_what_functions_raise_has_its_traceback_only_in_debug(make_pipeline: MakePipeline) -> None:
-    def test(args: Any, ckpt_file: str) -> Any:
-        return {}["a key"]
-
-    for debug in (False, True):
-        client = make_pipeline(test_fn=test, debug=debug).app.test_client()
-        found = client.post("/test", json={"ckpt_file": "c"})
-        assert found.status_code == 500
-        assert "KeyError: 'a key'" in found.json["error"]["message"]
-        assert ("Traceback" in str(found.json)) == debug
-        assert str(Path(__file__).parent) not in str(found.json)
-
-
 def test_who_has_no_token_gets_nothing(make_pipeline: MakePipeline) -> None:
     token = "a-long-enough-token-0123"
     client = make_pipeline(token=token).app.test_client()

@@ -322,7 +322,7 @@ def test_rule_5_getdatasetstate_may_return_nothing(tmp_path: Path) -> None:
         "size": None,
     }
     body = {**BODY, "selected_indices": [0, 1]}
-    assert client.post("/one_loop", json=body).status_code == 422  # nobody says how many
+    assert client.post("/one_loop", json=body).status_code == 422  # of how many records?
     body["training_set_size"] = SIZE
     assert client.post("/one_loop", json=body).status_code == 200
 

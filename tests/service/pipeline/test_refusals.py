@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from allencv_al.common.errors import ConfigurationError
 from allencv_al.service.pipeline import Pipeline
 from allencv_al.service.web import bodies
 
@@ -21,19 +20,6 @@ def ask_loop(client: Any, number: int, selected: Any = None, **more: Any) -> Any
     if selected is not None:
         body["selected_indices"] = selected
     return client.post("/one_loop", json=body)
-
-
-def test_pages_of_a_named_origin_may_ask(make_pipeline: MakePipeline) -> None:
-    client = make_pipeline(allowed_origins=["https://photos.example"]).app.test_client()
-    for origin, status in (("https://photos.example", 200), ("https://other.example", 403)):
-        headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
-        answer = client.post("/getdatasetstate", json={}, headers=headers)
-        assert answer.status_code == status
-        assert answer.headers.get("Access-Control-Allow-Origin") == (
-            origin if status == 200 else None
-        )
-    with pytest.raises(ConfigurationError, match="allow-origin: expected what a browser sends"):
-        make_pipeline(allowed_origins=["photos.example"])
 
 
 @pytest.mark.parametrize("callback_url", [None, "http://127.0.0.1:1"])

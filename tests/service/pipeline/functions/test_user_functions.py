@@ -220,7 +220,7 @@ def test_whatever_a_function_raises_is_json(leaves: Any, make_pipeline: MakePipe
     assert found.status == 500 and found.json()["error"]["type"] == leaves.__name__
 
 
-def test_a_function_that_changes_folder_changes_it_for_nobody_else(
+def test_a_function_that_changes_folder_changes_it_for_no_other(
     make_pipeline: MakePipeline, functions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -43,7 +43,7 @@ def test_one_thing_at_a_time(make_pipeline: MakePipeline, functions: Any) -> Non
     assert other.app.test_client().get("/v1/info").json["busy"] is False
 
 
-def test_whoever_was_killed_is_not_busy(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+def test_a_killed_process_is_not_busy(make_pipeline: MakePipeline, tmp_path: Path) -> None:
     client = make_pipeline().app.test_client()
     folder = tmp_path / "log" / "pipeline-state"
     with busy(folder, "train"):

@@ -119,7 +119,7 @@ def test_loops_keep_their_results_on_s3(
     storage = Storage(url, s3)
     assert len(storage.read_arrays("p/e/infer_outputs_0.npz")["index"]) == 57
     assert storage.read_json("p/e/metrics_0.json") == answer["metrics"]
-    other = make_pipeline(storage_url=url, storage_options=s3)  # chosen by somebody else
+    other = make_pipeline(storage_url=url, storage_options=s3)  # chosen by another program
     storage.write_json("p/e/selected_indices_1.json", [4, 5])
     found = other.app.test_client().post(
         "/one_loop", json={**body, "cur_loop": 1, "selected_indices": None}
@@ -134,8 +134,8 @@ def test_a_storage_that_is_away_or_refuses_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = {"config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1}}
-    nobody = {"endpoint_url": "http://127.0.0.1:9", **options}
-    for url, where in (("s3://results/x", nobody), ("s3://no-such-bucket/x", s3)):
+    unused = {"endpoint_url": "http://127.0.0.1:9", **options}
+    for url, where in (("s3://results/x", unused), ("s3://no-such-bucket/x", s3)):
         pipeline = make_pipeline(storage_url=url, storage_options=where)
         body = {"experiment_id": "e", "project_id": "p", "cur_loop": 0, "selected_indices": [0]}
         found = pipeline.app.test_client().post("/one_loop", json=body)
@@ -146,7 +146,7 @@ def test_a_storage_that_is_away_or_refuses_is_said(
     assert "the-secret-of-a-key" not in caplog.text
 
 
-def test_a_place_that_nobody_knows_is_a_fault() -> None:
+def test_an_unknown_place_is_a_fault() -> None:
     with pytest.raises(ConfigurationError, match="storage_url: odd://x"):
         Storage("odd://x")
 

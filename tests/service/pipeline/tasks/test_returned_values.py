@@ -134,7 +134,7 @@ def test_boxes_that_lack_something_are_said() -> None:
         detection_metrics({"a": box}, {"a": {}})
 
 
-def test_what_test_returns_and_nobody_can_measure_is_said(make_pipeline: MakePipeline) -> None:
+def test_returned_values_that_cannot_be_measured_are_named(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline(test_fn=lambda ckpt_file: {"predictions": [0.5], "labels": ["a"]})
     found = test_of(pipeline).json
     assert found["metrics"] is None and "expected" in found["warnings"][0]
