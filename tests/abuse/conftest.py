@@ -57,7 +57,7 @@ pipeline = Pipeline(
 )
 sys.exit(pipeline(port=0))
 """
-# The loop's side of a pipeline that asks for its work, with one request that nobody does
+# The loop's side of a pipeline that asks for its work, with one request that is never done
 LOOP = """
 import sys
 import threading

@@ -151,7 +151,7 @@ def test_tampered_images_in_a_folder_are_refused_or_shown(
     size: Size,
     record: Record,
 ) -> None:
-    """Whoever labels photos of others sees which cannot be read, and goes on."""
+    """An annotator of unreadable photos sees which they are, and continues."""
     folder = tmp_path / "photos"
     folder.mkdir()
     draw = random.Random(3)

@@ -160,7 +160,7 @@ def test_many_annotators_label_each_image_as_often_as_is_wanted(
                             NewAnswer(who, uuid.uuid4().hex, item.item, kind, class_id)
                         )
                     except LabelConflict:
-                        continue  # somebody was faster
+                        continue  # another annotator was faster
                     times.append(time.monotonic() - began)
                     if draw.random() < 0.1:
                         store.answers.undo(who, said.event_id)

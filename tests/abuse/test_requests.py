@@ -530,7 +530,7 @@ def test_slow_and_broken_clients_leave_nothing_behind(
 def test_more_connections_than_files_are_no_flood(
     make_process: Callable[..., Any], images: Path, tmp_path: Path, record: Record
 ) -> None:
-    """A10: whoever only connects takes neither the time of the server nor the disk for its log."""
+    """A10: one that only connects takes neither time of the server nor disk for its log."""
     files, count = 256, 400
     few_files = ("sh", "-ec", f'ulimit -n {files} && exec "$@"', "sh")
     command = ("label", str(images), "--classes", "cat", "-s", str(tmp_path / "labels"))

@@ -1,4 +1,4 @@
-"""A11 to A15: what somebody without a token, or with a few bytes, can take from a server."""
+"""A11 to A15: what a client without a token, or with a few bytes, can take from a server."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_bodies_of_strangers_are_not_kept(closed: Any, size: Size, record: Recor
     )
 
 
-def test_slow_clients_lock_nobody_out(closed: Any, size: Size, record: Record) -> None:
+def test_slow_clients_lock_no_other_out(closed: Any, size: Size, record: Record) -> None:
     """A12: the connections of a server are all taken by clients that send a byte now and then."""
     count, rounds = size(1_010, 3_000), size(3, 30)
     with contextlib.ExitStack() as stack:

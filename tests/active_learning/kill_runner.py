@@ -113,7 +113,7 @@ def kill_self() -> None:
 
 
 def points_of(config: Config, folder: Path) -> tuple[Any, list[str]]:
-    """Do a run that nobody interrupts; return its result and the points that it passed."""
+    """Do a run without an interrupt; return its result and the points that it passed."""
     path = folder / "points.txt"
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -187,7 +187,7 @@ def kill_at_random(config: Config, folder: Path, kills: int, seed: int) -> Itera
         while done < kills:
             child = job.start()
             time.sleep(generator.uniform(0.0, 0.5) * seconds)
-            os.kill(child, signal.SIGKILL)  # nobody has waited for it yet, so it is still there
+            os.kill(child, signal.SIGKILL)  # not reaped yet, so it is still there
             codes.append(wait_for(child))
             if codes[-1] != KILLED:
                 break

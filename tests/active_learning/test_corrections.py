@@ -52,7 +52,7 @@ def test_any_class_will_do_where_none_is_known(database: RunDatabase) -> None:
 @pytest.mark.parametrize(
     ("source", "is_work"), [("file", True), ("correction", True), ("dataset", False)]
 )
-def test_labels_that_somebody_gave_are_not_to_be_lost(
+def test_labels_of_an_annotator_are_not_to_be_lost(
     database: RunDatabase, tmp_path: Path, source: str, is_work: bool
 ) -> None:
     check_no_labels_are_lost(tmp_path)

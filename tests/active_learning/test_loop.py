@@ -219,7 +219,7 @@ def test_strategies_run_with_a_network_that_trains(
     config = network_config(strategy=strategy, mc_samples=3, target_size=10, budget=8)
     records = run(config, tmp_path)
     assert [record.labels for record in records] == [0, 4, 8]
-    assert not list(tmp_path.rglob("outputs")), "nobody asks for them again"
+    assert not list(tmp_path.rglob("outputs")), "they are not needed again"
 
 
 def test_a_switch_goes_over_when_there_are_labels_enough(
@@ -375,7 +375,7 @@ def test_labels_of_the_data_are_a_start(
     ("budget", "reason"),
     [(10, "the budget of 10 labels is spent"), (None, "there is nothing left to label")],
 )
-def test_where_there_are_labels_enough_nobody_is_asked(
+def test_where_there_are_labels_enough_no_annotator_is_asked(
     linear_config: MakeConfig, tmp_path: Path, budget: int | None, reason: str
 ) -> None:
     records = run(linear_config(annotator="file", budget=budget), tmp_path)
@@ -456,7 +456,7 @@ def test_what_cannot_be_dropped_is_named(linear_config: MakeConfig, tmp_path: Pa
 def test_images_that_are_waited_for_can_be_dropped(
     linear_config: MakeConfig, make_digits: MakeDigits, tmp_path: Path
 ) -> None:
-    """Deleted after the round had asked for them, and before anybody labeled them."""
+    """Deleted after the round had asked for them, and before they were labeled."""
     data, folder = make_digits(tmp_path / "data", per_class=12), tmp_path / "run"
     config = linear_config(
         half_labeled(tmp_path, data),

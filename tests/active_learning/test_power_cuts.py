@@ -43,7 +43,7 @@ def go_on(config: dict[str, Any], folder: Path, **options: Any) -> Any:
 
 
 def fill_in(table: Path, note: Callable[[str], object]) -> None:
-    """Fill in a table, as somebody does whose editor flushes what it saves."""
+    """Fill in a table with an editor that flushes what it saves."""
     rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines()))
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])

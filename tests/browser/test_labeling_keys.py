@@ -65,7 +65,7 @@ def test_a_double_click_answers_once(page: Page, make_labeling: MakeLabeling) ->
     assert labeling.said() == {first: "cat"}
 
 
-def test_whoever_is_fast_loses_no_answer(page: Page, make_labeling: MakeLabeling) -> None:
+def test_a_fast_annotator_loses_no_answer(page: Page, make_labeling: MakeLabeling) -> None:
     labeling = make_labeling(24)
     enter(page, labeling)
     keys = "121221112212"

@@ -1,4 +1,4 @@
-"""A loop on photographs whose annotator is somebody with a browser."""
+"""A loop on photographs whose annotator has a browser."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from allencv_al.service.web.running import start_in_thread
 from allencv_al.service.web.web_settings import WebSettings
 
 
-def test_it_lets_in_whoever_has_the_token(tmp_path: Path, new_page: Any) -> None:
+def test_it_lets_in_a_user_with_the_token(tmp_path: Path, new_page: Any) -> None:
     expect = pytest.importorskip("playwright.sync_api").expect
     new_page.allowed += ["401"]
     LabelingStore(tmp_path / LABELING_NAME).close()

@@ -111,7 +111,7 @@ def test_results_are_replaced_only_with_force(
     assert len(find(config, tmp_path / "out", "--num-batches", "12", "--force")["curve"]) == 12
 
 
-def test_a_folder_somebody_works_in_is_left_alone(
+def test_a_folder_in_use_is_left_alone(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").mkdir()

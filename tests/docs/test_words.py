@@ -98,6 +98,22 @@ def test_no_description_of_a_parameter_is_a_clause() -> None:
     assert not found, "\n".join(found)
 
 
+# Parts of names too; `nobody_has_this` is a module that is not installed
+PERSONS = re.compile(
+    r"(?<![a-z])(?:nobody(?!_has)|somebody|someone|anybody|whoever)(?![a-z])", re.I
+)
+
+
+def test_tests_name_persons_by_their_parts() -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {name}"
+        for path in sorted(REPOSITORY.glob("tests/**/*.py"))
+        if path.name != Path(__file__).name
+        for name in PERSONS.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert not found, "expected an annotator, a client, another process:\n" + "\n".join(found)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "phrase"),
     [("a\nSay whether it is", 2, "Say whether"), ("# what\n# there is", 1, "what # there is")],

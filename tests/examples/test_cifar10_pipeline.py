@@ -35,7 +35,7 @@ def commands(port: int) -> list[str]:
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found: int = listener.getsockname()[1]
     return found

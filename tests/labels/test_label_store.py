@@ -92,7 +92,7 @@ def test_a_second_undo_of_the_same_event_is_the_first(store: LabelStore) -> None
     assert len(store.events()) == 3
 
 
-def test_what_somebody_has_superseded_is_not_undone_unawares(store: LabelStore) -> None:
+def test_an_event_that_was_superseded_is_not_undone_unawares(store: LabelStore) -> None:
     store.add([label("a", "cat"), label("a", "dog")])
     with pytest.raises(LabelConflict, match='event 1 of "a" is not in force: event 2 is'):
         store.undo(1, "ann")

@@ -182,7 +182,7 @@ def test_names_that_a_table_cannot_hold_are_known(tmp_path: Path) -> None:
     assert not has_place_in_table(Instance("a", "carriage\rreturn.png"))
 
 
-def test_work_that_somebody_has_done_is_not_overwritten(tmp_path: Path) -> None:
+def test_labels_in_a_table_are_not_overwritten(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     check_replaceable(table, labels_are_kept=False)
     picks = [

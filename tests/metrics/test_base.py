@@ -33,7 +33,7 @@ def test_top_k_too(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", OF_CLASSES)
 @pytest.mark.parametrize("asks", ["get_metric", "state"])
 @pytest.mark.parametrize("wrong", [9, -2])
-def test_on_a_gpu_it_is_found_when_someone_asks(
+def test_on_a_gpu_it_is_found_when_the_value_is_read(
     name: str, asks: str, wrong: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "within_classes", lambda gold, n: gold.clamp(0, n - 1))

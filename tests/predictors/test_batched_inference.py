@@ -42,7 +42,7 @@ def test_numbers_too_small_to_compute_with_fast_are_zero_in_each_pass(
     encoder = predictor.model.get_submodule("_im2im_encoder")
     encoder.register_forward_hook(lambda *_: seen.append(tiny_product()))
     for _ in predictor.iterate_outputs(files, BOTH, batch_size=3):
-        assert tiny_product() > 0  # whoever takes the batches computes as ever
+        assert tiny_product() > 0  # the caller computes as before
     assert seen == [0.0] * 3
 
 

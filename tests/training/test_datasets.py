@@ -48,7 +48,7 @@ def test_sound_labels_pass_in_silence(caplog: pytest.LogCaptureFixture) -> None:
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="no image has a class"):
         check_learnable(Datasets(dataset([None, None]), dataset(["cat"]), None))
-    check([None, None], ["cat"])  # no one may want to learn
+    check([None, None], ["cat"])  # a run that does not train
 
 
 def test_no_class_in_common_is_an_error() -> None:

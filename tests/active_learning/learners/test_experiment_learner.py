@@ -383,7 +383,7 @@ def test_a_cached_training_shows_itself_only_if_the_config_says_so(
 
 
 def unlabeled(config: dict[str, Any], make_digits: MakeDigits, folder: Path) -> dict[str, Any]:
-    """Return a config of images without any label, and somebody who is asked for them."""
+    """Return a config of images without any label, and an annotator for them."""
     images = folder / "images"
     for file in make_digits(folder / "labeled", per_class=6).rglob("*.png"):
         images.mkdir(exist_ok=True)
@@ -410,7 +410,7 @@ def fill_in(table: Path, name: Callable[[str], str]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["linear", "network"])
-def test_the_classes_may_be_those_that_somebody_names(
+def test_the_classes_may_be_named_by_the_annotator(
     linear_config: MakeConfig,
     network_config: MakeConfig,
     make_digits: MakeDigits,

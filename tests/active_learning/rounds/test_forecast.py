@@ -115,4 +115,4 @@ def test_a_run_tells_its_forecast_or_why_there_is_none() -> None:
     early = records[:2]
     assert forecast_text(early, 0.88) == ""
     assert forecast_text(early, 0.88, says_why_not=True).endswith("2 rounds, and 5 are needed.")
-    assert forecast_text(early, says_why_not=True) == "", "nobody asked"
+    assert forecast_text(early, says_why_not=True) == "", "it was not asked for"

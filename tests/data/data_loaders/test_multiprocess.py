@@ -1,4 +1,4 @@
-"""The data loader: what a batch holds, whoever makes it."""
+"""The data loader: the content of a batch, in whatever process it is made."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_an_empty_dataset_has_no_batches(in_memory: MakeDataset, make_loader: Ma
         make_loader(in_memory(0), batches_per_epoch=3)
 
 
-# -- The same whoever makes it ----------------------------------------------------------------
+# -- The same in every process ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("source", ["in_memory", "on_disk"])

@@ -27,7 +27,7 @@ from tests.data.dataset_readers.conftest import ArrayReader, array
 
 
 def test_a_strangers_reader_is_ten_lines(tmp_path: Path, write_image):
-    """What the documentation promises, written as someone would who has only read it."""
+    """A reader written from the documentation alone."""
 
     @DatasetReader.register("photos_named_by_class", exist_ok=True)
     class PhotosNamedByClass(DatasetReader):

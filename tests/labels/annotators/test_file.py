@@ -411,7 +411,7 @@ def test_a_misspelt_word_is_no_class_even_where_any_is_allowed(
     )
 
 
-def test_a_class_with_the_name_of_a_word_is_refused_before_anybody_labels(
+def test_a_class_with_the_name_of_a_word_is_refused_before_labeling(
     tmp_path: Path, items: list[Instance]
 ) -> None:
     asked = make_request(tmp_path, items, classes=["cat", "?skip"])

@@ -55,7 +55,7 @@ def test_undo_goes_back_any_depth(store: LabelingStore) -> None:
     assert store.answers.history("anna", None, 10) == []
 
 
-def test_nobody_takes_back_what_another_said(store: LabelingStore) -> None:
+def test_no_annotator_undoes_the_answer_of_another(store: LabelingStore) -> None:
     event = label(store, "anna", 1)
     with pytest.raises(LabelConflict, match="no answer"):
         store.answers.undo("ben", event)

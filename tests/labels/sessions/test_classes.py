@@ -30,7 +30,7 @@ def test_a_name_that_is_none_or_taken_is_refused(name: str, store: LabelingStore
     assert len(store.classes.all()) == 2
 
 
-def test_a_class_that_nobody_has_chosen_can_be_removed(store: LabelingStore) -> None:
+def test_a_class_without_an_answer_can_be_removed(store: LabelingStore) -> None:
     added = store.classes.add_one("Kat", "anna")
     store.classes.remove(added.class_id, "anna")
     assert [one.name for one in store.classes.all()] == ["cat", "dog"]

@@ -57,7 +57,7 @@ def test_what_is_skipped_goes_to_others_and_comes_back_last(store: LabelingStore
             attempt()
 
 
-def test_a_clock_that_is_set_back_locks_nobody_out(store: LabelingStore, clock: Any) -> None:
+def test_a_clock_that_is_set_back_locks_no_annotator_out(store: LabelingStore, clock: Any) -> None:
     assert next_numbers(store, "anna", 5) == [1, 2, 3, 4, 5]
     clock.now -= 86_400
     assert next_numbers(store, "ben", 5) == []

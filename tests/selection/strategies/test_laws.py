@@ -94,8 +94,8 @@ def build(name: str, memory_budget_mb: float = 512.0) -> QueryStrategy:
 def random_pool(seed: int, count: int, levels: int | None = None, classes: int = 3) -> Pool:
     """Return a pool with everything; with `levels`, of few values, so that there are ties.
 
-    Values are then multiples of 1/8: adding another such number loses nothing. Nobody may write
-    into the arrays.
+    Values are then multiples of 1/8: adding another such number loses nothing. No strategy may
+    write into the arrays.
     """
     generator = np.random.default_rng(seed)
 

@@ -163,7 +163,7 @@ def test_too_many_waiting_are_refused_whole_and_later_taken(
     batcher.close()
 
 
-def test_what_nobody_waits_for_is_not_run(batcher: Batcher, gate: Gate) -> None:
+def test_a_request_whose_client_has_gone_is_not_run(batcher: Batcher, gate: Gate) -> None:
     kept = batcher.submit([picture(0)])
     assert gate.reached.wait(DEADLINE)
     with pytest.raises(BusyError, match=r"no prediction within 0\.05 seconds"):

@@ -143,7 +143,7 @@ def run_loop() -> Callable[..., list[RoundRecord]]:
 
 @pytest.fixture
 def wait_for_server() -> Callable[[str], None]:
-    """Return a function that waits until somebody listens at a URL."""
+    """Return a function that waits until a server listens at a URL."""
 
     def wait(url: str) -> None:
         deadline = time.monotonic() + 60
@@ -152,7 +152,7 @@ def wait_for_server() -> Callable[[str], None]:
                 if urllib3.request("GET", f"{url}/healthz", retries=False).status == 200:
                     return
             time.sleep(0.05)
-        pytest.fail(f"nobody listens at {url}")
+        pytest.fail(f"no server listens at {url}")
 
     return wait
 

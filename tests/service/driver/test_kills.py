@@ -100,7 +100,7 @@ def kept_alive(folder: Path, port: int, deadly: str) -> Iterator[None]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         found: int = listener.getsockname()[1]
     return found

@@ -1,4 +1,4 @@
-"""Digits without labels, and somebody who labels them over HTTP."""
+"""Digits without labels, and an annotator who labels them over HTTP."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Person(threading.Thread):
 
 @pytest.fixture
 def make_person() -> Iterator[Callable[..., Person]]:
-    """Return a function that has somebody begin to label."""
+    """Return a function that starts an annotator."""
     made: list[Person] = []
 
     def make(folder: Path, **options: Any) -> Person:

@@ -60,7 +60,7 @@ def seconds_of_waiting(audience: Audience) -> float:
     return time.monotonic() - began
 
 
-def test_nobody_is_waited_for_where_no_page_is_open() -> None:
+def test_without_an_open_page_there_is_no_wait() -> None:
     assert seconds_of_waiting(Audience()) < 1
 
 

@@ -22,7 +22,7 @@ TOKENS = {"first-token-0123456789": ANNA, "second-token-0123456789": Identity("b
 
 
 @given(st.text())
-def test_only_a_token_is_somebody(text: str) -> None:
+def test_only_a_token_has_an_identity(text: str) -> None:
     access = TokenAccess(TOKENS)
     assert access.identify(text) == TOKENS.get(text)
     assert access.identify_session(text) is None

@@ -53,7 +53,7 @@ def test_too_many_guesses_have_to_wait() -> None:
     assert guess(attempts, 300) == BURST
 
 
-def test_guesses_lock_nobody_else_out() -> None:
+def test_guesses_lock_no_other_client_out() -> None:
     attempts = Attempts(Clock())
     assert attempts.identify("10.0.0.1", RIGHT, look_up) is ANNA
     assert guess(attempts, 300) == BURST

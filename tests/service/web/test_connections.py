@@ -155,7 +155,7 @@ def test_two_lengths_end_the_connection(
     assert answer.count(b"HTTP/1.") == 1, "what stood behind it was taken for a request"
 
 
-def test_many_slow_clients_lock_nobody_out(
+def test_many_slow_clients_lock_no_other_out(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("allencv_al.service.web.running._connection_limit", lambda threads: 40)
@@ -210,7 +210,7 @@ def test_who_sends_a_byte_now_and_then_is_overdue_too() -> None:
     channel.total_outbufs_len = 5_000
     assert not channel.is_overdue(1_000.0)
     assert not channel.is_overdue(1_064.0)
-    assert channel.is_overdue(1_066.0), "an answer that nobody reads"
+    assert channel.is_overdue(1_066.0), "an answer that is not read"
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), FileNotFoundError(2, "no TMPDIR")])

@@ -44,7 +44,7 @@ def test_who_may_send_what_from_where(
     if "cookie" in credential:
         assert client.post("/login", json={"token": tokens["anna"]}).status_code == 200
     if "bearer" in credential:
-        token = "no-token-of-anybody-here" if "wrong" in credential else tokens["anna"]
+        token = "not-one-of-the-tokens-here" if "wrong" in credential else tokens["anna"]
         headers["Authorization"] = f"Bearer {token}"
     if site is not None:
         headers["Sec-Fetch-Site"] = site
@@ -171,7 +171,7 @@ def test_the_cookie_holds_no_token_and_no_script_reads_it(
     assert "SameSite=Strict" in cookie
 
 
-def test_a_cookie_of_a_token_that_was_replaced_is_nobody_s(
+def test_a_cookie_of_a_token_that_was_replaced_is_refused(
     closed_app: WebApp, tokens: Tokens
 ) -> None:
     client = closed_app.test_client()

@@ -104,7 +104,7 @@ def test_what_is_no_file_costs_nothing() -> None:
         assert budget.used == 1
 
 
-def test_whoever_waits_too_long_is_told_to_try_again() -> None:
+def test_a_client_that_waits_too_long_is_told_to_try_again() -> None:
     budget = DecodingBudget(100, max_waiting=0)
     with budget.hold(png(10, 10)):
         with pytest.raises(WebError, match="images are waiting to be decoded") as raised:

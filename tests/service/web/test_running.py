@@ -99,7 +99,7 @@ def test_a_second_signal_does_not_wait(process: subprocess.Popen[str]) -> None:
 
 
 def wait_until_closed(port: int) -> None:
-    """Return when nobody listens any more."""
+    """Return when no server listens any more."""
     until = time.monotonic() + 8
     while True:
         try:

@@ -31,7 +31,7 @@ def file(tmp_path: Path, clock: Clock) -> TokenFile:
     return TokenFile(tmp_path / "settings" / "tokens.json", clock)
 
 
-def test_a_token_is_somebody_until_it_ends_or_is_revoked(file: TokenFile, clock: Clock) -> None:
+def test_a_token_has_an_identity_until_it_ends_or_is_revoked(file: TokenFile, clock: Clock) -> None:
     access = FileAccess(file, clock)
     id, token = file.create("anna", ["train"], 60)
     other, forever = file.create("ben", ["*"], None)
