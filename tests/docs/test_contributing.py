@@ -312,6 +312,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
     for row, recipe in RECIPES.items():
         follow(row, recipe, folder / "allencv_al")
+    new = (Path(name) for recipe in RECIPES.values() for name in recipe.files)
+    tests = [f"tests/{path.parent}/test_{path.name}" for path in new if path.suffix == ".py"]
+    tests += [str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("tests/**/test_*.py")]
+    for name in tests:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
     return folder
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.colored_images import Images, model
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
-from training.trainers.test_logistic_regression_trainer import Images, model
 
 from allencv_al.common import ConfigurationError, Params
 from allencv_al.training.trainers.base import Trainer

@@ -1,61 +1,14 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fixtures.colored_images import CLASSES, Images, model
 
-from allencv_al.common import ConfigurationError, Params
-from allencv_al.common.errors import TrainingError
-from allencv_al.data.batch import Batch
-from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.models import Model
-from allencv_al.training.trainers.base import Trainer
+from allencv_al.common import ConfigurationError
 from allencv_al.training.trainers.logistic_regression_trainer import LogisticRegressionTrainer
-
-CLASSES = ("ant", "bee", "cat", "dog")
-
-
-class Images:
-    """A loader of images whose channel means tell the classes apart, with much noise."""
-
-    def __init__(self, classes: tuple[int, ...], count: int = 60, labeled: bool = True) -> None:
-        generator = np.random.default_rng(3)
-        self.labels = generator.choice(np.asarray(classes), count)
-        colors = generator.random((len(CLASSES), 3))
-        noise = generator.normal(0, 0.4, (count, 3))
-        self.pixels = (colors[self.labels] + noise).astype(np.float32)
-        self.labeled = labeled
-
-    def __len__(self) -> int:
-        return -(-len(self.labels) // 7)
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        for index in range(start, len(self)):
-            rows = slice(7 * index, 7 * index + 7)
-            image = torch.from_numpy(self.pixels[rows])[:, :, None, None].expand(-1, 3, 2, 2)
-            tensors = {"image": image}
-            if self.labeled:
-                tensors["label"] = torch.from_numpy(self.labels[rows])
-            yield Batch(tensors, [f"{index}/{row}" for row in range(len(image))], index=index)
-
-    def to_device(self, batch: Batch, device: torch.device, **_: Any) -> dict[str, Any]:
-        return dict(batch.tensors)
-
-
-def model(**changes: Any) -> Model:
-    config = {
-        "type": "basic_image_classifier",
-        "im2vec_encoder": {"type": "pool", "input_channels": 3, "mode": "average"},
-        **changes,
-    }
-    return Model.from_params(
-        Params(config), vocab=Vocabulary({"labels": dict.fromkeys(CLASSES, 1)})
-    )
 
 
 def probabilities(trainer: LogisticRegressionTrainer, loader: Images) -> np.ndarray:
@@ -198,49 +151,12 @@ def test_one_class_alone_is_always_predicted() -> None:
     assert (probabilities(trainer, loader).argmax(axis=1) == 2).all()
 
 
-def test_it_measures_and_leaves_what_an_archive_needs(tmp_path: Path) -> None:
-    loader = Images((0, 1, 2, 3))
-    trainer = Trainer.from_params(
-        Params({"type": "logistic_regression", "cuda_device": -1}),
-        model=model(),
-        data_loader=loader,
-        validation_data_loader=loader,
-        serialization_dir=tmp_path,
-    )
-    metrics = trainer.train()
-    assert metrics["validation_accuracy"] == pytest.approx(metrics["training_accuracy"])
-    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    found = {path.name for path in tmp_path.iterdir()}
-    assert {"best.safetensors", "environment.json", "confusion_matrix.png"} <= found
-
-
-def test_an_encoder_that_trains_is_refused() -> None:
-    encoder = {"type": "cifar_resnet", "depth": 20, "requires_grad": True}
-    training = model(im2im_encoder=encoder, im2vec_encoder={"type": "pool", "input_channels": 64})
-    with pytest.raises(ConfigurationError, match="requires_grad: false"):
-        LogisticRegressionTrainer(training, Images((0, 1)), cuda_device=-1)
-
-
-def test_unlabeled_images_cannot_be_fitted() -> None:
-    with pytest.raises(TrainingError, match=r"no label for one of 0/0, 0/1, 0/2"):
-        LogisticRegressionTrainer(model(), Images((0, 1), labeled=False), cuda_device=-1).train()
-
-
 @pytest.mark.parametrize("name", ["inverse_regularization", "max_iterations", "tolerance"])
 def test_numbers_out_of_range_are_faults_of_the_config(name: str) -> None:
     from allencv_al.common.config.config_check import check
 
     faults = check(LogisticRegressionTrainer, {name: 0})
     assert [fault.path for fault in faults] == [name]
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_embeddings_that_are_no_numbers_are_named(value: float) -> None:
-    loader = Images((0, 1, 2))
-    loader.pixels[8, 1] = value
-    trainer = LogisticRegressionTrainer(model(), loader, prior="auto")  # type: ignore[arg-type]
-    with pytest.raises(TrainingError, match=r"1 of 60 images hold NaN or infinity \(1/1\)"):
-        trainer.train()
 
 
 @pytest.mark.parametrize("prior", ["texts", "auto"])
