@@ -387,8 +387,8 @@ class BasicImageClassifier(Model):
 
 
 def _scaling_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
-    if not config.sound("embedding_scaling"):
-        return
+    if not config.sound("embedding_scaling", *_encoders_in(config)):
+        return  # of an encoder with a fault nothing is known
     kind = config.get("embedding_scaling")
     if not EmbeddingScaling.needs_statistics(kind):
         return

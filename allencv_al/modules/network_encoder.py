@@ -13,6 +13,7 @@ from torch import Tensor
 from allencv_al.modules.weights import (
     OUR_CLASSIFIER,
     OUR_VECTOR_CLASSIFIER,
+    Convert,
     NameMap,
     load_weights,
     missing_file_faults,
@@ -101,16 +102,18 @@ class NetworkEncoder(torch.nn.Module):
                 type(self).__name__,
             )
 
-    def read_weights_file(self, source: Path | str | None) -> None:
+    def read_weights_file(self, source: Path | str | None, convert: Convert | None = None) -> None:
         """Load the network's weights from a file, a folder or a package; see `read_weights`.
 
         Does nothing while reading is disabled.
 
         Args:
             source: Their place, or None to leave the network as it is.
+            convert: See `load_weights`.
 
         Raises:
             WeightsError: It is absent, damaged, or does not fit.
         """
         if source is not None and reading_enabled():
-            load_weights(self, read_weights(source), source_name(source), self.name_maps)
+            tensors = read_weights(source)
+            load_weights(self, tensors, source_name(source), self.name_maps, convert)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from allencv_al.common.errors import AllenCVError, WeightsError
+from allencv_al.common.errors import AllenCVError, Fault, WeightsError
 from allencv_al.common.files.paths import expanded
 from allencv_al.modules.packaged_weights import PACKAGES, PREFIX, packaged_weights
 
@@ -183,9 +183,14 @@ class EncoderName:
         found = image_settings(self.model or None, self.weights)
         if found is None:
             return None
-        size = found["size"]
-        height, width = (size, size) if isinstance(size, int) else size
-        mean, std = tuple(found["mean"]), tuple(found["std"])
+        try:
+            size = found["size"]
+            height, width = map(operator.index, (size, size) if isinstance(size, int) else size)
+            mean, std = (tuple(map(float, found[name])) for name in ("mean", "std"))
+        except (TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{self.weights}: its preprocess_cfg is not open_clip's: {error}"
+            ) from error
         # "squash" (SigLIP) and "longest" would keep the borders; here images are cropped
         return Preprocessing(height, width, max(height, width), mean, std)
 
@@ -234,18 +239,55 @@ def complete_preprocessing(config: dict[str, Any]) -> None:
             known, stays as it is: the check of the config reports it.
     """
     _complete_model(config.get("model"))
+    for _, steps, index, given in _incomplete(config):
+        found = _preprocessing_for(given.get("model"), config.get("model"))
+        if found is not None:
+            steps[index] = found.transform(_with_size(given, config.get("model")))
+
+
+def without_consequences(config: Mapping[str, Any], faults: Sequence[Fault]) -> list[Fault]:
+    """Return the faults of a config, with the reason where `pretrained` could not be completed.
+
+    A network that the model's encoder misnames is the encoder's fault alone, and not also one of
+    each transform that waits for its numbers.
+
+    Args:
+        config: The config of an experiment, after `complete_preprocessing`.
+        faults: Its faults.
+    """
+    is_misnamed = any(fault.path.startswith("model.") for fault in faults)
+    reasons: dict[str, str | None] = {}
+    for path, _, _, given in _incomplete(config):
+        try:
+            for network in _networks(given.get("model"), config.get("model")):
+                network.preprocessing()
+        except AllenCVError as error:
+            reasons[path] = str(error)
+        else:
+            if is_misnamed and given.get("model") is None:
+                reasons[path] = None
+    kept = []
+    for fault in faults:
+        reason = reasons.get(fault.path, fault.message)
+        if reason is not None:
+            kept.append(Fault(fault.path, reason))
+    return kept
+
+
+def _incomplete(
+    config: Mapping[str, Any],
+) -> Iterator[tuple[str, list[Any], int, Mapping[str, Any]]]:
+    """Yield the path, list, place and arguments of each transform that lacks its numbers."""
     for key in _READERS:
         reader = config.get(key)
-        steps = reader.get("augmentation") if isinstance(reader, dict) else None
+        steps = reader.get("augmentation") if isinstance(reader, Mapping) else None
         if not isinstance(steps, list):
             continue
         for index, step in enumerate(steps):
             given = {"type": step} if isinstance(step, str) else step
             if not isinstance(given, dict) or given.get("type") != _WORD or _is_complete(given):
                 continue
-            found = _preprocessing_for(given.get("model"), config.get("model"))
-            if found is not None:
-                steps[index] = found.transform(_with_size(given, config.get("model")))
+            yield f"{key}.augmentation.{index}", steps, index, given
 
 
 def _complete_model(model: object) -> None:
@@ -282,13 +324,19 @@ def _is_complete(given: Mapping[str, Any]) -> bool:
 
 
 def _preprocessing_for(name: object, model: object) -> Preprocessing | None:
-    encoders = [model.get(key) for key in _ENCODERS] if isinstance(model, Mapping) else []
-    named = [EncoderName.parse(name)] if isinstance(name, str) else None
-    for network in named or map(EncoderName.of_config, encoders):
+    for network in _networks(name, model):
         try:
-            found = None if network is None else network.preprocessing()
-        except AllenCVError:  # the check of the encoder reports it
+            found = network.preprocessing()
+        except AllenCVError:  # `without_consequences` reports it
             found = None
         if found is not None:
             return found
     return None
+
+
+def _networks(name: object, model: object) -> list[EncoderName]:
+    """Return the network of a name; without one, those of a model's encoders."""
+    if isinstance(name, str):
+        return [EncoderName.parse(name)]
+    encoders = [model.get(key) for key in _ENCODERS] if isinstance(model, Mapping) else []
+    return [network for network in map(EncoderName.of_config, encoders) if network is not None]

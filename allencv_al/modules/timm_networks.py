@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from allencv_al.common.errors import ConfigurationError, WeightsError
 from allencv_al.common.names import did_you_mean
@@ -79,6 +81,32 @@ def published_names(network: torch.nn.Module) -> NameMap:
     heads = [head] if isinstance(head, str) else [str(name) for name in head]
     first, *others = [f"{name}." for name in heads if name] or [""]
     return NameMap("timm", {"": "model."}, ignored=tuple(others), head=first)
+
+
+def convert_checkpoint(
+    tensors: Mapping[str, Tensor], network: torch.nn.Module
+) -> dict[str, Tensor] | None:
+    """Return tensors with timm's names and shapes, by timm's own rules for the network's family.
+
+    The rules know the names of the original releases (CLIP, DINOv2, Swin, ConvNeXt ...), and fit
+    position embeddings to the size that the network is built for.
+
+    Args:
+        tensors: The tensors of a checkpoint.
+        network: The network.
+
+    Returns:
+        The tensors, or None where timm has no rules or they do not apply.
+    """
+    module = sys.modules[type(network).__module__]
+    rules = getattr(module, "checkpoint_filter_fn", None)
+    if rules is None:
+        return None
+    try:
+        found = rules(dict(tensors), network)  # a copy: some rules take tensors out
+    except Exception:  # whatever tensors of another network lead to; none of them fits then
+        return None
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
 
 def network_config(network: torch.nn.Module) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -155,6 +155,10 @@ def weights_path(source: Path | str) -> Path:
     return weights_file_in(path) if path.is_dir() else path
 
 
+Convert = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor] | None]
+"""Returns tensors with the names and shapes of a module; None where it cannot."""
+
+
 @dataclass(frozen=True)
 class NameMap:
     """An import rule: the names in a foreign weights file, and those of a module of this package.
@@ -269,18 +273,21 @@ def load_weights(
     tensors: Mapping[str, Tensor],
     source: str,
     name_maps: Sequence[NameMap] = (),
+    convert: Convert | None = None,
 ) -> None:
     """Copy tensors into a module; all of its parameters and buffers must be among them.
 
     The module's own names are tried first, then each import rule; the first that fits is taken.
-    Where none does, the same is tried with the tensors below a usual prefix (`backbone.`,
-    `model.`); what lies beside it, such as the head of another task, is left out.
+    Where none does, the same is tried with what `convert` makes of the tensors, and with those
+    below a usual prefix (`backbone.`, `model.`); what lies beside it, such as the head of another
+    task, is left out.
 
     Args:
         module: The module to initialize.
         tensors: The weights by name.
         source: Their source, for messages.
         name_maps: Import rules for foreign names.
+        convert: Changes names and shapes as the library of the network does.
 
     Raises:
         WeightsError: None fits. The message is about the rule that came nearest, and names the
@@ -288,7 +295,7 @@ def load_weights(
     """
     own, rules = _expected(module, tensors), (OUR_NAMES, *name_maps)
     best: _Candidate | None = None
-    for prefix, below in _below_prefixes(tensors):
+    for prefix, below in _forms(tensors, convert):
         found = [_Candidate.of(own, below, rule, prefix) for rule in rules]
         # The rule that comes nearest gives the message: it is the one that was meant
         best = min([best, *found] if best else found, key=lambda candidate: candidate.distance)
@@ -367,6 +374,17 @@ class _Candidate:
             if names
         )
         return "; ".join(found)
+
+
+def _forms(
+    tensors: Mapping[str, Tensor], convert: Convert | None
+) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """Yield the tensors below each prefix, as they are and converted."""
+    for prefix, below in _below_prefixes(tensors):
+        yield prefix, below
+        converted = None if convert is None else convert(below)
+        if converted:
+            yield prefix, converted
 
 
 def _size(tensor: Tensor) -> str:

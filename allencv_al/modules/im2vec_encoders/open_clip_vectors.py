@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from allencv_al.common.config.config_check import ConfigView
 from allencv_al.common.errors import ConfigurationError, Fault, WeightsError
+from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.paths import expanded
 from allencv_al.common.names import did_you_mean, listed
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder, VectorEncoder
@@ -106,7 +107,7 @@ class OpenClipEncoder(VectorEncoder):
         source = _Source(model, weights)
         description = source.description()
         network = source.whole().visual if source.is_read else _network(description)
-        size = description["vision_cfg"].get("image_size", 224)
+        size = _image_size(description)
         height, width = (size, size) if isinstance(size, int) else tuple(size)
         super().__init__(network, 3, requires_grad, (height, width))
         self._source = source
@@ -240,6 +241,9 @@ def folder_settings(folder: Path) -> dict[str, Any]:
     model = found.get("model_cfg") if isinstance(found, dict) else None
     if not isinstance(model, dict) or not {*_IMAGE_PART[:2]} <= model.keys():
         raise WeightsError(f"{path}: expected model_cfg with {' and '.join(_IMAGE_PART[:2])}")
+    if not isinstance(model["vision_cfg"], dict):
+        found_cfg = repr_json(model["vision_cfg"])
+        raise WeightsError(f"{path}: expected an object as model_cfg.vision_cfg, found {found_cfg}")
     return found
 
 
@@ -261,15 +265,25 @@ def image_settings(model: str | None, weights: str | None) -> dict[str, Any] | N
     folder = None if weights is None else expanded(weights)
     if folder is not None and folder.is_dir():
         found = folder_settings(folder)
-        size, given = found["model_cfg"]["vision_cfg"].get("image_size", 224), found
-        return {"size": size, **_usual(), **given.get("preprocess_cfg", {})}
+        size, given = _image_size(found["model_cfg"]), found.get("preprocess_cfg", {})
+        if not isinstance(given, dict):
+            raise WeightsError(
+                f"{folder / FOLDER_CONFIG}: expected an object as preprocess_cfg, found "
+                f"{repr_json(given)}"
+            )
+        return {"size": size, **_usual(), **given}
     library = _open_clip()
     if model not in library.list_models():
         return None
-    size = library.get_model_config(model)["vision_cfg"].get("image_size", 224)
+    size = _image_size(library.get_model_config(model))
     published = None if weights is None else library.get_pretrained_cfg(model, weights)
     known = {name: value for name, value in (published or {}).items() if value is not None}
     return {**_usual(), **known, "size": known.get("size", size)}
+
+
+def _image_size(model_cfg: Mapping[str, Any]) -> Any:
+    """Return the height and width of the images in a `model_cfg`: a number, or two."""
+    return model_cfg["vision_cfg"].get("image_size", 224)
 
 
 def _usual() -> dict[str, Any]:

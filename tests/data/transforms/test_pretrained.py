@@ -68,7 +68,9 @@ def test_nothing_may_normalize_twice() -> None:
 def test_without_numbers_it_says_which_and_how_to_get_them() -> None:
     with pytest.raises(ConfigurationError, match=r"needs mean, std: no pretrained network"):
         PretrainedPreprocessing(height=20, width=20)
-    with pytest.raises(ConfigurationError, match=r'model: expected timm:NAME.* "timm:nope"'):
+    with pytest.raises(
+        ConfigurationError, match=r'model: "timm:nope" is no known.* expected timm:NAME'
+    ):
         PretrainedPreprocessing("timm:nope")
 
 

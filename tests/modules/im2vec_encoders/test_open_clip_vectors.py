@@ -90,6 +90,25 @@ def test_preprocessing_is_that_of_the_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ([1], "expected an object as preprocess_cfg"),
+        ({"mean": 5}, "its preprocess_cfg is not open_clip's"),
+        ({"std": ["dark"] * 3}, "its preprocess_cfg is not open_clip's"),
+        ({"size": None}, "its preprocess_cfg is not open_clip's"),
+        ({"size": [224]}, "its preprocess_cfg is not open_clip's"),
+    ],
+)
+def test_damaged_preprocessing_is_a_fault_of_the_folder(
+    tmp_path: Path, settings: Any, message: str
+) -> None:
+    description = {"model_cfg": MODEL, "preprocess_cfg": settings}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(description))
+    with pytest.raises(WeightsError, match=message):
+        EncoderName.parse(f"open_clip:{tmp_path}").preprocessing()
+
+
+@pytest.mark.parametrize(
     ("name", "tag"), [("ViT-B-32", "laion2b_s34b_b79k"), ("ViT-B-16-SigLIP", "webli")]
 )
 def test_preprocessing_of_published_weights_is_open_clips(name: str, tag: str) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+from fixtures import tiny_clip
 
 from allencv_al.common import ConfigurationError
+from allencv_al.common.errors import WeightsError
 from allencv_al.modules.im2im_encoders import TimmEncoder
 from allencv_al.modules.im2vec_encoders import Im2VecEncoder, TimmVectorEncoder
+from allencv_al.modules.network_encoder import NetworkEncoder
+from allencv_al.modules.timm_networks import convert_checkpoint, published_names
 
 SIZE = 160
 
@@ -141,3 +146,53 @@ def test_weights_move_between_map_and_vector(tmp_path: Path) -> None:
 def test_an_unknown_name_is_a_config_fault() -> None:
     with pytest.raises(ConfigurationError, match=r'model: timm has no model "vit_smal'):
         Im2VecEncoder.from_params({"type": "timm", "model": "vit_smal_patch14_dinov2"})
+
+
+@torch.no_grad()
+def test_weights_of_the_original_clip_are_converted(tmp_path: Path) -> None:
+    open_clip = pytest.importorskip("open_clip")
+    original = open_clip.create_model(f"local-dir:{tiny_clip.write_tiny_clip(tmp_path)}").eval()
+    torch.save(original.state_dict(), tmp_path / "clip.pt")
+    network = timm.models.VisionTransformer(
+        img_size=tiny_clip.SIZE,
+        patch_size=8,
+        embed_dim=16,
+        depth=2,
+        num_heads=2,
+        pre_norm=True,
+        act_layer="quick_gelu",
+        num_classes=0,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-5),
+    )
+    network.pretrained_cfg = {"classifier": "head"}
+    encoder = NetworkEncoder(network, 3, False, (published_names(network),))
+    encoder.read_weights_file(tmp_path / "clip.pt", partial(convert_checkpoint, network=network))
+    images = torch.randn(3, 3, tiny_clip.SIZE, tiny_clip.SIZE)
+    original.visual.proj = None  # timm's vector is that before the projection
+    torch.testing.assert_close(encoder(images), original.visual(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [64, 224])
+def test_position_embeddings_are_fitted_to_another_size_as_timm_does(
+    tmp_path: Path, size: int
+) -> None:
+    released = timm.create_model("test_vit")  # for 160 pixels
+    torch.nn.init.normal_(released.pos_embed)
+    tensors = released.state_dict() | {"mask_token": torch.zeros(1, 64)}  # as DINOv2 has
+    torch.save(tensors, tmp_path / "w.pth")
+    overlay = {"file": str(tmp_path / "w.pth"), "num_classes": 1000}
+    oracle = timm.create_model(
+        "test_vit", pretrained=True, pretrained_cfg_overlay=overlay, img_size=size
+    )
+    found = TimmVectorEncoder("test_vit", weights_file=tmp_path / "w.pth", img_size=size)
+    assert found.model.pos_embed.shape != released.pos_embed.shape
+    torch.testing.assert_close(found.model.pos_embed, oracle.pos_embed)
+    torch.testing.assert_close(found.model.norm.weight, oracle.norm.weight)
+
+
+def test_weights_that_no_conversion_fits_are_explained(tmp_path: Path) -> None:
+    tensors = timm.create_model("test_vit").state_dict()
+    del tensors["blocks.1.attn.qkv.weight"]
+    torch.save(tensors, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"1 missing \(model\.blocks\.1\.attn\.qkv\.weight\)"):
+        TimmVectorEncoder("test_vit", weights_file=tmp_path / "w.pth", img_size=64)
