@@ -29,6 +29,7 @@ from allencv_al.models.encoder_chain import (
     chain_faults,
     chain_is_fixed,
     count_from,
+    encoders_in,
     is_fixed,
     map_shape,
 )
@@ -387,7 +388,7 @@ class BasicImageClassifier(Model):
 
 
 def _scaling_faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
-    if not config.sound("embedding_scaling", *_encoders_in(config)):
+    if not config.sound("embedding_scaling", *encoders_in(config)):
         return  # of an encoder with a fault nothing is known
     kind = config.get("embedding_scaling")
     if not EmbeddingScaling.needs_statistics(kind):

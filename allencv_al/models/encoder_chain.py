@@ -39,7 +39,7 @@ def chain_is_fixed(config: ConfigView, image_shape: ImageShape) -> bool:
         config: The config of the classifier.
         image_shape: As for `chain_faults`.
     """
-    if not config.sound(*_encoders_in(config)):
+    if not config.sound(*encoders_in(config)):
         return False
     try:
         with torch.device("meta"):
@@ -49,7 +49,7 @@ def chain_is_fixed(config: ConfigView, image_shape: ImageShape) -> bool:
 
 
 def _faults(config: ConfigView, image_shape: ImageShape) -> Iterator[Fault]:
-    names = _encoders_in(config)
+    names = encoders_in(config)
     try:
         if config.sound(*names):
             _build_encoders(config, image_shape)
@@ -76,7 +76,7 @@ def _is_frozen(encoder: torch.nn.Module) -> bool:
     return isinstance(encoder, NetworkEncoder) and encoder.frozen
 
 
-def _encoders_in(config: ConfigView) -> list[str]:
+def encoders_in(config: ConfigView) -> list[str]:
     """Return the encoders of a config; a subclass may take one of them only."""
     return [name for name in _NAMES if config.get(name) is not None] or [_NAMES[-1]]
 
