@@ -2,10 +2,12 @@
 
     python benchmarks/selection.py                                  # 10,000 and 50,000 items
     python benchmarks/selection.py --only-ours --sizes 1000000 --rounds 1
+    python benchmarks/selection.py --only-ours --strategies bait --query 10 --dimensions 384
     python benchmarks/selection.py --sizes 10000 50000 1000000 --rounds 3 3 1 --output FILE.md
 
 Each contender is a process of its own that makes the pool, tries a tiny pool first (imports,
-threads), and then times one call. They take turns. `extra MB` is by how much the process grew
+threads), and then times one call. They take turns. `CPU s` is the processor time of the process,
+which other work on the machine stretches less. `extra MB` is by how much the process grew
 beyond its data and imports while it chose. Where the choice is no matter of chance, `picks` says
 whether a contender picked what ours did, in the same order; ties may differ.
 """
@@ -43,7 +45,7 @@ from selection_contenders import (
     make_data,
 )
 
-COLUMNS = "| strategy | pool | library | s | times ours | extra MB | peak MB | picks |"
+COLUMNS = "| strategy | pool | library | s | CPU s | times ours | extra MB | peak MB | picks |"
 
 
 def status_megabytes(field: str) -> float:
@@ -55,7 +57,7 @@ def status_megabytes(field: str) -> float:
     return int(found[1]) / 2**10 if found else 0.0
 
 
-def run_here(contender: str, strategy: str, count: int) -> None:
+def run_here(contender: str, strategy: str, count: int, query: int, dimensions: int) -> None:
     """Be the process of one contender: print its figures as JSON."""
     library = CONTENDERS[contender]
     try:
@@ -63,27 +65,30 @@ def run_here(contender: str, strategy: str, count: int) -> None:
     except ImportError:
         print(json.dumps({"absent": True}))
         return
-    library.make(strategy, make_data(strategy, 3 * QUERY))()
-    choose = library.make(strategy, make_data(strategy, count))
+    library.make(strategy, make_data(strategy, 3 * query, query, dimensions))()
+    choose = library.make(strategy, make_data(strategy, count, query, dimensions))
     if Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")  # the height of the memory starts anew
     before = status_megabytes("VmRSS")
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     picks = choose()
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - processor
     peak = status_megabytes("VmHWM")
-    figures = {"seconds": seconds, "extra": max(0.0, peak - before), "peak": peak}
+    figures = {"seconds": seconds, "cpu": cpu, "extra": max(0.0, peak - before), "peak": peak}
     print(json.dumps({**figures, "picks": [int(pick) for pick in picks]}))
 
 
-def run_apart(contender: str, strategy: str, count: int, timeout: float) -> dict[str, Any]:
+def run_apart(
+    contender: str, strategy: str, count: int, options: argparse.Namespace
+) -> dict[str, Any]:
     """Return the figures of one contender, run in a process of its own."""
     cell = ["--contender", contender, "--strategies", strategy, "--sizes", str(count)]
+    cell += ["--query", str(options.query), "--dimensions", str(options.dimensions)]
     command = [sys.executable, str(Path(__file__).resolve()), *cell]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=options.timeout)
     except subprocess.TimeoutExpired:
-        return {"failed": f"over {timeout:.0f} s"}
+        return {"failed": f"over {options.timeout:.0f} s"}
     if done.returncode:
         return {"failed": (done.stderr.strip().splitlines() or ["killed"])[-1][:60]}
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -95,9 +100,9 @@ def row(strategy: str, count: int, contender: str, runs: list[Any], own: list[An
     start = f"| {strategy} | {count:,} | {contender} |"
     odd = next((run for run in runs if "seconds" not in run), None)
     if odd:
-        return f"{start} {odd.get('failed', 'absent')} | | | | |"
-    seconds, extra, peak = (
-        statistics.median(run[key] for run in runs) for key in ("seconds", "extra", "peak")
+        return f"{start} {odd.get('failed', 'absent')} | | | | | |"
+    seconds, cpu, extra, peak = (
+        statistics.median(run[key] for run in runs) for key in ("seconds", "cpu", "extra", "peak")
     )
     ratio, same = "", ""
     if all("seconds" in run for run in own):
@@ -105,11 +110,15 @@ def row(strategy: str, count: int, contender: str, runs: list[Any], own: list[An
         ratio = f"{statistics.median(r['seconds'] / o['seconds'] for r, o in pairs):.1f}"
     if strategy in DETERMINISTIC and "picks" in own[0]:
         common = len({*runs[0]["picks"]} & {*own[0]["picks"]})
-        same = "same" if runs[0]["picks"] == own[0]["picks"] else f"{common} of {QUERY} in common"
-    return f"{start} {seconds:.3f} | {ratio} | {extra:.0f} | {peak:.0f} | {same} |"
+        same = (
+            "same"
+            if runs[0]["picks"] == own[0]["picks"]
+            else f"{common} of {len(own[0]['picks'])} in common"
+        )
+    return f"{start} {seconds:.3f} | {cpu:.3f} | {ratio} | {extra:.0f} | {peak:.0f} | {same} |"
 
 
-def introduction(rounds: dict[int, int]) -> Iterator[str]:
+def introduction(rounds: dict[int, int], query: int, dimensions: int) -> Iterator[str]:
     """Yield what the figures are of."""
     packages = ["numpy", "scikit-learn", *(library.package for library in CONTENDERS.values())]
     versions = []
@@ -120,7 +129,7 @@ def introduction(rounds: dict[int, int]) -> Iterator[str]:
             versions.append(f"{package} absent")
     cpu = re.search(r"model name\s*: (.*)", _text("/proc/cpuinfo"))
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
-    yield f"D={DIMENSIONS}, C={CLASSES}, query {QUERY}, {LABELED:,} labeled, S={MEMBERS},"
+    yield f"D={dimensions}, C={CLASSES}, query {query}, {LABELED:,} labeled, S={MEMBERS},"
     yield f"{TARGETS:,} targets (above 10,000 items {FEWER_TARGETS}). Medians of rounds in turn:"
     yield f"{', '.join(f'{turns} at {size:,}' for size, turns in rounds.items())} items."
     yield f"{datetime.date.today()}, load {os.getloadavg()[0]:.1f},"
@@ -147,7 +156,7 @@ def rows(options: argparse.Namespace, rounds: dict[int, int]) -> Iterator[str]:
             runs: dict[str, list[Any]] = {name: [] for name in names}
             for _ in range(turns):
                 for name in names:
-                    runs[name].append(run_apart(name, strategy, count, options.timeout))
+                    runs[name].append(run_apart(name, strategy, count, options))
             for name in names:
                 yield row(strategy, count, name, runs[name], runs[names[0]])
 
@@ -160,19 +169,23 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--rounds", type=int, nargs="+", default=[3], help="for each size, or all")
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--query", type=int, default=QUERY, help="items to choose")
+    parser.add_argument("--dimensions", type=int, default=DIMENSIONS, help="of the embeddings")
     parser.add_argument("--only-ours", action="store_true", help="leave the other libraries out")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for one contender")
     parser.add_argument("--output", type=Path, help="write the table to this Markdown file, too")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender:
-        run_here(options.contender, options.strategies[0], options.sizes[0])
+        size, query, dimensions = options.sizes[0], options.query, options.dimensions
+        run_here(options.contender, options.strategies[0], size, query, dimensions)
         return
     if len(options.rounds) not in (1, len(options.sizes)):
         parser.error(f"--rounds: expected 1 number, or {len(options.sizes)}, one for each size")
     turns = options.rounds * (len(options.sizes) if len(options.rounds) == 1 else 1)
     rounds = dict(zip(options.sizes, turns, strict=True))
-    head = [*introduction(rounds), "", COLUMNS, "|---|---:|---|---:|---:|---:|---:|---|"]
+    about = introduction(rounds, options.query, options.dimensions)
+    head = [*about, "", COLUMNS, "|---|---:|---|---:|---:|---:|---:|---:|---|"]
     print("\n".join(head), flush=True)
     table = []
     for line in rows(options, rounds):
@@ -183,8 +196,8 @@ def main() -> None:
 
         command = " ".join(["python benchmarks/selection.py", *sys.argv[1:]])
         title = ["# Time and memory to choose images", "", f"Made by `{command}`.", ""]
-        about = ["", *(__doc__ or "").split("\n\n")[2].strip().splitlines()]
-        write_text(options.output, "\n".join([*title, *head, *table, *about]) + "\n")
+        note = ["", *(__doc__ or "").split("\n\n")[2].strip().splitlines()]
+        write_text(options.output, "\n".join([*title, *head, *table, *note]) + "\n")
 
 
 if __name__ == "__main__":

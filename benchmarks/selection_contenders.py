@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -26,30 +25,40 @@ STRATEGIES = (*ONE_MODEL, *MEMBERS_ONLY, *FEATURES, *COVERAGE, *WRAPPERS)
 # Where the choice is no matter of chance, so that picks can be compared
 DETERMINISTIC = (*ONE_MODEL[1:], "bald", "epig", "k_center", "prob_cover", "max_herding")
 
-# Around strategies that read embeddings, which is what a wrapper could copy
-OPTIONS: dict[str, dict[str, Any]] = {
-    "prob_cover": {"radius": RADIUS},
-    "max_herding": {"bandwidth": BANDWIDTH},
-    "uncertainty_herding": {"bandwidth": BANDWIDTH},
-    "subsample": {"strategy": "badge", "fraction": 0.5},
-    "deduplicate": {"strategy": "badge", "quantile": 0.5},
-    "epsilon_random": {"strategy": "badge", "epsilon": 0.2},
-    "class_balanced": {"strategy": "k_center"},
-    "mixture": {
-        "strategies": [
-            {"strategy": "k_center", "fraction": 0.5},
-            {"strategy": "badge", "fraction": 0.3},
-            {"strategy": "margin", "fraction": 0.2},
-        ]
-    },
-    "switch": {
-        "before": "typiclust",
-        "after": "badge",
-        "when": "coverage",
-        "threshold": 0.5,
-        "radius": RADIUS,
-    },
-}
+
+def options_of(strategy: str, spread: float) -> dict[str, Any]:
+    """Return the arguments of a strategy.
+
+    Wrappers are around strategies that read embeddings, which is what a wrapper could copy.
+
+    Args:
+        strategy: Its name.
+        spread: Distances of the features, as a multiple of those that `RADIUS` is for.
+    """
+    options: dict[str, dict[str, Any]] = {
+        "prob_cover": {"radius": RADIUS * spread},
+        "max_herding": {"bandwidth": BANDWIDTH * spread},
+        "uncertainty_herding": {"bandwidth": BANDWIDTH * spread},
+        "subsample": {"strategy": "badge", "fraction": 0.5},
+        "deduplicate": {"strategy": "badge", "quantile": 0.5},
+        "epsilon_random": {"strategy": "badge", "epsilon": 0.2},
+        "class_balanced": {"strategy": "k_center"},
+        "mixture": {
+            "strategies": [
+                {"strategy": "k_center", "fraction": 0.5},
+                {"strategy": "badge", "fraction": 0.3},
+                {"strategy": "margin", "fraction": 0.2},
+            ]
+        },
+        "switch": {
+            "before": "typiclust",
+            "after": "badge",
+            "when": "coverage",
+            "threshold": 0.5,
+            "radius": RADIUS * spread,
+        },
+    }
+    return options.get(strategy, {})
 
 
 @dataclass
@@ -62,15 +71,24 @@ class Data:
     labeled_logits: np.ndarray
     mc_logits: np.ndarray
     target_mc_logits: np.ndarray
+    query: int
+    spread: float
 
 
-def make_data(strategy: str, count: int) -> Data:
-    """Return features as after a ReLU, and logits."""
+def make_data(strategy: str, count: int, query: int = QUERY, dimensions: int = DIMENSIONS) -> Data:
+    """Return features as after a ReLU, and logits.
+
+    Args:
+        strategy: Its name: it says what is needed.
+        count: Number of items.
+        query: How many of them are chosen.
+        dimensions: Values of an embedding.
+    """
     generator = np.random.default_rng(0)
     logits = 2 * generator.standard_normal((count, CLASSES), dtype=np.float32)
     members = MEMBERS if strategy in MEMBERS_ONLY else 0
     mc_logits = generator.standard_normal((count, members, CLASSES), dtype=np.float32)
-    wide = 0 if strategy in ONE_MODEL + MEMBERS_ONLY else DIMENSIONS
+    wide = 0 if strategy in ONE_MODEL + MEMBERS_ONLY else dimensions
     embeddings = generator.standard_normal((count, wide), dtype=np.float32)
     np.maximum(embeddings, 0, out=embeddings)
     labeled = generator.standard_normal((LABELED, wide), dtype=np.float32)
@@ -78,7 +96,9 @@ def make_data(strategy: str, count: int) -> Data:
     target_mc_logits = generator.standard_normal((targets, members, CLASSES), dtype=np.float32)
     labeled_logits = 2 * generator.standard_normal((LABELED, CLASSES), dtype=np.float32)
     np.maximum(labeled, 0, out=labeled)
-    return Data(logits, embeddings, labeled, labeled_logits, mc_logits, target_mc_logits)
+    spread = (dimensions / DIMENSIONS) ** 0.5
+    members_of = (mc_logits, target_mc_logits)
+    return Data(logits, embeddings, labeled, labeled_logits, *members_of, query, spread)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -94,7 +114,7 @@ def ours(strategy: str, data: Data) -> Choice:
     """Our strategy of that name."""
     from allencv_al.active_learning import Pool, QueryStrategy
 
-    config = {"type": strategy, **copy.deepcopy(OPTIONS.get(strategy, {}))}
+    config = {"type": strategy, **options_of(strategy, data.spread)}
     chooser = QueryStrategy.from_params(config)
     # BADGE and those that look at each item alone do not ask what is labeled
     labeled = strategy not in ("badge", *ONE_MODEL, *MEMBERS_ONLY)
@@ -108,7 +128,7 @@ def ours(strategy: str, data: Data) -> Choice:
         mc_logits=data.mc_logits,
         target_mc_logits=data.target_mc_logits,
     )
-    return lambda: [int(id) for id in chooser.select(pool, QUERY, 0).ids]
+    return lambda: [int(id) for id in chooser.select(pool, data.query, 0).ids]
 
 
 def scikit_activeml(strategy: str, data: Data) -> Choice:
@@ -125,14 +145,18 @@ def scikit_activeml(strategy: str, data: Data) -> Choice:
 
     warnings.simplefilter("ignore")
     unlabeled = np.full(len(data.logits), np.nan)
+    radius, gamma = RADIUS * data.spread, 0.5 / (BANDWIDTH * data.spread) ** 2
     with_labeled: dict[str, Callable[[], Any]] = {
         "k_center": lambda: pool.CoreSet(random_state=0),
         "typiclust": lambda: pool.TypiClust(random_state=0, k=20),
         "prob_cover": lambda: pool.ProbCover(
-            random_state=0, n_classes=CLASSES, deltas=[RADIUS], distance_func=_distances
+            random_state=0,
+            n_classes=CLASSES,
+            deltas=[radius],
+            distance_func=_distances,
         ),
         "max_herding": lambda: pool.MaxHerding(
-            random_state=0, normalize_samples=False, metric_dict={"gamma": 0.5 / BANDWIDTH**2}
+            random_state=0, normalize_samples=False, metric_dict={"gamma": gamma}
         ),
     }
     if strategy in with_labeled:
@@ -140,24 +164,26 @@ def scikit_activeml(strategy: str, data: Data) -> Choice:
         data.labeled = data.embeddings = everything[:0]
         labels = np.concatenate([np.arange(LABELED) % CLASSES, unlabeled])
         chooser = with_labeled[strategy]()
-        return lambda: [i - LABELED for i in chooser.query(everything, labels, batch_size=QUERY)]
+        return lambda: [
+            i - LABELED for i in chooser.query(everything, labels, batch_size=data.query)
+        ]
     probabilities = softmax(data.logits)
     rows = data.embeddings if data.embeddings.size else data.logits
     methods = {"least_confidence": "least_confident", "margin": "margin_sampling"}
-    query: Any = {
+    choose: Any = {
         "badge": lambda: pool.Badge(random_state=0),
         "clue": lambda: pool.Clue(random_state=0),
     }.get(
         strategy,
         lambda: pool.UncertaintySampling(method=methods.get(strategy, strategy), random_state=0),
     )().query
-    model = "estimator" if "estimator" in inspect.signature(query).parameters else "clf"
+    model = "estimator" if "estimator" in inspect.signature(choose).parameters else "clf"
     options = {
         model: Table(classes=list(range(CLASSES))),
         f"fit_{model}": False,
-        "batch_size": QUERY,
+        "batch_size": data.query,
     }
-    return lambda: query(rows, unlabeled, **options)
+    return lambda: choose(rows, unlabeled, **options)
 
 
 def _distances(rows: np.ndarray) -> np.ndarray:
@@ -175,11 +201,11 @@ def baal(strategy: str, data: Data) -> Choice:
         return np.moveaxis(softmax(logits), 1, 2)
 
     if strategy == "entropy":
-        return lambda: heuristics.Entropy()(softmax(data.logits)[..., None])[:QUERY]
+        return lambda: heuristics.Entropy()(softmax(data.logits)[..., None])[: data.query]
     if strategy == "bald":
-        return lambda: heuristics.BALD()(members(data.mc_logits))[:QUERY]
+        return lambda: heuristics.BALD()(members(data.mc_logits))[: data.query]
     targets = data.target_mc_logits
-    return lambda: heuristics.EPIG()(members(data.mc_logits), members(targets))[:QUERY]
+    return lambda: heuristics.EPIG()(members(data.mc_logits), members(targets))[: data.query]
 
 
 def lightly_mundig(strategy: str, data: Data) -> Choice:
@@ -192,7 +218,9 @@ def lightly_mundig(strategy: str, data: Data) -> Choice:
     def choose() -> list[int]:
         selection = Selection()
         selection.add_diversifying_strategy(everything, 1.0)
-        chosen = selection.run_selection(list(range(LABELED)), len(everything), LABELED + QUERY)
+        chosen = selection.run_selection(
+            list(range(LABELED)), len(everything), LABELED + data.query
+        )
         return [index - LABELED for index in chosen if index >= LABELED]
 
     return choose

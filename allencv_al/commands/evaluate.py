@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.selection.pool.embedding_loader import stored_loader
     from allencv_al.selection.pool.embedding_store import store_at
     from allencv_al.training.datasets import only_known
-    from allencv_al.training.evaluation import evaluate
+    from allencv_al.training.evaluation import AuditHook, evaluate
 
     outputs = {
         "--output-file": args.output_file,
@@ -99,17 +99,21 @@ def run(args: argparse.Namespace) -> int:
     audited = _audited_images(labeled)
     dataset = only_known(audited or labeled, archive.model.vocab, args.input_file)
     loader = _data_loader(archive, dataset, args.batch_size)
-    encoded = stored_loader(loader, archive.model, store_at(args.embedding_cache), args.precision)
-    with _predictions(args.predictions_output_file, archive.model, dataset) as on_batch:
-        metrics = with_intervals(
-            to_json_value(
-                evaluate(
-                    archive.model, encoded, args.cuda_device, args.precision, on_batch=on_batch
-                )
-            )
-        )
-    if audited is not None:
-        metrics.update(_interval(archive, audited, args.batch_size, args.cuda_device))
+    store = store_at(args.embedding_cache)
+
+    def measure(images: DataLoader, on_batch: BatchHook | None) -> dict[str, Any]:
+        encoded = stored_loader(images, archive.model, store, args.precision)
+        return evaluate(archive.model, encoded, args.cuda_device, args.precision, on_batch=on_batch)
+
+    audit = None if audited is None else AuditHook(archive.model, _truth(audited))
+    with _predictions(args.predictions_output_file, archive.model, dataset) as write:
+        metrics = with_intervals(to_json_value(measure(loader, _both(write, audit))))
+    if audited is not None and audit is not None:
+        others = _without(audited, dataset)
+        # Of classes that the model does not know: without a label, and wrong if they can be read
+        if others:
+            measure(_data_loader(archive, others, args.batch_size), audit)
+        metrics.update(audit.figures())
     logger.info(
         "evaluated %d images; %d unreadable",
         len(dataset) - len(loader.unreadable),
@@ -171,17 +175,28 @@ def _audited_images(dataset: Dataset) -> Dataset | None:
     return Dataset(dataset.reader, found, dataset.skipped, dataset.unreadable)
 
 
-def _interval(
-    archive: Archive, audited: Dataset, batch_size: int | None, cuda_device: Any
-) -> dict[str, float]:
-    from allencv_al.data.dataset_readers.base import Dataset
-    from allencv_al.training.evaluation import evaluate_audit
+def _truth(dataset: Dataset) -> dict[str, str]:
+    return {item.id: item.label for item in dataset if item.label is not None}
 
-    truth = {item.id: item.label for item in audited if item.label is not None}
-    # Without labels: one of a class that the model does not know is wrong, not an error
-    images = [replace(item, label=None) for item in audited]
-    loader = _data_loader(archive, Dataset(audited.reader, images), batch_size)
-    return evaluate_audit(archive.model, loader, truth, cuda_device)
+
+def _without(dataset: Dataset, other: Dataset) -> Dataset:
+    """Return the images that another data set does not have, without their labels."""
+    from allencv_al.data.dataset_readers.base import Dataset
+
+    known = {item.id for item in other}
+    images = [replace(item, label=None) for item in dataset if item.id not in known]
+    return Dataset(dataset.reader, images)
+
+
+def _both(first: BatchHook | None, second: BatchHook | None) -> BatchHook | None:
+    if first is None or second is None:
+        return first or second
+
+    def both(ids: list[str], outputs: dict[str, Any]) -> None:
+        first(ids, outputs)
+        second(ids, outputs)
+
+    return both
 
 
 def _data_loader(archive: Archive, dataset: Dataset, batch_size: int | None) -> DataLoader:

@@ -83,43 +83,44 @@ def evaluate(
         model.train(was_training)
 
 
-def evaluate_audit(
-    model: Model,
-    data_loader: DataLoader,
-    truth: Mapping[str, str],
-    cuda_device: int | Literal["auto"] | torch.device = -1,
-    level: float = 0.95,
-) -> dict[str, float]:
-    """Return the accuracy on an audit sample, with the ends of its interval.
+class AuditHook:
+    """A batch hook that measures the accuracy on an audit sample.
 
     Args:
         model: A classifier, whose readable outputs have the name of the `class`.
-        data_loader: The images of the sample.
         truth: Class name by id; one that the model does not know makes its prediction wrong.
-        cuda_device: See `evaluate`.
-        level: Probability with which the interval contains the accuracy on the population.
-
-    Returns:
-        `audit_accuracy`, `audit_low`, `audit_high` and `audit_labels`; nothing if no image could be
-        read, or the model names no class.
     """
-    right: list[bool] = []
 
-    def note(ids: list[str], outputs: dict[str, Any]) -> None:
-        names = model.make_output_human_readable(dict(outputs)).get("class")
+    def __init__(self, model: Model, truth: Mapping[str, str]) -> None:
+        self._model = model
+        self._truth = truth
+        self._right: list[bool] = []
+
+    def __call__(self, ids: list[str], outputs: dict[str, Any]) -> None:
+        names = self._model.make_output_human_readable(dict(outputs)).get("class")
         if names is not None:
-            right.extend(name == truth[id] for id, name in zip(ids, names, strict=True))
+            pairs = zip(ids, names, strict=True)
+            self._right.extend(name == self._truth[id] for id, name in pairs)
 
-    evaluate(model, data_loader, cuda_device, on_batch=note, description="auditing")
-    if not right:
-        return {}
-    found = sample_accuracy(right, level=level)
-    return {
-        "audit_accuracy": found.value,
-        "audit_low": found.low,
-        "audit_high": found.high,
-        "audit_labels": found.labels,
-    }
+    def figures(self, level: float = 0.95) -> dict[str, float]:
+        """Return the accuracy, with the ends of its interval.
+
+        Args:
+            level: Probability with which the interval contains the accuracy on the population.
+
+        Returns:
+            `audit_accuracy`, `audit_low`, `audit_high` and `audit_labels`; nothing if no image
+            could be read, or the model names no class.
+        """
+        if not self._right:
+            return {}
+        found = sample_accuracy(self._right, level=level)
+        return {
+            "audit_accuracy": found.value,
+            "audit_low": found.low,
+            "audit_high": found.high,
+            "audit_labels": found.labels,
+        }
 
 
 class _Evaluation:

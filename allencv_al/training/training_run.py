@@ -24,7 +24,7 @@ from allencv_al.models.precision import Precision
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpointer import has_checkpoints
 from allencv_al.training.datasets import Datasets
-from allencv_al.training.evaluation import evaluate, evaluate_audit
+from allencv_al.training.evaluation import AuditHook, evaluate
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import (
     METRICS_NAME,
@@ -79,7 +79,7 @@ def train(
         force: Replace the run in the folder.
         source: The name of the config in messages.
         encoded: Returns a loader of embeddings, or the loader itself, for a loader, the model and a
-            number format; for trainers that need each image's embedding once.
+            number format; for an encoder that does not train.
 
     Returns:
         The metrics that metrics.json holds.
@@ -103,14 +103,20 @@ def train(
         if recover:
             check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)
         model = experiment.make_model(vocabulary, folder)
-        embedded = None if encoded is None else lambda loader: encoded(loader, model, "auto")
-        pool = TrainingPool.of(loaders.pool, model, experiment.seeds[2], embedded)
+        replaced = encoded or _unchanged
+        pool = TrainingPool.of(
+            loaders.pool, model, experiment.seeds[2], lambda loader: replaced(loader, model, "auto")
+        )
         trainer = experiment.make_trainer(
             model, loaders.train, loaders.validation, folder, pool_embeddings=pool
         )
         trainer.check_data(datasets)
-        if embedded is not None:
-            trainer.replace_loaders(embedded)
+        trainer.replace_loaders(lambda loader, precision: replaced(loader, model, precision))
+
+        def measuring(loader: DataLoader) -> DataLoader:
+            # Embeddings of a network that has been trained are of no use to the next training
+            return replaced(loader, model, "fp32") if model.embedding_is_fixed() else loader
+
         # All that can fail early has not: only now the run that was there is removed
         run_folder.begin()
         # That of a recovered run is the same: `check_same_data` compared it
@@ -121,12 +127,16 @@ def train(
         with loaders.closed_at_the_end(folder):
             metrics = _train_and_archive(trainer, experiment, datasets, folder, recover)
             if experiment.evaluate_on_test and loaders.test is not None:
-                metrics.update(_test(trainer, loaders.test, vocabulary, folder))
+                metrics.update(_test(trainer, measuring(loaders.test), vocabulary, folder))
             if datasets.audit is not None and loaders.audit is not None:
-                metrics.update(_audit(trainer, loaders.audit, datasets.audit))
+                metrics.update(_audit(trainer, measuring(loaders.audit), datasets.audit))
             metrics = with_intervals(metrics)
             atomic_file.write_json(folder / METRICS_NAME, metrics)
     return metrics
+
+
+def _unchanged(loader: DataLoader, model: Model, precision: Precision) -> DataLoader:
+    return loader
 
 
 def _check_is_training(folder: Path) -> None:
@@ -220,7 +230,9 @@ def _test(
 
 def _audit(trainer: Trainer, loader: DataLoader, audit: Dataset) -> dict[str, Any]:
     truth = {item.id: item.label for item in audit if item.label is not None}
-    found = evaluate_audit(trainer.model, loader, truth, trainer.device)
+    hook = AuditHook(trainer.model, truth)
+    evaluate(trainer.model, loader, trainer.device, on_batch=hook, description="auditing")
+    found = hook.figures()
     if found:
         value, low, high = (found[f"audit_{name}"] for name in ("accuracy", "low", "high"))
         estimate = AccuracyEstimate(value, low, high, int(found["audit_labels"]))

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from fixtures.encoded_images import note_encoded
 from PIL import Image
 
 from allencv_al.__main__ import main
+from allencv_al.models.archive import load_archive
+from allencv_al.training.callbacks import TrainerCallback
 
 MakeConfig = Callable[..., dict[str, Any]]
 
@@ -92,6 +95,83 @@ def test_training_a_last_layer_again_encodes_nothing(
     assert encoded == []
     for found in metrics[1:]:
         assert found["training_loss"] == pytest.approx(metrics[0]["training_loss"], rel=1e-3)
+
+
+@pytest.fixture
+def frozen_config(network_config: MakeConfig, digits: Path) -> dict[str, Any]:
+    """A config whose network does not train, but its last layer does, by gradient descent."""
+    encoder = {"type": "cifar_resnet", "depth": 8, "base_width": 4, "requires_grad": False}
+    config = network_config(_validation_data_path=str(digits), _test_data_path=str(digits))
+    config["model"]["im2im_encoder"] = encoder
+    config["model"]["im2vec_encoder"] = {"type": "pool", "input_channels": 16}
+    config["trainer"]["num_epochs"] = 3
+    config["evaluate_on_test"] = True
+    del config["active_learning"]
+    return config
+
+
+def trained(config: dict[str, Any], folder: Path, *options: str) -> dict[str, Any]:
+    """Train in a folder; return the metrics and the last layer."""
+    folder.mkdir()
+    file = folder / "config.json"
+    file.write_text(json.dumps(config))
+    assert main(["train", str(file), "-s", str(folder / "run"), *options]) == 0
+    metrics: dict[str, Any] = json.loads((folder / "run" / "metrics.json").read_text())
+    return {**metrics, "layer": load_archive(folder / "run").model.linear_layer.weight}
+
+
+def test_gradient_descent_on_a_frozen_network_encodes_each_image_once(
+    frozen_config: dict[str, Any], tmp_path: Path, encoded: list[int]
+) -> None:
+    plain = trained(frozen_config, tmp_path / "plain", "--embedding-cache", "off")
+    assert sum(encoded) > 3 * 60
+    encoded.clear()
+    first = trained(frozen_config, tmp_path / "first")
+    assert sum(encoded) == 60, "training, validation and test images are the same here"
+    encoded.clear()
+    second = trained(frozen_config, tmp_path / "second")
+    assert encoded == []
+    assert torch.equal(first["layer"], second["layer"])
+    torch.testing.assert_close(plain["layer"], first["layer"], rtol=1e-4, atol=1e-5)
+    for name in ("training_loss", "validation_loss", "test_loss"):
+        assert first[name] == pytest.approx(plain[name], rel=1e-4)
+
+
+def test_folds_encode_each_image_once(
+    frozen_config: dict[str, Any], tmp_path: Path, encoded: list[int]
+) -> None:
+    for key in ("validation_data_path", "test_data_path", "evaluate_on_test"):
+        del frozen_config[key]
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(frozen_config))
+    assert main(["train", str(file), "-s", str(tmp_path / "run"), "--folds", "3"]) == 0
+    assert sum(encoded) == 60
+
+
+def test_random_transforms_are_drawn_in_every_epoch(
+    frozen_config: dict[str, Any], tmp_path: Path, encoded: list[int]
+) -> None:
+    frozen_config["dataset_reader"]["augmentation"] = [{"type": "flip", "p": 0.5}]
+    for key in ("validation_data_path", "test_data_path", "evaluate_on_test"):
+        del frozen_config[key]
+    trained(frozen_config, tmp_path / "run")
+    assert sum(encoded) == 3 * 60
+
+
+@TrainerCallback.register("test_cache_watcher")
+class Watcher(TrainerCallback):
+    """A callback of a user's own, which looks at the images."""
+
+    def on_batch(self, *arguments: Any, batch_inputs: Any, **others: Any) -> None:
+        assert all("image" in inputs for inputs in batch_inputs)
+
+
+def test_a_callback_of_a_users_own_sees_the_images(
+    frozen_config: dict[str, Any], tmp_path: Path, encoded: list[int]
+) -> None:
+    frozen_config["trainer"]["callbacks"] = ["test_cache_watcher"]
+    trained(frozen_config, tmp_path / "run")
+    assert sum(encoded) > 3 * 60
 
 
 def test_what_the_loop_encoded_select_does_not_encode(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.encoded_images import note_encoded
 
 from allencv_al.__main__ import main
 from allencv_al.common import Params
@@ -68,7 +69,11 @@ def test_copies_of_audited_images_are_not_learned(
 
 
 def test_they_measure_the_model_and_evaluate_agrees(
-    linear_config: MakeConfig, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    linear_config: MakeConfig,
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "run"
     path = tmp_path / "config.json"
@@ -80,7 +85,10 @@ def test_they_measure_the_model_and_evaluate_agrees(
     assert metrics["audit_accuracy"] < metrics["audit_high"]
     assert "by 15 images" in capsys.readouterr().out
     archive = str(folder / "model.tar.gz")
-    assert main(["evaluate", "--json", archive, str(table)]) == 0
+    encoded = note_encoded(monkeypatch)
+    off = ["--embedding-cache", "off"]
+    assert main(["evaluate", "--json", archive, str(table), *off]) == 0
+    assert sum(encoded) == 15
     found = json.loads(capsys.readouterr().out)
     for name in ("accuracy", "low", "high", "labels"):
         assert found[f"audit_{name}"] == pytest.approx(metrics[f"audit_{name}"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from overrides import overrides
 from torch import Tensor
 
-from allencv_al.data.batch import Batch, label_indices
+from allencv_al.data.batch import Batch, UnreadableImage, label_indices
 from allencv_al.data.data_loaders.base import BatchOrder, DataLoader, OrderedLoader
+from allencv_al.data.instance import Instance
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.models.model import Model
 from allencv_al.models.precision import Precision
@@ -25,10 +27,12 @@ class EmbeddingLoader(OrderedLoader):
     """The batches of a loader, with embeddings in place of its images.
 
     Args:
-        loader: The configured loader of the same items; it gives the order only.
+        loader: The configured loader of the same items; it gives the order, and notes which images
+            cannot be read.
         embeddings: One row per item, in the order of the loader's data set, float32 `[N, D]`.
-        labels: Class indices `[N]`, int64.
+        labels: Class indices `[N]`, int64, -1 for an item without a label.
         scaling: The model's scaling, where the embeddings are those before it.
+        unreadable: The ids of items that have no embedding: they are left out of their batches.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class EmbeddingLoader(OrderedLoader):
         embeddings: Tensor,
         labels: Tensor,
         scaling: EmbeddingScaling | None = None,
+        unreadable: Collection[str] = (),
     ) -> None:
         # A user's loader may have no such order: its items come in batches of 32 then
         if isinstance(loader, OrderedLoader):
@@ -44,20 +49,25 @@ class EmbeddingLoader(OrderedLoader):
         else:
             order = BatchOrder(len(loader.dataset), 32)
         super().__init__(loader.dataset, order)
+        self.unreadable = loader.unreadable
         self._embeddings = embeddings
         self._labels = labels
         self._scaling = scaling
         self._ids: Sequence[str] = [instance.id for instance in loader.dataset]
+        self._is_readable = np.array([id not in unreadable for id in self._ids], bool)
 
     @overrides
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         for slot in self.order.slots(epoch, start):
-            places = torch.from_numpy(slot.positions)
-            tensors = {
-                "embedding": self._embeddings.index_select(0, places),
-                "label": self._labels.index_select(0, places),
-            }
-            ids = [self._ids[place] for place in slot.positions.tolist()]
+            positions = slot.positions[self._is_readable[slot.positions]]
+            if not len(positions):
+                continue
+            places = torch.from_numpy(positions)
+            tensors = {"embedding": self._embeddings.index_select(0, places)}
+            labels = self._labels.index_select(0, places)
+            if (labels >= 0).all():  # a loss needs every label
+                tensors["label"] = labels
+            ids = [self._ids[place] for place in positions.tolist()]
             yield Batch(tensors, ids, index=slot.index)
 
     @overrides
@@ -80,13 +90,17 @@ def stored_loader(
 
     The loader itself comes back where embeddings cannot take the place of images: without a store,
     for a model that does not take them, with random transforms, for images with masks, boxes or
-    keypoints, and where an image cannot be read, which the loader reports in its own way.
+    keypoints, and where no image can be read or the first that cannot is an error (`on_error:
+    "raise"`). Else images that cannot be read are left out and counted, as the loader does.
 
     Args:
-        loader: The loader; its data set has labels.
+        loader: The loader.
         model: The model, on its device.
         store: The store.
         precision: Number format of the encoder.
+
+    Raises:
+        DataError: More images are unreadable than the reader's `max_unreadable` allows.
     """
     items = list(loader.dataset)
     reader = loader.dataset.reader
@@ -98,8 +112,25 @@ def stored_loader(
         return loader
     options = ScoringOptions(description="encoding", precision=precision)
     found = stored_embeddings(ImagePredictor(model, reader), items, store, options)
-    if found.unreadable or found.embeddings is None:
+    if found.embeddings is None or not len(found.ids):
         return loader
-    rows = torch.from_numpy(np.array(found.embeddings))
-    labels = torch.tensor(label_indices(items, model.vocab))
-    return EmbeddingLoader(loader, rows, labels, model.embedding_scaling)
+    if found.unreadable and reader.on_error == "raise":
+        return loader
+    loader.note_unreadable(
+        UnreadableImage(item.id, _place(item), found.unreadable[item.id])
+        for item in items
+        if item.id in found.unreadable
+    )
+    embeddings = np.array(found.embeddings)
+    if found.unreadable:
+        readable = [item.id not in found.unreadable for item in items]
+        whole = np.zeros((len(items), embeddings.shape[1]), np.float32)
+        whole[readable] = embeddings
+        embeddings = whole
+    rows, labels = torch.from_numpy(embeddings), torch.tensor(label_indices(items, model.vocab))
+    return EmbeddingLoader(loader, rows, labels, model.embedding_scaling, found.unreadable)
+
+
+def _place(instance: Instance) -> str:
+    image = instance.image
+    return str(image) if isinstance(image, str | Path) else instance.id

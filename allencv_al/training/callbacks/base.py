@@ -162,6 +162,12 @@ class CallbackList:
         return bool(self._on_batch)
 
     @property
+    def shows_batches_to_others(self) -> bool:
+        """Whether a callback that is not of this package sees the batches."""
+        seeing = (*self._on_batch, *self._on_backward)
+        return any(not type(c).__module__.startswith("allencv_al.") for c in seeing)
+
+    @property
     def watches_backward(self) -> bool:
         """Whether `on_backward` has anything to do."""
         return bool(self._on_backward)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from allencv_al.common.config.config_check import ConfigView, Fault
     from allencv_al.data.data_loaders import DataLoader
     from allencv_al.models.model import Model
-    from allencv_al.models.precision import StepPrecision
+    from allencv_al.models.precision import Precision, StepPrecision
     from allencv_al.training.checkpoints.checkpointer import Checkpointer
     from allencv_al.training.datasets import Datasets
     from allencv_al.training.heads.label_spreading import PoolEmbeddings
@@ -120,13 +120,14 @@ class Trainer(Registrable):
         """
         check_learnable(datasets)
 
-    def replace_loaders(self, replaced: Callable[[DataLoader], DataLoader]) -> None:
-        """Replace the data loaders, if the trainer needs each image's embedding once.
+    def replace_loaders(self, replaced: Callable[[DataLoader, Precision], DataLoader]) -> None:
+        """Replace the data loaders, if the trainer needs no more than each image's embedding.
 
-        A trainer of many epochs, whose checkpoints count the batches of its loaders, keeps them.
+        The new loaders have the same batches, so that checkpoints, which count them, fit.
 
         Args:
-            replaced: Returns a loader of embeddings in place of one of images.
+            replaced: Returns a loader of embeddings, computed in a number format, in place of one
+                of images; or the loader itself.
         """
 
     def balance_classes(self, data_loader: DataLoader) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,8 +16,11 @@ from overrides import overrides
 
 from allencv_al.common import ConfigurationError, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
+from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders import DataLoader
+from allencv_al.data.data_loaders.base import OrderedLoader
 from allencv_al.models.model import Model, needs_several_items
+from allencv_al.models.precision import Precision
 from allencv_al.modules.parameter_names import compiled, unmatched_error
 from allencv_al.training.callbacks import TrainerCallback
 from allencv_al.training.callbacks.base import CallbackList
@@ -143,6 +146,21 @@ class GradientDescentTrainer(TrainingLoop):
             # A model of the user's own may report more metrics once it has seen a batch
             self.metric_tracker.require(dict.fromkeys(self._names_before_a_batch()))
 
+    @overrides
+    def replace_loaders(self, replaced: Callable[[DataLoader, Precision], DataLoader]) -> None:
+        if all(parameter.requires_grad for parameter in self.model.parameters()):
+            return  # no network that stays as it is, so nothing is saved
+        # A callback of a user's own may look at the images of a batch
+        if not self.model.embedding_is_fixed() or self.callbacks.shows_batches_to_others:
+            return
+        if not isinstance(self.data_loader, OrderedLoader):
+            return  # a loader of the user's own, which may have other batches
+        if self.num_epochs * len(self.data_loader) < self.data_loader.order.batches_per_pass:
+            return  # not every image is seen
+        self.data_loader = replaced(self.data_loader, self.precision.name)
+        if self.validation_data_loader is not None:
+            self.validation_data_loader = replaced(self.validation_data_loader, self.precision.name)
+
     def _avoid_single_items(self) -> None:
         """Merge a last batch of one image if the model cannot train on one (batch norm).
 
@@ -158,14 +176,13 @@ class GradientDescentTrainer(TrainingLoop):
     def _make_step(
         self, grad_norm: float | bool | None, grad_clipping: float | None, compile: bool | str
     ) -> TrainingStep:
-        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         if compile:
             self.model.compile(mode="default" if compile is True else compile)
         step = TrainingStep(
             self.model,
             self.optimizer,
             self.precision,
-            partial(self.data_loader.to_device, device=self.device, memory_format=memory_format),
+            self._to_device,
             self.learning_rate_scheduler,
             self.momentum_scheduler,
             self.moving_average,
@@ -177,6 +194,10 @@ class GradientDescentTrainer(TrainingLoop):
         if self.callbacks.watches_backward:
             step.on_backward = partial(self.callbacks.on_backward, self)
         return step
+
+    def _to_device(self, batch: Batch) -> dict[str, Any]:
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return self.data_loader.to_device(batch, self.device, memory_format)
 
     def _make_callbacks(self, given: Sequence[Lazy[TrainerCallback]], checks: bool) -> CallbackList:
         folder = self.serialization_dir

@@ -16,6 +16,7 @@ from allencv_al.common.errors import ConfigurationError, TrainingError
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.models.model import Model, resolve_device
+from allencv_al.models.precision import Precision
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.evaluation import evaluate
@@ -84,10 +85,10 @@ class HeadTrainer(Trainer):
         """
 
     @overrides
-    def replace_loaders(self, replaced: Callable[[DataLoader], DataLoader]) -> None:
-        self.data_loader = replaced(self.data_loader)
+    def replace_loaders(self, replaced: Callable[[DataLoader, Precision], DataLoader]) -> None:
+        self.data_loader = replaced(self.data_loader, "auto")
         if self.validation_data_loader is not None:
-            self.validation_data_loader = replaced(self.validation_data_loader)
+            self.validation_data_loader = replaced(self.validation_data_loader, "auto")
 
     @overrides
     def train(self, recover: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from allencv_al.common.errors import DataError
 from allencv_al.data.batch import Batch
 from allencv_al.data.data_loaders import DataLoader
 from allencv_al.data.data_loaders.multiprocess import MultiprocessDataLoader
@@ -122,10 +123,64 @@ def test_images_stay_where_embeddings_cannot_take_their_place(
     assert not replaced(Dataset(reader, []))
     masked = replace(whole[0], mask=np.zeros((10, 12), np.uint8))
     assert not replaced(Dataset(reader, [masked, *whole[1:]]))
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no image")
-    assert not replaced(Dataset(reader, [replace(whole[0], image=broken), *whole[1:]]))
     flipping = make({"validation_dataset_reader.augmentation.1": {"type": "flip", "p": 0.5}})
     assert not replaced(flipping.dataset_reader.read(pictures))
     model.takes_embeddings = False  # type: ignore[misc]
     assert not replaced(whole)
+
+
+@pytest.fixture
+def broken(make: Callable[..., Predictor], pictures: Path) -> Dataset:
+    """Seven pictures, two of which cannot be read."""
+    for path in sorted(pictures.rglob("*.png"))[1:3]:
+        path.write_bytes(b"no image")
+    reader = make().dataset_reader
+    reader.max_unreadable = 0.5
+    return reader.read(pictures)
+
+
+def test_images_that_cannot_be_read_are_left_out_of_their_batches(
+    make: Callable[..., Predictor], broken: Dataset, tmp_path: Path
+) -> None:
+    model, store = make().model, EmbeddingStore(tmp_path / "store")
+    plain, other = (
+        MultiprocessDataLoader(broken, model.vocab, batch_size=1, seed=3) for _ in range(2)
+    )
+    loader = stored_loader(other, model, store, "fp32")
+    assert isinstance(loader, EmbeddingLoader)
+    expected, found = list(plain.batches(1)), list(loader.batches(1))
+    assert [(batch.index, batch.ids) for batch in found] == [
+        (batch.index, batch.ids) for batch in expected
+    ]
+    for one, two in zip(found, expected, strict=True):
+        assert torch.equal(one.tensors["label"], two.tensors["label"])
+        image = plain.to_device(two, torch.device("cpu"))["image"]
+        with torch.no_grad():
+            rows = model.eval().embed(image)
+        torch.testing.assert_close(one.tensors["embedding"], rows, rtol=1e-5, atol=1e-6)
+    assert {id: bad.path for id, bad in other.unreadable.items()} == {
+        id: bad.path for id, bad in plain.unreadable.items()
+    }
+    assert loader.unreadable is other.unreadable
+
+
+def test_too_many_unreadable_images_are_an_error_and_one_where_the_reader_says_so(
+    make: Callable[..., Predictor], broken: Dataset, tmp_path: Path
+) -> None:
+    model, store = make().model, EmbeddingStore(tmp_path / "store")
+    loader = MultiprocessDataLoader(broken, model.vocab, batch_size=2)
+    broken.reader.on_error = "raise"
+    assert stored_loader(loader, model, store, "fp32") is loader
+    broken.reader.on_error = "skip"
+    broken.reader.max_unreadable = 0.1
+    with pytest.raises(DataError, match="2 of 7 images cannot be read"):
+        stored_loader(loader, model, store, "fp32")
+
+
+def test_a_batch_with_an_unlabeled_item_has_no_labels(dataset: Dataset) -> None:
+    loader = MultiprocessDataLoader(dataset, batch_size=4, evaluating=True)
+    labels = torch.arange(len(dataset))
+    labels[5] = -1
+    ours = EmbeddingLoader(loader, torch.zeros(len(dataset), 2), labels)
+    found = ["label" in batch.tensors for batch in ours.batches(0)]
+    assert found == [True, False, True, True, True, True]
