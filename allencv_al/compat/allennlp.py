@@ -60,6 +60,8 @@ def translate(config: dict[str, Any]) -> None:
     if trainer.get("type") == "default":
         trainer["type"] = "gradient_descent"
         _warn("the trainer default", "is now gradient_descent")
+    for reader in ("dataset_reader", "validation_dataset_reader"):
+        _rename_transforms(config.get(reader))
     faults = _translate_vocabulary(config)
     for old, new in _MOVED.items():
         if is_known or not old.startswith("trainer."):
@@ -87,6 +89,15 @@ def _translate_vocabulary(config: dict[str, Any]) -> list[Fault]:
             keys.pop(name, None)
     keys.update(type="extend" if extends else "from_files", directory=directory)
     return []
+
+
+def _rename_transforms(reader: Any) -> None:
+    """Name AllenCV's `keypoint_resize` as `resize`, which moves keypoints as all transforms do."""
+    found = reader.get("augmentation") if isinstance(reader, dict) else None
+    for step in found if isinstance(found, list) else ():
+        if isinstance(step, dict) and step.get("type") == "keypoint_resize":
+            step["type"] = "resize"
+            _warn("the transform keypoint_resize", "is now resize")
 
 
 def _move(config: dict[str, Any], old: str, new: str) -> list[Fault]:

@@ -130,6 +130,14 @@ def test_an_old_and_a_new_key_of_one_thing_are_a_fault(config: dict[str, Any], p
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        (
+            {
+                "dataset_reader": {
+                    "augmentation": [{"type": "keypoint_resize", "height": 9}, "flip"]
+                }
+            },
+            {"dataset_reader": {"augmentation": [{"type": "resize", "height": 9}, "flip"]}},
+        ),
         ({"trainer": "default"}, {"trainer": {"type": "gradient_descent"}}),
         (
             {"active_learning": {"pool_data_path": "a"}},
@@ -207,7 +215,7 @@ def test_a_run_of_an_old_config_is_recovered_and_evaluated(images: Path, tmp_pat
 def test_the_reference_names_every_old_key() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "config.md").read_text()
     table = page.partition("## Keys of AllenNLP 0.9")[2]
-    for key in (*allennlp._MOVED, *allennlp._OF_TENSORBOARD):
+    for key in (*allennlp._MOVED, *allennlp._OF_TENSORBOARD, "keypoint_resize"):
         assert f"{key.rpartition('.')[2]}" in table
 
 

@@ -23,6 +23,15 @@ from overrides import overrides
 
 from allencv_al.data.instance import Image, Sample
 from allencv_al.data.transforms.base import ChanceTransform, convert_ranges
+from allencv_al.data.transforms.moving_labels import (
+    MovedBoxes,
+    boxes_through_map,
+    boxes_through_matrix,
+    clipped_boxes,
+    place_boxes,
+    place_points,
+    points_through_map,
+)
 
 # A name, or OpenCV's number for it, as in configs of 2019.
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos", 0, 1, 2, 3, 4]
@@ -33,10 +42,6 @@ _INTERPOLATIONS = ("nearest", "linear", "cubic", "area", "lanczos")
 _BORDERS = ("constant", "replicate", "reflect", "wrap", "reflect_101")
 _CONSTANT_BORDER = 0
 _NEAREST, _NEAREST_EXACT = 0, 6  # OpenCV's numbers; the first takes the upper left of a cell
-# A box this thin, in pixels, is what rounding leaves of one that lies outside.
-_NO_PIXELS = 1e-3
-# An object of which less is left is no example of its class; Ultralytics' threshold, too
-_LEAST_VISIBLE = 0.1
 
 
 def _number(names: Sequence[str], value: str | int) -> int:
@@ -184,24 +189,19 @@ def _move_points(
     try:
         if before.boxes is not None and len(before.boxes):
             if "map_x" in params:
-                found = _boxes_through_map(before.boxes, params["map_x"], params["map_y"])
+                found = boxes_through_map(before.boxes, params["map_x"], params["map_y"])
             elif "matrix" in params:
-                found = _boxes_through_matrix(before.boxes, params["matrix"], after)
+                found = boxes_through_matrix(before.boxes, params["matrix"], after)
             else:
                 found = _boxes_by_library(transform, params, before, after)
-            _keep_visible_boxes(found, before, after)
-        points = after.keypoints
-        if points is not None and points.size:
-            rows = points.reshape(-1, points.shape[-1])
-            if "map_x" in params:
-                moved = _points_through_map(rows[:, :2], params["map_x"], params["map_y"])
-            else:
-                # A point is the middle of its pixel, which scaling moves within the pixel
-                moved = _points_by_library(transform, params, rows[:, :2] + middle) - middle
-            # A visibility moves nowhere: only the places do
-            placed = np.hstack([moved, rows[:, 2:]]).astype(np.float32)
-            _clear_absent_points(placed, after)
-            after.keypoints = placed.reshape(points.shape)
+            place_boxes(found, before, after)
+        if "map_x" in params:
+            place_points(lambda at: points_through_map(at, params["map_x"], params["map_y"]), after)
+        else:
+            # A point is the middle of its pixel, which scaling moves within the pixel
+            place_points(
+                lambda at: _points_by_library(transform, params, at + middle) - middle, after
+            )
     finally:
         transform.border_mode = border
 
@@ -212,73 +212,15 @@ def _normalized(sample: Sample) -> NDArray[np.float64]:
     return np.asarray(sample.boxes, dtype=np.float64) / (width, height, width, height)
 
 
-@dataclass(frozen=True, slots=True)
-class _MovedBoxes:
-    """Boxes where a transform takes them.
-
-    Args:
-        boxes: Their corners, `[m, 4]`; of a box that is outside, perhaps none.
-        numbers: Their numbers before, `[m]`.
-        visible: The share of each that is inside the image, `[m]`.
-    """
-
-    boxes: NDArray[np.float64]
-    numbers: NDArray[np.int64]
-    visible: NDArray[np.float64]
-
-
 def _boxes_by_library(
     transform: Any, params: dict[str, Any], before: Sample, after: Sample
-) -> _MovedBoxes:
+) -> MovedBoxes:
     boxes = _normalized(before)
     numbered = np.column_stack([boxes, np.arange(len(boxes))])  # the library drops some on its own
     rows = np.array(transform.apply_to_bboxes(numbered, **params), dtype=np.float64).reshape(-1, 5)
     height, width = after.image.shape[:2]
     moved = rows[:, :4] * (width, height, width, height)
-    clipped = np.clip(moved, 0, (width, height, width, height))
-    visible = _areas(clipped) / np.maximum(_areas(moved), np.finfo(float).tiny)
-    return _MovedBoxes(clipped, rows[:, 4].astype(np.int64), visible)
-
-
-def _boxes_through_matrix(
-    boxes: NDArray[np.float32], matrix: NDArray[np.float64], after: Sample
-) -> _MovedBoxes:
-    """Bound what an affine map leaves of each box inside the image: exact for a rectangle."""
-    height, width = after.image.shape[:2]
-    bounds, visible = np.zeros((len(boxes), 4)), np.zeros(len(boxes))
-    for index, (x_min, y_min, x_max, y_max) in enumerate(boxes):
-        corners = np.array([[x_min, y_min], [x_max, y_min], [x_max, y_max], [x_min, y_max]])
-        # The matrix takes middles of pixels to such: half a pixel from the corners' zero
-        moved = np.column_stack([corners - 0.5, np.ones(4)]) @ matrix[:2].T + 0.5
-        inside = _inside(moved, width, height)
-        if len(inside):
-            bounds[index] = (*inside.min(axis=0).clip(0), *inside.max(axis=0))
-            visible[index] = _polygon_area(inside) / max(_polygon_area(moved), _NO_PIXELS**2)
-    return _MovedBoxes(bounds, np.arange(len(boxes)), visible)
-
-
-def _inside(polygon: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
-    """Return the part of a convex polygon inside the image (Sutherland and Hodgman 1974)."""
-    for axis, side, sign in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
-        kept = []
-        for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-            before, behind = (sign * (point[axis] - side) for point in (start, end))
-            if before >= 0:
-                kept.append(start)
-            if before * behind < 0:
-                kept.append(start + (end - start) * (before / (before - behind)))
-        polygon = np.array(kept).reshape(-1, 2)
-    return polygon
-
-
-def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return sides[:, 0] * sides[:, 1]
-
-
-def _polygon_area(corners: NDArray[np.float64]) -> float:
-    (x, y), (next_x, next_y) = corners.T, np.roll(corners, -1, axis=0).T
-    return float(abs((x * next_y - next_x * y).sum()) / 2)
+    return clipped_boxes(moved, rows[:, 4].astype(np.int64), after)
 
 
 def _points_by_library(
@@ -289,56 +231,3 @@ def _points_by_library(
     rows[:, 4] = 1
     moved: NDArray[np.float64] = np.asarray(transform.apply_to_keypoints(rows, **params))
     return moved[:, :2]
-
-
-def _keep_visible_boxes(found: _MovedBoxes, before: Sample, after: Sample) -> None:
-    """Drop boxes of which too little is left inside, with their labels and keypoints."""
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    visible = (sides > _NO_PIXELS).all(axis=1) & (found.visible >= _LEAST_VISIBLE)
-    after.boxes = found.boxes[visible].astype(np.float32)
-    kept = found.numbers[visible]
-    if before.box_labels is not None:
-        after.box_labels = [before.box_labels[i] for i in kept]
-    if before.keypoints is not None and before.keypoints.ndim == 3:
-        after.keypoints = before.keypoints[kept]
-
-
-def _clear_absent_points(rows: NDArray[np.float32], after: Sample) -> None:
-    """Set points with a visibility that are absent, or outside the image, to 0, 0, 0."""
-    if rows.shape[1] == 3:
-        height, width = after.image.shape[:2]
-        inside = (rows[:, :2] >= -0.5).all(axis=1)
-        inside &= (rows[:, 0] <= width - 0.5) & (rows[:, 1] <= height - 0.5)
-        rows[~inside | (rows[:, 2] == 0)] = 0
-
-
-def _boxes_through_map(
-    boxes: NDArray[np.float32], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
-) -> _MovedBoxes:
-    """Bound the pixels that a distortion takes out of each box.
-
-    `map_x` and `map_y` say for each pixel of the result where in the image it comes from.
-    """
-    bounds = np.zeros((len(boxes), 4))
-    for index, (x_min, y_min, x_max, y_max) in enumerate(boxes):
-        # The pixel at column x covers x..x+1 of a box's continuous coordinates.
-        inside = (map_x + 0.5 >= x_min) & (map_x + 0.5 <= x_max)
-        inside &= (map_y + 0.5 >= y_min) & (map_y + 0.5 <= y_max)
-        columns, lines = inside.any(0).nonzero()[0], inside.any(1).nonzero()[0]
-        if len(columns):
-            bounds[index] = (columns[0], lines[0], columns[-1] + 1, lines[-1] + 1)
-    # A map does not show what it left outside
-    return _MovedBoxes(bounds, np.arange(len(boxes)), np.ones(len(boxes)))
-
-
-def _points_through_map(
-    points: NDArray[np.float32], map_x: NDArray[np.float32], map_y: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Find where a distortion takes each point: the pixel that comes from nearest to it."""
-    moved = np.empty((len(points), 2))
-    for index, (x, y) in enumerate(points):
-        nearest = int(((map_x - x) ** 2 + (map_y - y) ** 2).argmin())
-        line, column = divmod(nearest, map_x.shape[1])
-        # What is left is less than a pixel, or the way to a point that left the image.
-        moved[index] = column + x - map_x[line, column], line + y - map_y[line, column]
-    return moved

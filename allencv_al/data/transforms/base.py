@@ -237,6 +237,7 @@ class ImageTransform(Registrable):
         "normalize": f"{_HERE}.normalize",
         "pad_if_needed": f"{_HERE}.cropping",
         "pretrained": f"{_HERE}.pretrained",
+        "rand_augment": f"{_HERE}.augment_policies",
         "random_bbox_safe_crop": f"{_HERE}.cropping",
         "random_brightness_contrast": f"{_HERE}.color",
         "random_crop": f"{_HERE}.cropping",
@@ -245,6 +246,7 @@ class ImageTransform(Registrable):
         "rotate": f"{_HERE}.rotation",
         "smallest_max_size": f"{_HERE}.resizing",
         "to_gray": f"{_HERE}.color",
+        "trivial_augment": f"{_HERE}.augment_policies",
         "vertical_flip": f"{_HERE}.flips",
     }
 

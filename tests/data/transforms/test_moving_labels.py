@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fixtures.transform_samples import MOVING, built
+from fixtures.transform_samples import MOVING as ALL_MOVING
+from fixtures.transform_samples import built
 
 from allencv_al.data.instance import Sample
 from allencv_al.data.transforms import ImageTransform
 from allencv_al.data.transforms.albumentations_adapter import AlbumentationsTransform
+from allencv_al.data.transforms.augment_policies import apply_operation
 from allencv_al.data.transforms.cropping import CenterCrop
 
 LABELS = ["one", "two", "three"]
 DOT = 10  # added to the mask of a block in the 3x3 pixels around its keypoint
+MOVING = [name for name in ALL_MOVING if not name.endswith("augment")]  # those change colors, too
 # A box that they turn is bound by the corners, or by the pixels, of what it was
 BENDING = {"rotate", "affine", "elastic_transform", "grid_distortion"}
 
@@ -95,6 +98,15 @@ def test_each_transform_keeps_them_together(name: str) -> None:
         scaled = isinstance(moving, AlbumentationsTransform) and moving.scales_pixels
         slack = 0.51 if scaled else 1.5 if name in BENDING else 0.01
         check_together(result, slack, is_tight=name not in BENDING)
+
+
+@pytest.mark.parametrize("name", ["shear_x", "shear_y", "translate_x", "translate_y", "rotate"])
+def test_the_moves_of_the_policies_keep_them_together(name: str) -> None:
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        limit = {"shear_x": 0.5, "shear_y": 0.5, "rotate": 100}.get(name, 30)
+        result = apply_operation(name, generator.uniform(-limit, limit), blocks(generator))
+        check_together(result, 0.01 if name.startswith("tr") else 1.5, name.startswith("tr"))
 
 
 @pytest.mark.parametrize("seed", range(40))
