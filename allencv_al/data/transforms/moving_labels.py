@@ -113,7 +113,9 @@ def place_boxes(found: MovedBoxes, before: Sample, after: Sample) -> None:
         after.keypoints = before.keypoints[kept]
 
 
-def place_points(move: Callable[[NDArray[np.float32]], NDArray[np.float64]], after: Sample) -> None:
+def place_points(
+    move: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]], after: Sample
+) -> None:
     """Move the keypoints of a sample; those with a visibility that are absent become 0, 0, 0.
 
     Args:
