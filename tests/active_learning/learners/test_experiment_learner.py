@@ -28,6 +28,9 @@ from allencv_al.common import Params
 from allencv_al.common.config import registrable
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.labels.annotators.base import WaitingForLabels
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.models.archive import load_archive
 from allencv_al.models.model import Model
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.training.callbacks.base import TrainerCallback
@@ -179,6 +182,41 @@ def test_the_same_labels_train_the_same_model_whatever_came_before(
 
 
 # --- what a round starts from ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trainer", ["logistic_regression", "gradient_descent"])
+def test_balanced_weights_are_those_of_the_labels_of_each_round(
+    linear_config: MakeConfig, learner_of: LearnerOf, tmp_path: Path, trainer: str
+) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    config = linear_config(strategy="random")
+    config["model"]["class_weights"] = "balanced"
+    config["trainer"] = {"type": trainer, "cuda_device": -1}
+    if trainer == "gradient_descent":
+        config["trainer"] |= {"optimizer": "sgd", "num_epochs": 2}
+    run(config, tmp_path / "run")
+    with RunDatabase(tmp_path / "run" / DATABASE_NAME, create=False) as database:
+        events = LabelStore(database).events()
+    distinct = set()
+    for round in (1, 2, 3):
+        labels = {event.id: str(event.label) for event in events if event.round < round}
+        classes = sorted(set(labels.values()))
+        given = compute_class_weight("balanced", classes=np.array(classes), y=list(labels.values()))
+        by_class = dict(zip(classes, given.tolist(), strict=True))
+        expected = [by_class.get(name, 1.0) for name in ("one", "two", "zero")]
+        folder = tmp_path / "run" / "rounds" / f"{round:04d}"
+        found = read_weights(folder / WEIGHTS_NAME)["_class_weights"]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        distinct.add(tuple(expected))
+    assert len(distinct) > 1
+    # A process that resumes after the training measures and archives with the same weights
+    resumed = learner_of(config, tmp_path / "cache")
+    resumed.restore(3, labels, folder)
+    (tmp_path / "archive").mkdir()
+    Params(config).to_file(tmp_path / "archive" / "config.json")
+    archived = load_archive(resumed.write_archive(tmp_path / "archive")).model
+    np.testing.assert_allclose(archived.class_weights, expected, rtol=1e-6)
 
 
 @pytest.fixture
