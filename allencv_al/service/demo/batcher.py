@@ -190,6 +190,7 @@ class Batcher:
                     self._retry_after(),
                 )
             self._waiting += len(jobs)
+            # Within the lock: a pool that `close` has shut down takes no more jobs
             pool = self._start()
             for job in jobs:
                 pool.submit(self._decode, job)
@@ -209,6 +210,7 @@ class Batcher:
     def _start(self) -> ThreadPoolExecutor:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._num_threads, "decode")
+            # A daemon: a process that ends without `close` does not wait for the model
             self._thread = threading.Thread(target=self._run, name="model", daemon=True)
             self._thread.start()
         return self._pool
@@ -269,10 +271,12 @@ class Batcher:
                 while self._decoded and len(jobs) < self.max_batch_size:
                     job = self._decoded.popleft()
                     self._ahead.release()
+                    # A request that has run out of time has cancelled its images
                     if job.future.set_running_or_notify_cancel():
                         jobs.append(job)
                     else:
                         self._waiting -= 1
+                # After `close` too, images that are being decoded get a prediction
                 if jobs or (self._is_closed and not self._waiting):
                     return jobs
                 self._lock.wait()
@@ -296,6 +300,7 @@ class Batcher:
         with self._lock:
             self._waiting -= 1
             self._lock.notify_all()
+        # An image that could not be decoded was never running
         if result is None or (
             not job.future.running() and not job.future.set_running_or_notify_cancel()
         ):

@@ -193,6 +193,7 @@ class LabelingRoutes:
         """Undo one of the caller's answers, and return its image."""
         annotator = current_annotator()
         undone = self._store.answers.undo(annotator, body.event_id)
+        # No other annotator gets the image before the caller has answered it again
         self._store.leases.hold(annotator, undone.item)
         [answer] = self._presenter.answers([undone])
         return answers.UndoneAnswer(
@@ -219,6 +220,7 @@ class LabelingRoutes:
             conflicts=query.conflicts,
         )
         found = self._store.reviews.items(wanted, optional_number(query.after), query.limit)
+        # A full page: there may be more
         last = f"i{found[-1].item.item}" if len(found) == query.limit else None
         return answers.ReviewAnswer(items=self._presenter.reviewed(found), next=last)
 

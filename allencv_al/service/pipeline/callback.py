@@ -48,6 +48,7 @@ def call_back(url: str, body: OneLoopRequest, token: str | None) -> None:
                 return
         except urllib.error.HTTPError as error:
             cause = f"status {error.code}"
+            # The receiver refuses this request, and would refuse it again
             if error.code < 500:
                 break
         except (OSError, http.client.HTTPException) as error:

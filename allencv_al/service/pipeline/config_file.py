@@ -16,6 +16,7 @@ from allencv_al.common.files.atomic_file import make_folder
 logger = logging.getLogger(__name__)
 
 DEFAULT_FOLDER = "./log"
+# YAML 1.1, which PyYAML reads, wants a dot and a signed exponent: 1e-4 and 1.0e4 are strings
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 

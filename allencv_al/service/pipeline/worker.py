@@ -93,6 +93,7 @@ class Worker:
             else:
                 response = self._client.post(task["path"], json=task["body"], headers=headers)
             answer = json.loads(response.get_data())
+            # Another conflict, such as a loop out of its order, would not pass by waiting
             if response.status_code != 409 or answer["error"]["type"] != "busy":
                 return response.status_code, answer
             time.sleep(_BUSY_SECONDS)  # another process of this pipeline is busy
@@ -103,6 +104,7 @@ def work(app: WebApp, name: str, url: str, token: str | None, patience_seconds: 
     try:
         Worker(app, name, url, token, patience_seconds).run()
     except KeyboardInterrupt:
+        # 128 + SIGINT, as shells report it
         return 130
     except AllenCVError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -153,6 +153,8 @@ def load_or_make_token(path: Path) -> tuple[str, bool]:
     """
     make_folder(path.parent)
     try:
+        # O_EXCL: of two processes that start at once, one creates it. The mode is given here: after
+        # a later chmod, another user could have read it before
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         check_is_private(path)
@@ -179,6 +181,7 @@ def check_is_private(path: Path) -> None:
 
 def digest_of(token: str) -> bytes:
     """Return the stored digest of a token, which does not reveal it."""
+    # Hostile text may hold lone surrogates: it is an unknown token, not an error of the server
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 

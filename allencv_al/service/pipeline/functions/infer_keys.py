@@ -55,6 +55,7 @@ def _of_mapping(found: dict[Any, Any], records: list[int], policy: str) -> dict[
         if matched is not None:
             outputs = dict(zip(matched, found.values(), strict=True))
             return {record: outputs[record] for record in records}
+        # Some keys are numbers: by their order, a record could get the output of another
         if keys:
             raise _error(difference(keys, records, len(found), "an output"))
     if len(found) != len(records):

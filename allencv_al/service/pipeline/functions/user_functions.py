@@ -181,6 +181,7 @@ class Functions:
             found = mapping_with(returned, ("outputs",), "infer")
             return by_record(found["outputs"], payload["unlabeled"], self._key_policy)
         outputs = returned.get("outputs") if isinstance(returned, Mapping) else returned
+        # A function that has written the database may return an empty value beside it
         if outputs is not None and not (hasattr(outputs, "__len__") and not len(outputs)):
             message = f"expected returned outputs or the file {path.name}, found both"
             raise ReturnValueError("infer", message)
@@ -209,6 +210,7 @@ class Functions:
                 found = drained(function(copy.copy(dict(payload)), self.args, loop, logdir))
         except PipelineError:
             raise
+        # Of every class: the SystemExit of an argument parser must not end the server
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and _may_be_of_the_terminal():
                 raise

@@ -263,4 +263,5 @@ class Storage:
 
 def _protocols(files: Any) -> tuple[str, ...]:
     found = files.protocol
+    # fsspec gives one name, or a tuple of a name and its aliases
     return (found,) if isinstance(found, str) else tuple(found)

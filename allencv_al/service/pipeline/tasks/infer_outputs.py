@@ -123,6 +123,7 @@ def distribution(logits: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         empty = np.zeros(len(logits))
         return {"softmax": logits, "confidence": empty, "margin": empty, "entropy": empty}
     logits = of_two_classes(logits)
+    # A difference beyond float64 becomes -inf, which the maximum replaces
     with np.errstate(over="ignore"):
         shifted = np.maximum(logits - logits.max(axis=1, keepdims=True), _NEVER)
     logged = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -148,7 +149,9 @@ def independent_classes(logits: NDArray[np.float64]) -> dict[str, NDArray[np.flo
         `sigmoid` `[N, C]`; `margin`, the smallest |2p - 1| over the classes; and `entropy`, the sum
         of the binary entropies in nats; each `[N]`.
     """
+    # 1 / (1 + exp(-x)), which would overflow for a very negative x
     positive = np.exp(-np.logaddexp(0, -logits))
+    # logaddexp(0, -x) is -log p and logaddexp(0, x) is -log(1 - p): finite where p is 0 or 1
     entropy = positive * np.logaddexp(0, -logits) + (1 - positive) * np.logaddexp(0, logits)
     least = np.abs(2 * positive - 1).min(axis=1) if logits.size else np.zeros(len(logits))
     return {"sigmoid": positive, "margin": least, "entropy": entropy.sum(axis=1)}
@@ -206,6 +209,7 @@ def _vector(record: int, value: Any, phase: str) -> NDArray[np.float64]:
         if len(wrong):
             raise _error(record, phase, f"{name}: expected 0 to 1, found {wrong[0]:g}")
     if name == "softmax":
+        # The softmax of the logarithms is the vector again
         return np.log(np.clip(vector, _SMALLEST, None))
     if name == "sigmoid":
         clipped = np.clip(vector, _SMALLEST, 1 - _SMALLEST)
@@ -223,6 +227,7 @@ def _real(value: Any) -> NDArray[np.float64]:
 def _unpacked(value: Any) -> Any:
     value = as_array(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
+        # Numbers are left to NumPy: a look at each takes longer than the conversion
         if value and type(value[0]) in (float, int):
             return value
         return [as_array(one) for one in value]

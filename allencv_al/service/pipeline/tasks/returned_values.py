@@ -156,6 +156,7 @@ def as_numbers(values: Sequence[Any], what: str) -> NDArray[np.float64]:
         if isinstance(value, np.ndarray | np.generic) and np.size(value) == 1:
             value = value.item()
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        # The comparison is false for NaN too; a Python integer may be beyond every float
         if not is_number or not -_MOST <= value <= _MOST:
             raise _error(f"{what}: expected finite numbers, found {value!r:.80}")
         found.append(float(value))
