@@ -133,6 +133,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> Any:
     _check_zip(path)
     replaced = _names_to_replace(path)
+    # Where torch could not list the unknown names before, it gives one with each attempt
     while True:
         code = [name for name in replaced if _CODE.fullmatch(name)]
         if code:

@@ -244,7 +244,9 @@ class UniformUnitScaling(Initializer):
 
     @overrides
     def __call__(self, parameter: Tensor, name: str) -> None:
+        # As in AllenNLP the last dimension is that of the outputs, unlike in torch's own layers
         inputs = math.prod(parameter.shape[:-1])
+        # Uniform values in [-bound, bound] have the variance bound² / 3
         bound = init.calculate_gain(self.nonlinearity) * math.sqrt(3 / max(inputs, 1))
         init.uniform_(parameter, -bound, bound)
 

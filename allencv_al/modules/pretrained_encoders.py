@@ -57,8 +57,10 @@ class Preprocessing:
         numbers: dict[str, Any] = {"height": self.height, "width": self.width}
         longest = max(self.height, self.width)
         resize = self.resize
+        # Other values are faults, which the transform's own check names
         if sides and all(type(side) is int for side in sides):
             numbers = {"height": sides[0], "width": sides[-1]}
+            # The crop keeps its share of the image
             resize = max(sides) * self.resize // longest
         numbers |= {
             "resize": resize,
@@ -98,6 +100,7 @@ class EncoderName:
         library, _, rest = text.partition(":")
         if library not in LIBRARIES:
             library, rest = "torchvision", text
+        # A path may hold colons, and the folder itself says which model it is of
         if library == "open_clip" and expanded(rest).is_dir():
             return cls(library, "", rest)
         model, _, weights = rest.partition(":")
@@ -148,6 +151,7 @@ class EncoderName:
             return None
         known = timm.get_pretrained_cfg(self.model)
         settings = {} if known is None else dataclasses.asdict(known)
+        # What the weights themselves say goes before what timm publishes
         settings |= self._given()
         try:
             data: dict[str, Any] = resolve_data_config(pretrained_cfg=settings)  # type: ignore[no-untyped-call]
@@ -264,6 +268,7 @@ def without_consequences(config: Mapping[str, Any], faults: Sequence[Fault]) -> 
         except AllenCVError as error:
             reasons[path] = str(error)
         else:
+            # It follows from a fault in the model, which is among the faults already
             if is_misnamed and given.get("model") is None:
                 reasons[path] = None
     kept = []

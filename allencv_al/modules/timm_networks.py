@@ -24,6 +24,7 @@ def known_model(model: str) -> Iterator[tuple[str, str]]:
     network = model.partition(".")[0]
     names = timm.list_models()
     if timm.is_model(network):
+        # There is such a network, so the tag behind the dot is wrong
         names = timm.list_models(f"{network}.*", pretrained=True)
     yield "model", f'timm has no model "{model}"{did_you_mean(model, names)}'
 
@@ -59,6 +60,7 @@ def build_network(
     # Not every network has these options
     wishes: dict[str, Any] = {} if global_pool is None else {"global_pool": global_pool}
     if img_size is None:
+        # Vision transformers then take images of every size that their patches divide
         wishes["dynamic_img_size"] = True
     arguments: dict[str, Any] = {"in_chans": input_channels, "num_classes": 0}
     if img_size is not None:
@@ -98,6 +100,7 @@ def convert_checkpoint(
     Returns:
         The tensors, or None where timm has no rules or they do not apply.
     """
+    # Not public in timm: a function of this name in the module of the family
     module = sys.modules[type(network).__module__]
     rules = getattr(module, "checkpoint_filter_fn", None)
     if rules is None:

@@ -109,6 +109,7 @@ def build_classifier(model: str, **options: int) -> torch.nn.Module:
         raise ConfigurationError(f"model: {problem}")
     arguments: dict[str, Any] = dict(options)
     if model in ("googlenet", "inception_v3"):
+        # Outputs for training only are left out; to leave init_weights open brings a warning
         arguments |= {"aux_logits": False, "init_weights": True}
     try:
         network: torch.nn.Module = models.get_model(model, weights=None, **arguments)
@@ -200,6 +201,7 @@ def feature_part(model: str, network: torch.nn.Module) -> FeaturePart:
     if model.startswith("densenet"):
         modules.append(("relu", torch.nn.ReLU()))  # densenets apply it in `forward`
     if model in ("googlenet", "inception_v3"):
+        # torchvision applies it in `forward`, for the published weights
         modules.insert(0, ("transform_input", _InceptionInput()))
     dropped = [f"{name}." for name in list(children)[first_head:]]
     return FeaturePart(tuple(modules), (*dropped, *_AUXILIARY), _linear_head(network, dropped))

@@ -188,6 +188,7 @@ class NameMap:
         fitting = [prefix for prefix in targets if name.startswith(prefix)]
         if not fitting:
             return name
+        # The longest is the most specific: `encoder.fc.` may be left out of `encoder.`
         longest = max(fitting, key=len)
         own = targets[longest]
         return None if own is None else own + name.removeprefix(longest)
@@ -262,6 +263,7 @@ class RowBuffers(torch.nn.Module):
         for name, buffer in list(self.named_buffers(recurse=False)):
             given = state_dict.get(prefix + name)
             if given is not None and given.shape[1:] == buffer.shape[1:]:
+                # torch refuses another shape, so the buffer takes the state's before the copy
                 setattr(self, name, buffer.new_empty(given.shape))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         if (fault := self.rows_fault()) is not None:
@@ -382,6 +384,7 @@ def _forms(
     """Yield the tensors below each prefix, as they are and converted."""
     for prefix, below in _below_prefixes(tensors):
         yield prefix, below
+        # Reached only where the names do not fit as they are: the caller stops at the first fit
         converted = None if convert is None else convert(below)
         if converted:
             yield prefix, converted

@@ -107,6 +107,7 @@ def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> Show
         facts.append(f"{waiting} waiting for a label")
     if record.audit:
         facts.append(f"{formats.count(len(record.audit), 'image')} more to measure the model")
+    # Ties by name, so that equal runs have equal reports
     classes = sorted(record.batch_classes.items(), key=lambda entry: (-entry[1], entry[0]))
     items = [
         ShownItem(pick, _picture(thumbnail(pick.id)) if thumbnail else None)

@@ -154,6 +154,7 @@ def _forecast_lines(records: Sequence[RoundRecord], target: float | None) -> lis
     if found is None or found.labels is None or found.low is None:
         return []
     ends = (found.low, found.labels, found.labels if found.high is None else found.high)
+    # Without repeats: a forecast without an upper end has its middle twice
     x = np.unique(np.asarray(ends, np.float64))
     return [CurveLine(f"forecast of {found.target:.1%}", x, np.full(len(x), found.target))]
 

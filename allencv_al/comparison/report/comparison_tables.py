@@ -140,6 +140,7 @@ def penalty_table(summary: ComparisonSummary) -> TextTable:
     rows.append(["beaten, mean", *(f"{penalty.penalties[column]:.2f}" for column in order)])
     # The last row is the only one in which a high share is bad
     shades = [
+        # The diagonal has no share: no strategy is compared with itself
         [("wrong" if row is rows[-1] else "right", float(cell or 0)) for cell in row[1:]]
         for row in rows
     ]

@@ -161,7 +161,9 @@ class OpenClipEncoder(VectorEncoder):
         for texts in groups:
             _check_lengths(texts, tokenizer)
             found = network.encode_text(tokenizer(list(texts)), normalize=True).float()
+            # The mean of unit vectors, made one again: the ensemble of prompts of the CLIP paper
             vectors.append(F.normalize(found.mean(dim=0), dim=0))
+        # CLIP learns the logarithm of the factor
         return torch.stack(vectors), float(network.logit_scale.exp())
 
 
@@ -204,6 +206,7 @@ class _Source:
         library = _open_clip()
         try:
             with _quiet():
+                # Without require_pretrained, random weights are a line in the log and no error
                 return library.create_model(name, tag, require_pretrained=True)
         except Exception as error:  # open_clip has no errors of its own
             raise WeightsError(f"{self.weights}: open_clip cannot load it: {error}") from error
@@ -283,6 +286,7 @@ def image_settings(model: str | None, weights: str | None) -> dict[str, Any] | N
 
 def _image_size(model_cfg: Mapping[str, Any]) -> Any:
     """Return the height and width of the images in a `model_cfg`: a number, or two."""
+    # 224 is open_clip's own default
     return model_cfg["vision_cfg"].get("image_size", 224)
 
 

@@ -181,6 +181,7 @@ class CallbackList:
         """Return whether any callback has computed the gradients."""
         done = False
         for callback in self._on_backward:
+            # Each is called: one that only watches must see every pass
             done = callback.on_backward(trainer, outputs, done) or done
         return done
 

@@ -71,6 +71,8 @@ class ConsoleLoggerCallback(TrainerCallback):
         if not is_primary:
             return
         spent, done = time.monotonic() - self._started, epoch + 1 - self._first
+        # By the epochs of this process: a recovered run does not know how long the earlier ones
+        # took
         seconds = (trainer.num_epochs - 1 - epoch) * spent / done
         left = f"; about {time_text(seconds)} left" if seconds >= 1 else ""
         best = " (best so far)" if metrics.get("best_epoch") == epoch else ""
