@@ -109,8 +109,8 @@ class ActiveLearningExperiment(Experiment):
         if config.get("validation_fraction") is not None:
             yield config.fault(
                 "validation_fraction",
-                "the loop learns from all labels of a round: leave it out, or measure by "
-                "active_learning.audit",
+                "the loop learns from all labels of a round, and labels that a strategy chose "
+                "measure nothing: leave it out, and measure by active_learning.audit",
             )
         if block is not None:
             model = config.child("model")

@@ -70,7 +70,7 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     batch = store.items.open_batch([] if is_other else items, None, per_image)
     answered = store.items.answered()
     waiting = _blind([item for item in audited if item.id not in answered])
-    if is_other or (any(item.id not in known for item in waiting) and known):
+    if is_other or not _are_next(store, batch.batch, waiting):
         # The audit first: also images that waited in the order of a strategy lose their guesses
         store.items.ask_first(batch.batch, [*waiting, *(items if is_other else ())])
     order = order or before or {"strategy": None, "model": None, "seed": 0}
@@ -91,6 +91,18 @@ def _draw_audit(store: LabelingStore, size: int | None, pool: Sequence[Instance]
     new = store.audit.draw([item.id for item in pool], size or 0, _AUDIT_SEED)
     if new:
         logger.info("audit: drew %d of %d images, which are asked for first", len(new), len(pool))
+
+
+def _are_next(store: LabelingStore, batch: int, waiting: Sequence[NewItem]) -> bool:
+    """Return whether some images are the next ones to be asked for, without reason and guess.
+
+    Asked of the stored order, so that a kill between the draw and the order leaves nothing behind.
+    """
+    answered, ids = store.items.answered(), {item.id for item in waiting}
+    left = [item for item in store.items.items(batch) if item.id not in answered]
+    return all(
+        item.id in ids and item.reason is None and not item.guess for item in left[: len(waiting)]
+    )
 
 
 def _copies_of_audit(pool: Sequence[Instance], audit: Collection[str]) -> set[str]:

@@ -13,6 +13,7 @@ from fixtures.label_pages import items
 from allencv_al.__main__ import main
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
+from allencv_al.labels.sessions.items import ItemStore
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 
@@ -203,6 +204,26 @@ def test_a_larger_audit_alone_asks_for_no_other_image(served: list[Any], picture
     Path(pictures / "later.png").write_bytes((pictures / items(folder)[0]).read_bytes() + b"0")
     assert main([*command, "3"]) == 130
     assert len(items(folder)) == 8, "a whole folder stays whole"
+
+
+def test_an_audit_of_a_whole_folder_that_is_half_labeled_comes_first_and_blind(
+    served: list[Any], pictures: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["label", str(pictures), "--classes", "Cat,Dog,Emu", "--archive", str(tiny_run)]
+    folder = pictures.with_name("pictures-labels")
+    assert main(command) == 130
+    with monkeypatch.context() as patched:  # killed between the draw and the order
+        patched.setattr(ItemStore, "ask_first", lambda *_: pytest.exit("killed"))
+        with pytest.raises(pytest.exit.Exception):
+            main([*command, "--audit", "4"])
+    assert main([*command, "--audit", "4"]) == 130
+    with LabelingStore(folder / LABELING_NAME, create=False) as store:
+        audit, answered = store.audit.ids(), store.items.answered()
+        left = [item for item in store.items.items(1) if item.id not in answered]
+    waiting = audit - answered
+    assert len(waiting) >= 3
+    assert {item.id for item in left[: len(waiting)]} == waiting
+    assert not any(item.guess or item.reason for item in left[: len(waiting)])
 
 
 def test_copies_of_audited_images_are_not_asked_for(
