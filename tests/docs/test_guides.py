@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from fixtures.doc_page import DocPage
 
+from allencv_al.__main__ import main
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
+from allencv_al.common.config import registrable
 from allencv_al.common.config.params import Params
 from allencv_al.common.config.sources.jsonnet_file import evaluate_snippet
 from allencv_al.models import archive_model
@@ -106,7 +108,10 @@ def test_what_to_label_next_is_chosen_as_printed(
 
 
 def test_a_reader_of_your_own_takes_part_as_printed(
-    photos: Path, write_photos: WritePhotos
+    photos: Path,
+    write_photos: WritePhotos,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_photos(photos / "flat", "{label}-{number}.jpg")
     (photos / "my_readers.py").write_text(READER.block("python", "class ByFileName"))
@@ -130,19 +135,22 @@ def test_a_reader_of_your_own_takes_part_as_printed(
     assert done.returncode == 0, done.stderr
     assert (photos / "runs" / "mine" / "model.tar.gz").is_file()
 
-    described = run_command(
-        ["describe", "dataset_reader", "by_file_name", "--include-package", "my_readers"],
-        photos,
-        PYTHONPATH=".",
-    )
-    assert "The character that ends the first word." in described.stdout
-
-    config["dataset_reader"]["seperator"] = "-"
-    (photos / "photos.jsonnet").write_text(json.dumps(config))
-    done = run_command(command.replace("runs/mine", "runs/other").split(), photos, PYTHONPATH=".")
-    assert done.returncode == 2
-    assert 'dataset_reader.seperator: unknown key; did you mean "separator"?' in done.stderr
-    assert "Traceback" not in done.stderr
+    # In this process, which starts in no time
+    monkeypatch.syspath_prepend(photos)
+    included = ["--include-package", "my_readers"]
+    try:
+        assert main(["describe", "dataset_reader", "by_file_name", *included]) == 0
+        assert "The character that ends the first word." in capsys.readouterr().out
+        config["dataset_reader"]["seperator"] = "-"
+        (photos / "photos.jsonnet").write_text(json.dumps(config))
+        assert main(command.replace("runs/mine", "runs/other").split()) == 2
+    finally:  # other tests look at all names of the family
+        for names in registrable._registries.values():
+            names.pop("by_file_name", None)
+        sys.modules.pop("my_readers", None)
+    shown = capsys.readouterr().err
+    assert 'dataset_reader.seperator: unknown key; did you mean "separator"?' in shown
+    assert "Traceback" not in shown
 
 
 def test_a_module_in_the_current_folder_is_not_picked_up_by_itself(photos: Path) -> None:
