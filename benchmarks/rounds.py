@@ -39,7 +39,7 @@ def write_images(folder: Path, count: int, side: int) -> None:
 
 def config(data: Path, size: int, weights: str | None, cached: bool) -> dict[str, Any]:
     """Return an experiment on a frozen SqueezeNet."""
-    resize = {"type": "resize", "height": size, "width": size, "interpolation": "area"}
+    resize = {"type": "resize", "height": size, "width": size, "interpolation": "smooth"}
     return {
         "dataset_reader": {
             "type": "image_classification_directory",

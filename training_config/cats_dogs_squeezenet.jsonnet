@@ -12,7 +12,7 @@ local test_path = std.get(environment, "TEST_PATH");
 local reader = {
   type: "image_classification_directory",
   augmentation: [
-    { type: "resize", height: 224, width: 224, interpolation: "area" },
+    { type: "resize", height: 224, width: 224, interpolation: "smooth" },
     { type: "normalize", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
   ],
 };

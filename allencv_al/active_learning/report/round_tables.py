@@ -18,6 +18,11 @@ _METRICS = {
     "accuracy": ("Accuracy", "Share of the test set that is classified correctly"),
     "balanced_accuracy": ("Balanced accuracy", "Mean of the recall over the classes"),
     "macro_f1": ("Macro F1", "Mean of the F1 score over the classes"),
+    "roc_auc": ("ROC AUC", "Mean over the classes of the area under the ROC curve"),
+    "average_precision": (
+        "PR AUC",
+        "Mean over the classes of the area under the precision-recall curve",
+    ),
     "negative_log_likelihood": (
         "NLL",
         "Mean negative log likelihood of the true class: small is good",

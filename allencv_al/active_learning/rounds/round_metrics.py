@@ -13,30 +13,42 @@ from allencv_al.active_learning.learners.base import TestFigures, TestOutputs
 from allencv_al.metrics.classification import (
     ConfusionMatrix,
     ExpectedCalibrationError,
+    RocAuc,
+    average_precision,
     balanced_accuracy,
     macro_f1,
+    roc_auc,
 )
+from allencv_al.metrics.scores import mean_of_known
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 from allencv_al.selection.strategies.shared.softmax import softmax
+
+_ROWS = 8192
 
 
 def measure_test(outputs: TestOutputs) -> tuple[dict[str, float | None], list[list[int]]]:
     """Return the metrics of a model on the test items, and its confusion matrix `[C, C]`.
 
-    Balanced accuracy is the mean recall of the classes that occur; the negative log-likelihood is
-    in nats per item; the calibration error has 15 bins.
+    Balanced accuracy is the mean recall of the classes that occur, and the areas under the curves
+    are means over the classes that have one; the negative log-likelihood is in nats per item; the
+    calibration error has 15 bins.
     """
     logits = torch.from_numpy(np.array(outputs.logits, dtype=np.float32))
     labels = torch.from_numpy(outputs.labels)
-    confusion, calibration = ConfusionMatrix(), ExpectedCalibrationError()
+    confusion, calibration, areas = ConfusionMatrix(), ExpectedCalibrationError(), RocAuc()
     confusion(logits, labels)
     calibration(logits, labels)
-    counts = confusion.state()
-    assert counts is not None
+    # Several float64 arrays of the size of its input: in parts, they stay small
+    for start in range(0, len(labels), _ROWS):
+        areas(logits[start : start + _ROWS], labels[start : start + _ROWS])
+    counts, scores = confusion.state(), areas.state()
+    assert counts is not None and scores is not None
     likelihood = torch.nn.functional.cross_entropy(logits.double(), labels)
     metrics: dict[str, float | None] = {
         **metrics_of_counts(counts),
+        "roc_auc": mean_of_known(roc_auc(scores)),
+        "average_precision": mean_of_known(average_precision(scores)),
         "negative_log_likelihood": float(likelihood),
         "expected_calibration_error": calibration.get_metric(),
     }

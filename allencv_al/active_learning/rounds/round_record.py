@@ -13,6 +13,8 @@ METRICS = (
     "accuracy",
     "balanced_accuracy",
     "macro_f1",
+    "roc_auc",
+    "average_precision",
     "negative_log_likelihood",
     "expected_calibration_error",
     "mean_average_precision",

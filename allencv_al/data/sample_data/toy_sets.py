@@ -1,4 +1,4 @@
-"""Two-dimensional sets that mislead strategies, from CDALBench (arXiv:2408.00426)."""
+"""Two-dimensional sets that are to mislead strategies, from CDALBench (arXiv:2408.00426)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def honeypot(generator: np.random.Generator) -> Points:
 def diverging_sine(generator: np.random.Generator) -> Points:
     """Return 200 points on two waves that part from each other, close at first.
 
-    Distance attracts strategies that cover the space, while the classes meet where it is dense.
+    The classes meet where points are dense, and a strategy that covers the space asks far from
+    there. Meant to mislead such strategies, it does not: over 80 labels a network with 24 hidden
+    units is right for 92.1 % by k-center, 91.3 % by margin and 90.1 % by chance (means of 10 seeds,
+    deviation of a mean 0.4 to 0.8), and a support vector machine for 92.5 %, 90.3 % and 90.4 %.
 
     Returns:
         The points, `[200, 2]`, and their classes, `[200]`.

@@ -64,6 +64,21 @@ def test_the_metrics_of_a_test_are_those_of_scikit_learn(
     assert json.loads(json.dumps(metrics)) == metrics
 
 
+def test_areas_under_curves_are_means_of_scikit_learns_over_the_classes_that_have_one() -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    found = outputs(3, 9000, 4, missing=True)  # more than are counted at once
+    metrics, _ = measure_test(found)
+    logits = found.logits.astype(np.float64)
+    odds = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True) - np.exp(logits))
+    occurring = np.unique(found.labels)
+    assert len(occurring) < 4
+    own = found.labels[:, None] == occurring
+    for name, score in (("roc_auc", roc_auc_score), ("average_precision", average_precision_score)):
+        expected = score(own, odds[:, occurring], average="macro")
+        assert metrics[name] == pytest.approx(expected, abs=1e-3)
+
+
 def test_the_calibration_error_has_fifteen_bins() -> None:
     found = outputs(1, 500, 4)
     logits = found.logits.astype(np.float64)
