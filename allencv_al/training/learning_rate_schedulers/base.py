@@ -156,9 +156,20 @@ def set_momentum(group: dict[str, Any], value: float) -> None:
         group["betas"] = (value, *group["betas"][1:])
 
 
-def counts_epochs(scheduler: object) -> bool:
-    """Return whether a scheduler plans by the number of epochs that it was made with."""
-    return "num_epochs" in inspect.signature(type(scheduler)).parameters
+def warn_of_more_epochs(scheduler: object, before: int) -> None:
+    """Log a warning of a scheduler that plans by the number of epochs, if a run now has more.
+
+    Args:
+        scheduler: The scheduler; its state in a checkpoint holds the former number.
+        before: The epochs that the run began with.
+    """
+    if "num_epochs" in inspect.signature(type(scheduler)).parameters:
+        logger.warning(
+            "%s keeps the plan for %d epochs that the run began with: the epochs after them have "
+            "its last values",
+            type(scheduler).__name__,
+            before,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,11 @@ class MetricTracker:
         self._patience = patience
         self.clear()
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the tracked metrics, without their signs."""
+        return [name for _, name in self.tracked_metrics]
+
     def clear(self) -> None:
         """Forget all epochs."""
         self._best_so_far: float | None = None
@@ -118,12 +123,26 @@ class MetricTracker:
 
     def require(self, metrics: Mapping[str, Any]) -> None:
         """Raise a ConfigurationError if a tracked metric is not among `metrics`."""
-        missing = [name for _, name in self.tracked_metrics if name not in metrics]
+        missing = [name for name in self.names if name not in metrics]
         if missing:
             raise ConfigurationError(
                 f"validation_metric: the model did not produce {', '.join(map(repr, missing))}; "
                 f"it produced {', '.join(map(repr, sorted(metrics))) or 'no metrics'}"
             )
+
+    def require_numbers(self, metrics: Mapping[str, Any]) -> None:
+        """Raise a ConfigurationError if a tracked metric is there but is not one number."""
+        for name in self.names:
+            if name in metrics and metrics[name] is None:
+                raise ConfigurationError(
+                    f"validation_metric: {name!r} is not defined for the validation images, which "
+                    "may be of one class alone; take another metric, or other validation images"
+                )
+            if name in metrics and name not in scalars(metrics):
+                raise ConfigurationError(
+                    f"validation_metric: {name!r} is not one number, so no epoch can be the best "
+                    f"by it; these are: {', '.join(sorted(scalars(metrics)))}"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state after the epochs so far."""
@@ -178,21 +197,6 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
         # Yes and no draw no curve, though Python counts a bool among the ints
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def require_numbers(metrics: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Raise a ConfigurationError if one of these metrics is there but is not one number."""
-    for name in names:
-        if name in metrics and metrics[name] is None:
-            raise ConfigurationError(
-                f"validation_metric: {name!r} is not defined for the validation images, which may "
-                "be of one class alone; take another metric, or other validation images"
-            )
-        if name in metrics and name not in scalars(metrics):
-            raise ConfigurationError(
-                f"validation_metric: {name!r} is not one number, so no epoch can be the best by "
-                f"it; these are: {', '.join(sorted(scalars(metrics)))}"
-            )
 
 
 def to_json(value: Any) -> Any:

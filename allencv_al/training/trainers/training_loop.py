@@ -29,7 +29,7 @@ from allencv_al.training.interruption import (
     SignalWatch,
     TrainingInterrupted,
 )
-from allencv_al.training.learning_rate_schedulers.base import counts_epochs, plan_text
+from allencv_al.training.learning_rate_schedulers.base import plan_text, warn_of_more_epochs
 from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import EpochTrainer
 from allencv_al.training.trainers.epoch_metrics import (
@@ -39,7 +39,6 @@ from allencv_al.training.trainers.epoch_metrics import (
     duration,
     parse_metric_names,
     peak_memory,
-    require_numbers,
     with_prefix,
 )
 
@@ -215,7 +214,7 @@ class TrainingLoop(EpochTrainer):
         was_training = self.model.training
         known = self.model.eval().collect_metrics()
         self.model.train(was_training)
-        require_numbers(known, [name for _, name in self.metric_tracker.tracked_metrics])
+        self.metric_tracker.require_numbers(known)
         return {"loss", *known}
 
     def _check_metric(self) -> None:
@@ -226,13 +225,12 @@ class TrainingLoop(EpochTrainer):
         loader = self.validation_data_loader
         if loader is None or self.epochs_completed:
             return
-        names = [name for _, name in self.metric_tracker.tracked_metrics]
-        if not {*names} <= self._names_before_a_batch():
+        if not {*self.metric_tracker.names} <= self._names_before_a_batch():
             state = self.model.metric_state()
             found = evaluate(self.model, FirstBatch(loader), self.device, description=None)
             self.model.load_metric_state(state)
             self.metric_tracker.require(found)
-            require_numbers(found, names)
+            self.metric_tracker.require_numbers(found)
 
     def _train_epoch(self) -> None:
         self._log_plan()
@@ -276,7 +274,7 @@ class TrainingLoop(EpochTrainer):
         epoch, tracker = self.epochs_completed, self.metric_tracker
         score = None
         if validation is not None:
-            require_numbers(validation, [name for _, name in tracker.tracked_metrics])
+            tracker.require_numbers(validation)
             tracker.add_metrics(validation)
             score = tracker.scheduler_metric(validation)
         self._metrics = self._describe_epoch(training, validation)
@@ -359,20 +357,12 @@ class TrainingLoop(EpochTrainer):
             ) from error
         self.epochs_completed, self._batch = state["epochs_completed"], state["batch"]
         self._metrics, self._seconds_before = state["metrics"], state["seconds"]
-        self._tell_of_more_epochs(state.get("num_epochs", self.num_epochs))
+        before = state.get("num_epochs", self.num_epochs)
+        for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
+            if scheduler is not None and self.num_epochs > before:
+                warn_of_more_epochs(scheduler, before)
         random: dict[str, Any] = state["random"]
         return random
-
-    def _tell_of_more_epochs(self, before: int) -> None:
-        """Warn of schedules whose state holds the former number of epochs."""
-        for scheduler in (self.learning_rate_scheduler, self.momentum_scheduler):
-            if scheduler is not None and self.num_epochs > before and counts_epochs(scheduler):
-                logger.warning(
-                    "%s keeps the plan for %d epochs that the run began with: the epochs after "
-                    "them have its last values",
-                    type(scheduler).__name__,
-                    before,
-                )
 
     def _save(self, state: Mapping[str, Any] | None = None) -> None:
         assert self.checkpointer is not None
