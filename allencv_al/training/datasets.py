@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -103,6 +104,35 @@ def check_learnable(datasets: Datasets) -> None:
         "folder for each class below it (or labels in the manifest), or the trainer no_op and the "
         "names of the classes in vocabulary.tokens_to_add"
     )
+
+
+def check_places(dataset: Dataset, forward: Callable[..., object]) -> None:
+    """Raise where the images have masks, boxes or keypoints that a model does not take.
+
+    Args:
+        dataset: The training images.
+        forward: The model's method that gets them by name.
+
+    Raises:
+        DataError: It names what the model does not take.
+    """
+    taken = inspect.signature(forward).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken):
+        return
+    known = {parameter.name for parameter in taken}
+    # A batch has what every image has
+    others = [
+        name
+        for name in ("mask", "boxes", "box_labels", "keypoints")
+        if name not in known and all(getattr(one, name) is not None for one in dataset)
+    ]
+    if others:
+        model = getattr(forward, "__self__", forward)
+        raise DataError(
+            f"train_data_path: its images have {' and '.join(others)}, which the forward of "
+            f"{type(model).__name__} does not take; expected a dataset reader that gives one class "
+            "per image, or a model for them"
+        )
 
 
 def without_audit(datasets: Datasets, reader: DatasetReader) -> Datasets:

@@ -15,6 +15,7 @@ from allencv_al.training.datasets import (
     Datasets,
     check_labels,
     check_learnable,
+    check_places,
     only_known,
     only_labeled,
 )
@@ -49,6 +50,26 @@ def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="no image has a class"):
         check_learnable(Datasets(dataset([None, None]), dataset(["cat"]), None))
     check([None, None], ["cat"])  # a run that does not train
+
+
+class _TakesBoxes:
+    def forward(self, image, boxes=None, label=None):  # type: ignore[no-untyped-def]
+        pass
+
+    def forward_all(self, image, **others):  # type: ignore[no-untyped-def]
+        pass
+
+
+def test_images_with_boxes_need_a_model_that_takes_them() -> None:
+    boxes = {"boxes": ((0.0, 0.0, 1.0, 1.0),), "box_labels": ("cat",)}
+    images = [Instance(str(i), np.zeros((2, 2, 3), np.uint8), **boxes) for i in range(2)]
+    data, model = Dataset(_Nothing(), images), _TakesBoxes()
+    with pytest.raises(DataError, match="have box_labels, which the forward of _TakesBoxes does"):
+        check_places(data, model.forward)
+    check_places(data, model.forward_all)
+    check_places(dataset(["cat"]), model.forward)
+    # Of a batch of both, the model gets none
+    check_places(Dataset(_Nothing(), [*images, *dataset(["cat"])]), model.forward)
 
 
 def test_no_class_in_common_is_an_error() -> None:

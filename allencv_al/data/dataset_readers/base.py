@@ -98,8 +98,9 @@ class Dataset(Sequence[Instance]):
         return [instance.label for instance in self.instances]
 
     def __repr__(self) -> str:
-        labels = set(self.labels()) - {None}
-        return f"Dataset({len(self)} images, {len(labels)} classes)"
+        names = set(self.labels()) - {None}
+        names.update(name for instance in self.instances for name in instance.box_labels or ())
+        return f"Dataset({len(self)} images, {len(names)} classes)"
 
 
 class DatasetReader(Registrable):

@@ -15,7 +15,7 @@ from allencv_al.common import Registrable
 from allencv_al.data.batch import label_indices
 from allencv_al.data.instance import LABEL_NAMESPACE
 from allencv_al.models.model import device_fault
-from allencv_al.training.datasets import check_learnable
+from allencv_al.training.datasets import check_learnable, check_places
 from allencv_al.training.unlabeled_images import embed_images
 
 if TYPE_CHECKING:
@@ -116,9 +116,11 @@ class Trainer(Registrable):
             datasets: The data sets, with the audited images apart.
 
         Raises:
-            DataError: No training image has a class, a mask or boxes.
+            DataError: No training image has a class, a mask or boxes, or the model does not take
+                what they have.
         """
         check_learnable(datasets)
+        check_places(datasets.train, self.model.forward)
 
     def replace_loaders(self, replaced: Callable[[DataLoader, Precision], DataLoader]) -> None:
         """Replace the data loaders, if the trainer needs no more than each image's embedding.
