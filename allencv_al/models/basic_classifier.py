@@ -24,6 +24,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.base import within_classes
 from allencv_al.metrics.classification import CategoricalAccuracy
 from allencv_al.metrics.classifier_metrics import ClassifierMetrics
+from allencv_al.models.decision_threshold import DecisionThreshold
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.models.encoder_chain import (
     chain_faults,
@@ -112,6 +113,11 @@ class BasicImageClassifier(Model):
             encoder alone, give the encoder the file.
         metrics: Registered metrics beside those above: a list, or an object that gives each a name.
             In training too.
+        decision_class: A rare class. After training it gets the threshold of its probability with
+            the largest F1 score on the validation images: from there on, `predict`, the pages and
+            audits say that class, else the likeliest other one. Probabilities, and the metrics of
+            the likeliest class, stay as they are; `decision_precision`, `decision_recall` and
+            `decision_f1` are those of this class by the threshold, `decision_threshold`.
         image_shape: Channels, height and width of the images, None for a size that varies.
 
     Raises:
@@ -138,6 +144,7 @@ class BasicImageClassifier(Model):
         loss: Literal["cross_entropy", "multi_margin"] = "cross_entropy",
         embedding_scaling: FeatureScalingKind = "none",
         metrics: AddableMetrics = None,
+        decision_class: str | None = None,
         image_shape: ImageShape | None = None,
     ) -> None:
         super().__init__(vocab, regularizer, metrics)
@@ -170,6 +177,9 @@ class BasicImageClassifier(Model):
         self.balances_classes = class_weights == "balanced"
         weights = self._weight_tensor(class_weights)
         self.register_buffer("_class_weights", weights, persistent=self.balances_classes)
+        self._decision: DecisionThreshold | None = None
+        if decision_class is not None:
+            self._decision = DecisionThreshold(self._class_index("decision_class", decision_class))
         self._accuracy = CategoricalAccuracy()  # of training: cheap enough for every step
         # In no checkpoint: an evaluation is begun anew
         self._evaluation = ClassifierMetrics(self._num_labels)
@@ -179,7 +189,7 @@ class BasicImageClassifier(Model):
 
     takes_embeddings = True
     metric_inputs = frozenset({"classes"})
-    head_buffers = frozenset({"_class_weights"})
+    head_buffers = frozenset({"_class_weights", "_decision.threshold", "_decision.fitted"})
 
     def make_head(self, width: int, classes: int) -> torch.nn.Module:
         """Return the module from embeddings `[B, width]` to logits `[B, classes]`."""
@@ -200,6 +210,11 @@ class BasicImageClassifier(Model):
     @overrides
     def embedding_scaling(self) -> EmbeddingScaling | None:
         return self._embedding_scaling
+
+    @property
+    @overrides
+    def decision_threshold(self) -> DecisionThreshold | None:
+        return self._decision
 
     @overrides
     def embedding_is_fixed(self) -> bool:
@@ -272,7 +287,10 @@ class BasicImageClassifier(Model):
     @overrides
     def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Add `prediction`, the class index `[B]`, and `class`, the list of class names."""
-        prediction = outputs["probs"].argmax(dim=-1)
+        if self._decision is None:
+            prediction = outputs["probs"].argmax(dim=-1)
+        else:
+            prediction = self._decision.decide(outputs["logits"])
         names = self.class_names()
         outputs["prediction"] = prediction
         outputs["class"] = [names[index] for index in prediction.tolist()]
@@ -282,7 +300,8 @@ class BasicImageClassifier(Model):
     def get_metrics(self, reset: bool = False) -> dict[str, Any]:
         if self.training:
             return {"accuracy": self._accuracy.get_metric(reset)}
-        return self._evaluation.values(self.class_names(), reset)
+        found = self._evaluation.values(self.class_names(), reset)
+        return found if self._decision is None else found | self._decision.metrics(reset)
 
     @classmethod
     @overrides
@@ -335,6 +354,8 @@ class BasicImageClassifier(Model):
 
     def _count(self, logits: Tensor, label: Tensor) -> None:
         (self._accuracy if self.training else self._evaluation)(logits, label)
+        if self._decision is not None and not self.training:
+            self._decision.count(logits, label)
         self.count_metrics("classes", logits, label)
 
     @overrides
@@ -343,6 +364,15 @@ class BasicImageClassifier(Model):
         names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
         return [names.get(index, str(index)) for index in range(self._num_labels)]
 
+    def _class_index(self, key: str, name: str) -> int:
+        names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
+        found = [index for index, known in names.items() if known == class_name(name)]
+        if not found:
+            hint = did_you_mean(class_name(name), names.values())
+            hint = hint or f"; known: {', '.join(names.values())}"
+            raise ConfigurationError(f'{key}: "{class_name(name)}" is no class{hint}')
+        return found[0]
+
     def _weight_tensor(
         self, weights: list[float] | dict[str, float] | Literal["balanced"] | None
     ) -> Tensor | None:
@@ -350,17 +380,9 @@ class BasicImageClassifier(Model):
             return None
         if weights == "balanced":  # until there are training images
             return torch.ones(self._num_labels)
-        names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
         if isinstance(weights, dict):
-            weights = {class_name(name): weight for name, weight in weights.items()}
-            for name in weights:
-                if name not in names.values():
-                    hint = did_you_mean(name, names.values())
-                    known = ", ".join(names.values())
-                    raise ConfigurationError(
-                        f'class_weights: "{name}" is no class{hint or f"; known: {known}"}'
-                    )
-            weights = [weights.get(names.get(i, ""), 1.0) for i in range(self._num_labels)]
+            by_index = {self._class_index("class_weights", name): weights[name] for name in weights}
+            weights = [by_index.get(index, 1.0) for index in range(self._num_labels)]
         if len(weights) != self._num_labels:
             raise ConfigurationError(
                 f"class_weights: expected {self._num_labels} weights, one for each class, "
@@ -381,9 +403,11 @@ class BasicImageClassifier(Model):
         rules = encoder.name_maps if isinstance(encoder, NetworkEncoder) else ()
         whole = [rule.inside(place, "_classification_layer.") for rule in rules if rule.head]
         weights = read_weights(path)
-        weights.pop("_class_weights", None)  # those of other training images
-        if self.balances_classes and self._class_weights is not None:
-            weights["_class_weights"] = self._class_weights
+        own = self.state_dict()
+        for name in self.head_buffers:  # those of other training images
+            weights.pop(name, None)
+            if name in own:
+                weights[name] = own[name]
         load_weights(self, weights, str(path), whole)
 
 

@@ -20,6 +20,7 @@ from allencv_al.common.user_mistakes import wrong_result
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.metrics.added_metrics import AddedMetrics
 from allencv_al.metrics.base import Metric, MetricInput
+from allencv_al.models.decision_threshold import DecisionThreshold
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
@@ -190,6 +191,11 @@ class Model(torch.nn.Module, Registrable):
     @property
     def embedding_scaling(self) -> EmbeddingScaling | None:
         """The scaling that `embed` ends with, if there is one."""
+        return None
+
+    @property
+    def decision_threshold(self) -> DecisionThreshold | None:
+        """The threshold from which one class is predicted, if there is one."""
         return None
 
     def embedding_is_fixed(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from overrides import overrides
 
@@ -21,6 +23,8 @@ from allencv_al.models.precision import Precision, StepPrecision
 if TYPE_CHECKING:
     from allencv_al.data.batch import Batch
     from allencv_al.models.model import Model
+
+logger = logging.getLogger(__name__)
 
 BatchHook = Callable[[list[str], dict[str, Any]], None]
 """Called after each forward pass with the ids of its items and the model's output."""
@@ -121,6 +125,48 @@ class AuditHook:
             "audit_high": found.high,
             "audit_labels": found.labels,
         }
+
+
+def fit_decision_threshold(
+    model: Model, data_loader: DataLoader | None, cuda_device: torch.device
+) -> dict[str, Any]:
+    """Fit the threshold of a model's `decision_class`, if it has one; return figures of it.
+
+    Args:
+        model: The trained model.
+        data_loader: Labeled images, which have not trained it; None leaves the likeliest class.
+        cuda_device: Device of the model.
+
+    Returns:
+        `validation_decision_threshold` (a probability), `_precision`, `_recall` and `_f1`; nothing
+        without a threshold.
+    """
+    decision = model.decision_threshold
+    if decision is None or data_loader is None:
+        return {}
+    names = {item.id: item.label for item in data_loader.dataset}
+    wanted = model.class_names()[decision.index]
+    odds: list[float] = []
+    is_class: list[bool] = []
+
+    def note(ids: list[str], outputs: dict[str, Any]) -> None:
+        for id, value in zip(ids, decision.log_odds(outputs["logits"]).tolist(), strict=True):
+            if names[id] is not None:
+                odds.append(value)
+                is_class.append(names[id] == wanted)
+
+    evaluate(model, data_loader, cuda_device, on_batch=note, description=None)
+    decision.fit(np.array(odds), np.array(is_class, bool))
+    if not decision.fitted:
+        logger.warning(
+            'decision_class: "%s" has no threshold, since %d of %d validation images are of it; '
+            "the likeliest class is predicted",
+            *(wanted, sum(is_class), len(is_class)),
+        )
+        return {}
+    metrics = evaluate(model, data_loader, cuda_device, description=None)
+    own = {name: value for name, value in metrics.items() if name.startswith("decision_")}
+    return {f"validation_{name}": value for name, value in own.items()}
 
 
 class _Evaluation:

@@ -22,9 +22,10 @@ from allencv_al.models.archive import archive_model
 from allencv_al.models.model import Model
 from allencv_al.models.precision import Precision
 from allencv_al.training.archive_samples import write_archive_samples
-from allencv_al.training.checkpoints.checkpointer import has_checkpoints
+from allencv_al.training.checkpoints.checkpoint_files import write_weights
+from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS, has_checkpoints
 from allencv_al.training.datasets import Datasets
-from allencv_al.training.evaluation import AuditHook, evaluate
+from allencv_al.training.evaluation import AuditHook, evaluate, fit_decision_threshold
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import (
     METRICS_NAME,
@@ -125,7 +126,9 @@ def train(
         if trainer.goes_on:
             write_data_record(folder, learned)
         with loaders.closed_at_the_end(folder):
-            metrics = _train_and_archive(trainer, experiment, datasets, folder, recover)
+            metrics = _train_and_archive(
+                trainer, experiment, datasets, folder, recover, loaders.validation
+            )
             if experiment.evaluate_on_test and loaders.test is not None:
                 metrics.update(_test(trainer, measuring(loaders.test), vocabulary, folder))
             if datasets.audit is not None and loaders.audit is not None:
@@ -149,7 +152,12 @@ def _check_is_training(folder: Path) -> None:
 
 
 def _train_and_archive(
-    trainer: Trainer, experiment: Experiment, datasets: Datasets, folder: Path, recover: bool
+    trainer: Trainer,
+    experiment: Experiment,
+    datasets: Datasets,
+    folder: Path,
+    recover: bool,
+    validation: DataLoader | None,
 ) -> dict[str, Any]:
     """Train, and archive the model before its evaluation.
 
@@ -157,6 +165,11 @@ def _train_and_archive(
     """
     try:
         metrics = trainer.train(recover=recover)
+        if found := fit_decision_threshold(trainer.model, validation, trainer.device):
+            metrics |= found
+            state = trainer.model.state_dict()
+            weights = {name: value.cpu().clone() for name, value in state.items()}
+            write_weights(folder / BEST_WEIGHTS, weights)
     except Exception:
         # A callback failed at the end: the weights are final, so the archive is made all the same
         if trainer.has_result:

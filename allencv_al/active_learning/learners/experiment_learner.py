@@ -49,6 +49,7 @@ from allencv_al.training.checkpoints.checkpoint_files import read_weights, write
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
 from allencv_al.training.checkpoints.checkpointer import FOLDER as CHECKPOINTS
 from allencv_al.training.datasets import Datasets, check_files
+from allencv_al.training.evaluation import fit_decision_threshold
 from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.run_folder import VOCABULARY_NAME
 
@@ -334,7 +335,8 @@ class ExperimentLearner(Learner):
             trainer = experiment.make_trainer(model, loader, validation_loader, folder, **defaults)
             # What a killed training has left there: checkpoints, or nothing
             recover = folder is not None and any(folder.iterdir())
-            return trainer.train(recover=recover)
+            metrics = trainer.train(recover=recover)
+            return metrics | fit_decision_threshold(model, validation_loader, trainer.device)
         finally:
             loader.close()
             if validation_loader is not None:

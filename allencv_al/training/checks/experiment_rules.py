@@ -14,6 +14,8 @@ from allencv_al.training.checks.model_check import model_faults
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.validation_split import fold_count
 
+_OF_VALIDATION = {"trainer": ("patience", "validation_metric"), "model": ("decision_class",)}
+
 
 def split_faults(config: ConfigView) -> Iterator[Fault]:
     """Yield the faults of `validation_fraction` and of the keys that belong to it."""
@@ -48,13 +50,16 @@ def sample_faults(config: ConfigView) -> Iterator[Fault]:
 
 def validation_faults(config: ConfigView) -> Iterator[Fault]:
     """Yield the options that need validation data, where the config has none."""
-    trainer = config.child("trainer")
-    names = ("validation_data_path", "validation_fraction")
-    if trainer is None or any(config.get(name) is not None for name in names):
+    if any(
+        config.get(name) is not None for name in ("validation_data_path", "validation_fraction")
+    ):
         return
-    for name in ("patience", "validation_metric"):
-        if trainer.values.get(name) is not None:
-            yield trainer.fault(name, "needs validation_data_path, found none")
+    for part, names in _OF_VALIDATION.items():
+        if (view := config.child(part)) is None:
+            continue
+        for name in names:
+            if view.values.get(name) is not None:
+                yield view.fault(name, "needs validation_data_path, found none")
 
 
 def sampling_faults(config: ConfigView) -> Iterator[Fault]:

@@ -191,8 +191,10 @@ def build_on_meta(experiment: ConfigView, model: ConfigView, image_shape: ImageS
     """
     weights, count = model.get("class_weights"), model.get("num_labels") or _CLASSES
     names = [f"class {i}" for i in range(count)]
+    if isinstance(decided := model.get("decision_class"), str):
+        names = [decided, *names][:count]
     if isinstance(weights, dict):
-        names = [*weights, *names][: max(count, len(weights))]
+        names = list(dict.fromkeys([*weights, *names]))[: max(count, len(weights) + 1)]
     elif isinstance(weights, list):
         names = [f"class {i}" for i in range(len(weights))]
     namespace = str(model.get("label_namespace") or "labels")
