@@ -22,7 +22,7 @@ from allencv_al.active_learning.stop_rules.base import target_accuracy
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
 from allencv_al.common.files.atomic_file import write_text
-from allencv_al.common.files.tables import csv_text
+from allencv_al.common.files.tables import LABELS_NAME, csv_text
 from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import marked
 from allencv_al.labels.contact_sheet import thumbnail_png_bytes, write_contact_sheet
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LABELS_NAME = "labels.csv"
 SHEET_NAME = "picks.png"
 TEST_ITEMS_NAME = "test_images.csv"
 THUMBNAIL_SIDE = 96  # pixels

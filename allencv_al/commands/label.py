@@ -112,8 +112,9 @@ def _add_order(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until interrupted; labels are stored at once."""
+    from allencv_al.common.files.tables import LABELS_NAME
     from allencv_al.labels.run_database import DATABASE_NAME
-    from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME, LabelingStore
+    from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
     _check_options(args)
     source = Path(args.source)

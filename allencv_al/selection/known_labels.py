@@ -12,7 +12,7 @@ from pathlib import Path
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.files.paths import expanded, path_problem, split_path, written_path
-from allencv_al.common.files.tables import Row, cell_text, read_table
+from allencv_al.common.files.tables import LABELS_NAME, Row, cell_text, read_table
 from allencv_al.common.names import class_name, did_you_mean, listed
 from allencv_al.data.dataset_readers.image_classification_directory import (
     ImageClassificationDirectory,
@@ -23,7 +23,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import USE, AuditStore, is_audit, is_marked, marked
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
-from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME
 from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)

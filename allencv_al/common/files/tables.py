@@ -22,6 +22,9 @@ from allencv_al.common.files.text_files import decode_text
 DELIMITERS = (",", ";", "\t")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 CSV_SUFFIXES = (".csv", ".tsv")
+LABELS_NAME = "labels.csv"
+"""Name of the table of labels in the folder of a labeling or of a run."""
+
 GUARDED = "allencv_al_guarded"
 """The column that names the cells of its row which begin with an apostrophe of ours."""
 

@@ -18,6 +18,7 @@ from allencv_al.common.files.paths import (
     split_path,
 )
 from allencv_al.common.files.tables import (
+    LABELS_NAME,
     Row,
     Table,
     cell_text,
@@ -54,7 +55,8 @@ class ManifestReader(DatasetReader):
         photos/0002.jpg,dog,test
         photos/0003.jpg,,train
 
-    A path that is not absolute starts at the table's folder. An empty label is an unlabeled image.
+    A folder stands for the `labels.csv` in it, as `label` and `active-learn` write it. A path that
+    is not absolute starts at the table's folder. An empty label is an unlabeled image.
     Without an id column the id is the path as written. Which rows of a table with splits are meant
     can stand behind two colons, so that one reader serves all paths of a config:
     `train_data_path: "images.csv::train"`; "Train" is that split too, and the rows that are left
@@ -105,9 +107,14 @@ class ManifestReader(DatasetReader):
     @overrides
     def _read(self, path: Path) -> Iterable[Instance]:
         location, part = split_path(path)
+        if (location / LABELS_NAME).is_file():
+            location /= LABELS_NAME
         if not location.is_file():
             found = "a folder" if location.is_dir() else "nothing"
-            raise DataError(f"{location}: expected a CSV or JSON lines file, found {found}")
+            raise DataError(
+                f"{location}: expected a CSV or JSON lines file, or a folder with {LABELS_NAME}, "
+                f"found {found}"
+            )
         table = read_table(location, [*astuple(self.columns)])
         self._check_columns(location, table)
         checked = _CheckedRows(location, self.columns, self.check_files)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from allencv_al.common.errors import DataError, raise_problems
 from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.files.tables import LABELS_NAME
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.labels.audit_sample import USE, is_marked
 from allencv_al.labels.exchange.exporting import labeling_beside
@@ -20,7 +21,7 @@ from allencv_al.labels.exchange.label_entry import FIELDS, LabelEntry
 from allencv_al.labels.label_store import LabelKind
 from allencv_al.labels.run_database import DATABASE_NAME
 from allencv_al.labels.sessions.answers import NewAnswer
-from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LABELS_NAME, LabelingStore
+from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
 
 _UNNAMED = "import"  # the annotator of entries without one
 _LONGEST_NAME = 254  # of an annotator: as an e-mail address

@@ -30,9 +30,6 @@ from allencv_al.labels.sessions.session_progress import ProgressStore
 LABELING_NAME = "labeling.sqlite"
 """Name of the file in the folder of a labeling, or in a run directory."""
 
-LABELS_NAME = "labels.csv"
-"""Name of the table of labels beside it."""
-
 HEARTBEAT_SECONDS = 5.0
 _SILENT_SECONDS = 3 * HEARTBEAT_SECONDS  # a busy machine may miss a heartbeat or two
 

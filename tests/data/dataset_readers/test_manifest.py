@@ -174,8 +174,16 @@ def test_other_encodings_are_named(tmp_path: Path):
 
 
 def test_a_folder_is_no_table(tmp_path: Path):
-    with pytest.raises(DataError, match="expected a CSV or JSON lines file, found a folder"):
+    with pytest.raises(DataError, match=r"or a folder with labels\.csv, found a folder"):
         ManifestReader().read(tmp_path)
+
+
+def test_a_folder_of_labels_stands_for_its_table(tmp_path: Path):
+    (tmp_path / "labels.csv").write_text("path,label,split\na.png,cat,train\nb.png,dog,test\n")
+    reader = ManifestReader(check_files=False)
+    assert reader.read(tmp_path).labels() == ["cat", "dog"]
+    assert reader.read(f"{tmp_path}::test").labels() == ["dog"]
+    assert ManifestReader.path_fault(f"{tmp_path}::test") is None
 
 
 def test_path_fault_knows_splits(tmp_path: Path):
