@@ -132,7 +132,7 @@ def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
     from allencv_al.data.dataset_readers.base import Dataset
 
     found = _read(reader, path)
-    labeled = [instance for instance in found if instance.label is not None]
+    labeled = [instance for instance in found if instance.is_labeled]
     if not labeled:
         raise DataError(f"{path}: none of its {len(found)} images is labeled")
     if len(labeled) == len(found):

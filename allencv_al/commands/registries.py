@@ -15,6 +15,8 @@ REGISTRIES = {
     "vocabulary": "allencv_al.data.vocabulary:Vocabulary",
     "im2im_encoder": "allencv_al.modules.im2im_encoders:Im2ImEncoder",
     "im2vec_encoder": "allencv_al.modules.im2vec_encoders:Im2VecEncoder",
+    "image_encoder": "allencv_al.modules.image_encoders:ImageEncoder",
+    "image_decoder": "allencv_al.modules.image_decoders:ImageDecoder",
     "convolution": "allencv_al.modules.convolutions:Convolution",
     "activation": "allencv_al.modules.activations:Activation",
     "initializer": "allencv_al.modules.initializers:Initializer",

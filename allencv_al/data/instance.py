@@ -83,6 +83,11 @@ class Instance:
         if self.box_labels is not None:
             object.__setattr__(self, "box_labels", tuple(map(class_name, self.box_labels)))
 
+    @property
+    def is_labeled(self) -> bool:
+        """Whether there is something to learn from: a class, a mask or a list of boxes."""
+        return self.label is not None or self.mask is not None or self.boxes is not None
+
     def count_vocab_items(self, counter: dict[str, dict[str, int]]) -> None:
         """Add this item's class names to `counter["labels"]`.
 

@@ -137,6 +137,15 @@ class Model(torch.nn.Module, Registrable):
     builtin: ClassVar[dict[str, str]] = {
         "basic_image_classifier": "allencv_al.models.basic_classifier",
         "nearest_neighbors_classifier": "allencv_al.models.nearest_neighbors_classifier",
+        "faster_rcnn": "allencv_al.models.detection.rcnn",
+        "fcos": "allencv_al.models.detection.detectors",
+        "keypoint_rcnn": "allencv_al.models.detection.rcnn",
+        "retinanet": "allencv_al.models.detection.detectors",
+        "rpn": "allencv_al.models.detection.rcnn",
+        "semantic_segmentation": "allencv_al.models.segmentation.semantic_segmentation",
+        "ssdlite": "allencv_al.models.detection.detectors",
+        "torchvision_detection": "allencv_al.models.detection.detectors",
+        "torchvision_segmentation": "allencv_al.models.segmentation.torchvision_segmentation",
         "zero_shot_classifier": "allencv_al.models.zero_shot_classifier",
     }
     injected = ("vocab", "serialization_dir", "image_shape")
@@ -152,6 +161,12 @@ class Model(torch.nn.Module, Registrable):
 
     balances_classes: bool = False
     """Whether the weights of the classes in the loss depend on the training labels."""
+
+    has_evaluation_loss: ClassVar[bool] = True
+    """Whether `forward` returns a loss in evaluation, too, by which epochs can be chosen."""
+
+    normalizes_images: ClassVar[bool] = False
+    """Whether the model wants images from 0 to 1, which no transform has normalized."""
 
     metric_inputs: ClassVar[frozenset[MetricInput]] = frozenset()
     """The kinds of inputs that the model gives to metrics of a config; see `Metric.takes`."""
@@ -171,7 +186,7 @@ class Model(torch.nn.Module, Registrable):
         self._added_metrics = AddedMetrics(metrics, self.metric_inputs)
 
     @abstractmethod
-    def forward(self, image: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, label: Tensor | None = None) -> dict[str, Any]:
         """Return the outputs for a batch, with `loss` when it is labeled.
 
         Args:

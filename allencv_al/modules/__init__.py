@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from allencv_al.modules.feedforward import FeedForward as FeedForward
     from allencv_al.modules.im2im_encoders.base import Im2ImEncoder as Im2ImEncoder
     from allencv_al.modules.im2vec_encoders.base import Im2VecEncoder as Im2VecEncoder
+    from allencv_al.modules.image_decoders import ImageDecoder as ImageDecoder
+    from allencv_al.modules.image_encoders.base import ImageEncoder as ImageEncoder
     from allencv_al.modules.initializer_applicator import (
         InitializerApplicator as InitializerApplicator,
     )
@@ -25,6 +27,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "FeedForward": "allencv_al.modules.feedforward",
         "Im2ImEncoder": "allencv_al.modules.im2im_encoders.base",
         "Im2VecEncoder": "allencv_al.modules.im2vec_encoders.base",
+        "ImageDecoder": "allencv_al.modules.image_decoders",
+        "ImageEncoder": "allencv_al.modules.image_encoders.base",
         "Initializer": "allencv_al.modules.initializers",
         "InitializerApplicator": "allencv_al.modules.initializer_applicator",
         "Regularizer": "allencv_al.modules.regularizers",

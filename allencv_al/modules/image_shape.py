@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +30,16 @@ def input_sizes(shape: ImageShape) -> dict[str, int]:
 
 
 def run_on_meta(module: torch.nn.Module, channels: int, height: int, width: int) -> tuple[int, ...]:
-    """Return the shape of `module`'s output, without the batch, computing no number.
+    """Return the shape of `module`'s output, without the batch, computing no number."""
+    output = outputs_on_meta(module, channels, height, width)
+    if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != 2:
+        wanted = "one tensor with a row for each image, here 2"
+        raise wrong_result(module, "forward", wanted, output)
+    return tuple(output.shape[1:])
+
+
+def outputs_on_meta(module: torch.nn.Module, channels: int, height: int, width: int) -> Any:
+    """Return what `module` returns for two images, on the `meta` device.
 
     The module's tensors are stood in for by ones of the `meta` device, so that neither its
     weights nor its batch-norm statistics are touched.
@@ -40,13 +50,7 @@ def run_on_meta(module: torch.nn.Module, channels: int, height: int, width: int)
     }
     with torch.device("meta"), torch.no_grad():
         # Two images: batch norm in training mode refuses a single 1x1 map.
-        output: Tensor = functional_call(
-            module, stand_ins, (torch.empty(2, channels, height, width),)
-        )
-    if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != 2:
-        wanted = "one tensor with a row for each image, here 2"
-        raise wrong_result(module, "forward", wanted, output)
-    return tuple(output.shape[1:])
+        return functional_call(module, stand_ins, (torch.empty(2, channels, height, width),))
 
 
 @contextmanager

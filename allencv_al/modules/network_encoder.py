@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -73,17 +73,16 @@ class NetworkEncoder(torch.nn.Module):
         """Return C, the number of channels an image must have."""
         return self._input_channels
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Any:
         """Return what `encode` returns, without gradients if the encoder is frozen."""
         if self._frozen:
             with torch.no_grad():
                 return self.encode(image)
         return self.encode(image)
 
-    def encode(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor) -> Any:
         """Run the network; `forward` adds the freezing."""
-        features: Tensor = self.model(image)
-        return features
+        return self.model(image)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode; a frozen encoder stays in evaluation mode."""

@@ -76,6 +76,25 @@ def build_network(
         del wishes["dynamic_img_size"]
 
 
+def build_feature_maps(model: str, pretrained: bool, input_channels: int) -> torch.nn.Module:
+    """Return a network that gives a feature map of each of its scales, finest first.
+
+    Args:
+        model: Its name in timm.
+        pretrained: Whether to begin with timm's weights; not while reading is disabled.
+        input_channels: Channels of the images.
+
+    Raises:
+        ConfigurationError: timm cannot build it so.
+        WeightsError: The weights are absent and cannot be downloaded.
+    """
+    download = pretrained and reading_enabled()
+    if download and not downloading_enabled():
+        _check_download(model)
+        download = False
+    return _create(model, download, {"in_chans": input_channels, "features_only": True})
+
+
 def published_names(network: torch.nn.Module) -> NameMap:
     """Return the import rule from timm's names to those of an encoder around the network."""
     # The network has no classifier, but files do

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +29,8 @@ from allencv_al.modules.weights import (
     source_problem,
     unreachable,
 )
+
+logger = logging.getLogger(__name__)
 
 # Where the feature part ends: every classifier of torchvision calls what follows by one of these.
 _HEADS = frozenset({"avgpool", "classifier", "fc", "head"})
@@ -240,6 +244,67 @@ def published_weights(model: str, weights: str) -> dict[str, Tensor] | None:
             "it), or name a local copy in the config, or go without pretrained weights"
         ) from error
     return dict(tensors)
+
+
+def network_with_weights(
+    model: str, weights: str | None, weights_backbone: str | None, **options: Any
+) -> torch.nn.Module:
+    """Return a network for masks or boxes of torchvision.
+
+    Tensors of `weights` whose shape is another one, as for another number of classes, start at
+    random; the log names them.
+
+    Args:
+        model: The network's name.
+        weights: Name of published weights of the whole network.
+        weights_backbone: Name of published weights of its backbone, where there are no others.
+        **options: Further arguments of its constructor.
+
+    Raises:
+        WeightsError: The weights are not on this machine and cannot be downloaded.
+    """
+    reads = reading_enabled()
+    backbone = weights_backbone if reads and downloading_enabled() and weights is None else None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            network: torch.nn.Module = models.get_model(
+                model, weights=None, weights_backbone=backbone, **options
+            )
+    except OSError as error:
+        raise WeightsError(
+            f"torchvision's weights {backbone} for the backbone of {model} cannot be downloaded "
+            f"({error}). Set weights_backbone to null, or fill torch's cache (TORCH_HOME moves it)"
+        ) from error
+    tensors = published_weights(model, weights) if reads and weights is not None else None
+    if tensors is not None:
+        own = network.state_dict()
+        fitting = {name: t for name, t in tensors.items() if own[name].shape == t.shape}
+        left = sorted(tensors.keys() - fitting.keys())
+        if left:
+            logger.info("%s: of another shape, so at random: %s", model, ", ".join(left))
+        network.load_state_dict(fitting, strict=False)
+    return network
+
+
+def network_weights_faults(
+    model: str, weights: str | None, weights_backbone: str | None
+) -> Iterator[tuple[str, str]]:
+    """Yield the names of weights that torchvision does not publish; a joint rule.
+
+    Args:
+        model: A network for masks or boxes.
+        weights: Name of published weights of the whole network.
+        weights_backbone: Name of published weights of its backbone.
+    """
+    hints = typing.get_type_hints(models.get_model_builder(model))
+    of_backbone = typing.get_args(hints["weights_backbone"])[0]  # an enumeration, or None
+    kinds = {
+        "weights": list(models.get_model_weights(model).__members__),
+        "weights_backbone": list(of_backbone.__members__),
+    }
+    for name, given in (("weights", weights), ("weights_backbone", weights_backbone)):
+        if given is not None and given not in kinds[name]:
+            yield name, f'expected null or one of {", ".join(kinds[name])}; found "{given}"'
 
 
 def weight_names(model: str) -> list[str]:

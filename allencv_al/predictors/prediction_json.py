@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 JsonDict = dict[str, Any]
 
@@ -17,7 +20,8 @@ JsonDict = dict[str, Any]
 def to_json_value(value: Any) -> Any:
     """Convert tensors, arrays and what holds them to plain JSON values.
 
-    JSON has no NaN and no infinity: they become null, as None does.
+    JSON has no NaN and no infinity: they become null, as None does. A picture becomes
+    `{"size": [height, width], "png": text}`, a PNG file in base64.
 
     Raises:
         TypeError: JSON has nothing for a value of this type.
@@ -39,6 +43,11 @@ def to_json_value(value: Any) -> Any:
         return [to_json_value(inner) for inner in value]
     if isinstance(value, Path):
         return value.as_posix()
+    if isinstance(value, Image.Image):
+        file = io.BytesIO()
+        value.save(file, "PNG")
+        png = base64.b64encode(file.getvalue()).decode("ascii")
+        return {"size": [value.height, value.width], "png": png}
     raise TypeError(f"cannot be written as JSON: {type(value).__name__} {value!r}")
 
 

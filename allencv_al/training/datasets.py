@@ -187,11 +187,7 @@ def only_labeled(datasets: Datasets) -> Datasets:
 
 
 def _only_labeled(name: str, dataset: Dataset) -> Dataset:
-    labeled = [
-        item
-        for item in dataset
-        if item.label is not None or item.mask is not None or item.boxes is not None
-    ]
+    labeled = [item for item in dataset if item.is_labeled]
     left_out = len(dataset) - len(labeled)
     if not left_out or not _classes(dataset):
         return dataset

@@ -154,6 +154,10 @@ RECIPES = {
         *("im2vec_encoder", "Im2VecEncoder", "modules/im2vec_encoders", "maximum"),
         example("encoder.md", 1),
     ),
+    "image encoder": component(
+        *("image_encoder", "ImageEncoder", "modules/image_encoders", "two_scales"),
+        example("encoder.md", 2),
+    ),
     "metric": component("metric", "Metric", "metrics", "mean_confidence", example("metric.md")),
     "model": component("model", "Model", "models", "mean_color", example("model.md")),
     "callback": component(

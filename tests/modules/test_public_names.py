@@ -12,6 +12,7 @@ PACKAGES = (
     "allencv_al.modules",
     "allencv_al.modules.im2im_encoders",
     "allencv_al.modules.im2vec_encoders",
+    "allencv_al.modules.image_encoders",
 )
 
 

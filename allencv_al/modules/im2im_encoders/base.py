@@ -34,6 +34,7 @@ class Im2ImEncoder(torch.nn.Module, Registrable):
         "conv_levels": f"{_FOLDER}.conv_levels",
         "feedforward": f"{_FOLDER}.feedforward_encoder",
         "pretrained_resnet": f"{_FOLDER}.pretrained_resnet",
+        "resnet": f"{_FOLDER}.pretrained_resnet",
         "timm": f"{_FOLDER}.timm",
         "torchvision": f"{_FOLDER}.torchvision",
     }

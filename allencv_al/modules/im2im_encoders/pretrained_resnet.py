@@ -9,6 +9,7 @@ import torch
 from annotated_types import Interval
 
 from allencv_al.modules.im2im_encoders.base import FeatureEncoder, Im2ImEncoder
+from allencv_al.modules.network_encoder import NetworkEncoder
 from allencv_al.modules.torchvision_networks import (
     build_classifier,
     feature_part,
@@ -18,6 +19,30 @@ from allencv_al.modules.weights import load_weights, reading_enabled
 
 ResnetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 _STEM = 4  # conv1, bn1, relu, maxpool
+
+
+def load_resnet(
+    encoder: NetworkEncoder, resnet_model: str, pretrained: bool, weights_file: Path | None
+) -> None:
+    """Read the initial weights of an encoder around a residual network.
+
+    Args:
+        encoder: The encoder.
+        resnet_model: The network's name.
+        pretrained: Whether to begin with torchvision's ImageNet weights.
+        weights_file: A file to begin with instead.
+
+    Raises:
+        WeightsError: The weights are absent, cannot be downloaded, or do not fit.
+    """
+    if weights_file is not None:
+        encoder.read_weights_file(weights_file)
+    elif pretrained and reading_enabled():
+        # V1 as in AllenCV: V2 came later and gives other features
+        tensors = published_weights(resnet_model, "IMAGENET1K_V1")
+        if tensors is not None:
+            load_weights(encoder, tensors, f"torchvision's {resnet_model}", encoder.name_maps)
+    encoder.warn_if_frozen_at_random(pretrained or weights_file is not None)
 
 
 @Im2ImEncoder.register("pretrained_resnet")
@@ -61,11 +86,36 @@ class ResnetEncoder(FeatureEncoder):
         if do_last_layer_pooling:
             model.append(torch.nn.AdaptiveAvgPool2d(1))
         super().__init__(model, 3, requires_grad, (part.name_map("torchvision"),))
-        if weights_file is not None:
-            self.read_weights_file(weights_file)
-        elif pretrained and reading_enabled():
-            # V1 as in AllenCV: V2 came later and gives other features
-            tensors = published_weights(resnet_model, "IMAGENET1K_V1")
-            if tensors is not None:
-                load_weights(self, tensors, f"torchvision's {resnet_model}", self.name_maps)
-        self.warn_if_frozen_at_random(pretrained or weights_file is not None)
+        load_resnet(self, resnet_model, pretrained, weights_file)
+
+
+@Im2ImEncoder.register("resnet")
+class UnpooledResnetEncoder(ResnetEncoder):
+    """The network of `pretrained_resnet` with AllenCV's defaults of `resnet`: a map, that trains.
+
+    Args:
+        resnet_model: The network.
+        pretrained: Whether to begin with torchvision's ImageNet weights, as in `pretrained_resnet`.
+        do_last_layer_pooling: Whether the last part averages the map to 1x1.
+        requires_grad: Whether it trains. A frozen one also keeps its batch-norm statistics.
+        weights_file: A file to begin with instead.
+
+    Raises:
+        WeightsError: The weights are absent, cannot be downloaded, or do not fit.
+    """
+
+    def __init__(
+        self,
+        resnet_model: ResnetName,
+        pretrained: bool = True,
+        do_last_layer_pooling: bool = False,
+        requires_grad: bool = True,
+        weights_file: Path | None = None,
+    ) -> None:
+        super().__init__(
+            resnet_model,
+            requires_grad,
+            pretrained=pretrained,
+            weights_file=weights_file,
+            do_last_layer_pooling=do_last_layer_pooling,
+        )

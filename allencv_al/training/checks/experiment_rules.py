@@ -10,7 +10,7 @@ from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.models.model import Model
 from allencv_al.modules.image_shape import ImageShape
-from allencv_al.training.checks.model_check import model_faults
+from allencv_al.training.checks.model_check import model_faults, normalization_faults
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.validation_split import fold_count
 
@@ -90,6 +90,7 @@ def shape_faults(config: ConfigView) -> Iterator[Fault]:
         yield config.fault("dataset_reader", str(error))
     misfits = list(model_class.shape_faults(model, shape))
     yield from misfits or model_faults(config, shape)
+    yield from normalization_faults(config)
 
 
 def image_shape_in(config: ConfigView) -> ImageShape:

@@ -181,6 +181,25 @@ def model_faults(experiment: ConfigView, image_shape: ImageShape) -> Iterator[Fa
     yield from _single_value_faults(experiment, trainer, built, image_shape)
 
 
+def normalization_faults(experiment: ConfigView) -> Iterator[Fault]:
+    """Yield transforms that normalize images for a model that does so itself.
+
+    Args:
+        experiment: A view with `model` and the readers.
+    """
+    model = experiment.child("model")
+    kind = None if model is None else subclass_of(model.cls, Model)
+    if kind is None or not kind.normalizes_images:
+        return
+    for name in ("dataset_reader", "validation_dataset_reader"):
+        if name not in experiment.names or not experiment.sound(name):
+            continue
+        for index, step in enumerate(experiment.build(name).augmentation):
+            if step.as_normalization() is not None:
+                message = "the model normalizes images itself: leave this transform out"
+                yield experiment.fault(f"{name}.augmentation.{index}", message)
+
+
 def build_on_meta(experiment: ConfigView, model: ConfigView, image_shape: ImageShape) -> Model:
     """Return a model on the `meta` device, without weights and for made-up labels.
 
@@ -261,7 +280,8 @@ def _metric_faults(trainer: ConfigView, built: Model) -> Iterator[Fault]:
         return
     if not type(built).__module__.startswith("allencv_al."):
         return
-    known = sorted({"loss", *scalars(built.eval().collect_metrics(reset=True))})
+    reported = scalars(built.eval().collect_metrics(reset=True))
+    known = sorted({*(["loss"] if built.has_evaluation_loss else []), *reported})
     try:
         wanted = parse_metric_names([names] if isinstance(names, str) else names)
     except ConfigurationError:  # reported by the trainer's own check

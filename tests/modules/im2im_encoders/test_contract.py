@@ -23,6 +23,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "downsample": True,
     },
     "pretrained_resnet": {"resnet_model": "resnet18", "pretrained": False, "requires_grad": True},
+    "resnet": {"resnet_model": "resnet18", "pretrained": False},
     "timm": {"model": "resnet10t"},
     "torchvision": {"model": "squeezenet1_1"},
 }

@@ -194,6 +194,10 @@ class UnresolvedSpec(TypeSpec):
         return f"{self.annotation} (from Python code only)"
 
 
+# AllenNLP takes them for truth values, and configs of AllenCV have them
+_WORDS = {"true": True, "false": False}
+
+
 @dataclass(frozen=True)
 class ScalarSpec(TypeSpec):
     """int, float, str, bool or None; a whole number is a float, true is not an int."""
@@ -205,6 +209,8 @@ class ScalarSpec(TypeSpec):
     @overrides
     def faults(self, value: Any, path: str, scope: Scope) -> Iterator[Fault]:
         accepted: tuple[type, ...] = (self.kind,)
+        if self.kind is bool and isinstance(value, str) and value in _WORDS:
+            return
         if self.kind is float:
             accepted = (int, float)
         elif self.kind is str:
@@ -218,6 +224,8 @@ class ScalarSpec(TypeSpec):
     def build(self, value: Any, path: str, scope: Scope) -> Any:
         if self.kind is float:
             return float(value)
+        if self.kind is bool and isinstance(value, str):
+            return _WORDS[value]
         return str(value) if self.kind is str else value
 
     @overrides

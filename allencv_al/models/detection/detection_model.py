@@ -1,0 +1,246 @@
+"""Models that find boxes, on torchvision's networks: targets, metrics and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.common.errors import ConfigurationError
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.metrics.base import Metric
+from allencv_al.metrics.mean_average_precision import MeanAveragePrecision
+from allencv_al.metrics.numbers import Average
+from allencv_al.models.model import AddableMetrics, Model
+from allencv_al.modules.regularizers import RegularizerApplicator
+
+Detections = list[dict[str, Tensor]]
+
+_LONGEST = 1333  # torchvision's default
+
+_OF_LOSS = "losses."  # prefix of the means of parts of the loss in a checkpoint
+
+
+class DetectionModel(Model):
+    """A model around a detector of torchvision in the attribute `network`.
+
+    Metrics: in evaluation COCO's `mAP`, `AP50`, `AP75`, `AR100`, `mAP_small`, `mAP_medium` and
+    `mAP_large`, and by class `per_class_AP`; in training the means of the parts of the loss. There
+    is no loss in evaluation: choose epochs by `+mAP` or `+AP50`.
+
+    Classes are numbered from 0 outside; the background, torchvision's class 0, is added inside.
+
+    Args:
+        vocab: The names of the classes.
+        num_labels: Number of classes; that of the vocabulary by default.
+        label_namespace: Namespace of the class names in the vocabulary.
+        regularizer: Penalties that training adds to the loss.
+        metrics: Registered metrics of boxes beside those above.
+    """
+
+    metric_inputs = frozenset({"boxes"})
+    has_evaluation_loss = False
+    normalizes_images = True
+
+    network: torch.nn.Module
+
+    loss_names: ClassVar[Mapping[str, str]] = {}
+    """Names of the parts of the loss in place of torchvision's."""
+
+    def __init__(
+        self,
+        vocab: Vocabulary,
+        num_labels: int | None = None,
+        label_namespace: str = "labels",
+        regularizer: RegularizerApplicator | None = None,
+        metrics: AddableMetrics = None,
+    ) -> None:
+        super().__init__(vocab, regularizer, metrics)
+        self._label_namespace = label_namespace
+        known = vocab.get_vocab_size(label_namespace)
+        self.num_labels = known if num_labels is None else num_labels
+        if self.num_labels < max(known, 1):
+            raise ConfigurationError(
+                f"num_labels: expected at least {max(known, 1)}, the classes in "
+                f'"{label_namespace}", found {self.num_labels}'
+            )
+        self._average_precision = MeanAveragePrecision(self.num_labels)
+        self._losses: dict[str, Average] = {}
+
+    @overrides
+    def forward(
+        self,
+        image: Tensor,
+        label: Tensor | None = None,
+        boxes: Sequence[Tensor] | None = None,
+        box_labels: Sequence[Tensor] | None = None,
+        keypoints: Sequence[Tensor] | None = None,
+    ) -> dict[str, Any]:
+        """Return `loss` in training; in evaluation for each image `boxes`, `scores` and `labels`.
+
+        Boxes are float `[n, 4]`: left, top, right, bottom in pixels of the image.
+
+        Args:
+            image: Images `[B, 3, H, W]`, float, 0 to 1: the network normalizes them itself.
+            label: Classes of whole images; not used.
+            boxes: The true boxes of each image, `[n, 4]`; n may be 0.
+            box_labels: Their class indices, `[n]`, int64, from 0.
+            keypoints: Their keypoints `[n, K, 2 or 3]` or `[n * K, 2 or 3]`: x, y and visibility.
+
+        Raises:
+            ValueError: A box has no area, or a class index is none of a class.
+        """
+        targets = None
+        if boxes is not None:
+            targets = self._targets(boxes, box_labels, keypoints)
+        # Half precision gains little here, and torchvision's steps after the network refuse it
+        with torch.autocast(image.device.type, enabled=False):
+            images = [one.float() for one in image]
+            if self.training:
+                return {} if targets is None else self._training_outputs(images, targets)
+            found = self._detect(images)
+        if targets is not None:
+            gold = [{**target, "labels": target["labels"] - 1} for target in targets]
+            self._average_precision(found, gold)
+            self.count_metrics("boxes", found, gold)
+        names = found[0].keys() if found else ("boxes", "labels", "scores")
+        return {name: [one[name] for one in found] for name in names}
+
+    @overrides
+    def embed(self, image: Tensor) -> Tensor:
+        """Return the mean of the backbone's coarsest map over its places, `[B, D]`.
+
+        Args:
+            image: Images `[B, 3, H, W]`, float, 0 to 1.
+        """
+        network: Any = self.network
+        with torch.autocast(image.device.type, enabled=False):
+            images, _ = network.transform([one.float() for one in image])
+            maps = network.backbone(images.tensors)
+        maps = list(maps.values()) if isinstance(maps, Mapping) else [maps]
+        coarsest: Tensor = maps[-1]
+        return coarsest.mean(dim=(2, 3))
+
+    @overrides
+    def make_output_human_readable(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """Return `objects`: for each image a list of objects, best first.
+
+        An object is `{"label": name, "score": share, "x", "y", "width", "height"}`, in pixels from
+        the top left corner of the image as the transforms gave it, and `keypoints`, where there are
+        any.
+        """
+        if "boxes" not in outputs:
+            return outputs
+        names = self.class_names()
+        images = []
+        for place, boxes in enumerate(outputs["boxes"]):
+            labels = outputs["labels"][place].tolist()
+            scores = outputs["scores"][place].tolist()
+            objects = []
+            for box, label, score in zip(boxes.tolist(), labels, scores, strict=True):
+                left, top, right, bottom = box
+                sides = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+                objects.append({"label": names[label], "score": score, **sides})
+            if "keypoints" in outputs:
+                points = outputs["keypoints"][place].tolist()
+                objects = [
+                    {**one, "keypoints": own} for one, own in zip(objects, points, strict=True)
+                ]
+            images.append(objects)
+        return {"objects": images}
+
+    @overrides
+    def get_metrics(self, reset: bool = False) -> dict[str, Any]:
+        if self.training:
+            return {name: mean.get_metric(reset) for name, mean in self._losses.items()}
+        values: Any = self._average_precision.get_metric(reset)
+        per_class = dict(zip(self.class_names(), values["per_class_AP"], strict=True))
+        return {**values, "per_class_AP": per_class}
+
+    @overrides
+    def class_names(self) -> list[str]:
+        """Return the names by index; a class beyond the vocabulary has only its number."""
+        names = self.vocab.get_index_to_token_vocabulary(self._label_namespace)
+        return [names.get(index, str(index)) for index in range(self.num_labels)]
+
+    @overrides
+    def load_metric_state(self, state: Mapping[str, Tensor]) -> None:
+        for name in state:
+            if name.startswith(_OF_LOSS):
+                self._losses.setdefault(name.removeprefix(_OF_LOSS), Average())
+        super().load_metric_state(state)
+
+    @overrides
+    def _metrics(self) -> dict[str, Metric]:
+        losses = {f"{_OF_LOSS}{name}": mean for name, mean in self._losses.items()}
+        return {**super()._metrics(), **losses}
+
+    def _losses_of(self, images: list[Tensor], targets: Detections) -> dict[str, Tensor]:
+        """Return the parts of the loss, whose sum is minimized."""
+        losses: dict[str, Tensor] = self.network(images, targets)
+        return losses
+
+    def _detect(self, images: list[Tensor]) -> Detections:
+        """Return the detections, with class indices from 0."""
+        found: Detections = self.network(images)
+        return [{**one, "labels": one["labels"] - 1} for one in found]
+
+    def _training_outputs(self, images: list[Tensor], targets: Detections) -> dict[str, Any]:
+        parts = self._losses_of(images, targets)
+        named = {self.loss_names.get(name, name): part for name, part in parts.items()}
+        for name, part in named.items():
+            self._losses.setdefault(name, Average())(part)
+        return {"loss": torch.stack(list(named.values())).sum(), **named}
+
+    def _targets(
+        self,
+        boxes: Sequence[Tensor],
+        box_labels: Sequence[Tensor] | None,
+        keypoints: Sequence[Tensor] | None,
+    ) -> Detections:
+        """Return torchvision's targets, whose classes begin at 1."""
+        if box_labels is None:
+            box_labels = [one.new_zeros(len(one), dtype=torch.int64) for one in boxes]
+        targets = []
+        for place, (corners, labels) in enumerate(zip(boxes, box_labels, strict=True)):
+            _check_boxes(place, corners, labels, self.num_labels)
+            targets.append({"boxes": corners.float(), "labels": labels + 1})
+        return targets
+
+
+def inner_sizes(min_size: int | None, max_size: int | None) -> dict[str, int]:
+    """Return the arguments of torchvision's transform inside a network; images stay as they are.
+
+    Unless a size is given: torchvision would enlarge a picture of 64 pixels to 800.
+
+    Args:
+        min_size: Pixels of the shorter side; as many as `max_size` allows by default.
+        max_size: Most pixels of the longer side.
+    """
+    if min_size is None and max_size is None:
+        return {"min_size": 1, "max_size": 1, "_skip_resize": True}
+    least = min_size or max_size or 1
+    return {"min_size": least, "max_size": max(least, max_size or _LONGEST)}
+
+
+def _check_boxes(place: int, boxes: Tensor, labels: Tensor, num_labels: int) -> None:
+    if len(labels) != len(boxes):
+        raise ValueError(
+            f"box_labels: image {place} of the batch has {len(boxes)} boxes and {len(labels)} "
+            "labels"
+        )
+    if not len(boxes):
+        return
+    empty = (boxes[:, 2:] <= boxes[:, :2]).any(dim=1)
+    if empty.any():
+        box = boxes[int(empty.nonzero()[0])].tolist()
+        raise ValueError(f"boxes: image {place} of the batch has a box without area, {box}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_labels:
+        raise ValueError(
+            f"box_labels: image {place} of the batch: class index {low if low < 0 else high}: "
+            f"expected 0 to {num_labels - 1}"
+        )

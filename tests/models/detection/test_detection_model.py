@@ -1,0 +1,118 @@
+"""The targets, the metrics and the outputs of models of boxes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from allencv_al.common import ConfigurationError
+from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.models import Model
+from allencv_al.models.detection.detection_model import DetectionModel
+from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
+
+NAMES = Vocabulary({"labels": {"cat": 1, "dog": 1}})
+PYRAMID: dict[str, Any] = {
+    "type": "feature_pyramid",
+    "output_channels": 32,
+    "backbone": {"type": "conv_maps", "base_channels": 4, "num_levels": 4, "skip_levels": 2},
+}
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+BOXES = [torch.tensor([[5.0, 5, 30, 30], [20, 20, 60, 50]]), torch.zeros(0, 4)]
+LABELS = [torch.tensor([0, 1]), torch.zeros(0, dtype=torch.int64)]
+
+
+def build(**changes: Any) -> DetectionModel:
+    torch.manual_seed(0)
+    config = {"type": "fcos", "backbone": PYRAMID, "score_thresh": 0.0, **changes}
+    model = Model.from_params(config, vocab=NAMES)
+    assert isinstance(model, DetectionModel)
+    return model
+
+
+def test_an_image_without_boxes_is_learned_too() -> None:
+    model = build()
+    outputs = model(IMAGES, boxes=BOXES, box_labels=LABELS)
+    parts = [float(part) for name, part in outputs.items() if name != "loss"]
+    assert float(outputs["loss"]) == pytest.approx(sum(parts))
+    outputs["loss"].backward()
+    nothing = [BOXES[1]] * 2, [LABELS[1]] * 2
+    assert torch.isfinite(model(IMAGES, boxes=nothing[0], box_labels=nothing[1])["loss"])
+
+
+def test_parts_of_the_loss_are_metrics_of_training_and_survive_a_checkpoint() -> None:
+    model = build()
+    for _ in range(2):
+        outputs = model(IMAGES, boxes=BOXES, box_labels=LABELS)
+    found = model.collect_metrics()
+    assert found["bbox_ctrness"] == pytest.approx(float(outputs["bbox_ctrness"]), rel=1e-4)
+    other = build()
+    other.load_metric_state(model.metric_state())
+    assert other.collect_metrics() == found
+
+
+def test_evaluation_counts_boxes_by_class_names() -> None:
+    model = build(metrics={"coco": "mean_average_precision"}).eval()
+    with torch.no_grad():
+        outputs = model(IMAGES, boxes=BOXES, box_labels=LABELS)
+    assert "loss" not in outputs
+    metrics = model.collect_metrics(reset=True)
+    assert list(metrics["per_class_AP"]) == ["cat", "dog"]
+    assert metrics["coco_mAP"] == metrics["mAP"]
+    # The network finds what is there: class 0 outside is torchvision's class 1
+    found = [{"boxes": BOXES[0], "labels": LABELS[0] + 1, "scores": torch.ones(2)}]
+    empty = {"boxes": BOXES[1], "labels": LABELS[1], "scores": torch.zeros(0)}
+    model.network.forward = lambda images: [*found, empty]  # type: ignore[method-assign]
+    model(IMAGES, boxes=BOXES, box_labels=LABELS)
+    assert model.collect_metrics()["per_class_AP"] == {"cat": 1.0, "dog": 1.0}
+
+
+def test_readable_outputs_are_objects() -> None:
+    model = build(detections_per_img=3).eval()
+    with torch.no_grad():
+        outputs = model(IMAGES)
+    rows = rows_of_outputs(model.make_output_human_readable(outputs), 2)
+    assert list(rows[0]) == ["objects"]
+    best, *others = rows[0]["objects"]
+    assert set(best) == {"label", "score", "x", "y", "width", "height"}
+    assert best["label"] in ("cat", "dog")
+    assert len(others) == 2 and best["score"] >= others[0]["score"]
+    assert len(dump_line(rows[0])) < 1000, "no logits of anchors"
+
+
+def test_the_embedding_is_the_mean_of_the_coarsest_map() -> None:
+    assert build().eval().embed(IMAGES).shape == (2, 32)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "labels", "message"),
+    [
+        ([[5.0, 5, 5, 30]], [0], r"image 0 of the batch has a box without area, \[5"),
+        ([[5.0, 5, 9, 30]], [2], "image 0 of the batch: class index 2: expected 0 to 1"),
+        ([[5.0, 5, 9, 30]], [-1], "class index -1"),
+        ([[5.0, 5, 9, 30]], [0, 1], "has 1 boxes and 2 labels"),
+    ],
+)
+def test_wrong_targets_are_named(boxes: Any, labels: Any, message: str) -> None:
+    targets = [torch.tensor(boxes)], [torch.tensor(labels)]
+    with pytest.raises(ValueError, match=message):
+        build()(IMAGES[:1], boxes=targets[0], box_labels=targets[1])
+
+
+def test_fewer_classes_than_names_are_refused() -> None:
+    assert build(num_labels=3).class_names() == ["cat", "dog", "2"]
+    with pytest.raises(ConfigurationError, match="num_labels: expected at least 2"):
+        build(num_labels=1)
+
+
+def test_images_keep_their_size_inside_unless_one_is_given() -> None:
+    def inside(**sizes: int) -> Any:
+        network: Any = build(**sizes).network
+        images, _ = network.transform([IMAGES[0]])
+        return tuple(images.tensors.shape[2:])
+
+    assert inside() == (64, 64)
+    assert inside(min_size=96) == inside(max_size=96) == (96, 96)
+    assert inside(min_size=200, max_size=128) == (224, 224)  # multiples of 32
