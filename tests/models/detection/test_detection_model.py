@@ -35,8 +35,8 @@ def build(**changes: Any) -> DetectionModel:
 def test_an_image_without_boxes_is_learned_too() -> None:
     model = build()
     outputs = model(IMAGES, boxes=BOXES, box_labels=LABELS)
-    parts = [float(part) for name, part in outputs.items() if name != "loss"]
-    assert float(outputs["loss"]) == pytest.approx(sum(parts))
+    parts = [part.item() for name, part in outputs.items() if name != "loss"]
+    assert outputs["loss"].item() == pytest.approx(sum(parts))
     outputs["loss"].backward()
     nothing = [BOXES[1]] * 2, [LABELS[1]] * 2
     assert torch.isfinite(model(IMAGES, boxes=nothing[0], box_labels=nothing[1])["loss"])
@@ -47,7 +47,7 @@ def test_parts_of_the_loss_are_metrics_of_training_and_survive_a_checkpoint() ->
     for _ in range(2):
         outputs = model(IMAGES, boxes=BOXES, box_labels=LABELS)
     found = model.collect_metrics()
-    assert found["bbox_ctrness"] == pytest.approx(float(outputs["bbox_ctrness"]), rel=1e-4)
+    assert found["bbox_ctrness"] == pytest.approx(outputs["bbox_ctrness"].item(), rel=1e-4)
     other = build()
     other.load_metric_state(model.metric_state())
     assert other.collect_metrics() == found

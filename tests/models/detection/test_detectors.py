@@ -42,8 +42,8 @@ def test_boxes_are_found_by_training(name: str) -> None:
         loss = model(IMAGES, **TARGETS)["loss"]
         loss.backward()
         optimizer.step()
-        first = float(loss) if first is None else first
-    assert first is not None and float(loss) < first
+        first = loss.item() if first is None else first
+    assert first is not None and loss.item() < first
 
 
 def test_the_anchors_follow_the_steps_of_the_maps() -> None:
