@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +25,8 @@ def build(model: str, **changes: Any) -> TorchvisionSegmentation:
     return built
 
 
-@pytest.mark.parametrize("name", get_args(SegmentationName))
+# The others differ from these in their depth alone
+@pytest.mark.parametrize("name", [SMALL, "deeplabv3_mobilenet_v3_large", "fcn_resnet50"])
 def test_every_network_gives_logits_of_the_images_size(name: str) -> None:
     with torch.device("meta"):
         model = build(name).eval()
