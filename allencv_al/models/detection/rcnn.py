@@ -182,7 +182,7 @@ class RegionProposals(DetectionModel):
         sizes = [(one.shape[-2], one.shape[-1]) for one in images]
         resized, targets = parts["transform"](images, targets)
         boxes, losses = parts["rpn"](resized, parts["backbone"](resized.tensors), targets)
-        if losses:  # in training nobody reads the proposals
+        if losses:  # proposals of training are not read
             return [], losses
         found = [
             {"boxes": own, "scores": scores, "labels": torch.zeros_like(scores, dtype=torch.int64)}

@@ -86,7 +86,7 @@ class SegmentationModel(Model):
         """Return what a network adds to the loss in training; None by default.
 
         Args:
-            found: What `scores` returned.
+            found: The outputs of `scores`.
             gold: Class indices `[B, H, W]`, `ignore_index` where there is none.
         """
         return None

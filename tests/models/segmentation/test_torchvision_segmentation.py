@@ -11,7 +11,6 @@ from allencv_al.common import ConfigurationError
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import Model
 from allencv_al.models.segmentation.torchvision_segmentation import (
-    SegmentationName,
     TorchvisionSegmentation,
 )
 
