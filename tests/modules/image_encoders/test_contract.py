@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from allencv_al.common import ConfigurationError
 from allencv_al.modules.image_encoders import ImageEncoder, MapsEncoder
 
 RESNET: dict[str, Any] = {"type": "resnet_encoder", "resnet_model": "resnet18"}
@@ -66,18 +65,3 @@ def test_a_frozen_one_does_not_train(name: str) -> None:
     assert isinstance(encoder, MapsEncoder) and encoder.frozen
     assert not encoder.training
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
-
-
-def test_the_last_map_of_a_resnet_may_be_pooled_and_its_norms_frozen() -> None:
-    with torch.device("meta"):
-        pooled = build("resnet_encoder", do_last_layer_pooling=True)
-        frozen = build("resnet_encoder", norm_layer="frozen_batch_norm")
-    assert pooled.map_shapes()[-1] == (512, 1, 1)
-    assert pooled.map_shapes()[:-1] == frozen.map_shapes()[:-1]
-    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in frozen.modules())
-
-
-def test_levels_that_are_skipped_must_be_there() -> None:
-    assert build("conv_maps", skip_levels=2).get_output_scales() == [4]
-    with pytest.raises(ConfigurationError, match="skip_levels: expected less than num_levels, 3"):
-        build("conv_maps", skip_levels=3)

@@ -33,7 +33,7 @@ EVERY = [
     (ScalarSpec(int), [0, -1], [True, 1.0, "1", None]),
     (ScalarSpec(float), [0, 0.5, float("nan")], [True, "0.5", 10**400]),
     (ScalarSpec(str), ["", Path("a")], [1, None]),
-    (ScalarSpec(bool), [True], [1, "true"]),
+    (ScalarSpec(bool), [True, "true"], [1, "yes"]),
     (ScalarSpec(type(None)), [None], [0, ""]),
     (TextSpec("a regular expression", re.compile, re.Pattern), ["a+", re.compile("")], ["(", 1]),
     (LiteralSpec(("a", 1)), ["a", 1], ["b", True, 1.0]),
