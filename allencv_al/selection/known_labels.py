@@ -53,6 +53,7 @@ def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
     location, split = split_path(text)
     if (location / DATABASE_NAME).is_file():
         found = list(_of_run(location, pool))
+    # A labeling session keeps its labels in a table beside its database
     elif (location / LABELING_NAME).is_file() and (location / LABELS_NAME).is_file():
         found = _Table(location / LABELS_NAME, split, pool).instances()
     elif location.is_dir():
@@ -213,6 +214,7 @@ def _key(instance: Instance) -> FileKey:
         return f"id {instance.id}"
     path = Path(instance.image)
     try:
+        # Follows links: two links to one file are one image
         status = path.stat()
     except (OSError, ValueError):
         return str(path.absolute())

@@ -89,9 +89,11 @@ def separate(
         DataError: Everything is labeled, or the labels cannot be read.
     """
     labeled = [] if labeled_text is None else read_labeled(labeled_text, pool)
+    # A label of --labeled goes before one that the pool itself has
     known = {instance.id for instance in labeled}
     labeled += [item for item in pool if item.label is not None and item.id not in known]
     known |= {instance.id for instance in labeled}
+    # Audit images measure the model: trained on, they would praise it
     rest = [item for item in pool if item.id not in known and not is_audit(item)]
     if not rest:
         raise DataError(f"all {len(pool)} images of the pool are labeled: none is left to choose")
@@ -117,6 +119,7 @@ def _reader_hint(location: Path) -> str:
 
 def _head(file: Path) -> bytes:
     with file.open("rb") as stream:
+        # As much as tells a text from an image
         return stream.read(4096)
 
 

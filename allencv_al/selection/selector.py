@@ -207,6 +207,7 @@ class SampleSelector:
             return None
         if target is not None:
             return self._compute(target, {"mc_logits"}, folder, "target")
+        # In a seeded order of the ids, so that the order of the pool does not change a pick
         return outputs.take(canonical_order(outputs.ids, seed)[:_MOST_TARGETS])
 
     def _picks(
@@ -226,6 +227,8 @@ class SampleSelector:
         if logits is None or not len(logits):
             return [(None, None)] * len(outputs)
         classes = logits.shape[-1]
+        # The mean of the members' probabilities, not of their logits: large logits of one member
+        # must not outvote the others
         members, _ = softmax(logits.reshape(-1, classes), 1.0)
         probabilities = members.reshape(logits.shape).mean(axis=1)
         names = self.predictors[0].model.vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE)
@@ -250,6 +253,7 @@ class _Readable:
     def all_of(self, ids: Iterable[str]) -> bool:
         """Decode the images not seen yet; return whether all are readable."""
         new = [id for id in ids if id not in self._seen]
+        # Threads are enough: Pillow releases the lock of Python while it decodes
         with ThreadPoolExecutor(thread_name_prefix="decode") as threads:
             causes = dict(zip(new, threads.map(self._cause, new), strict=True))
         self._seen.update(new)
@@ -268,6 +272,7 @@ class _Readable:
 def _choose(
     strategy: QueryStrategy, pool: Pool, query_size: int, seed: int, readable: _Readable
 ) -> Selection:
+    # Ends: each turn takes at least one unreadable image out of the pool
     while True:
         if not len(pool):
             return Selection((), np.empty(0, np.float32), (), 0.0, 0)

@@ -135,6 +135,7 @@ def checked_answers(
     found = [label for label in labels if label.id not in request.dropped]
     asked, answered = [item.id for item in request.items], [label.id for label in found]
     missing = list(dict.fromkeys(asked).keys() - set(answered))
+    # With no answer at all, a partial round would query the same images again
     if request.is_partial and answered:
         asked, missing = [id for id in asked if id in set(answered)], []
     foreign = list(dict.fromkeys(answered).keys() - set(asked))

@@ -87,6 +87,7 @@ class FileAnnotator(Annotator):
             if request.dropped and path.is_file():  # every image of the table was dropped
                 remove(path)
             return []
+        # Before a table is written: an annotator would fill it in for nothing
         _check_names(request)
         if kept.is_file():  # a run was killed before it recorded the labels
             content = kept.read_bytes()
@@ -139,6 +140,7 @@ def _with_file(pick: PickedImage, folder: Path) -> Instance:
     item = pick.instance
     if isinstance(item.image, str | Path) and has_place_in_table(item):
         return item
+    # By rank, in the order of the table; the end of an id tells more than its beginning, a folder
     file = folder / f"{pick.rank:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', item.id)[-60:]}.png"
     try:
         write_bytes(file, thumbnail_png_bytes(item, _PICTURE_SIDE))

@@ -69,6 +69,7 @@ def read_filled_table(
             "is open, move it away, and run the same command again to get the right one"
         )
     wrong = [*reading.wrong.values(), *reading.missing()]
+    # Where an id is in doubt, no label of the table is safe, so that a partial round stops too
     if reading.problems:
         lines = sorted((reading.problems | reading.wrong).items())
         raise_problems(path, [*(problem for _, problem in lines), *reading.missing()])
@@ -109,6 +110,7 @@ class _Reading:
             self.problems[row.line] = f"line {row.line}: {row.problem}"
             return
         id = self._id(row)
+        # Its image was dropped after the table was written: its label is not needed
         if id is None and class_name(row.values[ID]) in self._dropped:
             return
         if id is None:
@@ -172,6 +174,7 @@ def _folded(name: str) -> str:
 
 def _by_stripped(names: Sequence[str]) -> dict[str, str]:
     """Return each name by itself and by its normalized spelling."""
+    # Names themselves last: one that is spelled exactly goes before one that is spelled alike
     return {class_name(name): name for name in names} | {name: name for name in names}
 
 

@@ -64,6 +64,7 @@ class GroundTruthAnnotator(Annotator):
 
 
 def _other_class(name: str, classes: Sequence[str], draw: float) -> str:
+    # Never the right class: the share of wrong labels is the noise, whatever the number of classes
     others = [other for other in classes if other != name]
     return others[int(draw * len(others))]
 
