@@ -69,7 +69,7 @@ def test_weights_are_written_before_anything_is_measured(tmp_path: Path) -> None
 def test_loaders_are_replaced() -> None:
     first, second = Images((0, 1)), Images((2,), count=9)
     fitted = trainer(first, validation_data_loader=first)
-    fitted.replace_loaders(lambda loader: second)
+    fitted.replace_loaders(lambda loader, precision: second)
     metrics = fitted.train()
     assert metrics["training_images"] == 9 and metrics["validation_accuracy"] == 0
 
