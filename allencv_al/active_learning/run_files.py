@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from allencv_al.active_learning.settings import ActiveLearningSettings, name_in
 from allencv_al.active_learning.stop_rules.base import target_accuracy
 from allencv_al.common import Params
 from allencv_al.common.errors import AllenCVError
-from allencv_al.common.files.atomic_file import write_text
+from allencv_al.common.files.atomic_file import write_json, write_text
 from allencv_al.common.files.tables import LABELS_NAME, csv_text
 from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import marked
@@ -29,6 +30,7 @@ from allencv_al.labels.contact_sheet import thumbnail_png_bytes, write_contact_s
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.label_table import PickedImage, write_label_table
 from allencv_al.reports.line_chart import ChartText, write_line_chart
+from allencv_al.selection.pool.pool_outputs import EncodingCost
 from allencv_al.training.run_records import read_environment
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 SHEET_NAME = "picks.png"
 TEST_ITEMS_NAME = "test_images.csv"
+ENCODING_NAME = "encoding.json"
 THUMBNAIL_SIDE = 96  # pixels
 _SECONDS_BETWEEN = 60.0  # rounds on embeddings may take about a second
 
@@ -68,6 +71,8 @@ class RunFiles:
         self._settings = settings
         self._items = {item.id: item for item in learner.items}
         self._written = time.monotonic()
+        # Earlier calls of this run have encoded images, too
+        self._cost_before = read_encoding_cost(folder)
 
     def update(self, loop: ActiveLearningLoop) -> None:
         """Write all files but the model, at most once a minute: rounds may be short."""
@@ -109,7 +114,21 @@ class RunFiles:
             seconds_per_label=labels.median_seconds(),
             config=config,
             environment=read_environment(self._folder),
+            encoding=self._encoding_cost(),
         )
+
+    def _encoding_cost(self) -> EncodingCost | None:
+        """Return the cost of encoding in all calls of the run, and keep it for the next one."""
+        cost = self._learner.encoding_cost()
+        if cost is None:
+            return self._cost_before
+        before = self._cost_before or EncodingCost()
+        encoded = before.encoded + cost.encoded
+        # Images that an earlier call encoded came from the store in this one
+        known = max(cost.encoded + cost.known - encoded, 0)
+        cost = EncodingCost(encoded, known, before.seconds + cost.seconds)
+        write_json(self._folder / ENCODING_NAME, asdict(cost))
+        return cost
 
     def _write_labels(self, labels: Mapping[str, str], audit: Collection[str]) -> None:
         """Write all current labels as a table for the reader `manifest`."""
@@ -143,6 +162,14 @@ class RunFiles:
             return thumbnail_png_bytes(item, THUMBNAIL_SIDE)
         except AllenCVError:
             return None
+
+
+def read_encoding_cost(folder: Path) -> EncodingCost | None:
+    """Return the cost of encoding that a run has recorded; None if it has not."""
+    path = folder / ENCODING_NAME
+    if not path.is_file():
+        return None
+    return EncodingCost(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def _has_image(item: Instance) -> bool:

@@ -35,7 +35,7 @@ RUN_CONTENTS = (
     *("rounds", "report.html", "learning_curve.png"),
     *("comparison.json", "cells", "results.csv", "results.md", "summary.json"),
     *("learning_curves.*", "picks.csv", "picks.parquet", "results.parquet", "results.tex"),
-    "test_images.csv",
+    *("test_images.csv", "encoding.json"),
 )
 
 _ASIDE = ".replaced-run"

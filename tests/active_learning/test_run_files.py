@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ from allencv_al.active_learning import run_files
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
 from allencv_al.active_learning.loop_data import read_loop_data
 from allencv_al.active_learning.run import RunOptions, active_learn
-from allencv_al.active_learning.run_files import TEST_ITEMS_NAME, record_test_items
+from allencv_al.active_learning.run_files import (
+    TEST_ITEMS_NAME,
+    read_encoding_cost,
+    record_test_items,
+)
 from allencv_al.common import Params
 from allencv_al.predictors.predictor import Predictor
 
@@ -75,3 +80,21 @@ def test_test_images_that_a_path_names_need_no_record(
     config = linear_config(budget=6, test_fraction=None)
     active_learn(Params(config), tmp_path / "run", RunOptions(files=False))
     assert not (tmp_path / "run" / TEST_ITEMS_NAME).exists()
+
+
+def test_the_cost_of_encoding_is_that_of_all_calls_of_the_run(
+    linear_config: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """The second call finds in the store what the first has encoded; another run finds all."""
+    runs = (("run", 6, False), ("run", 10, True), ("other", 6, False))
+    costs = []
+    for name, budget, recover in runs:
+        config = Params(linear_config(test_fraction=0.25, budget=budget))
+        active_learn(config, tmp_path / name, RunOptions(recover=recover))
+        cost = read_encoding_cost(tmp_path / name)
+        assert cost is not None
+        costs.append(cost)
+    assert [(cost.encoded, cost.known) for cost in costs] == [(60, 0), (60, 0), (0, 60)]
+    assert costs[1].seconds > costs[0].seconds > 0
+    text = (tmp_path / "other" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"Images encoded.{0,40}0, 60 from the store, in ", text, re.DOTALL)

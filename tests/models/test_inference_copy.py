@@ -187,6 +187,14 @@ def test_a_pair_that_cannot_be_folded_leaves_the_others_folded() -> None:
     check_equal(model, copy)
 
 
+def test_a_network_of_one_size_sees_noise_of_that_size() -> None:
+    torch.manual_seed(0)
+    model = model_of(conv(), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 68 * 68, 3))
+    copy = inference_copy(model, FP32, (3, 70, 70))
+    assert not norms(copy)
+    check_equal(model, copy, torch.rand(2, 3, 70, 70))
+
+
 def test_a_model_in_training_mode_is_not_changed() -> None:
     torch.manual_seed(0)
     model = model_of(conv(), nn.BatchNorm2d(8)).train()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from allencv_al.common.config.registrable import Registrable
 from allencv_al.data.instance import Instance
-from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
 
 
@@ -159,6 +159,10 @@ class Learner(Registrable):
     def embeddings_stay(self) -> bool:
         """Return whether an item has the same embedding in every round."""
         return False
+
+    def encoding_cost(self) -> EncodingCost | None:
+        """Return the cost of the embeddings so far; None where every round encodes images."""
+        return None
 
     def predicts_untrained(self) -> bool:
         """Return whether the initial model predicts classes, as one that knows their names does."""

@@ -40,7 +40,7 @@ from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.selection.pool.embedding_loader import EmbeddingLoader
 from allencv_al.selection.pool.embedding_store import store_at
 from allencv_al.selection.pool.mc_dropout import dropouts
-from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
 from allencv_al.selection.pool.pool_scorer import ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.pool.stored_outputs import outputs_of_embeddings, scaled_embeddings
@@ -180,6 +180,10 @@ class ExperimentLearner(Learner):
     @overrides
     def predicts_untrained(self) -> bool:
         return bool(self.class_names()) and self.model.predicts_untrained
+
+    @overrides
+    def encoding_cost(self) -> EncodingCost | None:
+        return None if self._cached is None else self._cached.cost
 
     @overrides
     def offers(self, output: str) -> bool:

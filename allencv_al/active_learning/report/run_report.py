@@ -23,6 +23,7 @@ from allencv_al.active_learning.rounds.round_record import RoundRecord
 from allencv_al.reports import figure_formats as formats
 from allencv_al.reports.line_chart import ChartText, CurveLine, page_chart
 from allencv_al.reports.page import TextTable, write_page
+from allencv_al.selection.pool.pool_outputs import EncodingCost
 
 FILE_NAME = "report.html"
 CURVE_NAME = "learning_curve.png"
@@ -64,6 +65,7 @@ class RunContext:
             process.
         target: The accuracy that a stop rule names, for the forecast; None without one.
         seconds_per_label: Median time that annotators spent on a label; None if unknown.
+        encoding: Cost of the embeddings; None where images are encoded in every round.
     """
 
     name: str
@@ -75,6 +77,7 @@ class RunContext:
     environment: Mapping[str, Any] | None = None
     target: float | None = None
     seconds_per_label: float | None = None
+    encoding: EncodingCost | None = None
 
 
 def write_run_report(
@@ -101,7 +104,7 @@ def write_run_report(
         context.environment,
         kind="Active-learning run",
         name=context.name,
-        figures=_figures(ordered),
+        figures=_figures(ordered, context.encoding),
         notes=[note for record in ordered for note in record.notes],
         sections={name: title for name, title in _SECTIONS.items() if content.get(name)},
         run=context,
@@ -190,7 +193,7 @@ def _content(
     }
 
 
-def _figures(records: Sequence[RoundRecord]) -> dict[str, str]:
+def _figures(records: Sequence[RoundRecord], encoding: EncodingCost | None) -> dict[str, str]:
     accuracy = [record.metrics.get("accuracy") for record in records]
     last = next((value for value in reversed(accuracy) if value is not None), None)
     audited = _audited(records)
@@ -200,7 +203,13 @@ def _figures(records: Sequence[RoundRecord]) -> dict[str, str]:
         "Labels": formats.count(max((record.labels for record in records), default=0)),
         "Rounds": formats.count(len([record for record in records if record.labels])),
         "Computing time": formats.duration(machine_seconds(records)) if records else "",
+        "Images encoded": "" if encoding is None else _encoding_text(encoding),
     }
+
+
+def _encoding_text(cost: EncodingCost) -> str:
+    known = f", {formats.count(cost.known)} from the store" if cost.known else ""
+    return f"{formats.count(cost.encoded)}{known}, in {formats.duration(cost.seconds)}"
 
 
 def _audited(records: Sequence[RoundRecord]) -> Mapping[str, float | None] | None:
