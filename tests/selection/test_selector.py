@@ -253,10 +253,8 @@ def test_labeled_items_can_be_others_than_the_images(make: Make, dataset: Datase
 
 def test_labels_are_given_where_no_embeddings_are_needed(make: Make, dataset: Dataset) -> None:
     strategy = Watched("logits")
-    predictor = make()
-    predictor.model.embed = None  # type: ignore[assignment,method-assign]  not to be asked
-    predictor.model.forward = lambda image: {"logits": image.mean((2, 3))}  # type: ignore[method-assign,assignment]
-    SampleSelector(predictor, strategy, QUIET).select(dataset, 2, {dataset[0].id: "Dog"})
+    SampleSelector(make(), strategy, QUIET).select(dataset, 2, {dataset[0].id: "Dog"})
+    assert strategy.pool.labeled_embeddings is None and strategy.pool.labeled_logits is None
     assert strategy.pool.labeled_labels is not None
     assert strategy.pool.labeled_labels.tolist() == [1]
 
