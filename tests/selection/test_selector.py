@@ -254,7 +254,7 @@ def test_labeled_items_can_be_others_than_the_images(make: Make, dataset: Datase
 def test_labels_are_given_where_no_embeddings_are_needed(make: Make, dataset: Dataset) -> None:
     strategy = Watched("logits")
     SampleSelector(make(), strategy, QUIET).select(dataset, 2, {dataset[0].id: "Dog"})
-    assert strategy.pool.labeled_embeddings is None and strategy.pool.labeled_logits is None
+    assert strategy.pool.embeddings is None and strategy.pool.labeled_embeddings is None
     assert strategy.pool.labeled_labels is not None
     assert strategy.pool.labeled_labels.tolist() == [1]
 
