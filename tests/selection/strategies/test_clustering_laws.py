@@ -115,6 +115,7 @@ def reasons_of_all() -> dict[str, Any]:
     return {name: [each.ids, each.reasons] for name, each in selections.items()}
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it change the last bit of a distance to a centroid."""
     from threadpoolctl import threadpool_limits
