@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from overrides import overrides
 from torch import Tensor
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.data.vocabulary import Vocabulary
@@ -211,19 +212,31 @@ class DetectionModel(Model):
         return targets
 
 
-def inner_sizes(min_size: int | None, max_size: int | None) -> dict[str, int]:
-    """Return the arguments of torchvision's transform inside a network; images stay as they are.
+class SameSize(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types
+    """torchvision's normalization of images, without its resizing: 64 pixels would become 800."""
 
-    Unless a size is given: torchvision would enlarge a picture of 64 pixels to 800.
+    def __init__(self, image_mean: list[float], image_std: list[float]) -> None:
+        super().__init__(1, 1, image_mean, image_std)
+
+    def resize(self, image: Tensor, target: Any = None) -> Any:
+        """Return both as they are (torchvision's `_skip_resize` does so in training alone)."""
+        return image, target
+
+
+def set_sizes(network: Any, min_size: int | None, max_size: int | None) -> None:
+    """Set the size of images inside a detector of torchvision; without one they keep their own.
 
     Args:
+        network: The detector.
         min_size: Pixels of the shorter side; as many as `max_size` allows by default.
         max_size: Most pixels of the longer side.
     """
+    transform = network.transform
     if min_size is None and max_size is None:
-        return {"min_size": 1, "max_size": 1, "_skip_resize": True}
+        network.transform = SameSize(transform.image_mean, transform.image_std)
+        return
     least = min_size or max_size or 1
-    return {"min_size": least, "max_size": max(least, max_size or _LONGEST)}
+    transform.min_size, transform.max_size = (least,), max(least, max_size or _LONGEST)
 
 
 def _check_boxes(place: int, boxes: Tensor, labels: Tensor, num_labels: int) -> None:

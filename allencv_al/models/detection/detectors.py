@@ -17,7 +17,7 @@ from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.config.configurable import Rule
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.models.detection.detection_model import DetectionModel, inner_sizes
+from allencv_al.models.detection.detection_model import DetectionModel, set_sizes
 from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.feedforward import Count
 from allencv_al.modules.image_encoders.base import ImageEncoder
@@ -158,8 +158,8 @@ class FcosDetector(DetectionModel):
             nms_thresh=nms_thresh,
             detections_per_img=detections_per_img,
             center_sampling_radius=center_sampling_radius,
-            **inner_sizes(min_size, max_size),
         )
+        set_sizes(self.network, min_size, max_size)
         if initializer is not None:
             initializer(self)
 
@@ -243,8 +243,8 @@ class RetinaNetDetector(DetectionModel):
             detections_per_img=detections_per_img,
             fg_iou_thresh=fg_iou_thresh,
             bg_iou_thresh=bg_iou_thresh,
-            **inner_sizes(min_size, max_size),
         )
+        set_sizes(self.network, min_size, max_size)
         if initializer is not None:
             initializer(self)
 
@@ -327,11 +327,11 @@ class TorchvisionDetection(DetectionModel):
         metrics: AddableMetrics = None,
     ) -> None:
         super().__init__(vocab, num_labels, label_namespace, regularizer, metrics)
-        own = model in _FIXED_SIZE
-        sizes = {} if own else inner_sizes(min_size, max_size)
         self.network = network_with_weights(
-            model, weights, weights_backbone, num_classes=self.num_labels + 1, **sizes
+            model, weights, weights_backbone, num_classes=self.num_labels + 1
         )
+        if model not in _FIXED_SIZE:
+            set_sizes(self.network, min_size, max_size)
         if weights is None and weights_backbone is None:
             # SSDlite's momentum of 0.03 is for long trainings; see `torchvision_segmentation`
             for module in self.network.modules():

@@ -15,13 +15,12 @@ from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
 from allencv_al.common import ConfigurationError, FromParams, Lazy
 from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.data.vocabulary import Vocabulary
-from allencv_al.models.detection.detection_model import DetectionModel, Detections, inner_sizes
+from allencv_al.models.detection.detection_model import DetectionModel, Detections, SameSize
 from allencv_al.models.detection.detectors import (
     Backbone,
     Share,
@@ -143,9 +142,7 @@ class RegionProposals(DetectionModel):
         rpn.proposal_matcher = Matcher(
             match_thresh_high, match_thresh_low, allow_low_quality_matches=allow_low_quality_matches
         )
-        transform = GeneralizedRCNNTransform(
-            **inner_sizes(None, None), image_mean=_MEAN, image_std=_STD
-        )
+        transform = SameSize(_MEAN, _STD)
         self.network = torch.nn.ModuleDict({"backbone": maps, "rpn": rpn, "transform": transform})
         if initializer is not None:
             initializer(self)

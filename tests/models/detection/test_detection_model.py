@@ -110,8 +110,12 @@ def test_fewer_classes_than_names_are_refused() -> None:
 def test_images_keep_their_size_inside_unless_one_is_given() -> None:
     def inside(**sizes: int) -> Any:
         network: Any = build(**sizes).network
-        images, _ = network.transform([IMAGES[0]])
-        return tuple(images.tensors.shape[2:])
+        shapes = {
+            tuple(network.train(mode).transform([IMAGES[0]])[0].tensors.shape[2:])
+            for mode in (True, False)
+        }
+        assert len(shapes) == 1, "training and evaluation see the same"
+        return shapes.pop()
 
     assert inside() == (64, 64)
     assert inside(min_size=96) == inside(max_size=96) == (96, 96)
