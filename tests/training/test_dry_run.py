@@ -195,4 +195,7 @@ def test_logistic_regression_of_an_encoder_that_trains(
     config["trainer"] = {"type": "logistic_regression"}
     for command in ("train", "active-learn"):
         assert dry_run(config, tmp_path, command) == 2
-        assert "trainer: logistic_regression trains the last layer alone" in capsys.readouterr().err
+        assert (
+            "it fits the last linear layer alone, so it expects an encoder"
+            in capsys.readouterr().err
+        )

@@ -131,7 +131,7 @@ class TestGroups:
             ([[["^stem"], {"lr": -1.0}]], "0.1.lr", "expected float >= 0, found -1.0"),
             ([[["^stem"], {"initial_lr": True}]], "0.1.initial_lr", "expected float"),
             ([[["^stem"], {"momentun": 1}]], "0.1.momentun", 'did you mean "momentum"'),
-            ([[["^stem"], {"requires_grad": "false"}]], "0.1.requires_grad", "expected bool"),
+            ([[["^stem"], {"requires_grad": "no"}]], "0.1.requires_grad", "expected bool"),
             ([[["^stem"], {"params": []}]], "0.1.params", "unknown option of SGD"),
         ],
     )
