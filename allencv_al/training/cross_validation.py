@@ -14,7 +14,7 @@ from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.atomic_file import write_json
 from allencv_al.training.run_folder import METRICS_NAME, check_run_folder, read_config
-from allencv_al.training.training_run import WITHOUT_EFFECT, Encoded, train
+from allencv_al.training.training_run import WITHOUT_EFFECT, Encoded, train, unchanged_loader
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def cross_validate(
     recover: bool = False,
     force: bool = False,
     source: str = "the configuration",
-    encoded: Encoded | None = None,
+    encoded: Encoded = unchanged_loader,
 ) -> dict[str, Any]:
     """Train once for each fold, which validates, on the others; return mean and deviation.
 
@@ -45,7 +45,7 @@ def cross_validate(
         recover: Keep the folds that are done, and resume the one that was interrupted.
         force: Replace the folds in the folder, also those of a larger number of folds.
         source: The name of the config in messages.
-        encoded: See `train`; without it each fold encodes all images anew.
+        encoded: See `train`; by default each fold encodes all images anew.
 
     Returns:
         What folds.json holds: `folds`, the metrics of each, `mean` and `deviation` by metric.

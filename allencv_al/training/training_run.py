@@ -61,21 +61,24 @@ UNREADABLE_NAME = "unreadable_images.jsonl"
 Encoded = Callable[[DataLoader, Model, Precision], DataLoader]
 
 
+def unchanged_loader(loader: DataLoader, model: Model, precision: Precision) -> DataLoader:
+    """Return the loader: its images are encoded whenever they are needed."""
+    return loader
+
+
 def train(
     params: Params,
     serialization_dir: str | Path,
     recover: bool = False,
     force: bool = False,
     source: str = "the configuration",
-    encoded: Encoded | None = None,
+    encoded: Encoded = unchanged_loader,
 ) -> dict[str, Any]:
     """Train the model that a config describes, and write all results to a folder.
 
     Args:
         params: The config.
-        serialization_dir: The folder. Afterwards it holds config.json, vocabulary/, metrics.json,
-            metrics_epoch_N.json, training_curves.png, confusion_matrix.png, environment.json and
-            model.tar.gz.
+        serialization_dir: The folder; docs/reference/files.md lists what it holds afterwards.
         recover: Resume the interrupted run in the folder.
         force: Replace the run in the folder.
         source: The name of the config in messages.
@@ -91,8 +94,6 @@ def train(
     """
     check_experiment(params, source)
     folder = Path(serialization_dir)
-    if recover:
-        _check_is_training(folder)
     changeable = _changeable(folder, params) if recover else ()
     # Before any part is built or any image is read: parts may write into the folder
     with opened_run_folder(folder, params, recover, force, changeable) as run_folder:
@@ -104,20 +105,7 @@ def train(
         if recover:
             check_same_data(folder, learned, vocabulary, folder / VOCABULARY_NAME)
         model = experiment.make_model(vocabulary, folder)
-        replaced = encoded or _unchanged
-        pool = TrainingPool.of(
-            loaders.pool, model, experiment.seeds[2], lambda loader: replaced(loader, model, "auto")
-        )
-        trainer = experiment.make_trainer(
-            model, loaders.train, loaders.validation, folder, pool_embeddings=pool
-        )
-        trainer.check_data(datasets)
-        trainer.replace_loaders(lambda loader, precision: replaced(loader, model, precision))
-
-        def measuring(loader: DataLoader) -> DataLoader:
-            # Embeddings of a network that has been trained are of no use to the next training
-            return replaced(loader, model, "fp32") if model.embedding_is_fixed() else loader
-
+        trainer = _make_trainer(experiment, model, datasets, loaders, encoded, folder)
         # All that can fail early has not: only now the run that was there is removed
         run_folder.begin()
         # That of a recovered run is the same: `check_same_data` compared it
@@ -126,20 +114,36 @@ def train(
         if trainer.goes_on:
             write_data_record(folder, learned)
         with loaders.closed_at_the_end(folder):
-            metrics = _train_and_archive(
-                trainer, experiment, datasets, folder, recover, loaders.validation
-            )
+            validation = loaders.validation
+            metrics = _train_and_archive(trainer, experiment, datasets, folder, recover, validation)
+            # Embeddings of a network that has been trained are of no use to the next training
+            last = encoded if model.embedding_is_fixed() else unchanged_loader
             if experiment.evaluate_on_test and loaders.test is not None:
-                metrics.update(_test(trainer, measuring(loaders.test), vocabulary, folder))
+                metrics |= _test(trainer, last(loaders.test, model, "fp32"), vocabulary, folder)
             if datasets.audit is not None and loaders.audit is not None:
-                metrics.update(_audit(trainer, measuring(loaders.audit), datasets.audit))
+                metrics |= _audit(trainer, last(loaders.audit, model, "fp32"), datasets.audit)
             metrics = with_intervals(metrics)
             atomic_file.write_json(folder / METRICS_NAME, metrics)
     return metrics
 
 
-def _unchanged(loader: DataLoader, model: Model, precision: Precision) -> DataLoader:
-    return loader
+def _make_trainer(
+    experiment: Experiment,
+    model: Model,
+    datasets: Datasets,
+    loaders: _Loaders,
+    encoded: Encoded,
+    folder: Path,
+) -> Trainer:
+    pool = TrainingPool.of(
+        loaders.pool, model, experiment.seeds[2], lambda loader: encoded(loader, model, "auto")
+    )
+    trainer = experiment.make_trainer(
+        model, loaders.train, loaders.validation, folder, pool_embeddings=pool
+    )
+    trainer.check_data(datasets)
+    trainer.replace_loaders(lambda loader, precision: encoded(loader, model, precision))
+    return trainer
 
 
 def _check_is_training(folder: Path) -> None:
@@ -185,7 +189,12 @@ def _archive(experiment: Experiment, datasets: Datasets, folder: Path) -> None:
 
 
 def _changeable(folder: Path, params: Params) -> Collection[str]:
-    """Return the keys that may differ in a resumed run; the number of epochs may only grow."""
+    """Return the keys that may differ in a resumed run; the number of epochs may only grow.
+
+    Raises:
+        ConfigurationError: The folder holds the run of another command.
+    """
+    _check_is_training(folder)
     more = _epochs(params.as_dict()) > _epochs(read_config(folder) or {})
     return (*CHANGEABLE, "trainer.num_epochs") if more else CHANGEABLE
 

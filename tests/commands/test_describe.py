@@ -70,7 +70,7 @@ class DescribedWidget(Registrable):
 
     default_implementation = "round"
     injected = ("vocab",)
-    builtin = {"needy": "a_package_that_nobody_has.module"}  # noqa: RUF012
+    builtin = {"needy": "a_package_not_installed.module"}  # noqa: RUF012
 
 
 @DescribedWidget.register("square", constructor="of_side")
@@ -141,7 +141,7 @@ def test_a_family_of_user_code_is_listed(described: Describe) -> None:
         "      Reads its own parameters.\n"
         "  needy\n"
         '      the described_widget "needy" needs what is not installed: No module named\n'
-        "      'a_package_that_nobody_has'\n"
+        "      'a_package_not_installed'\n"
         "  square\n"
         "      Make one from a side.\n"
     )

@@ -75,33 +75,17 @@ class SoftmaxRegression:
         from scipy.optimize import minimize  # 0.1 s, which no config check should pay
 
         every = slice(None) if rows is None else rows
-        inputs, targets = self._coordinates[every], self._targets[every]
-        offsets = 0.0 if prior is None else prior.logits(self._features[every])
-        total = targets.sum()
-        row_weights = targets.sum(axis=1, keepdims=True)
-        strength = 1.0 / (inverse_regularization * total * self._unit**2)
-        shape = (targets.shape[1], inputs.shape[1])
-        split = shape[0] * shape[1]
+        targets = self._targets[every]
+        shape = (targets.shape[1], self._coordinates.shape[1])
+        strength = 1.0 / (inverse_regularization * targets.sum() * self._unit**2)
         factors = np.ones(shape[0]) if class_penalties is None else class_penalties
-        by_value = np.concatenate([np.repeat(factors, shape[1]), factors])
-        kept = np.isinf(by_value)
-        by_value = np.where(kept, 0.0, by_value) * strength
-
-        def objective(values: Array) -> tuple[float, Array]:
-            weights, biases = values[:split].reshape(shape), values[split:]
-            logits = inputs @ weights.T + biases + offsets
-            logits -= logits.max(axis=1, keepdims=True)
-            exponentials = np.exp(logits)
-            sums = exponentials.sum(axis=1, keepdims=True)
-            loss = (row_weights * np.log(sums)).sum() - (targets * logits).sum()
-            slope = (row_weights * exponentials / sums - targets) / total
-            penalized = values if prior is not None else values[:split]
-            gradient = np.concatenate([(slope.T @ inputs).ravel(), slope.sum(axis=0)])
-            pull = by_value[: len(penalized)] * penalized
-            gradient[: len(penalized)] += pull
-            gradient[kept] = 0.0  # they begin at the prior
-            return loss / total + (pull @ penalized) / 2, gradient
-
+        of_biases = factors if prior is not None else np.zeros(shape[0])
+        objective = _Objective(
+            self._coordinates[every],
+            targets,
+            0.0 if prior is None else prior.logits(self._features[every]),
+            strength * np.concatenate([np.repeat(factors, shape[1]), of_biases]),
+        )
         found = minimize(
             objective,
             self._start(start, prior, shape),
@@ -109,7 +93,8 @@ class SoftmaxRegression:
             method="L-BFGS-B",
             options={"maxiter": max_iterations, "gtol": tolerance, "ftol": 64 * _EPSILON},
         ).x
-        weights, biases = found[:split].reshape(shape) / self._unit, found[split:]
+        weights, biases = objective.parts(found)
+        weights = weights / self._unit
         if self._basis is not None:
             weights = weights @ self._basis.T
         if prior is None:
@@ -130,6 +115,46 @@ class SoftmaxRegression:
 
 
 _EPSILON = float(np.finfo(np.float64).eps)
+
+
+class _Objective:
+    """The mean loss plus penalty of a layer's values, with its gradient, as SciPy takes them.
+
+    Args:
+        inputs: `[N, D]`.
+        targets: `[N, C]`: the weight of a row in the loss, at its class.
+        offsets: Logits `[N, C]` of the prior, to which those of the values are added.
+        penalties: Factors of the squared values, weights by class, then biases, `[C * D + C]`; at
+            infinity a value stays where it is.
+    """
+
+    def __init__(
+        self, inputs: Array, targets: Array, offsets: Array | float, penalties: Array
+    ) -> None:
+        self._inputs, self._targets, self._offsets = inputs, targets, offsets
+        self._total = targets.sum()
+        self._row_weights = targets.sum(axis=1, keepdims=True)
+        self._kept = np.isinf(penalties)
+        self._penalties = np.where(self._kept, 0.0, penalties)
+
+    def parts(self, values: Array) -> tuple[Array, Array]:
+        """Return the weights `[C, D]` and biases `[C]` in a vector of values."""
+        shape = self._targets.shape[1], self._inputs.shape[1]
+        split = shape[0] * shape[1]
+        return values[:split].reshape(shape), values[split:]
+
+    def __call__(self, values: Array) -> tuple[float, Array]:
+        weights, biases = self.parts(values)
+        logits = self._inputs @ weights.T + biases + self._offsets
+        logits -= logits.max(axis=1, keepdims=True)
+        exponentials = np.exp(logits)
+        sums = exponentials.sum(axis=1, keepdims=True)
+        loss = (self._row_weights * np.log(sums)).sum() - (self._targets * logits).sum()
+        slope = (self._row_weights * exponentials / sums - self._targets) / self._total
+        pull = self._penalties * values
+        gradient = np.concatenate([(slope.T @ self._inputs).ravel(), slope.sum(axis=0)]) + pull
+        gradient[self._kept] = 0.0  # they begin at the prior
+        return loss / self._total + (pull @ values) / 2, gradient
 
 
 def principal_axes(rows: Array) -> tuple[Array, Array]:

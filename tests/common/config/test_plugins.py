@@ -102,8 +102,8 @@ def test_importing_twice_runs_nothing_twice(package: Path) -> None:
 
 
 def test_a_missing_module_says_what_to_do() -> None:
-    assert message_of("nobody_has_this.readers") == (
-        "--include-package nobody_has_this.readers: no module named 'nobody_has_this' is "
+    assert message_of("not_installed_here.readers") == (
+        "--include-package not_installed_here.readers: no module named 'not_installed_here' is "
         "installed; for a module in the current folder, put PYTHONPATH=. before the command"
     )
 
@@ -116,7 +116,7 @@ def test_a_missing_module_inside_a_package(package: Path) -> None:
 def test_a_file_name_is_answered_with_the_module_name(package: Path) -> None:
     hint = "expected a module name such as"
     assert message_of(f"{TOP}.py").endswith(f"{hint} {TOP}")
-    assert message_of("nobody_has_this.py").endswith(f"{hint} nobody_has_this")
+    assert message_of("not_installed_here.py").endswith(f"{hint} not_installed_here")
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_what_is_no_module_name_is_refused(name: str, hint: str) -> None:
     [
         ("x = 1\nundefined_name", "NameError: name 'undefined_name' is not defined ({file}:2)"),
         (
-            "import nobody_has_this",
-            "ModuleNotFoundError: No module named 'nobody_has_this' ({file}:1)",
+            "import not_installed_here",
+            "ModuleNotFoundError: No module named 'not_installed_here' ({file}:1)",
         ),
         ("def broken(:", "SyntaxError: invalid syntax (broken.py, line 1)"),
         ("import sys\nsys.exit(3)", "SystemExit: 3 ({file}:2)"),
@@ -161,9 +161,9 @@ def test_a_module_may_import_a_missing_one_if_it_copes(package: Path) -> None:
         "readers.py",
         """
         try:
-            import nobody_has_this
+            import not_installed_here
         except ImportError:
-            nobody_has_this = None
+            not_installed_here = None
         """,
     )
     import_package(TOP)
@@ -238,6 +238,6 @@ def test_an_entry_point_that_fails_is_named(distribution: Path, package: Path) -
 
 
 def test_an_entry_point_without_its_module_is_named(distribution: Path) -> None:
-    write(distribution, "entry_points.txt", "[allencv_al.plugins]\nfake = nobody_has_this\n")
-    with pytest.raises(ConfigurationError, match=r"plugin fake \(nobody_has_this\) fails"):
+    write(distribution, "entry_points.txt", "[allencv_al.plugins]\nfake = not_installed_here\n")
+    with pytest.raises(ConfigurationError, match=r"plugin fake \(not_installed_here\) fails"):
         import_plugins()
