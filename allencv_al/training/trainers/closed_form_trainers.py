@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -62,22 +61,14 @@ class ClassMeansTrainer(_ClosedFormTrainer):
         serialization_dir: Folder of the run; without one nothing is written.
         cuda_device: Device that encodes images: -1 is the CPU, n the n-th GPU, "auto" the first GPU
             if there is one.
+        pool_embeddings: Returns the embeddings of all images, whose statistics `embedding_scaling`
+            has.
 
     Raises:
         ConfigurationError: The encoder trains, or the model has no such layer.
     """
 
     head = "class_means"
-
-    def __init__(
-        self,
-        model: Model,
-        data_loader: DataLoader,
-        validation_data_loader: DataLoader | None = None,
-        serialization_dir: str | Path | None = None,
-        cuda_device: int | Literal["auto"] | None = "auto",
-    ) -> None:
-        super().__init__(model, data_loader, validation_data_loader, serialization_dir, cuda_device)
 
 
 @Trainer.register("discriminant_analysis")
@@ -92,13 +83,10 @@ class DiscriminantAnalysisTrainer(_ClosedFormTrainer):
     Args:
         model: The model; it needs a `linear_layer` and embeddings that do not train.
         data_loader: The training data.
-        validation_data_loader: The data of the metrics `validation_*`.
-        serialization_dir: Folder of the run; without one nothing is written.
-        cuda_device: Device that encodes images: -1 is the CPU, n the n-th GPU, "auto" the first GPU
-            if there is one.
         shrinkage: The share of a sphere in the covariance, which few images cannot tell: above 0,
             1 is `class_means`. "ledoit_wolf" and "oas" estimate it (Ledoit and Wolf 2004; Chen et
             al. 2010); figures are in docs/results/heads.md.
+        kwargs: The parameters of `class_means`.
 
     Raises:
         ConfigurationError: The encoder trains, or the model has no such layer.
@@ -110,14 +98,12 @@ class DiscriminantAnalysisTrainer(_ClosedFormTrainer):
         self,
         model: Model,
         data_loader: DataLoader,
-        validation_data_loader: DataLoader | None = None,
-        serialization_dir: str | Path | None = None,
-        cuda_device: int | Literal["auto"] | None = "auto",
         *,
         shrinkage: Annotated[float, Interval(gt=0, le=1)]
         | Literal["ledoit_wolf", "oas"] = SHRINKAGE,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(model, data_loader, validation_data_loader, serialization_dir, cuda_device)
+        super().__init__(model, data_loader, **kwargs)
         self.shrinkage = shrinkage
 
 
@@ -134,20 +120,12 @@ class NearestNeighborsTrainer(HeadTrainer):
         serialization_dir: Folder of the run; without one nothing is written.
         cuda_device: Device that encodes images: -1 is the CPU, n the n-th GPU, "auto" the first GPU
             if there is one.
+        pool_embeddings: Returns the embeddings of all images, whose statistics `embedding_scaling`
+            has.
 
     Raises:
         ConfigurationError: The encoder trains, or the model is another one.
     """
-
-    def __init__(
-        self,
-        model: Model,
-        data_loader: DataLoader,
-        validation_data_loader: DataLoader | None = None,
-        serialization_dir: str | Path | None = None,
-        cuda_device: int | Literal["auto"] | None = "auto",
-    ) -> None:
-        super().__init__(model, data_loader, validation_data_loader, serialization_dir, cuda_device)
 
     @classmethod
     @overrides

@@ -42,7 +42,8 @@ class HeadTrainer(Trainer):
         data_loader: The training data.
         validation_data_loader: The data of the metrics `validation_*`.
         serialization_dir: Folder of the run; without one nothing is written.
-        cuda_device: See `resolve_device`.
+        cuda_device: Device that encodes images: -1 is the CPU, n the n-th GPU, "auto" the first GPU
+            if there is one.
         pool_embeddings: Returns the embeddings of all images to learn from, labeled or not.
 
     Raises:
@@ -63,9 +64,9 @@ class HeadTrainer(Trainer):
         self,
         model: Model,
         data_loader: DataLoader,
-        validation_data_loader: DataLoader | None,
-        serialization_dir: str | Path | None,
-        cuda_device: int | Literal["auto"] | None,
+        validation_data_loader: DataLoader | None = None,
+        serialization_dir: str | Path | None = None,
+        cuda_device: int | Literal["auto"] | None = "auto",
         pool_embeddings: Callable[[], PoolEmbeddings] | None = None,
     ) -> None:
         super().__init__(model, serialization_dir, resolve_device(cuda_device), pool_embeddings)

@@ -10,6 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 
 from allencv_al.common import ConfigurationError, Params
+from allencv_al.training.heads.label_spreading import PoolEmbeddings
 from allencv_al.training.trainers.base import Trainer
 
 ENCODER = {"type": "cifar_resnet", "depth": 20, "requires_grad": True}
@@ -79,3 +80,20 @@ def test_neighbors_need_their_model_and_a_frozen_encoder(changes: dict[str, Any]
     config = Params({"type": "nearest_neighbors", "cuda_device": -1})
     with pytest.raises(ConfigurationError, match='"nearest_neighbors_classifier" with an encoder'):
         Trainer.from_params(config, model=model(**changes), data_loader=Images((0, 1)))
+
+
+@pytest.mark.parametrize("name", ["class_means", "discriminant_analysis"])
+def test_the_scaling_has_the_statistics_of_the_pool(name: str) -> None:
+    loader = Images((0, 1, 2, 3))
+    rows = np.random.default_rng(0).normal(3, 1, (50, loader.pixels.shape[1])).astype(np.float32)
+    pool = PoolEmbeddings([str(row) for row in range(50)], rows)
+    trainer = Trainer.from_params(
+        Params({"type": name, "cuda_device": -1}),
+        model=model(embedding_scaling="center_l2"),
+        data_loader=loader,
+        pool_embeddings=lambda: pool,
+    )
+    trainer.train()
+    scaling = trainer.model.embedding_scaling
+    assert scaling is not None
+    np.testing.assert_allclose(scaling.mean, rows.mean(axis=0), rtol=1e-4)
