@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,7 +183,7 @@ def _without(dataset: Dataset, other: Dataset) -> Dataset:
     from allencv_al.data.dataset_readers.base import Dataset
 
     known = {item.id for item in other}
-    images = [replace(item, label=None) for item in dataset if item.id not in known]
+    images = [item.unlabeled() for item in dataset if item.id not in known]
     return Dataset(dataset.reader, images)
 
 

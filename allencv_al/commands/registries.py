@@ -21,6 +21,7 @@ REGISTRIES = {
     "activation": "allencv_al.modules.activations:Activation",
     "initializer": "allencv_al.modules.initializers:Initializer",
     "regularizer": "allencv_al.modules.regularizers:Regularizer",
+    "label_task": "allencv_al.tasks:LabelTask",
     "metric": "allencv_al.metrics:Metric",
     "model": "allencv_al.models.model:Model",
     "trainer": "allencv_al.training.trainers.base:Trainer",

@@ -194,14 +194,13 @@ def _inputs(
 
 def _images(text: str, predictor: Predictor | None) -> list[Instance]:
     """Read POOL, by the dataset reader of the predictor if one is given."""
-    from dataclasses import replace
 
     from allencv_al.selection.select_inputs import read_pool
 
     if predictor is None:
         return read_pool(text)
     dataset = predictor.dataset_reader.read(text)
-    return [replace(instance, label=None) for instance in dataset]
+    return [instance.unlabeled() for instance in dataset]
 
 
 def _with_place_in_table(pool: list[Instance]) -> list[Instance]:

@@ -54,6 +54,8 @@ class Batch:
     - `image`: uint8 `[B, 3, H, W]`, RGB 0..255, for as long as the transforms allow it, else
       float32. Its memory may be in channels-last order; `to_device` gives the order asked for.
     - `label`: int64 `[B]`, class indices; only if every item of the batch is labeled.
+    - `labels`: float32 `[B, C]`, 1 for each class that an image shows, else 0; only if every item
+      has `labels`.
     - `mask`: int64 `[B, H, W]`, class index per pixel; only if every item has a mask.
     - `boxes`: a list of B float32 tensors `[n, 4]` (x_min, y_min, x_max, y_max in pixels), because
       n differs from image to image; `box_labels`: a list of B int64 tensors `[n]`; `keypoints`: a
@@ -113,6 +115,8 @@ def collate(
         # A loss needs every label: with one unlabeled image the batch has none
         if vocab is not None and None not in labels:
             tensors["label"] = torch.tensor(label_indices(instances, vocab))
+        if vocab is not None and all(instance.labels is not None for instance in instances):
+            tensors["labels"] = torch.from_numpy(class_indicators(instances, vocab))
         _add_places(tensors, instances, samples, vocab)
     return Batch(tensors, [instance.id for instance in instances], list(unreadable), index)
 
@@ -128,6 +132,18 @@ def label_indices(instances: Sequence[Instance], vocab: Vocabulary) -> list[int]
         if instance.label is not None and instance.label not in known:
             known[instance.label] = _index(instance, instance.label, vocab)
     return [known[instance.label] for instance in instances]
+
+
+def class_indicators(instances: Sequence[Instance], vocab: Vocabulary) -> NDArray[np.float32]:
+    """Return 1 for each class that an item shows, else 0, float32 `[N, C]`.
+
+    Raises:
+        DataError: A class is not in the vocabulary; the message names the item and known classes.
+    """
+    shown = np.zeros((len(instances), vocab.get_vocab_size()), np.float32)
+    for row, instance in zip(shown, instances, strict=True):
+        row[[_index(instance, name, vocab) for name in instance.labels or ()]] = 1
+    return shown
 
 
 def to_device(

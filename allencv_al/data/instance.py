@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -55,6 +55,8 @@ class Instance:
         keypoints: Points as `(x, y)` in pixels of the upright image, or `(x, y, visibility)`; or
             one tuple of as many points for each object, in the order of the boxes if there are any.
         metadata: Anything else the reader knows, carried along untouched.
+        labels: The names of all classes that the image shows, where it may show several; kept
+            distinct and sorted. No name means: none of the classes.
     """
 
     id: str
@@ -65,6 +67,7 @@ class Instance:
     box_labels: tuple[str, ...] | None = None
     keypoints: Points | tuple[Points, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.label is not None and not isinstance(self.label, str):
@@ -82,11 +85,22 @@ class Instance:
             object.__setattr__(self, "label", class_name(self.label) or None)
         if self.box_labels is not None:
             object.__setattr__(self, "box_labels", tuple(map(class_name, self.box_labels)))
+        if self.labels is not None:
+            object.__setattr__(self, "labels", _distinct_names(self.labels))
 
     @property
     def is_labeled(self) -> bool:
-        """Whether there is something to learn from: a class, a mask or a list of boxes."""
-        return self.label is not None or self.mask is not None or self.boxes is not None
+        """Whether there is something to learn from: classes, a mask or a list of boxes."""
+        parts = (self.label, self.labels, self.mask, self.boxes)
+        return any(part is not None for part in parts)
+
+    def unlabeled(self) -> Instance:
+        """Return the instance without a label of any kind."""
+        if not self.is_labeled and self.box_labels is None and self.keypoints is None:
+            return self
+        return replace(
+            self, label=None, labels=None, mask=None, boxes=None, box_labels=None, keypoints=None
+        )
 
     def count_vocab_items(self, counter: dict[str, dict[str, int]]) -> None:
         """Add this item's class names to `counter["labels"]`.
@@ -95,10 +109,17 @@ class Instance:
             counter: Counts by namespace, then by class name; namespaces are made when needed.
         """
         names = [] if self.label is None else [self.label]
+        names.extend(self.labels or ())
         names.extend(self.box_labels or ())
         for name in names:
             namespace = counter.setdefault(LABEL_NAMESPACE, {})
             namespace[name] = namespace.get(name, 0) + 1
+
+
+def _distinct_names(names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"labels: expected several class names (strings), found {names!r}")
+    return tuple(sorted({found for name in names if (found := class_name(name))}))
 
 
 def path_id(path: str | Path) -> str:

@@ -24,6 +24,7 @@ from allencv_al.models.decision_threshold import DecisionThreshold
 from allencv_al.models.embedding_scaling import EmbeddingScaling
 from allencv_al.modules.image_shape import ImageShape
 from allencv_al.modules.regularizers import RegularizerApplicator
+from allencv_al.tasks.base import LabelTask, label_task
 
 # Group norm is among them: where each group is one channel it refuses a single value, too.
 _LAYERS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm)
@@ -171,6 +172,9 @@ class Model(torch.nn.Module, Registrable):
     metric_inputs: ClassVar[frozenset[MetricInput]] = frozenset()
     """The kinds of inputs that the model gives to metrics of a config; see `Metric.takes`."""
 
+    label_task: ClassVar[str] = "single_label"
+    """The registered name of the kind of labels that the model learns; see `LabelTask`."""
+
     head_buffers: ClassVar[frozenset[str]] = frozenset()
     """Names of buffers that training sets, and on which no embedding depends."""
 
@@ -212,6 +216,16 @@ class Model(torch.nn.Module, Registrable):
     def decision_threshold(self) -> DecisionThreshold | None:
         """The threshold from which one class is predicted, if there is one."""
         return None
+
+    @property
+    def task(self) -> LabelTask:
+        """The kind of labels that the model learns."""
+        return label_task(self.label_task)
+
+    @classmethod
+    def task_in(cls, config: ConfigView) -> str:
+        """Return the registered name of the task of the model that a config describes."""
+        return cls.label_task
 
     def embedding_is_fixed(self) -> bool:
         """Return whether an image's embedding before its scaling stays the same for good.

@@ -194,6 +194,8 @@ def _entry(item: Instance) -> list[Any]:
     places = (item.boxes, item.box_labels, item.keypoints)
     if any(place is not None for place in places):
         parts.append(_digest(repr(places).encode()))
+    if item.labels is not None:
+        parts.append(_digest(repr(item.labels).encode()))
     return [item.label, *parts]
 
 

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +217,7 @@ class _Loaders:
         self.audit = None
         if datasets.audit is not None:
             # Without labels: one of a class that the model does not know is wrong, not an error
-            images = [replace(item, label=None) for item in datasets.audit]
+            images = [item.unlabeled() for item in datasets.audit]
             dataset = Dataset(datasets.audit.reader, images)
             self.audit = experiment.make_loader(dataset, vocabulary, training=False)
 

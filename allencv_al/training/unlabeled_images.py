@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,7 @@ def read_pool(reader: DatasetReader, path: str, keeps_labels: bool = False) -> D
     dataset = reader.read(path)
     if keeps_labels:
         return dataset
-    instances = [replace(instance, label=None) for instance in dataset]
+    instances = [instance.unlabeled() for instance in dataset]
     return Dataset(reader, instances, dataset.skipped, dataset.unreadable)
 
 
@@ -69,11 +68,7 @@ def unlabeled_images(
     Raises:
         DataError: An id means two images.
     """
-    bare = [
-        item
-        for item in found.train
-        if item.label is None and item.mask is None and item.boxes is None and not is_audit(item)
-    ]
+    bare = [item for item in found.train if not item.is_labeled and not is_audit(item)]
     if pool is not None:
         pool = without_images_of(found.train, "train_data_path", pool)
         check_distinct(found.train, pool)
@@ -146,7 +141,7 @@ def pool_images(datasets: Datasets, reader: DatasetReader) -> Dataset | None:
     """
     if not datasets.unlabeled:
         return None
-    labeled = [replace(item, label=None) for item in datasets.train]
+    labeled = [item.unlabeled() for item in datasets.train]
     return Dataset(reader, [*labeled, *datasets.unlabeled])
 
 

@@ -43,6 +43,7 @@ class DetectionModel(Model):
     """
 
     metric_inputs = frozenset({"boxes"})
+    label_task = "detection"
     has_evaluation_loss = False
     normalizes_images = True
 

@@ -46,6 +46,7 @@ class SegmentationModel(Model):
     """
 
     metric_inputs = frozenset({"classes"})
+    label_task = "segmentation"
 
     def __init__(
         self,

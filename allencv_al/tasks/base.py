@@ -1,0 +1,122 @@
+"""`LabelTask`: one kind of label, and all that the rest of the package asks about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from allencv_al.common import Registrable
+from allencv_al.common.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from allencv_al.data.instance import Instance
+
+UNIT_SCORES = ("least_confidence", "margin", "entropy")
+"""Columns of the output `scores`: one uncertainty of an image each, higher is less certain."""
+
+_HERE = "allencv_al.tasks"
+
+
+class LabelTask(Registrable):
+    """One kind of label.
+
+    A label is text wherever it is stored, written to a table or compared with another one: equal
+    labels have equal texts. A task translates between the text and the fields of an `Instance`,
+    and says what else depends on the kind of label.
+
+    The methods here serve a task whose text stands in `Instance.label` as it is, and has no classes
+    in it: a number, for example. Subclasses replace what differs.
+    """
+
+    builtin: ClassVar[Mapping[str, str]] = {
+        "single_label": f"{_HERE}.single_label",
+        "multi_label": f"{_HERE}.multi_label",
+        "segmentation": f"{_HERE}.segmentation_task",
+        "detection": f"{_HERE}.detection_task",
+    }
+    default_implementation = "single_label"
+
+    targets: ClassVar[tuple[str, ...]] = ("label",)
+    """Entries of a batch that the loss needs."""
+
+    main_metric: ClassVar[str] = "-loss"
+    """Metric by which epochs and rounds are compared, with its direction."""
+
+    outputs: ClassVar[tuple[str, ...]] = ("scores", "embeddings")
+    """Outputs that a model of the task can give for a strategy."""
+
+    widget: ClassVar[str | None] = None
+    """Part of the labeling page that edits such a label; None where the page cannot."""
+
+    def text_of(self, instance: Instance) -> str | None:
+        """Return the label of an instance as text; None for an unlabeled one."""
+        return instance.label
+
+    def labeled(self, instance: Instance, text: str) -> Instance:
+        """Return the instance with the label `text` in place of its own.
+
+        Raises:
+            DataError: The text is no label of the task.
+        """
+        return replace(instance.unlabeled(), label=text)
+
+    def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
+        """Return what is wrong with a text as a label; None if nothing is.
+
+        Args:
+            text: The text.
+            classes: The allowed class names; None allows any.
+        """
+        return None
+
+    def class_names(self, text: str) -> tuple[str, ...]:
+        """Return the class names in a label, in order, repeated as often as they occur there."""
+        return ()
+
+    def shown(self, text: str) -> str:
+        """Return the label as a person reads it."""
+        return text
+
+    def stratum(self, text: str) -> str:
+        """Return the group of a label, from each of which a split takes its share."""
+        return ""
+
+    def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
+        """Return the uncertainty of each image of a batch, float `[B, len(UNIT_SCORES)]`.
+
+        It is computed on the device, so that nothing of the size of an image is kept.
+
+        Args:
+            outputs: The result of the model's `forward` for the images.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no scores")
+
+    @classmethod
+    def of_instances(cls, instances: Sequence[Instance]) -> Self:
+        """Return the task of labeled images, by the fields that the first of them has."""
+        for instance in instances:
+            if instance.labels is not None:
+                return label_task("multi_label")  # type: ignore[return-value]
+            if instance.label is None and instance.is_labeled:
+                name = "segmentation" if instance.boxes is None else "detection"
+                return label_task(name)  # type: ignore[return-value]
+            if instance.label is not None:
+                break
+        return label_task("single_label")  # type: ignore[return-value]
+
+
+def label_task(task: LabelTask | str) -> LabelTask:
+    """Return a label task, by its registered name unless it is one.
+
+    Raises:
+        ConfigurationError: The name is not registered.
+    """
+    if isinstance(task, LabelTask):
+        return task
+    if not isinstance(task, str):
+        raise ConfigurationError(f"label_task: expected a registered name, found {task!r}")
+    found: LabelTask = LabelTask.by_name(task)()
+    return found

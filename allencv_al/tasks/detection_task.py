@@ -1,0 +1,117 @@
+"""Boxes around objects, each with a class."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from overrides import overrides
+
+from allencv_al.common.errors import DataError
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.data.instance import Instance
+from allencv_al.tasks.base import LabelTask
+
+_SIDES = ("x", "y", "width", "height")
+_EXAMPLE = '[{"label": "cat", "x": 4, "y": 6, "width": 20, "height": 10}]'
+
+
+@LabelTask.register("detection")
+class Detection(LabelTask):
+    """Boxes around objects, each with a class.
+
+    The text of a label is a JSON array with an object per box: `label`, and `x`, `y`, `width` and
+    `height` in pixels of the upright image, from its top left corner. `[]` says that no object is
+    there.
+    """
+
+    targets: ClassVar[tuple[str, ...]] = ("boxes", "box_labels")
+    main_metric: ClassVar[str] = "+map"
+    widget: ClassVar[str | None] = "boxes"
+
+    @overrides
+    def text_of(self, instance: Instance) -> str | None:
+        if instance.boxes is None:
+            return None
+        names = instance.box_labels or ("",) * len(instance.boxes)
+        return boxes_text(
+            {"label": name, "x": left, "y": top, "width": right - left, "height": bottom - top}
+            for name, (left, top, right, bottom) in zip(names, instance.boxes, strict=True)
+        )
+
+    @overrides
+    def labeled(self, instance: Instance, text: str) -> Instance:
+        fault = self.problem(text)
+        if fault is not None:
+            raise DataError(f"{instance.id}: {fault}")
+        found = json.loads(text)
+        boxes = tuple(
+            (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]) for box in found
+        )
+        names = tuple(box["label"] for box in found)
+        return replace(instance.unlabeled(), boxes=boxes, box_labels=names)
+
+    @overrides
+    def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
+        try:
+            boxes = json.loads(text)
+        except ValueError:
+            boxes = None
+        if not isinstance(boxes, list):
+            return f"expected a JSON array of boxes such as {_EXAMPLE}, found {text}"
+        for place, box in enumerate(boxes):
+            fault = _box_problem(box, classes)
+            if fault is not None:
+                return f"boxes[{place}]: {fault}"
+        return None
+
+    @overrides
+    def class_names(self, text: str) -> tuple[str, ...]:
+        return tuple(box["label"] for box in json.loads(text))
+
+    @overrides
+    def shown(self, text: str) -> str:
+        counts = Counter(self.class_names(text))
+        return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "(none)"
+
+    @overrides
+    def stratum(self, text: str) -> str:
+        return ", ".join(sorted(set(self.class_names(text))))
+
+
+def boxes_text(boxes: Any) -> str:
+    """Return the text of a label with these boxes, in the order given.
+
+    Args:
+        boxes: Mappings with `label`, `x`, `y`, `width` and `height`.
+    """
+    rows = [
+        {"label": class_name(box["label"]), **{side: _number(box[side]) for side in _SIDES}}
+        for box in boxes
+    ]
+    return json.dumps(rows, ensure_ascii=False)
+
+
+def _number(value: float) -> float | int:
+    # 3.0 and 3 are one number, so they must be one text
+    return int(value) if float(value).is_integer() else float(value)
+
+
+def _box_problem(box: Any, classes: Collection[str] | None) -> str | None:
+    if not isinstance(box, dict) or not isinstance(box.get("label"), str):
+        return f"expected an object with a label, found {repr_json(box)}"
+    for side in _SIDES:
+        value: Any = box.get(side)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and math.isfinite(value)):
+            return f"expected a number of pixels as {side}, found {repr_json(value)}"
+    if box["width"] <= 0 or box["height"] <= 0:
+        return f"expected a box with an area, found {repr_json(box)}"
+    if classes is not None and class_name(box["label"]) not in classes:
+        return f"{repr_json(box['label'])} is no class{did_you_mean(box['label'], classes)}"
+    return None

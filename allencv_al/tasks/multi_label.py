@@ -1,0 +1,90 @@
+"""Several classes per image, or none of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from overrides import overrides
+from torch import Tensor
+
+from allencv_al.common.errors import DataError
+from allencv_al.common.files.json_values import repr_json
+from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.data.instance import Instance
+from allencv_al.tasks.base import LabelTask
+
+
+@LabelTask.register("multi_label")
+class MultiLabel(LabelTask):
+    """Several classes per image.
+
+    The text of a label is the JSON array of the classes that the image shows, distinct and in
+    alphabetical order: `["cat", "dog"]`. `[]` says that it shows none of them.
+    """
+
+    targets: ClassVar[tuple[str, ...]] = ("labels",)
+    main_metric: ClassVar[str] = "+macro_f1"
+    outputs: ClassVar[tuple[str, ...]] = ("scores", "label_logits", "embeddings")
+    widget: ClassVar[str | None] = "tags"
+
+    @overrides
+    def text_of(self, instance: Instance) -> str | None:
+        return None if instance.labels is None else tags_text(instance.labels)
+
+    @overrides
+    def labeled(self, instance: Instance, text: str) -> Instance:
+        fault = self.problem(text)
+        if fault is not None:
+            raise DataError(f"{instance.id}: {fault}")
+        return replace(instance.unlabeled(), labels=self.class_names(text))
+
+    @overrides
+    def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
+        try:
+            names = json.loads(text)
+        except ValueError:
+            names = None
+        if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
+            return f'expected a JSON array of class names such as ["cat", "dog"], found {text}'
+        for name in names:
+            if classes is not None and class_name(name) not in classes:
+                return f"{repr_json(name)} is no class{did_you_mean(name, classes)}"
+        return None
+
+    @overrides
+    def class_names(self, text: str) -> tuple[str, ...]:
+        return tuple(json.loads(text))
+
+    @overrides
+    def shown(self, text: str) -> str:
+        return ", ".join(self.class_names(text)) or "(none)"
+
+    @overrides
+    def stratum(self, text: str) -> str:
+        return text
+
+    @overrides
+    def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
+        # A sum, not a mean: an image with two doubtful classes is worth more than one with one
+        return sigmoid_scores(outputs["label_logits"]).sum(dim=-2)
+
+
+def tags_text(names: Iterable[str]) -> str:
+    """Return the text of a label with these classes."""
+    return json.dumps(sorted({class_name(name) for name in names}), ensure_ascii=False)
+
+
+def sigmoid_scores(logits: Tensor) -> Tensor:
+    """Return the uncertainty of each yes or no: `[...]` to `[..., 3]`, as in `UNIT_SCORES`.
+
+    Args:
+        logits: Scores before the sigmoid.
+    """
+    p = logits.float().sigmoid()
+    likelier = torch.maximum(p, 1 - p)
+    entropy = torch.special.entr(p) + torch.special.entr(1 - p)
+    return torch.stack([1 - likelier, 1 - (2 * likelier - 1), entropy], dim=-1)

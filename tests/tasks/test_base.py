@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allencv_al.common.errors import ConfigurationError, DataError
+from allencv_al.data.instance import Instance
+from allencv_al.tasks import LabelTask, label_task
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+BOXES = '[{"label": "cat", "x": 1, "y": 2, "width": 3, "height": 1.5}]'
+LABELS = {
+    "single_label": "cat",
+    "multi_label": '["cat", "dog"]',
+    "segmentation": '{"png": "masks/a.png"}',
+    "detection": BOXES,
+}
+
+
+def test_every_registered_task_is_among_the_examples():
+    assert set(LABELS) == set(LabelTask.list_available())
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_a_label_comes_back_from_an_instance_as_the_same_text(name):
+    task = label_task(name)
+    item = task.labeled(Instance("a", IMAGE), LABELS[name])
+    assert task.text_of(item) == LABELS[name]
+    assert task.problem(LABELS[name], {"cat", "dog"}) is None
+    assert item.is_labeled
+    assert not item.unlabeled().is_labeled
+    assert task.text_of(item.unlabeled()) is None
+    assert LabelTask.of_instances([Instance("b", IMAGE), item]).text_of(item) == LABELS[name]
+
+
+@pytest.mark.parametrize("name", ["multi_label", "segmentation", "detection"])
+@pytest.mark.parametrize("text", ["cat", "{", "3", "[3]", '[{"label": "cat"}]', '{"png": 3}'])
+def test_a_text_of_another_kind_is_explained(name, text):
+    task = label_task(name)
+    assert "expected" in str(task.problem(text))
+    with pytest.raises(DataError, match=r"^a: "):
+        task.labeled(Instance("a", IMAGE), text)
+
+
+@pytest.mark.parametrize("name", ["single_label", "multi_label", "detection"])
+def test_a_class_that_is_not_allowed_is_named(name):
+    problem = label_task(name).problem(LABELS[name], {"cats", "dogs"})
+    assert problem is not None
+    assert '"cat" is no class; did you mean "cats"?' in problem
+
+
+def test_an_unknown_task_is_an_error():
+    with pytest.raises(ConfigurationError, match="single_label"):
+        label_task("singel_label")
+
+
+def test_a_task_of_a_user_keeps_its_text_in_the_label():
+    class Age(LabelTask):
+        pass
+
+    item = Age().labeled(Instance("a", IMAGE, boxes=((0, 0, 1, 1),)), "3.5")
+    assert (item.label, item.boxes, Age().text_of(item)) == ("3.5", None, "3.5")
+
+
+def test_masks_are_named_by_their_files():
+    item = Instance("a", IMAGE, mask=Path("masks") / "a.png")
+    assert label_task("segmentation").text_of(item) == LABELS["segmentation"]

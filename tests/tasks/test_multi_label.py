@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import bernoulli
+
+from allencv_al.data.instance import Instance
+from allencv_al.tasks import label_task
+from allencv_al.tasks.multi_label import sigmoid_scores, tags_text
+
+TASK = label_task("multi_label")
+
+
+def test_the_order_of_classes_makes_no_other_label():
+    assert tags_text(["dog", " cat ", "dog"]) == '["cat", "dog"]'
+    instance = Instance("a", b"", labels=("dog", "cat", "dog"))
+    assert TASK.text_of(instance) == '["cat", "dog"]'
+
+
+def test_none_of_the_classes_is_a_label():
+    instance = TASK.labeled(Instance("a", b""), "[]")
+    assert (instance.labels, instance.is_labeled) == ((), True)
+    assert TASK.shown("[]") == "(none)"
+    assert TASK.shown('["cat", "dog"]') == "cat, dog"
+
+
+def test_scores_of_an_image_are_sums_over_its_classes():
+    logits = torch.linspace(-3, 3, 8).reshape(2, 4)
+    p = torch.sigmoid(logits).numpy()
+    wanted = np.stack([np.minimum(p, 1 - p), 1 - abs(2 * p - 1), bernoulli(p).entropy()], axis=-1)
+    assert sigmoid_scores(logits).numpy() == pytest.approx(wanted, abs=1e-6)
+    found = TASK.unit_scores({"label_logits": logits})
+    assert found.numpy() == pytest.approx(wanted.sum(axis=1), abs=1e-5)
