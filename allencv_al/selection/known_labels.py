@@ -24,6 +24,7 @@ from allencv_al.labels.audit_sample import USE, AuditStore, is_audit, is_marked,
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME
+from allencv_al.tasks.base import LabelTask, label_task
 from allencv_al.training.run_folder import CONFIG_NAME
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ _COLUMNS = ("path", "image_path", "id", "label", "split", USE)
 FileKey = tuple[int, int] | str
 
 
-def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
+def read_labeled(
+    text: str, pool: Sequence[Instance], task: LabelTask | None = None
+) -> list[Instance]:
     """List the images that have labels; none is decoded.
 
     An image of the pool is recognized by its file, under any name, or by its id, and gets the
@@ -46,44 +49,55 @@ def read_labeled(text: str, pool: Sequence[Instance]) -> list[Instance]:
             for `predict`) or `id` (of the pool).
             `::train` behind a table takes the rows of that split.
         pool: The images to choose from.
+        task: The kind of labels; default: one class per image.
 
     Raises:
         DataError: There is no such thing, no label in it, or rows are wrong; all are told.
     """
     location, split = split_path(text)
+    task = label_task(task)
     if (location / DATABASE_NAME).is_file():
-        found = list(_of_run(location, pool))
+        found = list(_of_run(location, pool, task))
     # A labeling session keeps its labels in a table beside its database
     elif (location / LABELING_NAME).is_file() and (location / LABELS_NAME).is_file():
-        found = _Table(location / LABELS_NAME, split, pool).instances()
+        found = _Table(location / LABELS_NAME, split, pool, task).instances()
     elif location.is_dir():
-        found = list(ImageClassificationDirectory(unlabeled="never").read(location))
+        folders = ImageClassificationDirectory(unlabeled="never").read(location)
+        found = [task.labeled(item, task.read(str(item.label))) for item in folders]
     elif location.is_file():
-        found = _Table(location, split, pool).instances()
+        found = _Table(location, split, pool, task).instances()
     else:
         raise DataError(f"{text}: there is no such file or folder")
     if not found:
         raise DataError(f"{text}: there is no label in it")
-    return _as_in_pool(found, pool)
+    return _as_in_pool(found, pool, task)
 
 
-def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, source: str) -> None:
+def check_known_labels(
+    labeled: Iterable[Instance],
+    vocabulary: Vocabulary,
+    source: str,
+    task: LabelTask | None = None,
+) -> None:
     """Raise if a label is not one of the model's classes.
 
     Args:
         labeled: Images with labels.
         vocabulary: The model's.
         source: The source of the labels, for the message.
+        task: The kind of labels; default: one class per image.
 
     Raises:
         DataError: All such labels are listed.
     """
     known = vocabulary.get_token_to_index_vocabulary()
-    counts = Counter(item.label for item in labeled if item.label not in known)
+    task = label_task(task)
+    names = (name for item in labeled for name in set(task.classes_in(item)))
+    counts = Counter(name for name in names if name not in known)
     if not counts:
         return
     lines = [
-        f"{repr_json(label)} ({count} images){did_you_mean(str(label), known)}"
+        f"{repr_json(label)} ({count} images){did_you_mean(label, known)}"
         for label, count in sorted(counts.items(), key=str)
     ]
     classes = ", ".join(sorted(known))
@@ -94,7 +108,7 @@ def check_known_labels(labeled: Iterable[Instance], vocabulary: Vocabulary, sour
     )
 
 
-def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
+def _of_run(folder: Path, pool: Sequence[Instance], task: LabelTask) -> Iterator[Instance]:
     """Yield the labeled images of a run that are in the pool or still at their paths."""
     config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
     roots = [config.get("train_data_path"), config.get("pool_data_path")]
@@ -106,16 +120,19 @@ def _of_run(folder: Path, pool: Sequence[Instance]) -> Iterator[Instance]:
         files = [expanded(root) / id for root in roots if root]
         file = next((file for file in files if file.is_file()), None)
         if file is not None:
-            yield Instance(id, file, label, metadata=marked({}, id in audit))
+            yield _labeled(Instance(id, file), task, label, id in audit)
         elif id in by_id:
-            yield _labeled(by_id[id], label, id in audit)
+            yield _labeled(by_id[id], task, label, id in audit)
 
 
 class _Table:
     """A table of labels, and the faults of its rows."""
 
-    def __init__(self, location: Path, split: str | None, pool: Sequence[Instance]) -> None:
+    def __init__(
+        self, location: Path, split: str | None, pool: Sequence[Instance], task: LabelTask
+    ) -> None:
         self._location = location
+        self._task = task
         self._split = split
         self._pool = {instance.id: instance for instance in pool}
         # Programs on macOS write file names in decomposed Unicode, tables usually not
@@ -130,15 +147,17 @@ class _Table:
             instance = None if row.problem else self._instance(row)
             if row.problem:
                 self._problems.append(f"{row.place}: {row.problem}")
-            if instance is None or instance.label is None:
+            own = None if instance is None else self._task.text_of(instance)
+            if instance is None or own is None:
                 continue
             # By the file, not by its name: two rows may name one file by different paths
-            label, place = labels.setdefault(_key(instance), (instance.label, row.place))
+            label, place = labels.setdefault(_key(instance), (own, row.place))
             if place == row.place:
                 found.append(instance)
-            elif label != instance.label:
+            elif label != own:
+                shown = self._task.shown
                 self._problems.append(
-                    f"{row.place}: {instance.id} is {instance.label} here and {label} in {place}"
+                    f"{row.place}: {instance.id} is {shown(own)} here and {shown(label)} in {place}"
                 )
         raise_problems(self._location, self._problems)
         if self._absent:
@@ -169,6 +188,10 @@ class _Table:
             return None
         if not label:
             return None
+        label = self._task.read(label)
+        if (problem := self._task.problem(label)) is not None:
+            self._problems.append(f"{row.place}: {problem}")
+            return None
         known = self._pool.get(id) or self._composed.get(class_name(id))
         written = path or image_path
         if written and (known is None or not path_problem(written)):
@@ -177,29 +200,34 @@ class _Table:
             if problem is None and (file.exists() or known is None):
                 if not file.exists():
                     self._absent.append(f"{row.place}: {file}")
-                metadata = marked({}, is_marked(row.values))
-                return Instance(id or path_id(written), file, label, metadata=metadata)
+                instance = Instance(id or path_id(written), file)
+                return _labeled(instance, self._task, label, is_marked(row.values))
         else:
             problem = (
                 f"the id {repr_json(id)} is not in the pool" if id else "neither a path nor an id"
             )
         if known is not None:
-            return _labeled(known, label, is_marked(row.values))
+            return _labeled(known, self._task, label, is_marked(row.values))
         self._problems.append(f"{row.place}: {problem}")
         return None
 
 
-def _labeled(instance: Instance, label: str | None, is_audited: bool) -> Instance:
-    return replace(instance, label=label, metadata=marked(instance.metadata, is_audited))
+def _labeled(instance: Instance, task: LabelTask, text: str, is_audited: bool) -> Instance:
+    labeled = task.labeled(instance, text)
+    return replace(labeled, metadata=marked(instance.metadata, is_audited))
 
 
-def _as_in_pool(found: Sequence[Instance], pool: Sequence[Instance]) -> list[Instance]:
+def _as_in_pool(
+    found: Sequence[Instance], pool: Sequence[Instance], task: LabelTask
+) -> list[Instance]:
     by_key = {_key(instance): instance for instance in pool}
     items = []
     for instance in found:
         same = by_key.get(_key(instance))
         if same is not None:
-            items.append(_labeled(same, instance.label, is_audit(instance)))
+            text = task.text_of(instance)
+            assert text is not None, "each of them is labeled"
+            items.append(_labeled(same, task, text, is_audit(instance)))
         elif isinstance(instance.image, str | Path):
             # The whole path: relative to another folder than the pool, its id could be taken there
             items.append(replace(instance, id=encodable(path_id(instance.image))))

@@ -35,6 +35,7 @@ from allencv_al.data.dataset_readers.manifest import ManifestReader
 from allencv_al.data.instance import Instance, check_ids_are_unique, encodable, path_id
 from allencv_al.labels.audit_sample import is_audit
 from allencv_al.selection.known_labels import read_labeled
+from allencv_al.tasks.base import LabelTask, label_task
 
 logger = logging.getLogger(__name__)
 
@@ -77,21 +78,23 @@ def read_pool(text: str) -> list[Instance]:
 
 
 def separate(
-    pool: Sequence[Instance], labeled_text: str | None
+    pool: Sequence[Instance], labeled_text: str | None, task: LabelTask | None = None
 ) -> tuple[list[Instance], list[Instance]]:
     """Return the images that may be chosen, and the labeled images.
 
     Args:
         pool: The images of POOL. Those with a label are taken as labeled.
         labeled_text: The value of `--labeled`; its labels have precedence over those of POOL.
+        task: The kind of labels; default: one class per image.
 
     Raises:
         DataError: Everything is labeled, or the labels cannot be read.
     """
-    labeled = [] if labeled_text is None else read_labeled(labeled_text, pool)
+    task = label_task(task)
+    labeled = [] if labeled_text is None else read_labeled(labeled_text, pool, task)
     # A label of --labeled goes before one that the pool itself has
     known = {instance.id for instance in labeled}
-    labeled += [item for item in pool if item.label is not None and item.id not in known]
+    labeled += [item for item in pool if task.is_labeled(item) and item.id not in known]
     known |= {instance.id for instance in labeled}
     # Audit images measure the model: trained on, they would praise it
     rest = [item for item in pool if item.id not in known and not is_audit(item)]

@@ -31,6 +31,7 @@ from allencv_al.selection.pool.unlabeled_pool import Pool
 from allencv_al.selection.selection import Selection
 from allencv_al.selection.strategies.base import QueryStrategy, needs_of, selected
 from allencv_al.selection.strategies.shared.softmax import softmax
+from allencv_al.tasks.base import LabelTask, label_task
 
 Images = Iterable[ImageInput | Instance]
 
@@ -146,7 +147,7 @@ class SampleSelector:
         if query_size < 0:
             raise ConfigurationError(f"query_size: expected at least 0, found {query_size}")
         instances = list(instances_of(images, self.predictors[0] if self.predictors else None))
-        known = labeled_instances(labeled or (), instances)
+        known = labeled_instances(labeled or (), instances, self._task(labeled or ()))
         taken = {instance.id for instance in known}
         # By id: an image that is listed twice is a candidate once
         candidates = {item.id: item for item in instances if item.id not in taken}
@@ -168,6 +169,11 @@ class SampleSelector:
             unreadable=unreadable,
             pool_size=len(outputs) - len(readable.unreadable),
         )
+
+    def _task(self, labeled: Labeled) -> LabelTask:
+        if self.predictors:
+            return self.predictors[0].model.task
+        return label_task() if isinstance(labeled, Mapping) else LabelTask.of_instances(labeled)
 
     def _decode(self, images: Images) -> Callable[[Instance], object]:
         if self.predictors:
@@ -198,7 +204,8 @@ class SampleSelector:
             outputs = self._compute(known, wanted, folder, "labeled")
             # Rows and class indices must be of the same images
             known = [instance for instance in known if instance.id not in outputs.unreadable]
-        return outputs, class_indices(known, self.predictors[0].model.vocab)
+        model = self.predictors[0].model
+        return outputs, class_indices(known, model.vocab, model.task)
 
     def _of_target(
         self, target: Images | None, outputs: PoolOutputs, seed: int, folder: str | Path | None

@@ -51,6 +51,21 @@ class LabelTask(Registrable):
     widget: ClassVar[str | None] = None
     """Part of the labeling page that edits such a label; None where the page cannot."""
 
+    names_image: ClassVar[bool] = True
+    """Whether the classes of a label are those of the whole image, not of places in it.
+
+    An image that shows a class which the model does not know then measures nothing.
+    """
+
+    def is_labeled(self, instance: Instance) -> bool:
+        """Return whether an instance has a label of the task."""
+        return self.text_of(instance) is not None
+
+    def classes_in(self, instance: Instance) -> tuple[str, ...]:
+        """Return the class names in the label of an instance; none for an unlabeled one."""
+        text = self.text_of(instance)
+        return () if text is None else self.class_names(text)
+
     def text_of(self, instance: Instance) -> str | None:
         """Return the label of an instance as text; None for an unlabeled one."""
         return instance.label
@@ -71,6 +86,16 @@ class LabelTask(Registrable):
             classes: The allowed class names; None allows any.
         """
         return None
+
+    def read(self, written: str) -> str:
+        """Return the text of the label that a person wrote, who may write it in a shorter way.
+
+        What cannot be read comes back as it is: `problem` explains it.
+
+        Args:
+            written: A cell of a table, without blanks around it.
+        """
+        return written
 
     def class_names(self, text: str) -> tuple[str, ...]:
         """Return the class names in a label, in order, repeated as often as they occur there."""
@@ -105,17 +130,19 @@ class LabelTask(Registrable):
                 return label_task(name)  # type: ignore[return-value]
             if instance.label is not None:
                 break
-        return label_task("single_label")  # type: ignore[return-value]
+        return label_task()  # type: ignore[return-value]
 
 
-def label_task(task: LabelTask | str) -> LabelTask:
-    """Return a label task, by its registered name unless it is one.
+def label_task(task: LabelTask | str | None = None) -> LabelTask:
+    """Return a label task, by its registered name unless it is one; None is one class per image.
 
     Raises:
         ConfigurationError: The name is not registered.
     """
     if isinstance(task, LabelTask):
         return task
+    if task is None:
+        task = LabelTask.default_implementation
     if not isinstance(task, str):
         raise ConfigurationError(f"label_task: expected a registered name, found {task!r}")
     found: LabelTask = LabelTask.by_name(task)()

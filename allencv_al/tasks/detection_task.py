@@ -34,6 +34,16 @@ class Detection(LabelTask):
     main_metric: ClassVar[str] = "+map"
     widget: ClassVar[str | None] = "boxes"
 
+    names_image: ClassVar[bool] = False
+
+    @overrides
+    def is_labeled(self, instance: Instance) -> bool:
+        return instance.boxes is not None
+
+    @overrides
+    def classes_in(self, instance: Instance) -> tuple[str, ...]:
+        return instance.box_labels or ()
+
     @overrides
     def text_of(self, instance: Instance) -> str | None:
         if instance.boxes is None:

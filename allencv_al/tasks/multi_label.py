@@ -17,13 +17,17 @@ from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import LabelTask
 
+SEPARATOR = ";"
+"""Between the class names of a label that a person writes."""
+
 
 @LabelTask.register("multi_label")
 class MultiLabel(LabelTask):
     """Several classes per image.
 
     The text of a label is the JSON array of the classes that the image shows, distinct and in
-    alphabetical order: `["cat", "dog"]`. `[]` says that it shows none of them.
+    alphabetical order: `["cat", "dog"]`. `[]` says that it shows none of them. A person may also
+    write `cat; dog`.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("labels",)
@@ -43,13 +47,34 @@ class MultiLabel(LabelTask):
         return replace(instance.unlabeled(), labels=self.class_names(text))
 
     @overrides
+    def is_labeled(self, instance: Instance) -> bool:
+        return instance.labels is not None
+
+    @overrides
+    def classes_in(self, instance: Instance) -> tuple[str, ...]:
+        return instance.labels or ()
+
+    @overrides
+    def read(self, written: str) -> str:
+        # A semicolon, since names hold commas more often, and a CSV file would need quotes
+        names: Any = [name for name in written.split(SEPARATOR) if name.strip()] or [""]
+        if written.lstrip().startswith("["):
+            try:
+                names = json.loads(written)
+            except ValueError:
+                return written
+        is_plain = all(isinstance(name, str) and name.strip() for name in names)
+        return tags_text(names) if is_plain else written
+
+    @overrides
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
         try:
             names = json.loads(text)
         except ValueError:
             names = None
         if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
-            return f'expected a JSON array of class names such as ["cat", "dog"], found {text}'
+            shown = '["cat", "dog"] or cat; dog, [] for none'
+            return f"expected class names such as {shown}, found {text}"
         for name in names:
             if classes is not None and class_name(name) not in classes:
                 return f"{repr_json(name)} is no class{did_you_mean(name, classes)}"

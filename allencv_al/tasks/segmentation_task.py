@@ -38,6 +38,10 @@ class Segmentation(LabelTask):
         return json.dumps({"png": instance.mask.as_posix()}, ensure_ascii=False)
 
     @overrides
+    def is_labeled(self, instance: Instance) -> bool:
+        return instance.mask is not None
+
+    @overrides
     def labeled(self, instance: Instance, text: str) -> Instance:
         fault = self.problem(text)
         if fault is not None:

@@ -11,7 +11,7 @@ from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common.files.json_values import repr_json
-from allencv_al.common.names import did_you_mean
+from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import LabelTask
 
@@ -28,6 +28,10 @@ class SingleLabel(LabelTask):
     def labeled(self, instance: Instance, text: str) -> Instance:
         # Masks and boxes stay: a model of the user's own may take them beside the class
         return replace(instance, label=text)
+
+    @overrides
+    def read(self, written: str) -> str:
+        return class_name(written)
 
     @overrides
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:

@@ -11,11 +11,14 @@ from fixtures.table_files import write
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
+from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
 from allencv_al.labels.label_store import LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
+from allencv_al.selection.known_labels import check_known_labels
 from allencv_al.selection.select_inputs import read_pool, separate
+from allencv_al.tasks import label_task
 
 
 def labels(labeled: list[Instance]) -> dict[str, str | None]:
@@ -55,6 +58,27 @@ def test_labeled_images_that_are_not_there_are_told(
     assert len(labeled) == 2 and "b.jpg" in {item.id for item in rest}
     assert "moved.csv: 1 labeled images are not there, so their labels" in caplog.text
     assert "line 2: " in caplog.text and "1.jpg" not in caplog.text
+
+
+def test_several_classes_are_written_in_the_ways_of_their_task(photos: Path) -> None:
+    """As people write them, as programs do, and none of the classes, which is a label, too."""
+    task = label_task("multi_label")
+    cells = ["dog; cat", '"[""cat"", ""dog""]"', "cat", "[]"]
+    names = ["b.jpg", "a/1.jpg", "a/2.PNG", "a-.webp"]
+    rows = [f"photos/{name},{cell}" for name, cell in zip(names, cells, strict=True)]
+    table = write("t.csv", "path,label", *rows[:3])
+    rest, labeled = separate(read_pool("photos"), table, task)
+    found = [("cat", "dog"), ("cat", "dog"), ("cat",)]
+    assert [item.labels for item in labeled] == found and len(rest) == 1
+    vocabulary = Vocabulary.from_instances([Instance("x", b"", "cat")])
+    with pytest.raises(DataError, match=r'"dog" \(2 images\)'):
+        check_known_labels(labeled, vocabulary, table, task)
+    write("none.csv", "path,label", rows[3], "./photos/a-.webp,cat")
+    with pytest.raises(DataError) as error:
+        separate(read_pool("photos"), "none.csv", task)
+    assert "line 3: a-.webp is cat here and (none) in line 2" in str(error.value).replace(
+        "photos/", ""
+    )
 
 
 def test_a_link_to_a_labeled_image_is_that_image(photos: Path) -> None:

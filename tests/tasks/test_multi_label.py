@@ -16,6 +16,28 @@ def test_the_order_of_classes_makes_no_other_label():
     assert TASK.text_of(instance) == '["cat", "dog"]'
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("cat", '["cat"]'),
+        ("dog; cat", '["cat", "dog"]'),
+        ("cat;cat;", '["cat"]'),
+        ('["dog","cat"]', '["cat", "dog"]'),
+        ('["a; b"]', '["a; b"]'),
+        ("[]", "[]"),
+    ],
+)
+def test_a_person_may_write_a_label_in_a_shorter_way(written, text):
+    assert TASK.read(written) == text
+    assert TASK.problem(text) is None
+
+
+@pytest.mark.parametrize("written", ["[cat]", ";", '["cat", 3]'])
+def test_what_cannot_be_read_is_explained(written):
+    assert TASK.read(written) == written
+    assert str(TASK.problem(written)).endswith(f"found {written}")
+
+
 def test_none_of_the_classes_is_a_label():
     instance = TASK.labeled(Instance("a", b""), "[]")
     assert (instance.labels, instance.is_labeled) == ((), True)

@@ -17,6 +17,7 @@ from allencv_al.data.image_io import ImageInput
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.tasks.base import LabelTask
 
 logger = logging.getLogger(__name__)
 
@@ -77,18 +78,21 @@ def _twice(ids: Sequence[str]) -> str:
     return f"images: duplicate ids: {listed(ids)}"
 
 
-def labeled_instances(labeled: Labeled, instances: Sequence[Instance]) -> list[Instance]:
+def labeled_instances(
+    labeled: Labeled, instances: Sequence[Instance], task: LabelTask
+) -> list[Instance]:
     """Return the labeled images as instances with labels.
 
     Args:
         labeled: Instances with labels, or labels by the ids of `instances`.
         instances: The images that were given to choose from.
+        task: The kind of labels.
 
     Raises:
         DataError: A label is missing, an id occurs twice or is not among the images.
     """
     if not isinstance(labeled, Mapping):
-        unlabeled = [instance.id for instance in labeled if instance.label is None]
+        unlabeled = [instance.id for instance in labeled if not task.is_labeled(instance)]
         if unlabeled:
             raise DataError(
                 f"labeled: expected a label for each, found none of {listed(unlabeled)}"
@@ -98,20 +102,23 @@ def labeled_instances(labeled: Labeled, instances: Sequence[Instance]) -> list[I
     absent = [id for id in labeled if id not in by_id]
     if absent:
         raise DataError(f"labeled: expected ids of the images, found others: {listed(absent)}")
-    return [replace(by_id[id], label=label) for id, label in labeled.items()]
+    return [task.labeled(by_id[id], label) for id, label in labeled.items()]
 
 
-def class_indices(instances: Sequence[Instance], vocab: Vocabulary) -> NDArray[np.int64]:
-    """Return the class index of each labeled instance, int64 `[L]`.
+def class_indices(
+    instances: Sequence[Instance], vocab: Vocabulary, task: LabelTask
+) -> NDArray[np.int64]:
+    """Return the class index of each labeled instance, int64 `[L]`; -1 where it has not one class.
 
     A class that is new to the model is no error, because the next training will know it: new
     classes get the numbers after the known ones.
     """
     names = vocab.get_index_to_token_vocabulary(LABEL_NAMESPACE)
     index_of = {name: index for index, name in names.items()}
-    unknown = sorted({str(instance.label) for instance in instances} - set(index_of))
+    classes = [task.classes_in(instance) for instance in instances]
+    unknown = sorted({name for found in classes for name in found} - set(index_of))
     if unknown:
         logger.warning("the model has no class %s; it has %s", listed(unknown), listed([*index_of]))
     index_of |= {name: len(names) + place for place, name in enumerate(unknown)}
-    indices = [index_of[str(instance.label)] for instance in instances]
+    indices = [index_of[found[0]] if len(found) == 1 else -1 for found in classes]
     return np.array(indices, dtype=np.int64)
