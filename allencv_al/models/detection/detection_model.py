@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from overrides import overrides
 from torch import Tensor
+from torchvision.models.detection import FCOS, RetinaNet
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.ssd import SSD
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from allencv_al.common.errors import ConfigurationError
@@ -17,6 +21,8 @@ from allencv_al.metrics.mean_average_precision import MeanAveragePrecision
 from allencv_al.metrics.numbers import Average
 from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.regularizers import RegularizerApplicator
+from allencv_al.tasks.detection_task import sigmoid_class_scores
+from allencv_al.tasks.single_label import softmax_scores
 
 Detections = list[dict[str, Tensor]]
 
@@ -83,7 +89,8 @@ class DetectionModel(Model):
     ) -> dict[str, Any]:
         """Return `loss` in training; in evaluation for each image `boxes`, `scores` and `labels`.
 
-        Boxes are float `[n, 4]`: left, top, right, bottom in pixels of the image.
+        Boxes are float `[n, 4]`: left, top, right, bottom in pixels of the image. `doubts`,
+        `[n, 3]`, is how uncertain the class of each is, in the columns of `UNIT_SCORES`.
 
         Args:
             image: Images `[B, 3, H, W]`, float, 0 to 1: the network normalizes them itself.
@@ -186,9 +193,15 @@ class DetectionModel(Model):
         return losses
 
     def _detect(self, images: list[Tensor]) -> Detections:
-        """Return the detections, with class indices from 0."""
-        found: Detections = self.network(images)
-        return [{**one, "labels": one["labels"] - 1} for one in found]
+        """Return the detections, with class indices from 0, and how uncertain each is."""
+        with _class_heads(self.network) as heads:
+            found: Detections = self.network(images)
+        if not heads:  # a network of another kind
+            return [{**one, "labels": one["labels"] - 1} for one in found]
+        return [
+            {**one, "labels": one["labels"] - 1, "doubts": head.doubts(one)}
+            for one, head in zip(found, heads, strict=True)
+        ]
 
     def _training_outputs(self, images: list[Tensor], targets: Detections) -> dict[str, Any]:
         parts = self._losses_of(images, targets)
@@ -211,6 +224,76 @@ class DetectionModel(Model):
             _check_boxes(place, corners, labels, self.num_labels)
             targets.append({"boxes": corners.float(), "labels": labels + 1})
         return targets
+
+
+class _ClassHead:
+    """The class scores of all candidates of an image, most of which are no detections.
+
+    torchvision returns one score for each detection and drops the scores of the other classes.
+
+    Args:
+        logits: Scores `[rows, C + 1]` with the background at 0.
+        has_softmax: Whether they are those before a softmax, and not before sigmoids.
+        centerness: Where each score is multiplied by it: before the sigmoid, `[rows, 1]`.
+    """
+
+    def __init__(self, logits: Tensor, has_softmax: bool, centerness: Tensor | None) -> None:
+        self._logits = logits
+        self._has_softmax = has_softmax
+        self._scores = logits.softmax(dim=-1) if has_softmax else logits.sigmoid()
+        if centerness is not None:
+            self._scores = (self._scores * centerness.sigmoid()).sqrt()
+
+    def doubts(self, found: Mapping[str, Tensor]) -> Tensor:
+        """Return the uncertainty of each detection, `[n, len(UNIT_SCORES)]`.
+
+        Args:
+            found: The detections of the image, as torchvision returns them.
+        """
+        # A detection is the candidate with its score: dropping the others has changed no number
+        gaps = (self._scores[:, found["labels"]] - found["scores"]).abs()
+        logits = self._logits[gaps.argmin(dim=0)] if gaps.numel() else self._logits[:0]
+        if self._has_softmax:
+            return softmax_scores(logits)
+        # FCOS and RetinaNet have a column for the background, which nothing trains
+        return sigmoid_class_scores(logits[:, 1:])
+
+
+@contextmanager
+def _class_heads(network: Any) -> Iterator[list[_ClassHead]]:
+    """Fill a list with the class scores of each image that a detector sees within the block.
+
+    Args:
+        network: A detector of torchvision; the list of another one stays empty.
+    """
+    heads: list[_ClassHead] = []
+    counts: list[int] = []
+
+    def of_one_stage(head: Any, inputs: Any, outputs: Mapping[str, Tensor]) -> None:
+        centers: Any = outputs.get("bbox_ctrness", [None] * len(outputs["cls_logits"]))
+        for logits, centerness in zip(outputs["cls_logits"], centers, strict=True):
+            heads.append(_ClassHead(logits, isinstance(network, SSD), centerness))
+
+    def before_second_stage(head: Any, inputs: tuple[Any, ...]) -> None:
+        counts[:] = [len(proposals) for proposals in inputs[1]]
+
+    def of_second_stage(head: Any, inputs: Any, outputs: tuple[Tensor, Tensor]) -> None:
+        heads.extend(_ClassHead(logits, True, None) for logits in torch.split(outputs[0], counts))
+
+    if isinstance(network, FCOS | RetinaNet | SSD):
+        hooks = [network.head.register_forward_hook(of_one_stage)]
+    elif isinstance(network, GeneralizedRCNN):
+        hooks = [
+            network.roi_heads.register_forward_pre_hook(before_second_stage),
+            network.roi_heads.box_predictor.register_forward_hook(of_second_stage),
+        ]
+    else:
+        hooks = []
+    try:
+        yield heads
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class SameSize(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision has no types

@@ -120,3 +120,59 @@ def test_images_keep_their_size_inside_unless_one_is_given() -> None:
     assert inside() == (64, 64)
     assert inside(min_size=96) == inside(max_size=96) == (96, 96)
     assert inside(min_size=200, max_size=128) == (224, 224)  # multiples of 32
+
+
+RCNN = {
+    "type": "faster_rcnn",
+    "rpn": {"type": "rpn", "backbone": PYRAMID, "post_nms_top_n": 40},
+    "roi_box_head": {"feature_extractor": {"type": "flatten"}, "decoder_thresh": 0.01},
+}
+SOFTMAX = ("faster_rcnn", "ssdlite")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "fcos", "backbone": PYRAMID, "score_thresh": 0.0},
+        {"type": "retinanet", "backbone": PYRAMID, "score_thresh": 0.0},
+        RCNN,
+        {"type": "ssdlite"},
+    ],
+    ids=lambda config: config["type"],
+)
+def test_doubts_come_from_the_class_scores_behind_each_detection(config: Any) -> None:
+    torch.manual_seed(0)
+    model: Any = Model.from_params(config, vocab=NAMES).eval()
+    network = model.network
+    for one in network.parameters():  # untrained heads score all places alike
+        one.data.add_(torch.randn(one.shape) * 0.02)
+    seen: list[Any] = []
+    head = network.roi_heads.box_predictor if config is RCNN else network.head
+    head.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs))
+    with torch.no_grad():
+        outputs = model(IMAGES[:1])
+    logits = seen[0][0] if config is RCNN else seen[0]["cls_logits"][0]
+    centers = seen[0]["bbox_ctrness"][0].sigmoid() if config["type"] == "fcos" else None
+    found = list(zip(*(outputs[name][0] for name in ("scores", "labels", "doubts")), strict=True))
+    assert len(found) > 5
+    for score, label, doubts in found[:6]:
+        shares = logits.softmax(-1) if config["type"] in SOFTMAX else logits.sigmoid()
+        own = shares if centers is None else (shares * centers).sqrt()
+        column = int(label) + 1
+        row = min(range(len(own)), key=lambda n: abs(float(own[n, column] - score)))
+        parts = shares[row]
+        if config["type"] not in SOFTMAX:  # without the column of the background
+            parts = torch.stack([parts[1:], 1 - parts[1:]])
+        p = sorted(parts.reshape(-1, parts.shape[-1])[0].tolist(), reverse=True)
+        entropy = -float((parts * parts.log()).sum())
+        expected = [1 - p[0], 1 - (p[0] - p[1]), entropy]
+        assert doubts.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_uncertainty_of_an_image_is_the_sum_over_its_detections() -> None:
+    model = build(score_thresh=0.05).eval()
+    with torch.no_grad():
+        outputs = model(IMAGES)
+        scores = model.task.unit_scores(outputs)
+    assert scores.shape == (2, 3) and len(outputs["doubts"][0]) > 0
+    torch.testing.assert_close(scores[0], outputs["doubts"][0].sum(dim=0))
