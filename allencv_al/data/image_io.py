@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from allencv_al.common.errors import ImageDecodeError, machine_fault
+from allencv_al.data.drawn_masks import DrawnMask
 from allencv_al.data.image_formats import FormatError, cicp, load, opened
 from allencv_al.data.image_pixels import WIDE_GRAY, on_white, orientation, rgb_pixels, upright
 
@@ -164,14 +165,15 @@ def image_frame(source: str | Path | bytes) -> ImageFrame:
 
 
 def load_mask(
-    source: ImageInput | NDArray[np.integer[Any]], max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ImageInput | NDArray[np.integer[Any]] | DrawnMask,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """Read a mask as one class index per pixel.
 
     Args:
         source: A palette picture (its indices are the classes), a gray one (its values are), a
-            1-bit one (0 and 1), an RGB one whose three channels are equal, or an integer array
-            `[H, W]`. Class indices are 0..255.
+            1-bit one (0 and 1), an RGB one whose three channels are equal, an integer array
+            `[H, W]`, or a mask that is drawn from regions. Class indices are 0..255.
         max_pixels: Refuse a larger picture, by its header, before any pixel is decoded.
 
     Returns:
@@ -183,6 +185,11 @@ def load_mask(
     """
     if isinstance(source, np.ndarray):
         return _class_indices(source, _array_name(source))
+    if isinstance(source, DrawnMask):
+        try:
+            return source.pixels()
+        except ValueError as error:
+            raise ImageDecodeError(source.name, str(error)) from None
     with _decoding(source), opened(source) as image:
         _check_size(image, max_pixels)
         load(image)
@@ -192,8 +199,10 @@ def load_mask(
         return _class_indices(np.array(turned), source_name(source))
 
 
-def source_name(source: ImageInput) -> str:
+def source_name(source: ImageInput | DrawnMask) -> str:
     """Return the name of a source for error messages."""
+    if isinstance(source, DrawnMask):
+        return source.name
     if isinstance(source, np.ndarray):
         return _array_name(source)
     if isinstance(source, Image.Image):

@@ -21,6 +21,7 @@ from allencv_al.common.errors import (
 )
 from allencv_al.common.names import class_name
 from allencv_al.common.progress import track
+from allencv_al.data.drawn_masks import DrawnMask
 from allencv_al.data.image_io import load_image, load_mask, load_reduced
 from allencv_al.data.image_io import source_name as name_of
 
@@ -49,7 +50,7 @@ class Instance:
         image: The place of the pixels, or the pixels themselves (uint8 `[H, W, 3]` or `[H, W]`).
         label: Class name; None when the item is unlabeled. It is kept in its one spelling, without
             blanks around it and in Unicode's composed form (NFC); blanks alone are no label.
-        mask: Class indices per pixel: a file, or an integer array `[H, W]`.
+        mask: Class indices per pixel: a file, an integer array `[H, W]`, or regions that are drawn.
         boxes: Boxes as `(x_min, y_min, x_max, y_max)` in pixels of the upright image.
         box_labels: One class name per box, in its one spelling too.
         keypoints: Points as `(x, y)` in pixels of the upright image, or `(x, y, visibility)`; or
@@ -62,7 +63,7 @@ class Instance:
     id: str
     image: ImageInput
     label: str | None = None
-    mask: Path | NDArray[np.integer[Any]] | None = None
+    mask: Path | NDArray[np.integer[Any]] | DrawnMask | None = None
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
     box_labels: tuple[str, ...] | None = None
     keypoints: Points | tuple[Points, ...] | None = None
@@ -243,7 +244,7 @@ def _image(instance: Instance, reading: Reading) -> NDArray[np.uint8]:
 def _fitting_mask(
     instance: Instance, image: NDArray[np.uint8], max_pixels: int
 ) -> NDArray[np.uint8]:
-    source = cast("Path | NDArray[np.uint8]", instance.mask)
+    source = cast("Path | NDArray[np.uint8] | DrawnMask", instance.mask)
     mask = load_mask(source, max_pixels)
     if mask.shape != image.shape[:2]:
         (height, width), (image_height, image_width) = mask.shape, image.shape[:2]

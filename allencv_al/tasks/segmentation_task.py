@@ -8,10 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from overrides import overrides
 from torch import Tensor
 
 from allencv_al.common.errors import DataError
+from allencv_al.data.drawn_masks import DrawnMask, Region, layers_of
+from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import LabelTask
 from allencv_al.tasks.single_label import softmax_scores
@@ -21,8 +25,9 @@ from allencv_al.tasks.single_label import softmax_scores
 class Segmentation(LabelTask):
     """A class for every pixel.
 
-    The text of a label names the PNG file of the mask: `{"png": "masks/a.png"}`. Its pixels are
-    class indices.
+    The text of a label names the PNG file of the mask, `{"png": "masks/a.png"}`, whose pixels are
+    class indices; or it holds the mask, `{"size": [height, width], "counts": {"1": "..."}}`: for
+    each class index but 0 its pixels as the compressed `counts` of COCO.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("mask",)
@@ -34,7 +39,7 @@ class Segmentation(LabelTask):
         if instance.mask is None:
             return None
         if not isinstance(instance.mask, Path):
-            raise DataError(f"{instance.id}: a mask in memory has no file to name as its label")
+            return mask_text(load_mask(instance.mask))
         return json.dumps({"png": instance.mask.as_posix()}, ensure_ascii=False)
 
     @overrides
@@ -46,7 +51,9 @@ class Segmentation(LabelTask):
         fault = self.problem(text)
         if fault is not None:
             raise DataError(f"{instance.id}: {fault}")
-        return replace(instance.unlabeled(), mask=Path(json.loads(text)["png"]))
+        value = json.loads(text)
+        mask = Path(value["png"]) if "png" in value else _drawn_mask(instance.id, value)
+        return replace(instance.unlabeled(), mask=mask)
 
     @overrides
     def problem(self, text: str, classes: Collection[str] | None = None) -> str | None:
@@ -54,15 +61,44 @@ class Segmentation(LabelTask):
             value = json.loads(text)
         except ValueError:
             value = None
-        if not isinstance(value, dict) or not isinstance(value.get("png"), str):
-            return f'expected the file of a mask such as {{"png": "masks/a.png"}}, found {text}'
+        if isinstance(value, dict) and isinstance(value.get("png"), str):
+            return None
+        if not isinstance(value, dict) or not {"size", "counts"} <= set(value):
+            return (
+                'expected the file of a mask such as {"png": "masks/a.png"}, or size and counts, '
+                f"found {text[:80]}"
+            )
+        try:
+            _drawn_mask("", value).pixels()
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            return f"expected a mask of size and counts: {error}"
         return None
 
     @overrides
     def shown(self, text: str) -> str:
-        return Path(json.loads(text)["png"]).name
+        value = json.loads(text)
+        if "png" in value:
+            return Path(value["png"]).name
+        return f"classes {', '.join(value['counts'])}" if value["counts"] else "background"
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
         # [B, C, H, W] to [B, H, W, 3]; the mean over the pixels
         return softmax_scores(outputs["logits"].movedim(1, -1)).mean(dim=(1, 2))
+
+
+def mask_text(mask: NDArray[np.uint8]) -> str:
+    """Return the text of a label that holds a mask `[H, W]` of class indices."""
+    height, width = mask.shape
+    counts = {str(index): region.counts for index, region in layers_of(mask)}
+    return json.dumps({"size": [height, width], "counts": counts})
+
+
+def _drawn_mask(name: str, value: Mapping[str, Any]) -> DrawnMask:
+    height, width = map(int, value["size"])
+    layers = tuple(
+        (int(index), Region(counts=str(counts))) for index, counts in value["counts"].items()
+    )
+    if not all(0 <= index <= 255 for index, _ in layers):
+        raise ValueError(f"class indices are 0..255, found {', '.join(value['counts'])}")
+    return DrawnMask(name, (width, height), layers)

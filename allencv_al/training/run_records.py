@@ -30,6 +30,7 @@ from allencv_al.common.files.atomic_file import write_json
 from allencv_al.common.names import counted, listed
 from allencv_al.common.user_code import changed_code
 from allencv_al.data.dataset_readers.base import Dataset
+from allencv_al.data.drawn_masks import DrawnMask
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.archive_contents import installed_versions
@@ -202,6 +203,8 @@ def _entry(item: Instance) -> list[Any]:
 def _content(value: Any) -> str:
     if isinstance(value, str | Path):
         return _file_content(Path(value))
+    if isinstance(value, DrawnMask):
+        value = repr(value.layers).encode()
     content = value if isinstance(value, bytes) else np.ascontiguousarray(value)
     size = len(content) if isinstance(content, bytes) else "x".join(map(str, content.shape))
     return f"{size}:{_digest(content)}"

@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from allencv_al.common.errors import DataError
+from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import label_task
 from allencv_al.tasks.single_label import softmax_scores
@@ -16,7 +19,31 @@ def test_scores_are_means_over_the_pixels():
         assert row.tolist() == pytest.approx(torch.stack(pixels).mean(0).tolist(), abs=1e-6)
 
 
-def test_a_mask_without_a_file_is_no_label_to_store():
-    item = Instance("a", b"", mask=np.zeros((2, 2), np.uint8))
-    with pytest.raises(DataError, match="a: a mask in memory has no file"):
-        label_task("segmentation").text_of(item)
+def test_a_mask_in_memory_is_a_label_of_its_pixels():
+    mask = np.array([[0, 1, 255], [2, 2, 0]], np.uint8)
+    task, item = label_task("segmentation"), Instance("a", b"", mask=mask)
+    text = task.text_of(item)
+    assert json.loads(text)["size"] == [2, 3]
+    assert task.problem(text) is None
+    labeled = task.labeled(Instance("a", b""), text)
+    assert (load_mask(labeled.mask) == mask).all()
+    assert task.text_of(labeled) == text
+    assert task.shown(text) == "classes 1, 2, 255"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat",
+        "[]",
+        '{"size": [2, 3]}',
+        '{"size": [2], "counts": {}}',
+        '{"size": [2, 3], "counts": {"1": "03"}}',
+        '{"size": [2, 3], "counts": {"256": "06"}}',
+        '{"size": [2, 3], "counts": {"cat": "06"}}',
+        '{"size": [2, 3], "counts": []}',
+    ],
+)
+def test_a_text_that_is_no_mask_is_refused(text):
+    with pytest.raises(DataError, match=r"a: expected (the file of )?a mask"):
+        label_task("segmentation").labeled(Instance("a", b""), text)
