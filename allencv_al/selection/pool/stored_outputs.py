@@ -333,15 +333,17 @@ def outputs_of_embeddings(
     needs: Collection[str],
     mc_samples: int = 20,
     seed: int = 0,
+    is_scaled: bool = False,
 ) -> PoolOutputs:
     """Return the outputs that scoring the images would give, without decoding them.
 
     Args:
         model: A model that `takes_embeddings`.
-        known: The items with their `embeddings` before the model's scaling.
+        known: The items with their `embeddings`.
         needs: Some of `logits`, `mc_logits`, `embeddings`.
         mc_samples: Number of members of `mc_logits`.
         seed: Seed of their dropout masks.
+        is_scaled: Whether the embeddings have gone through the model's scaling.
     """
     assert known.embeddings is not None
     # The caller may be in the middle of a training
@@ -349,29 +351,35 @@ def outputs_of_embeddings(
     model.eval()
     try:
         with torch.no_grad(), flushed_denormals(), ConsistentDropout(model, seed) as dropout:
-            logits = _logits(model, known) if "logits" in needs else None
+            logits = _logits(model, known, is_scaled) if "logits" in needs else None
             members = []
             for member in range(mc_samples if "mc_logits" in needs else 0):
                 dropout.use(member)
-                members.append(_logits(model, known))
+                members.append(_logits(model, known, is_scaled))
     finally:
         model.train(was_training)
+    embeddings = None
+    if "embeddings" in needs:
+        embeddings = known.embeddings if is_scaled else scaled_embeddings(model, known.embeddings)
     return PoolOutputs(
         known.ids,
         logits=logits,
         mc_logits=np.stack(members, axis=1) if members else None,
-        embeddings=scaled_embeddings(model, known.embeddings) if "embeddings" in needs else None,
+        embeddings=embeddings,
         unreadable=known.unreadable,
         cost=known.cost,
     )
 
 
-def _logits(model: Model, known: PoolOutputs) -> NDArray[np.float32]:
+def _logits(model: Model, known: PoolOutputs, is_scaled: bool) -> NDArray[np.float32]:
     assert known.embeddings is not None
     device = next(model.parameters(), torch.empty(0)).device
     blocks = []
     for part in slices(len(known.ids), _ROWS_AT_A_TIME):
-        rows = np.array(scaled_embeddings(model, known.embeddings[part]), dtype=np.float32)
+        rows = known.embeddings[part]
+        if not is_scaled:
+            rows = scaled_embeddings(model, rows)
+        rows = np.array(rows, dtype=np.float32)  # a model may change its input
         outputs = model(embedding=torch.from_numpy(rows).to(device))
         blocks.append(outputs["logits"].float().cpu().numpy())
     if not blocks:
