@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "page",
     )
     parser.add_argument(
+        "--task",
+        metavar="NAME",
+        help="kind of the labels: detection for boxes (default: one class per image, or that of "
+        "the labeling)",
+    )
+    parser.add_argument(
         "-s",
         "--labeling-dir",
         type=Path,
@@ -127,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
     with LabelingStore(folder / LABELING_NAME) as store:
         _check_is_alone(store, source)
         if not is_run:
+            if args.task is not None:
+                store.values.set_task(args.task)
             fill(store, args, pool)
         return _serve(args, store, folder, None if is_run else folder / LABELS_NAME)
 
@@ -149,6 +157,7 @@ def _check_options(args: argparse.Namespace) -> None:
 def _check_run_options(args: argparse.Namespace, source: Path) -> None:
     given = {
         "--classes": bool(args.classes),
+        "--task": args.task is not None,
         "--labeling-dir": args.labeling_dir is not None,
         "--labels-per-image": args.labels_per_image is not None,
         "--audit": args.audit is not None,

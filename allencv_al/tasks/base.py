@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -100,6 +100,15 @@ class LabelTask(Registrable):
     def class_names(self, text: str) -> tuple[str, ...]:
         """Return the class names in a label, in order, repeated as often as they occur there."""
         return ()
+
+    def renamed(self, text: str, rename: Callable[[str], str]) -> str:
+        """Return a label with other names for its classes.
+
+        Args:
+            text: The text of the label.
+            rename: Returns the new name of a class.
+        """
+        return text
 
     def shown(self, text: str) -> str:
         """Return the label as a person reads it."""

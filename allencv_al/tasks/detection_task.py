@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -88,6 +88,10 @@ class Detection(LabelTask):
     @overrides
     def class_names(self, text: str) -> tuple[str, ...]:
         return tuple(box["label"] for box in json.loads(text))
+
+    @overrides
+    def renamed(self, text: str, rename: Callable[[str], str]) -> str:
+        return boxes_text({**box, "label": rename(box["label"])} for box in json.loads(text))
 
     @overrides
     def shown(self, text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -83,6 +83,10 @@ class MultiLabel(LabelTask):
     @overrides
     def class_names(self, text: str) -> tuple[str, ...]:
         return tuple(json.loads(text))
+
+    @overrides
+    def renamed(self, text: str, rename: Callable[[str], str]) -> str:
+        return tags_text(map(rename, self.class_names(text)))
 
     @overrides
     def shown(self, text: str) -> str:

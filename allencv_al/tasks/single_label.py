@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -42,6 +42,10 @@ class SingleLabel(LabelTask):
     @overrides
     def class_names(self, text: str) -> tuple[str, ...]:
         return (text,)
+
+    @overrides
+    def renamed(self, text: str, rename: Callable[[str], str]) -> str:
+        return rename(text)
 
     @overrides
     def stratum(self, text: str) -> str:

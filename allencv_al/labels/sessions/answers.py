@@ -18,6 +18,7 @@ from allencv_al.labels.label_store import (
     NewLabel,
 )
 from allencv_al.labels.sessions.agreement import NOT_UNDONE, update_agreed_label
+from allencv_al.labels.sessions.label_values import LabelValueStore
 from allencv_al.labels.sessions.schema import PAGE
 
 _COLUMNS = (
@@ -38,8 +39,10 @@ class NewAnswer:
         client_key: A unique key chosen by the client, so that sending twice stores once.
         item: The item's number.
         kind: The kind of decision.
-        class_id: The class, if `kind` is LABEL.
+        class_id: The class, if `kind` is LABEL; or the number of another label.
         seconds: Time spent on the decision.
+        text: In place of `class_id`, a label that is more than one class, with numbers of classes
+            (`c3`) in place of names.
     """
 
     annotator: str
@@ -48,6 +51,7 @@ class NewAnswer:
     kind: LabelKind
     class_id: int | None = None
     seconds: float | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Answer:
         event_id: Its number; higher is later.
         item: The item's number.
         kind: The kind of decision.
-        class_id: The class, if `kind` is LABEL.
+        class_id: The class, if `kind` is LABEL; or the number of another label.
         annotator: The author.
         source: `page` or `review`.
         seconds: Time spent on the decision.
@@ -82,10 +86,12 @@ class AnswerStore:
 
     Args:
         database: Of the labeling.
+        values: The labels that are more than one class.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, values: LabelValueStore) -> None:
         self._database = database
+        self._values = values
         self._events = LabelStore(database, PER_ANNOTATOR)
 
     def add(self, new: NewAnswer, is_first: bool = False, is_imported: bool = False) -> Answer:
@@ -108,12 +114,14 @@ class AnswerStore:
         with self._database.transaction() as connection:
             is_known = "SELECT 1 FROM label_event WHERE client_key = ?"
             if connection.execute(is_known, (new.client_key,)).fetchone():
-                event = add_event(connection, self._events, new, PAGE)  # adds nothing, only checks
+                event = add_event(
+                    connection, self._events, self._values, new, PAGE
+                )  # adds nothing, only checks
                 return self._answer(event.event_id)
             labels_per_image = check_is_open(connection, new.item)
             if not is_imported:
                 _check_takes_answer(connection, new, is_first, labels_per_image)
-            event = add_event(connection, self._events, new, PAGE)
+            event = add_event(connection, self._events, self._values, new, PAGE)
             _set_standing(connection, new.item, new.annotator, event.event_id)
             # The lease has served its purpose; kept, it would count as a second annotator
             connection.execute(
@@ -217,13 +225,18 @@ def check_is_open(connection: sqlite3.Connection, item: int) -> int:
 
 
 def add_event(
-    connection: sqlite3.Connection, events: LabelStore, new: NewAnswer, source: str
+    connection: sqlite3.Connection,
+    events: LabelStore,
+    values: LabelValueStore,
+    new: NewAnswer,
+    source: str,
 ) -> LabelEvent:
     """Append the label event of an answer; the event's round is the item's batch.
 
     Args:
         connection: In a transaction.
         events: The log.
+        values: The labels that are more than one class.
         new: The answer.
         source: `page` or `review`.
 
@@ -234,12 +247,13 @@ def add_event(
     row = connection.execute("SELECT id, batch FROM item WHERE item = ?", (new.item,)).fetchone()
     if row is None:
         raise LabelConflict(f"there is no item {new.item}")
-    label = None
-    if new.class_id is not None:
-        label = str(new.class_id)
-        known = "SELECT 1 FROM class WHERE class_id = ?"
-        if not connection.execute(known, (new.class_id,)).fetchone():
-            raise LabelConflict(f"there is no class {new.class_id}")
+    number = new.class_id
+    if new.text is not None:
+        number = values.number(connection, new.text)
+    elif number is not None:
+        found = connection.execute("SELECT name FROM class WHERE class_id = ?", (number,))
+        values.check_is_label(found.fetchone(), number)
+    label = None if number is None else str(number)
     event = NewLabel(
         *(row[0], label, new.annotator, row[1], source, new.kind, new.client_key, new.seconds)
     )
@@ -256,8 +270,10 @@ def _check_takes_answer(
     ).fetchone()
     # Two windows of one annotator show the same image: the second must not overwrite in silence
     if is_first and mine is not None and mine[0] != LabelKind.SKIP:
+        is_class = mine[1] is not None and mine[1].isprintable()  # a whole label would be long
+        said = mine[1] if is_class else mine[0]
         raise LabelConflict(
-            f"you have answered this image in another window meanwhile ({mine[1] or mine[0]}), and "
+            f"you have answered this image in another window meanwhile ({said}), and "
             "that answer stands"
         )
     [(answers,)] = connection.execute("SELECT answers FROM item WHERE item = ?", (new.item,))

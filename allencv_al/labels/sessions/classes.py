@@ -13,13 +13,15 @@ from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, warn_about_similar_names
 from allencv_al.labels.database import Database, is_encodable
 from allencv_al.labels.label_store import LabelConflict
+from allencv_al.labels.sessions.label_values import IS_CLASS, LabelValueStore
 
 MOST_CHARACTERS = 100
 
 # run.sqlite holds the names of finished rounds, which a renaming here could not follow
 _USED = (
     "SELECT 1 FROM item i JOIN batch b ON b.batch = i.batch "
-    "WHERE i.class_id = ? AND b.round IS NOT NULL AND NOT b.is_open LIMIT 1"
+    "JOIN class c ON c.class_id = i.class_id WHERE (i.class_id = ? OR c.name LIKE ?) "
+    "AND b.round IS NOT NULL AND NOT b.is_open LIMIT 1"
 )
 
 
@@ -62,22 +64,26 @@ class ClassStore:
 
     Args:
         database: Of the labeling.
+        values: The labels that are more than one class.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, values: LabelValueStore) -> None:
         self._database = database
+        self._values = values
 
     def all(self) -> list[LabelClass]:
         """Return the classes with their counts."""
-        rows = self._database.rows(
-            "SELECT c.class_id, c.name, count(i.item) FROM class c "
-            "LEFT JOIN item i ON i.class_id = c.class_id GROUP BY c.class_id ORDER BY c.class_id"
+        rows = self._database.rows(  # a constant
+            "SELECT c.class_id, c.name, count(i.item) FROM class c "  # noqa: S608
+            f"LEFT JOIN item i ON i.class_id = c.class_id WHERE {IS_CLASS} "
+            "GROUP BY c.class_id ORDER BY c.class_id"
         )
-        return [LabelClass(*row) for row in rows]
+        inside = self._values.class_counts()
+        return [LabelClass(number, name, count + inside[number]) for number, name, count in rows]
 
     def names(self) -> dict[int, str]:
         """Return the name of each class by its number."""
-        return dict(self._database.rows("SELECT class_id, name FROM class"))
+        return dict(self._database.rows(f"SELECT class_id, name FROM class WHERE {IS_CLASS}"))  # noqa: S608
 
     def add(self, names: Sequence[str], annotator: str) -> None:
         """Add classes; keep existing ones.
@@ -120,7 +126,7 @@ class ClassStore:
             old = _name_of(connection, class_id)
             if old == name:
                 return
-            if connection.execute(_USED, (class_id,)).fetchone():
+            if connection.execute(_USED, (class_id, _in_labels(class_id))).fetchone():
                 raise LabelConflict(
                     f"the class {repr_json(old)} has labels of rounds that are over, and keeps "
                     "its name"
@@ -137,8 +143,11 @@ class ClassStore:
         """
         with self._database.transaction() as connection:
             old = _name_of(connection, class_id)
-            used = "SELECT 1 FROM label_event WHERE label = ? LIMIT 1"
-            if connection.execute(used, (str(class_id),)).fetchone():
+            used = (
+                "SELECT 1 FROM label_event WHERE label = ? "
+                "UNION ALL SELECT 1 FROM class WHERE name LIKE ? LIMIT 1"
+            )
+            if connection.execute(used, (str(class_id), _in_labels(class_id))).fetchone():
                 raise LabelConflict(
                     f"the class {repr_json(old)} has been chosen, and stays; it can be renamed"
                 )
@@ -183,6 +192,11 @@ def check_class_name(name: str) -> str:
             f"the name of a class: expected 1 to {MOST_CHARACTERS} characters, found {len(text)}"
         )
     return text
+
+
+def _in_labels(class_id: int) -> str:
+    """Return the pattern of labels that are more than one class, and have this one."""
+    return f'\n%"c{class_id}"%'
 
 
 def _name_of(connection: sqlite3.Connection, class_id: int) -> str:

@@ -8,7 +8,7 @@ import platform
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,7 @@ from allencv_al.labels.label_table import write_label_table
 from allencv_al.labels.sessions.answers import AnswerStore
 from allencv_al.labels.sessions.classes import ClassStore
 from allencv_al.labels.sessions.items import ItemStore
+from allencv_al.labels.sessions.label_values import LabelValueStore
 from allencv_al.labels.sessions.leases import LeaseStore
 from allencv_al.labels.sessions.reviews import ReviewStore
 from allencv_al.labels.sessions.schema import CREATE_LABELING, LABELING_SCHEMA
@@ -42,7 +43,8 @@ class AgreedLabel:
         id: The image, as in the data.
         image: Its file, or its content.
         kind: Kind of the label; SKIP without an agreed label.
-        label: The name of the class, if `kind` is LABEL.
+        label: The text of the label, which is the name of a class unless the labeling has another
+            task; None unless `kind` is LABEL.
         annotator: The reviewer, or the first annotator with this answer; empty without an answer.
         seconds: Time that this annotator spent.
         time: Time of this annotator's decision, in seconds since 1970.
@@ -77,10 +79,11 @@ class LabelingStore:
         self.database = Database(path, LABELING_SCHEMA, create)
         self._clock = clock
         self._id: str | None = None
-        self.classes = ClassStore(self.database)
+        self.values = LabelValueStore(self.database)
+        self.classes = ClassStore(self.database, self.values)
         self.items = ItemStore(self.database)
-        self.answers = AnswerStore(self.database)
-        self.reviews = ReviewStore(self.database, self.answers)
+        self.answers = AnswerStore(self.database, self.values)
+        self.reviews = ReviewStore(self.database, self.answers, self.values)
         self.leases = LeaseStore(self.database, clock)
         self.counts = ProgressStore(self.database, clock)
         self.audit = AuditStore(self.database)
@@ -179,8 +182,8 @@ class LabelingStore:
 
     def agreed_labels(self, batch: int) -> list[AgreedLabel]:
         """Return the results of the items of a batch, in the order of asking."""
-        names = self.classes.names()
         items = self.items.items(batch)
+        texts = self.values.texts(item.class_id for item in items)
         numbers = [item.item for item in items]
         answers, decisions = self.answers.in_force(numbers), self.reviews.decisions(numbers)
         found = []
@@ -200,7 +203,7 @@ class LabelingStore:
                     id=item.id,
                     image=self.items.image(item) if item.image is not None else b"",
                     kind=kind,
-                    label=None if item.class_id is None else names[item.class_id],
+                    label=None if item.class_id is None else texts[item.class_id],
                     annotator="" if answer is None else answer.annotator,
                     seconds=None if answer is None else answer.seconds,
                     time=None if answer is None else answer.time,
@@ -220,11 +223,14 @@ class LabelingStore:
         """
         batch = self.items.batch()
         audit = self.audit.ids()
-        labeled = [
-            Instance(agreed.id, agreed.image, agreed.label, metadata=marked({}, agreed.id in audit))
-            for agreed in (self.agreed_labels(batch.batch) if batch is not None else ())
-            if agreed.kind is LabelKind.LABEL
-        ]
+        task, labeled = self.values.task, []
+        for agreed in self.agreed_labels(batch.batch) if batch is not None else ():
+            if agreed.kind is LabelKind.LABEL:
+                item = Instance(agreed.id, agreed.image, metadata=marked({}, agreed.id in audit))
+                text = str(agreed.label)
+                labeled.append(
+                    replace(item, label=text) if task is None else task.labeled(item, text)
+                )
         write_label_table(path, [], labeled)
         return len(labeled)
 

@@ -21,6 +21,7 @@ from allencv_al.labels.sessions.answers import (
     check_is_open,
 )
 from allencv_al.labels.sessions.items import SELECT_ITEM, Item, item_of
+from allencv_al.labels.sessions.label_values import LabelValueStore
 from allencv_al.labels.sessions.schema import REVIEW
 
 
@@ -64,10 +65,12 @@ class ReviewStore:
     Args:
         database: Of the labeling.
         answers: The answers.
+        values: The labels that are more than one class.
     """
 
-    def __init__(self, database: Database, answers: AnswerStore) -> None:
+    def __init__(self, database: Database, answers: AnswerStore, values: LabelValueStore) -> None:
         self._database = database
+        self._values = values
         self._answers = answers
         self._events = LabelStore(database, PER_ANNOTATOR)
 
@@ -136,7 +139,7 @@ class ReviewStore:
                 labels_per_image = check_is_open(connection, item)
                 # Keys are unique per event; `undo` finds those of one call by their prefix
                 new = NewAnswer(annotator, f"{client_key}:{item}", item, kind, class_id)
-                add_event(connection, self._events, new, REVIEW)
+                add_event(connection, self._events, self._values, new, REVIEW)
                 update_agreed_label(connection, item, labels_per_image)
         return len(numbers)
 

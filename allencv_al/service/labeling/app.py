@@ -121,6 +121,7 @@ class LabelingRoutes:
             annotator=annotator,
             needs_name=not is_named,
             title=self._app.title,
+            task=store.values.task_name,
             folder=_shown(store.database.path.parent, self._app.settings),
             batch=presenter.batch(batch),
             classes=presenter.classes(),
@@ -156,11 +157,13 @@ class LabelingRoutes:
     def guess(self, body: messages.GuessRequest) -> answers.GuessAnswer:
         """The model's prediction; only on request, because it biases."""
         item = self._store.items.item(number_of(body.item))
+        shown = self._presenter.guess(item)
         return answers.GuessAnswer(
             probabilities=[
                 answers.GuessedClass(class_name=name, probability=probability)
-                for name, probability in item.guess
-            ]
+                for name, probability in shown
+            ],
+            label=self._presenter.guessed_label(item),
         )
 
     def finish(self, body: messages.FinishRequest) -> answers.FinishedAnswer:
@@ -185,6 +188,7 @@ class LabelingRoutes:
             LabelKind(body.kind),
             optional_number(body.class_id),
             body.seconds,
+            body.label,
         )
         [stored] = self._presenter.answers([self._store.answers.add(new, body.is_first)])
         return answers.StoredAnswer(answer=stored, progress=self._progress(annotator))

@@ -17,6 +17,11 @@ class ImageAnswer(BaseModel):
     reason: str | None = Field(description="Why it was picked.")
     has_guess: bool = Field(description="Whether the model has looked at it.")
     lease_expires: float | None = Field(description="End of its lease, seconds since 1970.")
+    width: int | None = Field(
+        description="Pixels of the upright image, for places in it; null without need of them, or "
+        "for an image that does not open."
+    )
+    height: int | None
 
 
 class GivenAnswer(BaseModel):
@@ -29,7 +34,10 @@ class GivenAnswer(BaseModel):
     thumb_url: str
     kind: str
     class_id: str | None
-    class_name: str | None
+    class_name: str | None = Field(description="The label as a person reads it.")
+    label: str | None = Field(
+        description="The text of the label with ids of classes; null where it is one class."
+    )
     annotator: str
     seconds: float | None
     time: float
@@ -117,6 +125,7 @@ class SessionAnswer(BaseModel):
     annotator: str
     needs_name: bool = Field(description="Whether the page has to ask who labels.")
     title: str
+    task: str = Field(description="The kind of labels: `single_label`, `detection` ...")
     folder: str = Field(description="The folder with the labels, as the server names it.")
     batch: LabelBatchAnswer
     classes: list[ClassAnswer]
@@ -161,7 +170,8 @@ class ReviewedAnswer(BaseModel):
     decision: GivenAnswer | None
     kind: str | None = Field(description="Kind of the agreed label; null while there is none.")
     class_id: str | None
-    class_name: str | None
+    class_name: str | None = Field(description="The agreed label as a person reads it.")
+    label: str | None = Field(description="Its text with ids of classes; null for one class.")
     conflict: bool
 
 
@@ -215,6 +225,9 @@ class GuessAnswer(BaseModel):
     """The model's prediction for an image, most probable class first."""
 
     probabilities: list[GuessedClass]
+    label: str | None = Field(
+        description="The predicted label with ids of classes; null where it is one class."
+    )
 
 
 class FinishedAnswer(BaseModel):

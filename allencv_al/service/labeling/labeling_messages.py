@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 MOST_ITEMS = 6  # a page loads a few images ahead; more would be leased in vain
 MOST_LISTED = 200
 MOST_DECIDED = 1_000  # one transaction, during which other annotators wait
+MOST_LABEL = 100_000  # characters: a thousand boxes
 MOST_NAME = 10_000  # characters of an image id
 
 ItemId = Annotated[str, Field(pattern=r"^i[1-9][0-9]{0,15}$", description="An image: i1, i2 ...")]
@@ -50,6 +51,12 @@ class AnswerRequest(_LabelingRequest):
     item: ItemId
     kind: AnswerKind
     class_id: ClassId | None = Field(None, description="The class, if `kind` is `label`.")
+    label: str | None = Field(
+        None,
+        max_length=MOST_LABEL,
+        description="In place of `class_id`, where the session has a `task`: the text of the label "
+        "with ids of classes in place of names.",
+    )
     seconds: float | None = Field(None, ge=0, le=86_400, description="Time spent on the image.")
     labeling: LabelingId | None = Field(
         None, description="The labeling of the image; refused by any other (409)."

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from allencv_al.common.errors import ImageDecodeError
+from allencv_al.data.image_io import image_frame
 from allencv_al.labels.label_store import LabelConflict
 from allencv_al.labels.sessions.answers import Answer
 from allencv_al.labels.sessions.items import Item, LabelBatch
@@ -69,19 +71,24 @@ class Presenter:
 
     def answers(self, found: Sequence[Answer]) -> list[GivenAnswer]:
         """Return answers of annotators, each with its image."""
-        names = self._store.classes.names() if found else {}
+        labels = self._labels(one.class_id for one in found)
         items = {number: self._store.items.item(number) for number in {one.item for one in found}}
         urls = {number: self._urls(item) for number, item in items.items()}
-        return [_given(one, items[one.item], urls[one.item], names) for one in found]
+        return [_given(one, items[one.item], urls[one.item], labels) for one in found]
 
     def reviewed(self, found: Sequence[Reviewed]) -> list[ReviewedAnswer]:
         """Return images with all of their answers."""
-        names = self._store.classes.names()
+        labels = self._labels(
+            number
+            for one in found
+            for number in (one.item.class_id, *(answer.class_id for answer in _all_answers(one)))
+        )
         result = []
         for one in found:
             item, urls = one.item, self._urls(one.item)
-            answers = [_given(answer, item, urls, names) for answer in one.answers]
-            decision = None if one.decision is None else _given(one.decision, item, urls, names)
+            answers = [_given(answer, item, urls, labels) for answer in one.answers]
+            decision = None if one.decision is None else _given(one.decision, item, urls, labels)
+            shown, text = labels.get(item.class_id or 0, (None, None))
             result.append(
                 ReviewedAnswer(
                     item=self._image(item, urls, None),
@@ -89,7 +96,8 @@ class Presenter:
                     decision=decision,
                     kind=item.kind,
                     class_id=_class(item.class_id),
-                    class_name=names.get(item.class_id or 0),
+                    class_name=shown,
+                    label=text,
                     conflict=item.is_conflict,
                 )
             )
@@ -111,7 +119,32 @@ class Presenter:
         found = self._store.counts.progress(0 if batch is None else batch.batch, annotator)
         return ProgressAnswer.model_validate(found, from_attributes=True)
 
+    def guess(self, item: Item) -> list[tuple[str, float]]:
+        """Return predicted labels as a person reads them, each with its probability."""
+        task = self._store.values.task
+        if task is None:
+            return list(item.guess)
+        return [(task.shown(text), probability) for text, probability in item.guess]
+
+    def guessed_label(self, item: Item) -> str | None:
+        """Return the predicted label with ids of classes; None where a label is one class.
+
+        Raises:
+            LabelConflict: The labeling does not have a class of it.
+        """
+        if self._store.values.task is None or not item.guess:
+            return None
+        return self._store.values.numbered(item.guess[0][0])
+
+    def _labels(self, numbers: Iterable[int | None]) -> dict[int, tuple[str, str | None]]:
+        """Return each label as a person reads it, and its text with ids of classes."""
+        values, wanted = self._store.values, list(numbers)
+        shown = values.shown(values.texts(wanted))
+        texts = {} if values.task is None else values.numbered_texts(wanted)
+        return {number: (name, texts.get(number)) for number, name in shown.items()}
+
     def _image(self, item: Item, urls: Mapping[str, str], expires: float | None) -> ImageAnswer:
+        width, height = self._size(item)
         return ImageAnswer(
             id=f"i{item.item}",
             file_name=item.id,
@@ -120,7 +153,18 @@ class Presenter:
             reason=item.reason,
             has_guess=bool(item.guess),
             lease_expires=expires,
+            width=width,
+            height=height,
         )
+
+    def _size(self, item: Item) -> tuple[int | None, int | None]:
+        """Return the pixels of the upright image, where labels are places in it."""
+        if self._store.values.task is None:
+            return None, None
+        try:
+            return image_frame(self._store.items.image(item)).upright_size
+        except (ImageDecodeError, OSError):  # requesting the image tells the page
+            return None, None
 
     def _urls(self, item: Item) -> dict[str, str]:
         """Return the addresses of an image by size; they change with the labeling and the file."""
@@ -140,8 +184,12 @@ class Presenter:
 
 
 def _given(
-    answer: Answer, item: Item, urls: Mapping[str, str], names: Mapping[int, str]
+    answer: Answer,
+    item: Item,
+    urls: Mapping[str, str],
+    labels: Mapping[int, tuple[str, str | None]],
 ) -> GivenAnswer:
+    shown, text = labels.get(answer.class_id or 0, (None, None))
     return GivenAnswer(
         event_id=answer.event_id,
         item=f"i{answer.item}",
@@ -150,12 +198,17 @@ def _given(
         thumb_url=urls["thumb"],
         kind=answer.kind,
         class_id=_class(answer.class_id),
-        class_name=names.get(answer.class_id or 0),
+        class_name=shown,
+        label=text,
         annotator=answer.annotator,
         seconds=answer.seconds,
         time=answer.time,
         in_force=answer.is_in_force,
     )
+
+
+def _all_answers(one: Reviewed) -> list[Answer]:
+    return [*one.answers, *(() if one.decision is None else (one.decision,))]
 
 
 def number_of(id: str) -> int:
