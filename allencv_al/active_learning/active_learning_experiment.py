@@ -15,6 +15,7 @@ from allencv_al.active_learning.settings import (
     ActiveLearningSettings,
     first_query_faults,
     name_in,
+    strategy_faults,
 )
 from allencv_al.common import Params
 from allencv_al.common.config.config_check import ConfigView
@@ -22,6 +23,7 @@ from allencv_al.common.config.targets import Target, subclass_of
 from allencv_al.common.errors import ConfigurationError, Fault
 from allencv_al.models.model import Model, resolve_device
 from allencv_al.modules.weights import without_downloads
+from allencv_al.tasks.base import label_task
 from allencv_al.training.checks.experiment_rules import image_shape_in
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.trainers.base import Trainer
@@ -117,6 +119,8 @@ class ActiveLearningExperiment(Experiment):
             model_class = None if model is None else subclass_of(model.cls, Model)
             predicts = model_class is not None and model_class.predicts_untrained
             yield from first_query_faults(block, predicts)
+            if model is not None and model_class is not None:
+                yield from strategy_faults(block, label_task(model_class.task_in(model)))
         if block is None or block.get("cache_embeddings") is True:
             yield from _chance_faults(config)
 

@@ -20,6 +20,7 @@ from allencv_al.common.names import class_name
 from allencv_al.labels.annotators.base import Annotator
 from allencv_al.models.precision import Precision
 from allencv_al.selection.strategies.base import QueryStrategy, needs_of
+from allencv_al.tasks.base import LabelTask
 
 Retrain = Literal["cold", "warm", "shrink_perturb"]
 
@@ -55,6 +56,22 @@ def first_query_faults(block: ConfigView, predicts_untrained: bool) -> Iterator[
     problem = _first_query_problem(initial.build("strategy"), predicts_untrained)
     if problem:
         yield initial.fault("strategy", problem)
+
+
+def strategy_faults(block: ConfigView, task: LabelTask) -> Iterator[Fault]:
+    """Yield the strategies that have no meaning for a kind of labels.
+
+    Args:
+        block: The block `active_learning`.
+        task: The task of the model.
+    """
+    for part in (block, block.child("initial")):
+        if part is None or part.get("strategy") is None or not part.sound("strategy"):
+            continue
+        try:
+            part.build("strategy").for_task(task)
+        except ConfigurationError as error:
+            yield part.fault("strategy", str(error))
 
 
 def _check_classes(classes: Sequence[str] | None) -> Iterator[tuple[str, str]]:

@@ -30,8 +30,8 @@ from allencv_al.tasks.base import LabelTask, label_task
 _LAYERS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.GroupNorm)
 _ONE_VALUE = "Expected more than 1"  # what torch says, of values per channel or spatial elements
 
-OUTPUTS = ("logits", "embeddings")
-"""Outputs of a model with one row per image."""
+OUTPUTS = ("logits", "label_logits", "scores", "embeddings")
+"""Outputs of a model with one row per image; its task says which of them it has."""
 
 
 def needs_several_items(model: torch.nn.Module) -> bool:
@@ -414,13 +414,44 @@ def model_outputs(model: Model, image: Tensor, needs: Collection[str]) -> dict[s
     Args:
         model: The model, in the mode that is wanted.
         image: Images `[B, C, H, W]`, float.
-        needs: Some of `logits` and `embeddings`.
+        needs: Some of `OUTPUTS`.
     """
+    of_head = set(needs) - {"embeddings"}
     if "embeddings" not in needs:
-        return {"logits": model(image=image)["logits"]} if "logits" in needs else {}
+        return head_outputs(model, model(image=image), of_head) if of_head else {}
     outputs = {"embeddings": model.embed(image)}
-    if "logits" in needs and model.takes_embeddings:
-        outputs["logits"] = model(embedding=outputs["embeddings"])["logits"]
-    elif "logits" in needs:
-        outputs["logits"] = model(image=image)["logits"]
+    if of_head:
+        inputs = {"image": image}
+        if model.takes_embeddings:
+            inputs = {"embedding": outputs["embeddings"]}
+        outputs |= head_outputs(model, model(**inputs), of_head)
+    return outputs
+
+
+def head_outputs(
+    model: Model, found: Mapping[str, Any], needs: Collection[str]
+) -> dict[str, Tensor]:
+    """Return what is needed of a result of `forward`, each with one row per image.
+
+    Args:
+        model: The model, whose task reduces what has the size of an image to `scores`.
+        found: The result of its `forward`.
+        needs: Some of `logits`, `label_logits` and `scores`.
+
+    Raises:
+        UserCodeError: The result has not what the model's kind of labels has.
+    """
+    outputs = {}
+    for name in ("logits", "label_logits"):
+        if name in needs:
+            rows = found.get(name)
+            if not isinstance(rows, Tensor) or rows.ndim != 2:
+                expected = (
+                    f'`{name}` [B, C], as label_task = "{model.label_task}" has them; a model of '
+                    f"masks, boxes or several classes names its own kind"
+                )
+                raise wrong_result(model, "forward", expected, found)
+            outputs[name] = rows
+    if "scores" in needs:
+        outputs["scores"] = model.task.unit_scores(found)
     return outputs

@@ -255,43 +255,51 @@ class Predictor(Registrable):
     def iterate(
         self,
         images: Iterable[ImageInput | Instance],
-        output: Literal["logits", "embeddings"] = "logits",
+        output: Literal["logits", "label_logits", "scores", "embeddings"] = "logits",
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> Iterator[Outcome[FloatRows]]:
-        """Yield one vector, or the error in its place, for each image and in their order.
+        """Yield one row, or the error in its place, for each image and in their order.
 
         Args:
             images: Anything that `predict` takes; read only as far ahead as needed.
-            output: The vector.
+            output: The array: `logits` and `label_logits` have a vector for each image, `scores` a
+                table of uncertainties (see `LabelTask.unit_scores`), `embeddings` a vector.
             batch_size: Images per batch.
+
+        Raises:
+            ConfigurationError: Models of this kind of labels have no such array.
         """
-        if output not in OUTPUTS:
-            raise ConfigurationError(f'output: expected "logits" or "embeddings", found "{output}"')
         batches = self.iterate_outputs(images, {output}, batch_size)
         return (outcome for batch in batches for outcome in batch.outcomes(output))
 
     def iterate_outputs(
         self,
         images: Iterable[ImageInput | Instance],
-        needs: Collection[str] = OUTPUTS,
+        needs: Collection[str] | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
     ) -> Iterator[OutputBatch]:
-        """Yield logits and embeddings batch by batch, in the order of the images.
+        """Yield arrays with a row for each image batch by batch, in the order of the images.
 
-        Both come from one pass through the network where the model can do that.
+        They come from one pass through the network where the model can do that.
 
         Args:
             images: Anything that `predict` takes; read only as far ahead as needed.
-            needs: The needed arrays: some of `logits` and `embeddings`.
+            needs: The needed arrays: some of those that models of this kind of labels have, such
+                as `logits` and `embeddings` with one class per image. All of them by default.
             batch_size: Images per batch.
 
         Raises:
             ConfigurationError: Another array is asked for.
         """
-        unknown = sorted(set(needs) - set(OUTPUTS))
+        offered = [name for name in OUTPUTS if name in self.model.task.outputs]
+        needs = offered if needs is None else needs
+        unknown = sorted(set(needs) - set(offered))
         if unknown or not needs:
             found = ", ".join(unknown) or "none"
-            raise ConfigurationError(f"needs: expected logits or embeddings, found {found}")
+            raise ConfigurationError(
+                f"needs: expected {' or '.join(offered)}, which a model of the kind "
+                f'"{self.model.label_task}" has, found {found}'
+            )
 
         def compute(image: torch.Tensor) -> dict[str, torch.Tensor]:
             return model_outputs(self.model, image, needs)

@@ -24,7 +24,7 @@ from allencv_al.selection.pool.pool_images import (
     instances_of,
     labeled_instances,
 )
-from allencv_al.selection.pool.pool_outputs import PoolOutputs
+from allencv_al.selection.pool.pool_outputs import ARRAYS, PoolOutputs
 from allencv_al.selection.pool.pool_scorer import DEFAULT_OPTIONS, ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.pool.unlabeled_pool import Pool
@@ -35,7 +35,7 @@ from allencv_al.tasks.base import LabelTask, label_task
 
 Images = Iterable[ImageInput | Instance]
 
-_COMPUTED = frozenset({"logits", "mc_logits", "embeddings"})
+_COMPUTED = frozenset(ARRAYS)
 # EPIG computes one product per candidate and target
 _MOST_TARGETS = 1000
 
@@ -96,7 +96,8 @@ class SampleSelector:
         options: Options for running the model over the images.
 
     Raises:
-        ConfigurationError: The strategy's name is not registered, or it needs a model.
+        ConfigurationError: The strategy's name is not registered, it needs a model, or it has no
+            meaning for the labels of this model.
     """
 
     def __init__(
@@ -110,6 +111,8 @@ class SampleSelector:
         self.strategy: QueryStrategy = (
             QueryStrategy.by_name(strategy)() if isinstance(strategy, str) else strategy
         )
+        if members:
+            self.strategy = self.strategy.for_task(members[0].model.task)
         self.options = options
         self._needs = needs_of(self.strategy)
         if self._needs and not members:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from allencv_al.common import Registrable
 from allencv_al.common.errors import ConfigurationError
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from allencv_al.data.instance import Instance
 
 UNIT_SCORES = ("least_confidence", "margin", "entropy")
-"""Columns of the output `scores`: one uncertainty of an image each, higher is less certain."""
+"""First axis of an image's `scores`: uncertainties, higher is less certain."""
+
+Aggregate = Literal["mean", "sum", "max", "top"]
+AGGREGATES: tuple[Aggregate, ...] = ("mean", "sum", "max", "top")
+"""Second axis of an image's `scores`: ways from its units (pixels, boxes, labels) to the image.
+
+`top` is the mean of the most uncertain units.
+"""
 
 _HERE = "allencv_al.tasks"
 
@@ -47,6 +54,9 @@ class LabelTask(Registrable):
 
     outputs: ClassVar[tuple[str, ...]] = ("scores", "embeddings")
     """Outputs that a model of the task can give for a strategy."""
+
+    aggregate: ClassVar[Aggregate] = "mean"
+    """The way from units to an image that strategies take unless they name one."""
 
     widget: ClassVar[str | None] = None
     """Part of the labeling page that edits such a label; None where the page cannot."""
@@ -119,14 +129,35 @@ class LabelTask(Registrable):
         return ""
 
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
-        """Return the uncertainty of each image of a batch, float `[B, len(UNIT_SCORES)]`.
+        """Return the uncertainty of each image of a batch, float `[B, 3, 4]`.
 
-        It is computed on the device, so that nothing of the size of an image is kept.
+        The axes are those of `UNIT_SCORES` and `AGGREGATES`; `aggregated` makes them of units. It
+        is computed on the device, so that nothing of the size of an image is kept.
 
         Args:
             outputs: The result of the model's `forward` for the images.
         """
         raise NotImplementedError(f"{type(self).__name__} has no scores")
+
+    def mean_outputs(self, members: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Return outputs whose probabilities are the means of those of several models.
+
+        Args:
+            members: The results of `forward` of each model for the same images.
+
+        Raises:
+            ConfigurationError: The task has no such mean.
+        """
+        raise ConfigurationError(
+            f'ensemble: labels of the kind "{self.name()}" have no mean of several models; '
+            "expected one model"
+        )
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the registered name of the task, else the name of its class."""
+        names = LabelTask.list_available()
+        return next((n for n in names if LabelTask.by_name(n) is cls), cls.__name__)
 
     @classmethod
     def of_instances(cls, instances: Sequence[Instance]) -> Self:

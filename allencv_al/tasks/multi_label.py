@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from overrides import overrides
 from torch import Tensor
+from torch.nn import functional as F
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import Instance
-from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.base import Aggregate, LabelTask
+from allencv_al.tasks.unit_scores import aggregated
 
 SEPARATOR = ";"
 """Between the class names of a label that a person writes."""
@@ -33,6 +35,8 @@ class MultiLabel(LabelTask):
     targets: ClassVar[tuple[str, ...]] = ("labels",)
     main_metric: ClassVar[str] = "+macro_f1"
     outputs: ClassVar[tuple[str, ...]] = ("scores", "label_logits", "embeddings")
+    # Not the mean: an image with two doubtful classes is worth more than one with one
+    aggregate: ClassVar[Aggregate] = "sum"
     widget: ClassVar[str | None] = "tags"
 
     @overrides
@@ -98,8 +102,14 @@ class MultiLabel(LabelTask):
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
-        # A sum, not a mean: an image with two doubtful classes is worth more than one with one
-        return sigmoid_scores(outputs["label_logits"]).sum(dim=-2)
+        return aggregated(sigmoid_scores(outputs["label_logits"]))
+
+    @overrides
+    def mean_outputs(self, members: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        logits = torch.stack([one["label_logits"].float() for one in members])
+        # log p and log (1 - p) of the mean p: no digit of a sure model is lost
+        yes, no = F.logsigmoid(logits).logsumexp(dim=0), F.logsigmoid(-logits).logsumexp(dim=0)
+        return {"label_logits": yes - no}
 
 
 def tags_text(names: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,9 @@ from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import LabelTask
 from allencv_al.tasks.single_label import softmax_scores
+from allencv_al.tasks.unit_scores import aggregated, log_mean
+
+_TOP_SHARE = 0.01  # of the pixels
 
 
 @LabelTask.register("segmentation")
@@ -83,8 +86,13 @@ class Segmentation(LabelTask):
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
-        # [B, C, H, W] to [B, H, W, 3]; the mean over the pixels
-        return softmax_scores(outputs["logits"].movedim(1, -1)).mean(dim=(1, 2))
+        # [B, C, H, W] to [B, H * W, 3]
+        units = softmax_scores(outputs["logits"].movedim(1, -1)).flatten(1, 2)
+        return aggregated(units, top=max(1, round(_TOP_SHARE * units.shape[1])))
+
+    @overrides
+    def mean_outputs(self, members: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        return {"logits": log_mean([one["logits"] for one in members], dim=1)}
 
 
 def mask_text(mask: NDArray[np.uint8]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import LabelTask
+from allencv_al.tasks.unit_scores import aggregated, log_mean
 
 
 @LabelTask.register("single_label")
@@ -53,7 +54,12 @@ class SingleLabel(LabelTask):
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
-        return softmax_scores(outputs["logits"])
+        # One unit: the image
+        return aggregated(softmax_scores(outputs["logits"]).unsqueeze(1))
+
+    @overrides
+    def mean_outputs(self, members: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        return {"logits": log_mean([one["logits"] for one in members])}
 
 
 def softmax_scores(logits: Tensor) -> Tensor:

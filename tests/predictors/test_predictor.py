@@ -154,7 +154,7 @@ def test_iterate_gives_vectors_and_errors(predictor: Predictor, files: list[Path
     assert outcomes[0].unwrap().shape == (64,)
     with pytest.raises(ImageDecodeError):
         outcomes[1].unwrap()
-    with pytest.raises(ConfigurationError, match="output"):
+    with pytest.raises(ConfigurationError, match="expected logits or embeddings"):
         predictor.iterate([], "probs")  # type: ignore[arg-type]
 
 

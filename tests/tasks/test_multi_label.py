@@ -5,6 +5,7 @@ from scipy.stats import bernoulli
 
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import label_task
+from allencv_al.tasks.base import AGGREGATES
 from allencv_al.tasks.multi_label import sigmoid_scores, tags_text
 
 TASK = label_task("multi_label")
@@ -51,4 +52,15 @@ def test_scores_of_an_image_are_sums_over_its_classes():
     wanted = np.stack([np.minimum(p, 1 - p), 1 - abs(2 * p - 1), bernoulli(p).entropy()], axis=-1)
     assert sigmoid_scores(logits).numpy() == pytest.approx(wanted, abs=1e-6)
     found = TASK.unit_scores({"label_logits": logits})
-    assert found.numpy() == pytest.approx(wanted.sum(axis=1), abs=1e-5)
+    assert found[:, :, AGGREGATES.index("sum")].numpy() == pytest.approx(wanted.sum(1), abs=1e-5)
+    assert TASK.aggregate == "sum"
+
+
+def test_the_mean_of_models_is_that_of_their_probabilities():
+    members = [
+        {"label_logits": torch.tensor([[-30.0, 0.5, 40.0]])},
+        {"label_logits": torch.ones(1, 3)},
+    ]
+    mean = TASK.mean_outputs(members)["label_logits"]
+    shares = torch.stack([one["label_logits"].sigmoid() for one in members]).mean(0)
+    torch.testing.assert_close(mean.sigmoid(), shares)

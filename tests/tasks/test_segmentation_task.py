@@ -11,12 +11,23 @@ from allencv_al.tasks import label_task
 from allencv_al.tasks.single_label import softmax_scores
 
 
-def test_scores_are_means_over_the_pixels():
+def test_scores_are_those_of_the_pixels_aggregated():
     logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(1))
     found = label_task("segmentation").unit_scores({"logits": logits})
     for image, row in zip(logits, found, strict=True):
         pixels = [softmax_scores(image[:, y, x]) for y in range(4) for x in range(5)]
-        assert row.tolist() == pytest.approx(torch.stack(pixels).mean(0).tolist(), abs=1e-6)
+        units = torch.stack(pixels)
+        # A hundredth of 20 pixels is less than one: the top is the highest
+        wanted = [units.mean(0), units.sum(0), units.amax(0), units.amax(0)]
+        assert row.T.numpy() == pytest.approx(torch.stack(wanted).numpy(), abs=1e-5)
+
+
+def test_the_mean_of_models_is_that_of_their_probabilities():
+    generator = torch.Generator().manual_seed(2)
+    members = [{"logits": 3 * torch.randn(2, 3, 4, 5, generator=generator)} for _ in range(3)]
+    mean = label_task("segmentation").mean_outputs(members)["logits"]
+    shares = torch.stack([one["logits"].softmax(1) for one in members]).mean(0)
+    torch.testing.assert_close(mean.exp(), shares)
 
 
 def test_a_mask_in_memory_is_a_label_of_its_pixels():

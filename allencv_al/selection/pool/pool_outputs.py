@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,26 @@ from numpy.typing import NDArray
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import listed
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
+from allencv_al.tasks.base import AGGREGATES, UNIT_SCORES
+
+ARRAYS = ("logits", "mc_logits", "label_logits", "scores", "embeddings")
+"""Outputs that can be computed for a pool."""
+
+
+def shapes_of_nothing(classes: int, members: int = 0) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays of no items; the width of embeddings is unknown.
+
+    Args:
+        classes: C.
+        members: S.
+    """
+    return {
+        "logits": (0, classes),
+        "mc_logits": (0, members, classes),
+        "label_logits": (0, classes),
+        "scores": (0, len(UNIT_SCORES), len(AGGREGATES)),
+        "embeddings": (0, 0),
+    }
 
 
 @dataclass(frozen=True)
@@ -43,7 +64,10 @@ class PoolOutputs:
         ids: The items that could be read, distinct, in the order they were given.
         logits: Class scores before softmax, float32 `[N, C]`.
         mc_logits: Logits of each member, float32 `[N, S, C]`.
-        embeddings: Inputs of the last linear layer, float32 `[N, D]`.
+        label_logits: Scores of yes or no for each class, before the sigmoid, float32 `[N, C]`.
+        scores: Uncertainties, float32 `[N, 3, 4]`; see `LabelTask.unit_scores`.
+        embeddings: Inputs of the last linear layer, float32 `[N, D]`; or the mean of the deepest
+            map.
         unreadable: The items that could not be read, each with the cause; not among `ids`.
         cost: The cost of their embeddings, where a store was asked for them first.
     """
@@ -51,6 +75,8 @@ class PoolOutputs:
     ids: Sequence[str]
     logits: FloatArray | None = None
     mc_logits: FloatArray | None = None
+    label_logits: FloatArray | None = None
+    scores: FloatArray | None = None
     embeddings: FloatArray | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
     cost: EncodingCost | None = None
@@ -81,14 +107,16 @@ class PoolOutputs:
             labeled_labels = np.empty(0, np.int64) if labeled_labels is None else labeled_labels
         return Pool(
             ids=self.ids,
-            logits=self.logits,
-            mc_logits=self.mc_logits,
-            embeddings=self.embeddings,
+            **self.arrays(),
             labeled_embeddings=labeled_embeddings,
             labeled_logits=labeled_logits,
             labeled_labels=labeled_labels,
             target_mc_logits=None if target is None else target.mc_logits,
         )
+
+    def arrays(self) -> dict[str, FloatArray | None]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in ARRAYS}
 
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> PoolOutputs:
         """Return the outputs of the items at `indices`, in that order; their rows are copied."""
@@ -97,13 +125,8 @@ class PoolOutputs:
         def rows(array: FloatArray | None) -> FloatArray | None:
             return None if array is None else np.asarray(array[places])
 
-        return replace(
-            self,
-            ids=[self.ids[place] for place in places.tolist()],
-            logits=rows(self.logits),
-            mc_logits=rows(self.mc_logits),
-            embeddings=rows(self.embeddings),
-        )
+        arrays: dict[str, Any] = {name: rows(array) for name, array in self.arrays().items()}
+        return replace(self, ids=[self.ids[place] for place in places.tolist()], **arrays)
 
     def rows(self, ids: Sequence[str]) -> PoolOutputs:
         """Return the outputs of the items `ids`, in that order; their rows are copied.

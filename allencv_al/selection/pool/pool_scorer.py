@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.names import listed
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.models.inference_copy import inference_copy
-from allencv_al.models.model import Model, model_outputs
+from allencv_al.models.model import Model, head_outputs, model_outputs
 from allencv_al.models.precision import Precision, StepPrecision
 from allencv_al.predictors.batched_inference import BatchedInference, OutputBatch, device_of
 from allencv_al.predictors.predictor import Predictor
@@ -26,9 +27,10 @@ from allencv_al.selection.pool.fingerprints import (
     weights_fingerprint,
 )
 from allencv_al.selection.pool.mc_dropout import ConsistentDropout, dropouts
+from allencv_al.selection.pool.pool_outputs import ARRAYS, shapes_of_nothing
 
-OUTPUTS = ("logits", "mc_logits", "embeddings")
-"""Outputs that can be computed for a pool."""
+OF_CLASSES = frozenset({"logits", "mc_logits", "embeddings"})
+"""Outputs that an ensemble makes of the logits of its members."""
 
 _MOST_CLASSES = 10
 _FORMAT = 2  # increase it when the same models and options give other numbers
@@ -73,9 +75,10 @@ class PoolScorer:
 
     Args:
         predictors: The models with their transforms. Several are an ensemble: `mc_logits` has one
-            member for each, `logits` are the logarithm of their mean probability, `embeddings` are
-            those of the first. With equal transforms each image is decoded once.
-        needs: Some of `logits`, `mc_logits`, `embeddings`.
+            member for each, `logits` are the logarithm of their mean probability, `label_logits`
+            and `scores` are those of it, `embeddings` are those of the first. With equal
+            transforms each image is decoded once.
+        needs: Some of `ARRAYS`.
         mc_samples: For `mc_logits` of one predictor: the number of dropout members.
         seed: Seed of their masks.
         precision: Number format of the encoders; see the trainer. From an embedding to logits all
@@ -100,7 +103,7 @@ class PoolScorer:
         if alone or set(needs) <= {"embeddings"}:
             predictors = predictors[:1]
         self.predictors = tuple(predictors)
-        self.needs = tuple(name for name in OUTPUTS if name in needs)
+        self.needs = tuple(name for name in ARRAYS if name in needs)
         self.mc_samples = mc_samples if alone and "mc_logits" in needs else None
         self.seed = seed
         self._models: list[Model] = [predictor.model for predictor in self.predictors]
@@ -141,13 +144,8 @@ class PoolScorer:
 
     def shapes_of_nothing(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays for no images; the width of embeddings is unknown."""
-        classes = len(_classes(self.predictors[0]))
         members = self.mc_samples or len(self._models)
-        return {
-            "logits": (0, classes),
-            "mc_logits": (0, members, classes),
-            "embeddings": (0, 0),
-        }
+        return shapes_of_nothing(len(_classes(self.predictors[0])), members)
 
     def batches(
         self, instances: Iterable[Instance], batch_size: int = 32
@@ -171,7 +169,7 @@ class PoolScorer:
 
     def _compute(self) -> Callable[..., dict[str, Tensor]]:
         if len(self._models) > 1:
-            return self._of_ensemble
+            return self._of_ensemble if OF_CLASSES.issuperset(self.needs) else self._of_mean
         return self._of_one if self.mc_samples is None else self._of_dropout
 
     def _of_one(self, image: Tensor) -> dict[str, Tensor]:
@@ -212,16 +210,33 @@ class PoolScorer:
     def _of_ensemble(self, *images: Tensor) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = {}
         logits: list[Tensor] = []
-        for number, (model, place) in enumerate(zip(self._models, self._reader_of, strict=True)):
+        for number, image in enumerate(self._images_of_members(images)):
             # Embeddings of the first model only: those of different networks do not compare
             needs = {"logits", "embeddings"} & {"logits", *(self.needs if number == 0 else ())}
-            image = images[place].to(device_of(model))
             outputs |= self._outputs(number, image, needs)
             # Half-precision logits would lose the tails of the mean probability
             logits.append(outputs["logits"].float().to(images[0].device))
         outputs["mc_logits"] = _stacked(logits)
         outputs["logits"] = log_mean_probability(outputs["mc_logits"])
         return {name: outputs[name] for name in self.needs}
+
+    def _of_mean(self, *images: Tensor) -> dict[str, Tensor]:
+        """Return what models without logits of images have of their mean, reduced at once."""
+        outputs: dict[str, Tensor] = {}
+        found: list[Mapping[str, Any]] = []
+        for number, image in enumerate(self._images_of_members(images)):
+            model = self._models[number]
+            if number == 0 and "embeddings" in self.needs:
+                outputs |= self._outputs(number, image, {"embeddings"})
+            with self._precisions[number].autocast():
+                found.append(_on(images[0].device, model(image=image)))
+        mean = self._models[0].task.mean_outputs(found)
+        outputs |= head_outputs(self._models[0], mean, {*self.needs} - {"embeddings"})
+        return {name: outputs[name] for name in self.needs}
+
+    def _images_of_members(self, images: Sequence[Tensor]) -> Iterator[Tensor]:
+        for model, place in zip(self._models, self._reader_of, strict=True):
+            yield images[place].to(device_of(model))
 
     def _outputs(self, number: int, image: Tensor, needs: Collection[str]) -> dict[str, Tensor]:
         """Return outputs of one model; a part of it that takes embeddings computes in float32."""
@@ -235,8 +250,9 @@ class PoolScorer:
         with precision.autocast():
             embeddings = encoder.embed(image).float()
         outputs = {"embeddings": embeddings}
-        if "logits" in needs:
-            outputs["logits"] = model(embedding=embeddings)["logits"]
+        of_head = set(needs) - {"embeddings"}
+        if of_head:
+            outputs |= head_outputs(model, model(embedding=embeddings), of_head)
         return {name: rows for name, rows in outputs.items() if name in needs}
 
     def _encoder(self, number: int, image: Tensor) -> Model:
@@ -255,6 +271,13 @@ def log_mean_probability(members: Tensor) -> Tensor:
     return members.log_softmax(dim=-1).logsumexp(dim=1) - math.log(members.shape[1])
 
 
+def _on(device: torch.device, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.to(device) if isinstance(value, Tensor) else value
+        for name, value in outputs.items()
+    }
+
+
 def _stacked(logits: Sequence[Tensor]) -> Tensor:
     widths = [rows.shape[1] for rows in logits]
     if len(set(widths)) > 1:
@@ -265,10 +288,11 @@ def _stacked(logits: Sequence[Tensor]) -> Tensor:
 def _check(predictors: Sequence[Predictor], needs: Collection[str], mc_samples: int) -> None:
     if not predictors:
         raise ConfigurationError("predictors: expected at least one, found none")
-    unknown = sorted(set(needs) - set(OUTPUTS))
+    unknown = sorted(set(needs) - set(ARRAYS))
     if unknown or not needs:
         found = ", ".join(unknown) or "nothing"
-        raise ConfigurationError(f"needs: expected some of {', '.join(OUTPUTS)}, found {found}")
+        raise ConfigurationError(f"needs: expected some of {', '.join(ARRAYS)}, found {found}")
+    _check_kind(predictors, needs)
     if mc_samples < 1:
         raise ConfigurationError(f"mc_samples: expected at least 1, found {mc_samples}")
     if len(predictors) == 1 and "mc_logits" in needs and not dropouts(predictors[0].model):
@@ -285,6 +309,21 @@ def _check(predictors: Sequence[Predictor], needs: Collection[str], mc_samples: 
                 f"[{listed(classes[0], _MOST_CLASSES)}] in the first model and "
                 f"[{listed(found_classes, _MOST_CLASSES)}] in model {number + 1}"
             )
+
+
+def _check_kind(predictors: Sequence[Predictor], needs: Collection[str]) -> None:
+    kinds = [predictor.model.label_task for predictor in predictors]
+    if len(set(kinds)) > 1:
+        raise ConfigurationError(
+            f"ensemble: expected models of one kind of labels, found {' and '.join(kinds)}"
+        )
+    task = predictors[0].model.task
+    absent = sorted(set(needs) - {"scores", *task.outputs})
+    if absent:
+        raise ConfigurationError(
+            f'needs: a model of the kind "{kinds[0]}" has {", ".join(task.outputs)}, expected some '
+            f"of them, found {', '.join(absent)}"
+        )
 
 
 def _classes(predictor: Predictor) -> list[str]:

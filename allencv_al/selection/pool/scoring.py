@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from allencv_al.selection.pool.pool_images import instances_of
 from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
 from allencv_al.selection.pool.pool_scorer import (
     DEFAULT_OPTIONS,
+    OF_CLASSES,
     PoolScorer,
     ScoringOptions,
     log_mean_probability,
@@ -54,8 +56,8 @@ def compute_outputs(
             masks.
         images: Paths, arrays, PIL images, bytes or instances (a `Dataset` is such a thing).
             A path is its id; an image without a name gets `image:` and its position.
-        needs: Some of `logits`, `mc_logits`, `embeddings`, or a strategy's `needs`, whose arrays of
-            labeled or target items are ignored. If empty, nothing is decoded.
+        needs: Some of `ARRAYS`, or a strategy's `needs`, whose arrays of labeled or target items
+            are ignored. If empty, nothing is decoded.
         folder: Keep the results there, memory-mapped. A killed call resumes: finished images are
             not computed again, so an id must mean the same image. Results of other models or
             options are replaced. If another process is at work there, wait for its results.
@@ -72,7 +74,8 @@ def compute_outputs(
     if not needed:
         return PoolOutputs([instance.id for instance in instances])
     scorer = PoolScorer(members, needed, options.mc_samples, options.seed, options.precision)
-    kept = options.store if folder is None and scorer.follows_from_embeddings() else None
+    from_store = scorer.follows_from_embeddings() and (len(members) == 1 or needed <= OF_CLASSES)
+    kept = options.store if folder is None and from_store else None
     if kept is not None and isinstance(instances, list):
         return _from_embeddings(scorer, instances, kept, options)
     if folder is None:
@@ -174,11 +177,7 @@ def _outputs(
     scorer: PoolScorer, ids: list[str], arrays: dict[str, FloatRows], unreadable: dict[str, str]
 ) -> PoolOutputs:
     shapes = scorer.shapes_of_nothing()
-    found = {name: arrays.get(name, np.empty(shapes[name], np.float32)) for name in scorer.needs}
-    return PoolOutputs(
-        ids,
-        logits=found.get("logits"),
-        mc_logits=found.get("mc_logits"),
-        embeddings=found.get("embeddings"),
-        unreadable=unreadable,
-    )
+    found: dict[str, Any] = {
+        name: arrays.get(name, np.empty(shapes[name], np.float32)) for name in scorer.needs
+    }
+    return PoolOutputs(ids, **found, unreadable=unreadable)

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from allencv_al.common.progress import Progress
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance
-from allencv_al.models.model import Model, flushed_denormals
+from allencv_al.models.model import Model, flushed_denormals, head_outputs
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.embedding_store import DIGEST_BYTES, EmbeddingStore, StoredRows
 from allencv_al.selection.pool.fingerprints import decodes_by_content, describe, digest
 from allencv_al.selection.pool.image_digests import ImageDigests
 from allencv_al.selection.pool.mc_dropout import ConsistentDropout
 from allencv_al.selection.pool.output_blocks import BlockWriter, FloatRows, GrowingOutputs
-from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
+from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs, shapes_of_nothing
 from allencv_al.selection.pool.pool_scorer import PoolScorer, ScoringOptions
 from allencv_al.selection.pool.rows import slices
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
@@ -333,17 +333,15 @@ def outputs_of_embeddings(
     needs: Collection[str],
     mc_samples: int = 20,
     seed: int = 0,
-    is_scaled: bool = False,
 ) -> PoolOutputs:
     """Return the outputs that scoring the images would give, without decoding them.
 
     Args:
         model: A model that `takes_embeddings`.
-        known: The items with their `embeddings`.
-        needs: Some of `logits`, `mc_logits`, `embeddings`.
+        known: The items with their `embeddings` before the model's scaling.
+        needs: Some of `ARRAYS`.
         mc_samples: Number of members of `mc_logits`.
         seed: Seed of their dropout masks.
-        is_scaled: Whether the embeddings have gone through the model's scaling.
     """
     assert known.embeddings is not None
     # The caller may be in the middle of a training
@@ -351,37 +349,36 @@ def outputs_of_embeddings(
     model.eval()
     try:
         with torch.no_grad(), flushed_denormals(), ConsistentDropout(model, seed) as dropout:
-            logits = _logits(model, known, is_scaled) if "logits" in needs else None
+            of_head = set(needs) - {"embeddings", "mc_logits"}
+            found = _of_head(model, known, of_head) if of_head else {}
             members = []
             for member in range(mc_samples if "mc_logits" in needs else 0):
                 dropout.use(member)
-                members.append(_logits(model, known, is_scaled))
+                members.append(_of_head(model, known, {"logits"})["logits"])
     finally:
         model.train(was_training)
-    embeddings = None
-    if "embeddings" in needs:
-        embeddings = known.embeddings if is_scaled else scaled_embeddings(model, known.embeddings)
     return PoolOutputs(
         known.ids,
-        logits=logits,
+        **found,
         mc_logits=np.stack(members, axis=1) if members else None,
-        embeddings=embeddings,
+        embeddings=scaled_embeddings(model, known.embeddings) if "embeddings" in needs else None,
         unreadable=known.unreadable,
         cost=known.cost,
     )
 
 
-def _logits(model: Model, known: PoolOutputs, is_scaled: bool) -> NDArray[np.float32]:
+def _of_head(
+    model: Model, known: PoolOutputs, needs: Collection[str]
+) -> dict[str, NDArray[np.float32]]:
     assert known.embeddings is not None
     device = next(model.parameters(), torch.empty(0)).device
-    blocks = []
+    blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in needs}
     for part in slices(len(known.ids), _ROWS_AT_A_TIME):
-        rows = known.embeddings[part]
-        if not is_scaled:
-            rows = scaled_embeddings(model, rows)
-        rows = np.array(rows, dtype=np.float32)  # a model may change its input
+        rows = np.array(scaled_embeddings(model, known.embeddings[part]), dtype=np.float32)
         outputs = model(embedding=torch.from_numpy(rows).to(device))
-        blocks.append(outputs["logits"].float().cpu().numpy())
-    if not blocks:
-        return np.empty((0, model.vocab.get_vocab_size()), np.float32)
-    return np.concatenate(blocks)
+        for name, tensor in head_outputs(model, outputs, needs).items():
+            blocks[name].append(tensor.float().cpu().numpy())
+    if not known.ids:
+        shapes = shapes_of_nothing(model.vocab.get_vocab_size())
+        return {name: np.empty(shapes[name], np.float32) for name in needs}
+    return {name: np.concatenate(some) for name, some in blocks.items()}

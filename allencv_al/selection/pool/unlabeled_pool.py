@@ -19,6 +19,8 @@ FloatArray = NDArray[np.floating[Any]]
 OUTPUTS = (
     "logits",
     "mc_logits",
+    "label_logits",
+    "scores",
     "embeddings",
     "labeled_embeddings",
     "labeled_logits",
@@ -26,6 +28,8 @@ OUTPUTS = (
 )
 """Outputs that a strategy can need."""
 
+# Those with a row for each item, and their dimensions
+_OF_ITEMS = {"logits": 2, "mc_logits": 3, "label_logits": 2, "scores": 3, "embeddings": 2}
 _ROWS_AT_A_TIME = 65_536  # a memory-mapped array is checked in blocks, not loaded whole
 _MOST_NAMED = 5
 _MOST_COPIED = 64 * 2**20  # bytes of one array
@@ -43,7 +47,9 @@ class Pool:
         logits: Class scores before softmax, float `[N, C]`.
         mc_logits: Logits of each member, float `[N, S, C]`; a member is the same function for every
             item (consistent dropout masks).
-        embeddings: Inputs of the last linear layer, float `[N, D]`.
+        label_logits: Scores of yes or no for each class, before the sigmoid, float `[N, C]`.
+        scores: Uncertainties of each item, float `[N, 3, 4]`: axes `UNIT_SCORES`, `AGGREGATES`.
+        embeddings: Inputs of the last linear layer, or means of the deepest map, float `[N, D]`.
         labeled_embeddings: Embeddings of the labeled items, float `[L, D]`.
         labeled_logits: Class scores of the labeled items before softmax, float `[L, C]`.
         labeled_labels: Class indices of the labeled items, int64 `[L]`.
@@ -58,6 +64,8 @@ class Pool:
     ids: Sequence[str]
     logits: FloatArray | None = None
     mc_logits: FloatArray | None = None
+    label_logits: FloatArray | None = None
+    scores: FloatArray | None = None
     embeddings: FloatArray | None = None
     labeled_embeddings: FloatArray | None = None
     labeled_logits: FloatArray | None = None
@@ -69,8 +77,7 @@ class Pool:
             counts = Counter(self.ids)
             twice = [id for id, count in counts.most_common(_MOST_NAMED) if count > 1]
             raise DataError(f"pool.ids: duplicate ids: {', '.join(twice)}")
-        dimensions = {"logits": 2, "mc_logits": 3, "embeddings": 2}
-        for name, count in dimensions.items():
+        for name, count in _OF_ITEMS.items():
             array = getattr(self, name)
             if array is not None and (array.ndim != count or len(array) != len(self.ids)):
                 raise ConfigurationError(
@@ -105,13 +112,8 @@ class Pool:
         def rows(array: FloatArray | None) -> FloatArray | None:
             return None if array is None else take_rows(array, indices, _MOST_COPIED)
 
-        return replace(
-            self,
-            ids=[self.ids[index] for index in indices.tolist()],
-            logits=rows(self.logits),
-            mc_logits=rows(self.mc_logits),
-            embeddings=rows(self.embeddings),
-        )
+        arrays: dict[str, Any] = {name: rows(getattr(self, name)) for name in _OF_ITEMS}
+        return replace(self, ids=[self.ids[index] for index in indices.tolist()], **arrays)
 
     def _check_finite(self, name: str) -> None:
         array: FloatArray = getattr(self, name)
@@ -125,6 +127,5 @@ class Pool:
                 wrong = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
                 bad.extend((part.start + np.flatnonzero(wrong)).tolist())
         if bad:
-            of_pool = len(array) == len(self.ids) and not name.startswith(("labeled", "target"))
-            named = [self.ids[i] if of_pool else f"row {i}" for i in bad]
+            named = [self.ids[i] if name in _OF_ITEMS else f"row {i}" for i in bad]
             raise DataError(f"pool.{name}: NaN or infinity for {listed(named, _MOST_NAMED)}")

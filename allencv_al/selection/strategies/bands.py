@@ -93,6 +93,7 @@ class Bands(QueryStrategy):
     """
 
     needs = frozenset({"logits"})
+    reads_scores = True
 
     def __init__(
         self, bands: Annotated[list[Band], MinLen(1)], memory_budget_mb: PositiveFloat = 512.0
@@ -131,8 +132,8 @@ class Bands(QueryStrategy):
         budget = self.memory_budget_mb
         if name == "random":
             return draws
-        if name == "entropy":
-            return Entropy(memory_budget_mb=budget).score(pool).astype(np.float64)
-        strategy = LeastConfidence if name == "confidence" else Margin
+        kind = {"entropy": Entropy, "confidence": LeastConfidence, "margin": Margin}[name]
+        strategy = kind(aggregate=self.aggregate, memory_budget_mb=budget)
+        scores: NDArray[np.float64] = strategy.score(pool).astype(np.float64)
         # Our scores are high where a model is unsure, those of the files where it is sure
-        return 1 - strategy(memory_budget_mb=budget).score(pool).astype(np.float64)
+        return scores if name == "entropy" else 1 - scores

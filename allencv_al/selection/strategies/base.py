@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
@@ -24,6 +25,7 @@ from allencv_al.selection.strategies.shared.pick_check import (
     checked_scores,
     checked_selection,
 )
+from allencv_al.tasks.base import Aggregate, LabelTask
 
 _HERE = "allencv_al.selection.strategies"
 _MEGABYTE = 2**20
@@ -74,6 +76,12 @@ class QueryStrategy(Registrable):
     needs: frozenset[str] = frozenset()
     """The arrays of the pool that the strategy reads, by the names of the fields of `Pool`."""
 
+    reads_scores: ClassVar[bool] = False
+    """Whether `scores` may take the place of `logits`, for labels of another kind."""
+
+    aggregate: Aggregate | None = None
+    """The way from the scores of pixels, boxes or labels to the image; None is the task's own."""
+
     needs_trials: ClassVar[bool] = False
     """Whether batches are tried out before one is chosen, which takes true labels."""
 
@@ -86,6 +94,40 @@ class QueryStrategy(Registrable):
         """Return how a message names the strategy: its registered name and its class."""
         kind = type(self)
         return f'the strategy "{name_of(self)}" ({kind.__module__}.{kind.__qualname__})'
+
+    def for_task(self, task: LabelTask) -> Self:
+        """Return the strategy for a kind of labels, which reads `scores` where there are no logits.
+
+        Args:
+            task: The task of the model.
+
+        Raises:
+            ConfigurationError: The strategy has no meaning for such labels; what fits is named.
+        """
+        fitted = self.fitted(task)
+        lacking = _lacking(fitted, task)
+        if lacking:
+            raise ConfigurationError(
+                f'"{name_of(self)}" reads {listed(lacking)}, and labels of the kind '
+                f'"{task.name()}" have none; expected one of {", ".join(fitting_names(task))}'
+            )
+        return fitted
+
+    def fitted(self, task: LabelTask) -> Self:
+        """Return the strategy with the needs for a task, which may be more than the task has.
+
+        Args:
+            task: The task of the model.
+
+        Raises:
+            ConfigurationError: An option has no meaning for it.
+        """
+        if not self.reads_scores or "logits" in task.outputs or "logits" not in needs_of(self):
+            return self
+        fitted = copy.copy(self)
+        fitted.needs = (needs_of(self) - {"logits"}) | {"scores"}
+        fitted.aggregate = self.aggregate or task.aggregate
+        return fitted
 
     def before_labels(self) -> QueryStrategy:
         """Return the strategy that chooses while no model is trained; by default this one."""
@@ -193,6 +235,29 @@ def needs_of(strategy: QueryStrategy) -> frozenset[str]:
     raise ComponentError(
         f"{strategy}: needs: expected a set of some of {', '.join(OUTPUTS)}, found {found}"
     )
+
+
+def outputs_for(needs: Collection[str]) -> frozenset[str]:
+    """Return the outputs of a model that a strategy with these needs reads."""
+    # labeled_embeddings are embeddings of other items, target_mc_logits are mc_logits
+    return frozenset(name.removeprefix("labeled_").removeprefix("target_") for name in needs)
+
+
+def fitting_names(task: LabelTask) -> list[str]:
+    """Return the names of the strategies without required options that fit a kind of labels."""
+
+    def fits(name: str) -> bool:
+        try:
+            strategy: QueryStrategy = QueryStrategy.from_params(name)
+        except ConfigurationError:
+            return False  # a wrapper: its needs are those of the wrapped strategy
+        return not strategy.needs_trials and not _lacking(strategy.fitted(task), task)
+
+    return [name for name in QueryStrategy.list_available() if fits(name)]
+
+
+def _lacking(strategy: QueryStrategy, task: LabelTask) -> list[str]:
+    return sorted(outputs_for(needs_of(strategy)) - set(task.outputs))
 
 
 def name_of(strategy: QueryStrategy) -> str:

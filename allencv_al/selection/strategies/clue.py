@@ -31,6 +31,7 @@ class Clue(QueryStrategy):
     """
 
     needs = frozenset({"logits", "embeddings"})
+    reads_scores = True
 
     def __init__(
         self, temperature: PositiveFloat = 1.0, memory_budget_mb: PositiveFloat = 512.0
@@ -41,7 +42,11 @@ class Clue(QueryStrategy):
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
         rows = CanonicalRows(pool, seed)
-        entropy = Entropy(temperature=self.temperature, memory_budget_mb=self.memory_budget_mb)
+        entropy = Entropy(
+            temperature=self.temperature,
+            aggregate=self.aggregate,
+            memory_budget_mb=self.memory_budget_mb,
+        )
         weights = entropy.score(pool)[rows.order]
         if count == len(pool):
             picks = np.argsort(-weights, kind="stable")

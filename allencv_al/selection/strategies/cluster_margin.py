@@ -46,6 +46,7 @@ class ClusterMargin(QueryStrategy):
     """
 
     needs = frozenset({"logits", "embeddings"})
+    reads_scores = True
 
     def __init__(
         self,
@@ -60,7 +61,8 @@ class ClusterMargin(QueryStrategy):
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
         rows = CanonicalRows(pool, seed)
-        scores = Margin(memory_budget_mb=self.memory_budget_mb).score(pool)[rows.order]
+        margin = Margin(aggregate=self.aggregate, memory_budget_mb=self.memory_budget_mb)
+        scores = margin.score(pool)[rows.order]
         ranked = np.argsort(-scores, kind="stable")[: self.candidates_per_pick * count]
         clusters = self._clusters_of(ranked, rows, seed)
         picks, reasons = [], []

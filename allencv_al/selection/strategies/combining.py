@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from annotated_types import Ge
@@ -36,6 +36,7 @@ from allencv_al.selection.strategies.shared.batch_parts import (
     reasons_of,
 )
 from allencv_al.selection.strategies.shared.distances import labeled_rows, near_any
+from allencv_al.tasks.base import LabelTask
 
 _COVERAGE_SAMPLE = 10_000  # a share of it has a standard error of at most 0.5 %
 
@@ -72,7 +73,10 @@ class ClassBalanced(WrappingStrategy):
     ) -> None:
         super().__init__(strategy, memory_budget_mb)
         self.target = target
-        self.needs |= {"logits"}
+
+    @overrides
+    def own_needs(self) -> frozenset[str]:
+        return frozenset({"logits"})
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:
@@ -160,6 +164,11 @@ class Mixture(QueryStrategy):
         self.strategies = strategies
         self.needs = frozenset[str]().union(*(needs_of(part.strategy) for part in strategies))
 
+    @overrides
+    def fitted(self, task: LabelTask) -> Self:
+        parts = [MixturePart(part.strategy.fitted(task), part.fraction) for part in self.strategies]
+        return type(self)(parts, self.memory_budget_mb)
+
     @classmethod
     @overrides
     def config_faults(cls, config: ConfigView) -> Iterator[Fault]:
@@ -246,6 +255,18 @@ class Switch(QueryStrategy):
         if when == "coverage":
             own = {"embeddings", "labeled_embeddings"}
         self.needs = needs_of(before) | needs_of(after) | own
+
+    @overrides
+    def fitted(self, task: LabelTask) -> Self:
+        return type(self)(
+            self.before.fitted(task),
+            self.after.fitted(task),
+            self.when,
+            self.threshold,
+            self.radius,
+            self.num_classes,
+            self.memory_budget_mb,
+        )
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:

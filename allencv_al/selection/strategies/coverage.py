@@ -253,6 +253,7 @@ class UncertaintyHerding(MaxHerding):
     """
 
     needs = frozenset({"logits", "embeddings"})
+    reads_scores = True
 
     def __init__(
         self,
@@ -274,8 +275,12 @@ class UncertaintyHerding(MaxHerding):
     @overrides
     def _weights(self, pool: Pool, rows: CanonicalRows) -> NDArray[np.float32]:
         temperature = self.temperature or fitted_temperature(pool, rows)
-        strategy = _UNCERTAINTIES[self.uncertainty]
-        return strategy(temperature=temperature, memory_budget_mb=self.memory_budget_mb).score(pool)
+        strategy = _UNCERTAINTIES[self.uncertainty](
+            temperature=temperature,
+            aggregate=self.aggregate,
+            memory_budget_mb=self.memory_budget_mb,
+        )
+        return strategy.score(pool)
 
     @overrides
     def _fitted_bandwidth(self, rows: CanonicalRows) -> float:

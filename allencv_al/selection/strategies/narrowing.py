@@ -163,12 +163,14 @@ class Deduplicate(WrappingStrategy):
         labeled: bool = False,
         memory_budget_mb: PositiveFloat = 512.0,
     ) -> None:
+        self.labeled = labeled
         super().__init__(strategy, memory_budget_mb)
         self.distance = distance
         self.quantile = quantile
-        self.labeled = labeled
-        own = {"embeddings", "labeled_embeddings"} if labeled else {"embeddings"}
-        self.needs |= own
+
+    @overrides
+    def own_needs(self) -> frozenset[str]:
+        return frozenset({"embeddings", *(["labeled_embeddings"] if self.labeled else [])})
 
     @overrides
     def _pick(self, pool: Pool, count: int, seed: int) -> Picks:

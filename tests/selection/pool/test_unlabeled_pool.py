@@ -20,6 +20,8 @@ def full_pool() -> Pool:
         IDS,
         logits=generator.standard_normal((8, 3)),
         mc_logits=generator.standard_normal((8, 4, 3)),
+        label_logits=generator.standard_normal((8, 3)),
+        scores=generator.standard_normal((8, 3, 4)),
         embeddings=generator.standard_normal((8, 5)),
         labeled_embeddings=generator.standard_normal((2, 5)),
         labeled_logits=generator.standard_normal((2, 3)),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from overrides import overrides
 
 from allencv_al.common.seeding import item_seed
 from allencv_al.selection.pool.unlabeled_pool import FloatArray, Pool
 from allencv_al.selection.selection import Picks
 from allencv_al.selection.strategies.base import PositiveFloat, QueryStrategy, needs_of
+from allencv_al.tasks.base import LabelTask
 
 # Above every ratio of a count to a positive share, and below infinity, which stands for "full"
 _AFTER_ALL_SHARES = 1e200
@@ -70,7 +73,18 @@ class WrappingStrategy(QueryStrategy):
     def __init__(self, strategy: QueryStrategy, memory_budget_mb: PositiveFloat = 512.0) -> None:
         super().__init__(memory_budget_mb)
         self.strategy = strategy
-        self.needs = needs_of(strategy)
+        self.needs = needs_of(strategy) | self.own_needs()
+
+    def own_needs(self) -> frozenset[str]:
+        """Return the arrays that the wrapper itself reads; none by default."""
+        return frozenset()
+
+    @overrides
+    def fitted(self, task: LabelTask) -> Self:
+        fitted = copy.copy(self)
+        fitted.strategy = self.strategy.fitted(task)
+        fitted.needs = needs_of(fitted.strategy) | self.own_needs()
+        return fitted
 
 
 def part_seed(seed: int, part: str) -> int:
