@@ -1,32 +1,39 @@
-"""Images with boxes in the one JSON file of COCO."""
+"""Images with objects in the one JSON file of COCO."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeGuard
 
 from overrides import overrides
 
 from allencv_al.common.errors import DataError, raise_problems
-from allencv_al.common.files.paths import absent, existing_path, path_problem
-from allencv_al.common.files.text_files import decode_text
-from allencv_al.common.names import class_name, listed
+from allencv_al.common.files.paths import path_problem
+from allencv_al.common.names import class_name
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.image_files import check_names_below, scan_images
+from allencv_al.data.dataset_readers.objects.annotation_file import (
+    AnnotatedImage,
+    AnnotationFile,
+    AnnotationFileReader,
+    json_content,
+)
 from allencv_al.data.dataset_readers.objects.image_objects import (
     AnnotatedObject,
     Annotation,
+    Box,
     Coordinates,
     ObjectInstances,
-    image_frames,
+    Size,
+    Target,
     numbers_of,
     short,
 )
-from allencv_al.data.instance import Instance
+from allencv_al.data.drawn_masks import Region
+from allencv_al.data.instance import Points
+from allencv_al.data.run_lengths import coco_counts, mask_of_counts
 from allencv_al.data.transforms import ImageTransform
 
 
@@ -42,32 +49,38 @@ class CocoImage:
 
     id: int | str
     name: str
-    size: tuple[int, int] | None
+    size: Size | None
 
 
 @DatasetReader.register("coco")
-class CocoReader(DatasetReader):
-    """Read the images that a COCO file of instances lists, with their boxes.
+class CocoReader(AnnotationFileReader):
+    """Read the images that a COCO file of instances lists, with their boxes, masks or keypoints.
 
         PATH/annotations/instances_train2017.json
         PATH/train2017/000000000009.jpg
 
     The path is the JSON file, or a folder with one such file in it or in its `annotations`. Images
-    lie where `image_dir` says. Boxes and category names are read, polygons and masks are not. An
-    image that the file lists without an annotation has no objects; in a file without
-    `annotations` all images are unlabeled. A crowd (`iscrowd: 1`) comes into the instance's
-    metadata (`ignored_boxes`, `ignored_labels`), since it is neither learned nor judged; `image_id`
+    lie where `image_dir` says. Polygons are filled as COCO does, so that a mask has the pixels that
+    pycocotools gives; of objects that overlap, the later one covers the earlier. An image that the
+    file lists without an annotation has no objects; in a file without `annotations` all images are
+    unlabeled. A crowd (`iscrowd: 1`) comes into the instance's metadata (`ignored_boxes`,
+    `ignored_labels`) and is void (255) in masks, since it is neither learned nor judged; `image_id`
     is there, too. Faults are errors that name the entry, all at once. A box over the border is cut
     there; one without area is left out. An image's id is its `file_name`.
 
     Args:
-        augmentation: Transforms, applied to each image with its boxes in the order given. Default:
-            none.
+        augmentation: Transforms, applied to each image with its objects in the order given.
+            Default: none.
         image_dir: Folder of the images, seen from the JSON file's folder. Default: the first that
             has the first image, of the JSON file's folder, `images` in it, the folder above it,
             `images` there, and in each of these the name behind `instances_` (`train2017`).
+        target: What the images get: "boxes", "masks" (a class index for each pixel, 0 where no
+            object is) or "labels" (the classes of all objects).
+        classes: For masks: the class names in the order of their indices, from 1. Default: the
+            categories in the order of their ids.
         crowd: Treatment of annotations with `iscrowd`: "ignore" or "keep".
-        coordinates: Pixels that boxes refer to where an image has an EXIF orientation: "upright",
+        keypoints: Whether to read keypoints beside boxes; an object without them has absent ones.
+        coordinates: Pixels that objects refer to where an image has an EXIF orientation: "upright",
             "stored" (the orientation ignored), or "auto" for those whose size the file names; if
             both have it, an error.
         kwargs: The parameters that all readers have.
@@ -79,91 +92,61 @@ class CocoReader(DatasetReader):
         self,
         augmentation: list[ImageTransform] | None = None,
         image_dir: str | None = None,
+        target: Target = "boxes",
+        classes: list[str] | None = None,
         crowd: Literal["ignore", "keep"] = "ignore",
+        keypoints: bool = False,
         coordinates: Coordinates = "auto",
         **kwargs: Any,
     ) -> None:
-        super().__init__(augmentation, **kwargs)
-        check_names_below(image_dir=image_dir)
-        self.image_dir = image_dir
+        super().__init__(augmentation, image_dir, target, classes, coordinates, **kwargs)
         self.crowd = crowd
-        self.coordinates: Coordinates = coordinates
+        self.keypoints = keypoints
 
     @overrides
-    def _read(self, path: Path) -> Iterator[Instance]:
-        file = _annotation_file(path)
-        content = _content(file)
-        problems: list[str] = []
-        images = _images(content, problems)
-        objects = _objects(content, images, self.crowd == "ignore", problems)
-        raise_problems(file, problems)
-        files = self._files(file, [one.name for one in images])
-        made = ObjectInstances(self.coordinates)
-        found = []
-        for one, image, frame in zip(images, files, image_frames(files), strict=True):
-            metadata = {"image_id": one.id}
-            if objects is None:
-                found.append(Instance(one.name, image, metadata=metadata))
-            else:
-                annotation = Annotation(str(file), objects[one.id], one.size, metadata)
-                found.append(made.make(one.name, image, annotation, frame))
-        made.finish(file)
-        yield from found
+    def _parsed(self, file: Path, problems: list[str]) -> AnnotationFile:
+        found = coco_annotations(file, self.crowd == "ignore", problems)
+        return _with_all_keypoints(found) if self.keypoints else found
 
-    def _files(self, file: Path, names: Sequence[str]) -> list[Path]:
-        folder = self._folder(file, names)
-        files = [existing_path(folder / name) for name in names]
-        missing = [place for place, image in enumerate(files) if not image.is_file()]
-        if missing:
-            # Exports name images by paths of another machine; the last part may still be unique
-            below = [name for name in scan_images(folder) if isinstance(name, str)]
-            counts = Counter(map(_last_part, below))
-            unique = {_last_part(name): name for name in below if counts[_last_part(name)] == 1}
-            for place in missing:
-                if (name := unique.get(_last_part(names[place]))) is not None:
-                    files[place] = folder / name
-        raise_problems(
-            file,
-            [f"no image {names[n]} in {folder}" for n in missing if not files[n].is_file()],
-            "image_dir of the dataset reader names the folder of the images",
+    @overrides
+    def _objects(self, found: AnnotationFile) -> ObjectInstances:
+        classes = found.classes if self.classes is None else self.classes
+        return ObjectInstances(
+            self.coordinates, keypoints=self.keypoints, target=self.target, classes=classes
         )
-        return files
 
-    def _folder(self, file: Path, names: Sequence[str]) -> Path:
-        if self.image_dir is not None:
-            return file.parent / self.image_dir
-        split = file.stem.removeprefix("instances_")
-        near = [
-            file.parent,
-            file.parent / "images",
-            *(file.parent.parent / n for n in ("", "images")),
-        ]
-        folders = [*near, *(folder / split for folder in near)]
-        found = (
-            folder for folder in folders if names and existing_path(folder / names[0]).is_file()
+
+def coco_annotations(file: Path, ignores_crowds: bool, problems: list[str]) -> AnnotationFile:
+    """Return the images and objects of a COCO file.
+
+    Args:
+        file: The JSON file.
+        ignores_crowds: Whether objects with `iscrowd` are marked as ignored.
+        problems: A list, to which what is wrong is added.
+
+    Raises:
+        DataError: It has no lists of images and categories.
+    """
+    content = _content(file)
+    images = _images(content, problems)
+    sizes = {image.id: image.size for image in images}
+    categories = _categories(content, problems)
+    objects = _objects(content, sizes, categories, ignores_crowds, problems)
+    found = [
+        AnnotatedImage(
+            one.name,
+            None
+            if objects is None
+            else Annotation(str(file), objects[one.id], one.size, {"image_id": one.id}),
         )
-        return next(found, file.parent)
-
-
-def _annotation_file(path: Path) -> Path:
-    if not path.exists():
-        raise DataError(absent(path, "COCO file"))
-    if path.is_file():
-        return path
-    files = sorted(
-        file for folder in (path, path / "annotations") for file in folder.glob("*.json")
-    )
-    if len(files) != 1:
-        shown = listed([file.relative_to(path).as_posix() for file in files])
-        raise DataError(f"{path}: expected one COCO file, found {shown}; name one of them")
-    return files[0]
+        for one in images
+    ]
+    numbers = sorted(categories, key=lambda id: (isinstance(id, str), id))
+    return AnnotationFile(found, [categories[id] for id in numbers])
 
 
 def _content(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(decode_text(file.read_bytes(), str(file), "save it as UTF-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: expected JSON: {error}") from None
+    content = json_content(file)
     if not isinstance(content, dict):
         raise DataError(f"{file}: expected an object with images, found {short(content)}")
     wrong = [
@@ -196,40 +179,107 @@ def _images(content: Mapping[str, Any], problems: list[str]) -> list[CocoImage]:
 
 def _objects(
     content: Mapping[str, Any],
-    images: Sequence[CocoImage],
+    sizes: Mapping[int | str, Size | None],
+    categories: Mapping[int | str, str],
     ignores_crowds: bool,
     problems: list[str],
 ) -> Mapping[int | str, list[AnnotatedObject]] | None:
     """Return the objects of each image by its id; None if the file has no annotations."""
     if "annotations" not in content:
         return None
-    categories = _categories(content, problems)
-    known = {image.id for image in images}
     found: dict[int | str, list[AnnotatedObject]] = defaultdict(list)
     for index, entry in enumerate(content["annotations"]):
         place = f"annotations[{index}]"
         try:
             if not isinstance(entry, Mapping):
                 raise ValueError(f": expected an object, found {short(entry)}")
-            for key, ids in (("image_id", known), ("category_id", categories)):
+            for key, ids in (("image_id", sizes), ("category_id", categories)):
                 if not _is_id(entry.get(key)) or entry[key] not in ids:
                     raise ValueError(f".{key}: expected a known id, found {short(entry.get(key))}")
-            box = entry.get("bbox")
-            if not numbers_of(box, 4) or min(box[2:]) < 0:
-                raise ValueError(f".bbox: expected x, y, width, height, found {short(box)}")
+            region = _region(entry.get("segmentation"), sizes[entry["image_id"]])
+            box = _box(entry.get("bbox"), region, sizes[entry["image_id"]])
+            points = _points(entry.get("keypoints"))
         except ValueError as error:
             problems.append(f"{place}{error}")
             continue
-        x, y, width, height = box
         found[entry["image_id"]].append(
             AnnotatedObject(
                 place=f"{place}.bbox",
-                box=(x, y, x + width, y + height),
+                box=box,
                 name=categories[entry["category_id"]],
+                points=points,
                 ignored=ignores_crowds and bool(entry.get("iscrowd")),
+                region=region,
             )
         )
     return found
+
+
+def _box(value: Any, region: Region | None, size: Size | None) -> Box:
+    # Some programs write polygons alone
+    if value is None and region is not None and (size is not None or region.counts is None):
+        return region.bounds(size or (0, 0)) or (0, 0, 0, 0)
+    if not numbers_of(value, 4) or min(value[2:]) < 0:
+        raise ValueError(f".bbox: expected x, y, width, height, found {short(value)}")
+    x, y, width, height = value
+    return x, y, x + width, y + height
+
+
+def _region(value: Any, size: Size | None) -> Region | None:
+    if not value:
+        return None
+    if isinstance(value, Mapping):
+        return _region_of_runs(value, size)
+    polygons = value if isinstance(value, list) else [value]
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(
+                f".segmentation: expected lists of x, y of three corners or more, found "
+                f"{short(polygon)}"
+            )
+        if not numbers_of(polygon, len(polygon)):
+            raise ValueError(f".segmentation: expected numbers, found {short(polygon)}")
+    return Region(tuple(map(tuple, polygons)))
+
+
+def _region_of_runs(value: Mapping[str, Any], size: Size | None) -> Region:
+    counts, sides = value.get("counts"), value.get("size")
+    try:
+        if not numbers_of(sides, 2) or not isinstance(counts, str | list):
+            raise ValueError("expected size and counts")
+        own = (int(sides[1]), int(sides[0]))  # COCO has the height first
+        if size is not None and size != own:
+            raise ValueError(f"it is {own[0]}x{own[1]} pixels, its image {size[0]}x{size[1]}")
+        return Region(counts=coco_counts(mask_of_counts(counts, own)))
+    except ValueError as error:
+        raise ValueError(f".segmentation: {error}") from None
+
+
+def _points(value: Any) -> Points:
+    if not value:
+        return ()
+    if not isinstance(value, list) or len(value) % 3 or not numbers_of(value, len(value)):
+        raise ValueError(f".keypoints: expected x, y, v of each, found {short(value)}")
+    rows = zip(value[::3], value[1::3], value[2::3], strict=True)
+    return tuple((x, y, v) if v else (0, 0, 0) for x, y, v in rows)
+
+
+def _with_all_keypoints(found: AnnotationFile) -> AnnotationFile:
+    """Return the file with as many keypoints for each object, since one batch holds them all."""
+    annotations = [one.annotation for one in found.images if one.annotation is not None]
+    count = max((len(o.points) for one in annotations for o in one.objects), default=0)
+
+    def completed(annotation: Annotation | None) -> Annotation | None:
+        if annotation is None:
+            return None
+        objects = [
+            replace(one, points=(*one.points, *((0, 0, 0),) * (count - len(one.points))))
+            for one in annotation.objects
+        ]
+        return replace(annotation, objects=objects)
+
+    images = [replace(one, annotation=completed(one.annotation)) for one in found.images]
+    return AnnotationFile(images, found.classes)
 
 
 def _categories(content: Mapping[str, Any], problems: list[str]) -> Mapping[int | str, str]:
@@ -253,7 +303,3 @@ def _values(entry: Any, *keys: str) -> list[Any]:
 
 def _is_id(value: Any) -> TypeGuard[int | str]:
     return isinstance(value, int | str) and not isinstance(value, bool)
-
-
-def _last_part(name: str) -> str:
-    return class_name(PurePosixPath(name).name)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixtures.object_files import BOXES, SIZE, bounds_of_white, found_boxes, write_turned
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from allencv_al.common.errors import DataError
@@ -205,3 +208,92 @@ def test_boxes_of_the_upright_image_stay(tmp_path: Path) -> None:
     sample = reader.load(reader.read(file)[0], 0)
     assert sample.boxes is not None
     assert sample.boxes[0].tolist() == bounds_of_white(sample.image) == [22, 8, 30, 24]
+
+
+POLYGON = [2.5, 2.5, 12.5, 3, 11, 17.5]
+
+
+def segmented(file: Path) -> list[dict[str, Any]]:
+    """Return annotations of the first image: polygons, runs as numbers and as text, a crowd."""
+    blank = np.zeros((SIZE[1], SIZE[0]), np.uint8, order="F")
+    low, right = blank.copy(order="F"), blank.copy(order="F")
+    low[20:28, 4:20] = 1
+    right[3:9, 30:39] = 1
+    coded = coco_mask.encode(low)
+    runs = [len(list(group)) for _, group in groupby(right.ravel(order="F"))]
+    size = [SIZE[1], SIZE[0]]
+    regions = [
+        ([POLYGON, [20, 2, 26, 2, 26, 8, 20, 8]], "cat", 0),
+        ({"size": size, "counts": coded["counts"].decode()}, "dog", 0),
+        ({"size": size, "counts": runs}, "cat", 1),
+    ]
+    return [
+        {
+            "id": number,
+            "image_id": 10,
+            "category_id": CATEGORIES[name],
+            "segmentation": region,
+            "iscrowd": crowd,
+            "bbox": [1, 1, 3, 3],
+            "keypoints": [4, 6, 2, 8, 9, 1, 0, 0, 0],
+        }
+        for number, (region, name, crowd) in enumerate(regions)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_masks_are_those_of_pycocotools(write_images) -> None:
+    file = write(write_images("") / "a.json", content())
+    file = write(file, content(annotations=segmented(file)))
+    found = CocoReader(target="masks").read(file)
+    oracle = COCO(str(file))
+    expected = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    indices = {3: 1, 90: 2}  # the categories in the order of their ids
+    for entry in oracle.loadAnns(oracle.getAnnIds(imgIds=10)):
+        index = 255 if entry["iscrowd"] else indices[entry["category_id"]]
+        expected[oracle.annToMask(entry) > 0] = index
+    assert (found.reader.decode(found[0]).mask == expected).all()
+    assert not found.reader.decode(found[1]).mask.any()
+
+
+def test_boxes_around_polygons_that_stand_alone(write_images) -> None:
+    value = content()
+    value["annotations"] = [entry(segmentation=[POLYGON], bbox=None)]
+    file = write(write_images("") / "a.json", value)
+    assert CocoReader().read(file)[0].boxes == ((2.5, 2.5, 12.5, 17.5),)
+
+
+def test_labels_are_the_classes_of_the_objects(write_images) -> None:
+    file = write(write_images("") / "a.json", content())
+    found = CocoReader(target="labels").read(file)
+    assert [one.labels for one in found] == [("cat", "dog"), ("dog",), ()]
+
+
+def test_keypoints_are_read_beside_boxes_and_an_absent_one_stays_absent(write_images) -> None:
+    file = write(write_images("") / "a.json", content())
+    value = segmented(file)[:2]
+    del value[1]["keypoints"]
+    write(file, content(annotations=value))
+    first, second, _ = CocoReader(keypoints=True).read(file)
+    assert first.keypoints == (((4, 6, 2), (8, 9, 1), (0, 0, 0)), ((0, 0, 0),) * 3)
+    assert second.keypoints == ()
+
+
+BAD_REGIONS = [
+    ([[1, 2, 3, 4]], ".segmentation: expected lists of x, y of three corners"),
+    ([1, 2, 3, 4, 5, 6], ".segmentation: expected lists of x, y of three corners"),
+    ([[1, 2, 3, 4, 5, "6"]], ".segmentation: expected numbers"),
+    ({"size": [30, 40], "counts": [7]}, ".segmentation: expected runs of 1200 pixels"),
+    ({"size": [40, 30], "counts": [1200]}, "it is 30x40 pixels, its image 40x30"),
+    ({"counts": [1200]}, ".segmentation: expected size and counts"),
+]
+
+
+@pytest.mark.parametrize(("region", "expected"), BAD_REGIONS)
+def test_faults_of_regions_name_the_entry(region: Any, expected: str, write_images) -> None:
+    value = content(annotations=[entry(segmentation=region)])
+    with pytest.raises(DataError) as error:
+        CocoReader().read(write(write_images("") / "a.json", value))
+    assert f"annotations[0]{'' if expected[0] == '.' else '.segmentation: '}{expected}" in str(
+        error.value
+    )

@@ -103,7 +103,7 @@ BAD = [
     ("<annotation>&unknown;</annotation>", "expected XML: undefined entity"),
     ("<html></html>", "expected <annotation>, found <html>"),
     (voc("", size=(-4, 3)), "size: expected width and height, found -4, 3"),
-    (voc("", size=(4, 3)), "its boxes are those of an image of 4x3 pixels, but"),
+    (voc("", size=(4, 3)), "its objects are those of an image of 4x3 pixels, but"),
     (voc("<object><name> </name></object>"), "object 1: expected a name, found none"),
     (
         voc("<object><name>x</name></object>"),
