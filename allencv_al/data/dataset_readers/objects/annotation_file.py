@@ -35,7 +35,7 @@ class AnnotatedImage:
 
     Args:
         name: The path or address of the image, as the file has it.
-        annotation: Its objects; None if nobody has looked at it yet.
+        annotation: Its objects; None if it has not been looked at yet.
     """
 
     name: str
