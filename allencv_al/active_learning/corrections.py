@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from allencv_al.common.errors import ConfigurationError, DataError
-from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.common.names import did_you_mean
 from allencv_al.labels.annotators.base import TO_ADD_A_CLASS
 from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.tasks.base import LabelTask
 
 SOURCE = "correction"
 DROPPED = "dropped"
@@ -18,31 +19,34 @@ _REPEATABLE = ("ground_truth", "dataset")
 
 
 def correct_labels(
-    store: LabelStore, corrections: Mapping[str, str], allowed: Collection[str]
+    store: LabelStore, corrections: Mapping[str, str], allowed: Collection[str], task: LabelTask
 ) -> None:
-    """Change the class of labeled items; the next training uses it.
+    """Change the label of labeled items; the next training uses it.
 
     Args:
         store: The labels of the run.
-        corrections: The right class by item id.
+        corrections: The right label by item id, as a person writes it.
         allowed: The names of the classes; none: any.
+        task: The kind of labels.
 
     Raises:
         DataError: An item has no label, or a class is not allowed; all of them are named.
     """
-    corrections = {id: class_name(label) for id, label in corrections.items()}
+    corrections = {id: task.read(label.strip()) for id, label in corrections.items()}
     current = {id: event for id, event in store.current().items() if event.kind is LabelKind.LABEL}
-    problems = []
+    problems, adds_class = [], False
     for id, label in corrections.items():
         if id not in current:
             hint = did_you_mean(id, current)
             problems.append(f"{id} has no label in this run{hint}")
-        if allowed and label not in allowed:
-            hint = did_you_mean(label, allowed) or f"; known: {', '.join(sorted(allowed))}"
-            problems.append(f'"{label}" is no class{hint}')
+        if (problem := task.problem(label, allowed or None)) is not None:
+            is_new = task.problem(label) is None
+            adds_class |= is_new
+            known = f"; known: {', '.join(sorted(allowed))}" if is_new else ""
+            problems.append(problem if "did you mean" in problem else f"{problem}{known}")
     if problems:
         lines = ["labels that cannot be corrected:", *problems]
-        if any(label not in allowed for label in corrections.values()) and allowed:
+        if adds_class:
             lines.append(TO_ADD_A_CLASS)
         raise DataError("\n  ".join(lines))
     store.add(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ class ActiveLearningLoop:
     def _go_through(self, round: int) -> bool:
         """Finish the round; return whether another follows."""
         labels = self._items.training_labels()
-        if self.learner.set_classes(set(self.labels.labels().values())):
+        if self.learner.set_classes(self._classes_in(self.labels.labels().values())):
             self._outputs.begin(None)
         chosen = self.rounds.is_finished(round, State.SELECT)
         if chosen:  # a process may have been killed between recording that and this
@@ -300,12 +301,13 @@ class ActiveLearningLoop:
         if not self.rounds.is_finished(round, State.WAITING_FOR_LABELS):
             self.rounds.finish(round, State.WAITING_FOR_LABELS, {"seconds": seconds})
         self.hooks.on_point("WAITING_FOR_LABELS recorded")
-        given = [label.label for label in found if label.label not in (None, UNTOLD)]
+        given = {label.id: label.label for label in found if label.label is not None}
         # Before the labels are stored, so that a class that is refused leaves no trace
-        if self.learner.set_classes(set(given)):
+        if self.learner.set_classes(self._classes_in(given.values())):
             self._outputs.begin(None)
-        batch = [label.label for label in found if label.id not in self.audit.held_out]
-        counts = {name: batch.count(name) for name in sorted(set(given)) if name in batch}
+        batch = (text for id, text in given.items() if id not in self.audit.held_out)
+        names = Counter(name for text in batch for name in self._classes_in([text]))
+        counts = dict(sorted(names.items()))
         answered = {answer.id for answer in found}
         detail = {
             "batch_classes": counts,
@@ -405,6 +407,11 @@ class ActiveLearningLoop:
         labels = {**self._items.training_labels(), **self._items.true_labels(ids)}
         return self._outputs.trial_accuracy(round, labels, self._round_folder(round))
 
+    def _classes_in(self, texts: Iterable[str]) -> set[str]:
+        """Return the classes in labels, as far as they are told."""
+        task = self.learner.task
+        return {name for text in texts if text != UNTOLD for name in task.class_names(text)}
+
     def _request(self, round: int) -> LabelRequest:
         detail = self.rounds.detail(round, State.SELECT)
         queried = self.rounds.queries(round)
@@ -423,6 +430,7 @@ class ActiveLearningLoop:
             # A table that was taken in before a kill had its flag then
             is_partial=self.is_partial or (self._round_folder(round) / KEPT_NAME).is_file(),
             dropped=frozenset(query.id for query in queried if query.id in answered),
+            task=self.learner.task,
         )
 
     def _round_folder(self, round: int) -> Path:

@@ -16,6 +16,7 @@ from allencv_al.data.id_hash import id_hashes
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
+from allencv_al.tasks.base import LabelTask
 from allencv_al.training.datasets import check_labels, only_known
 from allencv_al.training.unlabeled_images import (
     check_distinct,
@@ -36,12 +37,14 @@ class LoopData:
             ones, and those at `pool_data_path` if there are any.
         test: The images that measure the model; None if there are none.
         validation: The images that choose the best epoch; None if there are none.
+        task: The kind of labels.
         test_is_validation: Whether the two are the same images.
     """
 
     sources: Sequence[Dataset]
     test: Dataset | None
     validation: Dataset | None
+    task: LabelTask
     test_is_validation: bool = False
 
     def items(self) -> list[Instance]:
@@ -52,11 +55,11 @@ class LoopData:
         """Return the data without test and validation images of classes outside the vocabulary."""
         validation, test = self.validation, self.test
         if validation is not None:
-            validation = only_known(validation, vocabulary, "validation_data_path")
+            validation = only_known(validation, vocabulary, "validation_data_path", self.task)
         if self.test_is_validation:
             test = validation
         elif test is not None:
-            test = only_known(test, vocabulary, "test_data_path")
+            test = only_known(test, vocabulary, "test_data_path", self.task)
         return replace(self, validation=validation, test=test)
 
     def dataset_of(self, items: Sequence[Instance]) -> Dataset:
@@ -71,7 +74,7 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         DataError: There are none, ids occur twice, test images are in the pool, or labels are
             missing that the annotator is to give.
     """
-    settings = experiment.settings
+    settings, task = experiment.settings, experiment.task
     datasets = experiment.read()
     train, test, name_of_test = datasets.train, datasets.test, "test_data_path"
     if settings.test_fraction is not None:
@@ -79,8 +82,8 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         name_of_test = "active_learning.test_fraction"
     if settings.conditions is not None:
         # Before the pool is changed: unknown classes are drawn from all of it
-        test = None if test is None else settings.conditions.test(test, train)
-        train = settings.conditions.pool(train)
+        test = None if test is None else settings.conditions.test(test, train, task)
+        train = settings.conditions.pool(train, task)
     sources = [train]
     if experiment.pool_data_path is not None:
         keeps_labels = settings.annotator.needs_known_labels
@@ -89,14 +92,14 @@ def read_loop_data(experiment: ActiveLearningExperiment) -> LoopData:
         sources.append(without_images_of(datasets.train, "train_data_path", pool))
         check_distinct(*sources)
     measured = test if test is not None else datasets.validation
-    data = LoopData(sources, measured, datasets.validation, test is None)
+    data = LoopData(sources, measured, datasets.validation, task, test is None)
     items = data.items()
     for name, dataset in ((name_of_test, test), ("validation_data_path", datasets.validation)):
         if dataset is not None:
             _check_apart(name, dataset, items)
     if settings.annotator.needs_known_labels:
-        _check_labeled(items)
-        check_labels(datasets)
+        _check_labeled(items, task)
+        check_labels(datasets, task)
     if settings.audit is None and not any(map(is_audit, items)):
         _warn_of_measuring(data)
     return data
@@ -123,8 +126,9 @@ def _split(
     held_out: set[int] = set()
     by_class: dict[str, list[int]] = {}
     for place, instance in enumerate(dataset):
-        if instance.label is not None:
-            by_class.setdefault(instance.label, []).append(place)
+        text = experiment.task.text_of(instance)
+        if text is not None:
+            by_class.setdefault(experiment.task.stratum(text), []).append(place)
     seed = experiment.seeds[0]
     for places in by_class.values():
         # "test/" keeps the split independent of ties, which hash the bare ids
@@ -159,8 +163,8 @@ def _check_apart(name: str, dataset: Dataset, items: Iterable[Instance]) -> None
         )
 
 
-def _check_labeled(items: Sequence[Instance]) -> None:
-    bare = [item.id for item in items if item.label is None]
+def _check_labeled(items: Sequence[Instance], task: LabelTask) -> None:
+    bare = [item.id for item in items if not task.is_labeled(item)]
     if bare:
         images = counted(len(bare), "image has", "images have")
         raise DataError(

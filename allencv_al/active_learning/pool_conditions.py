@@ -14,6 +14,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.id_hash import canonical_order
 from allencv_al.data.instance import Instance
+from allencv_al.tasks.base import LabelTask
 
 logger = logging.getLogger(__name__)
 
@@ -60,41 +61,54 @@ class PoolConditions(FromParams):
         self.unknown_classes = unknown_classes
         self.seed = seed
 
-    def pool(self, dataset: Dataset) -> Dataset:
+    def pool(self, dataset: Dataset, task: LabelTask) -> Dataset:
         """Return the changed pool.
+
+        Args:
+            dataset: The images.
+            task: The kind of labels; equal groups of labels take the place of classes.
 
         Raises:
             DataError: Fewer than two classes would be known, or one is called `unknown`.
         """
         items = list(dataset)
         # Drawn from the whole data: the size of the pool must not change which classes are unknown
-        unknown = self._unknown_of(items)
+        unknown = self._unknown_of(items, task)
         if self.size is not None:
-            items = self._in_equal_shares(items, self.size)
+            items = self._in_equal_shares(items, self.size, task)
         if self.imbalance > 1:
-            items = list(self._imbalanced(items))
-        items = [replace(item, label=UNKNOWN) if item.label in unknown else item for item in items]
+            items = list(self._imbalanced(items, task))
+        items = [
+            task.labeled(item, UNKNOWN) if task.text_of(item) in unknown else item for item in items
+        ]
         items = [*items, *self._copies(items)]
         logger.info("conditions: %d of %d images make the pool", len(items), len(dataset))
         return _with(dataset, items)
 
-    def test(self, dataset: Dataset, pool: Dataset) -> Dataset:
+    def test(self, dataset: Dataset, pool: Dataset, task: LabelTask) -> Dataset:
         """Return the changed test images.
 
         Args:
             dataset: The test images.
             pool: The pool before its changes, which says what the classes are.
+            task: As in `pool`.
         """
-        unknown = self._unknown_of(list(pool))
-        items = [item for item in dataset if item.label not in unknown]
+        unknown = self._unknown_of(list(pool), task)
+        items = [item for item in dataset if task.text_of(item) not in unknown]
         if self.test_size is not None:
-            items = self._in_equal_shares(items, self.test_size)
+            items = self._in_equal_shares(items, self.test_size, task)
         return _with(dataset, items)
 
-    def _unknown_of(self, items: Sequence[Instance]) -> frozenset[str]:
+    def _unknown_of(self, items: Sequence[Instance], task: LabelTask) -> frozenset[str]:
         if not self.unknown_classes:
             return frozenset()
-        names = self._shuffled({item.label for item in items if item.label is not None}, "unknown")
+        if task.problem(UNKNOWN) is not None:
+            raise DataError(
+                "active_learning.conditions.unknown_classes: expected 0 where an image has not one "
+                f"class, found {self.unknown_classes}"
+            )
+        texts = (task.text_of(item) for item in items)
+        names = self._shuffled({text for text in texts if text is not None}, "unknown")
         if len(names) - self.unknown_classes < 2:
             raise DataError(
                 "active_learning.conditions.unknown_classes: expected at most "
@@ -108,17 +122,19 @@ class PoolConditions(FromParams):
             )
         return frozenset(names[: self.unknown_classes])
 
-    def _in_equal_shares(self, items: Sequence[Instance], size: int) -> list[Instance]:
+    def _in_equal_shares(
+        self, items: Sequence[Instance], size: int, task: LabelTask
+    ) -> list[Instance]:
         """Return `size` items, as many of each class as there are; in the order given."""
         turns: list[tuple[int, int, int]] = []
-        for number, places in enumerate(self._by_class(items).values()):
+        for number, places in enumerate(self._by_class(items, task).values()):
             turns += [(turn, number, place) for turn, place in enumerate(places)]
         # In turns over the classes: one that runs out leaves its share to the others
         kept = sorted(place for _, _, place in sorted(turns)[:size])
         return [items[place] for place in kept]
 
-    def _imbalanced(self, items: Sequence[Instance]) -> Iterator[Instance]:
-        by_class = self._by_class(items)
+    def _imbalanced(self, items: Sequence[Instance], task: LabelTask) -> Iterator[Instance]:
+        by_class = self._by_class(items, task)
         names = self._shuffled(by_class, "imbalance")
         # The first class keeps all, the last 1/imbalance; a class with fewer images keeps those
         most = max(len(places) for places in by_class.values())
@@ -129,11 +145,12 @@ class PoolConditions(FromParams):
             kept.update(by_class[name][:count])
         yield from (item for place, item in enumerate(items) if place in kept)
 
-    def _by_class(self, items: Sequence[Instance]) -> dict[str, list[int]]:
+    def _by_class(self, items: Sequence[Instance], task: LabelTask) -> dict[str, list[int]]:
         """Return the places of each class, in the random order of the ids; classes by name."""
         found: dict[str, list[int]] = {}
         for place in canonical_order((f"kept/{item.id}" for item in items), self.seed).tolist():
-            found.setdefault(items[place].label or "", []).append(place)
+            text = task.text_of(items[place])
+            found.setdefault("" if text is None else task.stratum(text), []).append(place)
         return dict(sorted(found.items()))
 
     def _copies(self, items: Sequence[Instance]) -> Iterator[Instance]:

@@ -136,7 +136,7 @@ def active_learn(
         ):
             run_folder.begin()
             if experiment.settings.draws_test_items():
-                record_test_items(folder / TEST_ITEMS_NAME, learner.test_items())
+                record_test_items(folder / TEST_ITEMS_NAME, learner.test_items(), learner.task)
             loop = ActiveLearningLoop(
                 learner, experiment.settings, database, folder, experiment.seeds[0]
             )
@@ -147,7 +147,7 @@ def active_learn(
                 files = RunFiles(folder, written, learner, experiment.settings)
             loop.hooks = _hooks(options, files, loop)
             allowed = experiment.settings.classes or learner.data_classes()
-            correct_labels(loop.labels, options.relabel, allowed)
+            correct_labels(loop.labels, options.relabel, allowed, learner.task)
             missing = loop.missing() if options.drop_missing else []
             drop_items(loop.labels, [*options.drop, *missing], loop.asked())
             loop.is_partial = options.partial

@@ -31,6 +31,7 @@ from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.label_table import PickedImage, write_label_table
 from allencv_al.reports.line_chart import ChartText, write_line_chart
 from allencv_al.selection.pool.pool_outputs import EncodingCost
+from allencv_al.tasks.base import LabelTask
 from allencv_al.training.run_records import read_environment
 
 if TYPE_CHECKING:
@@ -134,7 +135,10 @@ class RunFiles:
         """Write all current labels as a table for the reader `manifest`."""
         items = [self._items[id] for id in labels if id in self._items]
         labeled = [
-            replace(item, label=labels[item.id], metadata=marked(item.metadata, item.id in audit))
+            replace(
+                self._learner.task.labeled(item, labels[item.id]),
+                metadata=marked(item.metadata, item.id in audit),
+            )
             for item in items
         ]
         write_label_table(self._folder / LABELS_NAME, [], labeled)
@@ -176,16 +180,18 @@ def _has_image(item: Instance) -> bool:
     return not (isinstance(item.image, bytes) and not item.image)
 
 
-def record_test_items(path: Path, items: Sequence[Instance]) -> None:
+def record_test_items(path: Path, items: Sequence[Instance], task: LabelTask) -> None:
     """Write the table of the drawn test images, once; warn if later ones differ.
 
     Args:
         path: The CSV file, with the columns `id` and `label`.
         items: The images that measure; none writes nothing.
+        task: The kind of their labels.
     """
     if not items:
         return
-    rows = [{"id": item.id, "label": item.label} for item in sorted(items, key=lambda i: i.id)]
+    ordered = sorted(items, key=lambda item: item.id)
+    rows = [{"id": item.id, "label": task.text_of(item)} for item in ordered]
     text = csv_text(("id", "label"), rows)
     if not path.exists():
         write_text(path, text)

@@ -25,6 +25,7 @@ class RunItems:
 
     def __init__(self, learner: Learner, labels: LabelStore, audit: RunAudit) -> None:
         self._items = {item.id: item for item in learner.items}
+        self._task = learner.task
         self._labels = labels
         self._audit = audit
 
@@ -67,16 +68,17 @@ class RunItems:
 
     def true_labels(self, ids: Collection[str]) -> dict[str, str]:
         """Return the labels that the data has for some items, as far as it has any."""
-        return {id: label for id in ids if (label := self._items[id].label) is not None}
+        texts = ((id, self._task.text_of(self._items[id])) for id in ids)
+        return {id: text for id, text in texts if text is not None}
 
     def store_labels_of_data(self) -> None:
         """Store the labels that the data has, of the items without a label event."""
         # Undone events count, too: an undone label must not return at a restart
         known = {event.id for event in self._labels.events()}
         found = [
-            NewLabel(item.id, item.label, "dataset", 0, "dataset")
+            NewLabel(item.id, text, "dataset", 0, "dataset")
             for item in self._items.values()
-            if item.label is not None and item.id not in known
+            if item.id not in known and (text := self._task.text_of(item)) is not None
         ]
         if found:
             self._labels.add(found)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
     from allencv_al.models.archive import Archive
     from allencv_al.models.model import Model
+    from allencv_al.tasks.base import LabelTask
 
 
 LOADER_KEYS = ("validation_data_loader", "data_loader")
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from allencv_al.predictors.prediction_json import to_json_value
     from allencv_al.selection.pool.embedding_loader import stored_loader
     from allencv_al.selection.pool.embedding_store import store_at
-    from allencv_al.training.datasets import only_known
+    from allencv_al.training.datasets import only_known, texts_of
     from allencv_al.training.evaluation import AuditHook, evaluate
 
     outputs = {
@@ -94,9 +95,10 @@ def run(args: argparse.Namespace) -> int:
     archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
     choice = args.dataset_reader_choice
     reader = archive.dataset_reader if choice == "train" else archive.validation_dataset_reader
-    labeled = _labeled_images(reader, args.input_file)
+    task = archive.model.task
+    labeled = _labeled_images(reader, args.input_file, task)
     audited = _audited_images(labeled)
-    dataset = only_known(audited or labeled, archive.model.vocab, args.input_file)
+    dataset = only_known(audited or labeled, archive.model.vocab, args.input_file, task)
     loader = _data_loader(archive, dataset, args.batch_size)
     store = store_at(args.embedding_cache)
 
@@ -104,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         encoded = stored_loader(images, archive.model, store, args.precision)
         return evaluate(archive.model, encoded, args.cuda_device, args.precision, on_batch=on_batch)
 
-    audit = None if audited is None else AuditHook(archive.model, _truth(audited))
+    audit = None if audited is None else AuditHook(archive.model, texts_of(audited, task))
     with _predictions(args.predictions_output_file, archive.model, dataset) as write:
         metrics = with_intervals(to_json_value(measure(loader, _both(write, audit))))
     if audited is not None and audit is not None:
@@ -127,10 +129,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
+def _labeled_images(reader: DatasetReader, path: str, task: LabelTask) -> Dataset:
     from allencv_al.data.dataset_readers.base import Dataset
 
-    found = _read(reader, path)
+    found = _read(reader, path, task)
     labeled = [instance for instance in found if instance.is_labeled]
     if not labeled:
         raise DataError(f"{path}: none of its {len(found)} images is labeled")
@@ -140,7 +142,7 @@ def _labeled_images(reader: DatasetReader, path: str) -> Dataset:
     return Dataset(reader, labeled, found.skipped, found.unreadable)
 
 
-def _read(reader: DatasetReader, path: str) -> Dataset:
+def _read(reader: DatasetReader, path: str, task: LabelTask) -> Dataset:
     """Read with the reader; labels of the labeling page, which it may not know, as tables."""
     from allencv_al.common.files.paths import split_path
     from allencv_al.data.dataset_readers.base import Dataset
@@ -153,7 +155,7 @@ def _read(reader: DatasetReader, path: str) -> Dataset:
     location, _ = split_path(path)
     is_table = location.is_file() and isinstance(reader, ImageClassificationDirectory)
     if is_table or (location / LABELING_NAME).is_file():
-        return Dataset(reader, read_labeled(path, []))
+        return Dataset(reader, read_labeled(path, [], task))
     return reader.read(path)
 
 
@@ -172,10 +174,6 @@ def _audited_images(dataset: Dataset) -> Dataset | None:
             *(len(found), len(dataset) - len(found)),
         )
     return Dataset(dataset.reader, found, dataset.skipped, dataset.unreadable)
-
-
-def _truth(dataset: Dataset) -> dict[str, str]:
-    return {item.id: item.label for item in dataset if item.label is not None}
 
 
 def _without(dataset: Dataset, other: Dataset) -> Dataset:
@@ -225,14 +223,16 @@ def _predictions(path: Path | None, model: Model, dataset: Dataset) -> Iterator[
         yield None
         return
     from allencv_al.predictors.prediction_json import dump_line, rows_of_outputs
+    from allencv_al.training.datasets import texts_of
 
-    labels = {instance.id: instance.label for instance in dataset}
+    task = model.task
+    labels = {id: task.value(text) for id, text in texts_of(dataset, task).items()}
     with open_output(path) as file:
 
         def write(ids: list[str], outputs: dict[str, Any]) -> None:
             rows = rows_of_outputs(model.make_output_human_readable(dict(outputs)), len(ids))
             for id, row in zip(ids, rows, strict=True):
-                file.write(dump_line({"id": id, "label": labels[id], **row}))
+                file.write(dump_line({"id": id, "label": labels.get(id), **row}))
 
         yield write
 

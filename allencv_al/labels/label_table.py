@@ -17,6 +17,7 @@ from allencv_al.common.files.atomic_file import write_bytes
 from allencv_al.common.files.tables import csv_bytes, csv_text, read_table
 from allencv_al.data.instance import Instance
 from allencv_al.labels.audit_sample import AUDIT, USE, is_audit
+from allencv_al.tasks.base import LabelTask
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
 CLASSES_IN_REASONS = ("predicted", "runner_up", "class")
@@ -65,7 +66,7 @@ def write_label_table(
     Args:
         path: The CSV file to write.
         picks: The images to label.
-        labeled: Images with labels.
+        labeled: Images with labels, all of one kind.
     """
     folder = Path(path).parent
     rows = [_pick_row(pick, folder) for pick in picks]
@@ -167,6 +168,7 @@ def _pick_row(pick: PickedImage, folder: Path) -> dict[str, Any]:
 def _labeled_rows(
     labeled: Sequence[Instance], folder: Path, taken: set[str]
 ) -> Iterator[dict[str, Any]]:
+    task = LabelTask.of_instances(labeled)
     for instance in labeled:
         path = _path(instance, folder)
         # The reader derives the id from the path: unique, unlike ids of several folders
@@ -174,7 +176,8 @@ def _labeled_rows(
         if id in taken:
             id = f"labeled/{path}"
         use = AUDIT if is_audit(instance) else _TRAIN
-        yield {"path": path, "label": instance.label, "id": id, "reason": _LABELED, USE: use}
+        label = task.text_of(instance)
+        yield {"path": path, "label": label, "id": id, "reason": _LABELED, USE: use}
 
 
 def _path(instance: Instance, folder: Path) -> str:

@@ -61,6 +61,9 @@ class LabelTask(Registrable):
     widget: ClassVar[str | None] = None
     """Part of the labeling page that edits such a label; None where the page cannot."""
 
+    writing: ClassVar[str] = ""
+    """For people who fill in a table, whatever `read` takes beside the name of a class."""
+
     names_image: ClassVar[bool] = True
     """Whether the classes of a label are those of the whole image, not of places in it.
 
@@ -123,6 +126,18 @@ class LabelTask(Registrable):
     def shown(self, text: str) -> str:
         """Return the label as a person reads it."""
         return text
+
+    def value(self, text: str) -> Any:
+        """Return the label as a JSON value."""
+        return text
+
+    def predicted(self, readable: Mapping[str, Any]) -> list[str] | None:
+        """Return the text of the predicted label of each image; None if a model has none.
+
+        Args:
+            readable: What the model's `make_output_human_readable` returned for a batch.
+        """
+        return None
 
     def stratum(self, text: str) -> str:
         """Return the group of a label, from each of which a split takes its share."""

@@ -99,6 +99,10 @@ class Detection(LabelTask):
         return boxes_text({**box, "label": rename(box["label"])} for box in json.loads(text))
 
     @overrides
+    def value(self, text: str) -> Any:
+        return json.loads(text)
+
+    @overrides
     def shown(self, text: str) -> str:
         counts = Counter(self.class_names(text))
         return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "(none)"

@@ -38,6 +38,7 @@ class MultiLabel(LabelTask):
     # Not the mean: an image with two doubtful classes is worth more than one with one
     aggregate: ClassVar[Aggregate] = "sum"
     widget: ClassVar[str | None] = "tags"
+    writing: ClassVar[str] = "several classes as cat; dog, none of them as []"
 
     @overrides
     def text_of(self, instance: Instance) -> str | None:
@@ -95,6 +96,15 @@ class MultiLabel(LabelTask):
     @overrides
     def shown(self, text: str) -> str:
         return ", ".join(self.class_names(text)) or "(none)"
+
+    @overrides
+    def value(self, text: str) -> Any:
+        return json.loads(text)
+
+    @overrides
+    def predicted(self, readable: Mapping[str, Any]) -> list[str] | None:
+        names = readable.get("classes")
+        return None if names is None else [tags_text(row) for row in names]
 
     @overrides
     def stratum(self, text: str) -> str:

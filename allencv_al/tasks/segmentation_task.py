@@ -78,6 +78,10 @@ class Segmentation(LabelTask):
         return None
 
     @overrides
+    def value(self, text: str) -> Any:
+        return json.loads(text)
+
+    @overrides
     def shown(self, text: str) -> str:
         value = json.loads(text)
         if "png" in value:

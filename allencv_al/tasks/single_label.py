@@ -49,6 +49,10 @@ class SingleLabel(LabelTask):
         return rename(text)
 
     @overrides
+    def predicted(self, readable: Mapping[str, Any]) -> list[str] | None:
+        return readable.get("class")
+
+    @overrides
     def stratum(self, text: str) -> str:
         return text
 

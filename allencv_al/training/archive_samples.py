@@ -18,6 +18,7 @@ from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.image_io import load_reduced
 from allencv_al.data.instance import Instance
 from allencv_al.models.archive_format import SAMPLES_FOLDER
+from allencv_al.tasks.base import LabelTask
 
 MAX_SAMPLES = 100  # NN.jpg
 MAX_SIDE = 512
@@ -27,7 +28,9 @@ _QUALITY = 90
 logger = logging.getLogger(__name__)
 
 
-def write_archive_samples(folder: Path, dataset: Dataset | None, count: int) -> None:
+def write_archive_samples(
+    folder: Path, dataset: Dataset | None, count: int, task: LabelTask
+) -> None:
     """Write sample images to where `archive_model` finds them.
 
     Classes alternate. Metadata of the files (place, camera) is not copied.
@@ -36,21 +39,23 @@ def write_archive_samples(folder: Path, dataset: Dataset | None, count: int) -> 
         folder: The folder of the run.
         dataset: The images to choose from, in its order.
         count: Number of images; fewer if the data set has fewer readable ones.
+        task: The kind of labels.
     """
     if count == 0 or dataset is None:
         return
     target = folder / SAMPLES_FOLDER
     atomic_file.make_folder(target)
-    readable = _readable(_in_turn(dataset), dataset.reader)
+    readable = _readable(_in_turn(dataset, task), dataset.reader)
     for number, pixels in enumerate(islice(readable, count)):
         suffix, content = _encoded(pixels)
         atomic_file.write_bytes(target / f"{number:02d}.{suffix}", content)
 
 
-def _in_turn(dataset: Dataset) -> Iterator[Instance]:
+def _in_turn(dataset: Dataset, task: LabelTask) -> Iterator[Instance]:
     by_label: dict[str, list[Instance]] = {}
     for instance in dataset:
-        by_label.setdefault(instance.label or "", []).append(instance)
+        label = ", ".join(sorted(set(task.classes_in(instance))))
+        by_label.setdefault(label, []).append(instance)
     # By turns: the first few samples show as many classes as possible
     for row in zip_longest(*(by_label[label] for label in sorted(by_label))):
         yield from (instance for instance in row if instance is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,10 +13,11 @@ from typing import Literal
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import did_you_mean, listed
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
-from allencv_al.data.instance import LABEL_NAMESPACE
+from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.labels.audit_sample import is_audit
 from allencv_al.labels.copies import copies_of_images
+from allencv_al.tasks.base import LabelTask
 
 logger = logging.getLogger(__name__)
 
@@ -57,18 +58,22 @@ class Datasets:
         return [dataset for dataset in found if dataset is not None]
 
 
-def check_labels(datasets: Datasets) -> None:
+def check_labels(datasets: Datasets, task: LabelTask) -> None:
     """Raise where the labels make evaluation meaningless; warn where they may make training so.
+
+    Args:
+        datasets: The data sets.
+        task: The kind of labels.
 
     Raises:
         DataError: A data set that measures shares no class with the training images.
     """
-    known = _classes(datasets.train)
+    known = set(_class_counts(datasets.train, task))
     if not known:  # `check_learnable` judges that, once it is known who learns
         return
-    if len(known) == 1:
+    if len(known) == 1 and task.names_image and _is_one_label(datasets.train, task):
         logger.warning("all training images are of one class, %s: any model is right", *known)
-    labeled = sum(label is not None for label in datasets.train.labels())
+    labeled = sum(map(task.is_labeled, datasets.train))
     # A class for every other image: folders of dates or persons, say, were taken for classes
     if labeled >= _FEWEST_FOR_A_SUSPICION and len(known) > labeled / 2:
         logger.warning(
@@ -78,22 +83,22 @@ def check_labels(datasets: Datasets) -> None:
         )
     for name, dataset in (("validation", datasets.validation), ("test", datasets.test)):
         if dataset is not None:
-            _check_measuring(name, dataset.labels(), known)
+            _check_measuring(name, _class_counts(dataset, task), known)
 
 
-def check_learnable(datasets: Datasets) -> None:
-    """Raise where no training image has a class, a mask or boxes.
+def check_learnable(datasets: Datasets, task: LabelTask) -> None:
+    """Raise where no training image has a label.
 
     Args:
         datasets: The data sets, with the audited images apart.
+        task: The kind of labels.
 
     Raises:
         DataError: None has; the message says what would be right.
     """
-    if _classes(datasets.train):
+    # Of another kind than the task's: for a model of the user's own that names no task
+    if any(task.is_labeled(item) or item.is_labeled for item in datasets.train):
         return
-    if any(instance.mask is not None or instance.boxes for instance in datasets.train):
-        return  # for a model of the user's own
     if datasets.audit is not None:
         raise DataError(
             f"train_data_path: all {len(datasets.audit)} labeled images are of the audit sample, "
@@ -135,7 +140,7 @@ def check_places(dataset: Dataset, forward: Callable[..., object]) -> None:
         )
 
 
-def without_audit(datasets: Datasets, reader: DatasetReader) -> Datasets:
+def without_audit(datasets: Datasets, reader: DatasetReader, task: LabelTask) -> Datasets:
     """Return the data sets with the audited images apart: in `audit`, not where models learn.
 
     Byte-equal copies of audited images are in neither.
@@ -143,11 +148,12 @@ def without_audit(datasets: Datasets, reader: DatasetReader) -> Datasets:
     Args:
         datasets: The data sets.
         reader: The reader of images that measure.
+        task: The kind of labels.
     """
     marked = [item for item in datasets.train if is_audit(item)]
     if not marked:
         return datasets
-    audited = [item for item in marked if item.label is not None]
+    audited = [item for item in marked if task.is_labeled(item)]
     copies = copies_of_images(datasets.train, {item.id for item in marked})
     if copies:
         logger.warning(
@@ -168,14 +174,19 @@ def _unaudited(dataset: Dataset, copies: Collection[str] = ()) -> Dataset:
     return Dataset(dataset.reader, kept, dataset.skipped, dataset.unreadable)
 
 
-def only_labeled(datasets: Datasets) -> Datasets:
+def only_labeled(datasets: Datasets, task: LabelTask) -> Datasets:
     """Return the data sets without their unlabeled images (of a table that is half filled in).
 
-    A data set without any class label is returned unchanged: it has boxes, masks or no labels.
+    A data set without any label of the task is returned unchanged: it has labels for a model of the
+    user's own, or none.
+
+    Args:
+        datasets: The data sets.
+        task: The kind of labels.
     """
     train, validation, test = (
         # An empty data set is falsy, and has nothing to leave out either
-        dataset and _only_labeled(name, dataset)
+        dataset and _only_labeled(name, dataset, task)
         for name, dataset in (
             ("training", datasets.train),
             ("validation", datasets.validation),
@@ -186,45 +197,53 @@ def only_labeled(datasets: Datasets) -> Datasets:
     return replace(datasets, train=train, validation=validation, test=test)
 
 
-def _only_labeled(name: str, dataset: Dataset) -> Dataset:
-    labeled = [item for item in dataset if item.is_labeled]
+def _only_labeled(name: str, dataset: Dataset, task: LabelTask) -> Dataset:
+    labeled = [item for item in dataset if task.is_labeled(item)]
     left_out = len(dataset) - len(labeled)
-    if not left_out or not _classes(dataset):
+    if not left_out or not labeled:
         return dataset
     logger.warning("%d of %d %s images have no label: left out", left_out, len(dataset), name)
     return Dataset(dataset.reader, labeled, dataset.skipped, dataset.unreadable)
 
 
-def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str) -> Dataset:
+def only_known(dataset: Dataset, vocabulary: Vocabulary, place: str, task: LabelTask) -> Dataset:
     """Return an evaluation set without the images of classes that the model does not know.
 
     Every prediction for them would be wrong, and they have no loss. Training, `evaluate` and the
-    active learning loop leave them out alike, with a warning that counts them.
+    active learning loop leave them out alike, with a warning that counts them. Nothing is left out
+    where the classes are those of places in an image, whose other places measure.
 
     Args:
         dataset: The images.
         vocabulary: The classes that the model knows.
         place: The name of the images in messages.
+        task: The kind of labels.
 
     Raises:
         DataError: No labeled image is left.
     """
-    counts = Counter(label for label in dataset.labels() if label is not None)
+    counts = _class_counts(dataset, task) if task.names_image else Counter[str]()
     unknown = {label: n for label, n in sorted(counts.items()) if not _knows(vocabulary, label)}
     if not unknown:
         return dataset
+    kept = [item for item in dataset if unknown.keys().isdisjoint(task.classes_in(item))]
     named = [f"{label} ({n})" for label, n in unknown.items()]
     message = (
-        f"{place}: {sum(unknown.values())} of {len(dataset)} images are of classes that the model "
-        f"does not know: {listed(named, _MOST_NAMED)}"
+        f"{place}: {len(dataset) - len(kept)} of {len(dataset)} images are of classes that the "
+        f"model does not know: {listed(named, _MOST_NAMED)}"
     )
     # Nothing would be left to measure with
-    if len(unknown) == len(counts):
+    if not any(map(task.is_labeled, kept)):
         hint = vocabulary.describe_unknown(next(iter(unknown)), LABEL_NAMESPACE)
         raise DataError(f"{message}; the label {hint}")
     logger.warning("%s: left out", message)
-    kept = [instance for instance in dataset if instance.label not in unknown]
     return Dataset(dataset.reader, kept, dataset.skipped, dataset.unreadable)
+
+
+def texts_of(dataset: Iterable[Instance], task: LabelTask) -> dict[str, str]:
+    """Return the text of the label of each labeled image, by id."""
+    texts = ((item.id, task.text_of(item)) for item in dataset)
+    return {id: text for id, text in texts if text is not None}
 
 
 def check_files(datasets: Mapping[str, Dataset | None]) -> None:
@@ -267,8 +286,7 @@ def _knows(vocabulary: Vocabulary, label: str) -> bool:
     return True
 
 
-def _check_measuring(name: str, labels: Sequence[str | None], known: set[str]) -> None:
-    counts = Counter(label for label in labels if label is not None)
+def _check_measuring(name: str, counts: Counter[str], known: set[str]) -> None:
     found = set(counts)
     _warn_of_misspelt(name, found, known)
     unknown = sorted(found - known)
@@ -301,5 +319,10 @@ def _warn_of_misspelt(name: str, found: set[str], known: set[str]) -> None:
             )
 
 
-def _classes(dataset: Dataset) -> set[str]:
-    return {label for label in dataset.labels() if label is not None}
+def _is_one_label(dataset: Dataset, task: LabelTask) -> bool:
+    return len({text for item in dataset if (text := task.text_of(item)) is not None}) == 1
+
+
+def _class_counts(dataset: Dataset, task: LabelTask) -> Counter[str]:
+    """Return the number of images that show each class."""
+    return Counter(name for item in dataset for name in set(task.classes_in(item)))

@@ -91,8 +91,8 @@ class AuditHook:
     """A batch hook that measures the accuracy on an audit sample.
 
     Args:
-        model: A classifier, whose readable outputs have the name of the `class`.
-        truth: Class name by id; one that the model does not know makes its prediction wrong.
+        model: A model whose task tells the label that it predicts.
+        truth: Text of the label by id; one that the model does not know makes its prediction wrong.
     """
 
     def __init__(self, model: Model, truth: Mapping[str, str]) -> None:
@@ -101,10 +101,11 @@ class AuditHook:
         self._right: list[bool] = []
 
     def __call__(self, ids: list[str], outputs: dict[str, Any]) -> None:
-        names = self._model.make_output_human_readable(dict(outputs)).get("class")
-        if names is not None:
-            pairs = zip(ids, names, strict=True)
-            self._right.extend(name == self._truth[id] for id, name in pairs)
+        model = self._model
+        texts = model.task.predicted(model.make_output_human_readable(dict(outputs)))
+        if texts is not None:
+            pairs = zip(ids, texts, strict=True)
+            self._right.extend(text == self._truth[id] for id, text in pairs)
 
     def figures(self, level: float = 0.95) -> dict[str, float]:
         """Return the accuracy, with the ends of its interval.
@@ -114,7 +115,7 @@ class AuditHook:
 
         Returns:
             `audit_accuracy`, `audit_low`, `audit_high` and `audit_labels`; nothing if no image
-            could be read, or the model names no class.
+            could be read, or a label is no such thing as right or wrong.
         """
         if not self._right:
             return {}

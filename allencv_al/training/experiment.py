@@ -15,7 +15,7 @@ from overrides import overrides
 from allencv_al.common import Lazy, Params
 from allencv_al.common.config.config_check import ConfigView, check
 from allencv_al.common.config.registrable import FromParams
-from allencv_al.common.config.specs.object_specs import ObjectSpec
+from allencv_al.common.config.specs.object_specs import ObjectSpec, view_of
 from allencv_al.common.config.specs.type_specs import Scope
 from allencv_al.common.config.targets import subclass_of
 from allencv_al.common.errors import ConfigurationError, ConfigurationFaults, Fault
@@ -28,6 +28,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import Model
 from allencv_al.modules.pretrained_encoders import without_consequences
 from allencv_al.modules.weights import without_downloads
+from allencv_al.tasks.base import LabelTask, label_task
 from allencv_al.training.archive_samples import MAX_SAMPLES
 from allencv_al.training.checks.experiment_rules import (
     image_shape_in,
@@ -147,6 +148,7 @@ class Experiment(FromParams):
         self.vocabulary_names: list[Split] = datasets_for_vocab_creation or ["train"]
         self.seeds = (random_seed, numpy_seed, pytorch_seed)
         self.archive_samples = archive_samples
+        self.task = _task_of(model)
         self._model = model
         self._trainer = trainer
         self._vocabulary = vocabulary or Lazy(Vocabulary.from_params)
@@ -233,13 +235,14 @@ class Experiment(FromParams):
             DataError: A data set is empty, its labels are meaningless, or no class has a name.
         """
         found, reader = self.read(), self.validation_dataset_reader
-        check_labels(found)
-        datasets = self._split(only_labeled(without_audit(found, reader)))
+        check_labels(found, self.task)
+        apart = without_audit(found, reader, self.task)
+        datasets = self._split(only_labeled(apart, self.task))
         vocabulary = self.make_vocabulary(datasets)
         if not vocabulary.get_vocab_size(LABEL_NAMESPACE):
-            check_learnable(datasets)
+            check_learnable(datasets, self.task)
         validation, test = (
-            None if data is None else only_known(data, vocabulary, f"{name}_data_path")
+            None if data is None else only_known(data, vocabulary, f"{name}_data_path", self.task)
             for name, data in (("validation", datasets.validation), ("test", datasets.test))
         )
         pool = read_pool(self.dataset_reader, self.pool_data_path) if self.pool_data_path else None
@@ -251,9 +254,11 @@ class Experiment(FromParams):
         fraction, fold, group_by = self.validation_split
         if fraction is None:
             return datasets
-        check_learnable(datasets)  # else there is nothing to validate by
+        check_learnable(datasets, self.task)  # else there is nothing to validate by
         reader, seed = self.validation_dataset_reader, self.seeds[0]
-        train, validation = with_validation(datasets.train, reader, fraction, fold, group_by, seed)
+        train, validation = with_validation(
+            datasets.train, self.task, reader, fraction, fold, group_by, seed
+        )
         logger.info("%d training and %d validation images", len(train), len(validation))
         return replace(datasets, train=train, validation=validation)
 
@@ -286,10 +291,22 @@ class Experiment(FromParams):
             classes: Names of classes that none of their images may show.
         """
         chosen = datasets.present(self.vocabulary_names)
-        instances = [instance for dataset in chosen for instance in dataset]
-        # The classes of boxes have no images that could be left out
+        task = self.task
+        # A label that has text and no class in it, such as a number, is no name either
+        instances = [
+            instance
+            for dataset in chosen
+            for instance in dataset
+            if task.classes_in(instance) or not task.is_labeled(instance)
+        ]
+        # Images of classes that only they show are left out, where they are of one class as a whole
         others = [dataset for dataset in datasets.present() if dataset not in chosen]
-        instances += [item for dataset in others for item in dataset if item.label is None]
+        instances += [
+            item
+            for dataset in others
+            for item in dataset
+            if not (task.names_image and task.is_labeled(item))
+        ]
         # A vocabulary is made of instances: these stand for classes that have none yet
         named = [Instance(id=f"class {name}", image=b"", label=name) for name in classes]
         return self._vocabulary.construct(instances=[*instances, *named])
@@ -347,6 +364,12 @@ class Experiment(FromParams):
             serialization_dir=serialization_dir,
             **defaults,
         )
+
+
+def _task_of(model: Lazy[Model]) -> LabelTask:
+    view = view_of(model)
+    model_class = None if view is None else subclass_of(view.cls, Model)
+    return label_task(model_class.task_in(view) if model_class and view else None)
 
 
 def check_experiment(params: Params, source: str, experiment: type[Any] = Experiment) -> None:

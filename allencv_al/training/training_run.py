@@ -23,7 +23,7 @@ from allencv_al.models.precision import Precision
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS, has_checkpoints
-from allencv_al.training.datasets import Datasets
+from allencv_al.training.datasets import Datasets, texts_of
 from allencv_al.training.evaluation import AuditHook, evaluate, fit_decision_threshold
 from allencv_al.training.experiment import Experiment, check_experiment
 from allencv_al.training.run_folder import (
@@ -183,7 +183,9 @@ def _train_and_archive(
 
 
 def _archive(experiment: Experiment, datasets: Datasets, folder: Path) -> None:
-    write_archive_samples(folder, datasets.for_samples(), experiment.archive_samples)
+    write_archive_samples(
+        folder, datasets.for_samples(), experiment.archive_samples, experiment.task
+    )
     archive_model(folder)
 
 
@@ -250,8 +252,7 @@ def _test(
 
 
 def _audit(trainer: Trainer, loader: DataLoader, audit: Dataset) -> dict[str, Any]:
-    truth = {item.id: item.label for item in audit if item.label is not None}
-    hook = AuditHook(trainer.model, truth)
+    hook = AuditHook(trainer.model, texts_of(audit, trainer.model.task))
     evaluate(trainer.model, loader, trainer.device, on_batch=hook, description="auditing")
     found = hook.figures()
     if found:

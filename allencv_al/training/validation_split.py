@@ -14,6 +14,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.id_hash import id_hashes
 from allencv_al.data.instance import Instance
+from allencv_al.tasks.base import LabelTask
 
 
 def stratified_parts(
@@ -63,6 +64,7 @@ def stratified_parts(
 
 def with_validation(
     train: Dataset,
+    task: LabelTask,
     reader: DatasetReader,
     fraction: float,
     fold: int | None,
@@ -73,6 +75,7 @@ def with_validation(
 
     Args:
         train: The labeled training images.
+        task: The kind of labels.
         reader: The reader of validation images.
         fraction: The share that validates.
         fold: Number of the part of that share; None for one that leaves rare classes whole.
@@ -90,7 +93,10 @@ def with_validation(
         whole = fold_count(fraction)
         rest = 1 - whole * fraction
         chosen, shares = fold, [fraction] * whole + ([rest] if rest > 1e-6 else [])
-    parts = stratified_parts(train.labels(), groups, shares, seed)
+    strata = [
+        None if (text := task.text_of(item)) is None else task.stratum(text) for item in train
+    ]
+    parts = stratified_parts(strata, groups, shares, seed)
     if fold is not None and not set(range(whole)).issubset(parts.tolist()):
         # Told by the first fold, not after all folds that have images
         raise DataError(

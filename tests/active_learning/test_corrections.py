@@ -8,6 +8,7 @@ from allencv_al.active_learning.corrections import check_no_labels_are_lost, cor
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.tasks import label_task
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def label(id: str, name: str | None, source: str, kind: LabelKind = LabelKind.LA
 def test_a_correction_is_an_event_that_supersedes_the_label(database: RunDatabase) -> None:
     store = LabelStore(database)
     [first, _] = store.add([label("a", "cat", "file"), label("b", "dog", "file")])
-    correct_labels(store, {"a": "dog", "b": "dog"}, ["cat", "dog"])
+    correct_labels(store, {"a": "dog", "b": "dog"}, ["cat", "dog"], label_task())
     assert store.labels() == {"a": "dog", "b": "dog"}
     [*_, last] = store.events()
     assert len(store.events()) == 3, "a label that is right already is no event"
@@ -34,7 +35,7 @@ def test_all_that_cannot_be_corrected_is_told_and_nothing_is_changed(database: R
     store = LabelStore(database)
     store.add([label("a", "cat", "file"), label("b", None, "file", LabelKind.SKIP)])
     with pytest.raises(DataError) as caught:
-        correct_labels(store, {"a": "dgo", "b": "dog", "c": "cat"}, ["cat", "dog"])
+        correct_labels(store, {"a": "dgo", "b": "dog", "c": "cat"}, ["cat", "dog"], label_task())
     message = str(caught.value)
     assert '"dgo" is no class; did you mean "dog"?' in message
     assert "b has no label in this run" in message
@@ -45,8 +46,17 @@ def test_all_that_cannot_be_corrected_is_told_and_nothing_is_changed(database: R
 def test_any_class_will_do_where_none_is_known(database: RunDatabase) -> None:
     store = LabelStore(database)
     store.add([label("a", "caat", "file")])
-    correct_labels(store, {"a": "cat"}, [])
+    correct_labels(store, {"a": "cat"}, [], label_task())
     assert store.labels() == {"a": "cat"}
+
+
+def test_a_correction_is_written_as_a_person_writes_it(database: RunDatabase) -> None:
+    store, task = LabelStore(database), label_task("multi_label")
+    store.add([label("a", '["cat"]', "file")])
+    correct_labels(store, {"a": "dog; cat"}, ["cat", "dog"], task)
+    assert store.labels() == {"a": '["cat", "dog"]'}
+    with pytest.raises(DataError, match='"owl" is no class; known: cat, dog'):
+        correct_labels(store, {"a": "owl"}, ["cat", "dog"], task)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from allencv_al.active_learning.run_files import (
 )
 from allencv_al.common import Params
 from allencv_al.predictors.predictor import Predictor
+from allencv_al.tasks import label_task
 
 
 def test_a_contact_sheet_that_cannot_be_drawn_stops_nothing(
@@ -67,9 +68,9 @@ def test_the_drawn_test_images_are_recorded_once(
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert {(row["id"], row["label"]) for row in rows} == {(i.id, i.label) for i in held_out}
     assert len(rows) == len(held_out) and rows == sorted(rows, key=lambda row: row["id"])
-    record_test_items(path, list(held_out))
+    record_test_items(path, list(held_out), label_task())
     assert not caplog.records
-    record_test_items(path, list(held_out)[1:])
+    record_test_items(path, list(held_out)[1:], label_task())
     assert "other images measure now" in caplog.text
     assert len(path.read_text().splitlines()) == 1 + len(rows), "the record stays"
 

@@ -15,10 +15,13 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import LabelKind, LabelStore, NewLabel
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.tasks import label_task
 
 
 class Items:
     """A learner of which only the items are asked for."""
+
+    task = label_task()
 
     def __init__(self) -> None:
         known = {"a": "cat", "b": None, "c": "dog", "d": "cat"}

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from allencv_al.data.dataset_readers import ImageClassificationDirectory
+from allencv_al.tasks import label_task
 from allencv_al.training.archive_samples import write_archive_samples
 
 ADOBE_RGB = Path(__file__).parents[1] / "data" / "cases" / "images" / "adobe_rgb.png"
@@ -20,7 +21,7 @@ def test_a_sample_has_the_colors_that_the_model_sees(
     file.parent.mkdir(parents=True)
     file.write_bytes(ADOBE_RGB.read_bytes())
     dataset = ImageClassificationDirectory(raw_colors=raw).read(tmp_path / "photos")
-    write_archive_samples(tmp_path, dataset, 1)
+    write_archive_samples(tmp_path, dataset, 1, label_task())
     [sample] = list(tmp_path.rglob("00.*"))
     with Image.open(sample) as image:
         assert "icc_profile" not in image.info

@@ -11,6 +11,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.data.dataset_readers.base import Dataset, DatasetReader
 from allencv_al.data.instance import Instance
 from allencv_al.data.vocabulary import Vocabulary
+from allencv_al.tasks import label_task
 from allencv_al.training.datasets import (
     Datasets,
     check_labels,
@@ -19,6 +20,8 @@ from allencv_al.training.datasets import (
     only_known,
     only_labeled,
 )
+
+SINGLE = label_task()
 
 
 class _Nothing(DatasetReader):
@@ -38,7 +41,7 @@ def check(
     test: Sequence[str | None] | None = None,
 ) -> None:
     others = [None if labels is None else dataset(labels) for labels in (validation, test)]
-    check_labels(Datasets(dataset(train), *others))
+    check_labels(Datasets(dataset(train), *others), SINGLE)
 
 
 def test_sound_labels_pass_in_silence(caplog: pytest.LogCaptureFixture) -> None:
@@ -48,7 +51,7 @@ def test_sound_labels_pass_in_silence(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="no image has a class"):
-        check_learnable(Datasets(dataset([None, None]), dataset(["cat"]), None))
+        check_learnable(Datasets(dataset([None, None]), dataset(["cat"]), None), SINGLE)
     check([None, None], ["cat"])  # a run that does not train
 
 
@@ -97,7 +100,7 @@ def test_a_class_for_each_image_is_a_warning(caplog: pytest.LogCaptureFixture) -
 
 def test_unlabeled_images_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     datasets = Datasets(dataset(["cat", None, "dog", None]), dataset(["cat"]), dataset([None, "a"]))
-    found = only_labeled(datasets)
+    found = only_labeled(datasets, SINGLE)
     assert found.train.labels() == ["cat", "dog"]
     assert [item.id for item in found.train] == ["0", "2"]
     assert found.validation is datasets.validation
@@ -111,7 +114,24 @@ def test_a_data_set_with_labels_of_another_kind_stays_whole() -> None:
     pixels = np.zeros((2, 2, 3), np.uint8)
     boxes = Dataset(_Nothing(), [Instance("0", pixels, boxes=()), Instance("1", pixels)], {})
     datasets = Datasets(boxes, None, None)
-    assert only_labeled(datasets).train is boxes
+    assert only_labeled(datasets, SINGLE).train is boxes
+
+
+def test_a_label_of_no_class_is_a_label_and_one_of_an_unknown_class_measures_nothing() -> None:
+    task = label_task("multi_label")
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    labels = [("cat",), (), None, ("cat", "owl"), ("dog",)]
+    items = [Instance(str(n), pixels, labels=names) for n, names in enumerate(labels)]
+    images = Dataset(_Nothing(), items)
+    datasets = Datasets(images, None, None)
+    check_learnable(datasets, task)
+    assert [item.id for item in only_labeled(datasets, task).train] == ["0", "1", "3", "4"]
+    vocabulary = Vocabulary({"labels": {"cat": 1, "dog": 1}})
+    kept = only_known(images, vocabulary, "x", task)
+    assert [item.id for item in kept] == ["0", "1", "2", "4"]
+    boxes = [Instance("0", pixels, boxes=((0, 0, 1, 1),), box_labels=("owl",))]
+    found = Dataset(_Nothing(), boxes)
+    assert only_known(found, vocabulary, "x", label_task("detection")) is found
 
 
 def test_a_class_that_looks_misspelt_beside_those_that_are_measured_is_a_warning(
@@ -127,12 +147,12 @@ def test_images_that_measure_of_classes_the_model_does_not_know_are_left_out_wit
 ) -> None:
     vocabulary = Vocabulary({"labels": {"cat": 1, "dog": 1}})
     measures = dataset(["cat", "horse", "dog", "owl", "horse", None])
-    found = only_known(measures, vocabulary, "test_data_path")
+    found = only_known(measures, vocabulary, "test_data_path", SINGLE)
     assert found.labels() == ["cat", "dog", None]
     assert (
         "test_data_path: 3 of 6 images are of classes that the model does not know: "
         "horse (2), owl (1): left out"
     ) in caplog.text
-    assert only_known(found, vocabulary, "x") is found
+    assert only_known(found, vocabulary, "x", SINGLE) is found
     with pytest.raises(DataError, match=r"x: 2 of 2 images .*: Cat \(2\); .*did you mean"):
-        only_known(dataset(["Cat", "Cat"]), vocabulary, "x")
+        only_known(dataset(["Cat", "Cat"]), vocabulary, "x", SINGLE)

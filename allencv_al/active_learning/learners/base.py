@@ -14,6 +14,7 @@ from allencv_al.common.config.registrable import Registrable
 from allencv_al.data.instance import Instance
 from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
 from allencv_al.selection.pool.unlabeled_pool import FloatArray
+from allencv_al.tasks.base import LabelTask, label_task
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Learner(Registrable):
     items: Sequence[Instance]
     """All items that may be labeled, with the label in the data, if any."""
 
+    @property
+    def task(self) -> LabelTask:
+        """The kind of labels; one class per image by default."""
+        return label_task()
+
     @classmethod
     def experiment_class(cls) -> type[Any] | None:
         """Return the class that a config with this learner describes.
@@ -102,8 +108,11 @@ class Learner(Registrable):
         """Return the names of the classes in the data; none if all items are unlabeled."""
         return []
 
-    def set_classes(self, labels: Collection[str]) -> bool:
+    def set_classes(self, names: Collection[str]) -> bool:
         """Add classes that occur only in the annotator's labels.
+
+        Args:
+            names: Names of classes, known ones too.
 
         Returns:
             Whether the classes have changed, which leaves an untrained model.
@@ -118,7 +127,7 @@ class Learner(Registrable):
 
         Args:
             round: Its number, from 1.
-            labels: Class name by item id, in the order in which they were labeled.
+            labels: The text of the label by item id, in the order in which they were labeled.
             folder: The folder of the round; the state needed to resume is written there.
 
         Returns:

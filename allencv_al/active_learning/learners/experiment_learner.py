@@ -44,6 +44,7 @@ from allencv_al.selection.pool.pool_outputs import EncodingCost, PoolOutputs
 from allencv_al.selection.pool.pool_scorer import ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.pool.stored_outputs import outputs_of_embeddings, scaled_embeddings
+from allencv_al.tasks.base import LabelTask
 from allencv_al.training.archive_samples import write_archive_samples
 from allencv_al.training.checkpoints.checkpoint_files import read_weights, write_weights
 from allencv_al.training.checkpoints.checkpointer import BEST_WEIGHTS
@@ -93,6 +94,11 @@ class ExperimentLearner(Learner):
     # -- Model and data ------------------------------------------------------------------------
 
     @property
+    @overrides
+    def task(self) -> LabelTask:
+        return self._experiment.task
+
+    @property
     def model(self) -> Model:
         """The current model; it is built on first use."""
         if self._model is None:
@@ -125,8 +131,8 @@ class ExperimentLearner(Learner):
         return self._data_classes
 
     @overrides
-    def set_classes(self, labels: Collection[str]) -> bool:
-        new = set(labels) - set(self.class_names())
+    def set_classes(self, names: Collection[str]) -> bool:
+        new = set(names) - set(self.class_names())
         if not new:
             return False
         if self._settings.classes is not None:
@@ -241,7 +247,7 @@ class ExperimentLearner(Learner):
         by_id = {instance.id: instance for instance in dataset}
         found = [by_id[id] for id in outputs.ids]
         # Images without a label, or that cannot be read, measure nothing
-        labeled = [place for place, instance in enumerate(found) if instance.label is not None]
+        labeled = [place for place, item in enumerate(found) if self.task.is_labeled(item)]
         assert outputs.logits is not None
         labels = np.asarray(label_indices([found[i] for i in labeled], self._vocabulary), np.int64)
         return TestOutputs(outputs.logits[labeled], labels, outputs.unreadable)
@@ -267,7 +273,7 @@ class ExperimentLearner(Learner):
         weights = {name: value.detach().cpu().clone() for name, value in state.items()}
         write_weights(folder / BEST_WEIGHTS, weights)
         shown = self._data.test if self._data.validation is None else self._data.validation
-        write_archive_samples(folder, shown, self._experiment.archive_samples)
+        write_archive_samples(folder, shown, self._experiment.archive_samples, self.task)
         return archive_model(folder)
 
     # -- Its parts ----------------------------------------------------------------------------
@@ -275,11 +281,8 @@ class ExperimentLearner(Learner):
     def _make_vocabulary(self, *more: str) -> Vocabulary:
         """Return the vocabulary of the known classes, without those that the annotator hides."""
         chosen = self._settings.classes
-        shown = {item.label for item in self.items if item.label is not None}
-        for dataset in (self._data.test, self._data.validation):
-            shown |= (
-                {label for label in dataset.labels() if label is not None} if dataset else set()
-            )
+        known = [self.items, self._data.test or (), self._data.validation or ()]
+        shown = {name for items in known for item in items for name in self.task.classes_in(item)}
         if chosen is not None and shown - set(chosen):
             raise DataError(
                 "active_learning.classes: the data has labels that are none of them: "
@@ -347,7 +350,7 @@ class ExperimentLearner(Learner):
                 validation_loader.close()
 
     def _labeled(self, labels: Mapping[str, str]) -> Dataset:
-        instances = [replace(self._by_id[id], label=label) for id, label in labels.items()]
+        instances = [self.task.labeled(self._by_id[id], text) for id, text in labels.items()]
         cached = self._cached_embeddings()
         if cached is not None:
             # An image that was labeled and can no longer be read has no embedding to learn from

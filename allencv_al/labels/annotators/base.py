@@ -15,6 +15,7 @@ from allencv_al.data.instance import Instance
 from allencv_al.labels.label_store import LabelKind, NewLabel
 from allencv_al.labels.label_table import PickedImage
 from allencv_al.labels.run_database import Query
+from allencv_al.tasks.base import LabelTask, label_task
 
 _HERE = "allencv_al.labels.annotators"
 _MOST_NAMED = 5
@@ -38,11 +39,12 @@ class LabelRequest:
         queries: Score and reason of each, in the same order.
         classes: The allowed class names, in their order; None allows any.
         folder: The run directory.
-        predicted: The model's most probable class by id.
-        probabilities: The probability of that class by id.
+        predicted: The text of the model's most probable label by id.
+        probabilities: The probability of that label by id.
         seen: Class names given so far, if any name is allowed.
         is_partial: Whether images may stay without a label; they go back to the pool.
         dropped: Ids of images that the round no longer asks for; their labels are ignored.
+        task: The kind of labels.
     """
 
     round: int
@@ -55,6 +57,7 @@ class LabelRequest:
     seen: Sequence[str] = ()
     is_partial: bool = False
     dropped: Collection[str] = frozenset()
+    task: LabelTask = field(default_factory=label_task)
 
     @property
     def round_folder(self) -> Path:
@@ -129,7 +132,7 @@ def checked_answers(
         if not isinstance(label, NewLabel):
             raise wrong_result(annotator, "annotate", "NewLabel objects in its list", label)
         if label.kind is LabelKind.LABEL and not isinstance(label.label, str):
-            wanted = f"a class name as the label of {label.id}"
+            wanted = f"text as the label of {label.id}"
             raise wrong_result(annotator, "annotate", wanted, label.label)
     # A page may still show an image that was dropped meanwhile
     found = [label for label in labels if label.id not in request.dropped]

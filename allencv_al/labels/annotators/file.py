@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -111,7 +111,7 @@ class FileAnnotator(Annotator):
         table = read_filled_table(path, content, request, (request.folder / self.path).parent)
         if request.classes is None:
             # Without a list of classes any text is a class, also a slip of the keyboard
-            table = without_typos(table, request.seen)
+            table = without_typos(table, request.seen, request.task)
         left = len(request.items) - len(table.labels)
         if left and request.is_partial and table.labels:
             details = "".join(f"\n  {problem}" for problem in table.wrong)
@@ -157,7 +157,7 @@ def _first_message(path: Path, request: LabelRequest) -> str:
         f"{images} of round {request.round} {verb} for labels:\n"
         f"  1. Open {path} in a spreadsheet or an editor. Each row is an image; the column "
         f'"path" says where it is.\n'
-        f'  2. Fill in the column "{LABEL}": {_choices(request.classes)}.\n'
+        f'  2. Fill in the column "{LABEL}": {_choices(request)}.\n'
         "  3. Save it as CSV, and run the same command again: it continues from here."
     )
 
@@ -168,7 +168,7 @@ def _next_message(path: Path, table: FilledTable, request: LabelRequest) -> str:
     return (
         f"{path}: {len(table.labels)} of {images} of round {request.round} have a label, "
         f"{len(table.empty)} wait for one: {lines}.\n"
-        f'Fill in the column "{LABEL}": {_choices(request.classes)}. Then run the same command '
+        f'Fill in the column "{LABEL}": {_choices(request)}. Then run the same command '
         f"again; what is filled in stays.{_offer(table)}"
     )
 
@@ -190,11 +190,13 @@ def _offer(table: FilledTable) -> str:
     )
 
 
-def _choices(classes: Sequence[str] | None) -> str:
+def _choices(request: LabelRequest) -> str:
+    classes, more = request.classes, request.task.writing
+    known = (
+        "the name of a class," if classes is None else f"one of {listed(classes, _CLASSES_SHOWN)};"
+    )
     words = f"{', '.join(WORDS[:-1])} or {WORDS[-1]}"
-    if classes is None:
-        return f"the name of a class, or {words}"
-    return f"one of {listed(classes, _CLASSES_SHOWN)}; or {words}"
+    return f"{known}{f' or {more};' if more else ''} or {words}"
 
 
 def _check_names(request: LabelRequest) -> None:

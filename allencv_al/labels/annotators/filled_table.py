@@ -17,6 +17,7 @@ from allencv_al.common.files.tables import Row, Table, listed_columns, parse_tab
 from allencv_al.common.files.text_files import decode_text
 from allencv_al.common.names import class_name, did_you_mean
 from allencv_al.labels.annotators.base import LabelRequest
+from allencv_al.tasks.base import LabelTask
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class _Reading:
         self.respelled: dict[str, str] = {}
         self._dropped = _by_stripped(list(request.dropped))
         self._folder = folder
+        self._task = request.task
         self._asked = [item.id for item in request.items]
         self._ids = _by_stripped(self._asked)
         self._files = {
@@ -122,13 +124,14 @@ class _Reading:
                 f"line {row.line}: the id {repr_json(id)} is already in line {first}"
             )
         else:
-            label = self._respelled(class_name(row.values[LABEL]))
             self.lines[id] = row.line
+            written = class_name(row.values[LABEL])
+            label = self._text(written)
             problem = self._problem_with(label)
             if problem is not None:
                 self.wrong[row.line] = f"line {row.line}: {problem}"
                 return
-            self.labels[id] = label if self._classes is None else self._classes.get(label, label)
+            self.labels[id] = label
 
     def missing(self) -> Iterator[str]:
         for id in self._asked:
@@ -144,28 +147,33 @@ class _Reading:
             id = self._files.get(os.path.realpath(self._folder / path))
         return id
 
-    def _respelled(self, label: str) -> str:
-        """Return the class whose name differs from the label in case and blanks only, if unique."""
-        if label in self._known or not label or label.startswith("?"):
-            return label
-        near = {name for name in self._known if _folded(name) == _folded(label)}
+    def _text(self, written: str) -> str:
+        """Return the text of the label in a cell, with classes in their own spelling."""
+        if not written or written.startswith("?"):
+            return written
+        text = self._task.read(written)
+        return text if self._task.problem(text) else self._task.renamed(text, self._respelled)
+
+    def _respelled(self, name: str) -> str:
+        """Return the class whose name differs in case and blanks only, if unique."""
+        if name in self._known:
+            return self._known[name]
+        near = {known for known in self._known if _folded(known) == _folded(name)}
         if len(near) != 1:
-            return label
-        self.respelled[label] = near.pop()
-        return self.respelled[label]
+            return name
+        self.respelled[name] = near.pop()
+        return self._known[self.respelled[name]]
 
     def _problem_with(self, label: str) -> str | None:
         if not label or label in WORDS:
             return None
-        if self._classes is None:
-            if not label.startswith("?"):
-                return None
+        if self._classes is None and label.startswith("?"):
             hint = did_you_mean(label, WORDS) or f"; known: {', '.join(WORDS)}"
             return f"{repr_json(label)} is none of the words with a question mark{hint}"
-        if label in self._classes:
-            return None
-        hint = did_you_mean(label, [*self._classes, *WORDS])
-        return f"{repr_json(label)} is no class{hint}"
+        problem = self._task.problem(label, self._classes)
+        if problem is None or "did you mean" in problem:
+            return problem
+        return f"{problem}{did_you_mean(label, WORDS)}"
 
 
 def _folded(name: str) -> str:
@@ -194,7 +202,7 @@ def _table(path: Path, content: bytes) -> Table:
     return table
 
 
-def without_typos(table: FilledTable, seen: Sequence[str]) -> FilledTable:
+def without_typos(table: FilledTable, seen: Sequence[str], task: LabelTask) -> FilledTable:
     """Return the table with new class names that resemble a more frequent one as wrong labels.
 
     They are rejected because a class that was added once cannot be removed.
@@ -202,21 +210,27 @@ def without_typos(table: FilledTable, seen: Sequence[str]) -> FilledTable:
     Args:
         table: The table, in which any class name is allowed.
         seen: Class names of earlier rounds, which count as correct.
+        task: The kind of labels.
     """
     problems = {}
-    counts = Counter(label for label in table.labels.values() if label not in WORDS)
+    classes = {
+        id: () if text in WORDS else task.class_names(text) for id, text in table.labels.items()
+    }
+    counts = Counter(name for names in classes.values() for name in names)
     known = [*dict.fromkeys(seen)]
     for name, _ in counts.most_common():  # the more frequent one counts as correct
         if name in known:
             continue
         near = next((other for other in known if _look_alike(name, other)), None)
         if near is not None:
-            lines = [table.lines[id] for id, label in table.labels.items() if label == name]
+            lines = [table.lines[id] for id, names in classes.items() if name in names]
             problems[name] = f'line {min(lines)}: "{name}" looks like "{near}" misspelt'
         known.append(name)
     return replace(
         table,
-        labels={id: name for id, name in table.labels.items() if name not in problems},
+        labels={
+            id: text for id, text in table.labels.items() if problems.keys().isdisjoint(classes[id])
+        },
         wrong=[*table.wrong, *problems.values()],
     )
 

@@ -22,7 +22,8 @@ class GroundTruthAnnotator(Annotator):
     """Gives each image its label in the data set, as a simulated annotator.
 
     Args:
-        noise: Share of images that get a wrong label, drawn uniformly from the other classes.
+        noise: Share of images that get a wrong label, drawn uniformly from the other classes. Only
+            where an image has one class.
         seed: Random seed. An image's wrong label depends on this seed, its id and the set of
             classes only: neither on the round nor on the other images.
 
@@ -39,7 +40,8 @@ class GroundTruthAnnotator(Annotator):
     @overrides
     def annotate(self, request: LabelRequest) -> list[NewLabel]:
         raise_problems("ground_truth", _problems(request))
-        names = [item.label for item in request.items if item.label is not None]
+        texts = map(request.task.text_of, request.items)
+        names = [text for text in texts if text is not None]
         if self.noise > 0:
             names = self._with_noise(names, request)
         return [
@@ -51,6 +53,12 @@ class GroundTruthAnnotator(Annotator):
         if request.classes is None:
             raise DataError(f"{_NAME}: label noise needs the list of classes, found none")
         classes = sorted(set(request.classes))
+        # The text of a label is the name of its class where there is one class
+        if any(request.task.problem(name) is not None for name in classes):
+            raise DataError(
+                f"{_NAME}: label noise is drawn among classes, so expected one class per image, "
+                "found another kind of labels; set noise to 0"
+            )
         if len(classes) < 2:
             raise DataError(f"{_NAME}: label noise needs two classes, found {repr_json(classes)}")
         # Salted: strategies break ties with the same seed and the bare ids
@@ -72,7 +80,8 @@ def _other_class(name: str, classes: Sequence[str], draw: float) -> str:
 def _problems(request: LabelRequest) -> Iterator[str]:
     allowed = None if request.classes is None else set(request.classes)
     for item in request.items:
-        if not item.label:
+        if not request.task.is_labeled(item):
             yield f"{repr_json(item.id)} has no label in the data set"
-        elif allowed is not None and item.label not in allowed:
-            yield f"{repr_json(item.id)} has the label {repr_json(item.label)}, which is no class"
+        elif allowed is not None:
+            for name in sorted(set(request.task.classes_in(item)) - allowed):
+                yield f"{repr_json(item.id)} has the label {repr_json(name)}, which is no class"

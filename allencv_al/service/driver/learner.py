@@ -183,10 +183,10 @@ class PipelineLearner(Learner):
         return not any(item.label == UNTOLD for item in self.items[:1])
 
     @overrides
-    def set_classes(self, labels: Collection[str]) -> bool:
+    def set_classes(self, names: Collection[str]) -> bool:
         known = self.class_names()
         # A class cannot be added: the columns of the pipeline's logits are its own
-        others = sorted(set(labels) - {*known, UNTOLD})
+        others = sorted(set(names) - {*known, UNTOLD})
         if known and others:
             raise DataError(
                 f"labels of no class of the pipeline: {', '.join(others)}; known: "

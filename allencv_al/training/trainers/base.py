@@ -119,7 +119,7 @@ class Trainer(Registrable):
             DataError: No training image has a class, a mask or boxes, or the model does not take
                 what they have.
         """
-        check_learnable(datasets)
+        check_learnable(datasets, self.model.task)
         check_places(datasets.train, self.model.forward)
 
     def replace_loaders(self, replaced: Callable[[DataLoader, Precision], DataLoader]) -> None:

@@ -25,6 +25,7 @@ from allencv_al.labels.annotators.filled_table import read_filled_table
 from allencv_al.labels.label_store import LabelKind, NewLabel
 from allencv_al.labels.label_table import PickedImage, write_label_table
 from allencv_al.labels.run_database import Query
+from allencv_al.tasks import label_task
 
 Row = dict[str, str]
 
@@ -525,3 +526,25 @@ def test_a_table_that_was_taken_in_does_not_come_back_after_a_power_cut(
     assert not (after / "run" / table.name).exists()
     assert (after / "run" / "rounds" / "0003" / KEPT_NAME).read_bytes()
     assert len(given) == 3
+
+
+def test_several_classes_are_written_with_semicolons(asked: LabelRequest) -> None:
+    asked = replace(asked, task=label_task("multi_label"))
+    with pytest.raises(WaitingForLabels, match=r"or several classes as cat; dog, none of them as"):
+        ask(asked)
+    (asked.folder / "to_label.csv").unlink()
+    fill(asked, "dog; Sea-Lion", "[]", "?unsure")
+    given = ask(asked)
+    assert [label.label for label in given] == ['["dog", "sea lion"]', "[]", None]
+    asked = replace(asked, round=4)
+    fill(asked, "dog; cta", "cat", '["dog"')
+    [wrong, other] = [line for line in faults(asked) if line.startswith("line ")]
+    assert wrong == 'line 2: "cta" is no class; did you mean "cat"?'
+    assert other.startswith("line 4: expected class names such as")
+
+
+def test_new_classes_among_several_are_looked_through_for_typos(asked: LabelRequest) -> None:
+    asked = replace(asked, task=label_task("multi_label"), classes=None, seen=("zebra",))
+    fill(asked, "zebra; dog", "zebbra; dog", "dog")
+    with pytest.raises(DataError, match='line 3: "zebbra" looks like "zebra" misspelt'):
+        ask(asked)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from allencv_al.labels.annotators.filled_table import FilledTable, without_typos
+from allencv_al.tasks import label_task
 
 
 def problems(labels: Sequence[str], seen: Sequence[str] = ()) -> list[str]:
     ids = [f"{n}.jpg" for n in range(len(labels))]
     lines = {id: line for line, id in enumerate(ids, start=2)}
     table = FilledTable(dict(zip(ids, labels, strict=True)), [], lines)
-    found = without_typos(table, seen)
+    found = without_typos(table, seen, label_task())
     wrong = {name for name in labels if f'"{name}" looks' in "".join(found.wrong)}
     assert found.labels == {id: name for id, name in table.labels.items() if name not in wrong}
     return list(found.wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from allencv_al.data.id_hash import canonical_order
 from allencv_al.data.instance import Instance
 from allencv_al.labels.annotators.base import Annotator, LabelRequest
 from allencv_al.labels.annotators.ground_truth import GroundTruthAnnotator
+from allencv_al.tasks import label_task
 
 CLASSES = ["emu", "cat", "dog", "ant"]
 ITEMS = [Instance(f"photos/{n}.jpg", Path("x"), CLASSES[n % 4]) for n in range(8_000)]
@@ -108,3 +110,13 @@ def test_a_noise_that_is_no_share_is_found_before_anything_is_built(noise: float
         Annotator.from_params({"type": "ground_truth", "noise": noise})
     with pytest.raises(ConfigurationError, match=r"noise: expected .*float from 0 to 1"):
         GroundTruthAnnotator(noise)
+
+
+def test_labels_of_several_classes_are_texts_and_have_no_noise() -> None:
+    items = [Instance("a", Path("x"), labels=("emu", "cat")), Instance("b", Path("x"), labels=())]
+    asked = replace(request(items), task=label_task("multi_label"))
+    assert labels(GroundTruthAnnotator(), asked) == {"a": '["cat", "emu"]', "b": "[]"}
+    with pytest.raises(DataError, match="expected one class per image"):
+        GroundTruthAnnotator(noise=0.5).annotate(asked)
+    with pytest.raises(DataError, match=r'"a" has the label "cat", which is no class'):
+        GroundTruthAnnotator().annotate(replace(asked, classes=["emu"]))

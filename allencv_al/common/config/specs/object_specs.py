@@ -292,6 +292,16 @@ class _Part:
         return target is not None and bool(target.injected)
 
 
+def view_of(part: Lazy[Any]) -> ConfigView | None:
+    """Return the config that a part will be built from; None for one that Python code describes."""
+    maker = part.constructor
+    if not isinstance(maker, _Part):
+        return None
+    scope = dataclasses.replace(maker.scope, assume_injected=True)
+    view: ConfigView | None = maker.spec.view(maker.value, maker.path, scope)
+    return view
+
+
 @dataclass(frozen=True)
 class DataclassSpec(TypeSpec):
     """A dataclass, or a class whose constructor is annotated like one, from its arguments."""
