@@ -82,12 +82,13 @@ export class ClassPicker extends EventTarget {
   #button(one) {
     const parts = [element("span", "class-name", one.name)];
     if (one.key) parts.push(element("kbd", "", one.key));
+    const marks = { "data-class": one.id };
     const asOption = this.isSearched ? { role: "option", tabindex: "-1", id: `class-${one.id}`, "aria-selected": "false" } : {};
     return button(parts, (event) => {
       if (event.detail > 0) event.currentTarget.blur(); // of a mouse: keys shall not press it again
       if (this.input.value !== "") this.#clear();
       this.#choose(one, event);
-    }, "class-button", asOption);
+    }, "class-button", { ...marks, ...asOption });
   }
 
   #activate(place) {

@@ -1,8 +1,10 @@
 // The image being labeled, the answers given, and undo.
 
 import { annotatorName, get, newClientId, post } from "./api.js";
+import { BOX_KEYS, BoxEditor } from "./boxes.js";
+import { parsed } from "./box_shapes.js";
 import { ClassPicker } from "./classes.js";
-import { announce, byId, count, showHint, showNotice } from "./dom.js";
+import { announce, byId, count, element, showHint, showNotice } from "./dom.js";
 import { Outbox } from "./outbox.js";
 
 const AHEAD = 6;
@@ -17,6 +19,7 @@ export class Labeler extends EventTarget {
     this.outbox = outbox;
     this.tabs = tabs;
     this.picker = new ClassPicker();
+    this.editor = null; // of labels that are more than one class
     this.queue = []; // images leased to this window; the first one is shown
     this.given = []; // answers that can be undone, the newest last
     this.clickedAt = -GESTURE_MS;
@@ -40,6 +43,7 @@ export class Labeler extends EventTarget {
       eventId: answer.event_id,
       kind: answer.kind,
       className: answer.class_name,
+      text: answer.label,
     }));
     for (const answer of await this.outbox.adopt()) {
       if (answer.taken_back) continue;
@@ -48,7 +52,8 @@ export class Labeler extends EventTarget {
         item: itemOf({ ...answer, file_name: answer.image }),
         answer,
         kind: answer.kind,
-        className: this.picker.classes.find((one) => one.id === answer.class_id)?.name,
+        text: answer.label,
+        className: answer.said ?? this.picker.classes.find((one) => one.id === answer.class_id)?.name,
       });
     }
     await this.fill();
@@ -57,7 +62,9 @@ export class Labeler extends EventTarget {
   /** Use the classes and the annotator of a session. */
   setSession(session) {
     this.session = session;
+    if (session.task === "detection" && !this.editor) this.#openEditor();
     this.picker.set(session.classes);
+    this.editor?.setClasses(session.classes);
     this.#hold();
   }
 
@@ -86,7 +93,7 @@ export class Labeler extends EventTarget {
   }
 
   /** Answer for the current image and show the next one. */
-  answer(kind, one = null) {
+  answer(kind, one = null, text = undefined) {
     const item = this.current;
     if (!item) return;
     if (kind === "label" && this.stage.problem) {
@@ -101,13 +108,14 @@ export class Labeler extends EventTarget {
       item: item.id,
       kind,
       seconds,
-      ...(one ? { class_id: one.id } : {}),
+      ...(one?.id ? { class_id: one.id } : {}),
+      ...(text === undefined ? {} : { label: text, said: one.name }),
       image: item.file_name,
       is_first: true,
       image_url: item.image_url,
       title: this.session.title,
     });
-    this.given.push({ item, answer, kind, className: one?.name });
+    this.given.push({ item, answer, kind, className: one?.name, text });
     announce(`${item.file_name}: ${one ? one.name : WORDS[kind]}`);
     this.#show();
     this.fill();
@@ -139,6 +147,8 @@ export class Labeler extends EventTarget {
       this.given = this.given.filter((other) => other !== last);
       this.answered.delete(last.item.id);
       this.queue = [last.item, ...this.queue.filter((item) => item.id !== last.item.id)];
+      this.shown = null; // with the boxes that it had
+      this.restored = last.text;
       announce(`Undone: ${last.item.file_name}`);
       this.#show();
     } catch (error) {
@@ -152,8 +162,9 @@ export class Labeler extends EventTarget {
     const item = this.current;
     if (!item?.has_guess) return;
     try {
-      const { probabilities } = await post("guess", { item: item.id });
+      const { probabilities, label } = await post("guess", { item: item.id });
       if (this.current !== item) return;
+      this.editor?.addDrafts(parsed(label));
       const text = probabilities.map((one) => `${one.class_name} ${Math.round(100 * one.probability)} %`);
       byId("guess-text").textContent = `The model says: ${text.join(", ")}`;
       byId("guess-text").hidden = false;
@@ -163,9 +174,10 @@ export class Labeler extends EventTarget {
   }
 
   /** Execute the command of a key; return whether it has one. */
-  key(key) {
+  key(key, event) {
     const one = this.picker.classes.find((candidate) => candidate.key === key);
-    if (one && this.current) this.answer("label", one);
+    if (one && this.current) this.#choose(one);
+    else if (this.current && this.editor?.key(key, event)) return true;
     else if (key === "z" || key === "Backspace") this.undo();
     else if (!this.current) return false;
     else if (key === "s") this.answer("skip");
@@ -177,15 +189,41 @@ export class Labeler extends EventTarget {
     return true;
   }
 
+  /** Undo or redo a change of the boxes; return whether there are boxes. */
+  edit(isRedo) {
+    if (!this.editor || !this.current) return false;
+    if (isRedo) this.editor.redo();
+    else if (!this.editor.undo()) this.undo();
+    return true;
+  }
+
   /** Return why a key has no effect here; empty if no effect is expected. */
   reason(key) {
     const { classes } = this.picker;
     if (!this.current) return "There is no image to label now.";
     if (key === "g") return "There is no prediction for this image.";
     if (key === "/") return "All classes are shown; there is nothing to search.";
+    if (this.editor && ["j", "k", "Delete", "e"].includes(key)) return "Select a box first: click it, or press n for a new one.";
     if (!/^[1-9]$/.test(key)) return "";
     if (classes.length === 0) return "There are no classes yet. Press c to add one.";
     return `There is no class ${key}: the last key is ${Math.min(9, classes.length)}.`;
+  }
+
+  #choose(one) {
+    if (this.editor) this.editor.choose(one);
+    else this.answer("label", one);
+  }
+
+  #openEditor() {
+    this.editor = new BoxEditor(this.stage);
+    this.editor.addEventListener("done", ({ detail }) => this.answer("label", { name: detail.said }, detail.text));
+    this.editor.addEventListener("change", () => this.#canUndo());
+    const keys = BOX_KEYS.flatMap(([key, text]) => [element("dt", "", element("kbd", "", key)), element("dd", "", text)]);
+    byId("help-list").prepend(...keys);
+  }
+
+  #canUndo() {
+    byId("undo").disabled = this.given.length === 0 && !this.editor?.past.length;
   }
 
   /** Return whether a click is a gesture of its own, and not the second half of a double click. */
@@ -210,11 +248,11 @@ export class Labeler extends EventTarget {
       });
     }
     byId("undo").addEventListener("click", (event) => {
-      if (this.#isGesture(event)) this.undo();
+      if (this.#isGesture(event) && !this.edit(false)) this.undo();
     });
     byId("guess").addEventListener("click", () => this.guess());
     this.picker.addEventListener("choose", ({ detail }) => {
-      if (this.#isGesture(detail.event)) this.answer("label", detail.one);
+      if (this.editor || this.#isGesture(detail.event)) this.#choose(detail.one);
     });
     this.outbox.addEventListener("stored", ({ detail }) => {
       const of = this.given.find((one) => one.answer?.client_id === detail.clientId);
@@ -272,11 +310,13 @@ export class Labeler extends EventTarget {
       this.shownAt = performance.now();
       byId("guess-text").hidden = true;
       if (item) this.stage.show(item);
+      this.editor?.open(item, parsed(this.restored));
+      this.restored = null;
     }
     byId("file-name").textContent = item?.file_name ?? "";
     byId("reason").textContent = item?.reason ?? "";
     byId("guess").hidden = !item?.has_guess;
-    byId("undo").disabled = this.given.length === 0;
+    this.#canUndo();
     const last = this.given.at(-1);
     byId("last").textContent = last ? `Last: ${last.item.file_name}: ${last.className ?? WORDS[last.kind]}` : "";
     this.#tell("shown");

@@ -216,6 +216,11 @@ function listen() {
 }
 
 function onKey(event) {
+  const isUndo = (event.ctrlKey || event.metaKey) && !event.altKey && meanings(event).includes("z");
+  if (isUndo && view === "label" && !document.querySelector("dialog[open]") && !isTypedInto(event.target)) {
+    if (labeler.edit(event.shiftKey)) event.preventDefault();
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (document.querySelector("dialog[open]") || isTypedInto(event.target)) return;
   const keys = meanings(event);
@@ -223,7 +228,7 @@ function onKey(event) {
     if (!["Tab", "PageUp", "PageDown"].includes(event.key)) event.preventDefault(); // one gesture, one answer
     return;
   }
-  if (keys.some(act)) {
+  if (keys.some((key) => act(key, event))) {
     event.preventDefault();
     return;
   }
@@ -231,10 +236,10 @@ function onKey(event) {
   else if (event.key.length === 1 && event.key !== " " || event.key === "Dead") showHint(reasonOf(keys, event));
 }
 
-function act(key) {
+function act(key, event) {
   if (key === "?") byId("help-dialog").showModal();
   else if (VIEWS[key]) open(VIEWS[key]);
-  else if (view === "label") return labeler.key(key);
+  else if (view === "label") return labeler.key(key, event);
   else if (view === "review") return review.key1(key);
   else return false;
   return true;

@@ -11,7 +11,7 @@ const PREFIX = "allencv-al-answer:";
 const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15000, 30000, 60000];
 const FLUSH_MS = 1000;
 const ELSEWHERE = ["other_labeling", "other_annotator", "other_image"];
-const SENT = ["client_id", "item", "kind", "class_id", "seconds", "labeling", "annotator", "image", "is_first"];
+const SENT = ["client_id", "item", "kind", "class_id", "label", "seconds", "labeling", "annotator", "image", "is_first"];
 
 export class Outbox extends EventTarget {
   constructor(tabs) {

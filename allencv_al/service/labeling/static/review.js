@@ -22,7 +22,7 @@ export class Review {
     byId("review-more").addEventListener("click", () => this.#loadMore());
     byId("review-grid").addEventListener("keydown", (event) => this.#key(event));
     byId("decide-apply").addEventListener("click", () => {
-      const one = this.session.classes.find(({ id }) => id === byId("decide-class").value);
+      const one = this.classes.find(({ id }) => id === byId("decide-class").value);
       if (one) this.#decide("label", one);
       else showHint("Choose a class first.");
     });
@@ -30,19 +30,20 @@ export class Review {
 
   /** Use the classes and annotators of a session. */
   setSession(session) {
-    const key = JSON.stringify([session.classes.map(({ id, name }) => [id, name]), session.annotators, session.loop !== null]);
+    this.classes = session.task === "single_label" ? session.classes : []; // others are parts of labels
+    const key = JSON.stringify([session.task, session.classes.map(({ id, name }) => [id, name]), session.annotators, session.loop !== null]);
     this.session = session;
     if (key === this.key) return;
     this.key = key;
     const kinds = Object.entries(KINDS).map(([id, name]) => [id, name]);
-    options("review-class", [["", "all"], ...session.classes.map(({ id, name }) => [id, name]), ...kinds]);
+    options("review-class", [["", "all"], ...this.classes.map(({ id, name }) => [id, name]), ...kinds]);
     options("review-person", [["", "all"], ...session.annotators.map((name) => [name, name])]);
     byId("review-batch").parentElement.hidden = session.loop === null;
-    const isMany = session.classes.length > MANY_CLASSES;
+    const isMany = this.classes.length > MANY_CLASSES;
     byId("decide-many").hidden = !isMany;
-    options("decide-class", [["", "Class …"], ...session.classes.map(({ id, name }) => [id, name])]);
+    options("decide-class", [["", "Class …"], ...this.classes.map(({ id, name }) => [id, name])]);
     byId("decide-classes").replaceChildren(
-      ...(isMany ? [] : session.classes).map((one) => button([one.name], () => this.#decide("label", one))),
+      ...(isMany ? [] : this.classes).map((one) => button([one.name], () => this.#decide("label", one))),
     );
     byId("decide-kinds").replaceChildren(...kinds.map(([kind, name]) => button([name], () => this.#decide(kind), "quiet")));
     this.#drawSelection();
@@ -68,7 +69,7 @@ export class Review {
       this.undo();
       return true;
     }
-    const one = this.session?.classes.find((candidate) => candidate.key === key);
+    const one = this.classes?.find((candidate) => candidate.key === key);
     if (!one || this.selected.size === 0) return false;
     this.#decide("label", one);
     return true;
@@ -205,9 +206,17 @@ export class Review {
     }
     const number = this.selected.size;
     byId("selected").textContent = number ? `${count(number, "image")} selected; ${number === 1 ? "it is" : "they are"}:` : this.said ?? "Select images to change them";
+    if (this.session && this.session.task !== "single_label") this.#offerAnswers();
     const deciders = [...byId("decide-classes").children, ...byId("decide-kinds").children, byId("decide-class"), byId("decide-apply")];
     for (const one of deciders) one.disabled = number === 0;
     byId("review-undo").hidden = !this.undoable;
+  }
+
+  /** Offer the answers of the selected image: one of them can be decided for. */
+  #offerAnswers() {
+    const one = this.selected.size === 1 ? this.items.find(({ item }) => this.selected.has(item.id)) : null;
+    const given = (one?.answers ?? []).filter(({ kind }) => kind === "label");
+    byId("decide-classes").replaceChildren(...given.map(({ annotator, class_id: id, class_name: name }) => button([`${annotator}: ${name}`], () => this.#decide("label", { id, name }))));
   }
 }
 

@@ -10,11 +10,15 @@ const SIZES = [["full", 2048], ["large", 4096], ["whole", 8192]]; // as the serv
 const SHARPEN_MS = 150; // after the last step of a zoom
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
 
-export class Stage {
+export class Stage extends EventTarget {
   constructor() {
+    super();
+    this.tool = null; // what a drag edits; without one it moves the image
+    this.isPanning = false; // by the space bar
     this.frame = byId("frame");
     this.image = byId("image");
     this.pointers = new Map();
+    this.drawing = null; // the pointer whose drag the tool has
     this.fit();
     this.#listen();
   }
@@ -100,6 +104,37 @@ export class Stage {
     this.#apply();
   }
 
+  /** Pixels of the screen in one of an image of this size. */
+  pixelsOf(size) {
+    const box = this.frame.getBoundingClientRect();
+    return Math.min(box.width / size[0], box.height / size[1]) * this.scale;
+  }
+
+  /** Return the point of the frame where a pixel of the image is. */
+  toFrame(point, size) {
+    const [box, pixels] = [this.frame.getBoundingClientRect(), this.pixelsOf(size)];
+    return [
+      box.width / 2 + this.x + (point[0] - size[0] / 2) * pixels,
+      box.height / 2 + this.y + (point[1] - size[1] / 2) * pixels,
+    ];
+  }
+
+  /** Return the pixel of the image at a point of the frame. */
+  toImage(at, size) {
+    const [box, pixels] = [this.frame.getBoundingClientRect(), this.pixelsOf(size)];
+    return [
+      (at[0] - box.width / 2 - this.x) / pixels + size[0] / 2,
+      (at[1] - box.height / 2 - this.y) / pixels + size[1] / 2,
+    ];
+  }
+
+  /** Return the upper left and the lower right corner of the part of the image that is seen. */
+  visible(size) {
+    const box = this.frame.getBoundingClientRect();
+    const inside = (point) => point.map((value, axis) => Math.min(size[axis], Math.max(0, value)));
+    return [inside(this.toImage([0, 0], size)), inside(this.toImage([box.width, box.height], size))];
+  }
+
   /** Execute the command of a key; return whether it has one. */
   key(key) {
     const moves = { ArrowLeft: [PAN, 0], ArrowRight: [-PAN, 0], ArrowUp: [0, PAN], ArrowDown: [0, -PAN] };
@@ -122,6 +157,7 @@ export class Stage {
       this.zoom(Math.exp(-event.deltaY / 300), [event.offsetX, event.offsetY]);
     }, { passive: false });
     this.frame.addEventListener("dblclick", (event) => {
+      if (this.tool) return; // two clicks select
       if (this.scale > 1) this.fit();
       else this.zoom(3, this.#at(event));
     });
@@ -129,11 +165,28 @@ export class Stage {
       if (event.target.closest("button")) return; // it would lose its click
       this.frame.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, this.#at(event));
+      if (this.pointers.size > 1) this.#release();
+      else if (this.tool && !this.isPanning && this.tool.down(this.#at(event), event)) this.drawing = event.pointerId;
     });
     this.frame.addEventListener("pointermove", (event) => this.#move(event));
     for (const name of ["pointerup", "pointercancel"]) {
-      this.frame.addEventListener(name, (event) => this.pointers.delete(event.pointerId));
+      this.frame.addEventListener(name, (event) => {
+        this.pointers.delete(event.pointerId);
+        if (this.drawing !== event.pointerId) return;
+        this.drawing = null;
+        if (name === "pointerup") this.tool.up();
+        else this.tool.cancel();
+      });
     }
+    for (const name of ["keydown", "keyup"]) {
+      addEventListener(name, (event) => {
+        if (event.key !== " " || !this.tool || event.target.closest?.("button, input, select, summary, dialog")) return;
+        event.preventDefault(); // the page would scroll
+        this.isPanning = name === "keydown";
+        this.frame.classList.toggle("panning", this.isPanning);
+      });
+    }
+    new ResizeObserver(() => this.#apply()).observe(this.frame);
   }
 
   #move(event) {
@@ -141,6 +194,10 @@ export class Stage {
     if (!before) return;
     const now = this.#at(event);
     this.pointers.set(event.pointerId, now);
+    if (this.drawing === event.pointerId) {
+      this.tool.move(now);
+      return;
+    }
     if (this.pointers.size === 1) {
       this.#pan(now[0] - before[0], now[1] - before[1]);
       return;
@@ -148,6 +205,13 @@ export class Stage {
     const [other] = [...this.pointers].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
     const gap = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]);
     if (gap(before) > 0) this.zoom(gap(now) / gap(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+    this.#pan((now[0] - before[0]) / 2, (now[1] - before[1]) / 2); // as far as the middle of both
+  }
+
+  /** Give up what a single finger draws: a second one has come. */
+  #release() {
+    if (this.drawing !== null) this.tool?.cancel();
+    this.drawing = null;
   }
 
   #at(event) {
@@ -169,6 +233,7 @@ export class Stage {
     this.y = Math.min(most[1], Math.max(-most[1], this.y));
     this.image.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.frame.classList.toggle("zoomed", this.scale > 1);
+    this.dispatchEvent(new CustomEvent("change"));
     clearTimeout(this.sharpening);
     if (this.scale > 1) this.sharpening = setTimeout(() => this.#sharpen(), SHARPEN_MS);
   }
