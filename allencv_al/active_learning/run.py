@@ -70,6 +70,7 @@ class RunOptions:
         recover: Resume the run in the folder.
         force: Replace the run in the folder.
         source: The name of the config in messages.
+        is_checked: Whether `check_experiment` has accepted the config; so it takes no time again.
         cache_folder: The folder of an `EmbeddingStore`, or "off": in the run directory. Default:
             the store of all commands, in the user's cache folder.
         files: Whether to write the report, the picture and the model, beside the database.
@@ -85,6 +86,7 @@ class RunOptions:
     recover: bool = False
     force: bool = False
     source: str = "the configuration"
+    is_checked: bool = False
     cache_folder: str | Path | None = None
     files: bool = True
     relabel: Mapping[str, str] = field(default_factory=dict)
@@ -117,7 +119,8 @@ def active_learn(
     options = options or RunOptions()
     folder = Path(serialization_dir)
     described = experiment_class(params)
-    check_experiment(params, options.source, described)
+    if not options.is_checked:
+        check_experiment(params, options.source, described)
     # A waiting run needs no --recover: the same command continues it
     recover = options.recover or (not options.force and is_waiting(folder))
     experiment = described.from_checked(params)

@@ -25,6 +25,7 @@ from allencv_al.common.errors import AllenCVError, CheckpointError, is_of_a_path
 from allencv_al.common.files.atomic_file import flush, unflushed
 from allencv_al.common.progress import log_level
 from allencv_al.comparison.cells import Cell
+from allencv_al.data.dataset_readers.unpacked_files import kept_contents
 from allencv_al.training.interruption import TrainingInterrupted
 from allencv_al.training.run_folder import CONFIG_NAME
 
@@ -239,6 +240,7 @@ def _run_cell(cell: Cell, options: WorkerOptions, on_round: Callable[[], None]) 
     run_options = RunOptions(
         recover=begun,
         source=cell.name,
+        is_checked=True,  # by the comparison, for all seeds
         cache_folder=options.cache_folder,
         files=False,
         on_round=lambda record: on_round() if record.labels else None,
@@ -269,13 +271,11 @@ def _work(connection: Any, options: WorkerOptions) -> None:
     import_plugins()
     for package in options.packages:
         import_package(package)
-    try:
+    with suppress(EOFError, TrainingInterrupted), kept_contents():
         while True:
             cell: Cell = connection.recv()
             failure = _failure_of(cell, options, partial(connection.send, False))
             connection.send(failure or True)
-    except (EOFError, TrainingInterrupted):
-        return
 
 
 def _end_with_parent() -> None:

@@ -46,6 +46,7 @@ from allencv_al.comparison.report.comparison_report import (
 from allencv_al.comparison.report.exports import check_exports, write_exports
 from allencv_al.comparison.report.result_tables import write_results_csv, write_results_markdown
 from allencv_al.comparison.statistics import ComparisonSummary, summarize
+from allencv_al.data.dataset_readers.unpacked_files import kept_contents
 from allencv_al.reports.line_chart import ChartText, write_line_chart
 from allencv_al.selection.strategies.base import QueryStrategy
 from allencv_al.training.run_folder import check_run_folder, opened_run_folder
@@ -144,6 +145,7 @@ def compare(params: Params, folder: Path, options: ComparisonOptions) -> Compari
     cells = plan_cells(params, plan.strategies, plan.seeds, folder)
     embeddings = cache_folder(options.cache_folder, folder)
     with (
+        kept_contents(),
         _learner(cells, embeddings, options.metric) as learner,
         opened_run_folder(
             folder, written, options.recover, options.force, WITHOUT_EFFECT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import time
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.cifar_files import records
 from fixtures.comparisons import BADGE, MARGIN, RANDOM, options, rows_of
 
+from allencv_al.active_learning import run as run_module
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.errors import (
@@ -23,6 +26,7 @@ from allencv_al.common.errors import (
 )
 from allencv_al.comparison import cell_workers
 from allencv_al.comparison.comparison import RunsFailed, compare
+from allencv_al.data.dataset_readers import unpacked_files
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RoundStore, RunDatabase
 from allencv_al.selection.strategies.uncertainty import Margin
@@ -129,6 +133,37 @@ def test_a_network_starts_from_the_same_weights_for_all_strategies_of_a_seed(
     rows = rows_of(tmp_path / "c")
     measured = {(row["seed"], row["negative_log_likelihood"]) for row in rows}
     assert len(rows) == 4 and len(measured) == 2
+
+
+def test_all_cells_are_checked_and_unpacked_once(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network of a config is built for its check, and files take seconds to unpack."""
+    folder = tmp_path / "cifar"
+    folder.mkdir()
+    for name, first in (("data_batch_1.bin.gz", 0), ("test_batch.bin.gz", 60)):
+        (folder / name).write_bytes(gzip.compress(records(60, first).tobytes()))
+    paths = {"train_data_path": f"{folder}::train", "test_data_path": f"{folder}::test"}
+    resize = {"type": "resize", "height": 8, "width": 8}
+    config |= {**paths, "dataset_reader": {"type": "cifar_binary", "augmentation": [resize]}}
+    config["active_learning"].pop("test_fraction", None)
+    unpacked, checked = [], []
+    unpack, check = unpacked_files._unpacked, run_module.check_experiment
+    monkeypatch.setattr(unpacked_files, "_unpacked", lambda p: unpacked.append(p.name) or unpack(p))
+    monkeypatch.setattr(
+        run_module, "check_experiment", lambda *args: checked.append(1) or check(*args)
+    )
+    compare(Params(config), tmp_path / "c", options({"random": RANDOM, "margin": MARGIN}))
+    assert sorted(unpacked) == ["data_batch_1.bin.gz", "test_batch.bin.gz"]
+    assert not checked, "the comparison does it, once for all seeds"
+    cell = tmp_path / "c" / "cells" / "margin" / "seed_001"
+    alone = json.loads((cell / "config.json").read_text())
+    records_alone = active_learn(Params(alone), tmp_path / "alone", RunOptions(files=False))
+    rows = [r for r in rows_of(tmp_path / "c") if (r["strategy"], r["seed"]) == ("margin", "1")]
+    assert [float(row["accuracy"]) for row in rows] == [
+        record.metrics["accuracy"] for record in records_alone if record.labels
+    ]
+    assert checked
 
 
 def test_a_cell_is_the_run_that_active_learn_would_do(

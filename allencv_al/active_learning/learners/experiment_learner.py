@@ -238,7 +238,8 @@ class ExperimentLearner(Learner):
         cached = self._cached_embeddings()
         if cached is not None:
             assert cached.test is not None
-            outputs = outputs_of_embeddings(self.model, cached.test, {"logits"})
+            scaled = cached.scaled(cached.test)
+            outputs = outputs_of_embeddings(self.model, scaled, {"logits"}, is_scaled=True)
         else:
             predictor = ImagePredictor(self.model, dataset.reader)
             # What the archive will give: `evaluate` is fp32 too
@@ -257,7 +258,8 @@ class ExperimentLearner(Learner):
         cached = self._cached_embeddings()
         if cached is not None:
             samples, seed = self._settings.mc_samples, self._experiment.seeds[2]
-            return outputs_of_embeddings(self.model, cached.rows(ids), needs, samples, seed)
+            rows = cached.rows(ids)
+            return outputs_of_embeddings(self.model, rows, needs, samples, seed, is_scaled=True)
         if not needs:
             return PoolOutputs(list(ids))
         reader = self._experiment.validation_dataset_reader
@@ -367,11 +369,14 @@ class ExperimentLearner(Learner):
         if cached is None:
             return loader
         ids = [instance.id for instance in dataset]
-        outputs = cached.rows(ids) if training else cached.validation
-        assert outputs is not None
+        if training:
+            outputs = cached.rows(ids)
+        else:
+            assert cached.validation is not None
+            outputs = cached.scaled(cached.validation)
         assert outputs.embeddings is not None
         labels = torch.tensor(label_indices(dataset, self._vocabulary))
-        embeddings = np.array(scaled_embeddings(self.model, outputs.embeddings))
+        embeddings = np.array(outputs.embeddings)
         return EmbeddingLoader(loader, torch.from_numpy(embeddings), labels)
 
     def _cached_embeddings(self) -> CachedEmbeddings | None:

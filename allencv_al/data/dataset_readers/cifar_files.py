@@ -5,12 +5,9 @@ Nothing is unpacked to disk. A plain file is mapped, a compressed one is held in
 
 from __future__ import annotations
 
-import gzip
 import logging
-import lzma
 import re
 import tarfile
-import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +21,12 @@ from overrides import overrides
 from allencv_al.common.errors import DataError, is_machine_fault
 from allencv_al.common.files.paths import split_path
 from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.dataset_readers.unpacked_files import (
+    DAMAGED,
+    file_content,
+    once,
+    plain_name,
+)
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 
@@ -39,7 +42,6 @@ CIFAR10_NAMES = (
 
 _COMPRESSIONS = ("", ".gz", ".xz")
 _ARCHIVES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,9 @@ class CifarReader(DatasetReader):
     def _content(self, source: Path, part: str) -> CifarFiles:
         """Read the batches that `part` names (or the one that `source` is), and the meta files."""
         if _is_archive(source) and source.is_file():
-            return self._archive_content(source, part)
+            # Its members come as views of what was unpacked, which nobody changes
+            what = f"{type(self).__name__} {part}"
+            return once(source, what, lambda: self._archive_content(source, part))
         if source.is_dir():
             return self._folder_content(sorted(source.iterdir()), part)
         beside = sorted(source.parent.iterdir())
@@ -234,16 +238,11 @@ class CifarReader(DatasetReader):
                         found[name] = np.frombuffer(content.read(), dtype=np.uint8)
                     else:
                         files.others.append(name)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             if is_machine_fault(error):
                 raise
             raise DataError(f"{path}: the archive is damaged or cut short: {error}") from error
         return files
-
-
-def plain_name(name: str) -> str:
-    """Return a file's name without `.gz` or `.xz`."""
-    return re.sub(r"\.(gz|xz)$", "", name)
 
 
 def label_names(
@@ -283,24 +282,3 @@ def _named(part: str) -> list[str]:
 
 def _is_archive(path: Path) -> bool:
     return path.name.lower().endswith(_ARCHIVES)
-
-
-def file_content(path: Path) -> NDArray[np.uint8]:
-    """Return the bytes of a file: mapped, or, of a .gz or .xz, unpacked in memory.
-
-    Raises:
-        DataError: It is empty or damaged.
-    """
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: it is empty (0 bytes)")
-    if plain_name(path.name) == path.name:
-        # Mapped: a batch that is not shown takes no memory
-        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-    opener = gzip.open if path.name.endswith(".gz") else lzma.open
-    try:
-        with opener(path) as stream:
-            return np.frombuffer(stream.read(), dtype=np.uint8)
-    except _DAMAGED as error:
-        if is_machine_fault(error):
-            raise
-        raise DataError(f"{path}: it is damaged or cut short: {error}") from error

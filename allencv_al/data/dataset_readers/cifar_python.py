@@ -21,9 +21,9 @@ from allencv_al.data.dataset_readers.cifar_files import (
     LabelLevel,
     images_of,
     label_names,
-    plain_name,
 )
 from allencv_al.data.dataset_readers.cifar_pickle import read_cifar_pickle
+from allencv_al.data.dataset_readers.unpacked_files import plain_name
 from allencv_al.data.instance import Instance
 
 _KEYS = {"batch_label", "data", "filenames", "labels", "fine_labels", "coarse_labels"}

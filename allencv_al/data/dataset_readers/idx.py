@@ -17,7 +17,8 @@ from overrides import overrides
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.paths import split_path
 from allencv_al.data.dataset_readers.base import DatasetReader
-from allencv_al.data.dataset_readers.cifar_files import SPLITS, file_content, plain_name
+from allencv_al.data.dataset_readers.cifar_files import SPLITS
+from allencv_al.data.dataset_readers.unpacked_files import file_content, plain_name
 from allencv_al.data.instance import Instance
 from allencv_al.data.transforms import ImageTransform
 

@@ -333,15 +333,17 @@ def outputs_of_embeddings(
     needs: Collection[str],
     mc_samples: int = 20,
     seed: int = 0,
+    is_scaled: bool = False,
 ) -> PoolOutputs:
     """Return the outputs that scoring the images would give, without decoding them.
 
     Args:
         model: A model that `takes_embeddings`.
-        known: The items with their `embeddings` before the model's scaling.
+        known: The items with their `embeddings`.
         needs: Some of `ARRAYS`.
         mc_samples: Number of members of `mc_logits`.
         seed: Seed of their dropout masks.
+        is_scaled: Whether the embeddings have gone through the model's scaling.
     """
     assert known.embeddings is not None
     # The caller may be in the middle of a training
@@ -350,31 +352,37 @@ def outputs_of_embeddings(
     try:
         with torch.no_grad(), flushed_denormals(), ConsistentDropout(model, seed) as dropout:
             of_head = set(needs) - {"embeddings", "mc_logits"}
-            found = _of_head(model, known, of_head) if of_head else {}
+            found = _of_head(model, known, of_head, is_scaled) if of_head else {}
             members = []
             for member in range(mc_samples if "mc_logits" in needs else 0):
                 dropout.use(member)
-                members.append(_of_head(model, known, {"logits"})["logits"])
+                members.append(_of_head(model, known, {"logits"}, is_scaled)["logits"])
     finally:
         model.train(was_training)
+    embeddings = None
+    if "embeddings" in needs:
+        embeddings = known.embeddings if is_scaled else scaled_embeddings(model, known.embeddings)
     return PoolOutputs(
         known.ids,
         **found,
         mc_logits=np.stack(members, axis=1) if members else None,
-        embeddings=scaled_embeddings(model, known.embeddings) if "embeddings" in needs else None,
+        embeddings=embeddings,
         unreadable=known.unreadable,
         cost=known.cost,
     )
 
 
 def _of_head(
-    model: Model, known: PoolOutputs, needs: Collection[str]
+    model: Model, known: PoolOutputs, needs: Collection[str], is_scaled: bool
 ) -> dict[str, NDArray[np.float32]]:
     assert known.embeddings is not None
     device = next(model.parameters(), torch.empty(0)).device
     blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in needs}
     for part in slices(len(known.ids), _ROWS_AT_A_TIME):
-        rows = np.array(scaled_embeddings(model, known.embeddings[part]), dtype=np.float32)
+        rows = known.embeddings[part]
+        if not is_scaled:
+            rows = scaled_embeddings(model, rows)
+        rows = np.array(rows, dtype=np.float32)  # a model may change its input
         outputs = model(embedding=torch.from_numpy(rows).to(device))
         for name, tensor in head_outputs(model, outputs, needs).items():
             blocks[name].append(tensor.float().cpu().numpy())

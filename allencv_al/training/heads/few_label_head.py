@@ -17,7 +17,7 @@ from allencv_al.training.heads.class_means import (
     class_means,
     discriminant_layer,
 )
-from allencv_al.training.heads.label_spreading import PoolEmbeddings
+from allencv_al.training.heads.label_spreading import PoolEmbeddings, weighted_means
 from allencv_al.training.heads.softmax_regression import (
     Array,
     LinearLayer,
@@ -119,6 +119,7 @@ class HeadFitter:
         self._text_layer = text_layer
         self._targets = labeled.targets
         self._pool = pool
+        self._nodes: NDArray[np.float32] | None = None
         self._unit = mean_squared_norm(labeled.features)
         problem = SoftmaxRegression(labeled.features, self._targets * labeled.class_weights)
         self._fit = partial(problem.fit, max_iterations=max_iterations, tolerance=tolerance)
@@ -220,7 +221,9 @@ class HeadFitter:
             graph = self._pool.graph(self._labeled.ids)
             assigned = graph.assign([self._labeled.ids[row] for row in every], targets)
             reached = assigned.sum(axis=0) > 0
-            means = np.where(reached[:, None], graph.means(assigned), own)
+            if self._nodes is None:  # every fold takes means of the same ones
+                self._nodes = graph.scaled_nodes()
+            means = np.where(reached[:, None], weighted_means(self._nodes, assigned), own)
         if prior != "discriminant_analysis":
             return class_mean_layer(means, self._unit)
         residuals = features - own[self._labeled.labels[every]]

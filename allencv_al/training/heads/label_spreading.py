@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,16 +116,29 @@ class PoolGraph:
         assigned[nodes] = targets
         return assigned
 
-    def means(self, weights: Array) -> Array:
-        """Return the means `[C, D]` of the scaled embeddings by weights `[N, C]`."""
-        sums = np.zeros((weights.shape[1], self._pool.embeddings.shape[1]))
-        for start in range(0, len(self.rows), _BLOCK_ROWS):
-            part = slice(start, start + _BLOCK_ROWS)
-            block = np.asarray(self._pool.embeddings[self.rows[part]], np.float32)
-            sums += weights[part].T @ self._pool.scale(block).astype(np.float64)
-        mass = weights.sum(axis=0)
-        means: Array = sums / np.where(mass > 0, mass, 1.0)[:, None]
-        return means
+    def scaled_nodes(self) -> NDArray[np.float32]:
+        """Return the embeddings of the nodes as the last layer sees them, `[N, D]`."""
+        return np.concatenate(
+            [
+                self._pool.scale(np.asarray(self._pool.embeddings[self.rows[part]], np.float32))
+                for part in _blocks(len(self.rows))
+            ]
+        )
+
+
+def weighted_means(features: NDArray[np.float32], weights: Array) -> Array:
+    """Return the means `[C, D]` of features `[N, D]` by weights `[N, C]`."""
+    sums = np.zeros((weights.shape[1], features.shape[1]))
+    for part in _blocks(len(features)):  # a whole copy in float64 would take twice the memory
+        sums += weights[part].T @ features[part].astype(np.float64)
+    mass = weights.sum(axis=0)
+    means: Array = sums / np.where(mass > 0, mass, 1.0)[:, None]
+    return means
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, count, _BLOCK_ROWS):
+        yield slice(start, start + _BLOCK_ROWS)
 
 
 def neighbor_graph(features: NDArray[np.float32]) -> csr_matrix:

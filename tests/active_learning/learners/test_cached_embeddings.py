@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import torch
 from PIL import Image
 
 from allencv_al.active_learning.active_learning_experiment import ActiveLearningExperiment
+from allencv_al.active_learning.learners import cached_embeddings
+from allencv_al.active_learning.learners.base import TestOutputs
 from allencv_al.active_learning.learners.experiment_learner import ExperimentLearner
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
+from allencv_al.selection.pool.stored_outputs import scaled_embeddings
 from allencv_al.training.checkpoints.checkpoint_files import write_weights
 
 MakeConfig = Callable[..., dict[str, Any]]
@@ -190,6 +194,68 @@ def test_what_is_kept_is_what_the_model_makes(
     expected = ImagePredictor(learner.model, reader).embed(items)
     assert found.embeddings is not None
     np.testing.assert_allclose(found.embeddings, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fraction", [0.3, None], ids=["one source", "two sources"])
+def test_scaled_embeddings_are_computed_once_and_are_the_same_to_the_last_bit(
+    frozen_config: MakeConfig,
+    learner_of: LearnerOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fraction: float | None,
+    make_digits: MakeDigits,
+) -> None:
+    config = frozen_config(strategy="badge")
+    if fraction is None:
+        config["pool_data_path"] = str(make_digits(tmp_path / "more", per_class=7, first=30))
+    config["model"]["embedding_scaling"] = "standardize_l2"
+    kept = learner_of(config, tmp_path / "cache")
+    fresh = learner_of(config, tmp_path / "cache")
+    options = fresh._options
+    # No room for a second copy: scaled anew in each round
+    monkeypatch.setattr(fresh, "_options", lambda _=None: replace(options(), memory_limit_mb=0))
+    calls: list[int] = []
+
+    def noted(model: Any, embeddings: Any) -> Any:
+        calls.append(len(embeddings))
+        return scaled_embeddings(model, embeddings)
+
+    monkeypatch.setattr(cached_embeddings, "scaled_embeddings", noted)
+    folder, other = tmp_path / "rounds" / "0001", tmp_path / "others" / "0001"
+    folder.mkdir(parents=True)
+    other.mkdir(parents=True)
+    items = list(kept.items)
+    labels = {item.id: item.label or "" for item in items[::4]}
+    ids = [item.id for item in items if item.id not in labels]
+    assert kept.train(1, labels, folder) == fresh.train(1, labels, other)
+    needs = {"logits", "embeddings"}
+    for number in range(2):
+        calls.clear()
+        first, second = kept.test(), kept.infer(ids, needs, None)
+        assert bool(calls) == (number == 0)
+        assert isinstance(first, TestOutputs)
+        again, expected = fresh.test(), fresh.infer(ids, needs, None)
+        assert isinstance(again, TestOutputs)
+        assert np.array_equal(first.logits, again.logits)
+        assert second.logits is not None and second.embeddings is not None
+        assert np.array_equal(second.logits, expected.logits)  # type: ignore[arg-type]
+        assert np.array_equal(second.embeddings, expected.embeddings)  # type: ignore[arg-type]
+
+
+def test_a_model_with_other_statistics_scales_anew(
+    frozen_config: MakeConfig, learner_of: LearnerOf, tmp_path: Path
+) -> None:
+    config = frozen_config()
+    config["model"]["embedding_scaling"] = "center_l2"
+    learner = learner_of(config, tmp_path / "cache")
+    ids = [item.id for item in learner.items]
+    before = learner.infer(ids, {"embeddings"}, None).embeddings
+    scaling = learner.model.embedding_scaling
+    assert scaling is not None and before is not None
+    scaling.mean.zero_()
+    after = learner.infer(ids, {"embeddings"}, None).embeddings
+    assert after is not None and not np.allclose(after, before)
+    np.testing.assert_allclose(np.linalg.norm(after, axis=1), 1, rtol=1e-5)
 
 
 def test_without_the_cache_images_are_encoded_in_every_round(
