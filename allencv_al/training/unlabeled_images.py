@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, TrainingError
 from allencv_al.common.files.paths import expanded
 from allencv_al.common.names import counted, listed
 from allencv_al.data.data_loaders import DataLoader
@@ -223,9 +223,31 @@ def embed_images(model: Model, data_loader: DataLoader) -> tuple[list[str], NDAr
             for batch in data_loader.batches(0):
                 tensors = data_loader.to_device(batch, device)
                 rows = tensors.get("embedding")
-                rows = model.embed(tensors["image"]) if rows is None else rows
+                rows = embed_batch(model, tensors["image"]) if rows is None else rows
                 ids += batch.ids
                 found.append(rows.float().cpu().numpy())
     finally:
         model.train(was_training)
     return ids, np.concatenate(found) if found else np.empty((0, 0), np.float32)
+
+
+def embed_batch(model: Model, images: torch.Tensor) -> torch.Tensor:
+    """Return the embeddings `[B, D]` of a batch, in parts if it does not fit into the memory.
+
+    Args:
+        model: The model, in evaluation mode.
+        images: `[B, C, H, W]`, on its device.
+
+    Raises:
+        TrainingError: One image alone does not fit.
+    """
+    size = len(images)
+    while True:
+        try:
+            return torch.cat([model.embed(part) for part in images.split(size)])
+        except torch.OutOfMemoryError as error:
+            if size == 1:
+                message = f"one image does not fit into the GPU's memory: {error}"
+                raise TrainingError(message) from error
+            size //= 2
+            torch.cuda.empty_cache()

@@ -1,6 +1,7 @@
 """The classifier whose last part is a vote of stored images."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from allencv_al.models.archive import load_archive
 from allencv_al.models.model import Model
 from allencv_al.models.nearest_neighbors_classifier import NeighborVote
 from allencv_al.modules.weights import load_weights
+from allencv_al.service.demo.app import create_app
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -112,6 +114,27 @@ def test_an_archive_keeps_the_images_that_vote(project: Project) -> None:
     arguments = ["--strategy", "margin", "-k", "3", "--output", str(selected)]
     assert main(["select", str(archive), pictures, *arguments]) == 0
     assert len(selected.read_text().splitlines()) == 4
+
+
+def test_an_archive_of_it_predicts_and_is_served_alike(project: Project) -> None:
+    neighbors_of(project)
+    del project.config["active_learning"]
+    assert project.run(command="train") == 0
+    archive = project.run_folder / "model.tar.gz"
+    pictures = sorted(Path(project.config["train_data_path"]).rglob("*.png"))
+    out = project.folder / "predicted.jsonl"
+    listed = project.folder / "pictures.txt"
+    listed.write_text("".join(f"{picture}\n" for picture in pictures))
+    assert main(["predict", str(archive), str(listed), "--output-file", str(out)]) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["class"] for row in rows] == [picture.parent.name for picture in pictures]
+    app = create_app(archive)
+    try:
+        found = app.test_client().post("/predict", data=pictures[0].read_bytes()).get_json()
+    finally:
+        app.close()
+    assert found["class"] == pictures[0].parent.name
+    np.testing.assert_allclose(found["probs"], rows[0]["probs"], rtol=1e-5)
 
 
 def test_a_loop_stores_the_images_of_each_round(project: Project) -> None:

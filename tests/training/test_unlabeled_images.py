@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fixtures.encoded_images import note_encoded
 
 from allencv_al.__main__ import main
 from allencv_al.common import Params
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import DataError, TrainingError
 from allencv_al.data.instance import Instance
 from allencv_al.models.archive import load_archive
 from allencv_al.training.experiment import Experiment
 from allencv_al.training.training_run import train
-from allencv_al.training.unlabeled_images import shared_images
+from allencv_al.training.unlabeled_images import embed_batch, shared_images
 
 MakeConfig = Callable[..., dict[str, Any]]
 
@@ -151,6 +152,29 @@ def test_a_rehearsal_knows_that_there_is_a_pool(linear_config: MakeConfig, photo
     config = config_of(linear_config, table_of(photos, labeled=1), photos)
     config["trainer"] = {**FEW, "prior": "label_spreading"}
     Experiment.from_checked(Params(config)).rehearse()
+
+
+class SmallMemory:
+    """A model that embeds few images at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.sizes = most, list[int]()
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(images))
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images.flatten(1)
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_embedded_in_halves() -> None:
+    images = torch.rand(7, 3, 2, 2)
+    model: Any = SmallMemory(2)
+    assert torch.equal(embed_batch(model, images), images.flatten(1))
+    assert model.sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    nothing_fits: Any = SmallMemory(0)
+    with pytest.raises(TrainingError, match="one image does not fit into the GPU's memory"):
+        embed_batch(nothing_fits, images)
 
 
 def test_pixels_that_are_the_same_record_count_as_one_image() -> None:

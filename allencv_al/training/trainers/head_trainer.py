@@ -26,6 +26,7 @@ from allencv_al.training.run_plots import CONFUSION_MATRIX, write_confusion_matr
 from allencv_al.training.run_records import device_name, write_environment
 from allencv_al.training.trainers.base import Trainer
 from allencv_al.training.trainers.epoch_metrics import with_prefix
+from allencv_al.training.unlabeled_images import embed_batch
 
 # softmax of it is 1e-13 beside the logits of a regularized fit: never predicted, finite in the loss
 _ABSENT_BIAS = -30.0
@@ -139,7 +140,7 @@ class HeadTrainer(Trainer):
                     )
                 embedding = tensors.get("embedding")
                 if embedding is None:
-                    embedding = self.model.embed(tensors["image"])
+                    embedding = embed_batch(self.model, tensors["image"])
                 ids += batch.ids
                 features.append(embedding.float().cpu())
                 labels.append(tensors["label"].cpu())

@@ -17,6 +17,7 @@ from PIL import Image
 
 from allencv_al.data.dataset_readers.base import Dataset
 from allencv_al.data.instance import Instance
+from allencv_al.models.basic_classifier import BasicImageClassifier
 from allencv_al.predictors import Predictor
 from allencv_al.selection import PoolOutputs, ScoringOptions, compute_outputs
 from allencv_al.selection.pool.embedding_store import EmbeddingStore, StoredRows
@@ -68,6 +69,24 @@ def test_outputs_are_those_without_a_store(
     same(again, first.take(np.arange(len(dataset))[::-1]), exact=True)
     assert again.cost is not None
     assert (again.cost.encoded, again.cost.known) == (0, len(dataset))
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_encoded_in_halves(
+    make: Make, dataset: Dataset, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = compute_outputs(make(), dataset, ALL, options=replace(options, store=None))
+    embed, sizes = BasicImageClassifier.embed, list[int]()
+
+    def small_memory(self: BasicImageClassifier, image: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(image))
+        if len(image) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(self, image)
+
+    # Of the class: what encodes is a copy of the model
+    monkeypatch.setattr(BasicImageClassifier, "embed", small_memory)
+    same(compute_outputs(make(), dataset, ALL, options=replace(options, batch_size=8)), expected)
+    assert [size for size in sizes if size > 1] == [len(dataset), len(dataset) // 2]
 
 
 def test_an_ensemble_is_looked_up_model_by_model(
