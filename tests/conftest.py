@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -35,6 +36,22 @@ _BLANK_PICTURE = bytes.fromhex(
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+_MEMORY_FOLDER = Path("/dev/shm")
+_ENOUGH_BYTES = 2**31  # tests write some tens of megabytes; a container's folder may have 64 in all
+
+
+def pytest_configure() -> None:
+    """Put the folders of `tmp_path` into memory, where Linux has room for them.
+
+    What runs and databases write is flushed with fsync at each step, and on a disk that is half of
+    the time of the tests. A flush is none the less asked for: `power_cut.py` sees to that.
+    """
+    if "PYTEST_DEBUG_TEMPROOT" in os.environ or not os.access(_MEMORY_FOLDER, os.W_OK):
+        return
+    if shutil.disk_usage(_MEMORY_FOLDER).free >= _ENOUGH_BYTES:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY_FOLDER)
 
 
 @pytest.hookimpl(wrapper=True)
