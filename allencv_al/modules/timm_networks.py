@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -104,6 +105,10 @@ def published_names(network: torch.nn.Module) -> NameMap:
     return NameMap("timm", {"": "model."}, ignored=tuple(others), head=first)
 
 
+# Not public in timm: functions of these names in the module of a family
+_RULES = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
+
+
 def convert_checkpoint(
     tensors: Mapping[str, Tensor], network: torch.nn.Module
 ) -> dict[str, Tensor] | None:
@@ -119,13 +124,14 @@ def convert_checkpoint(
     Returns:
         The tensors, or None where timm has no rules or they do not apply.
     """
-    # Not public in timm: a function of this name in the module of the family
     module = sys.modules[type(network).__module__]
-    rules = getattr(module, "checkpoint_filter_fn", None)
+    rules = next((getattr(module, name) for name in _RULES if hasattr(module, name)), None)
     if rules is None:
         return None
+    # Some rules need no network
+    more = (network,) if len(inspect.signature(rules).parameters) > 1 else ()
     try:
-        found = rules(dict(tensors), network)  # a copy: some rules take tensors out
+        found = rules(dict(tensors), *more)  # a copy: some rules take tensors out
     except Exception:  # whatever tensors of another network lead to; none of them fits then
         return None
     return {name: value for name, value in found.items() if isinstance(value, Tensor)}

@@ -44,6 +44,13 @@ _PREFIXES = (
 )
 _WRAPPED_DEEP = 3  # `module.encoder.backbone.`
 
+_OF_TRANSFORMERS = re.compile(
+    r"(^|\.)(embeddings\.(patch_embeddings?|cls_token|class_embedding)|encoder\.layers?\.\d+\.)"
+)
+_TRANSFORMERS_HINT = (
+    "; these are names of the library transformers, which are not translated: take the file that "
+    "timm publishes for the network, or the original release's"
+)
 _SECONDS_TO_ANSWER = 5.0
 
 _downloading: ContextVar[bool] = ContextVar("downloading", default=True)
@@ -305,7 +312,9 @@ def load_weights(
             break
     assert best is not None, "the tensors themselves come first"
     if best.distance:
-        raise WeightsError(f"{source} does not fit {type(module).__name__}: {best.complaint()}")
+        hint = _TRANSFORMERS_HINT if any(map(_OF_TRANSFORMERS.search, tensors)) else ""
+        complaint = f"{best.complaint()}{hint}"
+        raise WeightsError(f"{source} does not fit {type(module).__name__}: {complaint}")
     # strict=False for BatchNorm's num_batches_tracked, which files from before torch 0.4.1 lack.
     module.load_state_dict(best.tensors, strict=False)
     logger.info(

@@ -244,7 +244,7 @@ def embed_batch(model: Model, images: torch.Tensor) -> torch.Tensor:
     size = len(images)
     while True:
         try:
-            return torch.cat([model.embed(part) for part in images.split(size)])
+            return torch.cat([model.embed(part) for part in torch.split(images, size)])
         except torch.OutOfMemoryError as error:
             if size == 1:
                 message = f"one image does not fit into the GPU's memory: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ _LINES = {
     "mean_average_precision": "mAP on the test set",
     "pool_accuracy": "whole pool",
     "audit_accuracy": "audit sample",
+}
+# Names of the metrics that are the ends of a line's band
+_BANDS = {
+    "accuracy": ("accuracy_low", "accuracy_high"),
+    "audit_accuracy": ("audit_low", "audit_high"),
 }
 _SECTIONS = {
     "curve": "Learning curve",
@@ -125,31 +130,41 @@ def write_run_report(
 def run_lines(records: Sequence[RoundRecord], target: float | None = None) -> list[CurveLine]:
     """Return the lines of one run: accuracy on the test set, the whole pool and an audit sample.
 
-    A metric that no round has gives no line; the band of the audit is its interval. A forecast is a
-    line at the height of its target over the labels that the target needs.
+    A metric that no round has gives no line. The bands are 95 % intervals: that of the audit, and
+    that of the test set where the number of its images is known. A forecast is a line at the height
+    of its target over the labels that the target needs.
 
     Args:
         records: The rounds.
         target: The target of the forecast; None for half of the errors in the audit, if any.
     """
-    curves = {
-        metric: curve_from_records(records, name, seed=0, metric=metric)
-        for metric, name in {**_LINES, "audit_low": "low", "audit_high": "high"}.items()
-    }
-    low, high = (curves.pop(metric) for metric in ("audit_low", "audit_high"))
-    lines = [
-        CurveLine(
-            curve.strategy,
-            curve.labels.astype(np.float64),
-            curve.values,
-            # The band belongs to the audit's line alone: the test set's interval is not drawn
-            low.values if low is not None and metric == "audit_accuracy" else None,
-            high.values if high is not None and metric == "audit_accuracy" else None,
+    records = [_with_test_interval(record) for record in records]
+    lines = []
+    for metric, name in _LINES.items():
+        curve = curve_from_records(records, name, seed=0, metric=metric)
+        if curve is None:
+            continue
+        ends = (
+            curve_from_records(records, end, seed=0, metric=end) for end in _BANDS.get(metric, ())
         )
-        for metric, curve in curves.items()
-        if curve is not None
-    ]
+        # A round without an interval, such as an older pipeline's, leaves the line without a band
+        band = [
+            end.values
+            for end in ends
+            if end is not None and np.array_equal(end.labels, curve.labels)
+        ]
+        x = curve.labels.astype(np.float64)
+        lines.append(CurveLine(name, x, curve.values, *(band if len(band) == 2 else ())))
     return lines + _forecast_lines(records, target)
+
+
+def _with_test_interval(record: RoundRecord) -> RoundRecord:
+    """Return a record whose metrics have the ends of the test accuracy's interval, if known."""
+    found = record.test_accuracy()
+    if found is None:
+        return record
+    low, high = _BANDS["accuracy"]
+    return replace(record, metrics={**record.metrics, low: found.low, high: found.high})
 
 
 def _forecast_lines(records: Sequence[RoundRecord], target: float | None) -> list[CurveLine]:
@@ -183,6 +198,7 @@ def _content(
         "curve": page_chart(lines, ChartText(), f"Accuracy over labels. {ends}.")
         if lines
         else None,
+        "has_bands": any(line.low is not None for line in lines),
         "rounds": metric_table(records),
         "queries": queries(records, thumbnail),
         "confusion": confusion_table(matrix) if matrix else None,
@@ -194,11 +210,10 @@ def _content(
 
 
 def _figures(records: Sequence[RoundRecord], encoding: EncodingCost | None) -> dict[str, str]:
-    accuracy = [record.metrics.get("accuracy") for record in records]
-    last = next((value for value in reversed(accuracy) if value is not None), None)
+    measured = _measured(records)
     audited = _audited(records)
     return {
-        "Accuracy on the test set": "" if last is None else formats.percent(last),
+        "Accuracy on the test set": _accuracy_text(measured[-1]) if measured else "",
         "Audited accuracy": "" if audited is None else formats.percent(audited["audit_accuracy"]),
         "Labels": formats.count(max((record.labels for record in records), default=0)),
         "Rounds": formats.count(len([record for record in records if record.labels])),
@@ -218,9 +233,21 @@ def _audited(records: Sequence[RoundRecord]) -> Mapping[str, float | None] | Non
     return next((one for one in found if one.get("audit_accuracy") is not None), None)
 
 
+def _measured(records: Sequence[RoundRecord]) -> list[RoundRecord]:
+    return [record for record in records if record.metrics.get("accuracy") is not None]
+
+
+def _accuracy_text(record: RoundRecord) -> str:
+    """Return the accuracy on the test set, with its interval where that is known."""
+    text, found = formats.percent(record.metrics["accuracy"]), record.test_accuracy()
+    if found is None:
+        return text
+    return f"{text} ({formats.percent(found.low)} to {formats.percent(found.high)})"
+
+
 def _progress(records: Sequence[RoundRecord], context: RunContext) -> str:
     audited = _audited(records)
-    measured = [record for record in records if record.metrics.get("accuracy") is not None]
+    measured = _measured(records)
     if audited is not None and not measured:
         return f"The last model's accuracy is {audit_text(audited)}."
     if not measured:

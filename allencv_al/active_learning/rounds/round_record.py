@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from allencv_al.labels.label_store import UNTOLD, LabelEvent, LabelStore
 from allencv_al.labels.run_database import Query, RoundStore, State
+from allencv_al.metrics.accuracy_interval import AccuracyEstimate, wilson_interval
 
 METRICS = (
     "accuracy",
@@ -92,6 +93,18 @@ class RoundRecord:
     pool_size: int = 0
     unreadable: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    def test_accuracy(self) -> AccuracyEstimate | None:
+        """Return the accuracy on the test images, with the interval that their number allows.
+
+        It is that of Wilson for images like these. None where nothing was measured, or by a
+        pipeline that does not tell the number of its images.
+        """
+        value = self.metrics.get("accuracy")
+        images = sum(map(sum, self.confusion_matrix or ()))
+        if value is None or not images:
+            return None
+        return AccuracyEstimate(value, *wilson_interval(value, images), images)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""

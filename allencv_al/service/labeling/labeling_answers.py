@@ -104,6 +104,9 @@ class RoundAnswer(BaseModel):
     round: int
     labels: int
     accuracy: float | None
+    tested: str | None = Field(
+        None, description="Accuracy with its interval, by the test images if their number is known."
+    )
     audited: str | None = Field(None, description="Accuracy with its interval, by the audit.")
 
 

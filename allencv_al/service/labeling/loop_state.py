@@ -131,6 +131,7 @@ def _rounds(records: Sequence[RoundRecord]) -> list[RoundAnswer]:
             round=record.round,
             labels=record.labels,
             accuracy=_shown_accuracy(record.metrics),
+            tested=None if (found := record.test_accuracy()) is None else str(found),
             audited=audit_text(record.metrics),
         )
         for record in records

@@ -35,7 +35,8 @@ def test_it_says_what_was_done_and_found(tmp_path: Path, read_page, make_records
         "round trained a new model from the start. With 12 labels the model classifies 80.0% of "
         "the 50 test items correctly; with 4 it was 60.0%."
     ) in text
-    assert re.search(r"Accuracy on the test set\s*80\.0%", text)
+    assert re.search(r"Accuracy on the test set\s*80\.0% \(\d\d\.\d% to \d\d\.\d%\)", text)
+    assert "The bands are 95 % intervals" in text
     assert re.search(r"Computing time\s*9\.00 s", text)  # without waiting for labels
 
 
@@ -141,6 +142,20 @@ def test_a_run_gives_a_line_for_the_test_set_and_one_for_the_pool() -> None:
     assert [line.name for line in lines] == ["test set", "whole pool"]
     assert lines[0].x.tolist() == [10, 20, 30, 40, 50]
     assert lines[1].y == pytest.approx([0.45, 0.5, 0.55, 0.6, 0.65])
+
+
+def test_the_band_of_the_test_set_is_its_interval() -> None:
+    def record(labels: int, right: int, matrix: bool = True) -> RoundRecord:
+        counts = [[right, 50 - right], [0, 50]] if matrix else None
+        metrics = {"accuracy": (right + 50) / 100, "pool_accuracy": 0.5}
+        return RoundRecord(labels // 10, labels, metrics, counts)
+
+    test, pool = run_lines([record(10, 30), record(20, 45)])
+    assert test.low == pytest.approx([0.7112, 0.8883], abs=1e-4)  # statsmodels' Wilson interval
+    assert test.high == pytest.approx([0.8666, 0.9785], abs=1e-4)
+    assert pool.low is None
+    test, _ = run_lines([record(10, 30), record(20, 45, matrix=False)])
+    assert test.low is None and test.high is None
 
 
 def test_a_run_without_test_images_has_the_line_of_its_pool_alone() -> None:

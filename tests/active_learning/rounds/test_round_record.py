@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from scipy.stats import binomtest
+
 from allencv_al.active_learning.rounds.round_record import Pick, RoundRecord
 
 
@@ -24,3 +27,19 @@ def test_a_record_reads_back_from_json_as_it_was() -> None:
     )
     assert RoundRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
     assert RoundRecord.from_json({"round": 0, "labels": 0}) == RoundRecord(0, 0)
+
+
+@pytest.mark.parametrize(("right", "images"), [(45, 50), (100, 100), (0, 7)])
+def test_the_interval_of_the_test_set_is_scipys(right: int, images: int) -> None:
+    matrix = [[right, images - right], [0, 0]]
+    found = RoundRecord(1, 8, {"accuracy": right / images}, matrix).test_accuracy()
+    oracle = binomtest(right, images).proportion_ci(0.95, method="wilson")
+    assert found is not None and found.labels == images
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (right / images, oracle.low, oracle.high)
+    )
+
+
+def test_without_a_test_set_of_known_size_there_is_no_interval() -> None:
+    assert RoundRecord(1, 8).test_accuracy() is None
+    assert RoundRecord(1, 8, {"accuracy": 0.5}).test_accuracy() is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 import timm
 import torch
+import torchvision
 from fixtures import tiny_clip
 
 from allencv_al.common import ConfigurationError
@@ -188,6 +190,42 @@ def test_position_embeddings_are_fitted_to_another_size_as_timm_does(
     assert found.model.pos_embed.shape != released.pos_embed.shape
     torch.testing.assert_close(found.model.pos_embed, oracle.pos_embed)
     torch.testing.assert_close(found.model.norm.weight, oracle.norm.weight)
+
+
+@torch.no_grad()
+def test_old_files_of_a_torchvision_densenet_are_converted(tmp_path: Path) -> None:
+    original = torchvision.models.DenseNet(4, (2, 2, 2, 2), num_init_features=8).eval()
+    old = {  # `norm.1` for `norm1`
+        re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name): tensor
+        for name, tensor in original.state_dict().items()
+        if not name.endswith("num_batches_tracked")  # which torch has since 0.4.1
+    }
+    torch.save(old, tmp_path / "w.pth")
+    network = timm.models.DenseNet(4, (2, 2, 2, 2), num_classes=0)
+    network.pretrained_cfg = {"classifier": "classifier"}
+    encoder = NetworkEncoder(network, 3, False, (published_names(network),)).eval()
+    encoder.read_weights_file(tmp_path / "w.pth", partial(convert_checkpoint, network=network))
+    original.classifier = torch.nn.Identity()
+    torch.testing.assert_close(encoder(image(64)), original(image(64)), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_file_of_a_torchvision_regnet_is_converted(tmp_path: Path) -> None:
+    original = torchvision.models.regnet_y_400mf().eval()
+    torch.save(original.state_dict(), tmp_path / "w.pth")
+    encoder = TimmVectorEncoder("regnety_004", weights_file=tmp_path / "w.pth").eval()
+    original.fc = torch.nn.Identity()
+    torch.testing.assert_close(encoder(image(64)), original(image(64)), rtol=1e-4, atol=1e-4)
+
+
+def test_the_layout_of_transformers_is_named(tmp_path: Path) -> None:
+    tensors = {
+        "embeddings.cls_token": torch.zeros(1, 1, 64),
+        "encoder.layer.0.attention.attention.query.weight": torch.zeros(64, 64),
+    }
+    torch.save(tensors, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="names of the library transformers, which are not"):
+        TimmVectorEncoder("test_vit", weights_file=tmp_path / "w.pth")
 
 
 def test_weights_that_no_conversion_fits_are_explained(tmp_path: Path) -> None:

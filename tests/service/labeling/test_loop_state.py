@@ -44,6 +44,18 @@ def test_the_page_gets_accuracy_and_forecast(tmp_path: Path) -> None:
     assert found.forecast.endswith(" at your pace.")
 
 
+def test_the_page_gets_the_interval_of_the_test_set(tmp_path: Path) -> None:
+    write_run(tmp_path, [])
+    with RunDatabase(tmp_path / DATABASE_NAME) as database:
+        detail = {"metrics": {"accuracy": 0.9}, "confusion_matrix": [[90, 10], [0, 0]]}
+        RoundStore(database).finish(6, State.TEST, {**detail, "classes": ["a"], "seconds": 1.0})
+    state = LoopState(tmp_path, is_here=True)
+    rounds = state.read(batch_is_open=True).rounds
+    state.close()
+    assert (rounds[-1].accuracy, rounds[-1].tested) == (0.9, "90.0 % (82.6 to 94.5 %)")
+    assert rounds[0].tested is None
+
+
 @pytest.mark.parametrize("stop", [[], ["of_another_package"]])
 def test_without_a_target_that_is_known_half_of_the_errors_are_forecast(
     stop: list[object], tmp_path: Path

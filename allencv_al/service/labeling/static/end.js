@@ -79,7 +79,7 @@ function labeledText(progress) {
 export function standingOf(loop) {
   const last = loop?.rounds.filter((one) => one.accuracy !== null).at(-1);
   if (!last) return "";
-  const accuracy = last.audited ?? percent(last.accuracy);
+  const accuracy = last.audited ?? last.tested ?? percent(last.accuracy);
   return `Accuracy: ${accuracy}. ${loop.forecast}`.trim().replaceAll(" %", "\u00a0%");
 }
 
@@ -88,7 +88,7 @@ function resultOf(loop) {
   const measured = loop.rounds.filter((one) => one.accuracy !== null);
   const gained = measured.length > 1 ? measured.at(-1).accuracy - measured[0].accuracy : null;
   const audited = measured.at(-1)?.audited ? ` In the audit: ${measured.at(-1).audited}.` : "";
-  return measured.length > 0 ? `Accuracy is ${percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.${audited} ${loop.forecast}`.trim() : "";
+  return measured.length > 0 ? `Accuracy is ${measured.at(-1).tested ?? percent(measured.at(-1).accuracy)} with ${measured.at(-1).labels} labels${gained === null ? "" : `, ${gained >= 0 ? "+" : "−"}${(100 * Math.abs(gained)).toFixed(1)} points since the first round`}.${audited} ${loop.forecast}`.trim() : "";
 }
 
 function ofLoop(loop, batch, folder) {
