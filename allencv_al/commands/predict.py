@@ -16,6 +16,7 @@ from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from allencv_al.commands.shared.predict_inputs import PredictInput, PredictItem
+    from allencv_al.predictors.onnx_predictor import OnnxPredictor
     from allencv_al.predictors.predictor import Predictor
 
 
@@ -86,22 +87,11 @@ class _RefuseFurther(argparse.Action):
 
 def run(args: argparse.Namespace) -> int:
     """Predict every input; return 1 if some could not be predicted."""
-    from allencv_al.commands.shared.predict_inputs import dataset_input, open_input
-    from allencv_al.models.archive import load_archive
-    from allencv_al.predictors.predictor import Predictor
-
     if args.silent and args.output_file is None:
         raise ConfigurationError("--silent: nothing would be written; add --output-file FILE")
-    predictor_args = _json_object(args.predictor_args)
     check_output_files({"--output-file": args.output_file}, [args.input_file, args.archive_file])
-    # Before the model is loaded, which takes seconds
-    source = None if args.use_dataset_reader else open_input(args.input_file)
-    archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
-    choice = args.dataset_reader_choice
-    predictor = Predictor.from_archive(archive, args.predictor, choice, predictor_args)
-    predictor.precision = args.precision
-    if source is None:
-        source = dataset_input(predictor.dataset_reader.read(args.input_file))
+    is_exported = args.archive_file.suffix.lower() == ".onnx"
+    predictor, source = (_exported if is_exported else _of_archive)(args)
     with open_output(args.output_file) as file:
         failed, done = _write_predictions(predictor, source, args.batch_size, file)
     if not done:
@@ -110,6 +100,46 @@ def run(args: argparse.Namespace) -> int:
         logger.error("%d of %d inputs could not be predicted", failed, done)
         return EXIT_SOME_FAILED
     return 0
+
+
+def _exported(args: argparse.Namespace) -> tuple[OnnxPredictor | Predictor, PredictInput]:
+    """Return the predictor of an ONNX file and the inputs; torch is not imported."""
+    from allencv_al.commands.shared.predict_inputs import open_input
+    from allencv_al.predictors.onnx_predictor import OnnxPredictor
+
+    others = {
+        "--cuda-device": args.cuda_device not in (-1, "auto"),
+        "--overrides": bool(args.overrides),
+        "--weights-file": args.weights_file is not None,
+        "--predictor": args.predictor is not None,
+        "--predictor-args": bool(args.predictor_args.strip()),
+        "--use-dataset-reader": args.use_dataset_reader,
+        "--precision": args.precision != "fp32",
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        raise ConfigurationError(
+            f"{', '.join(given)}: for an archive only; {args.archive_file} is an exported model"
+        )
+    source = open_input(args.input_file)
+    return OnnxPredictor(args.archive_file), source
+
+
+def _of_archive(args: argparse.Namespace) -> tuple[OnnxPredictor | Predictor, PredictInput]:
+    from allencv_al.commands.shared.predict_inputs import dataset_input, open_input
+    from allencv_al.models.archive import load_archive
+    from allencv_al.predictors.predictor import Predictor
+
+    predictor_args = _json_object(args.predictor_args)
+    # Before the model is loaded, which takes seconds
+    source = None if args.use_dataset_reader else open_input(args.input_file)
+    archive = load_archive(args.archive_file, args.cuda_device, args.overrides, args.weights_file)
+    choice = args.dataset_reader_choice
+    predictor = Predictor.from_archive(archive, args.predictor, choice, predictor_args)
+    predictor.precision = args.precision
+    if source is None:
+        source = dataset_input(predictor.dataset_reader.read(args.input_file))
+    return predictor, source
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -123,7 +153,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _write_predictions(
-    predictor: Predictor, source: PredictInput, batch_size: int, file: TextIO
+    predictor: Predictor | OnnxPredictor, source: PredictInput, batch_size: int, file: TextIO
 ) -> tuple[int, int]:
     """Write a line for each input; return the numbers of failures and of inputs."""
     from allencv_al.common.progress import track
@@ -161,6 +191,8 @@ INPUT is one of
   a folder     whose images are read at any depth, in sorted order
   an image
   -            for JSON, a table or paths on stdin
+
+ARCHIVE may also be an ONNX file that export wrote: then neither torch nor a GPU is used.
 
 There is one JSON line of output per input, in the order of the inputs. For a classifier it holds
 logits, probs, prediction (the index) and class (the name); and first image_path where INPUT was no

@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "evaluate": "measure a trained model on labeled images",
     "predict": "predict the classes of images, as JSON lines",
     "serve": "serve a trained model as a page and over HTTP",
+    "export": "write a trained model into one file for other programs",
     "label": "label images on a page, alone or with others",
     "export-labels": "export the labels of a run or a labeling to other programs",
     "import-labels": "import labels of other programs into a labeling",

@@ -237,7 +237,7 @@ class BasicImageClassifier(Model):
         if self._im2im_encoder is not None:
             image = self._im2im_encoder(image)
         vectors: Tensor = self._im2vec_encoder(image)
-        expected = (len(image), self._width)
+        expected = (image.shape[0], self._width)  # len() would fix the number in an export
         if not isinstance(vectors, Tensor) or vectors.shape != expected:
             wanted = "vectors [B, D], here {} x {}".format(*expected)
             raise wrong_result(self._im2vec_encoder, "forward", wanted, vectors)

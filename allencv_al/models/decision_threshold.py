@@ -61,8 +61,10 @@ class DecisionThreshold(torch.nn.Module):
 
     def decide(self, logits: Tensor) -> Tensor:
         """Return the predicted class of each row of logits `[B, C]`, int64 `[B]`."""
-        if not self.fitted:
-            return logits.argmax(dim=-1)
+        return self.decided(logits) if self.fitted else logits.argmax(dim=-1)
+
+    def decided(self, logits: Tensor) -> Tensor:
+        """Return what `decide` returns once there is a threshold."""
         others = logits.clone()
         others[:, self.index] = -torch.inf
         is_class = self.log_odds(logits) >= self.threshold

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.instance import Instance, Sample
 from allencv_al.models.model import flushed_denormals
 from allencv_al.models.precision import Precision, StepPrecision
+from allencv_al.predictors.outcomes import Outcome, PredictionError
 
 logger = logging.getLogger(__name__)
 
@@ -37,36 +38,6 @@ MAX_THREADS = 16
 # Enough decoded images to start the next batch while the model is busy with this one.
 BATCHES_AHEAD = 2
 MAX_CHUNK = 8
-
-
-class PredictionError(AllenCVError):
-    """A prediction cannot be made although the input is sound."""
-
-    exit_code = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """The result of one input: a value or an error.
-
-    Args:
-        index: Its position among the inputs.
-        id: The id of its instance; None where not even an instance could be made of it.
-        value: The computed value.
-        error: Why there is no value.
-    """
-
-    index: int
-    id: str | None
-    value: T | None = None
-    error: AllenCVError | None = None
-
-    def unwrap(self) -> T:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        assert self.value is not None
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import base64
 import io
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 JsonDict = dict[str, Any]
@@ -30,8 +30,9 @@ def to_json_value(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, torch.Tensor):
-        widened = value.float() if value.dtype == torch.bfloat16 else value  # numpy lacks it
+    if _is_tensor(value):
+        # numpy has no bfloat16
+        widened = value.float() if str(value.dtype) == "torch.bfloat16" else value
         return to_json_value(widened.detach().cpu().numpy())
     if isinstance(value, np.ndarray | np.generic):
         plain = value.tolist()
@@ -72,6 +73,12 @@ def dump_line(value: Any) -> str:
 
 
 def _is_column(values: Any, size: int) -> bool:
-    if isinstance(values, torch.Tensor | np.ndarray):
+    if isinstance(values, np.ndarray) or _is_tensor(values):
         return bool(values.ndim) and len(values) == size
     return isinstance(values, list | tuple) and len(values) == size
+
+
+def _is_tensor(value: Any) -> bool:
+    # An exported model predicts without torch, whose import takes longer than the prediction
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)

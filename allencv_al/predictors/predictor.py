@@ -25,9 +25,9 @@ from allencv_al.predictors.batched_inference import (
     BatchedInference,
     Decoded,
     FloatRows,
-    Outcome,
     OutputBatch,
 )
+from allencv_al.predictors.outcomes import Outcome
 from allencv_al.predictors.prediction_json import JsonDict, rows_of_outputs
 
 DEFAULT_BATCH_SIZE = 32

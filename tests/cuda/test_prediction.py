@@ -23,7 +23,7 @@ from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models import load_archive
 from allencv_al.models.model import Model
 from allencv_al.predictors import ImagePredictor
-from allencv_al.predictors.batched_inference import PredictionError
+from allencv_al.predictors.outcomes import PredictionError
 from allencv_al.selection.cold_start import embedding_predictor
 from allencv_al.training.evaluation import evaluate
 from allencv_al.training.training_run import train

@@ -18,7 +18,8 @@ from allencv_al.data.instance import Instance
 from allencv_al.models import load_archive
 from allencv_al.models.archive import Archive
 from allencv_al.predictors import ImagePredictor, Predictor
-from allencv_al.predictors.batched_inference import BatchedInference, PredictionError
+from allencv_al.predictors.batched_inference import BatchedInference
+from allencv_al.predictors.outcomes import PredictionError
 
 BOTH = {"logits", "embeddings"}
 

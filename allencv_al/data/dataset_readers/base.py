@@ -295,10 +295,13 @@ class DatasetReader(Registrable):
 
     def decode(self, instance: Instance) -> Sample:
         """Decode an instance, without transforms: uint8 RGB, mask, boxes and keypoints."""
+        return decode_instance(instance, self.reading())
+
+    def reading(self) -> Reading:
+        """Return the options of decoding."""
         scaled = self.pipeline.scales_to
         side = 0 if scaled is None else _SIDE_KEPT * scaled
-        reading = Reading(self.max_pixels, self.raw_colors, side, self.reduce_above)
-        return decode_instance(instance, reading)
+        return Reading(self.max_pixels, self.raw_colors, side, self.reduce_above)
 
     def image_shape(self) -> tuple[int, int | None, int | None]:
         """Return channels, height and width after the transforms; None where they vary."""

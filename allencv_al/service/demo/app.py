@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.models.archive import load_archive
-from allencv_al.predictors.batched_inference import PredictionError
+from allencv_al.predictors.outcomes import PredictionError
 from allencv_al.predictors.prediction_json import to_json_value
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.service.demo.batcher import Batcher, BusyError, Prediction, in_a_thread
