@@ -135,7 +135,7 @@ class LabelTask(Registrable):
         """Return the text of the predicted label of each image; None if a model has none.
 
         Args:
-            readable: What the model's `make_output_human_readable` returned for a batch.
+            readable: The result of the model's `make_output_human_readable` for a batch.
         """
         return None
 

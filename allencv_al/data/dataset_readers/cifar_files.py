@@ -198,7 +198,7 @@ class CifarReader(DatasetReader):
     def _content(self, source: Path, part: str) -> CifarFiles:
         """Read the batches that `part` names (or the one that `source` is), and the meta files."""
         if _is_archive(source) and source.is_file():
-            # Its members come as views of what was unpacked, which nobody changes
+            # Its members come as views of what was unpacked; no caller writes into them
             what = f"{type(self).__name__} {part}"
             return once(source, what, lambda: self._archive_content(source, part))
         if source.is_dir():

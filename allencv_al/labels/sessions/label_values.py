@@ -158,7 +158,7 @@ class LabelValueStore:
         """Return labels as a person reads them.
 
         Args:
-            texts: What `texts` returned.
+            texts: The result of `texts`.
         """
         task = self.task
         if task is None:

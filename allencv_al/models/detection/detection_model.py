@@ -234,7 +234,7 @@ class _ClassHead:
     Args:
         logits: Scores `[rows, C + 1]` with the background at 0.
         has_softmax: Whether they are those before a softmax, and not before sigmoids.
-        centerness: Where each score is multiplied by it: before the sigmoid, `[rows, 1]`.
+        centerness: Factor of each score before the sigmoid, `[rows, 1]`, if the head has one.
     """
 
     def __init__(self, logits: Tensor, has_softmax: bool, centerness: Tensor | None) -> None:

@@ -44,7 +44,7 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationFile:
-    """What a file of annotations says.
+    """The contents of a file of annotations.
 
     Args:
         images: Its images, in the order of the file.
@@ -65,7 +65,7 @@ class AnnotationFileReader(DatasetReader):
             the first image, of the file's folder, `images` in it, the folder above it and `images`
             there. An image that is not under its name there is found by the end of its path, if
             only one has it.
-        target: What the images get: "boxes", "masks" (a class index for each pixel, 0 where no
+        target: Labels of the images: "boxes", "masks" (a class index for each pixel, 0 where no
             object is) or "labels" (the classes of all objects and of the whole image).
         classes: For masks: the class names in the order of their indices, from 1. Default: those
             that the file declares, in its order.

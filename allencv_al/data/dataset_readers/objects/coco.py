@@ -74,7 +74,7 @@ class CocoReader(AnnotationFileReader):
         image_dir: Folder of the images, seen from the JSON file's folder. Default: the first that
             has the first image, of the JSON file's folder, `images` in it, the folder above it,
             `images` there, and in each of these the name behind `instances_` (`train2017`).
-        target: What the images get: "boxes", "masks" (a class index for each pixel, 0 where no
+        target: Labels of the images: "boxes", "masks" (a class index for each pixel, 0 where no
             object is) or "labels" (the classes of all objects).
         classes: For masks: the class names in the order of their indices, from 1. Default: the
             categories in the order of their ids.

@@ -57,7 +57,7 @@ class CvatReader(AnnotationFileReader):
             the first image, of the file's folder, `images` in it, the folder above it and `images`
             there. An image that is not under its name there is found by the end of its path, if
             only one has it.
-        target: What the images get: "boxes", "masks" (a class index for each pixel, 0 where no
+        target: Labels of the images: "boxes", "masks" (a class index for each pixel, 0 where no
             object is) or "labels" (the classes of all objects, and the tags of the image).
         classes: For masks: the class names in the order of their indices, from 1. Default: the
             labels of the project, in its order.

@@ -28,7 +28,7 @@ Size = tuple[int, int]
 Coordinates = Literal["auto", "upright", "stored"]
 
 Target = Literal["boxes", "masks", "labels"]
-"""What a reader makes of objects: a box for each, a class for each pixel, or the classes alone."""
+"""Labels that a reader makes of objects: boxes, a class for each pixel, or the classes alone."""
 
 VOID = 255  # class index of pixels that are neither learned nor judged
 
@@ -67,7 +67,7 @@ class Annotation:
         size: Width and height of the image as the file has them, if it does.
         metadata: Further values for the instance.
         tags: Classes of the whole image.
-        left_out: How many objects there are of kinds that are not read.
+        left_out: Number of objects of kinds that are not read.
     """
 
     file: str
@@ -90,7 +90,7 @@ class ObjectInstances:
         boxes: Whether the instances have boxes.
         box_labels: Whether their boxes have class names.
         keypoints: Whether they have keypoints, one group for each object.
-        target: What the instances have.
+        target: Form of the labels of the instances.
         classes: For masks: the names of the class indices from 1.
     """
 

@@ -62,7 +62,7 @@ class LabelStudioReader(AnnotationFileReader):
             Default: none.
         image_dir: Folder of the images, seen from the file's folder. Default: `images` beside the
             file if there is such a folder, else that of the file.
-        target: What the images get: "boxes", "masks" (a class index for each pixel, 0 where no
+        target: Labels of the images: "boxes", "masks" (a class index for each pixel, 0 where no
             region is) or "labels" (the choices, and the classes of all regions).
         classes: For masks, which need it: the class names in the order of their indices, from 1.
         kwargs: The parameters that all readers have.
@@ -93,13 +93,13 @@ class LabelStudioReader(AnnotationFileReader):
 
 @dataclass(frozen=True, slots=True)
 class RegionsOfResult:
-    """What the `result` of an annotation says.
+    """The contents of the `result` of an annotation.
 
     Args:
         objects: Its regions.
         tags: Its choices about the whole image.
         size: Width and height of the image that it was made on; None without a region.
-        left_out: How many results of other types there are.
+        left_out: Number of results of other types.
     """
 
     objects: Sequence[AnnotatedObject] = ()

@@ -60,7 +60,7 @@ class LabelMeReader(AnnotatedImageReader):
         image_dir: Name of the folder in PATH with the images, at any depth. If there is no such
             folder, PATH itself.
         annotation_dir: Name of the folder in PATH with the JSON files, under the images' names.
-        target: What the images get: "boxes", "masks" (a class index for each pixel, 0 where no
+        target: Labels of the images: "boxes", "masks" (a class index for each pixel, 0 where no
             shape is) or "labels" (the flags that are set, and the classes of all shapes).
         classes: For masks, which need it: the class names in the order of their indices, from 1.
         coordinates: Pixels that shapes refer to where an image has an EXIF orientation: "upright"
