@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from allencv_al import __version__
 from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.atomic_file import atomic_path
 from allencv_al.common.names import listed
@@ -21,6 +20,7 @@ from allencv_al.common.progress import log_level
 from allencv_al.data.dataset_readers.base import DatasetReader
 from allencv_al.data.image_io import ImageInput, source_name
 from allencv_al.models.archive import Archive
+from allencv_al.models.archive_contents import installed_versions
 from allencv_al.models.model import Model
 from allencv_al.predictors.export_preprocessing import ExportPreprocessing
 from allencv_al.predictors.image_predictor import ImagePredictor
@@ -124,7 +124,7 @@ def _metadata(model: Model, reader: DatasetReader) -> ExportMetadata:
         raw_colors=reading.raw_colors,
         side=reading.side,
         reduce_above=reading.reduce_above,
-        version=__version__,
+        version=installed_versions().get("allencv_al", "unknown"),
     )
 
 
