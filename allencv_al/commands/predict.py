@@ -15,6 +15,7 @@ from allencv_al.commands.shared.output_files import check_output_files, open_out
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from allencv_al.commands.shared.mask_files import MaskFiles
     from allencv_al.commands.shared.predict_inputs import PredictInput, PredictItem
     from allencv_al.predictors.onnx_predictor import OnnxPredictor
     from allencv_al.predictors.predictor import Predictor
@@ -87,13 +88,16 @@ class _RefuseFurther(argparse.Action):
 
 def run(args: argparse.Namespace) -> int:
     """Predict every input; return 1 if some could not be predicted."""
+    from allencv_al.commands.shared.mask_files import MaskFiles
+
     if args.silent and args.output_file is None:
         raise ConfigurationError("--silent: nothing would be written; add --output-file FILE")
     check_output_files({"--output-file": args.output_file}, [args.input_file, args.archive_file])
     is_exported = args.archive_file.suffix.lower() == ".onnx"
     predictor, source = (_exported if is_exported else _of_archive)(args)
+    masks = None if args.output_file is None else MaskFiles(args.output_file)
     with open_output(args.output_file) as file:
-        failed, done = _write_predictions(predictor, source, args.batch_size, file)
+        failed, done = _write_predictions(predictor, source, args.batch_size, file, masks)
     if not done:
         logger.warning("%s: no images to predict", args.input_file)
     if failed:
@@ -153,7 +157,11 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _write_predictions(
-    predictor: Predictor | OnnxPredictor, source: PredictInput, batch_size: int, file: TextIO
+    predictor: Predictor | OnnxPredictor,
+    source: PredictInput,
+    batch_size: int,
+    file: TextIO,
+    masks: MaskFiles | None,
 ) -> tuple[int, int]:
     """Write a line for each input; return the numbers of failures and of inputs."""
     from allencv_al.common.progress import track
@@ -172,7 +180,10 @@ def _write_predictions(
         item = under_way.popleft()
         done += 1
         if outcome.error is None:
-            file.write(dump_line({**item.on_success, **outcome.unwrap()}))
+            row = {**item.on_success, **outcome.unwrap()}
+            if masks is not None:
+                row = masks.written(row, outcome.id or str(done))
+            file.write(dump_line(row))
         else:
             failed += 1
             file.write(dump_line({"error": str(outcome.error), **item.on_failure}))
@@ -196,6 +207,9 @@ ARCHIVE may also be an ONNX file that export wrote: then neither torch nor a GPU
 
 There is one JSON line of output per input, in the order of the inputs. For a classifier it holds
 logits, probs, prediction (the index) and class (the name); and first image_path where INPUT was no
-JSON, or id with --use-dataset-reader. An input that cannot be predicted gives a line with error,
-and line or image_path to find it by; the command continues and exits with 1 at its end.
+JSON, or id with --use-dataset-reader. Masks and boxes are in pixels of the upright image; masks
+are PNG files in out_masks beside --output-file out.jsonl, else base64 in the line.
+
+An input that cannot be predicted gives a line with error, and line or image_path to find it by;
+the command continues and exits with 1 at its end.
 """

@@ -102,7 +102,7 @@ def write_contact_sheet(path: str | Path, picks: Sequence[PickedImage], title: s
         row, column = divmod(index, columns)
         x = _MARGIN + column * (THUMBNAIL_SIDE + _GAP)
         y = _MARGIN + _HEADER + row * (cell_height + _GAP)
-        _draw_thumbnail(sheet, pen, (x, y), pick.instance)
+        _draw_thumbnail(sheet, pen, (x, y), pick)
         _draw_caption(pen, (x, y + THUMBNAIL_SIDE + 6), pick)
     write_bytes(path, _png_bytes(sheet))
 
@@ -156,18 +156,20 @@ class _Pen:
 
 
 def _draw_thumbnail(
-    sheet: Image.Image, pen: _Pen, place: tuple[int, int], instance: Instance
+    sheet: Image.Image, pen: _Pen, place: tuple[int, int], pick: PickedImage
 ) -> None:
     x, y = place
     side = THUMBNAIL_SIDE
     try:
-        small = thumbnail(instance, side)
+        small = thumbnail(pick.instance, side)
     except ImageDecodeError:
         pen.draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_ABSENT)
         text = "cannot be read"
         left = x + (side - pen.length(text, _MEDIUM)) / 2
         pen.write((left, y + side / 2 - _LINE / 2), text, _MEDIUM, _WEAK)
         return
+    if pick.overlay is not None:
+        small = pick.overlay(small)
     pen.draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_FRAME)
     sheet.paste(small, (x + (side - small.width) // 2, y + (side - small.height) // 2))
 

@@ -7,10 +7,12 @@ with their labels, so that one file is the whole training set.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.atomic_file import write_bytes
@@ -20,6 +22,8 @@ from allencv_al.labels.audit_sample import AUDIT, USE, is_audit
 from allencv_al.tasks.base import LabelTask
 
 COLUMNS = ("path", "label", "id", "predicted", "probability", "score", "rank", "reason")
+Overlay = Callable[[Image.Image], Image.Image]
+
 CLASSES_IN_REASONS = ("predicted", "runner_up", "class")
 """The keys of a strategy's reason whose value is one of the model's classes."""
 
@@ -43,6 +47,7 @@ class PickedImage:
         predicted: The most probable class; None without a classifier.
         probability: The probability of that class.
         reason: The strategy's reason, as JSON values.
+        overlay: Draws the prediction over a copy of the image, where it has places.
     """
 
     rank: int
@@ -51,6 +56,7 @@ class PickedImage:
     predicted: str | None = None
     probability: float | None = None
     reason: Mapping[str, Any] = field(default_factory=dict)
+    overlay: Overlay | None = field(default=None, compare=False)
 
 
 def write_label_table(

@@ -20,6 +20,7 @@ from allencv_al.common.errors import AllenCVError, ConfigurationError
 from allencv_al.common.seeding import item_seed
 from allencv_al.data.batch import collate, to_device
 from allencv_al.data.dataset_readers.base import DatasetReader
+from allencv_al.data.frame import Frame, load_framed
 from allencv_al.data.instance import Instance, Sample
 from allencv_al.models.model import flushed_denormals
 from allencv_al.models.precision import Precision, StepPrecision
@@ -78,12 +79,14 @@ class Decoded:
         instance: The instance made of it; None where not even that could be.
         samples: The sample that each of the readers made of its picture.
         error: Why it has no samples.
+        frame: The place of the one sample's image in the decoded one, where that was asked for.
     """
 
     index: int
     instance: Instance | None = None
     samples: tuple[Sample, ...] = ()
     error: AllenCVError | None = None
+    frame: Frame | None = None
 
     @property
     def id(self) -> str | None:
@@ -100,6 +103,7 @@ class BatchedInference:
         batch_size: Images per batch. If the device runs out of memory, it is halved from there on.
         num_threads: Threads that decode; by default one per processor, 16 at most.
         precision: Number format of what is computed; see the trainer.
+        framed: Whether outcomes have frames, which takes one reader.
 
     Raises:
         ConfigurationError: The batch size is below 1, or fp16 is asked for on a CPU.
@@ -112,11 +116,13 @@ class BatchedInference:
         batch_size: int = 32,
         num_threads: int | None = None,
         precision: Precision = "fp32",
+        framed: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ConfigurationError(f"batch_size: expected at least 1, found {batch_size}")
         self._model = model
         self._readers = tuple(readers)
+        self._framed = framed
         self._batch_size = batch_size
         self._num_threads = num_threads or min(os.cpu_count() or 1, MAX_THREADS)
         self._precision = StepPrecision(precision, device_of(model), grad_scaling=False)
@@ -149,7 +155,10 @@ class BatchedInference:
         values: dict[int, T] = {}
         for items, computed in self._parts(batch, compute):
             values.update(zip((item.index for item in items), computed, strict=True))
-        return [Outcome(item.index, item.id, values.get(item.index), item.error) for item in batch]
+        return [
+            Outcome(item.index, item.id, values.get(item.index), item.error, item.frame)
+            for item in batch
+        ]
 
     def output_batches(
         self,
@@ -228,6 +237,9 @@ class BatchedInference:
             instance = to_instance(item)
             # Seeded as epoch 0 of a run with seed 0: random transforms give the same every time.
             seed = item_seed(0, 0, instance.id)
+            if self._framed:
+                sample, frame = load_framed(self._readers[0], instance, seed)
+                return Decoded(index, instance, (sample,), frame=frame)
             samples = tuple(reader.load(instance, seed) for reader in self._readers)
             return Decoded(index, instance, samples)
         except AllenCVError as error:

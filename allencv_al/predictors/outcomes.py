@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from allencv_al.common.errors import AllenCVError
+
+if TYPE_CHECKING:
+    from allencv_al.data.frame import Frame
 
 T = TypeVar("T")
 
@@ -25,12 +28,14 @@ class Outcome(Generic[T]):
         id: The id of its instance; None where not even an instance could be made of it.
         value: The computed value.
         error: Why there is no value.
+        frame: The place of the transformed image in the decoded one, where that was asked for.
     """
 
     index: int
     id: str | None
     value: T | None = None
     error: AllenCVError | None = None
+    frame: Frame | None = None
 
     def unwrap(self) -> T:
         """Return the value, or raise the error."""

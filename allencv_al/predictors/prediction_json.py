@@ -52,7 +52,9 @@ def to_json_value(value: Any) -> Any:
     raise TypeError(f"cannot be written as JSON: {type(value).__name__} {value!r}")
 
 
-def rows_of_outputs(outputs: Mapping[str, Any], size: int) -> list[JsonDict]:
+def rows_of_outputs(
+    outputs: Mapping[str, Any], size: int, keeps_pictures: bool = False
+) -> list[JsonDict]:
     """Split a model's outputs for a batch into one JSON object per image.
 
     What has no value for each image (a loss) says nothing about any of them and is left out.
@@ -60,9 +62,12 @@ def rows_of_outputs(outputs: Mapping[str, Any], size: int) -> list[JsonDict]:
     Args:
         outputs: Tensors and lists whose first dimension is the batch.
         size: Images in the batch.
+        keeps_pictures: Whether pictures stay pictures, which no JSON is yet.
     """
     columns = {
-        name: to_json_value(values) for name, values in outputs.items() if _is_column(values, size)
+        name: values if keeps_pictures and _holds_pictures(values) else to_json_value(values)
+        for name, values in outputs.items()
+        if _is_column(values, size)
     }
     return [{name: values[i] for name, values in columns.items()} for i in range(size)]
 
@@ -70,6 +75,10 @@ def rows_of_outputs(outputs: Mapping[str, Any], size: int) -> list[JsonDict]:
 def dump_line(value: Any) -> str:
     """Write a value as one line of strict JSON, in ASCII, with its line end."""
     return json.dumps(to_json_value(value), allow_nan=False) + "\n"
+
+
+def _holds_pictures(values: Any) -> bool:
+    return isinstance(values, list | tuple) and any(isinstance(v, Image.Image) for v in values)
 
 
 def _is_column(values: Any, size: int) -> bool:

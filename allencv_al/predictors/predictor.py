@@ -28,7 +28,7 @@ from allencv_al.predictors.batched_inference import (
     OutputBatch,
 )
 from allencv_al.predictors.outcomes import Outcome
-from allencv_al.predictors.prediction_json import JsonDict, rows_of_outputs
+from allencv_al.predictors.prediction_json import JsonDict, rows_of_outputs, to_json_value
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -190,7 +190,8 @@ class Predictor(Registrable):
                 input to give; read only as far ahead as needed.
             batch_size: Images per batch.
         """
-        return self._inference(batch_size).outcomes(inputs, self.to_instance, self._predict_batch)
+        inference = self._inference(batch_size)
+        return map(self._placed, inference.outcomes(inputs, self.to_instance, self._predict_batch))
 
     # -- In two halves, for callers that batch single requests ----------------------
 
@@ -213,7 +214,8 @@ class Predictor(Registrable):
         """
         # Each was decoded alone, as number 0; outcomes are numbered by their place here
         numbered = [replace(item, index=index) for index, item in enumerate(items)]
-        return self._inference(max(len(items), 1)).computed(numbered, self._predict_batch)
+        found = self._inference(max(len(items), 1)).computed(numbered, self._predict_batch)
+        return list(map(self._placed, found))
 
     # -- Arrays -------------------------------------------------------------------------------
 
@@ -332,12 +334,20 @@ class Predictor(Registrable):
 
     def _inference(self, batch_size: int) -> BatchedInference:
         return BatchedInference(
-            self.model, [self.dataset_reader], batch_size, self.num_threads, self.precision
+            *(self.model, [self.dataset_reader], batch_size, self.num_threads, self.precision),
+            framed=not self.model.task.names_image,
         )
 
     def _predict_batch(self, image: torch.Tensor) -> list[JsonDict]:
         output = self.model.make_output_human_readable(self.model(image=image))
-        return rows_of_outputs(output, len(image))
+        return rows_of_outputs(output, len(image), keeps_pictures=not self.model.task.names_image)
+
+    def _placed(self, outcome: Outcome[JsonDict]) -> Outcome[JsonDict]:
+        """Return an outcome as JSON, with its places in pixels of the image that was decoded."""
+        if outcome.value is None or outcome.frame is None:
+            return outcome
+        placed = self.model.task.in_image(outcome.value, outcome.frame)
+        return replace(outcome, value=to_json_value(placed))
 
 
 def _stacked(batches: Iterator[OutputBatch], name: str, width_of_nothing: int) -> FloatRows:

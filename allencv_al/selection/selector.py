@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,8 +48,11 @@ class SelectedImage:
         instance: The image, with its id.
         score: Its score when it was picked; higher is more wanted.
         reason: Why, as JSON values; always with its `rank`, from 0.
-        predicted: The class that the model predicts; None if the strategy needs no logits.
+        predicted: The class that the model predicts; None if the strategy needs no logits. For
+            other kinds of labels: what a person reads of the prediction.
         probability: The model's probability of that class.
+        prediction: The whole prediction, as `Predictor.predict` returns it, where it has places.
+        size: Width and height of the upright image that its places are in.
     """
 
     instance: Instance
@@ -57,6 +60,8 @@ class SelectedImage:
     reason: Mapping[str, Any]
     predicted: str | None = None
     probability: float | None = None
+    prediction: Mapping[str, Any] | None = None
+    size: tuple[int, int] | None = None
 
     @property
     def id(self) -> str:
@@ -223,6 +228,8 @@ class SampleSelector:
     def _picks(
         self, chosen: Selection, outputs: PoolOutputs, candidates: Mapping[str, Instance]
     ) -> tuple[SelectedImage, ...]:
+        if self.predictors and "logits" not in self.predictors[0].model.task.outputs:
+            return tuple(self._read_picks(chosen, candidates))
         predictions = self._predictions(outputs.rows(chosen.ids))
         return tuple(
             SelectedImage(candidates[id], score, reason, predicted, probability)
@@ -230,6 +237,23 @@ class SampleSelector:
                 chosen.ids, chosen.scores.tolist(), chosen.reasons, predictions, strict=True
             )
         )
+
+    def _read_picks(
+        self, chosen: Selection, candidates: Mapping[str, Instance]
+    ) -> Iterator[SelectedImage]:
+        """Yield the picks with their predictions, which were not kept for the whole pool."""
+        predictor = self.predictors[0]
+        task = predictor.model.task
+        images = [candidates[id] for id in chosen.ids]
+        outcomes = predictor.outcomes(images, self.options.batch_size)
+        found = zip(images, chosen.scores.tolist(), chosen.reasons, outcomes, strict=True)
+        for image, score, reason, outcome in found:
+            pick = SelectedImage(image, score, reason)
+            if outcome.value is not None:
+                pick = replace(pick, predicted=task.predicted(outcome.value))
+            if outcome.frame is not None:
+                pick = replace(pick, prediction=outcome.value, size=outcome.frame.size)
+            yield pick
 
     def _predictions(self, outputs: PoolOutputs) -> list[tuple[str | None, float | None]]:
         """Return class and probability of each item; None where no logits were computed."""

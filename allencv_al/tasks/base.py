@@ -10,8 +10,10 @@ from allencv_al.common import Registrable
 from allencv_al.common.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
+    from allencv_al.data.frame import Frame
     from allencv_al.data.instance import Instance
 
 UNIT_SCORES = ("least_confidence", "margin", "entropy")
@@ -142,6 +144,33 @@ class LabelTask(Registrable):
     def stratum(self, text: str) -> str:
         """Return the group of a label, from each of which a split takes its share."""
         return ""
+
+    def in_image(self, prediction: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+        """Return a prediction with its places in pixels of the image that was decoded.
+
+        Args:
+            prediction: One image's part of what the model's `make_output_human_readable` returned.
+            frame: The place of the transformed image in the decoded one.
+        """
+        return dict(prediction)
+
+    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
+        """Return a prediction as a person reads it, in a line; None if it cannot be read.
+
+        Args:
+            prediction: One image's prediction, as `Predictor.predict` returns it.
+        """
+        return None
+
+    def drawn(self, image: Image, prediction: Mapping[str, Any], scale: float = 1.0) -> Image:
+        """Return an image with a prediction drawn over it, where it has places.
+
+        Args:
+            image: The image, RGB, or a smaller copy.
+            prediction: As above.
+            scale: Pixels of the copy for each pixel of the image.
+        """
+        return image
 
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
         """Return the uncertainty of each image of a batch, float `[B, 3, 4]`.

@@ -9,13 +9,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from overrides import overrides
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from allencv_al.common.errors import DataError
 from allencv_al.common.files.json_values import repr_json
 from allencv_al.common.names import class_name, did_you_mean
+from allencv_al.data.frame import Frame
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import Aggregate, LabelTask
 from allencv_al.tasks.multi_label import sigmoid_scores
@@ -26,6 +29,8 @@ _EXAMPLE = '[{"label": "cat", "x": 4, "y": 6, "width": 20, "height": 10}]'
 
 _LEAST_SCORE = 0.05  # of detections that count; those below are mostly noise
 _TOP = 10  # detections
+_LEAST_SHOWN = 0.3  # score of what a person is shown
+_OUTLINE = "#ff3b8d"
 
 
 @LabelTask.register("detection")
@@ -112,6 +117,36 @@ class Detection(LabelTask):
         return ", ".join(sorted(set(self.class_names(text))))
 
     @overrides
+    def in_image(self, prediction: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+        objects = prediction.get("objects")
+        if not isinstance(objects, list):
+            return dict(prediction)
+        return {**prediction, "objects": [_object_in_image(one, frame) for one in objects]}
+
+    @overrides
+    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
+        objects = prediction.get("objects")
+        if not isinstance(objects, list):
+            return None
+        counts = Counter(one["label"] for one in objects if one["score"] >= _LEAST_SHOWN)
+        return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "(none)"
+
+    @overrides
+    def drawn(
+        self, image: Image.Image, prediction: Mapping[str, Any], scale: float = 1.0
+    ) -> Image.Image:
+        image = image.copy()
+        pen = ImageDraw.Draw(image)
+        # The best last, over the others
+        for one in reversed(prediction.get("objects") or ()):
+            if one["score"] >= _LEAST_SHOWN:
+                left, top = one["x"] * scale, one["y"] * scale
+                right, bottom = left + one["width"] * scale, top + one["height"] * scale
+                pen.rectangle((left, top, right, bottom), outline=_OUTLINE, width=2)
+                pen.text((left + 3, top + 1), f"{one['label']} {one['score']:.2f}", fill=_OUTLINE)
+        return image
+
+    @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
         """Return the uncertainty of the detections of a score of 0.05 or more, float `[B, 3, 4]`.
 
@@ -129,6 +164,21 @@ class Detection(LabelTask):
             for of_image, own in zip(scores, doubts, strict=True)
         ]
         return torch.cat(rows)
+
+
+def _object_in_image(found: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+    left, top = found["x"], found["y"]
+    right, bottom = left + found["width"], top + found["height"]
+    corners = frame.back(np.array([[left, top], [right, top], [left, bottom], [right, bottom]]))
+    # What the model sees beyond the image is padding
+    corners = corners.clip(0, frame.size)
+    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    moved = {**found, "x": left, "y": top, "width": right - left, "height": bottom - top}
+    if "keypoints" in found:
+        points = np.array(found["keypoints"], np.float64)
+        points[:, :2] = frame.back(points[:, :2])
+        moved["keypoints"] = points.tolist()
+    return moved
 
 
 def sigmoid_class_scores(logits: Tensor) -> Tensor:

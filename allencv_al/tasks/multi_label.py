@@ -111,6 +111,11 @@ class MultiLabel(LabelTask):
         return text
 
     @overrides
+    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
+        names = prediction.get("labels")
+        return None if not isinstance(names, list) else ", ".join(names) or "(none)"
+
+    @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:
         return aggregated(sigmoid_scores(outputs["label_logits"]))
 

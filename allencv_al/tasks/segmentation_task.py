@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -11,17 +13,24 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from overrides import overrides
+from PIL import Image
 from torch import Tensor
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.drawn_masks import DrawnMask, Region, layers_of
+from allencv_al.data.frame import Frame
 from allencv_al.data.image_io import load_mask
 from allencv_al.data.instance import Instance
 from allencv_al.tasks.base import LabelTask
 from allencv_al.tasks.single_label import softmax_scores
 from allencv_al.tasks.unit_scores import aggregated, log_mean
 
+VOID = 255
+"""Index of pixels without a class, in the masks of Pascal VOC and of most others."""
+
 _TOP_SHARE = 0.01  # of the pixels
+_LEAST_SHARE = 0.005  # of what a person is shown
+_OPACITY = 140  # of 255
 
 
 @LabelTask.register("segmentation")
@@ -36,6 +45,7 @@ class Segmentation(LabelTask):
     targets: ClassVar[tuple[str, ...]] = ("mask",)
     main_metric: ClassVar[str] = "+miou"
     widget: ClassVar[str | None] = "mask"
+    names_image: ClassVar[bool] = False
 
     @overrides
     def text_of(self, instance: Instance) -> str | None:
@@ -87,6 +97,43 @@ class Segmentation(LabelTask):
         if "png" in value:
             return Path(value["png"]).name
         return f"classes {', '.join(value['counts'])}" if value["counts"] else "background"
+
+    @overrides
+    def in_image(self, prediction: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+        mask = prediction.get("mask")
+        if not isinstance(mask, Image.Image):
+            return dict(prediction)
+        # Pixels that the transforms cut off have no class
+        moved = mask.transform(
+            frame.size,
+            Image.Transform.AFFINE,
+            frame.matrix,
+            Image.Resampling.NEAREST,
+            fillcolor=VOID,
+        )
+        return {**prediction, "mask": moved}
+
+    @overrides
+    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
+        shares = prediction.get("shares")
+        if not isinstance(shares, Mapping):
+            return None
+        ranked = sorted(shares.items(), key=lambda item: -item[1])
+        seen = [(name, share) for name, share in ranked if share >= _LEAST_SHARE]
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in seen)
+
+    @overrides
+    def drawn(
+        self, image: Image.Image, prediction: Mapping[str, Any], scale: float = 1.0
+    ) -> Image.Image:
+        mask = prediction.get("mask")
+        if not isinstance(mask, Mapping) or not isinstance(mask.get("png"), str):
+            return image
+        stored = Image.open(io.BytesIO(base64.b64decode(mask["png"])))
+        classes = stored.resize(image.size, Image.Resampling.NEAREST)
+        # Background and void pixels show the image
+        shown = classes.point([0, *[_OPACITY] * 254, 0], "L")
+        return Image.composite(classes.convert("RGB"), image, shown)
 
     @overrides
     def unit_scores(self, outputs: Mapping[str, Any]) -> Tensor:

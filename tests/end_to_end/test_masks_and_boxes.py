@@ -65,6 +65,11 @@ def test_a_segmenter_goes_through_the_commands(capsys: pytest.CaptureFixture[str
     assert [sorted(row) for row in rows] == [["image_path", "mask", "shares"]] * 3
     mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(rows[0]["mask"]["png"]))))
     assert mask.shape == (64, 64) and mask.max() < 4
+    files = ("shapes/validation/images", "--output-file", "out.jsonl", "--silent")
+    run(capsys, "predict", "run/model.tar.gz", *files)
+    row = json.loads(Path("out.jsonl").read_text().splitlines()[0])
+    assert Path(row["mask"]["png"]).parent == Path("out_masks")
+    assert np.array_equal(np.asarray(Image.open(row["mask"]["png"])), mask)
 
 
 def test_a_detector_goes_through_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,12 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from allencv_al.data.frame import Frame
 from allencv_al.data.instance import Instance
 from allencv_al.tasks import label_task
 from allencv_al.tasks.base import AGGREGATES
@@ -73,3 +76,23 @@ def test_the_second_class_of_a_single_one_is_the_background():
     both = sigmoid_class_scores(torch.logit(torch.tensor([[0.8, 0.3]])))
     torch.testing.assert_close(both[:, :2], torch.tensor([[0.2, 0.5]]))
     assert float(both[0, 2]) == pytest.approx(float(found[:, 2].sum()))
+
+
+def test_boxes_of_the_model_come_back_to_the_image():
+    frame = Frame((80, 50), (0.5, 0, -4, 0, 0.5, 3))  # half the size, moved
+    found = {"label": "cat", "score": 0.9, "x": -4, "y": 8, "width": 14, "height": 10}
+    moved = TASK.in_image({"objects": [found]}, frame)["objects"][0]
+    # x from 0 to 28; y from 10 to 30
+    assert moved == {**found, "x": 0, "y": 10, "width": 28, "height": 20}
+
+
+def test_boxes_that_score_are_drawn_and_counted():
+    low = {**BOX, "score": 0.1}
+    prediction = {"objects": [{**BOX, "score": 0.9}, low, {**BOX, "label": "dog", "score": 0.5}]}
+    assert TASK.predicted(prediction) == "1 cat, 1 dog"
+    assert TASK.predicted({"objects": [low]}) == "(none)"
+    image = Image.new("RGB", (64, 48))
+    drawn = np.asarray(TASK.drawn(image, prediction, scale=2.0))
+    corner = round(2 * BOX["y"]), round(2 * BOX["x"])
+    assert drawn[corner].any() and not np.asarray(image).any()
+    assert not np.asarray(TASK.drawn(image, {"objects": [low]})).any()

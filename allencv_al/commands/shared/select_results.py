@@ -12,7 +12,12 @@ from typing import Any
 from allencv_al.common.files.atomic_file import write_text
 from allencv_al.data.instance import LABEL_NAMESPACE, Instance
 from allencv_al.labels.contact_sheet import write_contact_sheet
-from allencv_al.labels.label_table import PickedImage, has_place_in_table, write_label_table
+from allencv_al.labels.label_table import (
+    Overlay,
+    PickedImage,
+    has_place_in_table,
+    write_label_table,
+)
 from allencv_al.predictors.prediction_json import dump_line
 from allencv_al.predictors.predictor import Predictor
 from allencv_al.selection.pool.pool_scorer import DEFAULT_OPTIONS, ScoringOptions
@@ -20,6 +25,7 @@ from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.selection import named_reason
 from allencv_al.selection.selector import SampleSelection, SelectedImage
 from allencv_al.selection.strategies.shared.softmax import softmax
+from allencv_al.tasks.base import LabelTask
 
 _MOST_NAMED = 3
 
@@ -60,7 +66,12 @@ def picked_images(
         options: Options of the predictions.
     """
     picks = selection.picks
-    if classifiers and any(pick.predicted is None for pick in picks):
+    task = None if not classifiers else classifiers[0].model.task
+    if (
+        task is not None
+        and "logits" in task.outputs
+        and any(pick.predicted is None for pick in picks)
+    ):
         picks = tuple(_with_classes(picks, classifiers, options))
     readable = [item.id for item in labeled if item.id not in selection.unreadable]
     names = _class_names(classifiers)
@@ -72,6 +83,7 @@ def picked_images(
             predicted=pick.predicted,
             probability=pick.probability,
             reason=_reason(pick, readable, names),
+            overlay=None if task is None else _overlay(pick, task),
         )
         for rank, pick in enumerate(picks, start=1)
     ]
@@ -170,6 +182,13 @@ def _with_classes(
             known[id], predicted=names.get(best, str(best)), probability=float(row[best])
         )
     return iter(known.values())
+
+
+def _overlay(pick: SelectedImage, task: LabelTask) -> Overlay | None:
+    prediction, size = pick.prediction, pick.size
+    if prediction is None or size is None:
+        return None
+    return lambda image: task.drawn(image, prediction, image.width / size[0])
 
 
 def _class_names(classifiers: Sequence[Predictor]) -> dict[int, str]:

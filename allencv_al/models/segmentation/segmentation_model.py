@@ -19,9 +19,7 @@ from allencv_al.metrics.base import within_classes
 from allencv_al.metrics.segmentation import SegmentationMetrics
 from allencv_al.models.model import AddableMetrics, Model
 from allencv_al.modules.regularizers import RegularizerApplicator
-
-VOID = 255
-"""The index of pixels without a class, in the masks of Pascal VOC and of most others."""
+from allencv_al.tasks.segmentation_task import VOID
 
 ClassCount = Annotated[int, Interval(ge=2, le=256)]
 

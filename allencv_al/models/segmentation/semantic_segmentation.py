@@ -16,7 +16,7 @@ from allencv_al.common.config.config_check import ConfigView, Fault
 from allencv_al.common.errors import ConfigurationFaults
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import AddableMetrics, Model
-from allencv_al.models.segmentation.segmentation_model import VOID, ClassCount, SegmentationModel
+from allencv_al.models.segmentation.segmentation_model import ClassCount, SegmentationModel
 from allencv_al.modules.feedforward import Count
 from allencv_al.modules.image_decoders import ImageDecoder
 from allencv_al.modules.image_encoders.base import ImageEncoder
@@ -24,6 +24,7 @@ from allencv_al.modules.image_shape import ImageShape, shape_text
 from allencv_al.modules.initializer_applicator import InitializerApplicator
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.modules.weights import building_without_weights
+from allencv_al.tasks.segmentation_task import VOID
 
 
 @Model.register("semantic_segmentation")

@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from allencv_al.data.vocabulary import Vocabulary
 from allencv_al.models.model import AddableMetrics, Model
-from allencv_al.models.segmentation.segmentation_model import VOID, ClassCount, SegmentationModel
+from allencv_al.models.segmentation.segmentation_model import ClassCount, SegmentationModel
 from allencv_al.modules.initializer_applicator import InitializerApplicator
 from allencv_al.modules.regularizers import RegularizerApplicator
 from allencv_al.modules.torchvision_networks import network_weights_faults, network_with_weights
+from allencv_al.tasks.segmentation_task import VOID
 
 SegmentationName = Literal[
     "deeplabv3_mobilenet_v3_large",
