@@ -21,7 +21,7 @@ from allencv_al.active_learning.rounds.round_metrics import (
     query_detail,
     test_figures,
 )
-from allencv_al.active_learning.rounds.round_outputs import RoundOutputs, outputs_for
+from allencv_al.active_learning.rounds.round_outputs import RoundOutputs
 from allencv_al.active_learning.rounds.round_record import RoundRecord, read_record, read_records
 from allencv_al.active_learning.run_items import RunItems
 from allencv_al.active_learning.settings import ActiveLearningSettings
@@ -36,7 +36,7 @@ from allencv_al.labels.label_store import UNTOLD, LabelStore
 from allencv_al.labels.run_database import Query, RoundStore, RunDatabase, State
 from allencv_al.selection.pool.pool_outputs import PoolOutputs
 from allencv_al.selection.selection import Selection, named_reason
-from allencv_al.selection.strategies.base import QueryStrategy, selected
+from allencv_al.selection.strategies.base import QueryStrategy, outputs_for, selected
 
 logger = logging.getLogger(__name__)
 

@@ -191,6 +191,16 @@ class ActiveLearningSettings(FromParams):
         self.target_size = target_size
         self.learner = learner or Lazy(Learner.from_params)
 
+    def fit_strategies(self, task: LabelTask) -> None:
+        """Make the strategies read the outputs that models of a kind of labels have.
+
+        Raises:
+            ConfigurationError: A strategy has no meaning for such labels.
+        """
+        self.strategy = self.strategy.for_task(task)
+        if self.initial is not None and self.initial.strategy is not None:
+            self.initial.strategy = self.initial.strategy.for_task(task)
+
     def first_strategy(self, learner: Learner) -> QueryStrategy:
         """Return the strategy that chooses while nothing is labeled.
 

@@ -306,9 +306,11 @@ def _check_learner(learner: Learner, cells: Sequence[Cell], metric: str) -> None
     faults = []
     # One cell per strategy: seeds do not change what a strategy needs
     for cell in {cell.strategy: cell for cell in cells}.values():
-        strategy = QueryStrategy.from_params(cell.config["active_learning"]["strategy"])
+        strategy: QueryStrategy = QueryStrategy.from_params(
+            cell.config["active_learning"]["strategy"]
+        )
         try:
-            learner.check(strategy.needs)
+            learner.check(strategy.for_task(learner.task).needs)
         except ConfigurationError as error:
             faults.append(Fault(f"--strategies {cell.strategy}", str(error)))
     if faults:

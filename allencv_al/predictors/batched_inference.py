@@ -132,7 +132,7 @@ class BatchedInference:
         inputs: Iterable[Any],
         to_instance: Callable[[Any], Instance],
         compute: Compute[Sequence[T]],
-    ) -> Iterator[Outcome[T]]:
+    ) -> Generator[Outcome[T], None, None]:
         """Yield one outcome per input, in their order.
 
         Args:

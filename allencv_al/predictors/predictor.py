@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -191,7 +192,9 @@ class Predictor(Registrable):
             batch_size: Images per batch.
         """
         inference = self._inference(batch_size)
-        return map(self._placed, inference.outcomes(inputs, self.to_instance, self._predict_batch))
+        found = inference.outcomes(inputs, self.to_instance, self._predict_batch)
+        with closing(found):  # ends the threads at once
+            yield from map(self._placed, found)
 
     # -- In two halves, for callers that batch single requests ----------------------
 

@@ -250,7 +250,7 @@ class SampleSelector:
         for image, score, reason, outcome in found:
             pick = SelectedImage(image, score, reason)
             if outcome.value is not None:
-                pick = replace(pick, predicted=task.predicted(outcome.value))
+                pick = replace(pick, predicted=task.caption(outcome.value))
             if outcome.frame is not None:
                 pick = replace(pick, prediction=outcome.value, size=outcome.frame.size)
             yield pick

@@ -154,7 +154,7 @@ class LabelTask(Registrable):
         """
         return dict(prediction)
 
-    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
+    def caption(self, prediction: Mapping[str, Any]) -> str | None:
         """Return a prediction as a person reads it, in a line; None if it cannot be read.
 
         Args:

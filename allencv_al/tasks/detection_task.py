@@ -124,7 +124,7 @@ class Detection(LabelTask):
         return {**prediction, "objects": [_object_in_image(one, frame) for one in objects]}
 
     @overrides
-    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
+    def caption(self, prediction: Mapping[str, Any]) -> str | None:
         objects = prediction.get("objects")
         if not isinstance(objects, list):
             return None

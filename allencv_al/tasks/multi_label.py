@@ -111,8 +111,8 @@ class MultiLabel(LabelTask):
         return text
 
     @overrides
-    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
-        names = prediction.get("labels")
+    def caption(self, prediction: Mapping[str, Any]) -> str | None:
+        names = prediction.get("classes")
         return None if not isinstance(names, list) else ", ".join(names) or "(none)"
 
     @overrides

@@ -114,7 +114,7 @@ class Segmentation(LabelTask):
         return {**prediction, "mask": moved}
 
     @overrides
-    def predicted(self, prediction: Mapping[str, Any]) -> str | None:
+    def caption(self, prediction: Mapping[str, Any]) -> str | None:
         shares = prediction.get("shares")
         if not isinstance(shares, Mapping):
             return None

@@ -89,8 +89,8 @@ def test_boxes_of_the_model_come_back_to_the_image():
 def test_boxes_that_score_are_drawn_and_counted():
     low = {**BOX, "score": 0.1}
     prediction = {"objects": [{**BOX, "score": 0.9}, low, {**BOX, "label": "dog", "score": 0.5}]}
-    assert TASK.predicted(prediction) == "1 cat, 1 dog"
-    assert TASK.predicted({"objects": [low]}) == "(none)"
+    assert TASK.caption(prediction) == "1 cat, 1 dog"
+    assert TASK.caption({"objects": [low]}) == "(none)"
     image = Image.new("RGB", (64, 48))
     drawn = np.asarray(TASK.drawn(image, prediction, scale=2.0))
     corner = round(2 * BOX["y"]), round(2 * BOX["x"])

@@ -22,12 +22,6 @@ OUTPUTS_NAME = "outputs"
 _TRIAL_NAME = "trial"
 
 
-def outputs_for(needs: Collection[str]) -> frozenset[str]:
-    """Return the outputs of a model that a strategy with these needs reads."""
-    # labeled_embeddings are embeddings of other items, target_mc_logits are mc_logits
-    return frozenset(name.removeprefix("labeled_").removeprefix("target_") for name in needs)
-
-
 class RoundOutputs:
     """The outputs of one round's model, and the round of the loaded model.
 
