@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -109,6 +110,7 @@ def test_the_tables_of_run_sqlite(comparison: Path) -> None:
 def test_the_tables_of_labeling_sqlite(tmp_path: Path) -> None:
     with LabelingStore(tmp_path / LABELING_NAME) as store:
         store.id()  # makes its table
+        store.vectors.add("model", ["1.png"], np.eye(1, 4, dtype=np.float32))
     assert dict(columns_of(tmp_path / LABELING_NAME)) == documented_tables("labeling.sqlite")
 
 

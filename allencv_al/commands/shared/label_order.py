@@ -73,6 +73,7 @@ def fill(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance
     if is_other or not _are_next(store, batch.batch, waiting):
         # The audit first: also images that waited in the order of a strategy lose their guesses
         store.items.ask_first(batch.batch, [*waiting, *(items if is_other else ())])
+    _add_vectors(store, args, pool)
     order = order or before or {"strategy": None, "model": None, "seed": 0}
     store.set_ordering({**order, _IS_WHOLE: is_whole})
     if known:
@@ -286,6 +287,28 @@ def _predictors(
     from allencv_al.predictors.predictor import Predictor
 
     return [Predictor.from_archive(load_archive(args.archive, args.cuda_device))]
+
+
+def _add_vectors(store: LabelingStore, args: argparse.Namespace, pool: Sequence[Instance]) -> None:
+    """Store the embeddings of the images, by which the bulk view finds images that are alike."""
+    model = _model(args)
+    if model is None:
+        return
+    missing = set(store.vectors.missing(model))
+    items = [item for item in pool if item.id in missing]
+    if not items:
+        return
+    from allencv_al.selection.pool.embedding_store import store_at
+    from allencv_al.selection.pool.pool_scorer import ScoringOptions
+    from allencv_al.selection.pool.scoring import compute_outputs
+
+    predictors = _predictors(args, True, ())
+    if not predictors[0].model.takes_embeddings:
+        return  # the strategy's outputs were no embeddings: a second pass would take as long again
+    options = ScoringOptions(store=store_at(args.embedding_cache))
+    outputs = compute_outputs(predictors, items, {"embeddings"}, None, options)
+    assert outputs.embeddings is not None
+    store.vectors.add(model, outputs.ids, outputs.embeddings)
 
 
 def _image(item: Instance) -> Path | bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,11 @@ from allencv_al.labels.label_store import (
 )
 from allencv_al.labels.sessions.agreement import NOT_UNDONE, update_agreed_label
 from allencv_al.labels.sessions.label_values import LabelValueStore
-from allencv_al.labels.sessions.schema import PAGE
+from allencv_al.labels.sessions.schema import ANSWERS, PAGE, REVIEW
 
 _COLUMNS = (
     "SELECT e.event_id, i.item, e.kind, CAST(e.label AS INTEGER), e.annotator, e.source, "
-    "e.seconds, e.time, EXISTS (SELECT 1 FROM standing s WHERE s.item = i.item "
+    "e.seconds, e.time, e.client_key, EXISTS (SELECT 1 FROM standing s WHERE s.item = i.item "
     "AND s.annotator = e.annotator AND s.event_id = e.event_id)"
 )
 SELECT_ANSWER = f"{_COLUMNS} FROM label_event e JOIN item i ON i.id = e.id "
@@ -64,9 +64,11 @@ class Answer:
         kind: The kind of decision.
         class_id: The class, if `kind` is LABEL; or the number of another label.
         annotator: The author.
-        source: `page` or `review`.
+        source: `page`, `model` or `review`.
         seconds: Time spent on the decision.
         time: Time of storage, in seconds since 1970.
+        group: What the answers of one page of images have in common, by which all of them are
+            undone; None for an answer about one image.
         is_in_force: Whether it still counts.
     """
 
@@ -78,7 +80,21 @@ class Answer:
     source: str
     seconds: float | None
     time: float
+    group: str | None
     is_in_force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAnswers:
+    """The answers of one page of images.
+
+    Args:
+        stored: Those that are stored.
+        refused: The reason why an item has none, by its number.
+    """
+
+    stored: tuple[Answer, ...]
+    refused: Mapping[int, str]
 
 
 class AnswerStore:
@@ -94,7 +110,13 @@ class AnswerStore:
         self._values = values
         self._events = LabelStore(database, PER_ANNOTATOR)
 
-    def add(self, new: NewAnswer, is_first: bool = False, is_imported: bool = False) -> Answer:
+    def add(
+        self,
+        new: NewAnswer,
+        is_first: bool = False,
+        is_imported: bool = False,
+        source: str = PAGE,
+    ) -> Answer:
         """Store an answer; it is durable when this returns.
 
         A repeated call with the same key stores nothing and returns the stored answer.
@@ -105,6 +127,7 @@ class AnswerStore:
                 an answer given elsewhere in the meantime is not superseded.
             is_imported: Whether the answer was given elsewhere: it is stored even if there are
                 enough answers, and a disagreement goes to the review.
+            source: `page`, or `model` for a prediction that the annotator accepts unseen.
 
         Raises:
             DataError: The kind does not match the class.
@@ -114,21 +137,83 @@ class AnswerStore:
         with self._database.transaction() as connection:
             is_known = "SELECT 1 FROM label_event WHERE client_key = ?"
             if connection.execute(is_known, (new.client_key,)).fetchone():
-                event = add_event(
-                    connection, self._events, self._values, new, PAGE
-                )  # adds nothing, only checks
+                # adds nothing, only checks
+                event = add_event(connection, self._events, self._values, new, source)
                 return self._answer(event.event_id)
             labels_per_image = check_is_open(connection, new.item)
             if not is_imported:
                 _check_takes_answer(connection, new, is_first, labels_per_image)
-            event = add_event(connection, self._events, self._values, new, PAGE)
-            _set_standing(connection, new.item, new.annotator, event.event_id)
+            event = add_event(connection, self._events, self._values, new, source)
+            _update_standing(connection, new.item, new.annotator)
             # The lease has served its purpose; kept, it would count as a second annotator
             connection.execute(
                 "DELETE FROM lease WHERE item = ? AND annotator = ?", (new.item, new.annotator)
             )
             update_agreed_label(connection, new.item, labels_per_image)
         return self._answer(event.event_id)
+
+    def add_group(
+        self,
+        annotator: str,
+        group: str,
+        labels: Mapping[int, tuple[LabelKind, int | None]],
+        seconds: float | None = None,
+        source: str = PAGE,
+    ) -> GroupAnswers:
+        """Store the answers of one page of images; they are durable when this returns.
+
+        An image that the annotator has answered already, or others often enough, keeps its answers,
+        and the rest is stored. A repeated call stores nothing more.
+
+        Args:
+            annotator: The author.
+            group: A unique key chosen by the client, by which all are undone.
+            labels: The kind and class of each item, by its number.
+            seconds: Time spent on the page; each answer gets an equal part.
+            source: As of `add`.
+
+        Raises:
+            DataError: A kind does not match its class.
+            LabelConflict: No item takes an answer: the batch is closed, or there is no such class.
+        """
+        stored, refused = [], {}
+        part = None if seconds is None else seconds / max(len(labels), 1)
+        with self._database.transaction():
+            for item, (kind, class_id) in labels.items():
+                key = group_key(group, item)
+                new = NewAnswer(annotator, key, item, kind, class_id, part)
+                try:
+                    stored.append(self.add(new, is_first=True, source=source))
+                except LabelConflict as conflict:
+                    refused[item] = str(conflict)
+            if refused and not stored:
+                raise LabelConflict(next(iter(refused.values())))
+        return GroupAnswers(tuple(stored), refused)
+
+    def undo_group(self, annotator: str, group: str) -> list[int]:
+        """Undo the answers of one `add_group`; a repeated call stores nothing more.
+
+        Returns:
+            The items, in the order of their answers.
+
+        Raises:
+            LabelConflict: There is no such group of this annotator, a later answer has superseded
+                one of its answers, or the batch is closed.
+        """
+        with self._database.transaction() as connection:
+            events = [
+                found
+                for source in ANSWERS
+                for found in events_of_group(connection, source, annotator, group)
+            ]
+            if not events:
+                raise LabelConflict(f"there is no such page of {annotator}")
+            for event_id, item in events:
+                labels_per_image = check_is_open(connection, item)
+                self._events.undo(event_id, annotator)
+                _update_standing(connection, item, annotator)
+                update_agreed_label(connection, item, labels_per_image)
+        return [item for _, item in events]
 
     def undo(self, annotator: str, event_id: int) -> Answer:
         """Undo an annotator's own answer; the answer before it is in force again.
@@ -146,7 +231,7 @@ class AnswerStore:
                 f"{SELECT_ANSWER} WHERE e.event_id = ?", (event_id,)
             ).fetchone()
             # Decisions of reviews are undone by `ReviewStore.undo`, all of one call together
-            if found is None or found[4] != annotator or found[5] != PAGE:
+            if found is None or found[4] != annotator or found[5] not in ANSWERS:
                 raise LabelConflict(f"there is no answer {event_id} of {annotator}")
             item = found[1]
             labels_per_image = check_is_open(connection, item)
@@ -155,10 +240,7 @@ class AnswerStore:
             ).fetchone()
             if not is_known:  # else there may be a newer answer, which is in force
                 self._events.undo(event_id, annotator)
-                [(before,)] = connection.execute(
-                    "SELECT supersedes FROM label_event WHERE event_id = ?", (event_id,)
-                )
-                _set_standing(connection, item, annotator, before)
+                _update_standing(connection, item, annotator)
                 update_agreed_label(connection, item, labels_per_image)
         return self._answer(event_id)
 
@@ -171,9 +253,9 @@ class AnswerStore:
             limit: Maximal number of answers.
         """
         rows = self._database.rows(
-            f"{SELECT_ANSWER} WHERE e.annotator = ? AND e.source = ? AND e.event_id < ? "
+            f"{SELECT_ANSWER} WHERE e.annotator = ? AND e.source != ? AND e.event_id < ? "
             f"AND {NOT_UNDONE} ORDER BY e.event_id DESC LIMIT ?",
-            (annotator, PAGE, 2**62 if before is None else before, limit),  # above all event ids
+            (annotator, REVIEW, 2**62 if before is None else before, limit),  # above all event ids
         )
         return [answer_of(row) for row in rows]
 
@@ -199,11 +281,30 @@ class AnswerStore:
 
 def answer_of(row: Sequence[Any]) -> Answer:
     """Return the answer in a row of `SELECT_ANSWER`."""
-    event_id, item, kind, class_id, annotator, source, seconds, time, is_in_force = row
+    event_id, item, kind, class_id, annotator, source, seconds, time, key, is_in_force = row
+    group, _, number = (key or "").rpartition(":")
     return Answer(
         *(event_id, item, LabelKind(kind), class_id, annotator, source, seconds, time),
+        group=group if group and number == str(item) else None,
         is_in_force=bool(is_in_force),
     )
+
+
+def group_key(group: str, item: int) -> str:
+    """Return the key of one event of a group: keys are unique per event."""
+    return f"{group}:{item}"
+
+
+def events_of_group(
+    connection: sqlite3.Connection, source: str, annotator: str, group: str
+) -> list[tuple[int, int]]:
+    """Return the number and the item of each event that was stored with a key of a group."""
+    return connection.execute(
+        "SELECT e.event_id, i.item FROM label_event e JOIN item i ON i.id = e.id "
+        "WHERE e.source = ? AND e.annotator = ? AND e.client_key BETWEEN ? AND ? "
+        "ORDER BY e.event_id",
+        (source, annotator, f"{group}:", f"{group}:~"),  # "~" is after all digits
+    ).fetchall()
 
 
 def check_is_open(connection: sqlite3.Connection, item: int) -> int:
@@ -282,14 +383,13 @@ def _check_takes_answer(
         raise LabelConflict("another annotator has labeled this image meanwhile")
 
 
-def _set_standing(
-    connection: sqlite3.Connection, item: int, annotator: str, event_id: int | None
-) -> None:
-    """Record the event in force of an annotator and an item; None if there is none any longer."""
+def _update_standing(connection: sqlite3.Connection, item: int, annotator: str) -> None:
+    """Record the answer in force of an annotator and an item: the newest that is not undone."""
     connection.execute("DELETE FROM standing WHERE item = ? AND annotator = ?", (item, annotator))
-    # No event has the number None: then nothing is inserted
+    # Answers on the page and accepted predictions are two chains of `supersedes`: the newest counts
     connection.execute(
-        "INSERT INTO standing SELECT ?, ?, event_id, kind, CAST(label AS INTEGER) "
-        "FROM label_event WHERE event_id = ?",
-        (item, annotator, event_id),
+        "INSERT INTO standing SELECT ?, ?, e.event_id, e.kind, CAST(e.label AS INTEGER) "  # noqa: S608
+        "FROM label_event e WHERE e.id = (SELECT id FROM item WHERE item = ?) "
+        f"AND e.annotator = ? AND e.source != ? AND {NOT_UNDONE} ORDER BY e.event_id DESC LIMIT 1",
+        (item, annotator, item, annotator, REVIEW),
     )

@@ -21,6 +21,7 @@ from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.label_table import write_label_table
 from allencv_al.labels.sessions.answers import AnswerStore
 from allencv_al.labels.sessions.classes import ClassStore
+from allencv_al.labels.sessions.item_vectors import VectorStore
 from allencv_al.labels.sessions.items import ItemStore
 from allencv_al.labels.sessions.label_values import LabelValueStore
 from allencv_al.labels.sessions.leases import LeaseStore
@@ -87,6 +88,7 @@ class LabelingStore:
         self.leases = LeaseStore(self.database, clock)
         self.counts = ProgressStore(self.database, clock)
         self.audit = AuditStore(self.database)
+        self.vectors = VectorStore(self.database)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,8 @@ _IS_FREE = (
 _IS_MINE = "i.item IN (SELECT m.item FROM lease m WHERE m.annotator = :who)"
 _MINE = f"{_OPEN.replace('i.batch', '+i.batch')} AND {_IS_MINE}"  # +: the few leases come first
 _OTHERS = f"{_OPEN} AND NOT {_IS_MINE}"
+_FREE = f"SELECT i.item FROM item i {_STANDING} WHERE {_OPEN} AND s.kind IS NULL {_IS_FREE}"  # noqa: S608
+_IN_LIST = "IN (SELECT value FROM json_each(?))"  # SQLite limits the number of parameters
 
 
 class LeaseStore:
@@ -54,18 +57,10 @@ class LeaseStore:
         now = self._clock()
         with self._database.transaction() as connection:
             # Within the transaction of the new leases, so that no image is free to two annotators
-            connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
-            # A longer lease means that the clock was set back, which must not lock images
-            connection.execute(
-                "UPDATE lease SET expires = :most WHERE expires > :most",
-                {"most": now + LEASE_SECONDS},
-            )
-            open_batch = connection.execute(
-                "SELECT batch, labels_per_image FROM batch WHERE is_open"
-            ).fetchone()
-            if open_batch is None:
+            self._end_expired(connection)
+            values = _values_of_open_batch(connection, annotator)
+            if values is None:
                 return []
-            values = {"who": annotator, "batch": open_batch[0], "wanted": open_batch[1]}
             standing = "s.kind = 'skip'" if skipped else "s.kind IS NULL"
             elsewhere = f"AND i.item NOT IN ({', '.join(str(int(item)) for item in but)})"
             share = self._share(connection, count, values)
@@ -84,12 +79,59 @@ class LeaseStore:
             )
         return [(item_of(row), expires) for row in rows]
 
-    def hold(self, annotator: str, item: int) -> None:
-        """Lease an item to an annotator who returns to it."""
+    def free_items(self, annotator: str) -> list[int]:
+        """Return the numbers of all items that may be leased to an annotator, in asking order."""
         with self._database.transaction() as connection:
+            self._end_expired(connection)
+            values = _values_of_open_batch(connection, annotator)
+        if values is None:
+            return []
+        return [item for (item,) in self._database.rows(f"{_FREE} ORDER BY i.rank", values)]
+
+    def take(
+        self, annotator: str, items: Sequence[int], count: int, give_back: Sequence[int] = ()
+    ) -> list[tuple[Item, float]]:
+        """Lease the first items that are still free; return each with the end of its lease.
+
+        If few are left, annotators share them.
+
+        Args:
+            annotator: The holder.
+            items: The items to choose from, the most wanted first.
+            count: Maximal number of items.
+            give_back: Items that this annotator does not want any more.
+        """
+        expires = self._clock() + LEASE_SECONDS
+        with self._database.transaction() as connection:
+            self._end_expired(connection)
             connection.execute(
+                f"DELETE FROM lease WHERE annotator = ? AND item {_IN_LIST}",  # noqa: S608
+                (annotator, json.dumps(list(give_back))),
+            )
+            values = _values_of_open_batch(connection, annotator)
+            if values is None:
+                return []
+            found = connection.execute(
+                f"{SELECT_ITEM} {_STANDING} WHERE {_OPEN} AND s.kind IS NULL {_IS_FREE} "
+                f"AND i.item {_IN_LIST.replace('?', ':items')}",
+                {**values, "items": json.dumps(list(items))},
+            )
+            rows = {row[0]: row for row in found}
+            share = self._share(connection, count, values)
+            taken = [rows[item] for item in items if item in rows][:share]
+            connection.executemany(
                 "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)",
-                (item, annotator, self._clock() + LEASE_SECONDS),
+                ((row[0], annotator, expires) for row in taken),
+            )
+        return [(item_of(row), expires) for row in taken]
+
+    def hold(self, annotator: str, items: Sequence[int]) -> None:
+        """Lease items to an annotator who returns to them."""
+        expires = self._clock() + LEASE_SECONDS
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO lease VALUES (?, ?, ?)",
+                ((item, annotator, expires) for item in items),
             )
 
     def extend(self, annotator: str) -> None:
@@ -107,6 +149,14 @@ class LeaseStore:
                 (now + LEASE_SECONDS, annotator, now),
             )
 
+    def _end_expired(self, connection: sqlite3.Connection) -> None:
+        now = self._clock()
+        connection.execute("DELETE FROM lease WHERE expires <= ?", (now,))
+        # A longer lease means that the clock was set back, which must not lock images
+        connection.execute(
+            "UPDATE lease SET expires = :most WHERE expires > :most", {"most": now + LEASE_SECONDS}
+        )
+
     def _share(self, connection: sqlite3.Connection, count: int, values: Mapping[str, Any]) -> int:
         [(others,)] = connection.execute(
             "SELECT count(DISTINCT annotator) FROM lease WHERE annotator != :who", values
@@ -115,3 +165,9 @@ class LeaseStore:
         people = 1 + int(others)
         [(left,)] = connection.execute(_LEFT, {**values, "enough": count * people})
         return min(count, max(1, int(left) // people))
+
+
+def _values_of_open_batch(connection: sqlite3.Connection, annotator: str) -> dict[str, Any] | None:
+    """Return the values that the conditions above name; None if no batch is open."""
+    row = connection.execute("SELECT batch, labels_per_image FROM batch WHERE is_open").fetchone()
+    return None if row is None else {"who": annotator, "batch": row[0], "wanted": row[1]}

@@ -19,6 +19,8 @@ from allencv_al.labels.sessions.answers import (
     add_event,
     answer_of,
     check_is_open,
+    events_of_group,
+    group_key,
 )
 from allencv_al.labels.sessions.items import SELECT_ITEM, Item, item_of
 from allencv_al.labels.sessions.label_values import LabelValueStore
@@ -137,8 +139,8 @@ class ReviewStore:
             numbers = dict.fromkeys(items)
             for item in numbers:
                 labels_per_image = check_is_open(connection, item)
-                # Keys are unique per event; `undo` finds those of one call by their prefix
-                new = NewAnswer(annotator, f"{client_key}:{item}", item, kind, class_id)
+                key = group_key(client_key, item)
+                new = NewAnswer(annotator, key, item, kind, class_id)
                 add_event(connection, self._events, self._values, new, REVIEW)
                 update_agreed_label(connection, item, labels_per_image)
         return len(numbers)
@@ -156,11 +158,7 @@ class ReviewStore:
                 superseded one of them, or the batch is closed.
         """
         with self._database.transaction() as connection:
-            rows = connection.execute(
-                "SELECT e.event_id, i.item FROM label_event e JOIN item i ON i.id = e.id "
-                "WHERE e.source = ? AND e.annotator = ? AND e.client_key BETWEEN ? AND ?",
-                (REVIEW, annotator, f"{client_key}:", f"{client_key}:~"),  # "~" is after all digits
-            ).fetchall()
+            rows = events_of_group(connection, REVIEW, annotator, client_key)
             if not rows:
                 raise LabelConflict(f"there is no such decision of {annotator}")
             for event_id, item in rows:

@@ -4,7 +4,9 @@
 
     label_event     answers and decisions; see `allencv_al.labels.label_store`. `label` is the
                     number of a class, as text, so that a class can be renamed; `round` is the
-                    batch; `source` is `page` for an answer and `review` for a decision.
+                    batch; `source` is `page` for an answer, `model` for an accepted
+                    prediction, `review` for a decision; the answers of one page of images have keys
+                    that begin alike.
 
     class           the classes
       class_id      1, 2, 3 ...       name
@@ -50,8 +52,12 @@ from __future__ import annotations
 from allencv_al.labels.database import Schema
 from allencv_al.labels.label_store import LABEL_EVENTS
 
-PAGE, REVIEW = "page", "review"
-"""Sources of events: an annotator's answer, and the decision of a review."""
+PAGE, MODEL, REVIEW = "page", "model", "review"
+"""Sources of events: an annotator's answer, a prediction that an annotator accepted unseen, and the
+decision of a review."""
+
+ANSWERS = (PAGE, MODEL)
+"""The sources of answers, which decisions override."""
 
 CREATE_LABELING = (
     "CREATE TABLE IF NOT EXISTS labeling "

@@ -14,6 +14,7 @@ from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingSto
 from allencv_al.labels.sessions.reviews import ReviewFilter
 from allencv_al.service.labeling import labeling_answers as answers
 from allencv_al.service.labeling import labeling_messages as messages
+from allencv_al.service.labeling.group_routes import GroupRoutes
 from allencv_al.service.labeling.loop_state import Audience, LoopState
 from allencv_al.service.labeling.presenter import Presenter, number_of, optional_number
 from allencv_al.service.labeling.requester import (
@@ -84,6 +85,7 @@ class LabelingRoutes:
 
     def add(self) -> None:
         """Add the routes to the application."""
+        GroupRoutes(self._store, self._presenter).add(self._app)
         self._app.on_close(self._loop.close)
         self._app.before_request(self._check_labeling)
         add = self._app.operation
@@ -198,7 +200,7 @@ class LabelingRoutes:
         annotator = current_annotator()
         undone = self._store.answers.undo(annotator, body.event_id)
         # No other annotator gets the image before the caller has answered it again
-        self._store.leases.hold(annotator, undone.item)
+        self._store.leases.hold(annotator, [undone.item])
         [answer] = self._presenter.answers([undone])
         return answers.UndoneAnswer(
             answer=answer,

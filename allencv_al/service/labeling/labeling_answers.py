@@ -42,6 +42,8 @@ class GivenAnswer(BaseModel):
     seconds: float | None
     time: float
     in_force: bool
+    source: str = Field(description="`page`, `model` for an accepted prediction, or `review`.")
+    group: str | None = Field(description="The `client_id` of the page of images, if any.")
 
 
 class ClassAnswer(BaseModel):
@@ -142,6 +144,40 @@ class NextImagesAnswer(BaseModel):
     """Images to label; none where nothing is left for this annotator."""
 
     items: list[ImageAnswer]
+
+
+class GroupImagesAnswer(BaseModel):
+    """Images that belong together, leased to the caller; none where no such image is left."""
+
+    items: list[ImageAnswer]
+    by: Literal["class", "alike", "order"]
+    class_name: str | None = Field(description="The class that they are predicted to be of.")
+    kinds: list[Literal["class", "alike", "order"]] = Field(
+        description="The groups that this labeling allows by now."
+    )
+
+
+class RefusedImage(BaseModel):
+    """An image that got no label."""
+
+    item: str
+    file_name: str
+    reason: str
+
+
+class StoredGroup(BaseModel):
+    """The stored labels of a page; they are on the disk."""
+
+    stored: int
+    refused: list[RefusedImage]
+    progress: ProgressAnswer
+
+
+class UndoneGroup(BaseModel):
+    """The images of a page whose labels were undone, leased to the caller."""
+
+    items: list[ImageAnswer]
+    progress: ProgressAnswer
 
 
 class StoredAnswer(BaseModel):

@@ -10,6 +10,7 @@ MOST_ITEMS = 6  # a page loads a few images ahead; more would be leased in vain
 MOST_LISTED = 200
 MOST_DECIDED = 1_000  # one transaction, during which other annotators wait
 MOST_LABEL = 100_000  # characters: a thousand boxes
+MOST_GROUPED = 60  # images of one page: more are not seen at a glance
 MOST_NAME = 10_000  # characters of an image id
 
 ItemId = Annotated[str, Field(pattern=r"^i[1-9][0-9]{0,15}$", description="An image: i1, i2 ...")]
@@ -73,6 +74,75 @@ class AnswerRequest(_LabelingRequest):
         False,
         description="Refuse the answer (409) if this annotator has answered the image already.",
     )
+
+
+class DeniedClass(_LabelingRequest):
+    """A class that an image was taken out of."""
+
+    item: ItemId
+    class_name: str = Field(max_length=400)
+
+
+class GroupImagesRequest(_LabelingRequest):
+    """Asks for a page of images that belong together."""
+
+    count: int = Field(24, ge=1, le=MOST_GROUPED, description="Maximal number of images.")
+    by: Literal["class", "alike", "order"] | None = Field(
+        None,
+        description="`class`: the surest images of one class; `alike`: images that look alike; "
+        "`order`: those that come next. By default what promises the fewest odd ones.",
+    )
+    class_name: str | None = Field(
+        None, max_length=400, description="The predicted class, by default the surest one."
+    )
+    like: ItemId | None = Field(None, description="The image that the others are to be like.")
+    but: list[ItemId] = Field(
+        default_factory=list, max_length=MOST_DECIDED, description="Images to leave out."
+    )
+    denied: list[DeniedClass] = Field(
+        default_factory=list,
+        max_length=MOST_DECIDED,
+        description="Classes that images were taken out of: such an image comes up for other "
+        "classes, and for none after two.",
+    )
+    give_back: list[ItemId] = Field(
+        default_factory=list,
+        max_length=MOST_DECIDED,
+        description="Leased images that are not wanted any more.",
+    )
+
+
+class NamedImage(_LabelingRequest):
+    """An image with its name."""
+
+    item: ItemId
+    image: str | None = Field(
+        None,
+        max_length=MOST_NAME,
+        description="The `file_name` of the image; refused if `item` is another image (409).",
+    )
+
+
+class GroupAnswerRequest(_LabelingRequest):
+    """One label for a page of images; images that are answered already keep their answers."""
+
+    client_id: ClientId
+    items: list[NamedImage] = Field(min_length=1, max_length=MOST_GROUPED)
+    kind: DecisionKind
+    class_id: ClassId | None = Field(None, description="The class, if `kind` is `label`.")
+    seconds: float | None = Field(None, ge=0, le=86_400, description="Time spent on the page.")
+    labeling: LabelingId | None = Field(
+        None, description="The labeling of the images; refused by any other (409)."
+    )
+    annotator: str | None = Field(
+        None, max_length=64, description="The author; refused from other annotators (409)."
+    )
+
+
+class GroupUndoRequest(_LabelingRequest):
+    """Undoes the labels of one page."""
+
+    client_id: ClientId
 
 
 class UndoRequest(_LabelingRequest):

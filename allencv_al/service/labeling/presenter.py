@@ -204,6 +204,8 @@ def _given(
         seconds=answer.seconds,
         time=answer.time,
         in_force=answer.is_in_force,
+        source=answer.source,
+        group=answer.group,
     )
 
 

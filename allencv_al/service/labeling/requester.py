@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import flask
 
 from allencv_al.labels.sessions.labeling_store import LabelingStore
-from allencv_al.service.labeling.labeling_messages import AnswerRequest
+from allencv_al.service.labeling.labeling_messages import AnswerRequest, GroupAnswerRequest
 from allencv_al.service.labeling.presenter import number_of
 from allencv_al.service.web.app import current_identity
 from allencv_al.service.web.web_errors import WebError
@@ -67,7 +67,9 @@ def check_labeling(store: LabelingStore, id: str | None) -> None:
         )
 
 
-def check_is_meant(store: LabelingStore, body: AnswerRequest, annotator: str) -> None:
+def check_is_meant(
+    store: LabelingStore, body: AnswerRequest | GroupAnswerRequest, annotator: str
+) -> None:
     """Refuse an answer that is meant for another labeling, annotator or image.
 
     Raises:
@@ -81,12 +83,14 @@ def check_is_meant(store: LabelingStore, body: AnswerRequest, annotator: str) ->
             f"expected an answer of {annotator}, found one of {body.annotator}",
             field="annotator",
         )
-    if body.image is not None:
-        found = store.items.item(number_of(body.item)).id
-        if body.image != found:
+    for named in body.items if isinstance(body, GroupAnswerRequest) else [body]:
+        if named.image is None:
+            continue
+        found = store.items.item(number_of(named.item)).id
+        if named.image != found:
             raise WebError(
                 409,
                 "other_image",
-                f"{body.item} is the image {found} here, not {body.image}",
+                f"{named.item} is the image {found} here, not {named.image}",
                 field="image",
             )

@@ -9,6 +9,7 @@ from allencv_al.common.errors import DataError
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.labels.sessions.schema import MODEL
 
 
 def test_an_answer_is_what_comes_of_an_item(store: LabelingStore) -> None:
@@ -118,3 +119,59 @@ def test_a_repeated_undo_leaves_what_was_answered_since(store: LabelingStore) ->
     store.answers.undo("anna", first)
     assert agreed(store)[0] == ("label", "dog")
     assert [answer.class_id for answer in store.answers.in_force([1])[1]] == [DOG]
+
+
+LABELS: dict[int, tuple[LabelKind, int | None]] = dict.fromkeys(range(1, 5), (LABEL, CAT))
+
+
+def test_a_page_is_stored_once_and_undone_in_one_step(store: LabelingStore) -> None:
+    found = store.answers.add_group("anna", "the-page", LABELS, seconds=8.0)
+    assert [one.item for one in found.stored] == [1, 2, 3, 4] and found.refused == {}
+    assert {one.seconds for one in found.stored} == {2.0}
+    assert {one.group for one in store.answers.history("anna", None, 9)} == {"the-page"}
+    assert store.answers.add_group("anna", "the-page", LABELS, seconds=8.0) == found
+    assert [kind for kind, _ in agreed(store)] == ["label"] * 4 + ["skip"]
+    for _ in range(2):  # a repeated request
+        assert store.answers.undo_group("anna", "the-page") == [1, 2, 3, 4]
+    assert agreed(store) == [("skip", None)] * 5
+    assert len(store.answers.events()) == 8
+    with pytest.raises(LabelConflict, match="no such page of ben"):
+        store.answers.undo_group("ben", "the-page")
+
+
+def test_a_page_leaves_alone_what_others_or_another_window_answered(store: LabelingStore) -> None:
+    label(store, "ben", 2, DOG)
+    label(store, "anna", 3, DOG)
+    found = store.answers.add_group("anna", "the-page", LABELS)
+    assert [one.item for one in found.stored] == [1, 4]
+    assert "another annotator" in found.refused[2] and "another window" in found.refused[3]
+    assert [name for _, name in agreed(store)] == ["cat", "dog", "dog", "cat", None]
+    store.answers.undo_group("anna", "the-page")
+    assert [name for _, name in agreed(store)] == [None, "dog", "dog", None, None]
+
+
+def test_a_page_of_no_answer_is_refused_whole(store: LabelingStore) -> None:
+    with pytest.raises(LabelConflict, match="no class 9"):
+        store.answers.add_group("anna", "the-page", {1: (LABEL, 9), 2: (LABEL, 9)})
+    with pytest.raises(DataError):
+        store.answers.add_group("anna", "the-page", {1: (LABEL, CAT), 2: (LABEL, None)})
+    assert store.answers.events() == []
+
+
+def test_a_page_that_was_changed_since_is_not_undone(store: LabelingStore) -> None:
+    store.answers.add_group("anna", "the-page", LABELS)
+    label(store, "anna", 2, DOG)
+    with pytest.raises(LabelConflict, match="is not in force"):
+        store.answers.undo_group("anna", "the-page")
+    assert [name for _, name in agreed(store)] == ["cat", "dog", "cat", "cat", None]
+
+
+def test_an_accepted_prediction_and_an_answer_are_two_chains(store: LabelingStore) -> None:
+    store.answers.add_group("anna", "accepted", LABELS, source=MODEL)
+    assert {one.source for one in store.answers.in_force([1])[1]} == {"model"}
+    event = label(store, "anna", 1, DOG)
+    assert agreed(store)[0] == ("label", "dog")
+    store.answers.undo("anna", event)
+    assert agreed(store)[0] == ("label", "cat"), "what was accepted counts again"
+    store.answers.undo_group("anna", "accepted")
+    assert agreed(store)[0] == ("skip", None)

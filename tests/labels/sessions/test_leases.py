@@ -72,3 +72,35 @@ def test_a_promise_outlives_a_clock_that_is_set_back(store: LabelingStore, clock
         store.leases.extend("anna")
         assert next_numbers(store, "ben", 5) == []
         clock.now += 61
+
+
+def test_a_page_of_many_is_free_to_one(store: LabelingStore) -> None:
+    assert store.leases.free_items("anna") == [1, 2, 3, 4, 5]
+    taken = [item.item for item, _ in store.leases.take("anna", [5, 2, 9], 3)]
+    assert taken == [5, 2]
+    assert store.leases.free_items("ben") == [1, 3, 4]
+    assert store.leases.free_items("anna") == [1, 2, 3, 4, 5], "her own are free to her"
+    assert store.leases.take("ben", [5, 2], 2) == []
+    label(store, "ben", 3)
+    assert store.leases.free_items("anna") == [1, 2, 4, 5]
+    store.leases.take("anna", [], 1, give_back=[5])
+    assert store.leases.free_items("ben") == [1, 4, 5]
+
+
+def test_a_page_of_many_ends_with_its_time(store: LabelingStore, clock: Any) -> None:
+    store.leases.take("anna", [1, 2], 2)
+    clock.now += 121
+    assert store.leases.free_items("ben") == [1, 2, 3, 4, 5]
+
+
+def test_nobody_takes_the_rest_alone(store: LabelingStore) -> None:
+    next_numbers(store, "ben", 1)
+    assert len(store.leases.take("anna", [2, 3, 4, 5], 4)) == 2
+
+
+def test_a_closed_batch_has_no_page(make_store: MakeStore) -> None:
+    store = make_store(1)
+    label(store, "anna", 1)
+    store.finish(1)
+    assert store.leases.free_items("anna") == []
+    assert store.leases.take("anna", [1], 1) == []

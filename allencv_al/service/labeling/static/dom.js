@@ -41,3 +41,10 @@ export function showNotice(text) {
 export function count(number, one) {
   return `${number} ${one}${number === 1 ? "" : "s"}`;
 }
+
+/** Fill a selection list with pairs of value and name; keep the chosen value if it is still there. */
+export function options(id, pairs) {
+  const before = byId(id).value;
+  byId(id).replaceChildren(...pairs.map(([value, name]) => element("option", "", name, { value })));
+  if (pairs.some(([value]) => value === before)) byId(id).value = before;
+}

@@ -5,7 +5,7 @@ import { BOX_KEYS, BoxEditor } from "./boxes.js";
 import { parsed } from "./box_shapes.js";
 import { ClassPicker } from "./classes.js";
 import { announce, byId, count, element, showHint, showNotice } from "./dom.js";
-import { Outbox } from "./outbox.js";
+import { Outbox, imagesOf } from "./outbox.js";
 
 const AHEAD = 6;
 const GESTURE_MS = 250; // between the two clicks of a double click; labeling takes longer
@@ -23,6 +23,7 @@ export class Labeler extends EventTarget {
     this.queue = []; // images leased to this window; the first one is shown
     this.given = []; // answers that can be undone, the newest last
     this.clickedAt = -GESTURE_MS;
+    this.paged = []; // images that the page of many images shows
     this.answered = new Set(); // images that the server may still offer, from an earlier request
     this.skippedAgain = false;
     this.shown = null;
@@ -35,22 +36,24 @@ export class Labeler extends EventTarget {
     return this.queue[0] ?? null;
   }
 
+  /** Leave images to the page of many images, or none. */
+  leaveToPage(items) {
+    this.paged = items;
+    this.queue = this.queue.filter((item) => !items.includes(item.id));
+    this.#hold();
+  }
+
   /** Load earlier answers for undo, then the first image. */
   async start() {
     const { answers } = await get("history", { limit: 200 });
-    this.given = answers.reverse().map((answer) => ({
-      item: itemOf(answer),
-      eventId: answer.event_id,
-      kind: answer.kind,
-      className: answer.class_name,
-      text: answer.label,
-    }));
+    this.given = givenOf(answers.reverse());
     for (const answer of await this.outbox.adopt()) {
       if (answer.taken_back) continue;
-      this.answered.add(answer.item);
+      for (const item of imagesOf(answer)) this.answered.add(item);
       this.given.push({
         item: itemOf({ ...answer, file_name: answer.image }),
         answer,
+        ...(answer.items ? { group: answer.client_id, items: imagesOf(answer) } : {}),
         kind: answer.kind,
         text: answer.label,
         className: answer.said ?? this.picker.classes.find((one) => one.id === answer.class_id)?.name,
@@ -78,6 +81,13 @@ export class Labeler extends EventTarget {
   async lookAtSkipped() {
     this.skippedAgain = true;
     this.answered.clear();
+    await this.filling;
+    await this.fill();
+  }
+
+  /** Load the images anew: those that this annotator holds come first. */
+  async restartQueue() {
+    this.queue = [];
     await this.filling;
     await this.fill();
   }
@@ -121,6 +131,54 @@ export class Labeler extends EventTarget {
     this.fill();
   }
 
+  /** Give a page of images one answer. */
+  answerPage(items, kind, one, seconds) {
+    const answer = this.outbox.add({
+      client_id: newClientId(),
+      items: items.map((item) => ({ item: item.id, image: item.file_name })),
+      kind,
+      seconds: Math.min(86400, seconds),
+      ...(one ? { class_id: one.id } : {}),
+      image: count(items.length, "image"),
+      title: this.session.title,
+    });
+    for (const item of items) this.answered.add(item.id);
+    this.queue = this.queue.filter((item) => !this.answered.has(item.id));
+    const group = { group: answer.client_id, items: imagesOf(answer), images: items, answer, kind, className: one?.name };
+    this.given.push({ ...group, item: itemOf({ ...answer, file_name: answer.image }) });
+    this.#show();
+  }
+
+  /** Undo the last page of images; return them, or null if there is none. */
+  async undoPage() {
+    const last = this.given.findLast((one) => one.group);
+    if (!last) return null;
+    this.undoing = (this.undoing ?? Promise.resolve()).then(() => this.#undoPage(last));
+    return this.undoing;
+  }
+
+  async #undoPage(last) {
+    try {
+      const isUnsent = last.answer && await this.outbox.remove(last.group);
+      if (!this.given.includes(last)) return null; // it was refused meanwhile
+      if (!isUnsent) {
+        const { items, progress } = await post("bulk/undo", { client_id: last.group });
+        last.images = items;
+        this.tabs.tellUndone({ group: last.group, items: last.items });
+        this.#tell("progress", progress);
+      }
+      this.given = this.given.filter((other) => other !== last);
+      for (const item of last.items) this.answered.delete(item);
+      announce(`Undone: ${count(last.items.length, "image")}`);
+      this.#show();
+      return last;
+    } catch (error) {
+      showNotice(`Undo: ${error.message}`);
+      if (error.status === 409) this.given = this.given.filter((other) => other !== last);
+      return null;
+    }
+  }
+
   /** Undo the last answer and show its image again; repeated calls undo further answers. */
   undo() {
     this.undoing = (this.undoing ?? Promise.resolve()).then(() => this.#undo());
@@ -129,6 +187,10 @@ export class Labeler extends EventTarget {
 
   async #undo() {
     const last = this.given.at(-1);
+    if (last?.group) {
+      if (await this.#undoPage(last)) await this.restartQueue();
+      return;
+    }
     if (!last) {
       showHint("You have no answer to undo.");
       return;
@@ -140,7 +202,7 @@ export class Labeler extends EventTarget {
         // Another window may have sent it: sent again, it is stored once, and has its number
         last.eventId ??= (await Outbox.post(last.answer)).answer.event_id;
         const undone = await post("undo", { event_id: last.eventId });
-        this.tabs.tellUndone(last.eventId, last.item.id);
+        this.tabs.tellUndone({ eventId: last.eventId, items: [last.item.id] });
         this.#tell("progress", undone.progress);
         last.item = { ...last.item, ...undone.item };
       }
@@ -237,7 +299,7 @@ export class Labeler extends EventTarget {
   /** Announce the images of this window to other windows. */
   #hold() {
     const { labeling, annotator } = this.session;
-    this.tabs.hold(`${labeling} ${annotator}`, this.queue.map((item) => item.id));
+    this.tabs.hold(`${labeling} ${annotator}`, [...this.queue.map((item) => item.id), ...this.paged]);
   }
 
   #listen() {
@@ -256,7 +318,11 @@ export class Labeler extends EventTarget {
     });
     this.outbox.addEventListener("stored", ({ detail }) => {
       const of = this.given.find((one) => one.answer?.client_id === detail.clientId);
-      if (of) of.eventId = detail.answer.event_id;
+      if (of && detail.answer) of.eventId = detail.answer.event_id;
+      if (detail.refused?.length) {
+        const [{ file_name: name, reason }] = detail.refused;
+        showNotice(`${count(detail.refused.length, "image")} of the page got no label (${name}: ${reason}).`);
+      }
       this.#tell("progress", detail.progress);
     });
     this.outbox.addEventListener("refused", ({ detail }) => {
@@ -274,8 +340,8 @@ export class Labeler extends EventTarget {
       this.fill();
     });
     this.tabs.addEventListener("undone", ({ detail }) => {
-      this.given = this.given.filter((one) => one.eventId !== detail.eventId);
-      this.answered.delete(detail.item);
+      this.given = this.given.filter((one) => (detail.group ? one.group !== detail.group : one.eventId !== detail.eventId));
+      for (const item of detail.items) this.answered.delete(item);
       this.#show();
     });
   }
@@ -288,7 +354,7 @@ export class Labeler extends EventTarget {
   async #fill() {
     if (this.queue.length < AHEAD) {
       try {
-        const but = this.tabs.held().slice(0, MOST_ELSEWHERE);
+        const but = [...this.paged, ...this.tabs.held()].slice(0, MOST_ELSEWHERE);
         const { items } = await post("next", { count: AHEAD, skipped: this.skippedAgain, but });
         const known = new Set(this.queue.map((item) => item.id));
         const fresh = items.filter((item) => !known.has(item.id) && !this.answered.has(item.id));
@@ -347,6 +413,27 @@ function duration(seconds) {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds / 10)) * 10} seconds`;
   if (seconds < 5400) return count(Math.round(seconds / 60), "minute");
   return `${(seconds / 3600).toFixed(1)} hours`;
+}
+
+/** Return what can be undone, from stored answers: those of one page are one. */
+function givenOf(answers) {
+  const given = [];
+  const pages = new Map();
+  for (const answer of answers) {
+    const one = { item: itemOf(answer), eventId: answer.event_id, kind: answer.kind, className: answer.class_name, text: answer.label };
+    const page = answer.group ? pages.get(answer.group) : null;
+    if (page) {
+      page.items.push(answer.item);
+      page.item = { ...page.item, file_name: count(page.items.length, "image") };
+    } else {
+      if (answer.group) {
+        Object.assign(one, { group: answer.group, items: [answer.item] });
+        pages.set(answer.group, one);
+      }
+      given.push(one);
+    }
+  }
+  return given;
 }
 
 function itemOf(answer) {

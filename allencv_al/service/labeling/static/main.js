@@ -5,6 +5,7 @@ import { annotatorName, get, setAnnotatorName, setLabeling } from "./api.js";
 import { button, byId, count, element, showHint, showNotice } from "./dom.js";
 import { showEnd, standingOf, whereLabelsAre } from "./end.js";
 import { meanings, nameOf } from "./keys.js";
+import { Bulk } from "./bulk.js";
 import { Labeler, paceText, whoLabels } from "./labeler.js";
 import { Outbox } from "./outbox.js";
 import { Review } from "./review.js";
@@ -17,18 +18,21 @@ const SLOWEST_MS = 60000;
 const MOST_FAILURES = 14; // about ten minutes; after that the annotator retries by a button
 const LAST_POLLS = 5; // after the end of a loop, while it writes its files
 const REPEATED = ["+", "=", "-", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]; // by a key that is held
-const VIEWS = { l: "label", r: "review", c: "team" };
+const VIEWS = { l: "label", b: "bulk", r: "review", c: "team" };
 const KEYS = [
   ["1 … 9", "Choose a class"], ["/", "Find a class, if there are many"], ["s", "Skip: another annotator, or later"],
   ["u", "Not sure"], ["x", "Unreadable"], ["z", "Undo the last answer, then the one before …"],
   ["g", "Show the model's guess"], ["+  −  0", "Zoom in, zoom out, fit"], ["arrows", "Move the enlarged image"],
-  ["v", "In the review: the image in full"], ["l  r  c", "Label, review, classes and people"], ["?", "These keys"],
+  ["space", "In a page of many images: take one out, or put it back"], ["n", "Another page of images"],
+  ["m", "A page of images like the marked one"], ["v", "The marked image in full"],
+  ["l  b  r  c", "Label, many at once, review, classes and people"], ["?", "These keys"],
 ];
 
 const tabs = new Tabs();
 const outbox = new Outbox(tabs);
 const stage = new Stage();
 const labeler = new Labeler(stage, outbox, tabs);
+const bulk = new Bulk(labeler, outbox, tabs);
 const review = new Review(showProgress);
 const team = new Team(refresh);
 let session = null;
@@ -60,6 +64,7 @@ async function refresh() {
   byId("who").textContent = whoLabels(session);
   byId("who").disabled = !session.needs_name && !annotatorName();
   labeler.setSession(session);
+  bulk.setSession(session);
   review.setSession(session);
   showOutbox();
   showProgress(session.progress);
@@ -81,6 +86,7 @@ function showProgress(progress) {
   const round = session?.batch.round ?? null;
   byId("counts").textContent = `${round === null ? "" : `Round ${round}: `}${shown.done} of ${shown.total}`;
   byId("pace").textContent = paceText(shown);
+  byId("bulk-counts").textContent = `${shown.done} of ${shown.total} labeled`;
   const standing = standingOf(session?.loop);
   if (byId("standing").textContent !== standing) byId("standing").textContent = standing;
   byId("standing").hidden = standing === "";
@@ -109,15 +115,15 @@ function showElsewhere() {
   if (byId("elsewhere").dataset.key === key) return;
   byId("elsewhere").dataset.key = key;
   byId("elsewhere").hidden = groups.length === 0;
-  byId("elsewhere").replaceChildren(...groups.map(({ title, annotator, isHere, ids }) => {
-    const number = `${count(ids.length, "label")} of ${annotator}`;
-    const isOne = ids.length === 1;
+  byId("elsewhere").replaceChildren(...groups.map(({ title, annotator, isHere, ids, count: labels }) => {
+    const number = `${count(labels, "label")} of ${annotator}`;
+    const isOne = labels === 1;
     const sent = isHere ? `when ${annotator} labels here again` : `when this address serves it again and ${annotator} labels`;
     const text = `${number} in the labeling "${title}" ${isOne ? "has" : "have"} not been sent. ${isOne ? "It is" : "They are"} kept in this browser, and sent ${sent}.`;
     const remove = button("Delete", () => {
       if (remove.dataset.sure) outbox.forget(ids);
       remove.dataset.sure = "yes";
-      remove.textContent = `Really delete ${count(ids.length, "label")}`;
+      remove.textContent = `Really delete ${count(labels, "label")}`;
     }, "quiet");
     return element("li", "", [element("span", "", text), remove]);
   }));
@@ -132,6 +138,7 @@ function showView() {
   const isEnd = view === "label" && !labeler.current && isStarted;
   byId("view-label").hidden = view !== "label" || isEnd;
   byId("view-end").hidden = !isEnd;
+  byId("view-bulk").hidden = view !== "bulk";
   byId("view-review").hidden = view !== "review";
   byId("view-team").hidden = view !== "team";
   for (const tab of byId("tabs").children) {
@@ -159,6 +166,8 @@ async function open(name, isBack = false) {
     await review.load();
   }
   if (name === "team" && session) await team.load(await refresh());
+  if (name === "bulk") await bulk.open();
+  else bulk.leave();
   if (name === "label") await labeler.fill();
 }
 
@@ -240,6 +249,7 @@ function act(key, event) {
   if (key === "?") byId("help-dialog").showModal();
   else if (VIEWS[key]) open(VIEWS[key]);
   else if (view === "label") return labeler.key(key, event);
+  else if (view === "bulk") return bulk.key(key);
   else if (view === "review") return review.key1(key);
   else return false;
   return true;
@@ -247,7 +257,8 @@ function act(key, event) {
 
 /** Return why a key had no effect. */
 function reasonOf(keys, event) {
-  const found = keys.map((key) => (view === "label" ? labeler.reason(key) : view === "review" ? review.reason(key) : "")).find(Boolean);
+  const shown = { label: labeler, bulk, review }[view];
+  const found = keys.map((key) => shown?.reason(key) ?? "").find(Boolean);
   return found ?? `${nameOf(event)} does nothing here. ? shows the keys.`;
 }
 

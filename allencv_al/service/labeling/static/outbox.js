@@ -11,7 +11,8 @@ const PREFIX = "allencv-al-answer:";
 const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15000, 30000, 60000];
 const FLUSH_MS = 1000;
 const ELSEWHERE = ["other_labeling", "other_annotator", "other_image"];
-const SENT = ["client_id", "item", "kind", "class_id", "label", "seconds", "labeling", "annotator", "image", "is_first"];
+const SENT = ["client_id", "item", "items", "kind", "class_id", "label", "seconds", "labeling", "annotator", "image", "is_first"];
+const SENT_OF_PAGE = SENT.filter((key) => !["item", "image", "is_first", "label"].includes(key)); // one label for many images
 
 export class Outbox extends EventTarget {
   constructor(tabs) {
@@ -34,17 +35,19 @@ export class Outbox extends EventTarget {
 
   /** How many labels wait. */
   get count() {
-    return this.waiting.filter((answer) => !answer.taken_back).length;
+    return this.waiting.filter((answer) => !answer.taken_back).reduce((sum, answer) => sum + imagesOf(answer).length, 0);
   }
 
   /** The unsent answers of other labelings and other annotators, by both. */
   elsewhere() {
     const groups = new Map();
-    for (const { title, labeling, annotator, client_id: id } of kept()) {
-      if (!this.#isOurs({ labeling, annotator, client_id: id })) {
+    for (const answer of kept()) {
+      const { title, labeling, annotator, client_id: id } = answer;
+      if (!this.#isOurs(answer)) {
         const key = JSON.stringify([labeling, annotator]);
-        const group = groups.get(key) ?? { title, annotator, isHere: labeling === this.labeling, ids: [] };
+        const group = groups.get(key) ?? { title, annotator, isHere: labeling === this.labeling, ids: [], count: 0 };
         group.ids.push(id);
+        group.count += imagesOf(answer).length;
         groups.set(key, group);
       }
     }
@@ -117,7 +120,8 @@ export class Outbox extends EventTarget {
 
   /** Send an answer and return the response; a repeated answer is stored once. */
   static post(answer) {
-    return post("answers", Object.fromEntries(SENT.filter((key) => answer[key] !== undefined).map((key) => [key, answer[key]])));
+    const [path, keys] = answer.items ? ["bulk/answers", SENT_OF_PAGE] : ["answers", SENT];
+    return post(path, Object.fromEntries(keys.filter((key) => answer[key] !== undefined).map((key) => [key, answer[key]])));
   }
 
   async #send() {
@@ -148,7 +152,9 @@ export class Outbox extends EventTarget {
     const stored = await Outbox.post(answer);
     if (!answer.taken_back) return stored;
     try {
-      const { progress } = await post("undo", { event_id: stored.answer.event_id });
+      const { progress } = answer.items
+        ? await post("bulk/undo", { client_id: answer.client_id })
+        : await post("undo", { event_id: stored.answer.event_id });
       return { ...stored, progress };
     } catch (error) {
       if (error.status !== 409) throw error;
@@ -198,7 +204,7 @@ export class Outbox extends EventTarget {
       this.waiting = this.waiting.filter((answer) => PREFIX + answer.client_id !== key || this.sending === answer.client_id);
     } else {
       const answer = parsed(newValue);
-      if (answer && this.#isOurs(answer)) this.#tell("answered", answer.item);
+      if (answer && this.#isOurs(answer)) for (const item of imagesOf(answer)) this.#tell("answered", item);
     }
     this.#tell("change");
   }
@@ -214,6 +220,11 @@ export class Outbox extends EventTarget {
   #tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/** Return the ids of the images that an answer is about. */
+export function imagesOf(answer) {
+  return answer.items ? answer.items.map((one) => one.item) : [answer.item];
 }
 
 /** Return all answers that this browser keeps, the oldest first. */

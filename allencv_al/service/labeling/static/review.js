@@ -1,11 +1,11 @@
 // The grid of labeled images, to find mistakes and correct several at once.
 
-import { get, imageError, newClientId, post } from "./api.js";
-import { announce, byId, button, count, element, showHint, showNotice } from "./dom.js";
+import { get, newClientId, post } from "./api.js";
+import { announce, byId, button, count, element, options, showHint, showNotice } from "./dom.js";
 import { meanings } from "./keys.js";
+import { look, lookButton, moveFocus, thumbnail } from "./tiles.js";
 
 const MANY_CLASSES = 9; // buttons; more are a list
-const MOST_ATTEMPTS = 5;
 const KINDS = { unsure: "Not sure", unreadable: "Unreadable" };
 
 export class Review {
@@ -165,12 +165,8 @@ export class Review {
     } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
       for (const one of this.items) this.selected.add(one.item.id);
       this.#drawSelection();
-    } else {
-      const top = tiles[0].offsetTop;
-      const columns = tiles.filter((tile) => tile.offsetTop === top).length;
-      const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
-      if (step === undefined) return;
-      tiles[Math.min(tiles.length - 1, Math.max(0, place + step))].focus();
+    } else if (!moveFocus(tiles, place, event.key)) {
+      return;
     }
     event.preventDefault();
     event.stopPropagation();
@@ -196,8 +192,7 @@ export class Review {
       { "aria-pressed": "false", title: one.item.file_name },
     );
     tile.dataset.item = one.item.id;
-    const larger = button("+", () => look(one.item), "tile-look", { "aria-label": `Enlarge ${one.item.file_name}`, title: "In full (v)" });
-    return element("li", "", [tile, larger]);
+    return element("li", "", [tile, lookButton(one.item)]);
   }
 
   #drawSelection() {
@@ -218,39 +213,4 @@ export class Review {
     const given = (one?.answers ?? []).filter(({ kind }) => kind === "label");
     byId("decide-classes").replaceChildren(...given.map(({ annotator, class_id: id, class_name: name }) => button([`${annotator}: ${name}`], () => this.#decide("label", { id, name }))));
   }
-}
-
-/** Return a thumbnail that reports errors, and retries while the server is busy. */
-function thumbnail(url) {
-  const picture = element("img", "", [], { src: url, alt: "", loading: "lazy" });
-  let attempt = 0;
-  picture.addEventListener("error", async () => {
-    const error = await imageError(url);
-    attempt += 1;
-    if (error !== null && !error.isTemporary) picture.replaceWith(element("span", "tile-problem soft", `Cannot be shown: ${error.message}`));
-    else if (attempt <= MOST_ATTEMPTS) setTimeout(() => { picture.src = `${url}-${attempt}`; }, 1000 * attempt);
-  });
-  return picture;
-}
-
-byId("look-image").addEventListener("error", async () => {
-  const url = byId("look-image").getAttribute("src");
-  const error = url ? await imageError(url) : null;
-  if (error && byId("look-image").getAttribute("src") === url) byId("look-problem").textContent = `This image cannot be shown: ${error.message}.`;
-});
-
-/** Show an image in full. */
-function look(item) {
-  byId("look-name").textContent = item.file_name;
-  byId("look-image").alt = `Image: ${item.file_name}`;
-  if (!byId("look-image").src.endsWith(item.image_url)) byId("look-image").removeAttribute("src");
-  byId("look-image").src = item.image_url;
-  byId("look-problem").textContent = "";
-  byId("look-dialog").showModal();
-}
-
-function options(id, pairs) {
-  const before = byId(id).value;
-  byId(id).replaceChildren(...pairs.map(([value, name]) => element("option", "", name, { value })));
-  if (pairs.some(([value]) => value === before)) byId(id).value = before;
 }

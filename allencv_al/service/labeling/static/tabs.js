@@ -37,8 +37,8 @@ export class Tabs extends EventTarget {
   }
 
   /** Announce to other windows that an answer was undone here. */
-  tellUndone(eventId, item) {
-    this.#say({ kind: "undone", owner: this.state.owner, eventId, item });
+  tellUndone(undone) {
+    this.#say({ kind: "undone", owner: this.state.owner, ...undone });
   }
 
   #say(message) {

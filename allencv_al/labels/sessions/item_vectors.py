@@ -1,0 +1,151 @@
+"""`VectorStore`: a short vector for each image of a labeling, so that like images are found."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allencv_al.labels.database import Database
+
+# Groups of 24 nearest neighbors were as pure with 64 axes as with 1,280 (docs/results/bulk.md)
+_MOST_AXES = 64
+_MOST_FITTED = 5_000  # images that the axes are computed from
+
+# Not part of the schema: files of older versions lack the tables, and older versions ignore them
+_CREATE = (
+    "CREATE TABLE IF NOT EXISTS vector_space (one INTEGER PRIMARY KEY CHECK (one = 1), "
+    "model TEXT NOT NULL, width INTEGER NOT NULL, mean BLOB NOT NULL, axes BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS vector (item INTEGER PRIMARY KEY REFERENCES item (item), "
+    "value BLOB NOT NULL)",
+)
+_EXISTS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'vector'"
+
+
+@dataclass(frozen=True)
+class ItemVectors:
+    """Vectors of items; the product of two is their cosine.
+
+    Args:
+        items: Numbers of the items, ascending, int64 `[N]`.
+        values: float32 `[N, D]`, of length 1.
+    """
+
+    items: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+_NONE = ItemVectors(np.empty(0, np.int64), np.empty((0, 1), np.float32))
+
+
+class VectorStore:
+    """Embeddings of images on their principal axes, in half precision: 128 bytes an image.
+
+    Args:
+        database: Of the labeling.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: tuple[object, ...] = ()
+        self._loaded = _NONE
+
+    def missing(self, model: str) -> list[str]:
+        """Return the ids of the images that have no vector of a model, in the order of asking."""
+        is_here = self._is_here() and self._model() == model
+        without = "WHERE item NOT IN (SELECT item FROM vector)" if is_here else ""
+        return [
+            id
+            for (id,) in self._database.rows(f"SELECT id FROM item {without} ORDER BY batch, rank")  # noqa: S608
+        ]
+
+    def add(self, model: str, ids: Sequence[str], embeddings: NDArray[np.float32]) -> None:
+        """Store vectors of images; those of another model are deleted.
+
+        The axes are those of the first call for a model. Ids that are no images of this labeling
+        are left out.
+
+        Args:
+            model: A fingerprint of the model.
+            ids: The images.
+            embeddings: `[N, D]`.
+        """
+        if not len(ids):
+            return
+        with self._database.transaction() as connection:
+            for statement in _CREATE:
+                connection.execute(statement)
+            mean, axes = self._space(connection, model, embeddings)
+            vectors = unit_rows(((embeddings - mean) @ axes).astype(np.float32)).astype(np.float16)
+            numbers = dict(connection.execute("SELECT id, item FROM item"))
+            connection.executemany(
+                "INSERT OR REPLACE INTO vector VALUES (?, ?)",
+                (
+                    (numbers[id], vector.tobytes())
+                    for id, vector in zip(ids, vectors, strict=True)
+                    if id in numbers
+                ),
+            )
+
+    def load(self) -> ItemVectors:
+        """Return all vectors; from memory if none came since the last call."""
+        if not self._is_here():
+            return _NONE
+        [seen] = self._database.rows(
+            "SELECT count(*), max(item), (SELECT model FROM vector_space) FROM vector"
+        )
+        if seen != self._seen:
+            rows = self._database.rows("SELECT item, value FROM vector ORDER BY item")
+            self._loaded = _NONE if not rows else _vectors(rows)
+            self._seen = seen
+        return self._loaded
+
+    def _is_here(self) -> bool:
+        return bool(self._database.rows(_EXISTS))
+
+    def _model(self) -> str | None:
+        rows = self._database.rows("SELECT model FROM vector_space")
+        return str(rows[0][0]) if rows else None
+
+    def _space(
+        self, connection: sqlite3.Connection, model: str, embeddings: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return mean and axes of a model; make them from embeddings if there are none yet."""
+        width = embeddings.shape[1]
+        row = connection.execute("SELECT model, width, mean, axes FROM vector_space").fetchone()
+        if row is not None and row[:2] == (model, width):
+            mean, axes = (np.frombuffer(part, np.float32) for part in row[2:])
+            return mean, axes.reshape(width, -1)
+        mean, axes = _principal_axes(embeddings[:_MOST_FITTED])
+        connection.execute("DELETE FROM vector")
+        connection.execute(
+            "INSERT OR REPLACE INTO vector_space VALUES (1, ?, ?, ?, ?)",
+            (model, width, mean.tobytes(), axes.tobytes()),
+        )
+        return mean, axes
+
+
+def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows divided by their lengths; a row of zeros stays one."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def _principal_axes(
+    embeddings: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    mean = embeddings.mean(axis=0)
+    _, _, axes = np.linalg.svd(embeddings - mean, full_matrices=False)
+    return mean.astype(np.float32), np.ascontiguousarray(axes[:_MOST_AXES].T, np.float32)
+
+
+def _vectors(rows: Iterable[tuple[int, bytes]]) -> ItemVectors:
+    items, values = zip(*rows, strict=True)
+    matrix = np.frombuffer(b"".join(values), np.float16).reshape(len(items), -1)
+    return ItemVectors(np.array(items, np.int64), matrix.astype(np.float32))

@@ -1,0 +1,87 @@
+"""Routes of the bulk view: pages of images that get one label."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.labeling_store import LabelingStore
+from allencv_al.selection.page_groups import GroupRequest, PageGroups
+from allencv_al.service.labeling import labeling_answers as answers
+from allencv_al.service.labeling import labeling_messages as messages
+from allencv_al.service.labeling.presenter import Presenter, number_of, optional_number
+from allencv_al.service.labeling.requester import check_is_meant, current_annotator
+from allencv_al.service.web.app import WebApp
+
+
+class GroupRoutes:
+    """The routes that hand out a page of images, label it, and undo that in one step.
+
+    Args:
+        store: The labeling.
+        presenter: Of the labeling.
+    """
+
+    def __init__(self, store: LabelingStore, presenter: Presenter) -> None:
+        self._store = store
+        self._presenter = presenter
+        self._groups = PageGroups(store)
+
+    def add(self, app: WebApp) -> None:
+        """Add the routes to the application."""
+        app.operation("POST", "/api/bulk/next")(self.next_group)
+        app.operation("POST", "/api/bulk/answers", responses=(409, 507))(self.answer)
+        app.operation("POST", "/api/bulk/undo", responses=(409,))(self.undo)
+
+    def next_group(self, body: messages.GroupImagesRequest) -> answers.GroupImagesAnswer:
+        """A page of images that belong together, leased to the caller."""
+        denied = defaultdict(set)
+        for one in body.denied:
+            denied[number_of(one.item)].add(one.class_name)
+        request = GroupRequest(
+            body.count,
+            body.by,
+            body.class_name,
+            optional_number(body.like),
+            but=[number_of(item) for item in body.but],
+            denied=denied,
+            give_back=[number_of(item) for item in body.give_back],
+        )
+        found = self._groups.group(current_annotator(), request)
+        return answers.GroupImagesAnswer(
+            items=[self._presenter.image(item, expires) for item, expires in found.items],
+            by=found.by,
+            class_name=found.class_name,
+            kinds=self._groups.kinds(),
+        )
+
+    def answer(self, body: messages.GroupAnswerRequest) -> answers.StoredGroup:
+        """Store one label for a page of images; all are on the disk when this responds."""
+        annotator = current_annotator()
+        check_is_meant(self._store, body, annotator)
+        label = LabelKind(body.kind), optional_number(body.class_id)
+        labels = {number_of(named.item): label for named in body.items}
+        found = self._store.answers.add_group(annotator, body.client_id, labels, body.seconds)
+        return answers.StoredGroup(
+            stored=len(found.stored),
+            refused=[
+                answers.RefusedImage(
+                    item=f"i{number}", file_name=self._store.items.item(number).id, reason=reason
+                )
+                for number, reason in found.refused.items()
+            ],
+            progress=self._progress(annotator),
+        )
+
+    def undo(self, body: messages.GroupUndoRequest) -> answers.UndoneGroup:
+        """Undo the labels of one page, and return its images."""
+        annotator = current_annotator()
+        items = self._store.answers.undo_group(annotator, body.client_id)
+        self._store.leases.hold(annotator, items)
+        return answers.UndoneGroup(
+            items=[self._presenter.image(self._store.items.item(number)) for number in items],
+            progress=self._progress(annotator),
+        )
+
+    def _progress(self, annotator: str) -> answers.ProgressAnswer:
+        return self._presenter.progress(self._store.items.batch(), annotator)

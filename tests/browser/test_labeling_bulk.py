@@ -1,0 +1,166 @@
+"""Many images at once: a page of images gets one class, and the odd ones are taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from fixtures.labeling_pages import Labeling, enter
+
+from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.answers import NewAnswer
+
+with suppress(ImportError):  # the fixture `browser` says so
+    from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+MakeLabeling = Callable[..., Labeling]
+pytestmark = pytest.mark.slow
+
+
+def with_vectors(labeling: Labeling, dogs: int) -> Labeling:
+    """Give the labeling two heaps of images: the last ones are dogs."""
+    ids = list(labeling.store.items.numbers())
+    heaps = np.zeros((len(ids), 8), np.float32)
+    heaps[:, 0], heaps[-dogs:, 0] = 1, -1
+    noise = np.random.default_rng(0).normal(0, 0.05, heaps.shape).astype(np.float32)
+    labeling.store.vectors.add("made", ids, heaps + noise)
+    return labeling
+
+
+def open_bulk(page: Page, labeling: Labeling, name: str = "Anna") -> None:
+    enter(page, labeling, name)
+    page.keyboard.press("b")
+    expect(page.locator("#bulk-grid .tile").first).to_be_visible()
+
+
+def shown(page: Page) -> list[str]:
+    tiles = page.locator("#bulk-grid .tile")
+    return [tiles.nth(place).get_attribute("title") or "" for place in range(tiles.count())]
+
+
+def test_one_key_labels_the_page_and_one_undoes_it(page: Page, make_labeling: MakeLabeling) -> None:
+    labeling = make_labeling(30)
+    open_bulk(page, labeling)
+    names = shown(page)
+    assert len(names) == 24 and len(set(names)) == 24
+    page.locator("#bulk-grid .tile").nth(2).click()
+    page.locator("#bulk-grid .tile").nth(5).click()
+    page.locator("#bulk-grid .tile").nth(5).click()  # back
+    expect(page.locator("#bulk-title")).to_contain_text("1 taken out, 23 left")
+    page.keyboard.press("1")
+    expected = {name: "cat" for place, name in enumerate(names) if place != 2}
+    assert labeling.wait(23) == expected
+    groups = {event.client_key.rpartition(":")[0] for event in labeling.store.answers.events()}
+    assert len(groups) == 1
+    page.keyboard.press("z")
+    expect(page.locator("#bulk-title")).to_contain_text("without a label again")
+    assert sorted(shown(page)) == sorted(expected)
+    assert labeling.said() == {}
+
+
+def test_keys_alone_take_out_and_label(page: Page, make_labeling: MakeLabeling) -> None:
+    labeling = make_labeling(12)
+    open_bulk(page, labeling)
+    names = shown(page)
+    page.locator("#bulk-grid .tile").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(page.locator("#bulk-grid .tile[aria-pressed=true]")).to_have_attribute("title", names[1])
+    page.keyboard.press("v")
+    expect(page.locator("#look-dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    assert names[1] not in labeling.wait(len(names) - 1)
+    # the one that was taken out waits in the view of one image
+    page.keyboard.press("l")
+    expect(page.locator("#file-name")).not_to_be_empty()
+    left = {page.locator("#file-name").inner_text()}
+    assert not left & labeling.said().keys()
+    page.keyboard.press("z")  # in that view, too, the page is one step
+    expect(page.locator("#counts")).to_have_text("0 of 12")
+    assert labeling.said() == {}
+
+
+def test_images_that_are_alike_come_together(page: Page, make_labeling: MakeLabeling) -> None:
+    labeling = with_vectors(make_labeling(60), dogs=30)
+    open_bulk(page, labeling)
+    expect(page.locator("#bulk-title")).to_contain_text("surest to be cat")  # of the model
+    page.select_option("#bulk-by", "alike")
+    expect(page.locator("#bulk-title")).to_contain_text("alike")
+    heaps = [int(name[:2]) >= 30 for name in shown(page)]
+    assert len(set(heaps)) == 1
+    dog = page.locator("#bulk-grid .tile").last
+    name = dog.get_attribute("title") or ""
+    dog.focus()
+    page.keyboard.press("m")
+    expect(page.locator("#bulk-title")).to_contain_text(f"like {name}")
+    assert shown(page)[0] == name
+    assert {int(other[:2]) >= 30 for other in shown(page)} == set(heaps)
+
+
+def test_two_people_get_different_pages_and_overwrite_nothing(
+    new_page: Any, make_labeling: MakeLabeling
+) -> None:
+    labeling = make_labeling(60)
+    anna, ben = new_page(), new_page()
+    open_bulk(anna, labeling, "Anna")
+    open_bulk(ben, labeling, "Ben")
+    assert not set(shown(anna)) & set(shown(ben))
+    late = shown(anna)[3]
+    item = labeling.store.items.numbers()[late]
+    labeling.store.answers.add(NewAnswer("Carl", "carls-key", item, LabelKind.LABEL, 2))
+    count = len(shown(anna))
+    anna.keyboard.press("1")
+    said = labeling.wait(count)
+    assert said[late] == "dog" and list(said.values()).count("cat") == count - 1
+    expect(anna.locator("#notice-text")).to_contain_text(late)
+
+
+def test_a_page_outlives_a_lost_server_and_a_reload(
+    new_page: Any, make_labeling: MakeLabeling
+) -> None:
+    labeling = make_labeling(40)
+    new_page.allowed += ["Failed to load resource"]
+    page = new_page()
+    open_bulk(page, labeling)
+    page.wait_for_load_state("networkidle")
+    labeling.stop()
+    page.keyboard.press("1")
+    page.wait_for_selector("#outbox", state="attached")
+    page.wait_for_timeout(300)
+    kept = page.evaluate("Object.keys(localStorage).filter((key) => key.includes('answer')).length")
+    assert kept == 1
+    labeling.start()
+    page.reload()
+    assert set(labeling.wait(24).values()) == {"cat"}
+    assert len(labeling.store.answers.events()) == 24
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1280, 8), (390, 3)])
+def test_it_fits_and_reads_aloud(
+    width: int,
+    columns: int,
+    new_page: Any,
+    make_labeling: MakeLabeling,
+    assert_accessible: Callable[[Page], None],
+) -> None:
+    labeling = make_labeling(30)
+    page = new_page(width, 800, has_touch=width < 500)
+    open_bulk(page, labeling)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    tops = page.evaluate(
+        "[...document.querySelectorAll('#bulk-grid li')].map((one) => one.offsetTop)"
+    )
+    assert tops.count(tops[0]) >= columns
+    if width < 500:
+        page.locator("#bulk-grid .tile").first.tap()
+    else:
+        page.locator("#bulk-grid .tile").first.click()
+    expect(page.locator("#bulk-title")).to_contain_text("1 taken out")
+    assert_accessible(page)

@@ -1,0 +1,87 @@
+"""The routes of a page of many images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fixtures.labeling_client import ANNA, BEN, answer
+from flask.testing import FlaskClient
+
+from allencv_al.labels.sessions.labeling_store import LabelingStore
+
+PAGE = {
+    "client_id": "a-page-id",
+    "items": [{"item": "i1", "image": "turned.jpg"}, {"item": "i3"}, {"item": "i4"}],
+    "kind": "label",
+    "class_id": "c2",
+}
+
+
+def post(client: FlaskClient, path: str, who: Any = None, **body: Any) -> Any:
+    return client.post(f"/api/bulk/{path}", json=body, headers=who or ANNA)
+
+
+def test_a_page_goes_in_and_is_undone(client: FlaskClient, store: LabelingStore) -> None:
+    found = post(client, "next", count=3).json
+    assert (found["by"], found["class_name"]) == ("class", "dog"), "what the model says of most"
+    assert len(found["items"]) == 3 and found["kinds"] == ["class", "order"]
+    other = post(client, "next", BEN, count=3).json
+    assert not {one["id"] for one in found["items"]} & {one["id"] for one in other["items"]}
+    for _ in range(2):
+        stored = post(client, "answers", **PAGE)
+        assert stored.status_code == 200 and stored.json["stored"] == 3
+    assert stored.json["progress"]["done"] == 3 and len(store.answers.events()) == 3
+    history = client.get("/api/history", headers=ANNA).json["answers"]
+    assert {(one["group"], one["source"]) for one in history} == {("a-page-id", "page")}
+    assert post(client, "undo", BEN, client_id="a-page-id").status_code == 409
+    undone = post(client, "undo", client_id="a-page-id").json
+    assert [one["id"] for one in undone["items"]] == ["i1", "i3", "i4"]
+    assert undone["progress"]["done"] == 0
+
+
+def test_an_image_that_is_labeled_meanwhile_is_named(client: FlaskClient) -> None:
+    client.post(
+        "/api/answers",
+        json={"client_id": "bens-id-1", "item": "i3", "kind": "label", "class_id": "c1"},
+        headers=BEN,
+    )
+    found = post(client, "answers", **PAGE).json
+    assert found["stored"] == 2
+    [refused] = found["refused"]
+    assert (refused["item"], refused["file_name"]) == ("i3", "large.jpg")
+    assert "another annotator" in refused["reason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"items": []}, 422),
+        ({"items": [{"item": "i1", "image": "another.jpg"}]}, 409),
+        ({"items": [{"item": "i99"}]}, 409),
+        ({"items": [{"item": f"i{number}"} for number in range(1, 70)]}, 422),
+        ({"kind": "skip", "class_id": None}, 422),
+        ({"class_id": None}, 422),
+        ({"class_id": "c9"}, 409),
+        ({"client_id": "short"}, 422),
+        ({"labeling": "0" * 32}, 409),
+        ({"annotator": "Ben"}, 409),
+        ({"extra": 1}, 422),
+    ],
+    ids=repr,
+)
+def test_a_page_that_is_none_is_refused(
+    changes: dict[str, Any], status: int, client: FlaskClient, store: LabelingStore
+) -> None:
+    assert post(client, "answers", **{**PAGE, **changes}).status_code == status
+    assert store.answers.events() == []
+
+
+def test_an_answer_of_one_image_keeps_its_own_undo(client: FlaskClient) -> None:
+    answer(client)
+    found = post(client, "answers", **PAGE).json
+    assert [one["item"] for one in found["refused"]] == ["i1"]
+    assert "another window" in found["refused"][0]["reason"]
+    post(client, "undo", client_id="a-page-id")
+    [said] = client.get("/api/history", headers=ANNA).json["answers"]
+    assert (said["item"], said["group"]) == ("i1", None)
