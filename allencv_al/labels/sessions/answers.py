@@ -67,8 +67,8 @@ class Answer:
         source: `page`, `model` or `review`.
         seconds: Time spent on the decision.
         time: Time of storage, in seconds since 1970.
-        group: What the answers of one page of images have in common, by which all of them are
-            undone; None for an answer about one image.
+        group: The key that the answers of one page of images share, by which all are undone; None
+            for an answer about one image.
         is_in_force: Whether it still counts.
     """
 

@@ -93,7 +93,7 @@ def test_a_page_of_many_ends_with_its_time(store: LabelingStore, clock: Any) -> 
     assert store.leases.free_items("ben") == [1, 2, 3, 4, 5]
 
 
-def test_nobody_takes_the_rest_alone(store: LabelingStore) -> None:
+def test_no_annotator_takes_the_rest_alone(store: LabelingStore) -> None:
     next_numbers(store, "ben", 1)
     assert len(store.leases.take("anna", [2, 3, 4, 5], 4)) == 2
 
