@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from allencv_al.labels.label_store import LabelKind
+from allencv_al.labels.sessions.label_values import SINGLE_LABEL
 from allencv_al.labels.sessions.labeling_store import LabelingStore
 from allencv_al.selection.page_groups import GroupRequest, PageGroups
 from allencv_al.service.labeling import labeling_answers as answers
@@ -12,6 +13,7 @@ from allencv_al.service.labeling import labeling_messages as messages
 from allencv_al.service.labeling.presenter import Presenter, number_of, optional_number
 from allencv_al.service.labeling.requester import check_is_meant, current_annotator
 from allencv_al.service.web.app import WebApp
+from allencv_al.service.web.web_errors import WebError
 
 
 class GroupRoutes:
@@ -29,12 +31,13 @@ class GroupRoutes:
 
     def add(self, app: WebApp) -> None:
         """Add the routes to the application."""
-        app.operation("POST", "/api/bulk/next")(self.next_group)
+        app.operation("POST", "/api/bulk/next", responses=(409,))(self.next_group)
         app.operation("POST", "/api/bulk/answers", responses=(409, 507))(self.answer)
         app.operation("POST", "/api/bulk/undo", responses=(409,))(self.undo)
 
     def next_group(self, body: messages.GroupImagesRequest) -> answers.GroupImagesAnswer:
         """A page of images that belong together, leased to the caller."""
+        self._check_takes_classes()
         denied = defaultdict(set)
         for one in body.denied:
             denied[number_of(one.item)].add(one.class_name)
@@ -57,6 +60,7 @@ class GroupRoutes:
 
     def answer(self, body: messages.GroupAnswerRequest) -> answers.StoredGroup:
         """Store one label for a page of images; all are on the disk when this responds."""
+        self._check_takes_classes()
         annotator = current_annotator()
         check_is_meant(self._store, body, annotator)
         label = LabelKind(body.kind), optional_number(body.class_id)
@@ -82,6 +86,11 @@ class GroupRoutes:
             items=[self._presenter.image(self._store.items.item(number)) for number in items],
             progress=self._progress(annotator),
         )
+
+    def _check_takes_classes(self) -> None:
+        name = self._store.values.task_name
+        if name != SINGLE_LABEL:
+            raise WebError(409, "conflict", f"a page gives one class; labels here are of {name}")
 
     def _progress(self, annotator: str) -> answers.ProgressAnswer:
         return self._presenter.progress(self._store.items.batch(), annotator)

@@ -85,3 +85,10 @@ def test_an_answer_of_one_image_keeps_its_own_undo(client: FlaskClient) -> None:
     post(client, "undo", client_id="a-page-id")
     [said] = client.get("/api/history", headers=ANNA).json["answers"]
     assert (said["item"], said["group"]) == ("i1", None)
+
+
+def test_labels_that_are_no_class_get_no_page(client: FlaskClient, store: LabelingStore) -> None:
+    store.values.set_task("detection")
+    for path, body in (("next", {}), ("answers", PAGE)):
+        found = post(client, path, **body)
+        assert found.status_code == 409 and "detection" in found.json["error"]["message"]

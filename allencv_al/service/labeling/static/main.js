@@ -65,6 +65,7 @@ async function refresh() {
   byId("who").disabled = !session.needs_name && !annotatorName();
   labeler.setSession(session);
   bulk.setSession(session);
+  document.querySelector("[data-view=bulk]").hidden = session.task !== "single_label"; // a page gives one class
   review.setSession(session);
   showOutbox();
   showProgress(session.progress);
@@ -247,7 +248,7 @@ function onKey(event) {
 
 function act(key, event) {
   if (key === "?") byId("help-dialog").showModal();
-  else if (VIEWS[key]) open(VIEWS[key]);
+  else if (VIEWS[key] && !document.querySelector(`[data-view=${VIEWS[key]}]`).hidden) open(VIEWS[key]);
   else if (view === "label") return labeler.key(key, event);
   else if (view === "bulk") return bulk.key(key);
   else if (view === "review") return review.key1(key);
