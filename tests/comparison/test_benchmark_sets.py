@@ -42,7 +42,7 @@ def test_weights_stand_behind_the_name() -> None:
 def test_the_config_of_every_set_is_sound(name: str, tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     paths = DataPaths(str(tmp_path / "train"))
-    config = benchmark_config(name, paths, "timm:tf_efficientnet_lite0")
+    config = benchmark_config(name, paths, "timm:test_efficientnet")
     check_comparison(Params(config), {"margin": {"type": "margin"}}, name)
     labels = {"honeypot": 60, "diverging_sine": 80}.get(name, 210)  # 21 points, as in BoSS
     assert config["active_learning"]["budget"] == labels

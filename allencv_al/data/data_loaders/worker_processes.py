@@ -115,7 +115,10 @@ class WorkerPool:
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, _OutOfPatienceError):
-            return TrainingError(_stalled_message(error.seconds, self.processes))
+            stalled = TrainingError(_stalled_message(error.seconds, self.processes))
+            for process in self.processes:  # torch would ask them to end, and wait 5 s for each
+                process.kill()
+            return stalled
         # Torch raises a RuntimeError for a dead worker without saying how it died
         ended = [process for process in self.processes if process.exitcode is not None]
         if not isinstance(error, RuntimeError) or not ended:

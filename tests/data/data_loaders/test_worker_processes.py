@@ -146,7 +146,7 @@ def test_a_stopped_worker_is_an_error_after_the_time_limit(in_memory: MakeDatase
         for index, _ in enumerate(loader.batches(0)):
             if index == 0:
                 os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGSTOP)
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 4, "it was killed, not waited for"
     assert not multiprocessing.active_children()
 
 
@@ -191,18 +191,15 @@ def test_a_slow_batch_within_the_limit_is_waited_for(in_memory: MakeDataset) -> 
     class Slow(ImageTransform):
         @overrides
         def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
-            time.sleep(0.4)
+            time.sleep(0.3)
             return sample
 
     dataset = in_memory(6)
     dataset.reader = type(dataset.reader)([Slow()])
-    for limit in (1.5, None):
-        loader = MultiprocessDataLoader(
-            dataset, VOCAB, batch_size=1, num_workers=1, worker_timeout=limit
-        )
-        assert len(list(loader.batches(0))) == 6  # 2.4 s in all, each well below the limit
-        assert len(list(loader.batches(1))) == 6
-        loader.close()
+    loader = MultiprocessDataLoader(dataset, VOCAB, batch_size=1, num_workers=1, worker_timeout=1.5)
+    assert len(list(loader.batches(0))) == 6  # 1.8 s in all, each well below the limit
+    assert len(list(loader.batches(1))) == 6
+    loader.close()
 
 
 def test_a_worker_that_exits_is_named(in_memory: MakeDataset) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +109,13 @@ _FEWEST_TO_START_FROM = 3000  # rows from which k-means++ draws starts, or 3 · 
 _LEAST_WEIGHT = 1e-6
 
 
+@functools.cache  # finding the libraries among those of the process takes as long as a small fit
+def _thread_pools() -> Any:
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController()
+
+
 def fit_centroids(
     rows: CanonicalRows,
     count: int,
@@ -129,7 +138,6 @@ def fit_centroids(
     assert weights is None or not with_labeled
     from sklearn.cluster import KMeans, MiniBatchKMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     labeled = rows.labeled_count if with_labeled else 0
     data, weights = _sample(rows, labeled, max(_FIT_ROWS, count), weights)
@@ -143,7 +151,7 @@ def fit_centroids(
         )
     # The last bits of sums, and so picks, depend on the number of threads; and threads that wait
     # for each other on busy cores take many times as long
-    with threadpool_limits(limits=1, user_api="openmp"), warnings.catch_warnings():
+    with _thread_pools().limit(limits=1, user_api="openmp"), warnings.catch_warnings():
         # Fewer distinct rows than clusters: some centroids coincide, which is harmless
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(data, sample_weight=weights)
