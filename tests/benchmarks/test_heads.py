@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "heads.py"
 
 
-def run(*options: str | Path) -> str:
-    command = [sys.executable, str(SCRIPT), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function that runs the script, in this process, and returns what it prints."""
+
+    def run(*options: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, options)])
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_rows_of_clouds_make_the_tables(tmp_path: Path) -> None:
+def test_rows_of_clouds_make_the_tables(tmp_path: Path, run: Callable[..., str]) -> None:
     generator = np.random.default_rng(0)
     labels = np.arange(240) % 3
     features = generator.normal(size=(3, 8))[labels] * 2 + generator.normal(size=(240, 8))
