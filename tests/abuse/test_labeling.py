@@ -15,6 +15,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from allencv_al.labels.label_store import LabelConflict, LabelKind
 from allencv_al.labels.sessions.answers import NewAnswer
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
@@ -76,6 +78,9 @@ class Poster(threading.Thread):
         return None
 
 
+# Each of the five starts takes seconds; the store without a server is killed in a default test,
+# tests/active_learning/test_labels_survive_kills.py
+@pytest.mark.slow
 def test_no_acknowledged_label_is_lost_when_the_server_is_killed(
     make_process: Callable[..., Any],
     make_labeling: Callable[..., LabelingStore],

@@ -71,8 +71,19 @@ def curve_of(records: Sequence[RoundRecord]) -> list[Any]:
     return [(record.labels, record.metrics, record.confusion_matrix) for record in records]
 
 
-@pytest.mark.parametrize("strategy", ["margin", "random", "badge", "k_center"])
-@pytest.mark.parametrize("network", [False, True])
+@pytest.mark.parametrize(
+    ("strategy", "network"),
+    [
+        ("margin", False),
+        ("random", False),
+        ("badge", False),
+        ("k_center", False),
+        ("margin", True),
+        ("badge", True),
+        pytest.param("random", True, marks=pytest.mark.slow),
+        pytest.param("k_center", True, marks=pytest.mark.slow),
+    ],
+)
 def test_in_process_and_over_http(
     strategy: str,
     network: bool,

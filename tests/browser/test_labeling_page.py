@@ -356,8 +356,15 @@ def test_zoom_and_pan_by_keys_and_wheel(
     assert width() > 2 * whole
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_it_is_accessible_and_fits(
     new_page: NewPage,
     make_labeling: Callable[..., Labeling],
