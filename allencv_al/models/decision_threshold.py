@@ -88,7 +88,7 @@ class DecisionThreshold(torch.nn.Module):
         counts = self._counts.state()
         if reset:
             self._counts.reset()
-        if not self.fitted or counts is None:
+        if counts is None or not self.fitted:  # on the meta device there are no counts
             return {}
         hits = counts.diagonal()[self.index]
         own, predicted = counts.sum(1)[self.index], counts.sum(0)[self.index]

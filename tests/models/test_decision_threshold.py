@@ -117,6 +117,14 @@ def test_the_archive_keeps_the_threshold_and_predict_uses_it(project: Project) -
     assert json.loads(figures.read_text())["decision_f1"] == 1.0
 
 
+def test_a_training_in_steps_has_a_threshold_too(project: Project) -> None:
+    of_owls(project)
+    del project.config["active_learning"]
+    project.config["trainer"] = {"num_epochs": 2, "cuda_device": -1}
+    assert project.run(command="train") == 0, project.err
+    assert load_archive(project.run_folder / "model.tar.gz").model.decision_threshold.fitted
+
+
 def test_each_round_of_a_loop_has_a_threshold(project: Project) -> None:
     of_owls(project)
     assert project.run() == 0, project.err

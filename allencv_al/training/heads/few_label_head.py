@@ -47,6 +47,9 @@ _CLAP_SHARES = (0.01, 0.1, 1.0, 10.0)  # of CLAP's strength
 _LEAST_FACTOR = 1e-3  # without any penalty there may be no minimum
 # Factors of a layer of closed form that make probabilities of it
 _FACTORS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# From here on, discriminant analysis may be the layer itself: with fewer labels the held-out ones
+# are often all right, and its probabilities become far too sure (docs/results/heads.md)
+_ENOUGH_FOR_CLOSED_FORM = 100
 SHRINKAGE = 0.4
 """Of discriminant analysis: of 0.2, 0.4, 0.7 and 0.9 the most accurate from 2 to 10 labels a class.
 
@@ -83,7 +86,8 @@ class LabeledEmbeddings:
 class FittedHead(NamedTuple):
     """A layer with the choices behind it.
 
-    `log_loss` is that of the held-out labels; None where nothing was chosen by it.
+    `inverse_regularization` is 0 where the layer is that of the prior, times a factor. `log_loss`
+    is that of the held-out labels; None where nothing was chosen by it.
     """
 
     layer: LinearLayer
@@ -131,7 +135,8 @@ class HeadFitter:
         Folds are stratified: as many as the smallest class has images, 5 at most, drawn anew until
         there are 10; up to 2,000 images there are 5, beyond that one. With one image of some class
         nothing can be held out; the first prior is taken then, with the strength that was best over
-        several data sets.
+        several data sets. From 100 labels on the layer of discriminant analysis as it is competes,
+        too, where strengths are chosen.
 
         Args:
             priors: The priors to choose from, the one to take without a choice first.
@@ -142,12 +147,19 @@ class HeadFitter:
         prior, loss = priors[0], None
         strength = self._default(prior) if strengths is None else strengths[0]
         if sum(map(len, grids.values())) > 1 and self._can_hold_out():
-            losses = {name: self._held_out_losses(name, grids[name]) for name in priors}
+            factors = () if strengths is not None else self._factors()
+            losses = {name: self._held_out_losses(name, grids[name], factors) for name in priors}
             prior = min(priors, key=lambda name: losses[name].min())
-            strength = grids[prior][int(losses[prior].argmin())]
-            loss = float(losses[prior].min())
+            place, loss = int(losses[prior].argmin()), float(losses[prior].min())
+            if place >= len(grids[prior]):
+                layer = _scaled(self._layer_of(prior), factors[place - len(grids[prior])])
+                return FittedHead(layer, prior, 0.0, loss)
+            strength = grids[prior][place]
         layer = self._fit(strength, self.prior_layer(prior), class_penalties=self._penalties(prior))
         return FittedHead(layer, prior, strength, loss)
+
+    def _factors(self) -> Sequence[float]:
+        return _FACTORS if len(self._targets) >= _ENOUGH_FOR_CLOSED_FORM else ()
 
     def closed_form(self, prior: Prior) -> tuple[LinearLayer, float | None]:
         """Return the layer of a prior as it is, and its log-loss on labels that were held out.
@@ -159,13 +171,12 @@ class HeadFitter:
         if self._can_hold_out():
             losses = self._mean_losses(lambda rows: self._scaled_layers(prior, rows), len(_FACTORS))
             factor, loss = _FACTORS[int(losses.argmin())], float(losses.min())
-        layer = self._layer_of(prior)
-        return LinearLayer(factor * layer.weights, factor * layer.biases), loss
+        return _scaled(self._layer_of(prior), factor), loss
 
     def _scaled_layers(self, prior: Prior, rows: Rows) -> Iterator[LinearLayer]:
         layer = self._layer_of(prior, rows)
         for factor in _FACTORS:
-            yield LinearLayer(factor * layer.weights, factor * layer.biases)
+            yield _scaled(layer, factor)
 
     def _layer_of(self, prior: Prior, rows: Rows | None = None) -> LinearLayer:
         layer = self.prior_layer(prior, rows)
@@ -229,19 +240,29 @@ class HeadFitter:
         residuals = features - own[self._labeled.labels[every]]
         return discriminant_layer(means, residuals, self._unit, self._shrinkage)
 
-    def _held_out_losses(self, prior: Prior, grid: Sequence[float]) -> Array:
-        """Return the mean loss on held-out labels for each strength, `[len(grid)]`."""
+    def _held_out_losses(
+        self, prior: Prior, grid: Sequence[float], factors: Sequence[float]
+    ) -> Array:
+        """Return the mean loss on held-out labels for each strength.
+
+        Of discriminant analysis also that of its layer times each factor; of others they would not
+        be worth their time.
+        """
+        factors = factors if prior == "discriminant_analysis" else ()
 
         def path(rows: Rows) -> Iterator[LinearLayer]:
-            base, factors = self.prior_layer(prior, rows), self._penalties(prior, rows)
+            base, penalties = self.prior_layer(prior, rows), self._penalties(prior, rows)
             layer = None
             for strength in grid:
                 layer = self._fit(
-                    strength, base, rows, layer, tolerance=self._rough, class_penalties=factors
+                    strength, base, rows, layer, tolerance=self._rough, class_penalties=penalties
                 )
                 yield layer
+            for factor in factors:
+                assert base is not None
+                yield _scaled(base, factor)
 
-        return self._mean_losses(path, len(grid))
+        return self._mean_losses(path, len(grid) + len(factors))
 
     def _mean_losses(self, layers: Callable[[Rows], Iterator[LinearLayer]], count: int) -> Array:
         """Return the mean loss on held-out labels of each layer that rows give, `[count]`."""
@@ -254,6 +275,10 @@ class HeadFitter:
                 losses[place] += (found * weights[held]).sum()
             total += weights[held].sum()
         return losses / max(total, np.finfo(float).tiny)
+
+
+def _scaled(layer: LinearLayer, factor: float) -> LinearLayer:
+    return LinearLayer(factor * layer.weights, factor * layer.biases)
 
 
 def stratified_folds(labels: Rows) -> Iterator[tuple[Rows, Rows]]:

@@ -72,7 +72,8 @@ class LogisticRegressionTrainer(LinearHeadTrainer):
             smaller values keep the weights smaller. "auto" takes the one of 1, 10, 100 and 1000,
             divided by the mean squared norm of the embeddings, with the smallest log-loss on labels
             that were held out (10 stratified folds); with one image of some class 100, or 10 where
-            there is a prior.
+            there is a prior. From 100 labels on it may leave the layer of `discriminant_analysis`
+            as it is, but for a factor; the metrics then have 0.
         prior: The layer that the penalty pulls to: "none" is 0; "class_means", the one whose
             prediction is the class with the nearest mean (SimpleShot, 1911.04623);
             "label_spreading", the same with means over all images of the pool, whose classes come

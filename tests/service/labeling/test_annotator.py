@@ -18,6 +18,7 @@ import pytest
 from allencv_al.active_learning.run import RunOptions, active_learn
 from allencv_al.common import Params
 from allencv_al.common.errors import ConfigurationFaults
+from allencv_al.labels.audit_sample import AuditStore
 from allencv_al.labels.label_store import LabelStore
 from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
 from allencv_al.labels.sessions.labeling_store import LABELING_NAME, LabelingStore
@@ -70,6 +71,31 @@ def test_the_same_labels_make_the_same_run_as_those_of_the_data(
     ]
     assert sorted(others[0].given) != sorted(others[1].given)
     assert not set(others[0].given) & set(others[1].given)
+
+
+def test_two_windows_of_a_person_leave_the_audit_as_it_was_drawn(
+    make_config: MakeConfig, make_person: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Both get the same images, and the later answer to one counts; none is trained on."""
+    run, alone = tmp_path / "run", tmp_path / "alone"
+    config = make_config()
+    config["active_learning"]["audit"] = 8
+    person = make_person(alone)
+    expected = active_learn(Params(config), alone, RunOptions(files=False))
+    person.stop()
+    windows = [make_person(run, pause=pause) for pause in (0.0, 0.01)]
+    found = active_learn(Params(config), run, RunOptions(files=False))
+    for window in windows:
+        window.stop()
+    with RunDatabase(run / DATABASE_NAME, create=False) as database:
+        audit, labels = AuditStore(database).ids(), LabelStore(database).labels()
+    assert len(audit) == 8 and audit <= labels.keys()
+    assert labels == {id: id.split("-")[0] for id in labels}
+    assert not audit & {pick.id for record in found for pick in record.picks}
+    shown = ("accuracy", "audit_accuracy", "audit_labels")
+    assert [[one.labels, *(one.metrics.get(name) for name in shown)] for one in found] == [
+        [one.labels, *(one.metrics.get(name) for name in shown)] for one in expected
+    ]
 
 
 def test_wrong_options_are_faults_of_the_config(make_config: MakeConfig, tmp_path: Path) -> None:

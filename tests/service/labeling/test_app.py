@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,27 @@ def test_another_window_gets_other_images(client: FlaskClient) -> None:
     assert len(found) == 2 and first["id"] not in [item["id"] for item in found]
     [again] = client.post("/api/next", json={"count": 1}, headers=ANNA).json["items"]
     assert again["id"] == first["id"]
+
+
+def test_answers_of_two_windows_keep_the_marks_of_an_audit(
+    store: LabelingStore, client: FlaskClient, tmp_path: Path
+) -> None:
+    store.audit.add(["turned.jpg", "large.jpg"])
+    answer(client, "i1", client_id="window-1", is_first=True)  # turned.jpg
+    answer(client, "i1", client_id="window-2", class_id="c2")  # on purpose, in another window
+    answer(client, "i4", client_id="window-2-b")  # gone.jpg, which is to train on
+    given = answer(client, "i3", client_id="window-1-b").json  # large.jpg
+    undo = {"event_id": given["answer"]["event_id"]}
+    assert client.post("/api/undo", json=undo, headers=ANNA).status_code == 200
+    assert answer(client, "i3", client_id="window-2-c", is_first=True).status_code == 200
+    assert store.write_table(tmp_path / "labels.csv") == 3
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    assert {name: (row["label"], row["use"]) for name, row in rows.items()} == {
+        "turned.jpg": ("dog", "audit"),
+        "gone.jpg": ("cat", "train"),
+        "large.jpg": ("cat", "audit"),
+    }
 
 
 def test_a_session_says_where_the_labels_are(

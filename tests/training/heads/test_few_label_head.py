@@ -158,11 +158,11 @@ def test_the_prior_of_texts_is_the_minimum_of_claps_loss() -> None:
     np.testing.assert_allclose(b.grad[:3], 0.0, atol=1e-5)
 
 
-def stretched(per_class, seed=0):
+def stretched(per_class, seed=0, classes=3, width=20):
     """Return images that differ within a class along some directions much more than others."""
-    labeled = draw(per_class, noise=0.0, seed=seed)
+    labeled = draw(per_class, width, noise=0.0, seed=seed, classes=classes)
     generator = np.random.default_rng(100 + seed)
-    noise = generator.normal(size=labeled.features.shape) * np.geomspace(0.1, 8, 20)
+    noise = generator.normal(size=labeled.features.shape) * np.geomspace(0.1, 8, width)
     return LabeledEmbeddings(
         labeled.ids, labeled.features + noise, labeled.labels, labeled.class_weights
     )
@@ -217,3 +217,26 @@ def test_with_a_pool_discriminant_analysis_takes_the_means_of_it():
         for layer in (found, alone)
     ]
     assert accuracy[0] > accuracy[1]
+
+
+def test_from_100_labels_on_discriminant_analysis_may_stay_as_it_is():
+    labeled, test = stretched(12, 0, 10, 60), stretched(100, 3, 10, 60)
+    assert len(labeled.labels) >= 100
+    fitter = HeadFitter(labeled)
+    head = fitter.fit(["discriminant_analysis", "none"], None)
+    layer, loss = fitter.closed_form("discriminant_analysis")
+    assert (head.prior, head.inverse_regularization) == ("discriminant_analysis", 0.0)
+    assert head.log_loss == pytest.approx(loss)
+    np.testing.assert_allclose(head.layer.weights, layer.weights)
+    np.testing.assert_allclose(head.layer.biases, layer.biases)
+    fitted = fitter.fit(["discriminant_analysis", "none"], [1.0, 10.0])
+    assert fitted.inverse_regularization > 0, "a strength that is given is taken"
+    losses = [
+        log_loss(one.layer.logits(test.features), test.labels).mean() for one in (head, fitted)
+    ]
+    assert losses[0] < losses[1]
+
+
+def test_with_fewer_labels_a_fit_follows_the_prior():
+    head = HeadFitter(stretched(9, 0, 10, 60)).fit(["discriminant_analysis", "none"], None)
+    assert head.inverse_regularization > 0
