@@ -242,8 +242,7 @@ def _info(
 
 
 def _classes_of(predictor: Predictor) -> list[str]:
-    names = predictor.model.vocab.get_index_to_token_vocabulary()
-    return [names[index] for index in sorted(names)]
+    return list(predictor.model.class_names())
 
 
 def _version(archive_path: str | Path) -> str:

@@ -1,17 +1,21 @@
 // One image in full, with its classes as bars, the model's uncertainty and the time taken.
 
 import { element, percent, picture } from "./dom.js";
+import { places } from "./places.js";
 
 const FEW_CLASSES = 8;
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Fill the panel with an item. */
 export function showDetail(panel, item, info, onRetry) {
+  const image = picture(item, "detail-image", `The image ${item.name}`);
+  const found = places(item.result?.answer, image, info.classes);
   const figure = element("figure", "detail-figure", [
-    frame(item, info),
+    found ? element("div", "detail-frame", [image, found.overlay]) : frame(image, item, info),
     element("figcaption", "file-name soft", item.name),
   ]);
-  panel.replaceChildren(figure, element("div", "detail-facts", facts(item, info, onRetry)));
+  const parts = found ? [...found.legend, times(item.result)] : facts(item, info, onRetry);
+  panel.replaceChildren(figure, element("div", "detail-facts", parts));
   panel.setAttribute("aria-busy", String(!item.result && !item.error));
 }
 
@@ -101,8 +105,7 @@ function raw(answer) {
   return element("pre", "raw", JSON.stringify(answer, null, 2), { tabindex: "0" });
 }
 
-function frame(item, info) {
-  const image = picture(item, "detail-image", `The image ${item.name}`);
+function frame(image, item, info) {
   const boxes = info.draws_boxes ? boxesOf(item.result?.answer) : [];
   if (boxes.length === 0) return image;
   const overlay = document.createElementNS(SVG, "svg");
