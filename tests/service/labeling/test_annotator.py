@@ -79,7 +79,7 @@ def test_two_windows_of_a_person_leave_the_audit_as_it_was_drawn(
     """Both get the same images, and the later answer to one counts; none is trained on."""
     run, alone = tmp_path / "run", tmp_path / "alone"
     config = make_config()
-    config["active_learning"]["audit"] = 8
+    config["active_learning"]["audit"] = {"size": 8}
     person = make_person(alone)
     expected = active_learn(Params(config), alone, RunOptions(files=False))
     person.stop()
