@@ -41,6 +41,7 @@ BOXES: dict[str, Any] = {
     },
 }
 SERVED = {"paired_image": MASKS, "image_annotation": BOXES}
+METRIC = {"paired_image": "+miou", "image_annotation": "+mAP"}
 # How much of the canvas is not see-through
 SHOWN = """canvas => {
   const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -58,8 +59,9 @@ def served(new_page: Any, tmp_path: Path) -> Iterator[Callable[[str], tuple[Page
         config = {
             "dataset_reader": {"type": reader},
             "train_data_path": str(shapes / "train"),
+            "validation_data_path": str(shapes / "train"),
             "model": SERVED[reader],
-            "trainer": {"num_epochs": 1, "optimizer": "sgd"},
+            "trainer": {"num_epochs": 1, "optimizer": "sgd", "validation_metric": METRIC[reader]},
         }
         train(Params(config), tmp_path / "run")
         archive = tmp_path / "run" / "model.tar.gz"
