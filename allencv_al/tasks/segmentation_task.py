@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +38,10 @@ _OPACITY = 140  # of 255
 class Segmentation(LabelTask):
     """A class for every pixel.
 
-    The text of a label names the PNG file of the mask, `{"png": "masks/a.png"}`, whose pixels are
-    class indices; or it holds the mask, `{"size": [height, width], "counts": {"1": "..."}}`: for
-    each class index but 0 its pixels as the compressed `counts` of COCO.
+    The text of a label names the PNG file of the mask from the folder of its image,
+    `{"png": "../masks/a.png"}`, whose pixels are class indices; or it holds the mask,
+    `{"size": [height, width], "counts": {"1": "..."}}`: for each class index but 0 its pixels as
+    the compressed `counts` of COCO.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("mask",)
@@ -53,7 +55,7 @@ class Segmentation(LabelTask):
             return None
         if not isinstance(instance.mask, Path):
             return mask_text(load_mask(instance.mask))
-        return json.dumps({"png": instance.mask.as_posix()}, ensure_ascii=False)
+        return json.dumps({"png": _from_image(instance.mask, instance)}, ensure_ascii=False)
 
     @overrides
     def is_labeled(self, instance: Instance) -> bool:
@@ -65,7 +67,10 @@ class Segmentation(LabelTask):
         if fault is not None:
             raise DataError(f"{instance.id}: {fault}")
         value = json.loads(text)
-        mask = Path(value["png"]) if "png" in value else _drawn_mask(instance.id, value)
+        if "png" in value:
+            mask: Path | DrawnMask = _of_image(value["png"], instance)
+        else:
+            mask = _drawn_mask(instance.id, value)
         return replace(instance.unlabeled(), mask=mask)
 
     @overrides
@@ -144,6 +149,23 @@ class Segmentation(LabelTask):
     @overrides
     def mean_outputs(self, members: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         return {"logits": log_mean([one["logits"] for one in members], dim=1)}
+
+
+def _from_image(mask: Path, instance: Instance) -> str:
+    """Return the path of a mask from the folder of its image: a data set may be moved."""
+    if not isinstance(instance.image, str | Path):
+        return mask.as_posix()
+    try:
+        return Path(os.path.relpath(mask, Path(instance.image).parent)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return mask.absolute().as_posix()
+
+
+def _of_image(path: str, instance: Instance) -> Path:
+    if not isinstance(instance.image, str | Path):
+        return Path(path)
+    # By its letters: a folder of images may be a link, and its masks lie beside the link
+    return Path(os.path.normpath(Path(instance.image).parent / path))
 
 
 def mask_text(mask: NDArray[np.uint8]) -> str:

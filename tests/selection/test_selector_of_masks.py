@@ -22,6 +22,7 @@ from allencv_al.predictors.image_predictor import ImagePredictor
 from allencv_al.selection.pool.pool_scorer import ScoringOptions
 from allencv_al.selection.pool.scoring import compute_outputs
 from allencv_al.selection.selector import SampleSelector
+from allencv_al.tasks.segmentation_task import VOID
 from allencv_al.tasks.single_label import softmax_scores
 
 QUIET = ScoringOptions(description=None, precision="fp32", batch_size=4)
@@ -113,3 +114,14 @@ def test_predictions_are_in_pixels_of_the_file_and_drawn_over_it(
     drawn = np.asarray(overlay(white))
     is_object = np.asarray(mask.resize((48, 40), Image.Resampling.NEAREST)) > 0
     assert np.array_equal((drawn != 255).any(axis=2), is_object)
+
+
+def test_pixels_that_the_transforms_cut_off_are_void(files: list[Path]) -> None:
+    crop = {"type": "center_crop", "height": 10, "width": 10}
+    found = predictor(augmentation=[crop]).predict(files[0])["mask"]
+    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["png"]))))
+    assert mask.shape == (20, 24)
+    assert mask[5:15, 7:17].max() < 3
+    mask = mask.copy()
+    mask[5:15, 7:17] = VOID
+    assert (mask == VOID).all()

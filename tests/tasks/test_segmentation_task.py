@@ -1,8 +1,13 @@
+import base64
+import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from allencv_al.common.errors import DataError
 from allencv_al.data.image_io import load_mask
@@ -58,3 +63,32 @@ def test_a_mask_in_memory_is_a_label_of_its_pixels():
 def test_a_text_that_is_no_mask_is_refused(text):
     with pytest.raises(DataError, match=r"a: expected (the file of )?a mask"):
         label_task("segmentation").labeled(Instance("a", b""), text)
+
+
+def test_a_data_set_may_be_moved_with_its_masks(tmp_path: Path, monkeypatch) -> None:
+    task = label_task("segmentation")
+    item = Instance("a", tmp_path / "images" / "a.jpg", mask=tmp_path / "masks" / "a.png")
+    text = task.text_of(item)
+    assert text == '{"png": "../masks/a.png"}'
+    assert task.labeled(item.unlabeled(), text) == item
+    moved = task.labeled(Instance("a", Path("/elsewhere/images/a.jpg")), text)
+    assert moved.mask == Path("/elsewhere/masks/a.png")
+    monkeypatch.chdir(tmp_path)
+    assert task.text_of(replace(item, image="images/a.jpg")) == text
+    in_memory = Instance("a", b"", mask=Path("masks/a.png"))
+    assert task.labeled(in_memory.unlabeled(), task.text_of(in_memory)) == in_memory
+
+
+def test_a_person_reads_shares_and_sees_the_classes_but_not_background_and_void():
+    task = label_task("segmentation")
+    mask = Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8))
+    mask.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, *[0] * 759])
+    stream = io.BytesIO()
+    mask.save(stream, "PNG")
+    png = base64.b64encode(stream.getvalue()).decode()
+    prediction = {"mask": {"png": png}, "shares": {"sky": 0.004, "dog": 0.4, "cat": 0.596}}
+    assert task.caption(prediction) == "cat 60 %, dog 40 %"
+    drawn = np.asarray(task.drawn(Image.new("RGB", (4, 4), "white"), prediction))
+    assert (drawn[:2, :2] == 255).all() and (drawn[2:, 2:] == 255).all()
+    assert drawn[0, 3, 0] > drawn[0, 3, 1] and drawn[3, 0, 1] > drawn[3, 0, 0]
+    assert task.caption({"probs": []}) is None

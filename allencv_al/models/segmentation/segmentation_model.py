@@ -155,7 +155,7 @@ class SegmentationModel(Model):
             shares.append({name: n / mask.numel() for name, n in present.items()})
         images = [Image.fromarray(mask) for mask in masks]
         for image in images:
-            image.putpalette(_palette(self.num_classes))
+            image.putpalette(_PALETTE)
         return {"mask": images, "shares": shares}
 
     @overrides
@@ -185,11 +185,15 @@ class SegmentationModel(Model):
         return chosen.view_as(known).bool()
 
 
-def _palette(count: int) -> list[int]:
-    """Return Pascal VOC's colors of so many indices: bits of the index, spread from the top."""
+def _palette() -> list[int]:
+    """Return Pascal VOC's colors of all indices: bits of the index, spread from the top."""
     colors = []
-    for index in range(count):
+    for index in range(256):
         for channel in range(3):
             bits = ((index >> (3 * level + channel) & 1) << 7 - level for level in range(3))
             colors.append(sum(bits))
     return colors
+
+
+# Of all indices: with fewer colors Pillow writes fewer bits of each pixel, and void ones change
+_PALETTE = _palette()
