@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allencv_al.active_learning.audit import RunAudit, audit_text
+from allencv_al.active_learning.audit_sampling import RunAudit, audit_text
 from allencv_al.active_learning.learners.base import Learner, TestOutputs
 from allencv_al.active_learning.rounds.forecast import forecast_text
 from allencv_al.active_learning.rounds.pool_figures import PoolFigures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from allencv_al.active_learning.audit import RunAudit
+from allencv_al.active_learning.audit_sampling import RunAudit
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.common.errors import DataError
 from allencv_al.common.names import counted, listed

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Interval
 from overrides import overrides
 
-from allencv_al.active_learning.audit import AuditSample
+from allencv_al.active_learning.audit_sampling import AuditSample
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.pool_conditions import PoolConditions
 from allencv_al.active_learning.stop_rules.base import StopRule

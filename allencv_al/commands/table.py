@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     "export-labels": "export the labels of a run or a labeling to other programs",
     "import-labels": "import labels of other programs into a labeling",
     "token": "create, list and revoke tokens for pipelines",
+    "audit": "find wrong labels, copies, leaks and odd images in a data set",
     "select": "choose the images that are most worth labeling next",
     "cache": "list or clear the embeddings that all commands share",
     "active-learn": "train in rounds, querying the labels that help most",

@@ -86,7 +86,7 @@ def with_validation(
     Raises:
         DataError: One of the two would have no image.
     """
-    groups = [_group(item, group_by) for item in train]
+    groups = [group_of(item, group_by) for item in train]
     if fold is None:
         chosen, shares = 1, [1 - fraction, fraction]
     else:
@@ -122,7 +122,14 @@ def fold_count(fraction: float) -> int:
     return math.floor(1 / fraction + 1e-6)
 
 
-def _group(item: Instance, group_by: str | None) -> str:
+def group_of(item: Instance, group_by: str | None) -> str:
+    """Return a name that images which must not be separated have in common.
+
+    Args:
+        item: The image.
+        group_by: A regular expression with a group, found in ids; None for the column `group` of a
+            table.
+    """
     if group_by is None:
         given = str(item.metadata.get("group") or "").strip()
         return f"group {given}" if given else f"id {item.id}"

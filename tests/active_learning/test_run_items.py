@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from allencv_al.active_learning.audit import AuditSample, RunAudit
+from allencv_al.active_learning.audit_sampling import AuditSample, RunAudit
 from allencv_al.active_learning.learners.base import Learner
 from allencv_al.active_learning.run_items import RunItems
 from allencv_al.common.errors import DataError

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
-from PIL import Image
 
 from allencv_al.active_learning.rounds.round_record import Pick, RoundRecord
 from allencv_al.reports import figure_formats as formats
+from allencv_al.reports.pictures import picture_address
 
 Thumbnails = Callable[[str], bytes | None]
 """Returns the PNG or JPEG bytes of the thumbnail of an item, or None if it has none."""
@@ -20,10 +18,6 @@ MOST_PER_ROUND = 24
 _FEWEST_PER_ROUND = 4
 _MOST_IN_ALL = 600
 _MOST_CLASSES = 40
-_KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-# A photograph of 96 pixels is about 15 kB as PNG and 3 kB as JPEG
-_LARGE_PNG = 5_000
-_QUALITY = 82
 _WITHOUT_LABEL = {
     "returned": "back to the pool",
     "skip": "skipped",
@@ -110,7 +104,7 @@ def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> Show
     # Ties by name, so that equal runs have equal reports
     classes = sorted(record.batch_classes.items(), key=lambda entry: (-entry[1], entry[0]))
     items = [
-        ShownItem(pick, _picture(thumbnail(pick.id)) if thumbnail else None)
+        ShownItem(pick, picture_address(thumbnail(pick.id)) if thumbnail else None)
         for pick in record.picks[:most]
     ]
     return ShownQuery(
@@ -125,23 +119,3 @@ def _query(record: RoundRecord, most: int, thumbnail: Thumbnails | None) -> Show
 
 def _is_judged(pick: Pick) -> bool:
     return pick.label is not None and pick.predicted is not None
-
-
-def _picture(content: bytes | None) -> Markup | None:
-    """Return a PNG or JPEG as the address of an image; None for anything else, such as SVG."""
-    content = _lighter(content or b"")
-    kind = next((kind for head, kind in _KINDS.items() if content.startswith(head)), None)
-    if kind is None:
-        return None
-    data = base64.b64encode(content).decode("ascii")
-    return Markup(f"data:{kind};base64,{data}")  # noqa: S704  neither part has a special character
-
-
-def _lighter(content: bytes) -> bytes:
-    if len(content) <= _LARGE_PNG or not content.startswith(b"\x89PNG"):
-        return content
-    with Image.open(io.BytesIO(content)) as image:
-        stream = io.BytesIO()
-        # JPEG has no transparency; noise may be smaller as PNG
-        image.convert("RGB").save(stream, "JPEG", quality=_QUALITY, optimize=True)
-    return min(stream.getvalue(), content, key=len)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from allencv_al.active_learning.audit import audit_text
+from allencv_al.active_learning.audit_sampling import audit_text
 from allencv_al.active_learning.report.queries import Thumbnails, queries
 from allencv_al.active_learning.report.round_tables import (
     confusion_table,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from allencv_al.common.errors import DataError
+from allencv_al.common.errors import ConfigurationError, DataError
 from allencv_al.common.files.json_values import repr_json, unique_keys
 from allencv_al.common.files.text_files import decode_text
 
@@ -200,6 +200,30 @@ def csv_text(
 def csv_bytes(text: str) -> bytes:
     """Return the bytes of a CSV text: with a byte order mark where Excel needs it."""
     return text.encode("utf-8" if text.isascii() else "utf-8-sig")
+
+
+def parquet_bytes(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> bytes:
+    """Return a Parquet file of rows; a cell that a row lacks is null.
+
+    Args:
+        rows: The cells by column.
+        columns: The columns, in order. Default: all that a row has.
+
+    Raises:
+        ConfigurationError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigurationError(
+            'Parquet files need pyarrow; pip install "allencv-al[parquet]" adds it'
+        ) from None
+    names = columns or list(dict.fromkeys(key for row in rows for key in row))
+    table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+    stream = io.BytesIO()
+    parquet.write_table(table, stream)
+    return stream.getvalue()
 
 
 def _written(value: Any) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from allencv_al.common.errors import ConfigurationError
 from allencv_al.common.files.atomic_file import write_bytes, write_text
+from allencv_al.common.files.tables import parquet_bytes
 from allencv_al.comparison.finished_run import FinishedRun
 from allencv_al.comparison.report.comparison_report import ComparisonContext, comparison_lines
 from allencv_al.comparison.report.comparison_tables import (
@@ -83,7 +82,7 @@ def write_exports(
         write_results_csv(folder / f"{PICKS_NAME}.csv", tables[PICKS_NAME])
     if "parquet" in exports:
         for name, rows in tables.items():
-            write_bytes(folder / f"{name}.parquet", _parquet(rows))
+            write_bytes(folder / f"{name}.parquet", parquet_bytes(rows))
     if "latex" in exports:
         write_text(folder / "results.tex", "\n".join(_latex_lines(summary, context)) + "\n")
     text = ChartText(y=context.metric, title="")
@@ -91,18 +90,6 @@ def write_exports(
         if kind in exports:
             path = folder / f"learning_curves.{kind}"
             write_line_chart(path, comparison_lines(summary), text)
-
-
-def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    import pyarrow
-    from pyarrow import parquet
-
-    # Runs may have metrics that others lack: their cells are null
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = pyarrow.table({name: [row.get(name) for row in rows] for name in columns})
-    stream = io.BytesIO()
-    parquet.write_table(table, stream)
-    return stream.getvalue()
 
 
 def _latex_lines(summary: ComparisonSummary, context: ComparisonContext) -> Iterator[str]:

@@ -45,11 +45,11 @@ class ImageDigests(AbstractContextManager["ImageDigests"]):
 
     Args:
         memo: The file of the memo; several processes may use it. One that cannot be used costs
-            reading the files again, no more.
+            reading the files again, no more. None for no memo.
         num_threads: Threads that read files.
     """
 
-    def __init__(self, memo: Path, num_threads: int | None = None) -> None:
+    def __init__(self, memo: Path | None, num_threads: int | None = None) -> None:
         self._path = memo
         self._threads = ThreadPoolExecutor(num_threads or min(os.cpu_count() or 1, 16), "digest")
         self._memo: sqlite3.Connection | None = None
@@ -98,6 +98,8 @@ class ImageDigests(AbstractContextManager["ImageDigests"]):
     # -- The memo -----------------------------------------------------------------------------
 
     def _open(self) -> None:
+        if self._path is None:
+            return
         with self._forgiving():
             make_folder(self._path.parent)
             self._memo = sqlite3.connect(
@@ -141,7 +143,7 @@ class ImageDigests(AbstractContextManager["ImageDigests"]):
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
             error, sqlite3.OperationalError
         )
-        if damaged:  # the next call begins a new one
+        if damaged and self._path is not None:  # the next call begins a new one
             with suppress(OSError):
                 self._path.unlink()
 

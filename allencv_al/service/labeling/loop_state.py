@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from allencv_al.active_learning.audit import audit_text
+from allencv_al.active_learning.audit_sampling import audit_text
 from allencv_al.active_learning.rounds.forecast import forecast_text
 from allencv_al.active_learning.rounds.round_record import RoundRecord, read_records
 from allencv_al.active_learning.stop_rules.base import StopRule, target_accuracy

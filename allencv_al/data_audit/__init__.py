@@ -1,0 +1,1 @@
+"""Findings about a data set: wrong labels, copies, leaks between splits, and odd images."""

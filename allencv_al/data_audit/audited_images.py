@@ -1,0 +1,149 @@
+"""Read the images, labels and splits that `allencv-al audit` looks at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from allencv_al.common.files.paths import split_path
+from allencv_al.common.files.tables import LABELS_NAME
+from allencv_al.data.dataset_readers.image_classification_directory import (
+    SPLIT_NAMES,
+    ImageClassificationDirectory,
+)
+from allencv_al.data.dataset_readers.manifest import ManifestReader
+from allencv_al.data.instance import Instance
+from allencv_al.labels.label_store import LabelStore
+from allencv_al.labels.run_database import DATABASE_NAME, RunDatabase
+from allencv_al.selection.select_inputs import read_pool
+from allencv_al.training.experiment import Experiment
+from allencv_al.training.run_folder import CONFIG_NAME
+from allencv_al.training.validation_split import group_of
+
+CONFIG_SUFFIXES = (".jsonnet", ".libsonnet")
+_ONE_NAME = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_ORDER = ("train", "pool", "", "validation", "test")
+
+
+@dataclass(frozen=True)
+class AuditedImage:
+    """An image of a data set.
+
+    Args:
+        instance: The image; its id is unique in the data set.
+        split: The name of its split; empty without splits.
+        group: The name of what it belongs together with, such as a patient; empty without.
+    """
+
+    instance: Instance
+    split: str = ""
+    group: str = ""
+
+
+def split_rank(split: str) -> tuple[int, str]:
+    """Return a key that sorts splits: of two copies, the one in the later split is the leak."""
+    return (_ORDER.index(split), "") if split in _ORDER else (len(_ORDER), split)
+
+
+def read_audited(text: str) -> list[AuditedImage]:
+    """List the images of a data set with labels and splits; none is decoded.
+
+    Args:
+        text: A run directory of `train` or `active-learn`, or a config file: all of its data, with
+            the labels of the run; a folder with one folder per class, or with folders such as
+            `train` and `test` that have such folders; a labeling folder; a table, whose column
+            `split` names splits and whose column `group` names groups; or a list of images.
+
+    Raises:
+        DataError: There is no such thing, or no image in it.
+        ConfigurationFaults: The config is wrong.
+    """
+    location, part = split_path(text)
+    if (location / CONFIG_NAME).is_file():
+        return _distinct(_of_run(location))
+    if location.is_file() and location.suffix.lower() in CONFIG_SUFFIXES:
+        return _distinct(_of_experiment(Experiment.from_file(location), None))
+    if location.is_dir() and (location / LABELS_NAME).is_file():
+        return _distinct(_of_table(ManifestReader(check_files=False).read(text)))
+    if location.is_dir() and part is None:
+        return _distinct(_of_folder(location))
+    return _distinct(_of_table(read_pool(text)))
+
+
+def _of_folder(folder: Path) -> Iterator[AuditedImage]:
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    splits = {path: _ONE_NAME[path.name.lower()] for path in below if _is_split(path)}
+    # Only if all folders are splits: "test" may be the name of a class
+    if not splits or len(splits) < len(below):
+        splits = {folder: ""}
+    for path, split in splits.items():
+        for item in ImageClassificationDirectory().read(path):
+            id = item.id if path == folder else f"{path.name}/{item.id}"
+            yield AuditedImage(replace(item, id=id), split)
+
+
+def _is_split(path: Path) -> bool:
+    return path.name.lower() in SPLIT_NAMES
+
+
+def _of_table(items: Iterable[Instance]) -> Iterator[AuditedImage]:
+    for item in items:
+        split = str(item.metadata.get("split") or "").strip()
+        group = str(item.metadata.get("group") or "").strip()
+        yield AuditedImage(item, _ONE_NAME.get(split.lower(), split), group)
+
+
+def _of_run(folder: Path) -> Iterator[AuditedImage]:
+    experiment = Experiment.from_file(folder / CONFIG_NAME)
+    if not (folder / DATABASE_NAME).is_file():
+        return _of_experiment(experiment, None)
+    with RunDatabase(folder / DATABASE_NAME, create=False) as database:
+        labels = LabelStore(database).labels()
+    return _of_experiment(experiment, labels)
+
+
+def _of_experiment(
+    experiment: Experiment, labels: Mapping[str, str] | None
+) -> Iterator[AuditedImage]:
+    """Yield the images of an experiment.
+
+    Args:
+        experiment: The experiment.
+        labels: The labels of a loop's run, by id, in place of those of its images; None for those.
+    """
+    _, _, group_by = experiment.validation_split
+    datasets = experiment.read()
+    parts: list[tuple[str, Iterable[Instance]]] = [("train", datasets.train)]
+    if labels is not None:
+        pool = experiment.pool_data_path
+        known = {item.id for item in datasets.train}
+        more = [] if pool is None else experiment.dataset_reader.read(pool)
+        asked = [*datasets.train, *(item for item in more if item.id not in known)]
+        # What the loop has not asked for is unlabeled, whatever its folder is called
+        parts = [("train", (replace(item, label=labels.get(item.id)) for item in asked))]
+    parts += [("validation", datasets.validation or ()), ("test", datasets.test or ())]
+    for split, items in parts:
+        for item in items:
+            group = group_of(item, group_by)
+            yield AuditedImage(item, split, "" if group.startswith("id ") else group)
+
+
+def _distinct(images: Iterable[AuditedImage]) -> list[AuditedImage]:
+    """Return the images under unique ids: two splits may have an image of one name."""
+    found = list(images)
+    counts = Counter(image.instance.id for image in found)
+    return [
+        image
+        if counts[image.instance.id] == 1
+        else replace(
+            image,
+            instance=replace(image.instance, id=f"{image.split}/{image.instance.id}"),
+        )
+        for image in found
+    ]
